@@ -1,0 +1,77 @@
+/**
+ * Every failure that Millrace names, in one place.
+ *
+ * `retryable` is part of what a code means, not of where it is thrown: a retryable error may go away by
+ * itself (the worker tries the job again, a client may repeat the request), any other one is final.
+ * Nothing here knows of HTTP: the API keeps its own table from codes to statuses.
+ */
+export const errorCatalogue = {
+  // What a caller asked for
+  invalid_request: { retryable: false, message: 'The request is not in the expected form.' },
+  body_too_large: { retryable: false, message: 'The request body is larger than this route takes.' },
+  unsupported_media_type: { retryable: false, message: 'This route does not take that kind of body.' },
+  not_found: { retryable: false, message: 'There is nothing at this address.' },
+  upload_not_found: { retryable: false, message: 'There is no upload with this id.' },
+  variant_not_found: { retryable: false, message: 'This upload has no variant of that name.' },
+  preset_unknown: { retryable: false, message: 'There is no preset of that name.' },
+  upload_too_large: { retryable: false, message: 'The file is larger than the limit.' },
+  upload_not_ready: {
+    retryable: false,
+    message: 'The upload has not passed inspection, so no byte of it is served.',
+  },
+  upload_not_multipart: { retryable: false, message: 'This upload is sent as one form, not in parts.' },
+  upload_closed: { retryable: false, message: 'The upload has already been received.' },
+  parts_mismatch: { retryable: false, message: 'The parts do not add up to the announced file.' },
+  // What a file turned out to be: the upload ends as `rejected`
+  image_corrupt: {
+    retryable: false,
+    message: 'The image is damaged or incomplete and cannot be read to its end.',
+  },
+  image_too_many_pixels: { retryable: false, message: 'The image has more pixels than the limit.' },
+  image_too_large: { retryable: false, message: 'The image file is larger than the limit for images.' },
+  size_mismatch: {
+    retryable: false,
+    message: 'The file that arrived is not of the size that was announced.',
+  },
+  checksum_mismatch: {
+    retryable: false,
+    message: 'The file that arrived does not have the SHA-256 that was announced.',
+  },
+  // What went wrong on our side
+  processing_failed: { retryable: true, message: 'The file could not be processed. It can be tried again.' },
+  dependency_unavailable: { retryable: true, message: 'A service that this depends on does not answer.' },
+  draining: { retryable: true, message: 'This instance is shutting down.' },
+  conflict: { retryable: true, message: 'The upload is being changed by something else at this moment.' },
+  internal: { retryable: true, message: 'Something went wrong on our side.' },
+} as const satisfies Record<string, { retryable: boolean; message: string }>
+
+export type ErrorCode = keyof typeof errorCatalogue
+
+/** One field of a request that is out of shape. `field` is a JSON pointer or a parameter's name. */
+export type FieldError = { field: string; message: string }
+
+export type ErrorDetails = {
+  /** Replaces the catalogue's sentence by a more telling one. */
+  message?: string
+  cause?: unknown
+  fields?: FieldError[]
+  /** The limit that was passed, in the unit of what was limited (bytes, pixels). */
+  limit?: number
+}
+
+/** An error with a code out of the catalogue. Branch on `code` and `retryable`, never on the message. */
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly fields: FieldError[] | undefined
+  readonly limit: number | undefined
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}) {
+    super(details.message ?? errorCatalogue[code].message, { cause: details.cause })
+    this.name = 'AppError'
+    this.code = code
+    this.retryable = errorCatalogue[code].retryable
+    this.fields = details.fields
+    this.limit = details.limit
+  }
+}

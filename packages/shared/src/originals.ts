@@ -1,0 +1,47 @@
+import { HeadObjectCommand, NotFound, type S3Client } from '@aws-sdk/client-s3'
+import { originalKey, type UploadAddress } from './object-keys.ts'
+import { fromObjectMetadata } from './object-metadata.ts'
+import { defaultPreset } from './preset.ts'
+import type { Arrival, UploadIntent } from './upload.ts'
+
+/** An original as it lies in S3: which bytes, and what was announced with them. */
+export type Original = { arrival: Arrival; intent: UploadIntent }
+
+/**
+ * Looks at originals without reading them.
+ *
+ * @param deps.s3 the client
+ * @param deps.bucket the bucket that is the ledger
+ */
+export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return {
+    /** @returns what S3 has at this upload's key at this moment, or undefined where it has nothing */
+    async find(address: UploadAddress): Promise<Original | undefined> {
+      try {
+        const head = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: originalKey(address) }))
+        const size = head.ContentLength ?? 0
+        return {
+          arrival: {
+            etag: unquoted(head.ETag ?? ''),
+            size,
+            ...(head.VersionId && head.VersionId !== 'null' && { versionId: head.VersionId }),
+          },
+          intent: fromObjectMetadata(
+            { contentType: head.ContentType, size, metadata: head.Metadata ?? {} },
+            { filename: address.id, preset: defaultPreset.name },
+          ),
+        }
+      } catch (error) {
+        if (error instanceof NotFound) return undefined
+        throw error
+      }
+    },
+  }
+}
+
+export type Originals = ReturnType<typeof createOriginals>
+
+/** An etag without the quotes that HTTP puts around it. */
+export function unquoted(etag: string): string {
+  return etag.replaceAll('"', '')
+}

@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
+import Type, { type Static } from 'typebox'
+import { Owner } from './owner.ts'
+import { UploadId } from './upload-id.ts'
+
+/** The queue of the main job. Its Redis keys begin with `{prefix}:uploads:`. */
+export const uploadQueueName = 'uploads'
+
+/** The names of jobs in that queue. Each has exactly one handler in the worker, which checks so at boot. */
+export const JobName = Type.Union([Type.Literal('process-upload')])
+export type JobName = Static<typeof JobName>
+
+/** What a `process-upload` job says: which bytes of which upload. All else is in the record and in S3. */
+export const ProcessUploadJob = Type.Object(
+  {
+    version: Type.Literal(1),
+    owner: Owner,
+    id: UploadId,
+    etag: Type.String({ minLength: 1, description: 'names the bytes that arrived' }),
+    traceparent: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+)
+export type ProcessUploadJob = Static<typeof ProcessUploadJob>
+
+/** How often a job is tried before its upload is `failed`. */
+export const processUploadAttempts = 5
+
+/**
+ * The id under which BullMQ keeps the job: the same bytes of the same upload are one job, however often S3
+ * tells of them. It holds no `:`, which BullMQ reserves.
+ */
+export function processUploadJobId({ id, etag }: { id: string; etag: string }): string {
+  return `${id}-${createHash('sha256').update(etag).digest('hex').slice(0, 16)}`
+}
+
+/**
+ * The producing end of the queue.
+ *
+ * @param deps.redis a connection; it is not closed with the queue
+ * @param deps.prefix begins every key
+ */
+export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: string }) {
+  const queue = new Queue<ProcessUploadJob, void, JobName>(uploadQueueName, {
+    connection: redis,
+    prefix,
+    defaultJobOptions: {
+      attempts: processUploadAttempts,
+      // Milliseconds: 1 s, 2 s, 4 s, 8 s, each shortened by up to half so that failures spread out.
+      backoff: { type: 'exponential', delay: 1000, jitter: 0.5 },
+      // A finished job must not stand in the way of the same bytes arriving again after others: that it is
+      // done is known from the record and the manifest, not from the job.
+      removeOnComplete: true,
+      removeOnFail: { age: 7 * 24 * 60 * 60, count: 10_000 },
+    },
+  })
+
+  return {
+    /** Adds the job; a job of this id that is still known is left as it is. */
+    async add(job: Omit<ProcessUploadJob, 'version'>): Promise<void> {
+      await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job) })
+    },
+    async close(): Promise<void> {
+      await queue.close()
+    },
+  }
+}
+
+export type UploadQueue = ReturnType<typeof createUploadQueue>

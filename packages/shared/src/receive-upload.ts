@@ -1,0 +1,52 @@
+import type { UploadAddress } from './object-keys.ts'
+import type { Originals } from './originals.ts'
+import type { UploadQueue } from './process-upload-job.ts'
+import { isFinished, type Upload } from './upload.ts'
+import type { UploadLookup } from './upload-lookup.ts'
+import type { StoredUpload, UploadRecords } from './upload-records.ts'
+
+/**
+ * What happens when bytes are said to have arrived, whoever says so: S3's event, the API that completed the
+ * upload itself, or reconciliation. Each may say it twice, late, or of bytes that others have replaced since;
+ * so the word is only a hint, and what S3 has at this moment is what counts.
+ */
+export function createReceiveUpload(deps: {
+  lookup: UploadLookup
+  records: UploadRecords
+  originals: Originals
+  queue: UploadQueue
+}) {
+  const { lookup, records, originals, queue } = deps
+
+  /**
+   * Records the arrival and adds the job, in this order: a crash in between leaves a record without a job,
+   * and whoever told of the arrival tells of it again.
+   *
+   * @returns the upload, or undefined where S3 has no original for it
+   */
+  return async function receiveUpload(address: UploadAddress): Promise<StoredUpload | undefined> {
+    const original = await originals.find(address)
+    if (!original) return undefined
+    await lookup.find(address)
+    const stored = await records.update(address, (current) => arrive(current, original.arrival))
+    if (stored && !isFinished(stored.upload)) {
+      const { traceparent } = stored.upload.intent
+      await queue.add({ ...address, etag: original.arrival.etag, ...(traceparent && { traceparent }) })
+    }
+    return stored
+  }
+}
+
+export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
+
+/**
+ * The record after these bytes arrived. The same bytes change nothing; others put the upload back to the
+ * start, for what was found in the old ones says nothing about them.
+ */
+function arrive(current: Upload, arrival: NonNullable<Upload['arrival']>): Upload | undefined {
+  if (current.arrival?.etag === arrival.etag && current.arrival.versionId === arrival.versionId) {
+    return undefined
+  }
+  const { error: _, expiresAt: __, multipart: ___, ...kept } = current
+  return { ...kept, state: 'received', arrival, findings: {}, variants: [] }
+}
