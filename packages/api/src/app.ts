@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto'
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { createManifests } from '@millrace/shared/manifest.ts'
+import { createOriginals } from '@millrace/shared/originals.ts'
+import { builtInPresets } from '@millrace/shared/preset.ts'
+import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
+import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
+import { createUploadRecords } from '@millrace/shared/upload-records.ts'
+import fastify, { type FastifyBaseLogger } from 'fastify'
+import type { Redis } from 'ioredis'
+import packageJson from '../package.json' with { type: 'json' }
+import type { Api } from './api.ts'
+import { createCompleteUpload } from './complete-upload.ts'
+import type { Config } from './config.ts'
+import { consoleRoutes } from './console-routes.ts'
+import { downloadRoutes } from './download-routes.ts'
+import { eventRoutes } from './event-routes.ts'
+import { healthRoutes } from './health-routes.ts'
+import { createListUploads } from './list-uploads.ts'
+import { createMultipartUploads } from './multipart-uploads.ts'
+import { createOwnedUpload } from './owned-upload.ts'
+import { partRoutes } from './part-routes.ts'
+import { answerProblems } from './problem.ts'
+import { createReadiness } from './readiness.ts'
+import { createRequestOwner } from './request-owner.ts'
+import { createSessionCookie, registerSessionCookie } from './session-cookie.ts'
+import { createSessionRecords } from './session-records.ts'
+import { sessionRoutes } from './session-routes.ts'
+import { createDownloadSigner } from './sign-download.ts'
+import { createFormSigner } from './sign-form.ts'
+import { createUrlSigner } from './sign-url.ts'
+import { createStartUpload } from './start-upload.ts'
+import { createUploadChanges } from './upload-changes.ts'
+import { uploadRoutes } from './upload-routes.ts'
+import { validatorCompiler } from './validate.ts'
+import { createWatchUpload } from './watch-upload.ts'
+
+/** A JSON body of ours is small; the largest route says so itself. */
+const bodyLimitBytes = 64 * 1024
+
+/**
+ * Composes the API out of its parts. It owns none of the clients: who built them closes them, after the app.
+ *
+ * @param deps.redis for commands
+ * @param deps.subscriber a Redis connection for changes alone
+ */
+export async function createApp(deps: {
+  config: Config
+  log: FastifyBaseLogger
+  redis: Redis
+  subscriber: Redis
+  s3: S3Client
+  sqs: SQSClient
+}) {
+  const { config, log, redis, subscriber, s3, sqs } = deps
+  const { bucket, redisPrefix: prefix, sessionTtlMs: ttlMs, instance } = config
+  const closing = new AbortController()
+
+  const records = createUploadRecords({ redis, prefix })
+  const originals = createOriginals({ s3, bucket })
+  const lookup = createUploadLookup({ records, manifests: createManifests({ s3, bucket }), originals })
+  const queue = createUploadQueue({ redis, prefix })
+  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue })
+  const signer = createUrlSigner({ s3, bucket })
+  const multipartUploads = createMultipartUploads({ s3, bucket, signer })
+  const startUpload = createStartUpload({
+    records,
+    presets: builtInPresets,
+    signForm: createFormSigner({ s3, bucket }),
+    multipartUploads,
+    maxUploadBytes: config.maxUploadBytes,
+  })
+  const changes = createUploadChanges({ redis: subscriber, prefix })
+  const cookie = createSessionCookie({ ttlMs })
+  const sessions = createSessionRecords({ redis, prefix, ttlMs })
+  const owner = createRequestOwner({ cookie, sessions })
+  const ownedUpload = createOwnedUpload({ owner, lookup })
+
+  const app = fastify({
+    loggerInstance: log,
+    genReqId: () => randomUUID(),
+    requestIdLogLabel: 'requestId',
+    bodyLimit: bodyLimitBytes,
+    routerOptions: { ignoreTrailingSlash: true },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(validatorCompiler)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.addHook('preClose', async () => closing.abort())
+  app.addHook('onClose', async () => queue.close())
+  answerProblems(app)
+
+  healthRoutes(app, {
+    checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl: config.eventsQueueUrl }),
+    instance,
+    version: packageJson.version,
+    closing: closing.signal,
+  })
+  app.register(async (scope: Api) => {
+    const secure = config.publicOrigin.startsWith('https:')
+    registerSessionCookie(scope, { keys: config.sessionKeys, ttlMs, secure })
+    sessionRoutes(scope, { cookie, sessions, instance })
+    uploadRoutes(scope, {
+      owner,
+      ownedUpload,
+      startUpload,
+      listUploads: createListUploads({ s3, bucket, records, lookup }),
+    })
+    partRoutes(scope, {
+      ownedUpload,
+      multipartUploads,
+      completeUpload: createCompleteUpload({ lookup, multipartUploads, receiveUpload }),
+    })
+    downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
+    eventRoutes(scope, {
+      ownedUpload,
+      watchUpload: createWatchUpload({ lookup, changes }),
+      closing: closing.signal,
+    })
+  })
+  const { consoleDirectory } = config
+  if (consoleDirectory)
+    consoleRoutes(app, { directory: consoleDirectory, bucketOrigin: await signer.origin() })
+  return app
+}
+
+export type App = Awaited<ReturnType<typeof createApp>>

@@ -1,0 +1,56 @@
+import { hostname } from 'node:os'
+import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
+import Type from 'typebox'
+
+const GiB = 1024 ** 3
+
+/** What the API reads from its environment. AWS clients read the SDK's own variables besides. */
+const Variables = Type.Object({
+  HOST: Type.String({ default: '127.0.0.1' }),
+  PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535 }),
+  PUBLIC_ORIGIN: Type.String({ pattern: '^https?://[^/]+$' }),
+  REDIS_URL: Type.String({ pattern: '^rediss?://' }),
+  REDIS_PREFIX: Type.String({ default: 'millrace' }),
+  BUCKET: Type.String({ minLength: 3 }),
+  EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
+  SESSION_KEYS: Type.String({ pattern: '^[A-Za-z0-9+/=]{44}(,[A-Za-z0-9+/=]{44})*$' }),
+  SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
+  MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * 1024 * GiB, minimum: 1, maximum: 5 * 1024 * GiB }),
+  CONSOLE_DIRECTORY: Type.Optional(Type.String()),
+  INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
+  LOG_LEVEL: Type.String({ default: 'info' }),
+})
+
+/**
+ * Reads the API's settings.
+ *
+ * @param environment usually `process.env`
+ * @throws EnvironmentError that lists every problem by the variable's name
+ */
+export function readConfig(environment: Environment) {
+  const variables = readEnvironment(Variables, environment)
+  return Object.freeze({
+    host: variables.HOST,
+    port: variables.PORT,
+    publicOrigin: variables.PUBLIC_ORIGIN,
+    redisUrl: variables.REDIS_URL,
+    redisPrefix: variables.REDIS_PREFIX,
+    bucket: variables.BUCKET,
+    eventsQueueUrl: variables.EVENTS_QUEUE_URL,
+    /** The first key seals; all of them open. */
+    sessionKeys: variables.SESSION_KEYS.split(',').map(readKey),
+    sessionTtlMs: variables.SESSION_TTL_MS,
+    maxUploadBytes: variables.MAX_UPLOAD_BYTES,
+    consoleDirectory: variables.CONSOLE_DIRECTORY,
+    instance: variables.INSTANCE,
+    logLevel: variables.LOG_LEVEL,
+  })
+}
+
+export type Config = ReturnType<typeof readConfig>
+
+function readKey(base64: string): Buffer {
+  const key = Buffer.from(base64, 'base64')
+  if (key.length !== 32) throw new EnvironmentError('SESSION_KEYS must be keys of 32 bytes each, in base64.')
+  return key
+}

@@ -1,0 +1,40 @@
+import fastifyStatic from '@fastify/static'
+import type { FastifyInstance } from 'fastify'
+
+/**
+ * The console's page and its files, as Vite built them. The page may load scripts from here alone, and
+ * speaks to this origin and to the bucket only.
+ *
+ * @param options.directory absolute path
+ * @param options.bucketOrigin where uploads go and variants come from
+ */
+export function consoleRoutes(
+  app: FastifyInstance,
+  { directory, bucketOrigin }: { directory: string; bucketOrigin: string },
+): void {
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `img-src 'self' blob: data: ${bucketOrigin}`,
+    `connect-src 'self' ${bucketOrigin}`,
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+  ].join('; ')
+  const hashedForeverSeconds = 365 * 24 * 60 * 60
+
+  app.register(fastifyStatic, {
+    root: directory,
+    cacheControl: false,
+    setHeaders(reply, path) {
+      reply.header('x-content-type-options', 'nosniff')
+      reply.header('content-security-policy', policy)
+      const hashed = path.includes('/assets/')
+      reply.header(
+        'cache-control',
+        hashed ? `public, max-age=${hashedForeverSeconds}, immutable` : 'no-cache',
+      )
+    },
+  })
+}

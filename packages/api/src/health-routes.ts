@@ -1,0 +1,48 @@
+import Type from 'typebox'
+import type { Api } from './api.ts'
+import type { CheckReadiness } from './readiness.ts'
+
+const Health = Type.Object({
+  status: Type.Literal('ok'),
+  instance: Type.String(),
+  version: Type.String(),
+  uptime: Type.Integer({ description: 'seconds since this instance started' }),
+})
+
+const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
+const Ready = Type.Object({
+  status: Type.Union([Type.Literal('ready'), Type.Literal('unready'), Type.Literal('draining')]),
+  checks: Type.Object({ redis: Check, s3: Check, sqs: Check }),
+})
+
+/**
+ * `/health`: whether this process lives; touches nothing else, so a sick Redis restarts no instance.
+ * `/ready`: whether it should be given work.
+ *
+ * @param deps.closing is aborted when the instance shuts down
+ */
+export function healthRoutes(
+  api: Api,
+  deps: { checkReadiness: CheckReadiness; instance: string; version: string; closing: AbortSignal },
+): void {
+  const { checkReadiness, instance, version, closing } = deps
+
+  api.get('/health', { schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
+    status: 'ok' as const,
+    instance,
+    version,
+    uptime: Math.floor(process.uptime()),
+  }))
+
+  api.get(
+    '/ready',
+    { schema: { response: { 200: Ready, 503: Ready } }, logLevel: 'warn' },
+    async (_, reply) => {
+      const { ready, checks } = await checkReadiness()
+      if (closing.aborted) return reply.code(503).send({ status: 'draining' as const, checks })
+      return reply
+        .code(ready ? 200 : 503)
+        .send({ status: ready ? ('ready' as const) : ('unready' as const), checks })
+    },
+  )
+}

@@ -1,0 +1,40 @@
+import { connectBlockingRedis, connectRedis, connectS3, connectSqs } from '@millrace/shared/connections.ts'
+import { createLog } from '@millrace/shared/log.ts'
+import { createApp } from './app.ts'
+import { readConfig } from './config.ts'
+
+/** How long requests under way may take to end once the instance shuts down, in ms. */
+const closeDeadlineMs = 10_000
+
+const config = readConfig(process.env)
+const log = createLog({ level: config.logLevel, instance: config.instance })
+const redis = connectRedis(config.redisUrl, log)
+const subscriber = connectBlockingRedis(config.redisUrl, log)
+const s3 = connectS3()
+const sqs = connectSqs()
+const app = await createApp({ config, log, redis, subscriber, s3, sqs })
+
+let closing = false
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    if (closing) return
+    closing = true
+    void close(signal)
+  })
+}
+
+await app.listen({ host: config.host, port: config.port })
+const address = app.server.address()
+log.info({ event: 'listening', port: typeof address === 'object' ? address?.port : config.port }, 'listening')
+
+async function close(signal: string): Promise<void> {
+  log.info({ event: 'closing', signal }, 'closing')
+  const deadline = setTimeout(() => app.server.closeAllConnections(), closeDeadlineMs)
+  await app.close()
+  clearTimeout(deadline)
+  sqs.destroy()
+  s3.destroy()
+  subscriber.disconnect()
+  redis.disconnect()
+  log.info({ event: 'closed' }, 'closed')
+}

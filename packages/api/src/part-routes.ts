@@ -1,0 +1,90 @@
+import { AppError } from '@millrace/shared/app-error.ts'
+import Type from 'typebox'
+import type { Api } from './api.ts'
+import type { CompleteUpload } from './complete-upload.ts'
+import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
+import { type OwnedUpload, UploadParams } from './owned-upload.ts'
+import { partLimit } from './part-plan.ts'
+import { UploadView, viewUpload } from './upload-view.ts'
+
+const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
+const Etag = Type.String({ minLength: 1, maxLength: 256, description: 'as S3 answered the part' })
+
+const PartsToSign = Type.Object(
+  { partNumbers: Type.Array(PartNumber, { minItems: 1, maxItems: partBatch, uniqueItems: true }) },
+  { additionalProperties: false },
+)
+const SignedParts = Type.Object({
+  parts: Type.Array(Type.Object({ partNumber: PartNumber, url: Type.String() })),
+})
+const SentParts = Type.Object({
+  parts: Type.Array(
+    Type.Object({ partNumber: PartNumber, etag: Etag, size: Type.Integer({ description: 'bytes' }) }),
+  ),
+})
+const ClaimedParts = Type.Object(
+  {
+    parts: Type.Array(Type.Object({ partNumber: PartNumber, etag: Etag }, { additionalProperties: false }), {
+      minItems: 1,
+      maxItems: partLimit,
+    }),
+  },
+  { additionalProperties: false },
+)
+
+/** 10,000 parts of some 60 bytes each. */
+const completeBodyLimitBytes = 2 * 1024 * 1024
+
+/** `/uploads/{id}/parts` and `/complete`: a file that goes up in parts. */
+export function partRoutes(
+  api: Api,
+  deps: { ownedUpload: OwnedUpload; multipartUploads: MultipartUploads; completeUpload: CompleteUpload },
+): void {
+  const { ownedUpload, multipartUploads, completeUpload } = deps
+
+  api.post(
+    '/uploads/:id/parts',
+    { schema: { params: UploadParams, body: PartsToSign, response: { 200: SignedParts } } },
+    async (request, reply) => {
+      const { upload } = await ownedUpload(request, request.params.id)
+      if (upload.state !== 'awaiting') throw new AppError('upload_closed')
+      if (!upload.multipart) throw new AppError('upload_not_multipart')
+      const { partNumbers } = request.body
+      const { partCount } = upload.multipart
+      if (partNumbers.some((partNumber) => partNumber > partCount)) {
+        throw new AppError('invalid_request', {
+          message: `This file has ${partCount} parts.`,
+          fields: [{ field: 'partNumbers', message: `must be <= ${partCount}` }],
+          limit: partCount,
+        })
+      }
+      reply.header('cache-control', 'no-store')
+      return { parts: await multipartUploads.sign(upload, upload.multipart, partNumbers) }
+    },
+  )
+
+  api.get(
+    '/uploads/:id/parts',
+    { schema: { params: UploadParams, response: { 200: SentParts } } },
+    async (request, reply) => {
+      const { upload } = await ownedUpload(request, request.params.id)
+      if (upload.state !== 'awaiting') throw new AppError('upload_closed')
+      if (!upload.multipart) throw new AppError('upload_not_multipart')
+      reply.header('cache-control', 'no-store')
+      return { parts: (await multipartUploads.list(upload, upload.multipart)) ?? [] }
+    },
+  )
+
+  api.post(
+    '/uploads/:id/complete',
+    {
+      bodyLimit: completeBodyLimitBytes,
+      schema: { params: UploadParams, body: ClaimedParts, response: { 202: UploadView } },
+    },
+    async (request, reply) => {
+      const { upload } = await ownedUpload(request, request.params.id)
+      reply.code(202)
+      return viewUpload(await completeUpload(upload, request.body.parts))
+    },
+  )
+}

@@ -1,0 +1,102 @@
+import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/app-error.ts'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import Type, { type Static } from 'typebox'
+
+/** Which status each error code is answered with. */
+export const statusOfCode = {
+  invalid_request: 400,
+  body_too_large: 413,
+  unsupported_media_type: 415,
+  not_found: 404,
+  upload_not_found: 404,
+  variant_not_found: 404,
+  preset_unknown: 400,
+  upload_too_large: 413,
+  upload_not_ready: 409,
+  upload_not_multipart: 409,
+  upload_closed: 409,
+  parts_mismatch: 409,
+  image_corrupt: 422,
+  image_too_many_pixels: 422,
+  image_too_large: 422,
+  size_mismatch: 422,
+  checksum_mismatch: 422,
+  processing_failed: 500,
+  dependency_unavailable: 503,
+  draining: 503,
+  conflict: 409,
+  internal: 500,
+} satisfies Record<ErrorCode, number>
+
+/** A failure as clients see it: RFC 9457, `application/problem+json`. */
+export const Problem = Type.Object(
+  {
+    type: Type.String({ description: 'names the kind of problem: `urn:millrace:problem:` and the code' }),
+    title: Type.String({ description: 'the same sentence for every problem of this kind' }),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'what was wrong this time' }),
+    code: Type.Enum(Object.keys(errorCatalogue)),
+    requestId: Type.String({ description: 'finds the request in the logs' }),
+    errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
+    limit: Type.Optional(Type.Integer({ description: 'the limit that was passed, in bytes' })),
+  },
+  { title: 'Problem' },
+)
+
+/** Answers every failure of an app, and every address that no route has, as a problem. */
+export function answerProblems(app: FastifyInstance): void {
+  app.setNotFoundHandler((request, reply) => answer(new AppError('not_found'), request, reply))
+  app.setErrorHandler<FastifyError>((thrown, request, reply) => {
+    const error = toAppError(thrown)
+    const context = { err: error.cause ?? error, code: error.code }
+    if (statusOfCode[error.code] >= 500) request.log.error(context, 'request failed')
+    else request.log.info(context, 'request refused')
+    return answer(error, request, reply)
+  })
+}
+
+function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
+  const status = statusOfCode[error.code]
+  const problem: Static<typeof Problem> = {
+    type: `urn:millrace:problem:${error.code}`,
+    title: errorCatalogue[error.code].message,
+    status,
+    detail: error.message,
+    code: error.code,
+    requestId: request.id,
+    ...(error.fields && { errors: error.fields }),
+    ...(error.limit !== undefined && { limit: error.limit }),
+  }
+  // Seconds. Long enough for a failover of Redis to be over, or for a load balancer to choose anew.
+  if (status === 503) reply.header('retry-after', '5')
+  return reply.code(status).header('content-type', 'application/problem+json').send(JSON.stringify(problem))
+}
+
+/** What any thrown thing is in our words. The sentence of an unknown one stays in the log. */
+function toAppError(thrown: FastifyError): AppError {
+  if (thrown instanceof AppError) return thrown
+  if (thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AppError('body_too_large', { cause: thrown })
+  if (thrown.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new AppError('unsupported_media_type', { cause: thrown })
+  }
+  const status = thrown.statusCode ?? 500
+  if (status >= 400 && status < 500) {
+    return new AppError('invalid_request', { message: sentence(thrown.message), cause: thrown })
+  }
+  return new AppError(isOutage(thrown) ? 'dependency_unavailable' : 'internal', { cause: thrown })
+}
+
+/** Whether an error of a client library says that Redis, S3 or SQS could not be reached or is unwell. */
+function isOutage(error: Error & { code?: string; $metadata?: unknown; $fault?: unknown }): boolean {
+  return (
+    error.name === 'MaxRetriesPerRequestError' ||
+    error.name === 'TimeoutError' ||
+    error.message === 'Connection is closed.' ||
+    error.$fault === 'server' ||
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code ?? '')
+  )
+}
+
+function sentence(message: string): string {
+  return message.endsWith('.') ? message : `${message}.`
+}

@@ -1,0 +1,27 @@
+import type { FastifyRequest } from 'fastify'
+import type { Session, SessionCookie } from './session-cookie.ts'
+import type { SessionRecords } from './session-records.ts'
+
+/** Tells who is asking: the session that the request's cookie names. */
+export function createRequestOwner(deps: { cookie: SessionCookie; sessions: SessionRecords }) {
+  const { cookie, sessions } = deps
+
+  async function session(request: FastifyRequest): Promise<Session | undefined> {
+    const named = cookie.read(request)
+    return named && !(await sessions.isEnded(named)) ? named : undefined
+  }
+
+  return {
+    /** @returns the owner, or undefined where nobody known is asking, who can own nothing */
+    async find(request: FastifyRequest): Promise<string | undefined> {
+      return (await session(request))?.owner
+    },
+
+    /** @returns the owner; who comes without a session gets one, so that what they make is theirs */
+    async findOrStart(request: FastifyRequest): Promise<string> {
+      return ((await session(request)) ?? cookie.start(request)).owner
+    },
+  }
+}
+
+export type RequestOwner = ReturnType<typeof createRequestOwner>

@@ -1,0 +1,61 @@
+import { EventEmitter } from 'node:events'
+import { Upload } from '@millrace/shared/upload.ts'
+import { changesChannel, type StoredUpload } from '@millrace/shared/upload-records.ts'
+import type { Redis } from 'ioredis'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+
+const change = Compile(Type.Object({ revision: Type.Integer(), upload: Upload }))
+
+/**
+ * What subscribers are told: a change, or that changes may have been missed while Redis was away, in which
+ * case they have to look for themselves.
+ */
+export type UploadChange = StoredUpload | 'missed'
+
+/**
+ * Hears of owners' changes over one connection, however many subscribers this instance has.
+ *
+ * @param deps.redis a connection of its own: Redis lets a subscribed one do nothing else
+ * @param deps.prefix begins every channel
+ */
+export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: string }) {
+  const subscribers = new EventEmitter().setMaxListeners(0)
+  const channels = new Set<string>()
+
+  redis.on('message', (channel: string, message: string) => {
+    subscribers.emit(channel, change.Parse(JSON.parse(message)))
+  })
+  let connections = redis.status === 'ready' ? 1 : 0
+  redis.on('ready', () => {
+    connections += 1
+    if (connections > 1) for (const channel of channels) subscribers.emit(channel, 'missed')
+  })
+
+  return {
+    /**
+     * @param listener is called with every change from the moment the promise resolves
+     * @returns ends the subscription
+     */
+    async subscribe(owner: string, listener: (change: UploadChange) => void): Promise<() => void> {
+      const channel = changesChannel(prefix, owner)
+      subscribers.on(channel, listener)
+      channels.add(channel)
+      const unsubscribe = () => {
+        subscribers.off(channel, listener)
+        if (subscribers.listenerCount(channel) > 0 || !channels.delete(channel)) return
+        // Where the connection is gone, the subscription went with it.
+        redis.unsubscribe(channel).catch(() => undefined)
+      }
+      try {
+        await redis.subscribe(channel)
+      } catch (error) {
+        unsubscribe()
+        throw error
+      }
+      return unsubscribe
+    },
+  }
+}
+
+export type UploadChanges = ReturnType<typeof createUploadChanges>

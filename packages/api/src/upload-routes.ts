@@ -1,0 +1,119 @@
+import { PresetName } from '@millrace/shared/object-keys.ts'
+import { defaultPreset } from '@millrace/shared/preset.ts'
+import { UploadMetadata } from '@millrace/shared/upload.ts'
+import { UploadId } from '@millrace/shared/upload-id.ts'
+import Type from 'typebox'
+import type { Api } from './api.ts'
+import type { ListUploads } from './list-uploads.ts'
+import { type OwnedUpload, UploadParams } from './owned-upload.ts'
+import type { RequestOwner } from './request-owner.ts'
+import type { StartUpload } from './start-upload.ts'
+import { UploadView, viewUpload } from './upload-view.ts'
+
+const Announcement = Type.Object(
+  {
+    filename: Type.String({
+      pattern: '^[^\\u0000-\\u001f\\u007f]{1,255}$',
+      description: 'for people; never part of a key',
+    }),
+    contentType: Type.String({
+      pattern: '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(\\s?;[ -~]{0,127})?$',
+      description: 'the type that the client will declare to S3; what the file is, is told by its bytes',
+    }),
+    size: Type.Integer({ minimum: 1, description: 'bytes' }),
+    preset: Type.Optional(PresetName),
+    sha256: Type.Optional(
+      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'rejected if the bytes differ' }),
+    ),
+    metadata: Type.Optional(UploadMetadata),
+  },
+  { additionalProperties: false },
+)
+
+const PartUrlView = Type.Object({ partNumber: Type.Integer(), url: Type.String() })
+
+const Announced = Type.Object({
+  id: UploadId,
+  state: UploadView.properties.state,
+  expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
+  transport: Type.Union([
+    Type.Object({
+      kind: Type.Literal('form'),
+      url: Type.String(),
+      fields: Type.Record(Type.String(), Type.String()),
+    }),
+    Type.Object({
+      kind: Type.Literal('multipart'),
+      partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
+      partCount: Type.Integer(),
+      parts: Type.Array(PartUrlView, { description: 'the first ones; POST …/parts signs more' }),
+    }),
+  ]),
+})
+
+const Page = Type.Object({
+  cursor: Type.Optional(UploadId),
+  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+})
+
+const UploadPage = Type.Object({
+  uploads: Type.Array(UploadView),
+  nextCursor: Type.Optional(UploadId),
+})
+
+/** `/uploads`: announce a file, look at one, look at all of one's own. */
+export function uploadRoutes(
+  api: Api,
+  deps: { owner: RequestOwner; ownedUpload: OwnedUpload; startUpload: StartUpload; listUploads: ListUploads },
+): void {
+  const { owner, ownedUpload, startUpload, listUploads } = deps
+
+  api.post(
+    '/uploads',
+    { schema: { body: Announcement, response: { 201: Announced } } },
+    async (request, reply) => {
+      const { filename, contentType, size, preset, sha256, metadata } = request.body
+      const traceparent = request.headers['traceparent']
+      const started = await startUpload(await owner.findOrStart(request), {
+        filename,
+        contentType,
+        size,
+        preset: preset ?? defaultPreset.name,
+        ...(metadata && { metadata }),
+        ...(sha256 && { declaredSha256: sha256 }),
+        ...(typeof traceparent === 'string' && isTraceparent(traceparent) && { traceparent }),
+      })
+      reply.code(201).header('location', `/uploads/${started.id}`)
+      return started
+    },
+  )
+
+  api.get(
+    '/uploads',
+    { schema: { querystring: Page, response: { 200: UploadPage } } },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      const asking = await owner.find(request)
+      if (!asking) return { uploads: [] }
+      const { cursor, limit } = request.query
+      const { uploads, more } = await listUploads(asking, { ...(cursor && { before: cursor }), limit })
+      const last = uploads.at(-1)
+      return { uploads: uploads.map(viewUpload), ...(more && last && { nextCursor: last.id }) }
+    },
+  )
+
+  api.get(
+    '/uploads/:id',
+    { schema: { params: UploadParams, response: { 200: UploadView } } },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      const { upload } = await ownedUpload(request, request.params.id)
+      return viewUpload(upload)
+    },
+  )
+}
+
+/** W3C Trace Context, version 00 and later ones that begin alike. */
+function isTraceparent(text: string): boolean {
+  return /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(text)
+}
