@@ -48,19 +48,18 @@ export function createStartUpload(deps: {
     const multipart = inOneForm ? undefined : await multipartUploads.open(address, intent)
     const startedAt = new Date(startedAtMs).toISOString()
     const expiresAt = new Date(startedAtMs + (inOneForm ? formLifeMs : multipartLifeMs)).toISOString()
-    const { state } = (
-      await records.create({
-        id,
-        owner,
-        state: 'awaiting',
-        intent,
-        ...(multipart && { multipart }),
-        findings: {},
-        variants: [],
-        createdAt: startedAt,
-        updatedAt: startedAt,
-        expiresAt,
-      })
+    await records.create({
+      id,
+      owner,
+      state: 'awaiting',
+      intent,
+      ...(multipart && { multipart }),
+      findings: {},
+      variants: [],
+      createdAt: startedAt,
+      updatedAt: startedAt,
+      expiresAt,
+    })
     if (!multipart) return { id, state: 'awaiting', expiresAt, transport: await signForm(address, intent) }
     const { partSize, partCount } = multipart
     const firstParts = Array.from({ length: Math.min(partCount, partBatch) }, (_, index) => index + 1)
