@@ -1,0 +1,154 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Session } from './api.ts'
+import { DropZone } from './drop-zone.tsx'
+import { momentText } from './quantities.ts'
+import { outcomeText } from './state-line.ts'
+import { UploadCard } from './upload-card.tsx'
+import type { Rows } from './upload-list.ts'
+import type { Uploads } from './uploads.ts'
+
+/** The whole page. */
+export function App({ uploads }: { uploads: Uploads }) {
+  const rows = useRows(uploads)
+  const outcome = useLatestOutcome(rows)
+  const { session, more, problem, loading, load } = useEarlier(uploads)
+  useFarewell(rows)
+  return (
+    <>
+      <header>
+        <h1>
+          <Wheel />
+          Millrace
+        </h1>
+        <p>Uploads straight to S3, worked into variants while you watch.</p>
+      </header>
+      <main>
+        <DropZone onFiles={uploads.add} />
+        <section aria-labelledby="uploads-heading">
+          <h2 id="uploads-heading">Your uploads</h2>
+          {problem && (
+            <p class="problem" role="alert">
+              {problem}{' '}
+              <button type="button" onClick={load}>
+                Try again
+              </button>
+            </p>
+          )}
+          {rows.length === 0 && !problem && (
+            <p class="empty">
+              {loading ? 'Looking for earlier ones…' : 'None yet. The first one is a drop away.'}
+            </p>
+          )}
+          <ol class="list" aria-label="Uploads, newest first">
+            {rows.map((row) => (
+              <UploadCard key={row.key} row={row} onRetry={uploads.retry} onCancel={uploads.cancel} />
+            ))}
+          </ol>
+          {more && !problem && (
+            <button type="button" class="more" disabled={loading} onClick={load}>
+              {loading ? 'Loading…' : 'Load more'}
+            </button>
+          )}
+        </section>
+      </main>
+      <footer>{session && <SessionLine session={session} />}</footer>
+      <p class="visually-hidden" role="status" aria-live="polite">
+        {outcome}
+      </p>
+    </>
+  )
+}
+
+function SessionLine({ session: { views, createdAt, servedBy } }: { session: Session }) {
+  return (
+    <p>
+      Only this browser's session sees these uploads. It began {momentText(Date.parse(createdAt))}; this is
+      visit {views}, served by {servedBy}.
+    </p>
+  )
+}
+
+function Wheel() {
+  return (
+    <svg class="wheel" viewBox="0 0 24 24" aria-hidden="true">
+      <circle cx="12" cy="12" r="7" />
+      <path d="M12 1v22M1 12h22M4.2 4.2l15.6 15.6M19.8 4.2 4.2 19.8" />
+    </svg>
+  )
+}
+
+function useRows({ list }: Uploads): Rows {
+  const [rows, setRows] = useState(list.rows)
+  useEffect(() => {
+    setRows(list.rows())
+    return list.subscribe(setRows)
+  }, [list])
+  return rows
+}
+
+/** Loads earlier uploads, page by page, and what happened elsewhere whenever the page comes to the front. */
+function useEarlier(uploads: Uploads) {
+  const [session, setSession] = useState<Session>()
+  const [more, setMore] = useState(false)
+  const [loading, setLoading] = useState(true)
+  const [problem, setProblem] = useState('')
+
+  const load = async () => {
+    setLoading(true)
+    setProblem('')
+    try {
+      if (session) return setMore(await uploads.loadMore())
+      const opened = await uploads.open()
+      setSession(opened.session)
+      setMore(opened.more)
+    } catch (error) {
+      setProblem(`Your uploads could not be loaded: ${error instanceof Error ? error.message : error}`)
+    } finally {
+      setLoading(false)
+    }
+  }
+
+  useEffect(() => {
+    load()
+  }, [uploads])
+
+  useEffect(() => {
+    if (!session) return
+    const onVisible = () => {
+      // Should it fail, nothing on the page becomes wrong by that, and the next time may do better.
+      if (!document.hidden) uploads.refresh().catch(console.warn)
+    }
+    document.addEventListener('visibilitychange', onVisible)
+    return () => document.removeEventListener('visibilitychange', onVisible)
+  }, [uploads, session])
+
+  return { session, more, loading, problem, load }
+}
+
+/** The latest end that a row came to while the page was open, in words to be read out. */
+function useLatestOutcome(rows: Rows): string {
+  const [latest, setLatest] = useState('')
+  const known = useRef(new Map<string, string | undefined>())
+  useEffect(() => {
+    for (const row of rows) {
+      const outcome = outcomeText(row)
+      // Rows that had ended when they were first seen are no news.
+      if (outcome && known.current.has(row.key) && known.current.get(row.key) !== outcome) setLatest(outcome)
+      known.current.set(row.key, outcome)
+    }
+  }, [rows])
+  return latest
+}
+
+/** Asks before the page is left while files are on their way. */
+function useFarewell(rows: Rows): void {
+  const isSending = rows.some(({ transfer }) => {
+    return transfer && ['queued', 'starting', 'sending', 'completing'].includes(transfer.phase)
+  })
+  useEffect(() => {
+    if (!isSending) return
+    const onBeforeUnload = (event: BeforeUnloadEvent) => event.preventDefault()
+    addEventListener('beforeunload', onBeforeUnload)
+    return () => removeEventListener('beforeunload', onBeforeUnload)
+  }, [isSending])
+}

@@ -1,0 +1,10 @@
+import { render } from 'preact'
+import { createApi } from './api.ts'
+import { App } from './app.tsx'
+import './styles.css'
+import { createUploads } from './uploads.ts'
+
+const root = document.querySelector('#app')
+if (!root) throw new Error('The page has no #app.')
+const api = createApi((...request) => fetch(...request))
+render(<App uploads={createUploads({ api })} />, root)

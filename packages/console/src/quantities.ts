@@ -1,0 +1,26 @@
+const units = ['kB', 'MB', 'GB', 'TB']
+
+/** Bytes as people read them, in powers of ten: 1234567 → "1.2 MB". */
+export function sizeText(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`
+  const power = Math.min(Math.floor(Math.log10(bytes) / 3), units.length)
+  const value = bytes / 1000 ** power
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[power - 1]}`
+}
+
+/** A time that is left: 75 s → "about 2 min left". @param seconds finite */
+export function remainingText(seconds: number): string {
+  if (seconds < 1) return 'almost there'
+  if (seconds < 60) return `${Math.ceil(seconds)} s left`
+  if (seconds < 3600) return `about ${Math.ceil(seconds / 60)} min left`
+  return `about ${Math.ceil(seconds / 3600)} h left`
+}
+
+/** A moment in the reader's own way of writing. @param at milliseconds since 1970 */
+export function momentText(at: number): string {
+  const isToday = new Date(at).toDateString() === new Date().toDateString()
+  return new Intl.DateTimeFormat(undefined, {
+    timeStyle: 'short',
+    ...(!isToday && { dateStyle: 'medium' }),
+  }).format(at)
+}
