@@ -45,7 +45,7 @@ export function App({ uploads }: { uploads: Uploads }) {
             ))}
           </ol>
           {more && !problem && (
-            <button type="button" class="more" disabled={loading} onClick={load}>
+            <button type="button" class="more" aria-disabled={loading} onClick={load}>
               {loading ? 'Loading…' : 'Load more'}
             </button>
           )}
@@ -70,9 +70,10 @@ function SessionLine({ session: { views, createdAt, servedBy } }: { session: Ses
 
 function Wheel() {
   return (
-    <svg class="wheel" viewBox="0 0 24 24" aria-hidden="true">
-      <circle cx="12" cy="12" r="7" />
-      <path d="M12 1v22M1 12h22M4.2 4.2l15.6 15.6M19.8 4.2 4.2 19.8" />
+    <svg class="wheel" viewBox="0 0 32 32" aria-hidden="true">
+      <circle cx="16" cy="13.5" r="7" />
+      <path d="M16 2v23M4.5 13.5h23M7.9 5.4l16.2 16.2M24.1 5.4 7.9 21.6" />
+      <path d="M2 29c2.3 0 2.3-1.8 4.7-1.8s2.3 1.8 4.6 1.8 2.4-1.8 4.7-1.8 2.3 1.8 4.7 1.8 2.3-1.8 4.6-1.8 2.4 1.8 4.7 1.8" />
     </svg>
   )
 }
@@ -92,8 +93,11 @@ function useEarlier(uploads: Uploads) {
   const [more, setMore] = useState(false)
   const [loading, setLoading] = useState(true)
   const [problem, setProblem] = useState('')
+  const busy = useRef(false)
 
   const load = async () => {
+    if (busy.current) return
+    busy.current = true
     setLoading(true)
     setProblem('')
     try {
@@ -104,6 +108,7 @@ function useEarlier(uploads: Uploads) {
     } catch (error) {
       setProblem(`Your uploads could not be loaded: ${error instanceof Error ? error.message : error}`)
     } finally {
+      busy.current = false
       setLoading(false)
     }
   }

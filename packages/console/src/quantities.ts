@@ -2,10 +2,10 @@ const units = ['kB', 'MB', 'GB', 'TB']
 
 /** Bytes as people read them, in powers of ten: 1234567 → "1.2 MB". */
 export function sizeText(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`
+  if (bytes < 1000) return `${bytes}\u00a0B`
   const power = Math.min(Math.floor(Math.log10(bytes) / 3), units.length)
   const value = bytes / 1000 ** power
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[power - 1]}`
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0${units[power - 1]}`
 }
 
 /** A time that is left: 75 s → "about 2 min left". @param seconds finite */
@@ -23,4 +23,9 @@ export function momentText(at: number): string {
     timeStyle: 'short',
     ...(!isToday && { dateStyle: 'medium' }),
   }).format(at)
+}
+
+/** Width and height, in one piece: "4032 × 3024". */
+export function pixelsText(width: number, height: number): string {
+  return `${width}\u00a0×\u00a0${height}`
 }

@@ -1,5 +1,5 @@
 import type { Upload } from './api.ts'
-import { remainingText, sizeText } from './quantities.ts'
+import { momentText, remainingText, sizeText } from './quantities.ts'
 import type { Transfer } from './transfers.ts'
 import type { Row } from './upload-list.ts'
 
@@ -19,7 +19,7 @@ export type StateLine = {
 export function stateLine({ upload, transfer, size }: Row): StateLine {
   if (upload && upload.state !== 'awaiting') return lineOfUpload(upload)
   if (transfer) return lineOfTransfer(transfer, size)
-  return { text: 'Waiting for its bytes', tone: 'waiting' }
+  return upload ? lineOfUpload(upload) : { text: 'Waiting', tone: 'waiting' }
 }
 
 /** What is read out when a row comes to an end, or nothing while it is on its way. */
@@ -28,10 +28,14 @@ export function outcomeText(row: Row): string | undefined {
   return tone === 'good' || tone === 'bad' ? `${row.filename}: ${text}` : undefined
 }
 
-function lineOfUpload({ state, error, variants }: Upload): StateLine {
+function lineOfUpload({ state, error, variants, expiresAt }: Upload): StateLine {
   switch (state) {
     case 'awaiting':
-      return { text: 'Waiting for its bytes', tone: 'waiting' }
+      return {
+        text: 'Waiting for its bytes',
+        ...(expiresAt && { detail: `until ${momentText(Date.parse(expiresAt))}` }),
+        tone: 'waiting',
+      }
     case 'received':
       return { text: 'Waiting for a worker', tone: 'waiting', progress: null }
     case 'processing':

@@ -61,15 +61,20 @@ export function createTransfers(deps: {
     const known = files.get(key)
     if (!known) return
     const { signal } = known.cancel
+    if (known.file.size === 0) {
+      return onTransfer(key, { phase: 'failed', problem: 'The file is empty.', retryable: false })
+    }
     onTransfer(key, { phase: 'queued' })
     try {
       await lanes.use(signal, () => send(key, signal))
-      files.delete(key)
-      onTransfer(key, { phase: 'sent' })
     } catch (error) {
       if (signal.aborted) return
-      onTransfer(key, { phase: 'failed', ...explain(error) })
+      // An earlier try has completed it and its answer was lost.
+      const isClosed = error instanceof ApiProblem && error.code === 'upload_closed'
+      if (!isClosed) return onTransfer(key, { phase: 'failed', ...explain(error) })
     }
+    files.delete(key)
+    onTransfer(key, { phase: 'sent' })
   }
 
   async function send(key: string, signal: AbortSignal): Promise<void> {
@@ -88,7 +93,7 @@ export function createTransfers(deps: {
     const received = again ? await tryAgain(() => api.receivedParts(id, signal), { signal }) : []
     const parts = await sendParts({ api, id, transport, file, received, slots, onSent, signal })
     onTransfer(key, { phase: 'completing' })
-    await complete(id, parts, signal)
+    await tryAgain(() => api.complete(id, parts, signal), { signal })
   }
 
   function announce(file: File, signal: AbortSignal): Promise<Announced> {
@@ -97,15 +102,6 @@ export function createTransfers(deps: {
     // Without an answer the upload may have been announced all the same, so only a refusal is tried again.
     const passes = (error: unknown) => error instanceof ApiProblem && mayPass(error)
     return tryAgain(() => api.announce(intent, signal), { signal, passes })
-  }
-
-  async function complete(id: string, parts: { partNumber: number; etag: string }[], signal: AbortSignal) {
-    try {
-      await tryAgain(() => api.complete(id, parts, signal), { signal })
-    } catch (error) {
-      // An earlier try has completed it and its answer was lost.
-      if (!(error instanceof ApiProblem && error.code === 'upload_closed')) throw error
-    }
   }
 
   /** Bytes that leave a second time are not shown as a step back. */

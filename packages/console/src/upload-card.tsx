@@ -1,5 +1,5 @@
 import type { Upload, Variant } from './api.ts'
-import { momentText, sizeText } from './quantities.ts'
+import { momentText, pixelsText, sizeText } from './quantities.ts'
 import { type StateLine, stateLine } from './state-line.ts'
 import { Thumbnail } from './thumbnail.tsx'
 import type { Row } from './upload-list.ts'
@@ -42,14 +42,11 @@ export function UploadCard(props: {
           </details>
         )}
       </div>
-      {line.action === 'cancel' && (
-        <button type="button" onClick={() => onCancel(key)}>
-          Cancel<span class="visually-hidden"> {filename}</span>
-        </button>
-      )}
-      {line.action === 'retry' && (
-        <button type="button" onClick={() => onRetry(key)}>
-          Send again<span class="visually-hidden"> {filename}</span>
+      {line.action && (
+        // One button for both, so that it keeps the focus.
+        <button type="button" onClick={() => (line.action === 'cancel' ? onCancel(key) : onRetry(key))}>
+          {line.action === 'cancel' ? 'Cancel' : 'Send again'}
+          <span class="visually-hidden"> {filename}</span>
         </button>
       )}
     </li>
@@ -59,7 +56,7 @@ export function UploadCard(props: {
 function Facts({ row: { size, at, upload } }: { row: Row }) {
   const facts = [sizeText(size)]
   if (upload?.detectedType) facts.push(upload.detectedType)
-  if (upload?.width && upload.height) facts.push(`${upload.width} × ${upload.height}`)
+  if (upload?.width && upload.height) facts.push(pixelsText(upload.width, upload.height))
   return (
     <p class="facts">
       {facts.join(' · ')} · <time dateTime={new Date(at).toISOString()}>{momentText(at)}</time>
@@ -104,5 +101,5 @@ function FileLink({ href, name, about }: { href: string; name: string; about: st
 
 function aboutVariant({ width, height, size, contentType }: Variant): string {
   const format = contentType.slice(contentType.indexOf('/') + 1)
-  return `${width} × ${height} ${format} · ${sizeText(size)}`
+  return `${pixelsText(width, height)} ${format} · ${sizeText(size)}`
 }
