@@ -2,7 +2,7 @@ import Type from 'typebox'
 import type { Api } from './api.ts'
 import type { CheckReadiness } from './readiness.ts'
 
-const Health = Type.Object({
+export const Health = Type.Object({
   status: Type.Literal('ok'),
   instance: Type.String(),
   version: Type.String(),
@@ -10,7 +10,7 @@ const Health = Type.Object({
 })
 
 const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
-const Ready = Type.Object({
+export const Ready = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('unready'), Type.Literal('draining')]),
   checks: Type.Object({ redis: Check, s3: Check, sqs: Check }),
 })

@@ -14,10 +14,10 @@ const PartsToSign = Type.Object(
   { partNumbers: Type.Array(PartNumber, { minItems: 1, maxItems: partBatch, uniqueItems: true }) },
   { additionalProperties: false },
 )
-const SignedParts = Type.Object({
+export const SignedParts = Type.Object({
   parts: Type.Array(Type.Object({ partNumber: PartNumber, url: Type.String() })),
 })
-const SentParts = Type.Object({
+export const SentParts = Type.Object({
   parts: Type.Array(
     Type.Object({ partNumber: PartNumber, etag: Etag, size: Type.Integer({ description: 'bytes' }) }),
   ),

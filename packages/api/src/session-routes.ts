@@ -4,7 +4,7 @@ import type { Api } from './api.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
-const SessionView = Type.Object(
+export const SessionView = Type.Object(
   {
     views: Type.Integer({ description: 'how often GET /session was asked with this cookie' }),
     user: Type.Union([Type.String(), Type.Null()], { description: 'the label given by PUT /session' }),

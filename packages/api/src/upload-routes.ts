@@ -32,7 +32,7 @@ const Announcement = Type.Object(
 
 const PartUrlView = Type.Object({ partNumber: Type.Integer(), url: Type.String() })
 
-const Announced = Type.Object({
+export const Announced = Type.Object({
   id: UploadId,
   state: UploadView.properties.state,
   expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
@@ -56,7 +56,7 @@ const Page = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
 })
 
-const UploadPage = Type.Object({
+export const UploadPage = Type.Object({
   uploads: Type.Array(UploadView),
   nextCursor: Type.Optional(UploadId),
 })

@@ -31,8 +31,9 @@ export type UploadError = Static<typeof UploadError>
 
 /** Free notes that the client gave to its upload: kept with the original in S3, returned as they came. */
 export const UploadMetadata = Type.Record(
-  Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
+  Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' }),
   Type.String({ maxLength: 256 }),
+  { additionalProperties: false },
 )
 export type UploadMetadata = Static<typeof UploadMetadata>
 

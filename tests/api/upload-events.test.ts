@@ -1,0 +1,140 @@
+import { UploadView } from '@millrace/api/upload-view.ts'
+import { parseOriginalKey } from '@millrace/shared/object-keys.ts'
+import type { Upload } from '@millrace/shared/upload.ts'
+import { createUploadRecords } from '@millrace/shared/upload-records.ts'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
+import { createHttpClient, type HttpClient } from '../support/http-client.ts'
+import { announce, formOf } from '../support/send-upload.ts'
+import { suite } from '../support/suite.ts'
+
+const test = suite('upload events')
+const uploadView = Compile(UploadView)
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances({ count: 2 })
+})
+test.after(() => api.close())
+
+/** Opens an event stream. `next()` gives one event, or undefined at the end of the stream. */
+async function listen(client: HttpClient, id: string, options: { base?: string; lastEventId?: string } = {}) {
+  const leave = new AbortController()
+  const response = await fetch(new URL(`/uploads/${id}/events`, options.base ?? api.url), {
+    headers: {
+      cookie: client.cookie ?? '',
+      ...(options.lastEventId && { 'last-event-id': options.lastEventId }),
+    },
+    signal: leave.signal,
+  })
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  return {
+    response,
+    leave: () => leave.abort(),
+    async next() {
+      for (;;) {
+        const end = text.indexOf('\n\n')
+        if (end >= 0) {
+          const [idLine, eventLine, dataLine] = text.slice(0, end).split('\n')
+          text = text.slice(end + 2)
+          assert.is(eventLine, 'event: upload')
+          const upload = uploadView.Parse(JSON.parse(dataLine?.replace('data: ', '') ?? ''))
+          return { id: idLine?.replace('id: ', '') ?? '', upload }
+        }
+        const read = await reader?.read()
+        if (!read?.value) return undefined
+        text += read.value
+      }
+    },
+  }
+}
+
+async function announced() {
+  const client = createHttpClient(api.url)
+  const made = await announce(client, 7)
+  const address = parseOriginalKey(formOf(made).fields['key'] ?? '')
+  if (!address) throw new Error('The form has no key of an original.')
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  const change = (change: Partial<Upload>) =>
+    records.update(address, (current) => ({ ...current, ...change }))
+  return { client, id: made.id, change }
+}
+
+test('are a snapshot first, then each change in order, from whichever instance; then the end', async () => {
+  const { client, id, change } = await announced()
+  const streams = await Promise.all(api.urls.map((base) => listen(client, id, { base })))
+  for (const stream of streams) {
+    assert.is(stream.response.headers.get('content-type'), 'text/event-stream')
+    assert.is((await stream.next())?.upload.state, 'awaiting')
+  }
+  for (const state of ['received', 'processing', 'ready'] as const) await change({ state })
+  for (const stream of streams) {
+    const states = [await stream.next(), await stream.next(), await stream.next()]
+    assert.equal(
+      states.map((event) => event?.upload.state),
+      ['received', 'processing', 'ready'],
+    )
+    assert.is(await stream.next(), undefined)
+  }
+})
+
+test('go on where the client left off', async () => {
+  const { client, id, change } = await announced()
+  const first = await listen(client, id)
+  const seen = await first.next()
+  first.leave()
+  const second = await listen(client, id, { lastEventId: seen?.id ?? '' })
+  await change({ state: 'received' })
+  assert.is((await second.next())?.upload.state, 'received')
+  await change({ state: 'processing' })
+  const missed = await listen(client, id, { lastEventId: seen?.id ?? '' })
+  assert.is((await missed.next())?.upload.state, 'processing')
+  second.leave()
+  missed.leave()
+})
+
+test('tell a client that has seen the end not to come back', async () => {
+  const { client, id, change } = await announced()
+  await change({ state: 'rejected', error: { code: 'image_corrupt', message: 'Broken.' } })
+  const stream = await listen(client, id)
+  const end = await stream.next()
+  assert.equal(end?.upload.error, { code: 'image_corrupt', message: 'Broken.' })
+  assert.is(await stream.next(), undefined)
+  const again = await listen(client, id, { lastEventId: end?.id ?? '' })
+  assert.is(again.response.status, 204)
+})
+
+test('miss nothing when Redis drops the connection in between', async () => {
+  const { client, id, change } = await announced()
+  const stream = await listen(client, id)
+  assert.is((await stream.next())?.upload.state, 'awaiting')
+  await api.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await change({ state: 'processing' })
+  assert.is((await stream.next())?.upload.state, 'processing')
+  stream.leave()
+})
+
+test('end when the instance closes', async () => {
+  const own = await startApiInstances()
+  const client = createHttpClient(own.url)
+  const { id } = await announce(client, 7)
+  const stream = await listen(client, id, { base: own.url })
+  await stream.next()
+  await own.close()
+  assert.is(await stream.next(), undefined)
+})
+
+test('leave no subscription behind when clients leave', async () => {
+  const { client, id, change } = await announced()
+  const streams = await Promise.all([listen(client, id), listen(client, id)])
+  for (const stream of streams) await stream.next()
+  const channels = async () => (await api.redis.pubsub('CHANNELS', `${api.prefix}:*`)).length
+  assert.is(await channels(), 1)
+  for (const stream of streams) stream.leave()
+  // The instance learns of it in its own time: each change finds it still subscribed, or not any more.
+  while ((await channels()) > 0) await change({})
+})
+
+test.run()

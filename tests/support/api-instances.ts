@@ -1,0 +1,82 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { S3Client } from '@aws-sdk/client-s3'
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { type App, createApp } from '@millrace/api/app.ts'
+import { readConfig } from '@millrace/api/config.ts'
+import { startLocalCloud } from '@millrace/local/local-cloud.ts'
+import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections.ts'
+import type { Environment } from '@millrace/shared/environment.ts'
+import { createLog } from '@millrace/shared/log.ts'
+
+export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
+
+/**
+ * Starts API instances in this process, on a local cloud of their own: real HTTP, real Redis under a prefix
+ * that nobody else uses, real S3 and SQS protocols. There is no worker: what a test wants to happen after the
+ * upload, it does itself.
+ *
+ * @param options.count how many instances
+ * @param options.environment replaces variables of theirs
+ */
+export async function startApiInstances(options: { count?: number; environment?: Environment } = {}) {
+  const redisUrl = process.env['REDIS_URL']
+  if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-api-'))
+  const origin = 'http://localhost:3000'
+  const cloud = await startLocalCloud({ directory, redisUrl, origins: [origin] })
+  const environment = {
+    ...cloud.environment,
+    PUBLIC_ORIGIN: origin,
+    REDIS_PREFIX: `test-${randomUUID()}`,
+    SESSION_KEYS: randomBytes(32).toString('base64'),
+    LOG_LEVEL: 'silent',
+    ...options.environment,
+  }
+  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = cloud.environment
+  const identity = {
+    region: AWS_REGION,
+    credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
+  }
+  const s3 = new S3Client({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
+  const log = createLog({ level: 'silent', instance: 'test' })
+  const redis = connectRedis(redisUrl, log)
+  const opened: { app: App; url: string; close(): Promise<void> }[] = []
+  for (let number = 1; number <= (options.count ?? 1); number++) {
+    const config = readConfig({ ...environment, INSTANCE: `api-${number}` })
+    const subscriber = connectBlockingRedis(config.redisUrl, log)
+    const own = connectRedis(config.redisUrl, log)
+    const app = await createApp({ config, log, redis: own, subscriber, s3, sqs })
+    const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    const close = async () => {
+      await app.close()
+      subscriber.disconnect()
+      own.disconnect()
+    }
+    opened.push({ app, url, close })
+  }
+  const [first] = opened
+  if (!first) throw new Error('No instance was asked for.')
+  return {
+    url: first.url,
+    app: first.app,
+    urls: opened.map(({ url }) => url),
+    environment,
+    prefix: environment.REDIS_PREFIX,
+    bucket: cloud.environment.BUCKET,
+    s3,
+    sqs,
+    redis,
+    async close() {
+      for (const { close } of opened) await close()
+      redis.disconnect()
+      s3.destroy()
+      sqs.destroy()
+      await cloud.close()
+      await rm(directory, { recursive: true })
+    },
+  }
+}
