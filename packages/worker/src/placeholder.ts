@@ -1,0 +1,20 @@
+import { rgbaToThumbHash } from 'thumbhash'
+import { openRaster, type Raster } from './raster.ts'
+
+/** ThumbHash takes no more than this on either side, in pixels. */
+const maxSide = 100
+
+/**
+ * A blurred preview of some 25 bytes that a page shows until the picture is there.
+ *
+ * @returns a ThumbHash (evanw.github.io/thumbhash), base64
+ */
+export async function makePlaceholder(raster: Raster): Promise<string> {
+  const { data, info } = await openRaster(raster)
+    .resize({ width: maxSide, height: maxSide, fit: 'inside', withoutEnlargement: true })
+    .toColourspace('srgb')
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  return Buffer.from(rgbaToThumbHash(info.width, info.height, data)).toString('base64')
+}
