@@ -28,12 +28,18 @@ function logged(redis: Redis, log: Logger): Redis {
   return redis.on('error', (error) => log.warn({ err: error }, 'Redis connection'))
 }
 
+/**
+ * Without limits of time a connection that went dead would hold its request, and the job behind it, forever.
+ * In milliseconds; a socket may stay silent for longer than SQS' long poll lasts (20 s).
+ */
+const timeLimits = { connectionTimeout: 5_000, socketTimeout: 30_000 }
+
 /** S3, where and as whom the SDK's own variables say. */
 export function connectS3(): S3Client {
-  return new S3Client({})
+  return new S3Client({ requestHandler: timeLimits })
 }
 
 /** SQS, where and as whom the SDK's own variables say. */
 export function connectSqs(): SQSClient {
-  return new SQSClient({})
+  return new SQSClient({ requestHandler: timeLimits })
 }

@@ -62,6 +62,15 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
     async add(job: Omit<ProcessUploadJob, 'version'>): Promise<void> {
       await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job) })
     },
+    /**
+     * Lets a job that BullMQ gave up start over, with all its attempts. Does nothing where the job is not
+     * known or goes its way.
+     */
+    async revive(job: { id: string; etag: string }): Promise<void> {
+      const found = await queue.getJob(processUploadJobId(job))
+      if (!found || !(await found.isFailed())) return
+      await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+    },
     async close(): Promise<void> {
       await queue.close()
     },

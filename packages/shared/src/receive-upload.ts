@@ -43,7 +43,7 @@ export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
  * The record after these bytes arrived. The same bytes change nothing; others put the upload back to the
  * start, for what was found in the old ones says nothing about them.
  */
-function arrive(current: Upload, arrival: NonNullable<Upload['arrival']>): Upload | undefined {
+export function arrive(current: Upload, arrival: NonNullable<Upload['arrival']>): Upload | undefined {
   if (current.arrival?.etag === arrival.etag && current.arrival.versionId === arrival.versionId) {
     return undefined
   }
