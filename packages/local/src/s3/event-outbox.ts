@@ -1,0 +1,147 @@
+import { matchingConfigurations } from './bucket-notifications.ts'
+import type { BucketRecord } from './bucket-records.ts'
+import { integer, type S3Database, text } from './s3-database.ts'
+
+/** Pause before a delivery is tried again: doubles from the first to the last (ms). */
+const firstRetryMs = 100
+const lastRetryMs = 10_000
+/** Lanes delivered at the same time. */
+const concurrency = 16
+
+/** Which request caused an event. */
+export type EventOrigin = { eventName: string; requestId: string; hostId: string; sourceIp: string }
+export type EventOutbox = ReturnType<typeof createEventOutbox>
+
+/**
+ * Keeps event notifications from the transaction that causes them until they are delivered, and delivers them in
+ * order per queue and key. After a crash an event may be delivered twice, as S3 itself delivers at least once.
+ *
+ * @param deps.deliver sends one message; rejecting means "try again later"
+ */
+export function createEventOutbox(deps: {
+  database: S3Database
+  region: string
+  deliver: ((queueArn: string, body: string) => Promise<void>) | undefined
+}) {
+  const { database, region, deliver } = deps
+  const nextSequence = database.prepare('UPDATE sequence SET value = value + 1 RETURNING value')
+  const insert = database.prepare('INSERT INTO event (lane, queue_arn, body) VALUES (?, ?, ?)')
+  const selectFirst = database.prepare(
+    'SELECT id, queue_arn, body FROM event WHERE lane = ? ORDER BY id LIMIT 1',
+  )
+  const selectLanes = database.prepare('SELECT DISTINCT lane FROM event')
+  const remove = database.prepare('DELETE FROM event WHERE id = ?')
+
+  /** Lanes with something to deliver, in order of arrival; a lane is one queue and key. */
+  const ready = new Set(selectLanes.all().map((row) => text(row, 'lane')))
+  const active = new Map<string, Promise<void>>()
+  const retries = new Map<string, { timer: NodeJS.Timeout | undefined; delayMs: number }>()
+  let recorded: string[] = []
+  let closed = false
+
+  async function deliverLane(lane: string) {
+    for (let row = selectFirst.get(lane); row !== undefined && !closed; row = selectFirst.get(lane)) {
+      try {
+        await deliver?.(text(row, 'queue_arn'), text(row, 'body'))
+      } catch {
+        // The queue's trouble is not the uploader's: the event stays and is tried again.
+        const delayMs = Math.min((retries.get(lane)?.delayMs ?? firstRetryMs / 2) * 2, lastRetryMs)
+        const timer = closed ? undefined : setTimeout(() => retry(lane), delayMs)
+        retries.set(lane, { timer, delayMs })
+        return
+      }
+      remove.run(integer(row, 'id'))
+      retries.delete(lane)
+    }
+  }
+
+  function retry(lane: string) {
+    const entry = retries.get(lane)
+    if (entry !== undefined) entry.timer = undefined
+    ready.add(lane)
+    run()
+  }
+
+  function run() {
+    if (deliver === undefined) return
+    for (const lane of ready) {
+      if (closed || active.size >= concurrency) return
+      if (active.has(lane)) continue
+      ready.delete(lane)
+      if (retries.get(lane)?.timer !== undefined) continue
+      const running = deliverLane(lane).finally(() => {
+        active.delete(lane)
+        run()
+      })
+      active.set(lane, running)
+    }
+  }
+
+  return {
+    /**
+     * Writes the event messages that a bucket's configuration asks for. Call it inside the transaction of the
+     * change itself, and `wake` once that is committed.
+     *
+     * @param object size in bytes and etag are left out for a deletion
+     */
+    record(bucket: BucketRecord, origin: EventOrigin, object: { key: string; size?: number; etag?: string }) {
+      for (const configuration of matchingConfigurations(bucket.notification, origin.eventName, object.key)) {
+        const sequence = nextSequence.get()
+        if (sequence === undefined) throw new Error('the sequence is missing')
+        const message = {
+          Records: [
+            {
+              eventVersion: '2.1',
+              eventSource: 'aws:s3',
+              awsRegion: region,
+              eventTime: new Date().toISOString(),
+              eventName: origin.eventName,
+              userIdentity: { principalId: 'AWS:LOCAL' },
+              requestParameters: { sourceIPAddress: origin.sourceIp },
+              responseElements: { 'x-amz-request-id': origin.requestId, 'x-amz-id-2': origin.hostId },
+              s3: {
+                s3SchemaVersion: '1.0',
+                configurationId: configuration.id,
+                bucket: {
+                  name: bucket.name,
+                  ownerIdentity: { principalId: 'LOCAL' },
+                  arn: `arn:aws:s3:::${bucket.name}`,
+                },
+                object: {
+                  key: eventKey(object.key),
+                  ...(object.size === undefined ? {} : { size: object.size, eTag: object.etag }),
+                  sequencer: integer(sequence, 'value').toString(16).toUpperCase().padStart(18, '0'),
+                },
+              },
+            },
+          ],
+        }
+        const lane = JSON.stringify([configuration.queueArn, bucket.name, object.key])
+        insert.run(lane, configuration.queueArn, JSON.stringify(message))
+        recorded.push(lane)
+      }
+    },
+
+    /** Delivers what was recorded, in the background. Also called once at start, for what a crash left. */
+    wake() {
+      for (const lane of recorded) ready.add(lane)
+      recorded = []
+      run()
+    },
+
+    /** Ends delivery and waits for what is under way; the rest stays for the next start. */
+    async close() {
+      closed = true
+      for (const { timer } of retries.values()) clearTimeout(timer)
+      await Promise.all(active.values())
+    },
+  }
+}
+
+/** A key as event messages carry it: percent-encoded, a space as `+`, slashes kept. */
+function eventKey(key: string): string {
+  return encodeURIComponent(key)
+    .replaceAll('%20', '+')
+    .replaceAll('%2F', '/')
+    .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+}

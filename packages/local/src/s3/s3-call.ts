@@ -1,0 +1,16 @@
+import type { EventOrigin } from './event-outbox.ts'
+import type { S3Exchange } from './s3-exchange.ts'
+import type { VerifiedSignature } from './signature-v4.ts'
+
+/** What an operation is given: the exchange, and the signature that let it through. */
+export type S3Call = { exchange: S3Exchange; signature: VerifiedSignature }
+
+/** @param eventName S3's event type without `s3:`, for example `ObjectCreated:Put` */
+export function eventOrigin(exchange: S3Exchange, eventName: string): EventOrigin {
+  return {
+    eventName,
+    requestId: exchange.requestId,
+    hostId: exchange.hostId,
+    sourceIp: exchange.req.socket.remoteAddress ?? '',
+  }
+}

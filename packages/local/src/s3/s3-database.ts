@@ -1,0 +1,112 @@
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
+
+/** Raised with every change to the tables; another version's directory is refused rather than misread. */
+const schemaVersion = 1
+
+/*
+ * An object is one row and the content files that hold its bytes, in order: one after PutObject, one for each part
+ * after CompleteMultipartUpload. Keys are BLOBs, so that the index sorts them as S3 does, by their UTF-8 bytes.
+ * `description` is JSON: headers, user metadata, checksum. `event` is the outbox.
+ */
+const schema = `
+CREATE TABLE bucket (
+  name TEXT PRIMARY KEY, created_at INTEGER NOT NULL, cors TEXT, notification TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE object (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL REFERENCES bucket, key BLOB NOT NULL,
+  size INTEGER NOT NULL, etag TEXT NOT NULL, modified_at INTEGER NOT NULL, description TEXT NOT NULL,
+  UNIQUE (bucket, key)
+) STRICT;
+CREATE TABLE object_content (
+  object_id INTEGER NOT NULL REFERENCES object ON DELETE CASCADE, position INTEGER NOT NULL,
+  content_id TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (object_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE upload (
+  id TEXT PRIMARY KEY, bucket TEXT NOT NULL REFERENCES bucket, key BLOB NOT NULL,
+  initiated_at INTEGER NOT NULL, description TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX upload_by_key ON upload (bucket, key, initiated_at, id);
+CREATE TABLE part (
+  upload_id TEXT NOT NULL REFERENCES upload ON DELETE CASCADE, number INTEGER NOT NULL,
+  content_id TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, modified_at INTEGER NOT NULL,
+  checksum_algorithm TEXT, checksum TEXT, PRIMARY KEY (upload_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE event (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, lane TEXT NOT NULL, queue_arn TEXT NOT NULL, body TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_by_lane ON event (lane, id);
+CREATE TABLE sequence (value INTEGER NOT NULL) STRICT;
+INSERT INTO sequence VALUES (0);
+`
+
+export type Row = Record<string, SQLOutputValue>
+export type S3Database = ReturnType<typeof openS3Database>
+
+/**
+ * Opens the one SQLite file that says what exists. Every change is one transaction, so a process killed at any
+ * moment leaves either all of it or nothing. The file stays locked while open: a second server on the same
+ * directory fails here.
+ *
+ * @param path the file, made when missing
+ * @throws Error when another process has it open, or another version of this server wrote it
+ */
+export function openS3Database(path: string) {
+  const database = new DatabaseSync(path, { enableForeignKeyConstraints: true })
+  try {
+    // Without a sync for each commit: a killed process loses nothing, a power cut may lose the last moments.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    database.exec('BEGIN IMMEDIATE')
+    const found = database.prepare('PRAGMA user_version').get()?.['user_version']
+    if (found === 0) database.exec(`${schema} PRAGMA user_version = ${schemaVersion}`)
+    else if (found !== schemaVersion) {
+      throw new Error(`${path} was written by another version of the local S3 server; remove its directory`)
+    }
+    database.exec('COMMIT')
+  } catch (error) {
+    database.close()
+    throw error
+  }
+
+  return {
+    prepare: (sql: string) => database.prepare(sql),
+    /** Runs `work`, which must not await, as one transaction; rolls back when it throws. */
+    transaction<Result>(work: () => Result): Result {
+      database.exec('BEGIN IMMEDIATE')
+      try {
+        const result = work()
+        database.exec('COMMIT')
+        return result
+      } catch (error) {
+        database.exec('ROLLBACK')
+        throw error
+      }
+    },
+    close: () => database.close(),
+  }
+}
+
+/** A TEXT column. */
+export function text(row: Row, column: string): string {
+  const value = row[column]
+  if (typeof value !== 'string') throw new TypeError(`${column} is not text`)
+  return value
+}
+
+/** A TEXT column that may be NULL. */
+export function optionalText(row: Row, column: string): string | undefined {
+  return row[column] === null ? undefined : text(row, column)
+}
+
+/** An INTEGER column. */
+export function integer(row: Row, column: string): number {
+  const value = row[column]
+  if (typeof value !== 'number') throw new TypeError(`${column} is not an integer`)
+  return value
+}
+
+/** A BLOB column that holds a key. */
+export function keyText(row: Row, column: string): string {
+  const value = row[column]
+  if (!(value instanceof Uint8Array)) throw new TypeError(`${column} is not a key`)
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('utf8')
+}

@@ -1,0 +1,66 @@
+import { S3Error } from './s3-error.ts'
+import type { S3Exchange } from './s3-exchange.ts'
+
+/**
+ * Sub-resources of S3 in the query. One that no operation here takes must not be mistaken for the plain resource:
+ * `DELETE /bucket?policy` is not DeleteBucket. Other parameters, such as the SDK's `x-id`, mean nothing.
+ */
+const subResources = new Set(
+  `abac accelerate acl analytics annotation append attributes cors delete encryption intelligent-tiering inventory legal-hold
+  lifecycle list-type location logging metadataConfiguration metadataInventoryTable metadataJournalTable
+  metadataTable metrics notification object-lock ownershipControls partNumber policy policyStatus
+  publicAccessBlock renameObject replication requestPayment restore retention select select-type session
+  tagging torrent uploadId uploads versionId versioning versions website`.split(/\s+/),
+)
+
+/** `<scope> <method> <sub-resources, sorted>` → the operation. */
+const operations = {
+  'service GET ': 'listBuckets',
+  'bucket PUT ': 'createBucket',
+  'bucket HEAD ': 'headBucket',
+  'bucket DELETE ': 'deleteBucket',
+  'bucket GET cors': 'getBucketCors',
+  'bucket PUT cors': 'putBucketCors',
+  'bucket DELETE cors': 'deleteBucketCors',
+  'bucket GET notification': 'getBucketNotificationConfiguration',
+  'bucket PUT notification': 'putBucketNotificationConfiguration',
+  'bucket GET versioning': 'getBucketVersioning',
+  'bucket GET list-type': 'listObjectsV2',
+  'bucket GET uploads': 'listMultipartUploads',
+  'bucket POST delete': 'deleteObjects',
+  'object PUT ': 'putObject',
+  'object PUT copy': 'copyObject',
+  'object GET ': 'getObject',
+  'object HEAD ': 'headObject',
+  'object DELETE ': 'deleteObject',
+  'object POST uploads': 'createMultipartUpload',
+  'object PUT partNumber,uploadId': 'uploadPart',
+  'object PUT copy,partNumber,uploadId': 'uploadPartCopy',
+  'object GET uploadId': 'listParts',
+  'object POST uploadId': 'completeMultipartUpload',
+  'object DELETE uploadId': 'abortMultipartUpload',
+} as const satisfies Record<string, string>
+
+export type S3Operation = (typeof operations)[keyof typeof operations]
+
+/**
+ * Decides which of S3's operations a signed request is.
+ *
+ * @throws S3Error NotImplemented for every one that this server does not have, MethodNotAllowed
+ */
+export function s3Operation(exchange: S3Exchange): S3Operation {
+  const { bucket, key, method, headers } = exchange
+  const scope = bucket === '' ? 'service' : key === '' ? 'bucket' : 'object'
+  const present = new Set(exchange.parameters.map(([name]) => name).filter((name) => subResources.has(name)))
+  if (exchange.query('versionId') === 'null') present.delete('versionId')
+  if (scope === 'bucket' && exchange.query('list-type') !== '2') present.delete('list-type')
+  if (method === 'PUT' && headers['x-amz-copy-source'] !== undefined) present.add('copy')
+  const wanted = `${scope} ${method} ${[...present].sort().join(',')}`
+  for (const [pattern, operation] of Object.entries(operations)) {
+    if (pattern === wanted) return operation
+  }
+  if (!['GET', 'HEAD', 'PUT', 'POST', 'DELETE'].includes(method)) {
+    throw new S3Error('MethodNotAllowed', undefined, { Method: method })
+  }
+  throw new S3Error('NotImplemented', `This server does not implement ${method} of this resource.`)
+}

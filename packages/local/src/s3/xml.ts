@@ -1,0 +1,85 @@
+import { parseXml, XmlElement } from '@rgrove/parse-xml'
+import { S3Error } from './s3-error.ts'
+
+export type { XmlElement }
+
+/** What an element holds: text, nothing (left out), child elements, or several elements of one name. */
+export type XmlValue = string | number | boolean | undefined | XmlTree | readonly XmlValue[]
+export type XmlTree = { readonly [name: string]: XmlValue }
+
+const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
+
+/** Characters that XML 1.0 cannot carry become numeric references, as S3 itself writes them. */
+function escapeText(text: string): string {
+  return text
+    .replace(/[&<>"]/g, (character) => escapes[character] ?? character)
+    .replace(/[\p{Cc}\ufffe\uffff]/gu, (character) => `&#x${character.charCodeAt(0).toString(16)};`)
+}
+
+/** Array.isArray does not narrow a readonly array out of a union. */
+function isList(value: XmlValue): value is readonly XmlValue[] {
+  return Array.isArray(value)
+}
+
+function element(name: string, value: XmlValue): string {
+  if (value === undefined) return ''
+  if (isList(value)) return value.map((item) => element(name, item)).join('')
+  if (typeof value === 'object') return `<${name}>${children(value)}</${name}>`
+  return `<${name}>${escapeText(String(value))}</${name}>`
+}
+
+function children(tree: XmlTree): string {
+  return Object.entries(tree)
+    .map(([name, value]) => element(name, value))
+    .join('')
+}
+
+/**
+ * Writes an XML document in S3's manner.
+ *
+ * @param root the root element's name; anything but `Error` gets S3's namespace
+ * @param tree child elements in order; arrays repeat an element, `undefined` leaves it out
+ */
+export function xmlDocument(root: string, tree: XmlTree): string {
+  const namespace =
+    root === 'Error' || root === 'PostResponse' ? '' : ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<${root}${namespace}>${children(tree)}</${root}>`
+}
+
+/**
+ * Parses a request body as XML. A DTD is ignored and no entity of its making is expanded.
+ *
+ * @param body the document as it came, UTF-8
+ * @param root the root element that the operation expects
+ * @throws S3Error MalformedXML when it is not well-formed or has another root
+ */
+export function parseXmlBody(body: Buffer, root: string): XmlElement {
+  let parsed: XmlElement | null
+  try {
+    parsed = parseXml(new TextDecoder('utf-8', { fatal: true }).decode(body)).root
+  } catch {
+    throw new S3Error('MalformedXML')
+  }
+  if (parsed === null || parsed.name !== root) throw new S3Error('MalformedXML')
+  return parsed
+}
+
+/** The child elements of one name, in order. */
+export function childElements(parent: XmlElement, name?: string): XmlElement[] {
+  const found: XmlElement[] = []
+  for (const child of parent.children) {
+    if (child instanceof XmlElement && (name === undefined || child.name === name)) found.push(child)
+  }
+  return found
+}
+
+/**
+ * The text of the only child element of that name; `undefined` when there is none.
+ *
+ * @throws S3Error MalformedXML when there are several
+ */
+export function childText(parent: XmlElement, name: string): string | undefined {
+  const found = childElements(parent, name)
+  if (found.length > 1) throw new S3Error('MalformedXML')
+  return found[0]?.text
+}
