@@ -1,4 +1,11 @@
-/** A reason for not starting that the user can act on: its message is one sentence, shown without a stack. */
+/** A reason for not starting that the user can act on: its message is a sentence, shown without a stack. */
 export class CannotStart extends Error {
-  override name = 'CannotStart'
+  override readonly name = 'CannotStart'
+  /** What the process exits with: 2 for a command line that makes no sense, 1 for everything else. */
+  readonly exitCode: number
+
+  constructor(message: string, exitCode = 1) {
+    super(message)
+    this.exitCode = exitCode
+  }
 }

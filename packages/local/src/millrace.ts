@@ -1,0 +1,123 @@
+import { join } from 'node:path'
+import { buildConsole } from './console-build.ts'
+import { takeDataDirectory } from './data-directory.ts'
+import { startLoadBalancer } from './load-balancer.ts'
+import { startLocalCloud } from './local-cloud.ts'
+import { readLocalSecrets } from './local-secrets.ts'
+import type { Options } from './options.ts'
+import { superviseRedis } from './redis-supervisor.ts'
+import { startServiceProcess } from './service-process.ts'
+
+const packages = join(import.meta.dirname, '../..')
+const apiEntry = join(packages, 'api/src/main.ts')
+const workerEntry = join(packages, 'worker/src/main.ts')
+
+export type Millrace = Awaited<ReturnType<typeof startMillrace>>
+
+/**
+ * Starts the whole system on this machine: Redis, S3, SQS, the API instances behind a balancer, the workers.
+ * @param options.environment what the services inherit besides what they are told
+ * @param options.say shows one line to the user
+ * @param options.stopping aborts a start that is under way
+ * @returns the console's address; `failed`, which rejects when something cannot be kept running; and
+ *   `close()`, which stops everything in the reverse order and leaves nothing behind
+ * @throws CannotStart after having stopped what was already started
+ */
+export async function startMillrace(
+  options: Options & {
+    environment: NodeJS.ProcessEnv
+    redisUrl: string | undefined
+    say: (line: string) => void
+    stopping: AbortSignal
+  },
+) {
+  const { directory, say, stopping } = options
+  const opened: (() => unknown)[] = []
+  const failures: Promise<never>[] = []
+  const close = async () => {
+    for (const closeOne of opened.splice(0).reverse()) await closeOne()
+  }
+  /** Keeps what was opened for closing, also when the wait for it ends in an interruption. */
+  const open = async <T>(opening: Promise<T>, closeOne: (part: T) => unknown) => {
+    const part = await opening
+    opened.push(() => closeOne(part))
+    stopping.throwIfAborted()
+    return part
+  }
+
+  try {
+    const lock = takeDataDirectory(directory)
+    opened.push(lock.release)
+    const balancer = await open(startLoadBalancer(options), (part) => part.close())
+    const redis = await open(superviseRedis(options), (part) => part.close())
+    failures.push(redis.failed)
+    const origin = `http://localhost:${balancer.port}`
+    const origins = [origin, `http://127.0.0.1:${balancer.port}`]
+    const cloud = await open(startLocalCloud({ directory, redisUrl: redis.url, origins }), (part) =>
+      part.close(),
+    )
+    const consoleDirectory = await buildConsole(say)
+    const { sessionKeys } = await readLocalSecrets(directory)
+    const shared = {
+      ...options.environment,
+      ...cloud.environment,
+      LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
+    }
+    const common = { logDirectory: join(directory, 'logs'), say, verbose: options.verbose }
+
+    const startApi = (name: string) => {
+      let port: number | undefined
+      return startServiceProcess({
+        ...common,
+        name,
+        entry: apiEntry,
+        readyEvent: 'listening',
+        environment: {
+          ...shared,
+          HOST: '127.0.0.1',
+          PORT: '0',
+          PUBLIC_ORIGIN: origin,
+          SESSION_KEYS: sessionKeys.join(','),
+          CONSOLE_DIRECTORY: consoleDirectory,
+          INSTANCE: name,
+        },
+        onReady(readyPort) {
+          port = readyPort
+          if (port !== undefined) balancer.add(port)
+        },
+        onGone() {
+          if (port !== undefined) balancer.remove(port)
+        },
+      })
+    }
+    const startWorker = (name: string) =>
+      startServiceProcess({
+        ...common,
+        name,
+        entry: workerEntry,
+        readyEvent: 'started',
+        environment: { ...shared, INSTANCE: name },
+      })
+    const numbered = (kind: string, count: number) =>
+      Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`)
+
+    const apis = numbered('api', options.api).map(startApi)
+    opened.push(() => Promise.all(apis.map((service) => service.stop())))
+    const workers = numbered('worker', options.workers).map(startWorker)
+    opened.push(() => Promise.all(workers.map((service) => service.stop())))
+    const services = [...apis, ...workers]
+    failures.push(...services.map((service) => service.failed))
+
+    const interrupted = Promise.withResolvers<never>()
+    stopping.addEventListener('abort', () => interrupted.reject(stopping.reason), { once: true })
+    await Promise.race([
+      Promise.all(services.map((service) => service.ready)),
+      interrupted.promise,
+      ...failures,
+    ])
+    return { url: origin, failed: Promise.race(failures), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
