@@ -22,7 +22,7 @@ const tetheredShell = `
 exec 3<&0
 "$@" 3<&- &
 program=$!
-{ cat <&3 >/dev/null; kill "$program"; } 2>/dev/null >&2 &
+{ cat <&3 >/dev/null; kill "$program"; } 2>/dev/null &
 wait "$program"
 `
 
@@ -109,12 +109,12 @@ function launch(program: string, directory: string, port: number) {
       if (/Ready to accept connections/.test(line)) resolve('ready')
     })
   })
-  // Closed streams mean that the server itself is gone, not only the shell above it.
+  // Closed streams mean that the server and its watcher are gone, not only the shell above them.
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', () => resolve(output))
   })
-  child.once('exit', () => child.stdin.destroy())
+  child.once('exit', () => signalGroup(child, 'SIGKILL'))
   return { child, ready, ended }
 }
 
