@@ -39,9 +39,10 @@ async function listen(client: HttpClient, id: string, options: { base?: string; 
         if (end >= 0) {
           const [idLine, eventLine, dataLine] = text.slice(0, end).split('\n')
           text = text.slice(end + 2)
+          if (!idLine?.startsWith('id: ')) continue
           assert.is(eventLine, 'event: upload')
           const upload = uploadView.Parse(JSON.parse(dataLine?.replace('data: ', '') ?? ''))
-          return { id: idLine?.replace('id: ', '') ?? '', upload }
+          return { id: idLine.replace('id: ', ''), upload }
         }
         const read = await reader?.read()
         if (!read?.value) return undefined

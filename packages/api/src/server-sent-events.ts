@@ -4,6 +4,9 @@ import type { FastifyReply } from 'fastify'
 /** One event: `id` comes back as `Last-Event-ID` when the client reconnects. */
 export type ServerSentEvent = { id: string; event: string; data: unknown }
 
+/** How long a client waits before it reconnects, in ms. Sent at once, so that it gets the headers at once. */
+const reconnectMs = 2000
+
 /** Proxies and load balancers close connections that are silent for a minute. */
 const heartbeatMs = 20_000
 
@@ -22,17 +25,22 @@ export function sendEvents(
   const left = new AbortController()
   const signal = AbortSignal.any([left.signal, closing])
   const body = new Readable({ read() {} })
+  body.push(`retry: ${reconnectMs}\n\n`)
   const heartbeat = setInterval(() => body.push(': still here\n\n'), heartbeatMs)
   body.once('close', () => {
     clearInterval(heartbeat)
     left.abort()
   })
   void write()
-  return reply
-    .header('content-type', 'text/event-stream')
-    .header('cache-control', 'no-store')
-    .header('x-accel-buffering', 'no')
-    .send(body)
+  return (
+    reply
+      .header('content-type', 'text/event-stream')
+      .header('cache-control', 'no-store')
+      .header('x-accel-buffering', 'no')
+      // A stream that ended leaves no idle connection, which would hold up an instance that is closing.
+      .header('connection', 'close')
+      .send(body)
+  )
 
   async function write(): Promise<void> {
     try {

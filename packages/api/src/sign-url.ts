@@ -63,7 +63,7 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
           ...(base.port && { port: Number(base.port) }),
           path,
           query,
-          headers: { host: base.host, 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' },
+          headers: { host: base.host, 'X-Amz-Content-Sha256': 'UNSIGNED-PAYLOAD' },
         },
         { expiresIn: expiresInSeconds, ...(signedAt && { signingDate: signedAt }) },
       )
