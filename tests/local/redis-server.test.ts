@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -34,6 +35,8 @@ test('keeps its data over a restart, and leaves no process', async () => {
   client.disconnect()
   await first.close()
   assert.equal(processesHere(), [])
+  // Redis takes its process id back only when it shuts down in order.
+  assert.not(existsSync(join(directory, 'redis.pid')))
 
   const second = await startRedisServer({ directory })
   const again = new Redis(second.url)

@@ -20,10 +20,11 @@ const portAttempts = 5
  */
 const tetheredShell = `
 exec 3<&0
+trap : TERM
 "$@" 3<&- &
 program=$!
 { cat <&3 >/dev/null; kill "$program"; } 2>/dev/null &
-wait "$program"
+while kill -0 "$program"; do wait "$program"; done 2>/dev/null
 `
 
 export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>
