@@ -20,9 +20,12 @@ export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
  *
  * @param options.count how many instances
  * @param options.environment replaces variables of theirs
+ * @param options.redisUrl a Redis of the test's own
  */
-export async function startApiInstances(options: { count?: number; environment?: Environment } = {}) {
-  const redisUrl = process.env['REDIS_URL']
+export async function startApiInstances(
+  options: { count?: number; environment?: Environment; redisUrl?: string } = {},
+) {
+  const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
   const directory = await mkdtemp(join(tmpdir(), 'millrace-api-'))
   const origin = 'http://localhost:3000'
@@ -70,6 +73,8 @@ export async function startApiInstances(options: { count?: number; environment?:
     s3,
     sqs,
     redis,
+    /** Takes S3 and SQS away. */
+    stopCloud: cloud.close,
     async close() {
       for (const { close } of opened) await close()
       redis.disconnect()

@@ -57,6 +57,9 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
     },
   })
 
+  // Without a listener BullMQ prints the connection's errors, which the connection's owner logs already.
+  queue.on('error', () => undefined)
+
   return {
     /** Adds the job; a job of this id that is still known is left as it is. */
     async add(job: Omit<ProcessUploadJob, 'version'>): Promise<void> {
