@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs'
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+
+type Locked = { optionalDependencies?: Record<string, string> }
+
+const test = suite('lock file')
+
+// `npm install` drops the packages of other platforms from the lock file when it starts from an installed
+// node_modules, or when the registry does not have them; `npm ci` then refuses the lock file everywhere.
+test('knows the optional packages of all platforms', () => {
+  const file = new URL('../../package-lock.json', import.meta.url)
+  const { packages }: { packages: Record<string, Locked> } = JSON.parse(readFileSync(file, 'utf8'))
+  const missing = Object.entries(packages).flatMap(([folder, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter(
+      (name) => !packages[`node_modules/${name}`] && !packages[`${folder}/node_modules/${name}`],
+    ),
+  )
+  assert.equal(missing, [])
+})
+
+test.run()
