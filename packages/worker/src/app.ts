@@ -1,0 +1,105 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import { createManifests } from '@millrace/shared/manifest.ts'
+import { createOriginals } from '@millrace/shared/originals.ts'
+import { builtInPresets } from '@millrace/shared/preset.ts'
+import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
+import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
+import { createUploadRecords } from '@millrace/shared/upload-records.ts'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import { createGiveUpUpload } from './give-up-upload.ts'
+import { createJobHandlers, createProcessor } from './job-handlers.ts'
+import { createObjectCreated } from './object-created.ts'
+import { createProcessUpload } from './process-upload.ts'
+import { quarantineImage } from './quarantine-image.ts'
+import { createOriginalReader } from './read-original.ts'
+import { createReconcile } from './reconcile.ts'
+import { createReconcileSchedule } from './reconcile-schedule.ts'
+import { createSettleUpload } from './settle-upload.ts'
+import { createUploadWorker } from './upload-worker.ts'
+import { createVariantWriter } from './write-variant.ts'
+
+/** Events take a second or two; an original this old, in milliseconds, has lost its one. */
+const reconcileGraceMs = 30_000
+
+/**
+ * Composes the worker: SQS → `object-created` → queue → `process-upload`, and `reconcile` behind both.
+ *
+ * @param clients.redis for commands
+ * @param clients.blockingRedis for the queue, which waits
+ */
+export function createApp(
+  config: Config,
+  log: Logger,
+  clients: { redis: Redis; blockingRedis: Redis; s3: S3Client; sqs: SQSClient },
+) {
+  const { redis, blockingRedis, s3, sqs } = clients
+  const { bucket, redisPrefix: prefix, maxImageBytes, maxImagePixels } = config
+  const presets = builtInPresets
+
+  const records = createUploadRecords({ redis, prefix })
+  const manifests = createManifests({ s3, bucket })
+  const originals = createOriginals({ s3, bucket })
+  const queue = createUploadQueue({ redis, prefix })
+  const lookup = createUploadLookup({ records, manifests, originals })
+  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue })
+  const settleUpload = createSettleUpload({ manifests, records })
+
+  const processUpload = createProcessUpload({
+    lookup,
+    records,
+    originals,
+    manifests,
+    presets,
+    openOriginal: createOriginalReader({ s3, bucket }),
+    writeVariant: createVariantWriter({ s3, bucket }),
+    quarantineImage,
+    settleUpload,
+    maxImageBytes,
+    maxImagePixels,
+  })
+  const giveUpUpload = createGiveUpUpload({ lookup, presets, settleUpload })
+  const handlers = createJobHandlers({ processUpload, giveUpUpload })
+  const uploadWorker = createUploadWorker({
+    redis: blockingRedis,
+    prefix,
+    slots: config.slots,
+    processor: createProcessor({ handlers, log }),
+    log,
+  })
+  const objectCreated = createObjectCreated({
+    sqs,
+    queueUrl: config.eventsQueueUrl,
+    bucket,
+    receiveUpload,
+    log,
+  })
+  const reconcile = createReconcile({ s3, bucket, receiveUpload, queue, graceMs: reconcileGraceMs, log })
+  const reconcileSchedule = createReconcileSchedule({
+    redis,
+    prefix,
+    intervalMs: config.reconcileIntervalMs,
+    reconcile,
+    log,
+  })
+
+  return {
+    async start(): Promise<void> {
+      await uploadWorker.start()
+      objectCreated.start()
+      reconcileSchedule.start()
+    },
+    /** Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. */
+    async close(): Promise<void> {
+      await Promise.all([
+        objectCreated.stop(),
+        reconcileSchedule.stop(),
+        uploadWorker.drain(config.drainDeadlineMs),
+      ])
+      await queue.close()
+    },
+  }
+}

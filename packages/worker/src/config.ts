@@ -1,0 +1,44 @@
+import { availableParallelism, hostname } from 'node:os'
+import { type Environment, readEnvironment } from '@millrace/shared/environment.ts'
+import Type from 'typebox'
+import { libraryPixelLimit } from './image-library.ts'
+
+const mebibyte = 1024 * 1024
+
+const schema = Type.Object({
+  REDIS_URL: Type.String({ pattern: '^rediss?://' }),
+  REDIS_PREFIX: Type.String({ default: 'millrace', pattern: '^[A-Za-z0-9_-]+$' }),
+  BUCKET: Type.String(),
+  EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
+  INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
+  // Two images a core: while one waits for S3 the other one computes (measured: BASELINE's "1:4" on 2 cores).
+  WORKER_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 2 * availableParallelism() }),
+  DRAIN_DEADLINE_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 25_000 }),
+  RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
+  MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
+  MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
+})
+
+/**
+ * Reads the worker's settings.
+ * @throws EnvironmentError that names every variable which is missing or wrong
+ */
+export function readConfig(environment: Environment) {
+  const values = readEnvironment(schema, environment)
+  return Object.freeze({
+    redisUrl: values.REDIS_URL,
+    redisPrefix: values.REDIS_PREFIX,
+    bucket: values.BUCKET,
+    eventsQueueUrl: values.EVENTS_QUEUE_URL,
+    logLevel: values.LOG_LEVEL,
+    instance: values.INSTANCE,
+    slots: values.WORKER_SLOTS,
+    drainDeadlineMs: values.DRAIN_DEADLINE_MS,
+    reconcileIntervalMs: values.RECONCILE_INTERVAL_MS,
+    maxImageBytes: values.MAX_IMAGE_BYTES,
+    maxImagePixels: values.MAX_IMAGE_PIXELS,
+  })
+}
+
+export type Config = ReturnType<typeof readConfig>

@@ -1,0 +1,121 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  DeleteMessageBatchCommand,
+  type Message,
+  ReceiveMessageCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs'
+import { parseOriginalKey } from '@millrace/shared/object-keys.ts'
+import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import type { Logger } from 'pino'
+import { parseS3Event } from './s3-event.ts'
+
+/** The most that SQS takes for either. */
+const waitSeconds = 20
+const messagesAtOnce = 10
+
+/** Milliseconds: doubled from one failure to the next, each shortened by up to half so that workers spread. */
+const firstBackoffMs = 500
+const longestBackoffMs = 30_000
+
+/**
+ * Takes S3's events off the queue: each one becomes a record and a job, and only then is its message
+ * deleted. What cannot be handled now is left there and comes again once its visibility timeout is over;
+ * what never could be (it is no event of ours) is logged and deleted. The queue's dead-letter queue takes
+ * what comes too often.
+ */
+export function createObjectCreated(deps: {
+  sqs: SQSClient
+  queueUrl: string
+  bucket: string
+  receiveUpload: ReceiveUpload
+  log: Logger
+}) {
+  const { sqs, queueUrl, bucket, receiveUpload, log } = deps
+  const stopping = new AbortController()
+  let loop: Promise<void> = Promise.resolve()
+
+  return {
+    start(): void {
+      loop = run()
+    },
+    /** Receives nothing more; resolves when the messages in hand are dealt with. */
+    async stop(): Promise<void> {
+      stopping.abort()
+      await loop
+    },
+  }
+
+  async function run(): Promise<void> {
+    let failures = 0
+    while (!stopping.signal.aborted) {
+      try {
+        await pass()
+        failures = 0
+      } catch (error) {
+        if (stopping.signal.aborted) return
+        failures += 1
+        const longest = Math.min(longestBackoffMs, firstBackoffMs * 2 ** (failures - 1))
+        const waitMs = longest * (1 - Math.random() / 2)
+        log.warn({ err: error, event: 'receive-failed', failures, waitMs: Math.round(waitMs) }, 'SQS')
+        // Rejects when stopped, which is what is wanted: the loop's condition ends it.
+        await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {})
+      }
+    }
+  }
+
+  async function pass(): Promise<void> {
+    const { Messages: messages = [] } = await sqs.send(
+      new ReceiveMessageCommand({
+        QueueUrl: queueUrl,
+        MaxNumberOfMessages: messagesAtOnce,
+        WaitTimeSeconds: waitSeconds,
+      }),
+      { abortSignal: stopping.signal },
+    )
+    const handled = await Promise.all(
+      messages.map(async (message) => ((await handle(message)) ? [message] : [])),
+    )
+    await forget(handled.flat())
+  }
+
+  /** @returns whether the message has done its work */
+  async function handle(message: Message): Promise<boolean> {
+    try {
+      const keys = parseS3Event(message.Body, bucket)
+      if (!keys) log.warn({ event: 'not-an-s3-event', messageId: message.MessageId }, 'not an S3 event')
+      for (const key of keys ?? []) await arrived(key)
+      return true
+    } catch (error) {
+      log.warn({ err: error, event: 'arrival-failed', messageId: message.MessageId }, 'comes again')
+      return false
+    }
+  }
+
+  async function arrived(key: string): Promise<void> {
+    const address = parseOriginalKey(key)
+    if (!address) {
+      log.warn({ event: 'not-an-original', key: key.slice(0, 200) }, 'not an original')
+      return
+    }
+    const stored = await receiveUpload(address)
+    log.debug(
+      { event: 'object-created', uploadId: address.id, state: stored?.upload.state },
+      'object created',
+    )
+  }
+
+  async function forget(messages: Message[]): Promise<void> {
+    if (messages.length === 0) return
+    const { Failed: failed = [] } = await sqs.send(
+      new DeleteMessageBatchCommand({
+        QueueUrl: queueUrl,
+        Entries: messages.map(({ ReceiptHandle }, i) => ({ Id: String(i), ReceiptHandle })),
+      }),
+    )
+    // They come again and find their work done.
+    for (const { Code } of failed) log.warn({ event: 'delete-failed', code: Code }, 'message not deleted')
+  }
+}
+
+export type ObjectCreated = ReturnType<typeof createObjectCreated>

@@ -1,0 +1,75 @@
+import { isDeepStrictEqual } from 'node:util'
+import { AppError, type ErrorCode } from '@millrace/shared/app-error.ts'
+import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/manifest.ts'
+import type { Arrival, Findings, Upload, UploadError, Variant } from '@millrace/shared/upload.ts'
+import type { UploadRecords } from '@millrace/shared/upload-records.ts'
+
+/** How an upload ended. */
+export type Outcome = {
+  outcome: Manifest['outcome']
+  recipe: string
+  findings: Findings
+  variants: Variant[]
+  error?: UploadError
+}
+
+/** The codes that are the file's own fault: the upload ends as `rejected`, and trying again would not help. */
+const rejections: ReadonlySet<ErrorCode> = new Set([
+  'image_corrupt',
+  'image_too_many_pixels',
+  'image_too_large',
+  'size_mismatch',
+  'checksum_mismatch',
+])
+
+/** Whether what was thrown says that the file itself is at fault. */
+export function isRejection(thrown: unknown): thrown is AppError {
+  return thrown instanceof AppError && rejections.has(thrown.code)
+}
+
+/**
+ * Ends uploads. This is the only place that does: first the manifest, which is the commit point, then the
+ * record, whose change tells everybody who watches.
+ */
+export function createSettleUpload({ manifests, records }: { manifests: Manifests; records: UploadRecords }) {
+  /**
+   * Brings the record to what a manifest says, unless other bytes have arrived since.
+   * @returns false where they have
+   */
+  async function applyManifest(manifest: Manifest): Promise<boolean> {
+    const settled = uploadFromManifest(manifest)
+    const stored =
+      (await records.update(settled, (current) => {
+        if (current.arrival?.etag !== manifest.arrival.etag) return undefined
+        const isSettled = isDeepStrictEqual({ ...current, updatedAt: settled.updatedAt }, settled)
+        return isSettled ? undefined : settled
+      })) ?? (await records.create(settled))
+    return stored.upload.arrival?.etag === manifest.arrival.etag
+  }
+
+  return {
+    applyManifest,
+
+    /**
+     * Ends an upload.
+     * @param arrival the bytes that the outcome is about
+     * @returns false where other bytes have arrived since; their own job will say how the upload ends
+     */
+    async settle(upload: Upload, arrival: Arrival, ended: Outcome): Promise<boolean> {
+      const manifest: Manifest = {
+        version: 1,
+        id: upload.id,
+        owner: upload.owner,
+        intent: upload.intent,
+        arrival,
+        createdAt: upload.createdAt,
+        finishedAt: new Date().toISOString(),
+        ...ended,
+      }
+      await manifests.write(manifest)
+      return applyManifest(manifest)
+    },
+  }
+}
+
+export type SettleUpload = ReturnType<typeof createSettleUpload>
