@@ -87,7 +87,7 @@ export function createTransfers(deps: {
     known.announced = announced
     onAnnounced(key, announced.id)
     const { id, transport } = announced
-    const onSent = createProgress(key)
+    const onSent = createProgress(key, signal)
     onSent(0)
     if (transport.kind === 'form') return sendForm({ transport, file, slots, onSent, signal })
     const received = again ? await tryAgain(() => api.receivedParts(id, signal), { signal }) : []
@@ -105,10 +105,12 @@ export function createTransfers(deps: {
   }
 
   /** Bytes that leave a second time are not shown as a step back. */
-  function createProgress(key: string) {
+  function createProgress(key: string, signal: AbortSignal) {
     const speedometer = createSpeedometer()
     let mostBytes = 0
     return (bytes: number) => {
+      // What is being cancelled may still have its say.
+      if (signal.aborted) return
       mostBytes = Math.max(mostBytes, bytes)
       const bytesPerSecond = speedometer.read(mostBytes)
       onTransfer(key, { phase: 'sending', sentBytes: mostBytes, bytesPerSecond })
@@ -120,7 +122,7 @@ export type Transfers = ReturnType<typeof createTransfers>
 
 function explain(error: unknown): { problem: string; retryable: boolean } {
   if (error instanceof SendError) return { problem: error.message, retryable: true }
-  if (error instanceof ApiProblem) return { problem: error.message, retryable: error.status >= 500 }
+  if (error instanceof ApiProblem) return { problem: error.message, retryable: mayPass(error) }
   if (error instanceof TypeError) return { problem: 'The server could not be reached.', retryable: true }
   return { problem: error instanceof Error ? error.message : String(error), retryable: true }
 }

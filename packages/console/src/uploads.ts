@@ -72,7 +72,7 @@ export type Uploads = ReturnType<typeof createUploads>
 
 /**
  * Which uploads to follow: the oldest unfinished one first, as workers take them. Those whose bytes are not
- * being sent from here (from an earlier visit, or another tab) come last, if there is room.
+ * being sent from here (given up, from an earlier visit, or of another tab) come last, if there is room.
  */
 function unfinished(rows: Rows): string[] {
   const oldestFirst = rows.toReversed()
@@ -87,6 +87,8 @@ function isMoving({ upload, transfer }: Row): boolean {
   return transfer?.phase === 'sent'
 }
 
+/** What was given up or failed here may have arrived all the same, with only the answer lost. */
 function isIdle({ upload, transfer }: Row): boolean {
-  return upload?.state === 'awaiting' && transfer === undefined
+  if (upload && upload.state !== 'awaiting') return false
+  return transfer === undefined || transfer.phase === 'cancelled' || transfer.phase === 'failed'
 }
