@@ -1,0 +1,103 @@
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
+import { phonePhoto, sampleImage } from './sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
+
+// A job whose worker was killed waits for its lock to run out, some 15 s.
+const test = suite('worker processes', {}, { limitMs: 60_000 })
+let fleet: WorkerFleet
+let proxy: S3Proxy
+
+test.before.each(async () => {
+  fleet = await startWorkerFleet()
+  proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+})
+test.after.each(async () => {
+  await fleet.close()
+  await proxy.close()
+})
+
+function throughProxy() {
+  return { AWS_ENDPOINT_URL_S3: proxy.endpoint }
+}
+
+const writesVariant = ({ method, path }: { method: string; path: string }) =>
+  method === 'PUT' && path.includes('/variants/')
+
+test('finishes, once, what a killed worker was in the middle of', async () => {
+  const held = proxy.hold(writesVariant)
+  const doomed = await fleet.spawnWorker(throughProxy())
+  const address = await fleet.arrive(await phonePhoto(400, 300))
+  await held.arrived
+  doomed.kill('SIGKILL')
+  assert.is(await doomed.exit(), 'SIGKILL')
+
+  const heir = await fleet.spawnWorker()
+  const upload = await fleet.finished(address)
+  assert.is(upload.state, 'ready')
+  assert.is(upload.variants.length, 4)
+  assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'])
+  heir.kill('SIGTERM')
+  assert.is(await heir.exit(), 0)
+})
+
+test('on SIGTERM takes nothing more, finishes what it has and exits with 0', async () => {
+  const held = proxy.hold(writesVariant)
+  const worker = await fleet.spawnWorker(throughProxy())
+  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  await held.arrived
+  worker.kill('SIGTERM')
+  await worker.log.until((line) => line['event'] === 'closing')
+  worker.kill('SIGTERM')
+  worker.kill('SIGINT')
+  const late = await fleet.arrive(await sampleImage('image/png'))
+  held.release()
+  assert.is(await worker.exit(), 0)
+  assert.is((await fleet.finished(address)).state, 'ready')
+  assert.equal(fleet.changes.states(late.id), [], 'what came later is left for others')
+  assert.equal(
+    worker.log.lines
+      .filter(({ event }) => event === 'closing' || event === 'closed')
+      .map(({ event }) => event),
+    ['closing', 'closed'],
+  )
+})
+
+test('hands back what is not finished by the deadline', async () => {
+  const held = proxy.hold(writesVariant)
+  const worker = await fleet.spawnWorker({ ...throughProxy(), DRAIN_DEADLINE_MS: '100' })
+  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  await held.arrived
+  worker.kill('SIGTERM')
+  assert.is(await worker.exit(), 0)
+  assert.ok(worker.log.lines.some(({ event }) => event === 'handed-back'))
+
+  const heir = await fleet.spawnWorker()
+  assert.is((await fleet.finished(address)).state, 'ready')
+  assert.is(
+    heir.log.lines.some(({ event }) => event === 'stalled'),
+    false,
+    'nobody had to wait for a lock to run out',
+  )
+})
+
+test('logs one line per upload, with what one looks for and no signed address', async () => {
+  const worker = await fleet.spawnWorker()
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const bytes = await sampleImage('image/jpeg')
+  const { id, owner } = await fleet.arrive(bytes, { filename: 'my-secret-name.jpg', traceparent })
+  await fleet.finished({ id, owner })
+  const line = await worker.log.until(({ event }) => event === 'processed')
+  assert.equal(
+    [line['uploadId'], line['owner'], line['traceparent'], line['outcome'], line['bytes'], line['variants']],
+    [id, owner, traceparent, 'ready', bytes.length, 4],
+  )
+  const steps = Object.keys(line['ms'] ?? {}).sort()
+  assert.equal(steps, ['find', 'inspect', 'open', 'read', 'render', 'settle', 'total', 'write'])
+  const all = JSON.stringify(worker.log.lines)
+  assert.is(all.includes('my-secret-name'), false)
+  assert.is(all.includes('X-Amz-'), false)
+})
+
+test.run()
