@@ -66,8 +66,11 @@ export function sendBody(options: {
 }
 
 /** S3 says why in XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
-function refusal({ status, responseText }: XMLHttpRequest): string {
-  const document = new DOMParser().parseFromString(responseText, 'application/xml')
-  const reason = document.querySelector('Error > Message')?.textContent
+function refusal(request: XMLHttpRequest): string {
+  const { status, responseText } = request
+  // Something between us and S3 may answer in its own words.
+  const isXml = request.getResponseHeader('content-type')?.startsWith('application/xml')
+  const document = isXml ? new DOMParser().parseFromString(responseText, 'application/xml') : undefined
+  const reason = document?.querySelector('Error > Message')?.textContent
   return reason ? `The storage refused the file: ${reason}` : `The storage answered ${status}.`
 }

@@ -4,7 +4,7 @@ import type { Upload, Variant } from './api.ts'
 
 /** The picture of a row: its blurred placeholder, which fades into the thumbnail, or the kind of file. */
 export function Thumbnail({ filename, upload }: { filename: string; upload: Upload | undefined }) {
-  const thumbnail = upload && smallestOf(upload.variants)
+  const thumbnail = upload && thumbnailOf(upload.variants)
   const [shownUrl, setShownUrl] = useState('')
   const hash = upload?.placeholder
   const placeholder = useMemo(() => (hash ? thumbHashToDataURL(bytesOf(hash)) : undefined), [hash])
@@ -28,8 +28,10 @@ export function Thumbnail({ filename, upload }: { filename: string; upload: Uplo
   )
 }
 
-function smallestOf(variants: readonly Variant[]): Variant | undefined {
-  return variants.toSorted((one, other) => one.width * one.height - other.width * other.height)[0]
+/** The one of that name, or the smallest where the preset makes none. */
+function thumbnailOf(variants: readonly Variant[]): Variant | undefined {
+  const bySize = variants.toSorted((one, other) => one.width * one.height - other.width * other.height)
+  return variants.find(({ name }) => name === 'thumbnail') ?? bySize[0]
 }
 
 /** @param base64 standard alphabet */

@@ -76,7 +76,10 @@ function Progress({ line: { progress }, filename }: { line: StateLine; filename:
 }
 
 function Files({ upload }: { upload: Upload }) {
-  const byWidth = upload.variants.toSorted((one, other) => one.width - other.width)
+  // A small picture has several variants of its own size.
+  const byWidth = upload.variants.toSorted(
+    (one, other) => one.width - other.width || one.name.localeCompare(other.name, 'en', { numeric: true }),
+  )
   return (
     <ul class="files">
       {byWidth.map((variant) => (
