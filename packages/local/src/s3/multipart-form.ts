@@ -65,10 +65,18 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
     resolve({ file, filename: filename ?? '' })
   })
 
+  /** What the parser throws is the form's fault, unless the client went away. */
+  const refusal = (error: unknown) =>
+    error instanceof S3Error || exchange.socket.destroyed ? error : new S3Error('MalformedPOSTRequest')
+  async function* bytes(file: BusboyFileStream): AsyncGenerator<Buffer> {
+    try {
+      yield* file
+    } catch (error) {
+      throw refusal(error)
+    }
+  }
   const parsing = pipeline(rawBody(exchange, timeoutMs), parser).catch((error: unknown) => {
-    throw error instanceof S3Error || exchange.req.socket.destroyed
-      ? error
-      : new S3Error('MalformedPOSTRequest')
+    throw refusal(error)
   })
   const onlyOneFile = 'POST requires exactly one file upload per request.'
   const ended = parsing.then(() => {
@@ -81,7 +89,7 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
   try {
     const { file, filename } = await promise
     parsing.catch((error: Error) => file.destroy(error))
-    return { fields, filename, file, ended, abandon: () => parser.destroy() }
+    return { fields, filename, file: bytes(file), ended, abandon: () => parser.destroy() }
   } catch (error) {
     parser.destroy()
     throw error

@@ -213,20 +213,42 @@ function announcedTrailer(header: string | undefined): ChecksumAlgorithm | undef
 }
 
 /**
- * The request's body as it comes. Stopping early leaves the connection usable for the answer.
+ * The request's body as it comes. Stopping early, or a client that falls silent, leaves the connection usable for
+ * the answer; that is why this is not the request's own iterator, which destroys it on any error.
  *
- * @throws S3Error RequestTimeout when the client falls silent; an error of Node's when it goes away
+ * @param timeoutMs longest silence in ms
+ * @throws S3Error RequestTimeout; an error of Node's when the client goes away
  */
 export async function* rawBody(exchange: S3Exchange, timeoutMs: number): AsyncGenerator<Buffer> {
-  const { req } = exchange
+  const { req, socket } = exchange
+  let event = Promise.withResolvers<void>()
+  const onEvent = () => event.resolve()
+  const onError = (error: Error) => event.reject(error)
+  const onClose = () => event.reject(new Error('the client went away'))
+  const onTimeout = () => event.reject(new S3Error('RequestTimeout'))
+  // A failure while nobody waits is found again by the next wait.
+  event.promise.catch(() => undefined)
+  req.on('readable', onEvent).on('end', onEvent).on('error', onError).on('close', onClose)
+  // Heard on the request: Node ends a connection whose silence nobody but the socket hears of.
+  req.on('timeout', onTimeout)
+  socket.setTimeout(timeoutMs)
   exchange.acceptBody()
-  const onTimeout = () => req.emit('error', new S3Error('RequestTimeout'))
-  req.socket.setTimeout(timeoutMs)
-  req.socket.on('timeout', onTimeout)
   try {
-    for await (const chunk of req.iterator({ destroyOnReturn: false })) yield chunk
+    for (;;) {
+      const chunk: Buffer | null = req.read()
+      if (chunk !== null) {
+        yield chunk
+        continue
+      }
+      if (req.readableEnded) return
+      await event.promise
+      event = Promise.withResolvers<void>()
+      event.promise.catch(() => undefined)
+      if (req.destroyed && !req.complete) throw new Error('the client went away')
+    }
   } finally {
-    req.socket.setTimeout(0)
-    req.socket.off('timeout', onTimeout)
+    req.off('readable', onEvent).off('end', onEvent).off('error', onError).off('close', onClose)
+    socket.setTimeout(0)
+    req.off('timeout', onTimeout)
   }
 }

@@ -11,6 +11,6 @@ export function eventOrigin(exchange: S3Exchange, eventName: string): EventOrigi
     eventName,
     requestId: exchange.requestId,
     hostId: exchange.hostId,
-    sourceIp: exchange.req.socket.remoteAddress ?? '',
+    sourceIp: exchange.socket.remoteAddress ?? '',
   }
 }

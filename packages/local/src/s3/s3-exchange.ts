@@ -52,6 +52,8 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
   const exchange = {
     req,
     res,
+    /** Node takes it off a request that ended badly. */
+    socket: req.socket,
     requestId,
     hostId: randomBytes(24).toString('base64'),
     method: req.method ?? '',

@@ -95,7 +95,7 @@ export async function createS3Server(options: {
       await route(exchange)
     } catch (error) {
       // Nobody is left to answer; what the request had written is gone already.
-      if (req.socket.destroyed) return
+      if (exchange.socket.destroyed) return
       if (!(error instanceof S3Error))
         console.error(`local S3: ${req.method} ${exchange.rawPath} failed:`, error)
       exchange.sendError(error instanceof S3Error ? error : new S3Error('InternalError'))

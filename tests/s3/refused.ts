@@ -1,0 +1,33 @@
+import { S3ServiceException } from '@aws-sdk/client-s3'
+import * as assert from 'uvu/assert'
+
+/**
+ * Asserts that an SDK call is refused with one of S3's codes and statuses.
+ *
+ * @returns the exception, for a closer look
+ */
+export async function refused(
+  call: Promise<unknown>,
+  code: string,
+  status: number,
+): Promise<S3ServiceException> {
+  const thrown = await call.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (thrown === undefined) throw new Error(`expected ${code}, but the call succeeded`)
+  if (!(thrown instanceof S3ServiceException)) throw thrown
+  assert.is(thrown.name, code)
+  assert.is(thrown.$metadata.httpStatusCode, status)
+  return thrown
+}
+
+/** The HTTP status that an SDK call fails with, for answers without an error document. */
+export async function thrownStatus(call: Promise<unknown>): Promise<number | undefined> {
+  const thrown = await call.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (!(thrown instanceof S3ServiceException)) throw thrown ?? new Error('the call succeeded')
+  return thrown.$metadata.httpStatusCode
+}
