@@ -3,7 +3,9 @@ import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { SentParts, SignedParts } from '@millrace/api/part-routes.ts'
 import { Problem } from '@millrace/api/problem.ts'
 import { UploadView } from '@millrace/api/upload-view.ts'
+import { ProcessUploadJob } from '@millrace/shared/process-upload-job.ts'
 import { Queue } from 'bullmq'
+import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../support/http-client.ts'
@@ -55,7 +57,10 @@ test('takes parts in any order, lists what S3 has, and hands the whole on', asyn
   const completed = await client.post(`${path}/complete`, body)
   assert.is(completed.status, 202)
   assert.is(bodyOf(completed, UploadView).state, 'received')
-  assert.is((await jobs(announced.id)).length, 1)
+  const [job, ...others] = await jobs(announced.id)
+  assert.equal(others, [])
+  assert.is(job?.name, 'process-upload')
+  assert.ok(Compile(ProcessUploadJob).Check(job?.data), JSON.stringify(job?.data))
 
   const again = await client.post(`${path}/complete`, body)
   assert.is(again.status, 202)

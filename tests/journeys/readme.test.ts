@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert'
 import { startSystem } from '../support/start-system.ts'
 import { suite } from '../support/suite.ts'
 
-const test = suite('readme', { limitMs: 60_000 })
+const test = suite('readme', undefined, { limitMs: 60_000 })
 const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
 
 /** The shell commands of the README that speak to the API, word for word. */

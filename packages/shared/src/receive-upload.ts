@@ -31,7 +31,12 @@ export function createReceiveUpload(deps: {
     const stored = await records.update(address, (current) => arrive(current, original.arrival))
     if (stored && !isFinished(stored.upload)) {
       const { traceparent } = stored.upload.intent
-      await queue.add({ ...address, etag: original.arrival.etag, ...(traceparent && { traceparent }) })
+      await queue.add({
+        owner: address.owner,
+        id: address.id,
+        etag: original.arrival.etag,
+        ...(traceparent && { traceparent }),
+      })
     }
     return stored
   }
