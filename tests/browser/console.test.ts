@@ -1,4 +1,4 @@
-import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Locator, Page, Request } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { dropFiles, launchChromium, openPage, recordTexts } from '../support/chromium.ts'
 import { suite } from '../support/suite.ts'
@@ -28,7 +28,7 @@ test.after(async () => {
 test.before.each(async () => {
   context = await browser.newContext({ viewport: { width: 1100, height: 900 } })
   ;({ page, errors } = await openPage(context, system.url))
-  context.setDefaultTimeout(15_000)
+  context.setDefaultTimeout(25_000)
   await page.getByText('None yet.').waitFor()
 })
 test.after.each(async () => {
@@ -82,6 +82,9 @@ test('takes a phone photo to its upright thumbnail without a reload', async () =
   })
   assert.equal(shown, { width: 200, height: 200 })
 
+  const placeholder = card('IMG_0001.jpg').locator('.thumbnail img').first()
+  assert.match((await placeholder.getAttribute('src')) ?? '', /^data:image\/png;base64,/)
+
   const facts = await card('IMG_0001.jpg').locator('.facts').textContent()
   assert.match(facts ?? '', /image\/jpeg · 3024\s×\s4032/)
   const links = card('IMG_0001.jpg').getByRole('link')
@@ -115,17 +118,7 @@ test('shows an upload to the browser that sent it alone', async () => {
 })
 
 test('sends a large file in parallel parts with one progress', async () => {
-  let open = 0
-  let mostOpen = 0
-  page.on('request', (request) => {
-    if (request.method() === 'PUT') mostOpen = Math.max(mostOpen, ++open)
-  })
-  const onEnd = (request: { method(): string }) => {
-    if (request.method() === 'PUT') open--
-  }
-  page.on('requestfinished', onEnd)
-  page.on('requestfailed', onEnd)
-
+  const mostParts = countAtOnce(page, (request) => request.method() === 'PUT')
   const states = await recordTexts(page, '.state-text')
   await dropFiles(dropZone(), [{ name: 'film.mp4', type: 'video/mp4', size: 200 * MB }])
   await state('film.mp4', 'Ready, kept as it is').waitFor({ timeout: 60_000 })
@@ -133,7 +126,7 @@ test('sends a large file in parallel parts with one progress', async () => {
   const seen = percentages(await states())
   assert.ok(seen.length > 5, `only ${seen.join(', ')} % were shown`)
   assertNeverFalls(seen)
-  assert.ok(mostOpen > 1, 'one part was sent after the other')
+  assert.ok(mostParts() > 1, 'one part was sent after the other')
   assert.is(await card('film.mp4').getByRole('link').count(), 1)
   assert.equal(errors, [])
 })
@@ -155,11 +148,32 @@ test('says of an empty file that it is empty, without asking the server', async 
 test('brings twenty files that are dropped at once all to their end', async () => {
   const picture = await samplePicture(300, 200).jpeg().toBuffer()
   const names = Array.from({ length: 20 }, (_, index) => `picture ${index + 1}.jpg`)
+  const mostStreams = countAtOnce(page, (request) => request.url().endsWith('/events'))
   await dropFiles(
     dropZone(),
     names.map((name) => jpeg(name, picture)),
   )
   for (const name of names) await state(name, /^Ready$/).waitFor()
+  // More of them would take the connections away that the uploads need.
+  assert.is(mostStreams(), 2)
+  assert.equal(errors, [])
+})
+
+test('loads earlier uploads a page at a time', async () => {
+  const announced = Array.from({ length: 51 }, (_, index) =>
+    context.request.post(`${system.url}/uploads`, {
+      data: { filename: `early ${index}.txt`, contentType: 'text/plain', size: 1 },
+    }),
+  )
+  for (const response of await Promise.all(announced)) assert.is(response.status(), 201)
+  await page.reload()
+  await page.getByRole('listitem').nth(49).waitFor()
+  assert.is(await page.getByRole('listitem').count(), 50)
+  const more = page.getByRole('button', { name: 'Load more' })
+  await more.click()
+  await page.getByRole('listitem').nth(50).waitFor()
+  await more.waitFor({ state: 'detached' })
+  assert.is(await page.getByRole('listitem').count(), 51)
   assert.equal(errors, [])
 })
 
@@ -252,6 +266,18 @@ test('fits a screen of 360 pixels', async () => {
 })
 
 test.run()
+
+/** Counts requests of a kind from now on. @returns a function that gives the most that were open at once */
+function countAtOnce(page: Page, isCounted: (request: Request) => boolean): () => number {
+  const open = new Set<Request>()
+  let most = 0
+  page.on('request', (request) => {
+    if (isCounted(request)) most = Math.max(most, open.add(request).size)
+  })
+  page.on('requestfinished', (request) => open.delete(request))
+  page.on('requestfailed', (request) => open.delete(request))
+  return () => most
+}
 
 /** Whether a URL is one that S3 takes a part at. */
 function isPart(url: URL): boolean {
