@@ -32,10 +32,13 @@ export function readEnvironment<Properties extends TProperties>(
   }
   const values = validator.Convert(validator.Default(given))
   if (!validator.Check(values)) {
-    const problems = validator.Errors(values).map((error) => {
-      if (error.keyword === 'required') return `${error.params.requiredProperties.join(', ')} is missing`
-      return `${error.instancePath.slice(1)} ${error.message}`
-    })
+    const problems = validator
+      .Errors(values)
+      .flatMap((error) =>
+        error.keyword === 'required'
+          ? error.params.requiredProperties.map((name) => `${name} is missing`)
+          : [`${error.instancePath.slice(1)} ${error.message}`],
+      )
     throw new EnvironmentError(`The environment is not complete: ${problems.join('; ')}.`)
   }
   return Object.freeze(values)
