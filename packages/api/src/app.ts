@@ -91,6 +91,10 @@ export async function createApp(deps: {
     reply.header('x-request-id', request.id)
   })
   app.addHook('preClose', async () => closing.abort())
+  // A connection that stayed open after its last answer would hold up an instance that is closing.
+  app.addHook('onSend', async (_request, reply) => {
+    if (closing.signal.aborted) reply.header('connection', 'close')
+  })
   app.addHook('onClose', async () => queue.close())
   answerProblems(app)
 
