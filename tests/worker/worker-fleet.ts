@@ -94,22 +94,19 @@ export async function startWorkerFleet(options: { environment?: Environment; red
       return { close }
     },
 
-    /** A worker as a process; resolves once it has started. */
-    async spawnWorker(more: Environment = {}) {
+    /** A worker as a process; it may still be starting. */
+    startProcess(more: Environment = {}) {
       const child = spawn(process.execPath, [workerProgram], {
         env: { ...process.env, ...environment, LOG_LEVEL: 'info', ...more },
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-      const log = watchLog(child)
       const exited = once(child, 'exit')
       closers.push(async () => {
         if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
         await exited
       })
-      await log.until((line) => line['event'] === 'started')
       return {
-        pid: child.pid ?? 0,
-        log,
+        log: watchLog(child),
         kill: (signal: NodeJS.Signals) => child.kill(signal),
         /** @returns exit code or signal */
         async exit(): Promise<unknown> {
@@ -117,6 +114,13 @@ export async function startWorkerFleet(options: { environment?: Environment; red
           return code ?? signal
         },
       }
+    },
+
+    /** A worker as a process that has started. */
+    async spawnWorker(more: Environment = {}) {
+      const worker = fleet.startProcess(more)
+      await worker.log.until((line) => line['event'] === 'started')
+      return worker
     },
 
     /** Puts an original into S3 as a client would, which sends its event. */

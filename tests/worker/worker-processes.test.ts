@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedisServer } from '@millrace/local/redis-server.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
@@ -80,6 +84,34 @@ test('hands back what is not finished by the deadline', async () => {
     false,
     'nobody had to wait for a lock to run out',
   )
+})
+
+test('exits in time although Redis went away in the middle of a job', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
+  const redisServer = await startRedisServer({ directory })
+  const stranded = await startWorkerFleet({ redisUrl: redisServer.url })
+  const ownProxy = await startS3Proxy(stranded.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+  const held = ownProxy.hold(writesVariant)
+  const worker = await stranded.spawnWorker({
+    AWS_ENDPOINT_URL_S3: ownProxy.endpoint,
+    DRAIN_DEADLINE_MS: '100',
+  })
+  await stranded.arrive(await sampleImage('image/png'))
+  await held.arrived
+  await redisServer.close()
+  worker.kill('SIGTERM')
+  assert.is(await worker.exit(), 0)
+  assert.ok(worker.log.lines.some(({ event }) => event === 'close-given-up'))
+  await stranded.close()
+  await ownProxy.close()
+  await rm(directory, { recursive: true })
+})
+
+test('exits when it is told to while it still waits for Redis', async () => {
+  const worker = fleet.startProcess({ REDIS_URL: 'redis://127.0.0.1:1', DRAIN_DEADLINE_MS: '100' })
+  await worker.log.until((line) => line['msg'] === 'Redis connection')
+  worker.kill('SIGTERM')
+  assert.is(await worker.exit(), 0)
 })
 
 test('logs one line per upload, with what one looks for and no signed address', async () => {

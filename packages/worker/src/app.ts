@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createManifests } from '@millrace/shared/manifest.ts'
@@ -24,6 +25,8 @@ import { createVariantWriter } from './write-variant.ts'
 
 /** Events take a second or two; an original this old, in milliseconds, has lost its one. */
 const reconcileGraceMs = 30_000
+/** How long handing back what is unfinished may take once the drain's deadline is over, in milliseconds. */
+const handBackMs = 3_000
 
 /**
  * Composes the worker: SQS → `object-created` → queue → `process-upload`, and `reconcile` behind both.
@@ -92,14 +95,23 @@ export function createApp(
       objectCreated.start()
       reconcileSchedule.start()
     },
-    /** Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. */
+    /**
+     * Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. Where Redis
+     * or S3 does not answer, that is given up soon after the drain's deadline: messages come again, and jobs
+     * whose lock runs out are taken over.
+     */
     async close(): Promise<void> {
-      await Promise.all([
+      const closed = new AbortController()
+      const parts = [
         objectCreated.stop(),
         reconcileSchedule.stop(),
-        uploadWorker.drain(config.drainDeadlineMs),
-      ])
-      await queue.close()
+        uploadWorker.drain(config.drainDeadlineMs).then(() => queue.close()),
+      ]
+      const patience = delay(config.drainDeadlineMs + handBackMs, 'late', { signal: closed.signal })
+      // Rejects when it is no longer needed.
+      const late = await Promise.race([Promise.all(parts), patience.catch(() => undefined)])
+      closed.abort()
+      if (late === 'late') log.warn({ event: 'close-given-up' }, 'something does not answer')
     },
   }
 }

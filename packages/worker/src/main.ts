@@ -33,4 +33,6 @@ async function close(signal: string): Promise<void> {
   blockingRedis.disconnect()
   redis.disconnect()
   log.info({ event: 'closed' }, 'closed')
+  // Not left to the event loop: a start that still waits for Redis, or an encoder, would keep it turning.
+  process.exit(0)
 }
