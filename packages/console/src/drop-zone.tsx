@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { droppedFiles } from './dropped-files.ts'
+import './drop-zone.css'
 
 /**
  * Takes files by drop anywhere on the page, by click or keyboard on the zone, and by paste.

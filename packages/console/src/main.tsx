@@ -1,7 +1,9 @@
+// First, so that what belongs to one part of the page comes after what belongs to all of it.
+import './styles.css'
+
 import { render } from 'preact'
 import { createApi } from './api.ts'
 import { App } from './app.tsx'
-import './styles.css'
 import { createUploads } from './uploads.ts'
 
 const root = document.querySelector('#app')

@@ -3,6 +3,7 @@ import { momentText, pixelsText, sizeText } from './quantities.ts'
 import { type StateLine, stateLine } from './state-line.ts'
 import { Thumbnail } from './thumbnail.tsx'
 import type { Row } from './upload-list.ts'
+import './upload-card.css'
 
 /** One row of the list. */
 export function UploadCard(props: {
