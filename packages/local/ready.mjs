@@ -84,8 +84,10 @@ if (!nodeIsInstalled()) giveUp(noNode)
 
 const [file, ...parameters] = process.argv.slice(2)
 if (file !== undefined) {
+  // Compiled modules are kept, here and in all processes below, since starting is mostly compiling.
   const child = spawn(node, ['--import', tether, file, ...parameters], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'), ...process.env },
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.once('error', (error) => giveUp(`Node ${neededNode} does not start: ${error.message}.`))

@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CannotStart } from './cannot-start.ts'
 
@@ -13,7 +13,7 @@ export function takeDataDirectory(directory: string) {
   const pidFile = join(directory, 'supervisor.pid')
   const lockFile = join(directory, 'supervisor.lock')
   try {
-    mkdirSync(directory, { recursive: true })
+    makeDirectory(directory)
   } catch (error) {
     throw new CannotStart(`The data directory ${directory} cannot be made: ${messageOf(error)}.`)
   }
@@ -35,6 +35,14 @@ export function takeDataDirectory(directory: string) {
       database.close()
     },
   }
+}
+
+/** Like mkdir -p. Node's own turns in circles for ever where a parent exists but takes no children (/proc). */
+function makeDirectory(directory: string) {
+  if (existsSync(directory)) return
+  const parent = dirname(directory)
+  if (!existsSync(parent)) makeDirectory(parent)
+  mkdirSync(directory)
 }
 
 function openDatabase(file: string, directory: string) {

@@ -1,5 +1,4 @@
 import { CannotStart } from './cannot-start.ts'
-import { startMillrace } from './millrace.ts'
 import { readOptions, usage } from './options.ts'
 
 /** npm passes on a Ctrl-C that the terminal has sent to everyone already: two at once are one. */
@@ -39,6 +38,8 @@ async function main() {
     process.stdout.write(`${usage}\n`)
     return
   }
+  // Loaded late: the AWS clients take most of a second, for which a wrong flag need not wait.
+  const { startMillrace } = await import('./millrace.ts')
   const stopping = stopSignal()
   const stopped = new Promise<void>((resolve) => stopping.addEventListener('abort', () => resolve()))
   const environment = withoutAws(process.env)
