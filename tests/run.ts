@@ -3,7 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { CannotStart } from '@millrace/local/cannot-start.ts'
 import { startRedisServer } from '@millrace/local/redis-server.ts'
+import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/system-programs.ts'
 import { type FileResult, runTestFile } from './support/run-file.ts'
 
 /** A run without filters that counts fewer tests has lost some. Raise it as tests are added. */
@@ -12,7 +14,7 @@ const minimumTests = 20
 const filesAtOnce = 2
 const fileLimitSeconds = 150
 /** Folders whose files take long, so that none of them is left for the end. */
-const slowFolders = ['browser', 'journeys', 'local', 'integration']
+const slowFolders = ['local', 'browser', 'journeys', 'worker', 'api', 's3']
 
 const { values, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -54,11 +56,18 @@ function show(result: FileResult) {
   for (const { name, reason } of result.skipped) say(`  skipped: ${name}${reason && ` (${reason})`}`)
 }
 
+/** Installs Chromium, where a file that drives it will run and none is there. */
+async function provideChromium(files: string[]) {
+  const drivesIt = files.some((path) => relative(root, path).startsWith('browser/'))
+  if (drivesIt && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, say)
+}
+
 /** The Redis of the run: the one that REDIS_URL names, or one of our own in a directory that goes with it. */
 async function openRedis() {
   if (process.env['REDIS_URL']) return { url: process.env['REDIS_URL'], close: async () => {} }
+  const program = await provideProgram(redisProgram, say)
   const directory = await mkdtemp(join(tmpdir(), 'millrace-tests-'))
-  const server = await startRedisServer({ directory })
+  const server = await startRedisServer({ directory, program })
   const close = async () => {
     await server.close()
     await rm(directory, { recursive: true })
@@ -84,26 +93,44 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
 
+let complaints = 0
+const complain = (sentence: string) => {
+  complaints += 1
+  say(`✘ ${sentence}`)
+}
+
+/** Runs the files, with what they need of the machine around them. */
+async function runWithServices(files: string[]) {
+  try {
+    await provideChromium(files)
+    const redis = await openRedis()
+    try {
+      return await runAll(files, { ...process.env, REDIS_URL: redis.url })
+    } finally {
+      await redis.close()
+    }
+  } catch (error) {
+    if (!(error instanceof CannotStart)) throw error
+    complain(error.message)
+    return []
+  }
+}
+
 const startedAt = performance.now()
 const files = findFiles()
-const redis = await openRedis()
-const results = await runAll(files, { ...process.env, REDIS_URL: redis.url })
-await redis.close()
+const results = await runWithServices(files)
 
 const passed = results.reduce((sum, result) => sum + result.passed, 0)
 const skipped = results.reduce((sum, result) => sum + result.skipped.length, 0)
-let failed = results.reduce((sum, result) => sum + result.failures.length, 0)
-const complain = (sentence: string) => {
-  failed += 1
-  say(`✘ ${sentence}`)
-}
+const failures = results.reduce((sum, result) => sum + result.failures.length, 0)
 if (files.length === 0) complain(`No test file matches ${filters.join(' ') || root}.`)
 if (results.length < files.length) complain(`${files.length - results.length} files were not run.`)
 const minimum = Number(values.minimum)
-const counted = passed + failed + skipped
+const counted = passed + failures + skipped
 if (filters.length === 0 && counted < minimum) {
   complain(`Only ${counted} tests were counted; there should be at least ${minimum}.`)
 }
+const failed = failures + complaints
 say(`\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
 say(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 process.exitCode = failed > 0 ? 1 : 0

@@ -43,8 +43,14 @@ export const chromiumProgram: Program = {
   packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', brew: 'chromium' },
 }
 
-/** @returns the path of the first of these names that PATH holds */
-export function findOnPath(names: string[], path = process.env['PATH'] ?? ''): string | undefined {
+export type Machine = { path: string; isRoot: boolean }
+
+function thisMachine(): Machine {
+  return { path: process.env['PATH'] ?? '', isRoot: process.getuid?.() === 0 }
+}
+
+/** @returns the path of the first of these names that the search path holds */
+export function findOnPath(names: string[], path = thisMachine().path): string | undefined {
   for (const name of names) {
     for (const directory of path.split(delimiter)) {
       if (!directory) continue
@@ -79,10 +85,10 @@ async function run(command: string, parameters: string[]): Promise<{ code: numbe
 }
 
 /** @returns what to put before a command to run it as root, or undefined where that needs a password */
-async function asRoot(manager: string): Promise<string[] | undefined> {
+async function asRoot(manager: string, { path, isRoot }: Machine): Promise<string[] | undefined> {
   // Homebrew refuses to run as root.
-  if (manager === 'brew' || process.getuid?.() === 0) return []
-  const sudo = findOnPath(['sudo'])
+  if (manager === 'brew' || isRoot) return []
+  const sudo = findOnPath(['sudo'], path)
   if (!sudo) return undefined
   const { code } = await run(sudo, ['-n', 'true'])
   return code === 0 ? [sudo, '-n'] : undefined
@@ -94,20 +100,25 @@ async function asRoot(manager: string): Promise<string[] | undefined> {
  * @returns its path
  * @throws CannotStart naming the exact command to run, where this user may not install packages
  */
-export async function provideProgram(program: Program, say: (line: string) => void): Promise<string> {
-  const found = findOnPath(program.names)
+export async function provideProgram(
+  program: Program,
+  say: (line: string) => void,
+  machine = thisMachine(),
+): Promise<string> {
+  const found = findOnPath(program.names, machine.path)
   if (found) return found
 
   const managers = Object.keys(packageManagers) as (keyof typeof packageManagers)[]
-  const manager = managers.find((name) => findOnPath([name]))
+  const manager = managers.find((name) => findOnPath([name], machine.path))
   if (!manager) {
     throw new CannotStart(
       `${program.title} is needed but none is on PATH: install ${program.names[0]}, or ${program.instead}.`,
     )
   }
   const steps = packageManagers[manager].map((step) => [manager, ...step])
-  steps.at(-1)?.push(program.packages[manager])
-  const prefix = await asRoot(manager)
+  const installation = steps.at(-1)
+  installation?.push(program.packages[manager])
+  const prefix = await asRoot(manager, machine)
   const byHand = steps.map((step) => `${manager === 'brew' ? '' : 'sudo '}${step.join(' ')}`).join(' && ')
   if (!prefix) {
     throw new CannotStart(
@@ -117,15 +128,15 @@ export async function provideProgram(program: Program, say: (line: string) => vo
   say(`Installing ${program.packages[manager]} with ${manager}…`)
   for (const step of steps) {
     const [command = manager, ...parameters] = [...prefix, ...step]
-    const { code, output } = await run(command, parameters)
+    const { code, output } = await run(findOnPath([command], machine.path) ?? command, parameters)
     // Old package lists often suffice, so only the installation itself decides.
-    if (code !== 0 && step === steps.at(-1)) {
+    if (code !== 0 && step === installation) {
       throw new CannotStart(
         `${program.title} could not be installed: \`${byHand}\` ended with code ${code}.\n${output}`,
       )
     }
   }
-  const installed = findOnPath(program.names)
+  const installed = findOnPath(program.names, machine.path)
   if (!installed) throw new CannotStart(`${program.title} is still not on PATH after \`${byHand}\`.`)
   return installed
 }
