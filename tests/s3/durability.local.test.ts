@@ -115,7 +115,7 @@ test('a second server on the same directory is refused', async () => {
     () => '',
     (error: Error) => error.message,
   )
-  assert.match(message, 'locked')
+  assert.match(message, 'in use by another local S3 server')
   await child.kill()
 })
 

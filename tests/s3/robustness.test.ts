@@ -193,6 +193,21 @@ if (target.isLocal) {
     assert.is(answer.split('HTTP/1.1').length, 2)
   })
 
+  test('a refusal in the middle of the body takes in the rest and closes', async () => {
+    const started = performance.now()
+    const request = signedRequest(target, {
+      method: 'PUT',
+      path,
+      payload: 'STREAMING-UNSIGNED-PAYLOAD-TRAILER',
+      headers: { 'content-length': '5000000', 'x-amz-decoded-content-length': '4000000' },
+    })
+    assert.match(
+      await raw(wire(request), `zz${'z'.repeat(4_999_998)}`),
+      /^HTTP\/1.1 400 [\s\S]*IncompleteBody/,
+    )
+    assert.ok(performance.now() - started < 5000, 'the connection lingered')
+  })
+
   test('a client that falls silent in its body is timed out and leaves nothing', async () => {
     const before = await contentFiles()
     const headers = { 'content-length': '1000000' }

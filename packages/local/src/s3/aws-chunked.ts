@@ -23,9 +23,21 @@ export async function* decodeAwsChunked(
   signature: VerifiedSignature,
   onTrailer: (name: string, value: string) => void,
 ): AsyncGenerator<Buffer> {
+  const reader = createReader(source)
+  try {
+    yield* decode(reader, signature, onTrailer)
+  } finally {
+    await reader.close()
+  }
+}
+
+async function* decode(
+  reader: ReturnType<typeof createReader>,
+  signature: VerifiedSignature,
+  onTrailer: (name: string, value: string) => void,
+): AsyncGenerator<Buffer> {
   const signed = signature.payload.startsWith('STREAMING-AWS4-HMAC-SHA256-PAYLOAD')
   const hasTrailer = signature.payload.endsWith('-TRAILER')
-  const reader = createReader(source)
   let previous = signature.signature
   let lastSize = Number.POSITIVE_INFINITY
 
@@ -119,6 +131,10 @@ function createReader(source: AsyncIterable<Buffer>) {
         left -= piece.length
         if (piece.length > 0) yield piece
       }
+    },
+    /** Lets go of the source, whether or not it was read to its end. */
+    async close() {
+      await iterator.return?.()
     },
     async atEnd(): Promise<boolean> {
       return pending.length === 0 && !(await more())

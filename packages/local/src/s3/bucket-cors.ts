@@ -78,6 +78,10 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       if (origin === undefined) {
         throw new S3Error('BadRequest', 'Insufficient information. Origin request header needed.')
       }
+      // Both are given back in headers of the answer.
+      for (const echoed of [origin, headers['access-control-request-headers'] ?? '']) {
+        if (!/^[\u0020-\u007e]*$/.test(echoed)) throw new S3Error('BadRequest')
+      }
       if (method === undefined || !knownMethods.includes(method)) {
         throw new S3Error('BadRequest', `Invalid Access-Control-Request-Method: ${method ?? 'null'}`)
       }

@@ -43,6 +43,9 @@ export function createPostObject(deps: {
           )
         }
         const { contentLengthRange } = verifyFormPolicy(signatureV4, fields, bucket, Date.now())
+        if (fields['tagging'] !== undefined) {
+          throw new S3Error('NotImplemented', undefined, { Header: 'tagging' })
+        }
         if (key === '')
           throw new S3Error('InvalidArgument', 'User key must have a length greater than 0.', {
             ArgumentName: 'key',
@@ -50,7 +53,7 @@ export function createPostObject(deps: {
           })
         if (Buffer.byteLength(key) > 1024)
           throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: '1024' })
-        const description = describeObject({ ...fields, 'x-amz-tagging': '' })
+        const description = describeObject(fields)
         const stated = statedChecksum(fields)
         const { min, max } = contentLengthRange ?? { min: 0, max: maxPutBytes }
 

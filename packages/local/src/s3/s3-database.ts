@@ -64,7 +64,8 @@ export function openS3Database(path: string) {
     database.exec('COMMIT')
   } catch (error) {
     database.close()
-    throw error
+    const isLocked = error instanceof Error && error.message.includes('locked')
+    throw isLocked ? new Error(`${path} is in use by another local S3 server`, { cause: error }) : error
   }
 
   return {

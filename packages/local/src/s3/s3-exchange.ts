@@ -5,6 +5,8 @@ import { type XmlTree, xmlDocument } from './xml.ts'
 
 /** How long a refused request's unread body is still taken in, so that the client can read the refusal (ms). */
 const lingerMs = 10_000
+/** The same for a client that was never told to send its body. */
+const uninvitedLingerMs = 1_000
 
 /** One request and its response, the request taken apart in S3's terms. */
 export type S3Exchange = ReturnType<typeof createS3Exchange>
@@ -44,6 +46,7 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
   const questionMark = url.indexOf('?')
   const rawPath = questionMark < 0 ? url : url.slice(0, questionMark)
   const rawQuery = questionMark < 0 ? '' : url.slice(questionMark + 1)
+  let awaitsContinue = expectsContinue
   const headers: Record<string, string> = {}
   for (const [name, values] of Object.entries(req.headersDistinct)) {
     if (values !== undefined) headers[name] = headerText(values)
@@ -79,6 +82,7 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         const [name = '', ...value] = pair.replaceAll('+', ' ').split('=')
         exchange.parameters.push([decodeUri(name), decodeUri(value.join('='))])
       }
+      if (exchange.bucket === '' && exchange.key !== '') throw new S3Error('InvalidURI')
       if (Buffer.byteLength(exchange.key) > 1024) {
         throw new S3Error('KeyTooLongError', undefined, {
           Size: String(Buffer.byteLength(exchange.key)),
@@ -94,7 +98,8 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
 
     /** Lets the client send its body, where it waits to be told. */
     acceptBody() {
-      if (expectsContinue) res.writeContinue()
+      if (awaitsContinue) res.writeContinue()
+      awaitsContinue = false
     },
 
     /** Answers with an XML document. */
@@ -130,8 +135,12 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         clearTimeout(timer)
         res.end()
       }
-      const timer = setTimeout(end, lingerMs)
-      req.once('end', end).once('close', end).resume()
+      const timer = setTimeout(end, awaitsContinue ? uninvitedLingerMs : lingerMs)
+      // A listener rather than resume(), which does nothing while rawBody has not let go of the request yet.
+      req
+        .once('end', end)
+        .once('close', end)
+        .on('data', () => undefined)
     },
 
     /** Starts an answer whose body the caller writes. */

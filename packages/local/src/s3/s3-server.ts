@@ -28,6 +28,8 @@ import { xmlDocument } from './xml.ts'
 /** S3 closes a connection on which an awaited body stays silent this long (ms). */
 const defaultBodyTimeoutMs = 20_000
 const headersTimeoutMs = 30_000
+/** Longer than clients keep idle connections, so that none is closed just as a client takes it up again. */
+const keepAliveTimeoutMs = 65_000
 /** How long `close` waits for requests under way before it cuts them off (ms). */
 const closeGraceMs = 2_000
 
@@ -56,13 +58,12 @@ export async function createS3Server(options: {
   const { directory, host = '127.0.0.1', port = 0, region, credentials, deliver } = options
   const bodyTimeoutMs = options.bodyTimeoutMs ?? defaultBodyTimeoutMs
   await mkdir(directory, { recursive: true })
-  const database = openS3Database(join(directory, 's3.sqlite'))
   const files = await createObjectFiles(directory)
+  const database = openS3Database(join(directory, 's3.sqlite'))
   const buckets = createBucketRecords(database)
   const outbox = createEventOutbox({ database, region, deliver })
   const objects = createObjectRecords({ database, files, buckets, outbox })
   const uploads = createUploadRecords({ database, buckets })
-  await files.sweep(objects.knownContent())
 
   const signatureV4 = createSignatureV4({ region, credentials })
   const cors = createBucketCors({ buckets, bodyTimeoutMs })
@@ -109,7 +110,11 @@ export async function createS3Server(options: {
   }
 
   // A body may take as long as it needs; rawBody ends the ones that fall silent.
-  const server = createServer({ requestTimeout: 0, headersTimeout: headersTimeoutMs })
+  const server = createServer({
+    requestTimeout: 0,
+    headersTimeout: headersTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+  })
   server.on('request', (req, res) => track(req, res, false))
   server.on('checkContinue', (req, res) => track(req, res, true))
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
@@ -126,6 +131,7 @@ export async function createS3Server(options: {
   })
 
   try {
+    await files.sweep(objects.knownContent())
     server.listen(port, host)
     await once(server, 'listening')
   } catch (error) {
