@@ -41,6 +41,23 @@ export function mainStart(place: Place, parameters: string[] = [], environment: 
   return startMillrace(place, [process.execPath, 'packages/local/src/main.ts'], parameters, environment)
 }
 
+/**
+ * Starts the whole system on a free port, with a Redis and data of its own.
+ * @returns the console's address, and `close()`, which leaves nothing of it
+ */
+export async function startSystem(parameters: string[] = []) {
+  const place = await createPlace()
+  const millrace = mainStart(place, ['--port', '0', ...parameters])
+  return {
+    url: await millrace.ready,
+    async close() {
+      millrace.signal('SIGTERM')
+      await millrace.ended
+      await place.remove()
+    },
+  }
+}
+
 function startMillrace(
   place: Place,
   command: string[],
