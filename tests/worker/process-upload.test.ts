@@ -111,7 +111,7 @@ test('rejects damaged images in words, keeps what was found, and goes on', async
     [truncated(whole), 'image_corrupt', /^The JPEG is incomplete/],
     [damaged(await sampleImage('image/png')), 'image_corrupt', /^The PNG is damaged/],
     [Buffer.from('GIF89a'), 'image_corrupt', /^The GIF is /],
-    [decompressionBomb(), 'image_too_many_pixels', /400,000,000 in all; the limit is 268,402,689/],
+    [decompressionBomb(), 'image_too_many_pixels', /more than 268,402,689 pixels/],
   ]
   for (const [bytes, code, sentence] of cases) {
     const address = await fleet.arrive(bytes)

@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/app-error.ts'
 import { corruptImage } from './corrupt-image.ts'
 import type { ImageKind } from './image-kind.ts'
-import { sharp } from './image-library.ts'
+import { libraryPixelLimit, sharp } from './image-library.ts'
 
 /** An image whose header was read and found acceptable. */
 export type InspectedImage = {
@@ -54,11 +54,18 @@ export async function inspectImage(
 async function readHeader(kind: ImageKind, bytes: Buffer) {
   try {
     // Damage behind the header is for the decoder to find: `failOn` would only give it a vaguer name here.
-    // The limit of pixels is off for the header only: it is checked above, with words of our own.
-    const header = await sharp(bytes, { failOn: 'none', limitInputPixels: false }).metadata()
+    const header = await sharp(bytes, { failOn: 'none' }).metadata()
     if (header.format !== formats[kind]) throw new Error(`a ${kind} was opened as ${header.format}`)
     return header
   } catch (error) {
+    // sharp's own limit, which is never lifted, however low or high ours is set.
+    if (error instanceof Error && /exceeds pixel limit/i.test(error.message)) {
+      throw new AppError('image_too_many_pixels', {
+        message: `The image has more than ${count(libraryPixelLimit)} pixels, which is the limit.`,
+        limit: libraryPixelLimit,
+        cause: error,
+      })
+    }
     throw corruptImage(kind, bytes, error)
   }
 }
