@@ -19,6 +19,8 @@ export function takeDataDirectory(directory: string) {
   }
   const database = openDatabase(lockFile, directory)
   try {
+    // Nothing is ever written, so no journal need lie beside the file.
+    database.exec('PRAGMA journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch {
     database.close()
