@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createS3Server } from '@millrace/local/s3/s3-server.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
+import { contentFiles } from './content-files.ts'
 import { createClient, localCredentials, localRegion } from './contract-target.ts'
 import { signedRequest } from './raw-http.ts'
 import { startServerProcess } from './s3-server-process.ts'
@@ -63,12 +64,6 @@ async function configureEvents(client: Client) {
       QueueConfigurations: [{ QueueArn: queueArn, Events: ['s3:ObjectCreated:*'] }],
     },
   })
-}
-
-async function contentFiles(directory: string): Promise<number> {
-  const root = join(directory, 'content')
-  const folders = await Promise.all((await readdir(root)).map((folder) => readdir(join(root, folder))))
-  return folders.flat().length
 }
 
 const test = suite('S3 durability')
@@ -250,16 +245,22 @@ test('a reader keeps its bytes while the object is replaced', async () => {
   const directory = await newDirectory()
   const server = await open(directory)
   await createBucket(server.client)
-  const size = 20 * 1024 ** 2
-  await server.client.putObject({ Bucket, Key: 'read', Body: Buffer.alloc(size, 'a') })
-  const reading = await server.client.getObject({ Bucket, Key: 'read' })
-  await server.client.putObject({ Bucket, Key: 'read', Body: 'replaced' })
+  // Several parts are several files, of which the reader has opened only the first when they are replaced.
+  const at = { Bucket, Key: 'read' }
+  const { UploadId } = await server.client.createMultipartUpload(at)
+  const partBytes = 8 * 1024 ** 2
+  const Parts: { PartNumber: number; ETag: string | undefined }[] = []
+  for (const PartNumber of [1, 2, 3, 4]) {
+    const Body = Buffer.alloc(partBytes, 'a')
+    const { ETag } = await server.client.uploadPart({ ...at, UploadId, PartNumber, Body })
+    Parts.push({ PartNumber, ETag })
+  }
+  await server.client.completeMultipartUpload({ ...at, UploadId, MultipartUpload: { Parts } })
+  const reading = await server.client.getObject(at)
+  await server.client.putObject({ ...at, Body: 'replaced' })
   const bytes = (await reading.Body?.transformToByteArray()) ?? new Uint8Array()
-  assert.equal([bytes.length, bytes.every((byte) => byte === 97)], [size, true])
-  assert.is(
-    await (await server.client.getObject({ Bucket, Key: 'read' })).Body?.transformToString(),
-    'replaced',
-  )
+  assert.equal([bytes.length, bytes.every((byte) => byte === 97)], [4 * partBytes, true])
+  assert.is(await (await server.client.getObject(at)).Body?.transformToString(), 'replaced')
   await server.close()
   assert.is(await contentFiles(directory), 1)
 })

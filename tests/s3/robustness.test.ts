@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
-import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
+import { contentFiles } from './content-files.ts'
 import { openContractTarget } from './contract-target.ts'
 import { errorCode, send, signedRequest } from './raw-http.ts'
 import { refused } from './refused.ts'
@@ -27,13 +27,6 @@ async function raw(...writes: string[]): Promise<string> {
 function wire(request: ReturnType<typeof signedRequest>): string {
   const lines = Object.entries(request.headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `${request.method} ${request.path} HTTP/1.1\r\n${lines.join('')}\r\n`
-}
-
-/** Files of content in the server's directory. */
-async function contentFiles(): Promise<number> {
-  const root = join(target.directory, 'content')
-  const folders = await Promise.all((await readdir(root)).map((folder) => readdir(join(root, folder))))
-  return folders.flat().length
 }
 
 const test = suite('S3 robustness')
@@ -209,7 +202,7 @@ if (target.isLocal) {
   })
 
   test('a client that falls silent in its body is timed out and leaves nothing', async () => {
-    const before = await contentFiles()
+    const before = await contentFiles(target.directory)
     const headers = { 'content-length': '1000000' }
     const request = signedRequest(target, {
       method: 'PUT',
@@ -223,11 +216,11 @@ if (target.isLocal) {
     const [chunk] = await once(socket, 'data')
     assert.match(String(chunk), /^HTTP\/1.1 400 [\s\S]*RequestTimeout/)
     socket.destroy()
-    assert.is(await contentFiles(), before)
+    assert.is(await contentFiles(target.directory), before)
   })
 
   test('a client that goes away in its body leaves nothing', async () => {
-    const before = await contentFiles()
+    const before = await contentFiles(target.directory)
     const headers = { 'content-length': '50000000' }
     const request = signedRequest(target, {
       method: 'PUT',
@@ -244,22 +237,45 @@ if (target.isLocal) {
       await once(socket, 'close')
     }
     // Each round trip gives the server a turn to notice; the last reader sees no new file.
-    for (let turn = 0; turn < 500 && (await contentFiles()) > before; turn++) {
+    for (let turn = 0; turn < 500 && (await contentFiles(target.directory)) > before; turn++) {
       await client.headObject({ Bucket: bucket, Key: `${prefix}object` })
     }
-    assert.is(await contentFiles(), before)
+    assert.is(await contentFiles(target.directory), before)
     await refused(client.headObject({ Bucket: bucket, Key: `${prefix}object-gone` }), 'NotFound', 404)
   })
 
   test('a refused upload leaves no file behind', async () => {
-    const before = await contentFiles()
+    const before = await contentFiles(target.directory)
     await refused(
       client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'y', IfNoneMatch: '*' }),
       'PreconditionFailed',
       412,
     )
     await client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'z' })
-    assert.is(await contentFiles(), before)
+    assert.is(await contentFiles(target.directory), before)
+  })
+
+  test('a condition that fails only after the body leaves no file behind', async () => {
+    const Key = `${prefix}overtaken`
+    const before = await contentFiles(target.directory)
+    const slow = signedRequest(target, {
+      method: 'PUT',
+      path: `/${bucket}/${Key}`,
+      payload: 'UNSIGNED-PAYLOAD',
+      headers: { 'content-length': '4', 'if-none-match': '*', expect: '100-continue' },
+    })
+    const { hostname, port } = new URL(endpoint)
+    const put = httpRequest({ ...slow, hostname, port, agent: false })
+    put.flushHeaders()
+    await once(put, 'continue')
+    await client.putObject({ Bucket: bucket, Key, Body: 'fast', IfNoneMatch: '*' })
+    put.end('slow')
+    const [answer] = await once(put, 'response')
+    answer.resume()
+    await once(answer, 'end')
+    assert.is(answer.statusCode, 412)
+    assert.is(await (await client.getObject({ Bucket: bucket, Key })).Body?.transformToString(), 'fast')
+    assert.is(await contentFiles(target.directory), before + 1)
   })
 
   test('buckets are created once, under valid names, in this region, and deleted when empty', async () => {
