@@ -10,6 +10,7 @@ import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { originalsPrefix } from '@millrace/shared/object-keys.ts'
 import { announceArrivals } from './announce-arrivals.ts'
 import { readLocalSecrets } from './local-secrets.ts'
+import { listenOnRememberedPort } from './remembered-port.ts'
 import { createS3Server } from './s3/s3-server.ts'
 import { startSqsServer } from './sqs-server.ts'
 
@@ -42,7 +43,9 @@ export async function startLocalCloud(options: { directory: string; redisUrl: st
       if (queueArn !== queue.eventsQueueArn) throw new Error(`There is no queue ${queueArn}.`)
       await sqs.send(new SendMessageCommand({ QueueUrl: queue.eventsQueueUrl, MessageBody: body }))
     }
-    const storage = await createS3Server({ directory: join(options.directory, 's3'), ...identity, deliver })
+    const storage = await listenOnRememberedPort(options.directory, 's3', (port) =>
+      createS3Server({ directory: join(options.directory, 's3'), port, ...identity, deliver }),
+    )
     opened.push(storage.close)
     const s3 = new S3Client({ endpoint: storage.endpoint, ...identity })
     opened.push(() => s3.destroy())
