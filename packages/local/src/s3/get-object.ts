@@ -103,10 +103,16 @@ export function createGetObject(deps: {
     async getObject({ exchange }: S3Call) {
       const found = await answer(exchange)
       if (found === undefined) return
-      // A reader that goes away, like a file that cannot be read, ends the connection: the length was promised.
-      await pipeline(files.read(objects.ranges(found.object.id, found.start, found.end)), exchange.res).catch(
-        () => exchange.res.destroy(),
-      )
+      const bytes = files.read(objects.ranges(found.object.id, found.start, found.end))
+      try {
+        await pipeline(bytes, exchange.res)
+      } catch (error) {
+        // The length was promised: only a cut connection, which pipeline has seen to, can tell the client. That the
+        // client itself went away is nobody's failure; that a file cannot be read is ours.
+        if (error instanceof Error && 'syscall' in error && 'path' in error) {
+          console.error(`local S3: GET ${exchange.rawPath} broke off:`, error)
+        }
+      }
     },
 
     async headObject({ exchange }: S3Call) {

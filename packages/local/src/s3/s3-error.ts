@@ -88,7 +88,6 @@ const catalogue = {
     403,
     'The request signature we calculated does not match the signature you provided. Check your key and signing method.',
   ],
-  TooManyParts: [400, 'Part number must be an integer between 1 and 10000, inclusive'],
   XAmzContentSHA256Mismatch: [
     400,
     "The provided 'x-amz-content-sha256' header does not match what was computed.",

@@ -155,17 +155,14 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
 
     /** Answers with S3's error document. */
     sendError(error: S3Error) {
-      if (error.status === 304) exchange.send(304)
-      else {
-        exchange.sendXml(error.status, 'Error', {
-          Code: error.code,
-          Message: error.message,
-          ...error.details,
-          Resource: rawPath,
-          RequestId: requestId,
-          HostId: exchange.hostId,
-        })
-      }
+      exchange.sendXml(error.status, 'Error', {
+        Code: error.code,
+        Message: error.message,
+        ...error.details,
+        Resource: rawPath,
+        RequestId: requestId,
+        HostId: exchange.hostId,
+      })
     },
   }
   return exchange
