@@ -62,6 +62,8 @@ export async function startMillrace(
       ...options.environment,
       ...cloud.environment,
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
+      // Spares each start the compilation of what has not changed since the last one.
+      NODE_COMPILE_CACHE: join(directory, 'compile-cache'),
     }
     const common = { logDirectory: join(directory, 'logs'), say, verbose: options.verbose }
 
