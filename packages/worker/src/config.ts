@@ -12,7 +12,7 @@ const schema = Type.Object({
   EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
-  // Two images a core: while one waits for S3 the other one computes (measured: BASELINE's "1:4" on 2 cores).
+  // Two images a core: while one waits for S3 the other one computes (measured on 2 cores).
   WORKER_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 2 * availableParallelism() }),
   DRAIN_DEADLINE_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 25_000 }),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),

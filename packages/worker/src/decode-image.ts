@@ -7,7 +7,7 @@ import type { Raster, Size } from './raster.ts'
  * How much a decoder takes amiss. libjpeg fills what it cannot read with grey and merely warns, also where
  * the entropy-coded data are plainly damaged ("premature end of data segment", "bad Huffman code"); so
  * warnings must count. Two of them say nothing about the picture, and phones and scanners are known to write
- * such files: a scan header whose spectral selection is not the one of sequential JPEG (sharp issue 1859),
+ * such files: a scan header whose spectral selection is not the one of sequential JPEG (sharp issue 1578, Samsung),
  * and stray bytes between the segments before the first scan. A file with only these is decoded again, where
  * a truncated one still fails.
  */
@@ -16,6 +16,9 @@ const lenient = 'error'
 
 const harmlessWarning =
   /^VipsJpeg: (Invalid SOS parameters for sequential JPEG|Corrupt JPEG data: \d+ extraneous bytes before marker 0x(c[0-2]|d[bd]|e[0-9a-f]|fe))$/
+
+/** What libvips adds when another of its threads finds the decoder stopped. */
+const consequence = /^VipsJpeg: out of order read at line \d+$/
 
 /**
  * Decodes an image, once: upright, in sRGB with 8 bits a channel, and already no larger than asked for,
@@ -74,6 +77,6 @@ async function decodeTolerantly<Result>(
 
 function isHarmless(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  const lines = error.message.split('\n').filter((line) => line.trim() !== '')
-  return lines.length > 0 && lines.every((line) => harmlessWarning.test(line.trim()))
+  const causes = error.message.split('\n').filter((line) => line.trim() !== '' && !consequence.test(line))
+  return causes.length > 0 && causes.every((line) => harmlessWarning.test(line.trim()))
 }

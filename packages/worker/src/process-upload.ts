@@ -137,7 +137,8 @@ export function createProcessUpload(deps: {
       return { outcome: 'ready', recipe, findings, variants: inOrderOf(preset, variants) }
     } catch (error) {
       if (!isRejection(error)) throw error
-      attempt.log.info({ event: 'rejected', code: error.code, cause: error.cause }, error.message)
+      const told = error.cause instanceof Error ? error.cause.message : undefined
+      attempt.log.info({ event: 'rejected', code: error.code, told }, error.message)
       const { code, message } = error
       return { outcome: 'rejected', recipe, findings, variants: [], error: { code, message } }
     }
