@@ -179,6 +179,7 @@ test('loads earlier uploads a page at a time', async () => {
 
 test('takes files by keyboard', async () => {
   await page.keyboard.press('Tab')
+  await page.locator('input[type=file]:focus').waitFor({ state: 'attached' })
   const chooser = page.waitForEvent('filechooser')
   await page.keyboard.press('Space')
   await (await chooser).setFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('note') })

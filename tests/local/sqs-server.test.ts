@@ -44,6 +44,23 @@ test('hands a message to a consumer that waits for it, once', async () => {
   )
 })
 
+test('gives a message to the next consumer when the one that waited has hung up', async () => {
+  const hangUp = new AbortController()
+  const receive = () => new ReceiveMessageCommand({ QueueUrl: server.eventsQueueUrl, WaitTimeSeconds: 20 })
+  const gone = client.send(receive(), { abortSignal: hangUp.signal }).catch((error: unknown) => error)
+  // Answered after the long poll has begun: requests of one client to one server keep their order.
+  await client.send(new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl }))
+  hangUp.abort()
+  await gone
+  await client.send(new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl }))
+  await client.send(new SendMessageCommand({ QueueUrl: server.eventsQueueUrl, MessageBody: 'unheard' }))
+  const { Messages } = await client.send(receive())
+  assert.equal(
+    Messages?.map(({ Body }) => Body),
+    ['unheard'],
+  )
+})
+
 test('hides a message for a minute and sets it aside after five receives', async () => {
   const { Attributes } = await client.send(
     new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl, AttributeNames: ['All'] }),

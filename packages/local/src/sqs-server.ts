@@ -5,6 +5,7 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { buildApp } from 'fauxqs'
+import { returnUnheardMessages } from './return-unheard-messages.ts'
 
 const eventsQueue = 'millrace-events'
 const deadLetterQueue = 'millrace-events-dead'
@@ -27,6 +28,7 @@ export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
  */
 export async function startSqsServer(identity: AwsIdentity) {
   const app = buildApp({ logger: false, defaultRegion: identity.region })
+  returnUnheardMessages(app)
   const endpoint = await app.listen({ host: '127.0.0.1', port: 0 })
   const client = new SQSClient({ endpoint, ...identity })
   const createQueue = async (name: string, attributes: Partial<Record<QueueAttributeName, string>>) => {
