@@ -2,18 +2,24 @@ import Type from 'typebox'
 import type { Api } from './api.ts'
 import type { CheckReadiness } from './readiness.ts'
 
-export const Health = Type.Object({
-  status: Type.Literal('ok'),
-  instance: Type.String(),
-  version: Type.String(),
-  uptime: Type.Integer({ description: 'seconds since this instance started' }),
-})
+export const Health = Type.Object(
+  {
+    status: Type.Literal('ok'),
+    instance: Type.String(),
+    version: Type.String(),
+    uptime: Type.Integer({ description: 'seconds since this instance started' }),
+  },
+  { title: 'Health' },
+)
 
 const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
-export const Ready = Type.Object({
-  status: Type.Union([Type.Literal('ready'), Type.Literal('unready'), Type.Literal('draining')]),
-  checks: Type.Object({ redis: Check, s3: Check, sqs: Check }),
-})
+export const Ready = Type.Object(
+  {
+    status: Type.Union([Type.Literal('ready'), Type.Literal('unready'), Type.Literal('draining')]),
+    checks: Type.Object({ redis: Check, s3: Check, sqs: Check }),
+  },
+  { title: 'Readiness' },
+)
 
 /**
  * `/health`: whether this process lives; touches nothing else, so a sick Redis restarts no instance.

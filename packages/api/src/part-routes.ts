@@ -5,6 +5,7 @@ import type { CompleteUpload } from './complete-upload.ts'
 import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
 import { partLimit } from './part-plan.ts'
+import { PartUrlView } from './upload-routes.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
@@ -12,16 +13,14 @@ const Etag = Type.String({ minLength: 1, maxLength: 256, description: 'as S3 ans
 
 const PartsToSign = Type.Object(
   { partNumbers: Type.Array(PartNumber, { minItems: 1, maxItems: partBatch, uniqueItems: true }) },
-  { additionalProperties: false },
+  { title: 'PartsToSign', additionalProperties: false },
 )
-export const SignedParts = Type.Object({
-  parts: Type.Array(Type.Object({ partNumber: PartNumber, url: Type.String() })),
-})
-export const SentParts = Type.Object({
-  parts: Type.Array(
-    Type.Object({ partNumber: PartNumber, etag: Etag, size: Type.Integer({ description: 'bytes' }) }),
-  ),
-})
+export const SignedParts = Type.Object({ parts: Type.Array(PartUrlView) }, { title: 'SignedParts' })
+const SentPart = Type.Object(
+  { partNumber: PartNumber, etag: Etag, size: Type.Integer({ description: 'bytes' }) },
+  { title: 'SentPart' },
+)
+export const SentParts = Type.Object({ parts: Type.Array(SentPart) }, { title: 'SentParts' })
 const ClaimedParts = Type.Object(
   {
     parts: Type.Array(Type.Object({ partNumber: PartNumber, etag: Etag }, { additionalProperties: false }), {
@@ -29,7 +28,7 @@ const ClaimedParts = Type.Object(
       maxItems: partLimit,
     }),
   },
-  { additionalProperties: false },
+  { title: 'ClaimedParts', additionalProperties: false },
 )
 
 /** 10,000 parts of some 60 bytes each. */

@@ -35,7 +35,7 @@ export const Problem = Type.Object(
     title: Type.String({ description: 'the same sentence for every problem of this kind' }),
     status: Type.Integer(),
     detail: Type.String({ description: 'what was wrong this time' }),
-    code: Type.Enum(Object.keys(errorCatalogue)),
+    code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }),
     requestId: Type.String({ description: 'finds the request in the logs' }),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
     limit: Type.Optional(Type.Integer({ description: 'the limit that was passed, in bytes' })),

@@ -17,7 +17,7 @@ export const SessionView = Type.Object(
 
 const SessionLabel = Type.Object(
   { user: Type.String({ minLength: 1, maxLength: 128 }) },
-  { additionalProperties: false },
+  { title: 'SessionLabel', additionalProperties: false },
 )
 
 /**

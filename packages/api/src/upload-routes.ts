@@ -27,39 +27,51 @@ const Announcement = Type.Object(
     ),
     metadata: Type.Optional(UploadMetadata),
   },
-  { additionalProperties: false },
+  { title: 'Announcement', additionalProperties: false },
 )
 
-const PartUrlView = Type.Object({ partNumber: Type.Integer(), url: Type.String() })
+export const PartUrlView = Type.Object(
+  { partNumber: Type.Integer(), url: Type.String({ description: 'send the part here by PUT' }) },
+  { title: 'PartUrl' },
+)
 
-export const Announced = Type.Object({
-  id: UploadId,
-  state: UploadView.properties.state,
-  expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
-  transport: Type.Union([
-    Type.Object({
-      kind: Type.Literal('form'),
-      url: Type.String(),
-      fields: Type.Record(Type.String(), Type.String()),
-    }),
-    Type.Object({
-      kind: Type.Literal('multipart'),
-      partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
-      partCount: Type.Integer(),
-      parts: Type.Array(PartUrlView, { description: 'the first ones; POST …/parts signs more' }),
-    }),
-  ]),
-})
+const FormTransport = Type.Object(
+  {
+    kind: Type.Literal('form'),
+    url: Type.String({ description: 'send the form here by POST' }),
+    fields: Type.Record(Type.String(), Type.String(), { description: 'all of them, before the file' }),
+  },
+  { title: 'FormTransport' },
+)
+const MultipartTransport = Type.Object(
+  {
+    kind: Type.Literal('multipart'),
+    partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
+    partCount: Type.Integer(),
+    parts: Type.Array(PartUrlView, { description: 'the first ones; POST …/parts signs more' }),
+  },
+  { title: 'MultipartTransport' },
+)
+
+export const Announced = Type.Object(
+  {
+    id: UploadId,
+    state: UploadView.properties.state,
+    expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
+    transport: Type.Union([FormTransport, MultipartTransport], { title: 'Transport' }),
+  },
+  { title: 'AnnouncedUpload' },
+)
 
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
 })
 
-export const UploadPage = Type.Object({
-  uploads: Type.Array(UploadView),
-  nextCursor: Type.Optional(UploadId),
-})
+export const UploadPage = Type.Object(
+  { uploads: Type.Array(UploadView), nextCursor: Type.Optional(UploadId) },
+  { title: 'UploadPage' },
+)
 
 /** `/uploads`: announce a file, look at one, look at all of one's own. */
 export function uploadRoutes(

@@ -4,14 +4,17 @@ import Type, { type Static } from 'typebox'
 
 const { intent, findings } = Upload.properties
 
-const VariantView = Type.Object({
-  name: Type.String(),
-  url: Type.String({ description: 'path on this origin; answers with a redirect to a signed URL' }),
-  contentType: Type.String(),
-  width: Type.Integer({ description: 'pixels' }),
-  height: Type.Integer({ description: 'pixels' }),
-  size: Type.Integer({ description: 'bytes' }),
-})
+const VariantView = Type.Object(
+  {
+    name: Type.String(),
+    url: Type.String({ description: 'path on this origin; answers with a redirect to a signed URL' }),
+    contentType: Type.String(),
+    width: Type.Integer({ description: 'pixels' }),
+    height: Type.Integer({ description: 'pixels' }),
+    size: Type.Integer({ description: 'bytes' }),
+  },
+  { title: 'Variant' },
+)
 
 /** An upload as its owner sees it. */
 export const UploadView = Type.Object(

@@ -12,21 +12,24 @@ const Bytes = Type.Integer({ minimum: 0, description: 'bytes' })
  * `awaiting` (announced, bytes not here yet) → `received` (S3 has them) → `processing` → one of the ends:
  * `ready`, `rejected` (the file's fault, final) or `failed` (ours, after retries; can be tried again).
  */
-export const UploadState = Type.Union([
-  Type.Literal('awaiting'),
-  Type.Literal('received'),
-  Type.Literal('processing'),
-  Type.Literal('ready'),
-  Type.Literal('rejected'),
-  Type.Literal('failed'),
-])
+export const UploadState = Type.Union(
+  [
+    Type.Literal('awaiting'),
+    Type.Literal('received'),
+    Type.Literal('processing'),
+    Type.Literal('ready'),
+    Type.Literal('rejected'),
+    Type.Literal('failed'),
+  ],
+  { title: 'UploadState' },
+)
 export type UploadState = Static<typeof UploadState>
 
 /** Why an upload ended otherwise than `ready`: a code of the error catalogue, and a sentence for people. */
-export const UploadError = Type.Object({
-  code: Type.Enum(Object.keys(errorCatalogue)),
-  message: Type.String(),
-})
+export const UploadError = Type.Object(
+  { code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }), message: Type.String() },
+  { title: 'UploadError' },
+)
 export type UploadError = Static<typeof UploadError>
 
 /** Free notes that the client gave to its upload: kept with the original in S3, returned as they came. */
