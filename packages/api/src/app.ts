@@ -13,6 +13,7 @@ import fastify, { type FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Api } from './api.ts'
+import { createIntentCheck } from './check-intent.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console-routes.ts'
@@ -66,12 +67,15 @@ export async function createApp(deps: {
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue })
   const signer = createUrlSigner({ s3, bucket })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer })
+  const checkIntent = createIntentCheck({
+    presets: builtInPresets,
+    maxUploadBytes: config.maxUploadBytes,
+  })
   const startUpload = createStartUpload({
     records,
-    presets: builtInPresets,
+    checkIntent,
     signForm: createFormSigner({ s3, bucket }),
     multipartUploads,
-    maxUploadBytes: config.maxUploadBytes,
   })
   const changes = createUploadChanges({ redis: subscriber, prefix })
   const cookie = createSessionCookie({ ttlMs })
