@@ -1,9 +1,8 @@
-import { PresetName } from '@millrace/shared/object-keys.ts'
 import { defaultPreset } from '@millrace/shared/preset.ts'
-import { UploadMetadata } from '@millrace/shared/upload.ts'
 import { UploadId } from '@millrace/shared/upload-id.ts'
 import Type from 'typebox'
 import type { Api } from './api.ts'
+import { intentFields } from './intent-fields.ts'
 import type { ListUploads } from './list-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
 import type { RequestOwner } from './request-owner.ts'
@@ -12,20 +11,8 @@ import { UploadView, viewUpload } from './upload-view.ts'
 
 const Announcement = Type.Object(
   {
-    filename: Type.String({
-      pattern: '^[^\\u0000-\\u001f\\u007f]{1,255}$',
-      description: 'for people; never part of a key',
-    }),
-    contentType: Type.String({
-      pattern: '^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(\\s?;[ -~]{0,127})?$',
-      description: 'the type that the client will declare to S3; what the file is, is told by its bytes',
-    }),
+    ...intentFields,
     size: Type.Integer({ minimum: 1, description: 'bytes' }),
-    preset: Type.Optional(PresetName),
-    sha256: Type.Optional(
-      Type.String({ pattern: '^[0-9a-f]{64}$', description: 'rejected if the bytes differ' }),
-    ),
-    metadata: Type.Optional(UploadMetadata),
   },
   { title: 'Announcement', additionalProperties: false },
 )
@@ -58,7 +45,7 @@ export const Announced = Type.Object(
     id: UploadId,
     state: UploadView.properties.state,
     expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
-    transport: Type.Union([FormTransport, MultipartTransport], { title: 'Transport' }),
+    transport: Type.Union([FormTransport, MultipartTransport]),
   },
   { title: 'AnnouncedUpload' },
 )
