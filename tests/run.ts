@@ -12,6 +12,8 @@ import { type FileResult, runTestFile } from './support/run-file.ts'
 const minimumTests = 440
 /** Two cores on the smallest machine that runs these tests. */
 const filesAtOnce = 2
+/** Test files and the services that they start import the same modules over and over. */
+const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
 /** Folders whose files take long, the longest first, so that none of them is left for the end. */
 const slowFolders = ['browser', 'local', 'journeys', 'worker', 'api', 's3']
@@ -105,7 +107,7 @@ async function runWithServices(files: string[]) {
     await provideChromium(files)
     const redis = await openRedis()
     try {
-      return await runAll(files, { ...process.env, REDIS_URL: redis.url })
+      return await runAll(files, { ...process.env, REDIS_URL: redis.url, NODE_COMPILE_CACHE: compileCache })
     } finally {
       await redis.close()
     }
