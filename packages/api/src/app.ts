@@ -26,6 +26,7 @@ import { createOwnedUpload } from './owned-upload.ts'
 import { partRoutes } from './part-routes.ts'
 import { answerProblems } from './problem.ts'
 import { createReadiness } from './readiness.ts'
+import { createRequestLog, RequestLogController } from './request-log.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createSessionCookie, registerSessionCookie } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
@@ -84,7 +85,8 @@ export async function createApp(deps: {
   const ownedUpload = createOwnedUpload({ owner, lookup })
 
   const app = fastify({
-    loggerInstance: log,
+    loggerInstance: createRequestLog(log),
+    logController: new RequestLogController(),
     genReqId: () => randomUUID(),
     bodyLimit: bodyLimitBytes,
     routerOptions: { ignoreTrailingSlash: true },

@@ -48,9 +48,10 @@ export function answerProblems(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => answer(new AppError('not_found'), request, reply))
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = toAppError(thrown)
-    const context = { err: error.cause ?? error, code: error.code }
-    if (statusOfCode[error.code] >= 500) request.log.error(context, 'request failed')
-    else request.log.info(context, 'request refused')
+    const { code, cause } = error
+    if (statusOfCode[code] >= 500) request.log.error({ err: cause ?? error, code }, 'request failed')
+    // Without the sentence: it may quote what the caller sent.
+    else request.log.info({ code, ...(isFastifyError(cause) && { why: cause.code }) }, 'request refused')
     return answer(error, request, reply)
   })
 }
@@ -95,6 +96,10 @@ function isOutage(error: Error & { code?: string; $metadata?: unknown; $fault?: 
     error.$fault === 'server' ||
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code ?? '')
   )
+}
+
+function isFastifyError(cause: unknown): cause is FastifyError {
+  return cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_')
 }
 
 function sentence(message: string): string {
