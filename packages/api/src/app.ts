@@ -13,6 +13,8 @@ import fastify, { type FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Api } from './api.ts'
+import { createApiKeys } from './api-keys.ts'
+import { authorize } from './authorize.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import type { Config } from './config.ts'
@@ -112,6 +114,7 @@ export async function createApp(deps: {
   })
   app.register(async (scope: Api) => {
     const secure = config.publicOrigin.startsWith('https:')
+    authorize(scope, { apiKeys: createApiKeys(config.apiKeys), publicOrigin: config.publicOrigin })
     registerSessionCookie(scope, { keys: config.sessionKeys, ttlMs, secure })
     sessionRoutes(scope, { cookie, sessions, instance })
     uploadRoutes(scope, {

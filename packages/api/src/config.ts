@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
 import Type from 'typebox'
+import { readApiKeys } from './api-keys.ts'
 
 const GiB = 1024 ** 3
 
@@ -14,6 +15,7 @@ const Variables = Type.Object({
   BUCKET: Type.String({ minLength: 3 }),
   EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
   SESSION_KEYS: Type.String({ pattern: '^[A-Za-z0-9+/=]{44}(,[A-Za-z0-9+/=]{44})*$' }),
+  API_KEYS: Type.String({ default: '' }),
   SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
   MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * 1024 * GiB, minimum: 1, maximum: 5 * 1024 * GiB }),
   CONSOLE_DIRECTORY: Type.Optional(Type.String()),
@@ -39,6 +41,7 @@ export function readConfig(environment: Environment) {
     eventsQueueUrl: variables.EVENTS_QUEUE_URL,
     /** The first key seals; all of them open. */
     sessionKeys: variables.SESSION_KEYS.split(',').map(readKey),
+    apiKeys: readApiKeys(variables.API_KEYS),
     sessionTtlMs: variables.SESSION_TTL_MS,
     maxUploadBytes: variables.MAX_UPLOAD_BYTES,
     consoleDirectory: variables.CONSOLE_DIRECTORY,

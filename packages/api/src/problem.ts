@@ -7,6 +7,9 @@ export const statusOfCode = {
   invalid_request: 400,
   body_too_large: 413,
   unsupported_media_type: 415,
+  unauthenticated: 401,
+  forbidden: 403,
+  cross_site: 403,
   not_found: 404,
   upload_not_found: 404,
   variant_not_found: 404,
@@ -68,6 +71,8 @@ function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
     ...(error.fields && { errors: error.fields }),
     ...(error.limit !== undefined && { limit: error.limit }),
   }
+  // RFC 9110, 11.6.1: a 401 says how to authenticate.
+  if (status === 401) reply.header('www-authenticate', 'Bearer')
   // Seconds. Long enough for a failover of Redis to be over, or for a load balancer to choose anew.
   if (status === 503) reply.header('retry-after', '5')
   return reply.code(status).header('content-type', 'application/problem+json').send(JSON.stringify(problem))

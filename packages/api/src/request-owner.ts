@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
-/** Tells who is asking: the session that the request's cookie names. */
+/** Tells who is asking: whom the request's API key stands for, else the session that its cookie names. */
 export function createRequestOwner(deps: { cookie: SessionCookie; sessions: SessionRecords }) {
   const { cookie, sessions } = deps
 
@@ -14,11 +14,12 @@ export function createRequestOwner(deps: { cookie: SessionCookie; sessions: Sess
   return {
     /** @returns the owner, or undefined where nobody known is asking, who can own nothing */
     async find(request: FastifyRequest): Promise<string | undefined> {
-      return (await session(request))?.owner
+      return request.apiKey?.owner ?? (await session(request))?.owner
     },
 
     /** @returns the owner; who comes without a session gets one, so that what they make is theirs */
     async findOrStart(request: FastifyRequest): Promise<string> {
+      if (request.apiKey) return request.apiKey.owner
       return ((await session(request)) ?? cookie.start(request)).owner
     },
   }

@@ -1,0 +1,72 @@
+import { AppError } from '@millrace/shared/app-error.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ApiKey, ApiKeys, Scope } from './api-keys.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The key that the request came with; null where it came with none. */
+    apiKey: ApiKey | null
+  }
+  interface FastifyContextConfig {
+    /** What a key needs for this route; without it, reading or writing uploads, by the method. */
+    scope?: Scope
+  }
+}
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Lets in, before anything of a request is looked at, who comes with a valid key of the right scope, and who
+ * comes with a cookie or with nothing, unless a page of somebody else's makes the browser send it.
+ *
+ * @param scope the routes that know owners
+ * @param options.publicOrigin what browsers have in their address bar
+ * @throws AppError from its hook: `unauthenticated`, `forbidden`, `cross_site`
+ */
+export function authorize(
+  scope: FastifyInstance,
+  { apiKeys, publicOrigin }: { apiKeys: ApiKeys; publicOrigin: string },
+): void {
+  scope.decorateRequest('apiKey', null)
+  scope.addHook('onRequest', async (request) => {
+    const needed = request.routeOptions.config.scope ?? defaultScope(request.method)
+    const { authorization } = request.headers
+    if (authorization !== undefined) {
+      const key = apiKeys.find(bearerToken(authorization))
+      if (!key) throw new AppError('unauthenticated')
+      if (!key.scopes.has(needed)) {
+        throw new AppError('forbidden', { message: `This needs a key of the scope ${needed}.` })
+      }
+      request.apiKey = key
+      return
+    }
+    if (needed === 'admin') throw new AppError('unauthenticated')
+    if (!safeMethods.has(request.method) && isCrossSite(request, publicOrigin)) {
+      throw new AppError('cross_site')
+    }
+  })
+}
+
+function defaultScope(method: string): Scope {
+  return safeMethods.has(method) ? 'uploads:read' : 'uploads:write'
+}
+
+/** RFC 6750, 2.1. Whatever is not a bearer token is the token of nobody. */
+function bearerToken(authorization: string): string {
+  return /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(authorization)?.[1] ?? ''
+}
+
+/**
+ * Whether a page of another origin makes the browser send this. Browsers say so themselves, in
+ * `Sec-Fetch-Site` (Fetch Metadata) and in `Origin`, which pages cannot change; who sends neither is no
+ * browser, and nobody's cookie is sent without their knowing.
+ */
+function isCrossSite({ headers }: FastifyRequest, publicOrigin: string): boolean {
+  const { origin } = headers
+  if (origin !== undefined) {
+    const isOwn = origin === publicOrigin || URL.parse(origin)?.host === headers.host
+    return !isOwn
+  }
+  const site = headers['sec-fetch-site']
+  return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
