@@ -27,7 +27,7 @@ test.before(async () => {
 test.after(() => api.close())
 
 /** An upload as it stands after a worker was there. */
-async function finished(state: UploadState, filename = 'page.html') {
+async function finished(state: UploadState, filename = 'page.html', detectedType?: string) {
   const client = createHttpClient(api.url)
   const made = await announce(client, bytes.length, { filename, contentType: 'text/html' })
   await sendForm(formOf(made), bytes)
@@ -42,6 +42,7 @@ async function finished(state: UploadState, filename = 'page.html') {
   await change(address, {
     state,
     arrival: original.arrival,
+    findings: { ...(detectedType && { detectedType }) },
     variants: [{ name: 'w320', key, contentType: 'image/webp', width: 320, height: 200, size: 7 }],
   })
   return { client, id: made.id, address, form: formOf(made) }
@@ -77,6 +78,54 @@ test('hands out the original as a download under its name, never as a page', asy
     `attachment; filename="F__e _1___.html"; filename*=UTF-8''F%C3%BC%C3%9Fe%20%221%22%5C%25.html`,
   )
 })
+
+const hostileTypes = [
+  ...['text/html', 'image/svg+xml', 'image/svg', 'application/xhtml+xml', 'application/xml', 'text/xml'],
+  ...[
+    'application/rss+xml',
+    'text/javascript',
+    'text/css',
+    'text/plain',
+    'application/zip',
+    'message/rfc822',
+  ],
+  ...[
+    'multipart/related',
+    'application/x-mimearchive',
+    'image/x+xml',
+    'image/png; charset=utf-7',
+    'IMAGE/SVG+XML',
+  ],
+]
+
+for (const [detectedType, served] of [
+  ...hostileTypes.map((type) => [type, 'application/octet-stream']),
+  ...[
+    'image/png',
+    'image/jpeg',
+    'image/vnd.adobe.photoshop',
+    'video/mp4',
+    'audio/mpeg',
+    'application/pdf',
+  ].map((type) => [type, type]),
+]) {
+  test(`hands out ${detectedType} as a download of type ${served}`, async () => {
+    const { client, id } = await finished('ready', 'file', detectedType)
+    const answer = await client.get(`/uploads/${id}/original`)
+    assert.is(answer.status, 302)
+    const location = answer.headers.get('location') ?? ''
+    const file = await fetch(location)
+    assert.is(file.status, 200)
+    assert.is(file.headers.get('content-type'), served)
+    assert.match(file.headers.get('content-disposition') ?? '', /^attachment;/)
+    // Nobody can ask S3 for it in another way with the same signature.
+    for (const name of ['response-content-disposition', 'response-content-type']) {
+      const changed = new URL(location)
+      changed.searchParams.delete(name)
+      assert.is((await fetch(changed)).status, 403)
+    }
+  })
+}
 
 for (const state of ['awaiting', 'received', 'processing', 'rejected', 'failed'] as const) {
   test(`serves no byte of an upload that is ${state}`, async () => {

@@ -30,6 +30,7 @@ import { answerProblems } from './problem.ts'
 import { createReadiness } from './readiness.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { createRequestOwner } from './request-owner.ts'
+import { securityHeaders } from './security-headers.ts'
 import { createSessionCookie, registerSessionCookie } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
@@ -105,6 +106,7 @@ export async function createApp(deps: {
   })
   app.addHook('onClose', async () => queue.close())
   answerProblems(app)
+  securityHeaders(app, { secure: config.publicOrigin.startsWith('https:') })
 
   healthRoutes(app, {
     checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl: config.eventsQueueUrl }),

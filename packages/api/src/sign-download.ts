@@ -2,6 +2,7 @@ import { AppError } from '@millrace/shared/app-error.ts'
 import { originalKey } from '@millrace/shared/object-keys.ts'
 import type { Originals } from '@millrace/shared/originals.ts'
 import type { Upload } from '@millrace/shared/upload.ts'
+import { servedType } from './served-type.ts'
 import type { UrlSigner } from './sign-url.ts'
 
 /** URLs signed within the same window are the same, so that browsers find in their cache what they have. */
@@ -44,7 +45,7 @@ export function createDownloadSigner({ signer, originals }: { signer: UrlSigner;
       return sign(originalKey(upload), {
         ...(arrival.versionId && { versionId: arrival.versionId }),
         'response-content-disposition': attachment(intent.filename),
-        'response-content-type': findings.detectedType ?? 'application/octet-stream',
+        'response-content-type': servedType(findings.detectedType),
       })
     },
   }
