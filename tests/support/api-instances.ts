@@ -7,7 +7,7 @@ import { SQSClient } from '@aws-sdk/client-sqs'
 import { type App, createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
 import { startLocalCloud } from '@millrace/local/local-cloud.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections.ts'
+import { connectBlockingRedis, connectRedis, connectStreamingS3 } from '@millrace/shared/connections.ts'
 import type { Environment } from '@millrace/shared/environment.ts'
 import { createLog } from '@millrace/shared/log.ts'
 
@@ -44,6 +44,7 @@ export async function startApiInstances(
     credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
   }
   const s3 = new S3Client({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const streamingS3 = connectStreamingS3({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
   const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
   const log = createLog({ level: 'silent', instance: 'test' })
   const redis = connectRedis(redisUrl, log)
@@ -52,7 +53,7 @@ export async function startApiInstances(
     const config = readConfig({ ...environment, INSTANCE: `api-${number}` })
     const subscriber = connectBlockingRedis(config.redisUrl, log)
     const own = connectRedis(config.redisUrl, log)
-    const app = await createApp({ config, log, redis: own, subscriber, s3, sqs })
+    const app = await createApp({ config, log, redis: own, subscriber, s3, streamingS3, sqs })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
     const close = async () => {
       await app.close()
@@ -78,6 +79,7 @@ export async function startApiInstances(
     async close() {
       for (const { close } of opened) await close()
       redis.disconnect()
+      streamingS3.destroy()
       s3.destroy()
       sqs.destroy()
       await cloud.close()

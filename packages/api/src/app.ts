@@ -19,6 +19,8 @@ import { createIntentCheck } from './check-intent.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console-routes.ts'
+import { createDirectUpload } from './direct-upload.ts'
+import { directUploadRoutes } from './direct-upload-routes.ts'
 import { downloadRoutes } from './download-routes.ts'
 import { eventRoutes } from './event-routes.ts'
 import { healthRoutes } from './health-routes.ts'
@@ -38,6 +40,7 @@ import { createDownloadSigner } from './sign-download.ts'
 import { createFormSigner } from './sign-form.ts'
 import { createUrlSigner } from './sign-url.ts'
 import { createStartUpload } from './start-upload.ts'
+import { createStoreOriginal } from './store-original.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { uploadRoutes } from './upload-routes.ts'
 import { validatorCompiler } from './validate.ts'
@@ -51,6 +54,7 @@ const bodyLimitBytes = 64 * 1024
  *
  * @param deps.redis for commands
  * @param deps.subscriber a Redis connection for changes alone
+ * @param deps.streamingS3 for bodies that pass through
  */
 export async function createApp(deps: {
   config: Config
@@ -58,9 +62,10 @@ export async function createApp(deps: {
   redis: Redis
   subscriber: Redis
   s3: S3Client
+  streamingS3: S3Client
   sqs: SQSClient
 }) {
-  const { config, log, redis, subscriber, s3, sqs } = deps
+  const { config, log, redis, subscriber, s3, streamingS3, sqs } = deps
   const { bucket, redisPrefix: prefix, sessionTtlMs: ttlMs, instance } = config
   const closing = new AbortController()
 
@@ -80,6 +85,13 @@ export async function createApp(deps: {
     checkIntent,
     signForm: createFormSigner({ s3, bucket }),
     multipartUploads,
+  })
+  const directUpload = createDirectUpload({
+    records,
+    checkIntent,
+    storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
+    receiveUpload,
+    maxUploadBytes: config.maxUploadBytes,
   })
   const changes = createUploadChanges({ redis: subscriber, prefix })
   const cookie = createSessionCookie({ ttlMs })
@@ -130,6 +142,7 @@ export async function createApp(deps: {
       multipartUploads,
       completeUpload: createCompleteUpload({ lookup, multipartUploads, receiveUpload }),
     })
+    directUploadRoutes(scope, { owner, directUpload, silenceMs: config.uploadSilenceMs })
     downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
     eventRoutes(scope, {
       ownedUpload,

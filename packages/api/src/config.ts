@@ -18,6 +18,7 @@ const Variables = Type.Object({
   API_KEYS: Type.String({ default: '' }),
   SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
   MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * 1024 * GiB, minimum: 1, maximum: 5 * 1024 * GiB }),
+  UPLOAD_SILENCE_MS: Type.Integer({ default: 120_000, minimum: 100 }),
   CONSOLE_DIRECTORY: Type.Optional(Type.String()),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.String({ default: 'info' }),
@@ -44,6 +45,8 @@ export function readConfig(environment: Environment) {
     apiKeys: readApiKeys(variables.API_KEYS),
     sessionTtlMs: variables.SESSION_TTL_MS,
     maxUploadBytes: variables.MAX_UPLOAD_BYTES,
+    /** How long an upload through the API may stand still before its connection is given up. */
+    uploadSilenceMs: variables.UPLOAD_SILENCE_MS,
     consoleDirectory: variables.CONSOLE_DIRECTORY,
     instance: variables.INSTANCE,
     logLevel: variables.LOG_LEVEL,

@@ -1,4 +1,10 @@
-import { connectBlockingRedis, connectRedis, connectS3, connectSqs } from '@millrace/shared/connections.ts'
+import {
+  connectBlockingRedis,
+  connectRedis,
+  connectS3,
+  connectSqs,
+  connectStreamingS3,
+} from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -11,8 +17,9 @@ const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)
 const subscriber = connectBlockingRedis(config.redisUrl, log)
 const s3 = connectS3()
+const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const app = await createApp({ config, log, redis, subscriber, s3, sqs })
+const app = await createApp({ config, log, redis, subscriber, s3, streamingS3, sqs })
 
 let closing = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -33,6 +40,7 @@ async function close(signal: string): Promise<void> {
   await app.close()
   clearTimeout(deadline)
   sqs.destroy()
+  streamingS3.destroy()
   s3.destroy()
   subscriber.disconnect()
   redis.disconnect()

@@ -17,3 +17,20 @@ export function planParts(size: number): { partSize: number; partCount: number }
   const partSize = Math.max(smallestPartBytes, needed)
   return { partSize, partCount: Math.ceil(size / partSize) }
 }
+
+/** Parts of a file of unknown size keep the smallest size for this long: 7.8 GiB. */
+const evenParts = 1000
+const growthBytes = 132 * 1024
+
+/**
+ * How to cut a file whose size shows only at its end. Where 10,000 parts of 8 MiB do not reach the limit,
+ * parts grow: 8 MiB for the first 1,000, then each 132 KiB larger than the one before. So 10,000 parts hold
+ * 5 TiB (the last has 1.1 GiB), and the memory that a part takes stays small for all but the largest files.
+ *
+ * @param limitBytes the largest that the file can be
+ * @returns the size of a part but the last, bytes
+ */
+export function planGrowingParts(limitBytes: number): (partNumber: number) => number {
+  if (limitBytes <= smallestPartBytes * partLimit) return () => smallestPartBytes
+  return (partNumber) => smallestPartBytes + Math.max(0, partNumber - evenParts) * growthBytes
+}

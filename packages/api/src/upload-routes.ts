@@ -7,6 +7,7 @@ import type { ListUploads } from './list-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
 import type { RequestOwner } from './request-owner.ts'
 import type { StartUpload } from './start-upload.ts'
+import { traceOf } from './traceparent.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 const Announcement = Type.Object(
@@ -72,7 +73,6 @@ export function uploadRoutes(
     { schema: { body: Announcement, response: { 201: Announced } } },
     async (request, reply) => {
       const { filename, contentType, size, preset, sha256, metadata } = request.body
-      const traceparent = request.headers['traceparent']
       const started = await startUpload(await owner.findOrStart(request), {
         filename,
         contentType,
@@ -80,7 +80,7 @@ export function uploadRoutes(
         preset: preset ?? defaultPreset.name,
         ...(metadata && { metadata }),
         ...(sha256 && { declaredSha256: sha256 }),
-        ...(typeof traceparent === 'string' && isTraceparent(traceparent) && { traceparent }),
+        ...traceOf(request),
       })
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started
@@ -110,9 +110,4 @@ export function uploadRoutes(
       return viewUpload(upload)
     },
   )
-}
-
-/** W3C Trace Context, version 00 and later ones that begin alike. */
-function isTraceparent(text: string): boolean {
-  return /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(text)
 }

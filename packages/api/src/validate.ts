@@ -13,8 +13,13 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
   return (given: unknown) => {
     const value = httpPart === 'body' ? given : Value.Convert(schema, Value.Default(schema, given))
     if (validator.Check(value)) return { value }
-    return { error: new AppError('invalid_request', describe(fieldErrors(validator.Errors(value)))) }
+    return { error: refusal(validator.Errors(value)) }
   }
+}
+
+/** What a value that does not fit its schema is answered with: the fields by name, never a value. */
+export function refusal(findings: Finding[]): AppError {
+  return new AppError('invalid_request', describe(fieldErrors(findings)))
 }
 
 type Finding = ReturnType<ReturnType<typeof Compile>['Errors']>[number]

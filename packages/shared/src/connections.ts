@@ -1,4 +1,4 @@
-import { S3Client } from '@aws-sdk/client-s3'
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -39,7 +39,43 @@ export function connectS3(): S3Client {
   return new S3Client({ requestHandler: timeLimits })
 }
 
+/**
+ * S3 for bodies that pass through: sent as they come, however slowly, so a socket may be silent for as long
+ * as its source is (whoever sends watches over that), and one socket for each body rather than the SDK's 50
+ * in all. The bytes go unhashed: TLS guards them, and the worker computes their SHA-256 once for all.
+ *
+ * @param where replaces what the SDK's own variables say
+ */
+export function connectStreamingS3(
+  where: Pick<S3ClientConfig, 'endpoint' | 'region' | 'credentials'> = {},
+): S3Client {
+  const s3 = new S3Client({
+    ...where,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    requestHandler: {
+      connectionTimeout: timeLimits.connectionTimeout,
+      httpAgent: { maxSockets: Number.POSITIVE_INFINITY },
+      httpsAgent: { maxSockets: Number.POSITIVE_INFINITY },
+    },
+  })
+  s3.middlewareStack.add(
+    (next) => (args) => {
+      // What the SDK signs for streams anyway; for a part in memory it would hash all of it on the event loop.
+      const { request } = args
+      if (!hasHeaders(request)) throw new TypeError('The SDK made a request without headers.')
+      request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
+      return next(args)
+    },
+    { step: 'build', name: 'unsignedPayload' },
+  )
+  return s3
+}
+
 /** SQS, where and as whom the SDK's own variables say. */
 export function connectSqs(): SQSClient {
   return new SQSClient({ requestHandler: timeLimits })
+}
+
+function hasHeaders(request: unknown): request is { headers: Record<string, string> } {
+  return typeof request === 'object' && request !== null && 'headers' in request
 }

@@ -160,6 +160,11 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error
     },
 
+    /** Removes the record of an upload that never came to be, and its id from the index. */
+    async forget(address: UploadAddress): Promise<void> {
+      await redis.multi().del(recordKey(address)).zrem(indexKey(address.owner), address.id).exec()
+    },
+
     /** Takes an id out of the index: neither Redis nor S3 knows of it any more. */
     async unlist({ owner, id }: UploadAddress): Promise<void> {
       await redis.zrem(indexKey(owner), id)
