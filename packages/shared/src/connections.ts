@@ -52,6 +52,8 @@ export function connectStreamingS3(
   const s3 = new S3Client({
     ...where,
     requestChecksumCalculation: 'WHEN_REQUIRED',
+    // The SDK would tell the console that a stream cannot be tried again; whoever sends learns it anyway.
+    logger: silent,
     requestHandler: {
       connectionTimeout: timeLimits.connectionTimeout,
       httpAgent: { maxSockets: Number.POSITIVE_INFINITY },
@@ -75,6 +77,9 @@ export function connectStreamingS3(
 export function connectSqs(): SQSClient {
   return new SQSClient({ requestHandler: timeLimits })
 }
+
+const nothing = () => undefined
+const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing }
 
 function hasHeaders(request: unknown): request is { headers: Record<string, string> } {
   return typeof request === 'object' && request !== null && 'headers' in request
