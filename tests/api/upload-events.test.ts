@@ -5,6 +5,7 @@ import { createUploadRecords } from '@millrace/shared/upload-records.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
+import { openEventStream } from '../support/event-stream.ts'
 import { createHttpClient, type HttpClient } from '../support/http-client.ts'
 import { announce, formOf } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
@@ -18,36 +19,16 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** Opens an event stream. `next()` gives one event, or undefined at the end of the stream. */
 async function listen(client: HttpClient, id: string, options: { base?: string; lastEventId?: string } = {}) {
-  const leave = new AbortController()
-  const response = await fetch(new URL(`/uploads/${id}/events`, options.base ?? api.url), {
-    headers: {
-      cookie: client.cookie ?? '',
-      ...(options.lastEventId && { 'last-event-id': options.lastEventId }),
-    },
-    signal: leave.signal,
-  })
-  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
-  let text = ''
+  const url = new URL(`/uploads/${id}/events`, options.base ?? api.url)
+  const stream = await openEventStream(url, client, options.lastEventId)
   return {
-    response,
-    leave: () => leave.abort(),
+    ...stream,
     async next() {
-      for (;;) {
-        const end = text.indexOf('\n\n')
-        if (end >= 0) {
-          const [idLine, eventLine, dataLine] = text.slice(0, end).split('\n')
-          text = text.slice(end + 2)
-          if (!idLine?.startsWith('id: ')) continue
-          assert.is(eventLine, 'event: upload')
-          const upload = uploadView.Parse(JSON.parse(dataLine?.replace('data: ', '') ?? ''))
-          return { id: idLine.replace('id: ', ''), upload }
-        }
-        const read = await reader?.read()
-        if (!read?.value) return undefined
-        text += read.value
-      }
+      const event = await stream.next()
+      if (!event) return undefined
+      assert.is(event.event, 'upload')
+      return { id: event.id, upload: uploadView.Parse(event.data) }
     },
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type ListObjectsV2CommandOutput, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { PurgeQueueCommand } from '@aws-sdk/client-sqs'
 import { type RedisServer, startRedisServer } from '@millrace/local/redis-server.ts'
+import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
@@ -43,7 +44,13 @@ function receiveUploads() {
   const { records, manifests, queue } = fleet
   const originals = createOriginals(fleet)
   const lookup = createUploadLookup({ records, manifests, originals })
-  return createReceiveUpload({ lookup, records, originals, queue })
+  return createReceiveUpload({
+    lookup,
+    records,
+    originals,
+    queue,
+    eraseObjects: createEraseObjects({ s3: fleet.s3, bucket: fleet.bucket }),
+  })
 }
 
 function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: UploadAddress[] } = {}) {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { builtInPresets } from '@millrace/shared/preset.ts'
@@ -22,6 +23,8 @@ import { consoleRoutes } from './console-routes.ts'
 import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
 import { downloadRoutes } from './download-routes.ts'
+import { eraseRoutes } from './erase-routes.ts'
+import { createEraseUpload } from './erase-upload.ts'
 import { eventRoutes } from './event-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { createListUploads } from './list-uploads.ts'
@@ -44,6 +47,7 @@ import { createStoreOriginal } from './store-original.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { uploadRoutes } from './upload-routes.ts'
 import { validatorCompiler } from './validate.ts'
+import { createWatchOwner } from './watch-owner.ts'
 import { createWatchUpload } from './watch-upload.ts'
 
 /** A JSON body of ours is small; the largest route says so itself. */
@@ -73,7 +77,8 @@ export async function createApp(deps: {
   const originals = createOriginals({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests: createManifests({ s3, bucket }), originals })
   const queue = createUploadQueue({ redis, prefix })
-  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue })
+  const eraseObjects = createEraseObjects({ s3, bucket })
+  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
   const signer = createUrlSigner({ s3, bucket })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer })
   const checkIntent = createIntentCheck({
@@ -93,6 +98,7 @@ export async function createApp(deps: {
     receiveUpload,
     maxUploadBytes: config.maxUploadBytes,
   })
+  const listUploads = createListUploads({ s3, bucket, records, lookup })
   const changes = createUploadChanges({ redis: subscriber, prefix })
   const cookie = createSessionCookie({ ttlMs })
   const sessions = createSessionRecords({ redis, prefix, ttlMs })
@@ -135,7 +141,7 @@ export async function createApp(deps: {
       owner,
       ownedUpload,
       startUpload,
-      listUploads: createListUploads({ s3, bucket, records, lookup }),
+      listUploads,
     })
     partRoutes(scope, {
       ownedUpload,
@@ -144,9 +150,17 @@ export async function createApp(deps: {
     })
     directUploadRoutes(scope, { owner, directUpload, silenceMs: config.uploadSilenceMs })
     downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
+    eraseRoutes(scope, {
+      owner,
+      lookup,
+      records,
+      eraseUpload: createEraseUpload({ records, queue, eraseObjects }),
+    })
     eventRoutes(scope, {
+      owner,
       ownedUpload,
       watchUpload: createWatchUpload({ lookup, changes }),
+      watchOwner: createWatchOwner({ records, lookup, listUploads, changes }),
       closing: closing.signal,
     })
   })

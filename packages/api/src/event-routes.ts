@@ -1,9 +1,12 @@
+import { AppError } from '@millrace/shared/app-error.ts'
 import { isFinished } from '@millrace/shared/upload.ts'
 import Type from 'typebox'
 import type { Api } from './api.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
+import type { RequestOwner } from './request-owner.ts'
 import { type ServerSentEvent, sendEvents } from './server-sent-events.ts'
 import { uploadVersion, viewUpload } from './upload-view.ts'
+import type { OwnerEvent, WatchOwner } from './watch-owner.ts'
 import type { WatchUpload } from './watch-upload.ts'
 
 const LastEventId = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 64 })) })
@@ -13,13 +16,23 @@ const LastEventId = Type.Object({ 'last-event-id': Type.Optional(Type.String({ m
  * reconnects with `Last-Event-ID` is spared what it has seen; one that has seen the end is told not to come
  * back, which for an EventSource is the status 204.
  *
+ * `/events`: all uploads of whoever is asking: `snapshot` first (the newest, as `GET /uploads` lists them), then
+ * `upload` for each change and `erased` for each erasure. With `Last-Event-ID` the snapshot is left out
+ * where all that happened since can be told.
+ *
  * @param deps.closing is aborted when the instance shuts down
  */
 export function eventRoutes(
   api: Api,
-  deps: { ownedUpload: OwnedUpload; watchUpload: WatchUpload; closing: AbortSignal },
+  deps: {
+    owner: RequestOwner
+    ownedUpload: OwnedUpload
+    watchUpload: WatchUpload
+    watchOwner: WatchOwner
+    closing: AbortSignal
+  },
 ): void {
-  const { ownedUpload, watchUpload, closing } = deps
+  const { owner, ownedUpload, watchUpload, watchOwner, closing } = deps
 
   api.get(
     '/uploads/:id/events',
@@ -31,6 +44,32 @@ export function eventRoutes(
       return sendEvents(reply, (signal) => events(found.upload, lastSeen, signal), closing)
     },
   )
+
+  api.get('/events', { schema: { headers: LastEventId } }, async (request, reply) => {
+    const asking = await owner.find(request)
+    if (!asking) throw new AppError('unauthenticated', { message: 'There is no session and no API key.' })
+    const lastSeen = Number(request.headers['last-event-id'])
+    const seen = Number.isSafeInteger(lastSeen) && lastSeen > 0 ? lastSeen : undefined
+    return sendEvents(reply, (signal) => ownerEvents(watchOwner(asking, seen, signal)), closing)
+  })
+
+  async function* ownerEvents(watched: AsyncIterable<OwnerEvent>): AsyncGenerator<ServerSentEvent> {
+    for await (const event of watched)
+      yield { id: String(event.sequence), event: event.kind, data: viewEvent(event) }
+  }
+
+  function viewEvent(event: OwnerEvent): unknown {
+    switch (event.kind) {
+      case 'snapshot': {
+        const last = event.uploads.at(-1)
+        return { uploads: event.uploads.map(viewUpload), ...(event.more && last && { nextCursor: last.id }) }
+      }
+      case 'upload':
+        return viewUpload(event.upload)
+      case 'erased':
+        return { id: event.id }
+    }
+  }
 
   async function* events(
     address: { owner: string; id: string },

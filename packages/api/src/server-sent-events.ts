@@ -10,6 +10,9 @@ const reconnectMs = 2000
 /** Proxies and load balancers close connections that are silent for a minute. */
 const heartbeatMs = 20_000
 
+/** A client that reads so slowly is cut off, in bytes; it reconnects and goes on where it was. */
+const patienceBytes = 4 * 1024 * 1024
+
 /**
  * Answers with a stream of events (HTML Living Standard, "Server-sent events"), with a comment now and then
  * where there is nothing to say. The response ends with the events; the events end with the response.
@@ -45,6 +48,7 @@ export function sendEvents(
   async function write(): Promise<void> {
     try {
       for await (const { id, event, data } of open(signal)) {
+        if (body.readableLength > patienceBytes) break
         body.push(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
       }
       body.push(null)

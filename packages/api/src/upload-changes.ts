@@ -1,17 +1,23 @@
 import { EventEmitter } from 'node:events'
 import { Upload } from '@millrace/shared/upload.ts'
-import { changesChannel, type StoredUpload } from '@millrace/shared/upload-records.ts'
+import { UploadId } from '@millrace/shared/upload-id.ts'
+import { changesChannel } from '@millrace/shared/upload-records.ts'
 import type { Redis } from 'ioredis'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
-const change = Compile(Type.Object({ revision: Type.Integer(), upload: Upload }))
+const sequence = Type.Integer({ description: "the change's number among its owner's" })
+const Change = Type.Union([
+  Type.Object({ sequence, revision: Type.Integer(), upload: Upload }),
+  Type.Object({ sequence, erased: UploadId }),
+])
+const change = Compile(Change)
 
 /**
- * What subscribers are told: a change, or that changes may have been missed while Redis was away, in which
- * case they have to look for themselves.
+ * What subscribers are told: a change, an upload's erasure, or that either may have been missed while Redis
+ * was away, in which case they have to look for themselves.
  */
-export type UploadChange = StoredUpload | 'missed'
+export type UploadChange = Static<typeof Change> | 'missed'
 
 /**
  * Hears of owners' changes over one connection, however many subscribers this instance has.

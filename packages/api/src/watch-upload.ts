@@ -22,7 +22,7 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
     const heard = new EventEmitter()
     const news = on(heard, 'change', { signal })
     const unsubscribe = await changes.subscribe(address.owner, (change) => {
-      if (change === 'missed' || change.upload.id === address.id) heard.emit('change', change)
+      if (isAbout(change, address.id)) heard.emit('change', change)
     })
     try {
       let shown = await lookup.find(address)
@@ -44,12 +44,19 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
         if (change === 'missed') {
           const current = await lookup.find(address)
           if (!current || current.revision !== before.revision) return current
+        } else if ('erased' in change) {
+          return undefined
         } else if (change.revision > before.revision) {
           return change
         }
       }
     }
   }
+}
+
+function isAbout(change: UploadChange, id: string): boolean {
+  if (change === 'missed') return true
+  return ('erased' in change ? change.erased : change.upload.id) === id
 }
 
 export type WatchUpload = ReturnType<typeof createWatchUpload>

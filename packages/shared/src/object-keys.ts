@@ -33,11 +33,16 @@ export function manifestKey({ owner, id }: UploadAddress): string {
   return `${manifestsPrefix}${owner}/${id}.json`
 }
 
+/** Where all variants of an upload lie, whatever their preset. */
+export function variantsPrefix({ owner, id }: UploadAddress): string {
+  return `variants/${owner}/${id}/`
+}
+
 export function variantKey(
-  { owner, id }: UploadAddress,
+  address: UploadAddress,
   variant: { preset: string; name: string; extension: string },
 ): string {
-  return `variants/${owner}/${id}/${variant.preset}/${variant.name}.${variant.extension}`
+  return `${variantsPrefix(address)}${variant.preset}/${variant.name}.${variant.extension}`
 }
 
 /** @returns the upload whose original has this key, or undefined where the key is not an original's */

@@ -74,6 +74,10 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
       if (!found || !(await found.isFailed())) return
       await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
     },
+    /** Takes a job out that waits. One that is under way goes on, and finds its upload erased. */
+    async remove(job: { id: string; etag: string }): Promise<void> {
+      await queue.remove(processUploadJobId(job))
+    },
     async close(): Promise<void> {
       await queue.close()
     },

@@ -1,3 +1,4 @@
+import type { EraseObjects } from './erase-objects.ts'
 import type { UploadAddress } from './object-keys.ts'
 import type { Originals } from './originals.ts'
 import type { UploadQueue } from './process-upload-job.ts'
@@ -15,16 +16,22 @@ export function createReceiveUpload(deps: {
   records: UploadRecords
   originals: Originals
   queue: UploadQueue
+  eraseObjects: EraseObjects
 }) {
-  const { lookup, records, originals, queue } = deps
+  const { lookup, records, originals, queue, eraseObjects } = deps
 
   /**
    * Records the arrival and adds the job, in this order: a crash in between leaves a record without a job,
    * and whoever told of the arrival tells of it again.
    *
-   * @returns the upload, or undefined where S3 has no original for it
+   * @returns the upload, or undefined where S3 has no original for it, or it was erased: bytes that were sent
+   *   all the same, to a URL signed before, are erased as well
    */
   return async function receiveUpload(address: UploadAddress): Promise<StoredUpload | undefined> {
+    if (await records.isErased(address)) {
+      await eraseObjects(address)
+      return undefined
+    }
     const original = await originals.find(address)
     if (!original) return undefined
     await lookup.find(address)

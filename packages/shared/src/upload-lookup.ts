@@ -33,10 +33,11 @@ export function createUploadLookup(deps: {
   const { records, manifests, originals } = deps
 
   return {
-    /** @returns the upload, or undefined where neither Redis nor S3 knows of it */
+    /** @returns the upload, or undefined where neither Redis nor S3 knows of it, or it was erased */
     async find(address: UploadAddress): Promise<StoredUpload | undefined> {
       const stored = await records.find(address)
       if (stored) return stored
+      if (await records.isErased(address)) return undefined
       const [manifest, original] = await Promise.all([manifests.read(address), originals.find(address)])
       // The manifest speaks for the bytes it was made from. Others that came since have yet to be inspected.
       if (manifest && (!original || isDeepStrictEqual(manifest.arrival, original.arrival))) {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { builtInPresets } from '@millrace/shared/preset.ts'
@@ -47,9 +48,10 @@ export function createApp(
   const manifests = createManifests({ s3, bucket })
   const originals = createOriginals({ s3, bucket })
   const queue = createUploadQueue({ redis, prefix })
+  const eraseObjects = createEraseObjects({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests, originals })
-  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue })
-  const settleUpload = createSettleUpload({ manifests, records })
+  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
+  const settleUpload = createSettleUpload({ manifests, records, eraseObjects })
 
   const processUpload = createProcessUpload({
     lookup,
@@ -61,6 +63,7 @@ export function createApp(
     writeVariant: createVariantWriter({ s3, bucket }),
     quarantineImage,
     settleUpload,
+    eraseObjects,
     maxImageBytes,
     maxImagePixels,
   })

@@ -1,4 +1,5 @@
 import { AppError } from '@millrace/shared/app-error.ts'
+import type { EraseObjects } from '@millrace/shared/erase-objects.ts'
 import type { Manifest, Manifests } from '@millrace/shared/manifest.ts'
 import type { Originals } from '@millrace/shared/originals.ts'
 import { type Preset, type Presets, recipeVersion } from '@millrace/shared/preset.ts'
@@ -47,6 +48,7 @@ export function createProcessUpload(deps: {
   writeVariant: WriteVariant
   quarantineImage: QuarantineImage
   settleUpload: SettleUpload
+  eraseObjects: EraseObjects
   maxImageBytes: number
   maxImagePixels: number
 }) {
@@ -59,7 +61,11 @@ export function createProcessUpload(deps: {
     const { log, signal } = attempt
     const durations = createStepDurations()
     const arrived = await durations.measure('find', () => findArrived(job))
-    if (!arrived) return superseded(log)
+    if (!arrived) {
+      // An earlier attempt may have written variants after the upload was erased.
+      if (await records.isErased(job)) await deps.eraseObjects(job)
+      return superseded(log)
+    }
     const { upload, arrival } = arrived
     const [finished, opened] = await durations.measure('open', () =>
       Promise.all([manifests.read(job), deps.openOriginal(job, { etag: job.etag, signal })]),

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { AppError, type ErrorCode } from '@millrace/shared/app-error.ts'
+import type { EraseObjects } from '@millrace/shared/erase-objects.ts'
 import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/manifest.ts'
 import type { Arrival, Findings, Upload, UploadError, Variant } from '@millrace/shared/upload.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
@@ -31,7 +32,13 @@ export function isRejection(thrown: unknown): thrown is AppError {
  * Ends uploads. This is the only place that does: first the manifest, which is the commit point, then the
  * record, whose change tells everybody who watches.
  */
-export function createSettleUpload({ manifests, records }: { manifests: Manifests; records: UploadRecords }) {
+export function createSettleUpload(deps: {
+  manifests: Manifests
+  records: UploadRecords
+  eraseObjects: EraseObjects
+}) {
+  const { manifests, records, eraseObjects } = deps
+
   /**
    * Brings the record to what a manifest says, unless other bytes have arrived since.
    * @returns false where they have
@@ -53,7 +60,8 @@ export function createSettleUpload({ manifests, records }: { manifests: Manifest
     /**
      * Ends an upload.
      * @param arrival the bytes that the outcome is about
-     * @returns false where other bytes have arrived since; their own job will say how the upload ends
+     * @returns false where other bytes have arrived since; their own job will say how the upload ends. An upload
+     *   that was erased meanwhile stays so, and nothing more is to be done
      */
     async settle(upload: Upload, arrival: Arrival, ended: Outcome): Promise<boolean> {
       const manifest: Manifest = {
@@ -67,7 +75,14 @@ export function createSettleUpload({ manifests, records }: { manifests: Manifest
         ...ended,
       }
       await manifests.write(manifest)
-      return applyManifest(manifest)
+      try {
+        return await applyManifest(manifest)
+      } catch (error) {
+        if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
+        // Erased while it was worked on: what was made of it since must go, too.
+        await eraseObjects(upload)
+        return true
+      }
     },
   }
 }

@@ -70,7 +70,7 @@ function decodeToken(token: string): Position {
   })
 }
 
-/** ListObjectsV2. */
+/** ListObjectsV2, and ListObjectVersions of buckets that keep one version of each object. */
 export function createListObjects(deps: { buckets: BucketRecords; objects: ObjectRecords }) {
   const { buckets, objects } = deps
 
@@ -154,6 +154,48 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
           StorageClass: 'STANDARD',
         })),
         CommonPrefixes: commonPrefixes.map((commonPrefix) => ({ Prefix: encode(commonPrefix) })),
+      })
+    },
+
+    /** The only version of each object is `null`, as in every bucket on which versioning was never switched on. */
+    async listObjectVersions({ exchange }: S3Call) {
+      const bucket = exchange.bucket
+      buckets.require(bucket)
+      if (exchange.query('delimiter')) {
+        throw new S3Error('NotImplemented', 'ListObjectVersions takes no delimiter here.')
+      }
+      const maxKeys = pageSize(exchange, 'max-keys')
+      const encode = keyEncoder(exchange)
+      const prefix = exchange.query('prefix') ?? ''
+      const keyMarker = exchange.query('key-marker') ?? ''
+      const versions: ObjectRecord[] = []
+      let truncated = false
+      if (maxKeys > 0) {
+        for (const { object } of walk(bucket, prefix, '', { key: keyMarker, isPrefix: false })) {
+          truncated = versions.length >= maxKeys
+          if (truncated) break
+          if (object) versions.push(object)
+        }
+      }
+      exchange.sendXml(200, 'ListVersionsResult', {
+        Name: bucket,
+        Prefix: encode(prefix),
+        KeyMarker: encode(keyMarker),
+        VersionIdMarker: exchange.query('version-id-marker') ?? '',
+        MaxKeys: maxKeys,
+        EncodingType: exchange.query('encoding-type'),
+        IsTruncated: truncated,
+        NextKeyMarker: truncated ? encode(versions.at(-1)?.key ?? '') : undefined,
+        NextVersionIdMarker: truncated ? 'null' : undefined,
+        Version: versions.map((object) => ({
+          Key: encode(object.key),
+          VersionId: 'null',
+          IsLatest: true,
+          LastModified: listedTime(object.modifiedAt),
+          ETag: `"${object.etag}"`,
+          Size: object.size,
+          StorageClass: 'STANDARD',
+        })),
       })
     },
   }

@@ -26,6 +26,7 @@ const operations = {
   'bucket PUT notification': 'putBucketNotificationConfiguration',
   'bucket GET versioning': 'getBucketVersioning',
   'bucket GET list-type': 'listObjectsV2',
+  'bucket GET versions': 'listObjectVersions',
   'bucket GET uploads': 'listMultipartUploads',
   'bucket POST delete': 'deleteObjects',
   'object PUT ': 'putObject',

@@ -1,0 +1,118 @@
+import {
+  AbortMultipartUploadCommand,
+  DeleteObjectsCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  ListObjectVersionsCommand,
+  type ListObjectVersionsCommandOutput,
+  NoSuchUpload,
+  type S3Client,
+} from '@aws-sdk/client-s3'
+import { AppError } from './app-error.ts'
+import { manifestKey, originalKey, type UploadAddress, variantsPrefix } from './object-keys.ts'
+
+/** An object that is gone, with how many versions of it there were. */
+export type ErasedObject = { key: string; versions: number }
+
+type Version = { Key: string; VersionId: string }
+
+/** S3 takes at most this many keys in one request (S3 API, "DeleteObjects"). */
+const batch = 1000
+/** Somebody may write while we erase; after so many passes it is no coincidence any more. */
+const passes = 5
+
+/**
+ * Erases what S3 has of an upload: open multipart uploads, the original, its variants and the manifest, in
+ * all their versions and with their delete markers.
+ *
+ * @param deps.s3 the client
+ * @param deps.bucket the bucket that is the ledger
+ */
+export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  /**
+   * @returns what was erased, once a listing has shown that nothing is left
+   * @throws AppError `dependency_unavailable` where something is left all the same
+   */
+  return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
+    await abortMultipartUploads(originalKey(address))
+    const erased = new Map<string, number>()
+    for (let pass = 0; pass < passes; pass++) {
+      const left = await list(address)
+      if (left.length === 0) return [...erased].map(([key, versions]) => ({ key, versions }))
+      for (let i = 0; i < left.length; i += batch) await remove(left.slice(i, i + batch))
+      for (const { Key } of left) erased.set(Key, (erased.get(Key) ?? 0) + 1)
+    }
+    throw new AppError('dependency_unavailable', { message: 'Not all of the upload could be erased.' })
+  }
+
+  async function list(address: UploadAddress): Promise<Version[]> {
+    const keys = [originalKey(address), manifestKey(address)]
+    const prefixes = [...keys, variantsPrefix(address)]
+    const found: Version[] = []
+    for (const prefix of prefixes) {
+      for await (const { Versions = [], DeleteMarkers = [] } of versionPages(prefix)) {
+        for (const { Key, VersionId } of [...Versions, ...DeleteMarkers]) {
+          // A prefix that is a key is the prefix of others, too.
+          const isOurs = Key && (keys.includes(Key) || Key.startsWith(variantsPrefix(address)))
+          if (isOurs) found.push({ Key, VersionId: VersionId ?? 'null' })
+        }
+      }
+    }
+    return found
+  }
+
+  async function remove(versions: Version[]): Promise<void> {
+    const { Errors: errors = [] } = await s3.send(
+      new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: versions, Quiet: true } }),
+    )
+    const [first] = errors
+    if (first)
+      throw new AppError('dependency_unavailable', { cause: new Error(`${first.Code} ${first.Message}`) })
+  }
+
+  async function abortMultipartUploads(key: string): Promise<void> {
+    for await (const { Uploads = [] } of multipartPages(key)) {
+      for (const { Key, UploadId } of Uploads) {
+        if (Key !== key || !UploadId) continue
+        try {
+          await s3.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }))
+        } catch (error) {
+          // Completed or aborted by somebody else in between; if completed, the listing shows its object.
+          if (!(error instanceof NoSuchUpload)) throw error
+        }
+      }
+    }
+  }
+
+  async function* versionPages(prefix: string): AsyncGenerator<ListObjectVersionsCommandOutput> {
+    let page: ListObjectVersionsCommandOutput | undefined
+    do {
+      page = await s3.send(
+        new ListObjectVersionsCommand({
+          Bucket: bucket,
+          Prefix: prefix,
+          KeyMarker: page?.NextKeyMarker,
+          VersionIdMarker: page?.NextVersionIdMarker,
+        }),
+      )
+      yield page
+    } while (page.IsTruncated)
+  }
+
+  async function* multipartPages(prefix: string): AsyncGenerator<ListMultipartUploadsCommandOutput> {
+    let page: ListMultipartUploadsCommandOutput | undefined
+    do {
+      page = await s3.send(
+        new ListMultipartUploadsCommand({
+          Bucket: bucket,
+          Prefix: prefix,
+          KeyMarker: page?.NextKeyMarker,
+          UploadIdMarker: page?.NextUploadIdMarker,
+        }),
+      )
+      yield page
+    } while (page.IsTruncated)
+  }
+}
+
+export type EraseObjects = ReturnType<typeof createEraseObjects>
