@@ -27,11 +27,14 @@ import { eraseRoutes } from './erase-routes.ts'
 import { createEraseUpload } from './erase-upload.ts'
 import { eventRoutes } from './event-routes.ts'
 import { healthRoutes } from './health-routes.ts'
+import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createListUploads } from './list-uploads.ts'
+import { shedLoad } from './load-shedding.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { createOwnedUpload } from './owned-upload.ts'
 import { partRoutes } from './part-routes.ts'
-import { answerProblems } from './problem.ts'
+import { answerProblems, answerUnroutable } from './problem.ts'
+import { limitRates } from './rate-limits.ts'
 import { createReadiness } from './readiness.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { createRequestOwner } from './request-owner.ts'
@@ -42,6 +45,7 @@ import { sessionRoutes } from './session-routes.ts'
 import { createDownloadSigner } from './sign-download.ts'
 import { createFormSigner } from './sign-form.ts'
 import { createUrlSigner } from './sign-url.ts'
+import { refuseSlowBodies } from './slow-bodies.ts'
 import { createStartUpload } from './start-upload.ts'
 import { createStoreOriginal } from './store-original.ts'
 import { createUploadChanges } from './upload-changes.ts'
@@ -110,7 +114,9 @@ export async function createApp(deps: {
     logController: new RequestLogController(),
     genReqId: () => randomUUID(),
     bodyLimit: bodyLimitBytes,
-    routerOptions: { ignoreTrailingSlash: true },
+    ...httpLimits(config),
+    routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
+    frameworkErrors: answerUnroutable,
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.removeContentTypeParser('text/plain')
@@ -124,7 +130,21 @@ export async function createApp(deps: {
   })
   app.addHook('onClose', async () => queue.close())
   answerProblems(app)
-  securityHeaders(app, { secure: config.publicOrigin.startsWith('https:') })
+  await securityHeaders(app, { secure: config.publicOrigin.startsWith('https:') })
+
+  refuseOddRequests(app)
+  shedLoad(app, {
+    eventLoopDelayMs: config.maxEventLoopDelayMs,
+    heapUsedBytes: config.maxHeapUsedBytes,
+    rssBytes: config.maxRssBytes,
+  })
+  refuseSlowBodies(app, { graceMs: config.slowBodyMs })
+  await limitRates(app, {
+    redis,
+    prefix,
+    perOwner: config.rateLimitPerMinute,
+    perAddress: config.rateLimitPerAddressPerMinute,
+  })
 
   healthRoutes(app, {
     checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl: config.eventsQueueUrl }),

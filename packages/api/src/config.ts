@@ -1,9 +1,14 @@
+import { isIP } from 'node:net'
 import { hostname } from 'node:os'
+import { getHeapStatistics } from 'node:v8'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
 import Type from 'typebox'
 import { readApiKeys } from './api-keys.ts'
 
 const GiB = 1024 ** 3
+
+/** Above this V8 does little else than collect garbage. */
+const defaultHeapBytes = Math.floor(getHeapStatistics().heap_size_limit * 0.9)
 
 /** What the API reads from its environment. AWS clients read the SDK's own variables besides. */
 const Variables = Type.Object({
@@ -19,6 +24,14 @@ const Variables = Type.Object({
   SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
   MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * 1024 * GiB, minimum: 1, maximum: 5 * 1024 * GiB }),
   UPLOAD_SILENCE_MS: Type.Integer({ default: 120_000, minimum: 100 }),
+  RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 3_000, minimum: 0 }),
+  RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
+  TRUSTED_PROXIES: Type.String({ default: '' }),
+  HEADERS_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 100 }),
+  SLOW_BODY_MS: Type.Integer({ default: 20_000, minimum: 100 }),
+  MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ default: 1_000, minimum: 0 }),
+  MAX_HEAP_USED_BYTES: Type.Integer({ default: defaultHeapBytes, minimum: 0 }),
+  MAX_RSS_BYTES: Type.Integer({ default: 0, minimum: 0 }),
   CONSOLE_DIRECTORY: Type.Optional(Type.String()),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.String({ default: 'info' }),
@@ -47,6 +60,18 @@ export function readConfig(environment: Environment) {
     maxUploadBytes: variables.MAX_UPLOAD_BYTES,
     /** How long an upload through the API may stand still before its connection is given up. */
     uploadSilenceMs: variables.UPLOAD_SILENCE_MS,
+    /** Requests of one session or API key, over all instances; 0: no limit. */
+    rateLimitPerMinute: variables.RATE_LIMIT_PER_MINUTE,
+    rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_ADDRESS_PER_MINUTE,
+    /** Only what comes from these says truly who is behind it. */
+    trustedProxies: variables.TRUSTED_PROXIES.split(',').map(readNetwork).filter(Boolean),
+    headersTimeoutMs: variables.HEADERS_TIMEOUT_MS,
+    /** How long a body may take at least, however slowly it comes. */
+    slowBodyMs: variables.SLOW_BODY_MS,
+    /** Above these the instance refuses requests; 0: no limit. */
+    maxEventLoopDelayMs: variables.MAX_EVENT_LOOP_DELAY_MS,
+    maxHeapUsedBytes: variables.MAX_HEAP_USED_BYTES,
+    maxRssBytes: variables.MAX_RSS_BYTES,
     consoleDirectory: variables.CONSOLE_DIRECTORY,
     instance: variables.INSTANCE,
     logLevel: variables.LOG_LEVEL,
@@ -54,6 +79,19 @@ export function readConfig(environment: Environment) {
 }
 
 export type Config = ReturnType<typeof readConfig>
+
+/** @returns an address, a network in CIDR notation, or nothing where nothing is given */
+function readNetwork(text: string): string {
+  const network = text.trim()
+  if (network === '') return ''
+  const [address = '', bits, ...more] = network.split('/')
+  const family = isIP(address)
+  const inRange = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32))
+  if (family === 0 || !inRange || more.length > 0) {
+    throw new EnvironmentError('TRUSTED_PROXIES must be addresses or networks such as 10.0.0.0/8.')
+  }
+  return network
+}
 
 function readKey(base64: string): Buffer {
   const key = Buffer.from(base64, 'base64')

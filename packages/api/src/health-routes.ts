@@ -1,5 +1,6 @@
 import Type from 'typebox'
 import type { Api } from './api.ts'
+import { servedUnderPressure } from './load-shedding.ts'
 import type { CheckReadiness } from './readiness.ts'
 
 export const Health = Type.Object(
@@ -33,7 +34,8 @@ export function healthRoutes(
 ): void {
   const { checkReadiness, instance, version, closing } = deps
 
-  api.get('/health', { schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
+  const config = { rateLimit: false, ...servedUnderPressure } as const
+  api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
     status: 'ok' as const,
     instance,
     version,
@@ -42,7 +44,7 @@ export function healthRoutes(
 
   api.get(
     '/ready',
-    { schema: { response: { 200: Ready, 503: Ready } }, logLevel: 'warn' },
+    { config: { rateLimit: false }, schema: { response: { 200: Ready, 503: Ready } }, logLevel: 'warn' },
     async (_, reply) => {
       const { ready, checks } = await checkReadiness()
       if (closing.aborted) return reply.code(503).send({ status: 'draining' as const, checks })

@@ -10,6 +10,9 @@ export const statusOfCode = {
   unauthenticated: 401,
   forbidden: 403,
   cross_site: 403,
+  rate_limited: 429,
+  request_timeout: 408,
+  headers_too_large: 431,
   not_found: 404,
   upload_not_found: 404,
   variant_not_found: 404,
@@ -26,6 +29,7 @@ export const statusOfCode = {
   checksum_mismatch: 422,
   processing_failed: 500,
   dependency_unavailable: 503,
+  overloaded: 503,
   draining: 503,
   conflict: 409,
   internal: 500,
@@ -59,18 +63,30 @@ export function answerProblems(app: FastifyInstance): void {
   })
 }
 
-function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
-  const status = statusOfCode[error.code]
-  const problem: Static<typeof Problem> = {
+/** Answers a request that Fastify refused before any hook has seen it: its address cannot be read. */
+export function answerUnroutable(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
+  request.log.info({ why: thrown.code }, 'request refused')
+  answer(new AppError('invalid_request', { message: 'The address cannot be read.' }), request, reply)
+}
+
+/** An error as clients see it. */
+export function describeProblem(error: AppError, requestId: string): Static<typeof Problem> {
+  return {
     type: `urn:millrace:problem:${error.code}`,
     title: errorCatalogue[error.code].message,
-    status,
+    status: statusOfCode[error.code],
     detail: error.message,
     code: error.code,
-    requestId: request.id,
+    requestId,
     ...(error.fields && { errors: error.fields }),
     ...(error.limit !== undefined && { limit: error.limit }),
   }
+}
+
+function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
+  const problem = describeProblem(error, request.id)
+  const { status } = problem
   // RFC 9110, 11.6.1: a 401 says how to authenticate.
   if (status === 401) reply.header('www-authenticate', 'Bearer')
   // Seconds. Long enough for a failover of Redis to be over, or for a load balancer to choose anew.

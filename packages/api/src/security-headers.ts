@@ -10,8 +10,8 @@ const hstsSeconds = 365 * 24 * 60 * 60
  *
  * @param options.secure whether browsers come over https and shall keep to it
  */
-export function securityHeaders(app: FastifyInstance, { secure }: { secure: boolean }): void {
-  app.register(helmet, {
+export async function securityHeaders(app: FastifyInstance, { secure }: { secure: boolean }): Promise<void> {
+  await app.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {

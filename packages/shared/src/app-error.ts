@@ -13,6 +13,9 @@ export const errorCatalogue = {
   unauthenticated: { retryable: false, message: 'The API key is not known, or there is none.' },
   forbidden: { retryable: false, message: 'The API key does not allow this.' },
   cross_site: { retryable: false, message: 'A page of another site may not do this with your session.' },
+  rate_limited: { retryable: true, message: 'There were too many requests in a short time.' },
+  request_timeout: { retryable: true, message: 'The request came too slowly.' },
+  headers_too_large: { retryable: false, message: 'The headers of the request are too large.' },
   not_found: { retryable: false, message: 'There is nothing at this address.' },
   upload_not_found: { retryable: false, message: 'There is no upload with this id.' },
   variant_not_found: { retryable: false, message: 'This upload has no variant of that name.' },
@@ -43,6 +46,7 @@ export const errorCatalogue = {
   // What went wrong on our side
   processing_failed: { retryable: true, message: 'The file could not be processed. It can be tried again.' },
   dependency_unavailable: { retryable: true, message: 'A service that this depends on does not answer.' },
+  overloaded: { retryable: true, message: 'This instance has more to do than it can.' },
   draining: { retryable: true, message: 'This instance is shutting down.' },
   conflict: { retryable: true, message: 'The upload is being changed by something else at this moment.' },
   internal: { retryable: true, message: 'Something went wrong on our side.' },

@@ -1,0 +1,74 @@
+import { hash } from 'node:crypto'
+import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import { AppError } from '@millrace/shared/app-error.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Redis } from 'ioredis'
+
+const windowMs = 60_000
+/** How long an answer waits to be counted, in ms. Redis takes a fraction of one; a sick one holds up nobody. */
+const countLimitMs = 100
+
+/**
+ * Limits how many requests an owner and an address may make in a minute, over all instances, before anything
+ * else is done for them. Where Redis does not answer nobody is refused and nobody waits. Routes whose config
+ * says `rateLimit: false` are not counted.
+ *
+ * @param deps.redis whose server counts, over a connection of its own that fails rather than waits
+ * @param deps.prefix begins every key: `{prefix}:rate:…`
+ * @param deps.perOwner requests a minute of one session or API key; 0 for no limit
+ * @param deps.perAddress requests a minute from one address, an IPv6 network of /64 counting as one; 0 likewise
+ */
+export async function limitRates(
+  app: FastifyInstance,
+  deps: { redis: Redis; prefix: string; perOwner: number; perAddress: number },
+): Promise<void> {
+  if (deps.perOwner === 0 && deps.perAddress === 0) return
+  const counter = deps.redis.duplicate({
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: countLimitMs,
+  })
+  // The connection that this one is a copy of tells of the same outage.
+  counter.on('error', () => undefined)
+  app.addHook('onClose', async () => counter.disconnect())
+  const options = { global: false, timeWindow: windowMs, skipOnError: true }
+  await app.register(rateLimit, { ...options, redis: counter, nameSpace: `${deps.prefix}:rate:` })
+  const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
+  const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
+
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.routeOptions.config.rateLimit === false) return
+    const counts = []
+    if (deps.perAddress > 0) counts.push(countAddress(request))
+    if (deps.perOwner > 0 && ownerToken(request) !== undefined) counts.push(countOwner(request))
+    for (const count of await Promise.all(counts)) {
+      if (!count.isAllowed && count.isExceeded) refuse(reply, count.ttlInSeconds, count.max)
+    }
+  })
+}
+
+function refuse(reply: FastifyReply, waitSeconds: number, limit: number): never {
+  reply.header('retry-after', Math.max(waitSeconds, 1))
+  throw new AppError('rate_limited', {
+    message: `More than ${limit} requests in a minute. Try again in ${Math.max(waitSeconds, 1)} s.`,
+  })
+}
+
+function addressKey(request: FastifyRequest): string {
+  return `address:${normalizeIP(request.ip)}`
+}
+
+const sessionToken = /(?:^|; ?)(?:__Host-)?millrace=([^;]+)/
+
+/**
+ * What the client says it is, unopened: the sealed cookie stays the same for a day, an API key for ever. One
+ * that is made up counts for itself, which wins nothing, since its address is counted as well.
+ */
+function ownerToken({ headers }: FastifyRequest): string | undefined {
+  return headers.authorization ?? sessionToken.exec(headers.cookie ?? '')?.[1]
+}
+
+/** Hashed, since Redis need not know anybody's key. */
+function ownerKey(request: FastifyRequest): string {
+  return `owner:${hash('sha256', ownerToken(request) ?? '', 'base64url')}`
+}
