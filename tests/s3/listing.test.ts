@@ -155,4 +155,31 @@ test('rolling up agrees with a model, for any keys and any page size', async () 
   )
 })
 
+test('lists the versions of objects, in pages, and deletes one by its version', async () => {
+  await put('versions/a')
+  await put('versions/b')
+  await put('versions/b b')
+  const Prefix = `${prefix}versions/`
+  const seen: (string | undefined)[][] = []
+  let marker: { KeyMarker: string | undefined; VersionIdMarker: string | undefined } | undefined
+  do {
+    const page = await client.listObjectVersions({ Bucket: bucket, Prefix, MaxKeys: 2, ...marker })
+    for (const { Key, VersionId, IsLatest } of page.Versions ?? []) {
+      assert.ok(IsLatest)
+      seen.push([Key?.slice(Prefix.length), VersionId])
+    }
+    marker = page.IsTruncated
+      ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker }
+      : undefined
+  } while (marker)
+  assert.equal(
+    seen.map(([key]) => key),
+    ['a', 'b', 'b b'],
+  )
+  const Objects = seen.map(([key, VersionId]) => ({ Key: `${Prefix}${key}`, VersionId }))
+  await client.deleteObjects({ Bucket: bucket, Delete: { Objects } })
+  const left = await client.listObjectVersions({ Bucket: bucket, Prefix })
+  assert.equal(left.Versions ?? [], [])
+})
+
 test.run()
