@@ -28,6 +28,7 @@ import { createEraseUpload } from './erase-upload.ts'
 import { eventRoutes } from './event-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
+import { createAnswerOnce } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
 import { shedLoad } from './load-shedding.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
@@ -108,6 +109,7 @@ export async function createApp(deps: {
   const sessions = createSessionRecords({ redis, prefix, ttlMs })
   const owner = createRequestOwner({ cookie, sessions })
   const ownedUpload = createOwnedUpload({ owner, lookup })
+  const answerOnce = createAnswerOnce({ redis, prefix })
 
   const app = fastify({
     loggerInstance: createRequestLog(log),
@@ -160,6 +162,7 @@ export async function createApp(deps: {
     uploadRoutes(scope, {
       owner,
       ownedUpload,
+      answerOnce,
       startUpload,
       listUploads,
     })
@@ -168,7 +171,7 @@ export async function createApp(deps: {
       multipartUploads,
       completeUpload: createCompleteUpload({ lookup, multipartUploads, receiveUpload }),
     })
-    directUploadRoutes(scope, { owner, directUpload, silenceMs: config.uploadSilenceMs })
+    directUploadRoutes(scope, { owner, answerOnce, directUpload, silenceMs: config.uploadSilenceMs })
     downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
     eraseRoutes(scope, {
       owner,

@@ -1,10 +1,15 @@
+import type { FastifyRequest } from 'fastify'
+import { Compile } from 'typebox/compile'
 import { answerBeforeBody } from './answer-before-body.ts'
 import type { Api } from './api.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { followTransfer } from './follow-transfer.ts'
+import { type AnswerOnce, IdempotencyHeaders } from './idempotency-key.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
 import type { RequestOwner } from './request-owner.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
+
+const uploadView = Compile(UploadView)
 
 /**
  * `POST /upload`: the file itself, for clients that cannot send it to S3 straight. Either as it is, with its
@@ -15,9 +20,9 @@ import { UploadView, viewUpload } from './upload-view.ts'
  */
 export function directUploadRoutes(
   api: Api,
-  deps: { owner: RequestOwner; directUpload: DirectUpload; silenceMs: number },
+  deps: { owner: RequestOwner; answerOnce: AnswerOnce; directUpload: DirectUpload; silenceMs: number },
 ): void {
-  const { owner, directUpload, silenceMs } = deps
+  const { owner, answerOnce, directUpload, silenceMs } = deps
 
   api.register(async (scope: Api) => {
     answerBeforeBody(scope)
@@ -27,19 +32,38 @@ export function directUploadRoutes(
 
     scope.post(
       '/upload',
-      { schema: { querystring: FileQuery, response: { 201: UploadView } } },
+      { schema: { headers: IdempotencyHeaders, querystring: FileQuery, response: { 201: UploadView } } },
       async (request, reply) => {
         const transfer = followTransfer(request, reply, silenceMs)
         try {
-          const asking = await owner.findOrStart(request)
-          const file = await readIncomingFile(request, request.query)
-          const upload = await directUpload(asking, file, transfer.signal)
+          const take = async (asking: string) => {
+            const file = await readIncomingFile(request, request.query)
+            return viewUpload(await directUpload(asking, file, transfer.signal))
+          }
+          const key = request.headers['idempotency-key']
+          // Who has no session yet has no earlier answer.
+          const known = key === undefined ? undefined : await owner.find(request)
+          const upload =
+            key !== undefined && known
+              ? await answerOnce({ owner: known, key, content: contentOf(request) }, uploadView, () =>
+                  take(known),
+                )
+              : await take(await owner.findOrStart(request))
           reply.code(201).header('location', `/uploads/${upload.id}`)
-          return viewUpload(upload)
+          return upload
         } finally {
           transfer.done()
         }
       },
     )
   })
+}
+
+/**
+ * What tells a request from another without reading the file. The boundary of a form is made up anew each time
+ * that the form is sent.
+ */
+function contentOf({ headers, query }: FastifyRequest): unknown {
+  const type = headers['content-type']?.replace(/; *boundary=.*$/i, '')
+  return ['POST /upload', query, [type, headers['content-length'], headers['content-disposition']]]
 }

@@ -22,6 +22,8 @@ export const statusOfCode = {
   upload_not_multipart: 409,
   upload_closed: 409,
   parts_mismatch: 409,
+  idempotency_key_reused: 422,
+  idempotency_key_in_use: 409,
   image_corrupt: 422,
   image_too_many_pixels: 422,
   image_too_large: 422,

@@ -1,7 +1,9 @@
 import { defaultPreset } from '@millrace/shared/preset.ts'
 import { UploadId } from '@millrace/shared/upload-id.ts'
 import Type from 'typebox'
+import { Compile } from 'typebox/compile'
 import type { Api } from './api.ts'
+import { type AnswerOnce, IdempotencyHeaders } from './idempotency-key.ts'
 import { intentFields } from './intent-fields.ts'
 import type { ListUploads } from './list-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
@@ -51,6 +53,8 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
+const announced = Compile(Announced)
+
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
@@ -64,24 +68,40 @@ export const UploadPage = Type.Object(
 /** `/uploads`: announce a file, look at one, look at all of one's own. */
 export function uploadRoutes(
   api: Api,
-  deps: { owner: RequestOwner; ownedUpload: OwnedUpload; startUpload: StartUpload; listUploads: ListUploads },
+  deps: {
+    owner: RequestOwner
+    ownedUpload: OwnedUpload
+    answerOnce: AnswerOnce
+    startUpload: StartUpload
+    listUploads: ListUploads
+  },
 ): void {
-  const { owner, ownedUpload, startUpload, listUploads } = deps
+  const { owner, ownedUpload, answerOnce, startUpload, listUploads } = deps
 
   api.post(
     '/uploads',
-    { schema: { body: Announcement, response: { 201: Announced } } },
+    { schema: { headers: IdempotencyHeaders, body: Announcement, response: { 201: Announced } } },
     async (request, reply) => {
       const { filename, contentType, size, preset, sha256, metadata } = request.body
-      const started = await startUpload(await owner.findOrStart(request), {
-        filename,
-        contentType,
-        size,
-        preset: preset ?? defaultPreset.name,
-        ...(metadata && { metadata }),
-        ...(sha256 && { declaredSha256: sha256 }),
-        ...traceOf(request),
-      })
+      const start = (asking: string) =>
+        startUpload(asking, {
+          filename,
+          contentType,
+          size,
+          preset: preset ?? defaultPreset.name,
+          ...(metadata && { metadata }),
+          ...(sha256 && { declaredSha256: sha256 }),
+          ...traceOf(request),
+        })
+      const key = request.headers['idempotency-key']
+      // Who has no session yet has no earlier answer.
+      const known = key === undefined ? undefined : await owner.find(request)
+      const started =
+        key !== undefined && known
+          ? await answerOnce({ owner: known, key, content: ['POST /uploads', request.body] }, announced, () =>
+              start(known),
+            )
+          : await start(await owner.findOrStart(request))
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started
     },

@@ -28,6 +28,11 @@ export const errorCatalogue = {
   upload_not_multipart: { retryable: false, message: 'This upload is sent as one form, not in parts.' },
   upload_closed: { retryable: false, message: 'The upload has already been received.' },
   parts_mismatch: { retryable: false, message: 'The parts do not add up to the announced file.' },
+  idempotency_key_reused: { retryable: false, message: 'The Idempotency-Key was that of another request.' },
+  idempotency_key_in_use: {
+    retryable: true,
+    message: 'The first request with this Idempotency-Key is still under way.',
+  },
   // What a file turned out to be: the upload ends as `rejected`
   image_corrupt: {
     retryable: false,
