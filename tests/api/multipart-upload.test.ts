@@ -8,7 +8,7 @@ import { Queue } from 'bullmq'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
-import { bodyOf, createHttpClient } from '../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpClient } from '../support/http-client.ts'
 import { announce, formOf, look, multipartOf, sendPart } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
@@ -25,6 +25,19 @@ test.after(() => api.close())
 
 function part(partNumber: number, partSize: number): Uint8Array<ArrayBuffer> {
   return bytes.slice((partNumber - 1) * partSize, partNumber * partSize)
+}
+
+/** Announces the file and sends all of its parts at once. */
+async function sendAllParts(client: HttpClient) {
+  const announced = await announce(client, size)
+  const { partSize, parts } = multipartOf(announced)
+  const claimed = await Promise.all(
+    parts.map(async ({ partNumber, url }) => ({
+      partNumber,
+      etag: await sendPart(url, part(partNumber, partSize)),
+    })),
+  )
+  return { announced, claimed }
 }
 
 async function jobs(id: string) {
@@ -71,14 +84,7 @@ test('takes parts in any order, lists what S3 has, and hands the whole on', asyn
 
 test('is told of by S3 as well', async () => {
   const client = createHttpClient(api.url)
-  const announced = await announce(client, size)
-  const { partSize, parts } = multipartOf(announced)
-  const claimed = await Promise.all(
-    parts.map(async ({ partNumber, url }) => ({
-      partNumber,
-      etag: await sendPart(url, part(partNumber, partSize)),
-    })),
-  )
+  const { announced, claimed } = await sendAllParts(client)
   await client.post(`/uploads/${announced.id}/complete`, { parts: claimed })
   for (;;) {
     const { Messages = [] } = await api.sqs.send(
@@ -94,14 +100,7 @@ test('is told of by S3 as well', async () => {
 
 test('completes once when both instances are asked at the same moment', async () => {
   const client = createHttpClient(api.url)
-  const announced = await announce(client, size)
-  const { partSize, parts } = multipartOf(announced)
-  const claimed = await Promise.all(
-    parts.map(async ({ partNumber, url }) => ({
-      partNumber,
-      etag: await sendPart(url, part(partNumber, partSize)),
-    })),
-  )
+  const { announced, claimed } = await sendAllParts(client)
   const answers = await Promise.all(
     [...api.urls, ...api.urls].map((base) =>
       client.post(`/uploads/${announced.id}/complete`, { parts: claimed }, { base }),

@@ -1,18 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { BucketRecords } from './bucket-records.ts'
+import { eventsOverlap, type QueueConfiguration } from './queue-configuration.ts'
 import { openRequestBody } from './request-body.ts'
 import type { S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from './xml.ts'
-
-/** One QueueConfiguration: which events of which keys go to which queue. */
-export type QueueConfiguration = {
-  id: string
-  queueArn: string
-  events: string[]
-  prefix: string
-  suffix: string
-}
 
 const knownEvents = [
   's3:ObjectCreated:*',
@@ -23,33 +15,6 @@ const knownEvents = [
   's3:ObjectRemoved:*',
   's3:ObjectRemoved:Delete',
 ]
-
-/**
- * The configurations that an event of a key matches.
- *
- * @param notification a bucket's configuration as JSON
- * @param eventName without `s3:`, for example `ObjectCreated:Put`
- */
-export function matchingConfigurations(
-  notification: string | undefined,
-  eventName: string,
-  key: string,
-): QueueConfiguration[] {
-  if (notification === undefined) return []
-  const configurations: QueueConfiguration[] = JSON.parse(notification)
-  return configurations.filter(
-    ({ events, prefix, suffix }) =>
-      key.startsWith(prefix) &&
-      key.endsWith(suffix) &&
-      events.some((event) => eventsOverlap(event, `s3:${eventName}`)),
-  )
-}
-
-function eventsOverlap(a: string, b: string): boolean {
-  const covers = (wide: string, narrow: string) =>
-    wide === narrow || (wide.endsWith('*') && narrow.startsWith(wide.slice(0, -1)))
-  return covers(a, b) || covers(b, a)
-}
 
 /**
  * GetBucketNotificationConfiguration and PutBucketNotificationConfiguration, for queues.

@@ -1,5 +1,5 @@
-import { matchingConfigurations } from './bucket-notifications.ts'
 import type { BucketRecord } from './bucket-records.ts'
+import { matchingConfigurations } from './queue-configuration.ts'
 import { integer, type S3Database, text } from './s3-database.ts'
 
 /** Pause before a delivery is tried again: doubles from the first to the last (ms). */
