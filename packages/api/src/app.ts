@@ -32,6 +32,7 @@ import { createAnswerOnce } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
 import { shedLoad } from './load-shedding.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
+import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createOwnedUpload } from './owned-upload.ts'
 import { partRoutes } from './part-routes.ts'
 import { answerProblems, answerUnroutable } from './problem.ts'
@@ -40,7 +41,7 @@ import { createReadiness } from './readiness.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { securityHeaders } from './security-headers.ts'
-import { createSessionCookie, registerSessionCookie } from './session-cookie.ts'
+import { createSessionCookie, registerSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { createDownloadSigner } from './sign-download.ts'
@@ -148,6 +149,8 @@ export async function createApp(deps: {
     perAddress: config.rateLimitPerAddressPerMinute,
   })
 
+  const cookieName = sessionCookieName(config.publicOrigin.startsWith('https:'))
+  await openapiRoutes(app, { version: packageJson.version, cookieName })
   healthRoutes(app, {
     checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl: config.eventsQueueUrl }),
     instance,

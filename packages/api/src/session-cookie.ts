@@ -27,6 +27,11 @@ export type Session = {
 /** A cookie is sealed again, and so lives on, when it was last sealed longer ago than this. */
 const sealAgainAfterMs = 24 * 60 * 60 * 1000
 
+/** @param secure whether browsers come over https: the cookie is then bound to this very host */
+export function sessionCookieName(secure: boolean): string {
+  return secure ? '__Host-millrace' : 'millrace'
+}
+
 /**
  * Opens and seals the session cookie for the routes of a scope. A cookie that was tampered with, or sealed
  * with a key that is no longer known, is as good as none.
@@ -43,7 +48,7 @@ export function registerSessionCookie(
   const ttlSeconds = Math.floor(ttlMs / 1000)
   scope.register(secureSession, {
     key: keys,
-    cookieName: secure ? '__Host-millrace' : 'millrace',
+    cookieName: sessionCookieName(secure),
     expiry: ttlSeconds,
     cookie: { path: '/', httpOnly: true, sameSite: 'lax', secure, maxAge: ttlSeconds },
   })
