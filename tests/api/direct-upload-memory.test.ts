@@ -10,7 +10,6 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
 import { suite } from '../support/suite.ts'
 
-const test = suite('memory of uploads through the API')
 const MiB = 1024 ** 2
 
 /** MiB. As much as shows that memory does not grow with the file; 5 GiB take minutes. */
@@ -18,6 +17,7 @@ const fileMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 256)
 /** What one upload may add to the memory of an instance that has already served one, MiB. */
 const allowanceMiB = 128
 
+const test = suite('memory of uploads through the API', {}, { limitMs: 30_000 + fileMiB * 50 })
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
 let api: ApiInstances
 let child: ChildProcess
