@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { builtInPresets } from '@millrace/shared/preset.ts'
 import { readConfig } from '@millrace/worker/config.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
@@ -20,6 +21,7 @@ test('has a default for all but the addresses', () => {
     bucket: 'millrace',
     eventsQueueUrl: needed.EVENTS_QUEUE_URL,
     logLevel: 'info',
+    presets: builtInPresets,
     slots: 2 * availableParallelism(),
     drainDeadlineMs: 25_000,
     reconcileIntervalMs: 600_000,

@@ -5,7 +5,6 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
-import { builtInPresets } from '@millrace/shared/preset.ts'
 import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
@@ -88,7 +87,7 @@ export async function createApp(deps: {
   const signer = createUrlSigner({ s3, bucket })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer })
   const checkIntent = createIntentCheck({
-    presets: builtInPresets,
+    presets: config.presets,
     maxUploadBytes: config.maxUploadBytes,
   })
   const startUpload = createStartUpload({

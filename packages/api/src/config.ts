@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
+import { readPresets } from '@millrace/shared/presets-file.ts'
 import Type from 'typebox'
 import { readApiKeys } from './api-keys.ts'
 
@@ -22,6 +23,7 @@ const Variables = Type.Object({
   SESSION_KEYS: Type.String({ pattern: '^[A-Za-z0-9+/=]{44}(,[A-Za-z0-9+/=]{44})*$' }),
   API_KEYS: Type.String({ default: '' }),
   SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
+  PRESETS_FILE: Type.Optional(Type.String()),
   MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * 1024 * GiB, minimum: 1, maximum: 5 * 1024 * GiB }),
   UPLOAD_SILENCE_MS: Type.Integer({ default: 120_000, minimum: 100 }),
   RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 3_000, minimum: 0 }),
@@ -57,6 +59,7 @@ export function readConfig(environment: Environment) {
     sessionKeys: variables.SESSION_KEYS.split(',').map(readKey),
     apiKeys: readApiKeys(variables.API_KEYS),
     sessionTtlMs: variables.SESSION_TTL_MS,
+    presets: readPresets(variables.PRESETS_FILE),
     maxUploadBytes: variables.MAX_UPLOAD_BYTES,
     /** How long an upload through the API may stand still before its connection is given up. */
     uploadSilenceMs: variables.UPLOAD_SILENCE_MS,

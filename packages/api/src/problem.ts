@@ -29,6 +29,7 @@ export const statusOfCode = {
   image_too_large: 422,
   size_mismatch: 422,
   checksum_mismatch: 422,
+  type_not_allowed: 422,
   processing_failed: 500,
   dependency_unavailable: 503,
   overloaded: 503,

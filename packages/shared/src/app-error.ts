@@ -48,6 +48,7 @@ export const errorCatalogue = {
     retryable: false,
     message: 'The file that arrived does not have the SHA-256 that was announced.',
   },
+  type_not_allowed: { retryable: false, message: 'The file is of a type that its preset does not accept.' },
   // What went wrong on our side
   processing_failed: { retryable: true, message: 'The file could not be processed. It can be tried again.' },
   dependency_unavailable: { retryable: true, message: 'A service that this depends on does not answer.' },

@@ -25,12 +25,33 @@ export const VariantRecipe = Type.Object(
 )
 export type VariantRecipe = Static<typeof VariantRecipe>
 
-/** What an owner declared to be made of each image: a name and the variants, widest first. */
+/** What an owner declared: which files are taken, and what is made of each image, widest variant first. */
 export const Preset = Type.Object(
-  { name: PresetName, variants: Type.Array(VariantRecipe, { minItems: 1, maxItems: 32 }) },
+  {
+    name: PresetName,
+    accept: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$' }), {
+        minItems: 1,
+        description: 'media types, or `image/*`, by the bytes themselves; without it, every file is taken',
+      }),
+    ),
+    variants: Type.Array(VariantRecipe, { maxItems: 32 }),
+  },
   { additionalProperties: false },
 )
 export type Preset = Static<typeof Preset>
+
+/**
+ * Whether a preset takes files of a type.
+ * @param detectedType by the bytes; undefined where they are of no known kind, which no list names
+ */
+export function acceptsType({ accept }: Preset, detectedType: string | undefined): boolean {
+  if (!accept) return true
+  if (detectedType === undefined) return false
+  return accept.some((pattern) =>
+    pattern.endsWith('/*') ? detectedType.startsWith(pattern.slice(0, -1)) : detectedType === pattern,
+  )
+}
 
 export type Presets = ReadonlyMap<string, Preset>
 

@@ -33,7 +33,11 @@ export function createReceiveUpload(deps: {
       return undefined
     }
     const original = await originals.find(address)
-    if (!original) return undefined
+    if (!original) {
+      // A worker may have been faster: it had rejected these bytes, and deleted them.
+      const known = await lookup.find(address)
+      return known?.upload.state === 'rejected' ? known : undefined
+    }
     await lookup.find(address)
     const stored = await records.update(address, (current) => arrive(current, original.arrival))
     if (stored && !isFinished(stored.upload)) {

@@ -4,7 +4,6 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
-import { builtInPresets } from '@millrace/shared/preset.ts'
 import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
@@ -12,6 +11,7 @@ import { createUploadRecords } from '@millrace/shared/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
+import { createDiscardOriginal } from './discard-original.ts'
 import { createGiveUpUpload } from './give-up-upload.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
 import { createObjectCreated } from './object-created.ts'
@@ -41,8 +41,7 @@ export function createApp(
   clients: { redis: Redis; blockingRedis: Redis; s3: S3Client; sqs: SQSClient },
 ) {
   const { redis, blockingRedis, s3, sqs } = clients
-  const { bucket, redisPrefix: prefix, maxImageBytes, maxImagePixels } = config
-  const presets = builtInPresets
+  const { bucket, redisPrefix: prefix, presets, maxImageBytes, maxImagePixels } = config
 
   const records = createUploadRecords({ redis, prefix })
   const manifests = createManifests({ s3, bucket })
@@ -51,7 +50,12 @@ export function createApp(
   const eraseObjects = createEraseObjects({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests, originals })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
-  const settleUpload = createSettleUpload({ manifests, records, eraseObjects })
+  const settleUpload = createSettleUpload({
+    manifests,
+    records,
+    eraseObjects,
+    discardOriginal: createDiscardOriginal({ s3, bucket }),
+  })
 
   const processUpload = createProcessUpload({
     lookup,

@@ -1,5 +1,6 @@
 import { availableParallelism, hostname } from 'node:os'
 import { type Environment, readEnvironment } from '@millrace/shared/environment.ts'
+import { readPresets } from '@millrace/shared/presets-file.ts'
 import Type from 'typebox'
 import { libraryPixelLimit } from './image-library.ts'
 
@@ -12,6 +13,7 @@ const schema = Type.Object({
   EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
+  PRESETS_FILE: Type.Optional(Type.String()),
   // Two images a core: while one waits for S3 the other one computes (measured on 2 cores).
   WORKER_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 2 * availableParallelism() }),
   DRAIN_DEADLINE_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 25_000 }),
@@ -33,6 +35,7 @@ export function readConfig(environment: Environment) {
     eventsQueueUrl: values.EVENTS_QUEUE_URL,
     logLevel: values.LOG_LEVEL,
     instance: values.INSTANCE,
+    presets: readPresets(values.PRESETS_FILE),
     slots: values.WORKER_SLOTS,
     drainDeadlineMs: values.DRAIN_DEADLINE_MS,
     reconcileIntervalMs: values.RECONCILE_INTERVAL_MS,

@@ -2,7 +2,7 @@ import { AppError } from '@millrace/shared/app-error.ts'
 import type { EraseObjects } from '@millrace/shared/erase-objects.ts'
 import type { Manifest, Manifests } from '@millrace/shared/manifest.ts'
 import type { Originals } from '@millrace/shared/originals.ts'
-import { type Preset, type Presets, recipeVersion } from '@millrace/shared/preset.ts'
+import { acceptsType, type Preset, type Presets, recipeVersion } from '@millrace/shared/preset.ts'
 import type { ProcessUploadJob } from '@millrace/shared/process-upload-job.ts'
 import { arrive } from '@millrace/shared/receive-upload.ts'
 import type { Arrival, Findings, Upload, Variant } from '@millrace/shared/upload.ts'
@@ -162,6 +162,11 @@ export function createProcessUpload(deps: {
     if (opened.size !== intent.size) {
       throw new AppError('size_mismatch', {
         message: `The file that arrived has ${opened.size} bytes; ${intent.size} were announced.`,
+      })
+    }
+    if (!acceptsType(preset, opened.detectedType)) {
+      throw new AppError('type_not_allowed', {
+        message: `The file is ${opened.detectedType ?? 'of no known type'}; accepted is ${preset.accept?.join(', ')}.`,
       })
     }
     if (!isImageKind(opened.detectedType)) {

@@ -1,7 +1,7 @@
 import type { Preset, VariantRecipe } from '@millrace/shared/preset.ts'
 import { decodeImage, encodeAnimation } from './decode-image.ts'
 import type { InspectedImage } from './inspect-image.ts'
-import { makePlaceholder } from './placeholder.ts'
+import { makePlaceholder, placeholderScale } from './placeholder.ts'
 import { openRaster, type Raster, type Size, shrinkRaster } from './raster.ts'
 import { planVariant, scaled, type VariantPlan } from './variant-size.ts'
 
@@ -28,7 +28,7 @@ export async function renderVariants(
   { emit, signal }: { emit: (variant: RenderedVariant) => void; signal: AbortSignal },
 ): Promise<string> {
   const plans = preset.variants.map((recipe) => planVariant(image, recipe)).sort((a, b) => b.scale - a.scale)
-  let scale = Math.max(...plans.map((plan) => plan.scale))
+  let scale = Math.max(placeholderScale(image), ...plans.map((plan) => plan.scale))
   let raster = await decodeImage(image, scaled(image, scale))
   // A small image gives the same bytes for several names; they are encoded once.
   const encoded = new Map<string, Buffer>()

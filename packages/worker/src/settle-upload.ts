@@ -4,6 +4,7 @@ import type { EraseObjects } from '@millrace/shared/erase-objects.ts'
 import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/manifest.ts'
 import type { Arrival, Findings, Upload, UploadError, Variant } from '@millrace/shared/upload.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
+import type { DiscardOriginal } from './discard-original.ts'
 
 /** How an upload ended. */
 export type Outcome = {
@@ -21,7 +22,15 @@ const rejections: ReadonlySet<ErrorCode> = new Set([
   'image_too_large',
   'size_mismatch',
   'checksum_mismatch',
+  'type_not_allowed',
 ])
+
+/** Those of them that say that the file is not what was agreed on: its bytes are not even kept. */
+const discarded: ReadonlySet<string> = new Set([
+  'size_mismatch',
+  'checksum_mismatch',
+  'type_not_allowed',
+] satisfies ErrorCode[])
 
 /** Whether what was thrown says that the file itself is at fault. */
 export function isRejection(thrown: unknown): thrown is AppError {
@@ -36,14 +45,18 @@ export function createSettleUpload(deps: {
   manifests: Manifests
   records: UploadRecords
   eraseObjects: EraseObjects
+  discardOriginal: DiscardOriginal
 }) {
-  const { manifests, records, eraseObjects } = deps
+  const { manifests, records, eraseObjects, discardOriginal } = deps
 
   /**
-   * Brings the record to what a manifest says, unless other bytes have arrived since.
+   * Does what follows from a manifest: deletes bytes that are not what was announced, and brings the record to
+   * what the manifest says, unless other bytes have arrived since.
    * @returns false where they have
    */
   async function applyManifest(manifest: Manifest): Promise<boolean> {
+    if (manifest.error && discarded.has(manifest.error.code))
+      await discardOriginal(manifest, manifest.arrival)
     const settled = uploadFromManifest(manifest)
     const stored =
       (await records.update(settled, (current) => {

@@ -20,6 +20,7 @@ export const codesElsewhere: Partial<Record<ErrorCode, string>> = {
   image_too_large: 'of an upload that was rejected',
   size_mismatch: 'of an upload that was rejected',
   checksum_mismatch: 'of an upload that was rejected',
+  type_not_allowed: 'of an upload that was rejected',
   processing_failed: 'of an upload that failed',
   draining: 'of an instance that is shutting down',
 }
