@@ -20,7 +20,14 @@ const SentPart = Type.Object(
   { partNumber: PartNumber, etag: Etag, size: Type.Integer({ description: 'bytes' }) },
   { title: 'SentPart' },
 )
-export const SentParts = Type.Object({ parts: Type.Array(SentPart) }, { title: 'SentParts' })
+export const SentParts = Type.Object(
+  {
+    parts: Type.Array(SentPart),
+    partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
+    partCount: Type.Integer(),
+  },
+  { title: 'SentParts' },
+)
 const ClaimedParts = Type.Object(
   {
     parts: Type.Array(Type.Object({ partNumber: PartNumber, etag: Etag }, { additionalProperties: false }), {
@@ -70,7 +77,8 @@ export function partRoutes(
       if (upload.state !== 'awaiting') throw new AppError('upload_closed')
       if (!upload.multipart) throw new AppError('upload_not_multipart')
       reply.header('cache-control', 'no-store')
-      return { parts: (await multipartUploads.list(upload, upload.multipart)) ?? [] }
+      const { partSize, partCount } = upload.multipart
+      return { parts: (await multipartUploads.list(upload, upload.multipart)) ?? [], partSize, partCount }
     },
   )
 

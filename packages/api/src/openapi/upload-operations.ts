@@ -152,7 +152,12 @@ export const uploadOperations: Operations = {
     summary: 'List the parts that S3 has',
     description: 'What is missing is left to send: after a reload, on another device or days later.',
     security: access.read,
-    answers: { 200: { description: 'The parts, in order.', example: { parts: sentParts } } },
+    answers: {
+      200: {
+        description: 'The parts, in order, and what they are to be.',
+        example: { parts: sentParts, partSize: 8_388_608, partCount: 3 },
+      },
+    },
     errors: ['upload_not_found', 'upload_closed', 'upload_not_multipart', 'dependency_unavailable'],
   },
   'POST /uploads/:id/complete': {

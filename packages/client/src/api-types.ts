@@ -1,0 +1,2903 @@
+// Made by `npm run generate -w packages/client` of what the API says of itself at /openapi.json.
+
+export interface paths {
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow all of your uploads
+         * @description First `snapshot`, a page as `GET /uploads` has it; then `upload` for each change and `erased` for each erasure. With `Last-Event-ID` the snapshot is left out where all that happened since can be told.
+         */
+        get: operations["watchUploads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether this instance lives
+         * @description Touches nothing else, so a sick Redis restarts no instance.
+         */
+        get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether this instance should be given work
+         * @description Checks Redis, S3 and SQS, each by a request that needs the very thing to work.
+         */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Load the session, or start one
+         * @description Adds one to `views`. All instances share the session, whichever is asked.
+         */
+        get: operations["getSession"];
+        /**
+         * Label the session
+         * @description The label is shown as `user`. It is a note, no proof of who somebody is.
+         */
+        put: operations["labelSession"];
+        post?: never;
+        /**
+         * End the session
+         * @description A copy of its cookie opens nothing from now on. Uploads stay, without anybody who could see them.
+         */
+        delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a file through the API
+         * @description For clients that cannot send it to S3 straight: the file as it is, or as the only file of a form, with the fields `preset`, `sha256` and `metadata` before it. The body is streamed on, and limits hold while it comes.
+         */
+        post: operations["sendFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List your uploads, newest first
+         * @description Who is not known has none. The next page begins after `nextCursor`.
+         */
+        get: operations["listUploads"];
+        put?: never;
+        /**
+         * Announce a file and get what sends it
+         * @description Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, which refuses any other size, type or name than announced here.
+         */
+        post: operations["announceUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at an upload
+         * @description Somebody else's upload is as unknown as one that never was.
+         */
+        get: operations["getUpload"];
+        put?: never;
+        post?: never;
+        /**
+         * Erase an upload and all that was made of it
+         * @description Every version of every object, and what Redis knows. The receipt tells what was erased, after a listing showed that nothing is left. Done again it erases what came late, and answers another receipt.
+         */
+        delete: operations["eraseUpload"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make one file of the parts
+         * @description Done again it changes nothing, so a client that lost the answer may repeat it.
+         */
+        post: operations["completeUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow an upload to its end
+         * @description Events are named `upload`; the data is the upload as JSON. A snapshot first, then each change; the stream ends with the upload. A client that reconnects with `Last-Event-ID` is spared what it has seen.
+         */
+        get: operations["watchUpload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the file itself
+         * @description As it came, once it has passed inspection.
+         */
+        get: operations["getOriginal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the parts that S3 has
+         * @description What is missing is left to send: after a reload, on another device or days later.
+         */
+        get: operations["listParts"];
+        put?: never;
+        /**
+         * Sign parts, more of them or again
+         * @description A URL is good for an hour. A part that is sent twice counts once.
+         */
+        post: operations["signParts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/variants/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a variant
+         * @description By its name in the preset.
+         */
+        get: operations["getVariant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        AnnouncedUpload: {
+            /** @description ISO 8601; until then the bytes are awaited */
+            expiresAt: string;
+            /** @description UUIDv7 */
+            id: string;
+            state: components["schemas"]["UploadState"];
+            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"];
+        };
+        Announcement: {
+            /** @description the type that the client declares; what the file is, is told by its bytes */
+            contentType: string;
+            /** @description for people; never part of a key */
+            filename: string;
+            metadata?: {
+                [key: string]: string;
+            };
+            preset?: string;
+            /** @description rejected if the bytes differ */
+            sha256?: string;
+            /** @description bytes */
+            size: number;
+        };
+        ClaimedParts: {
+            parts: {
+                /** @description as S3 answered the part */
+                etag: string;
+                partNumber: number;
+            }[];
+        };
+        /**
+         * @description - `invalid_request` (status 400): The request is not in the expected form.
+         *     - `body_too_large` (status 413): The request body is larger than this route takes.
+         *     - `unsupported_media_type` (status 415): This route does not take that kind of body.
+         *     - `unauthenticated` (status 401): The API key is not known, or there is none.
+         *     - `forbidden` (status 403): The API key does not allow this.
+         *     - `cross_site` (status 403): A page of another site may not do this with your session.
+         *     - `rate_limited` (status 429, may pass): There were too many requests in a short time.
+         *     - `request_timeout` (status 408, may pass): The request came too slowly.
+         *     - `headers_too_large` (of a request whose headers are refused before any route is known): The headers of the request are too large.
+         *     - `not_found` (of an address that no route has): There is nothing at this address.
+         *     - `upload_not_found` (status 404): There is no upload with this id.
+         *     - `variant_not_found` (status 404): This upload has no variant of that name.
+         *     - `preset_unknown` (status 400): There is no preset of that name.
+         *     - `upload_too_large` (status 413): The file is larger than the limit.
+         *     - `upload_not_ready` (status 409): The upload has not passed inspection, so no byte of it is served.
+         *     - `upload_not_multipart` (status 409): This upload is sent as one form, not in parts.
+         *     - `upload_closed` (status 409): The upload has already been received.
+         *     - `parts_mismatch` (status 409): The parts do not add up to the announced file.
+         *     - `idempotency_key_reused` (status 422): The Idempotency-Key was that of another request.
+         *     - `idempotency_key_in_use` (status 409, may pass): The first request with this Idempotency-Key is still under way.
+         *     - `image_corrupt` (of an upload that was rejected): The image is damaged or incomplete and cannot be read to its end.
+         *     - `image_too_many_pixels` (of an upload that was rejected): The image has more pixels than the limit.
+         *     - `image_too_large` (of an upload that was rejected): The image file is larger than the limit for images.
+         *     - `size_mismatch` (of an upload that was rejected): The file that arrived is not of the size that was announced.
+         *     - `checksum_mismatch` (of an upload that was rejected): The file that arrived does not have the SHA-256 that was announced.
+         *     - `type_not_allowed` (of an upload that was rejected): The file is of a type that its preset does not accept.
+         *     - `processing_failed` (of an upload that failed, may pass): The file could not be processed. It can be tried again.
+         *     - `dependency_unavailable` (status 503, may pass): A service that this depends on does not answer.
+         *     - `overloaded` (status 503, may pass): This instance has more to do than it can.
+         *     - `draining` (of an instance that is shutting down, may pass): This instance is shutting down.
+         *     - `conflict` (status 409, may pass): The upload is being changed by something else at this moment.
+         *     - `internal` (status 500, may pass): Something went wrong on our side.
+         * @enum {unknown}
+         */
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
+        FormTransport: {
+            /** @description all of them, before the file */
+            fields: {
+                [key: string]: string;
+            };
+            /** @enum {string} */
+            kind: "form";
+            /** @description send the form here by POST */
+            url: string;
+        };
+        Health: {
+            instance: string;
+            /** @enum {string} */
+            status: "ok";
+            /** @description seconds since this instance started */
+            uptime: number;
+            version: string;
+        };
+        MultipartTransport: {
+            /** @enum {string} */
+            kind: "multipart";
+            partCount: number;
+            /** @description the first ones; POST …/parts signs more */
+            parts: components["schemas"]["PartUrl"][];
+            /** @description bytes; the last part may be shorter */
+            partSize: number;
+        };
+        PartsToSign: {
+            partNumbers: number[];
+        };
+        PartUrl: {
+            partNumber: number;
+            /** @description send the part here by PUT */
+            url: string;
+        };
+        Problem: {
+            code: components["schemas"]["ErrorCode"];
+            /** @description what was wrong this time */
+            detail: string;
+            errors?: {
+                field: string;
+                message: string;
+            }[];
+            /** @description the limit that was passed, in bytes */
+            limit?: number;
+            /** @description finds the request in the logs */
+            requestId: string;
+            status: number;
+            /** @description the same sentence for every problem of this kind */
+            title: string;
+            /** @description names the kind of problem: `urn:millrace:problem:` and the code */
+            type: string;
+        };
+        Readiness: {
+            checks: {
+                redis: "ok" | "failed";
+                s3: "ok" | "failed";
+                sqs: "ok" | "failed";
+            };
+            status: "ready" | "unready" | "draining";
+        };
+        Receipt: {
+            erased: {
+                /** @description object key in S3 */
+                key: string;
+                /** @description how many versions of it there were */
+                versions: number;
+            }[];
+            /** @description UUIDv7 */
+            id: string;
+            /** @description ISO 8601; then a listing showed that nothing is left */
+            verifiedAt: string;
+        };
+        SentPart: {
+            /** @description as S3 answered the part */
+            etag: string;
+            partNumber: number;
+            /** @description bytes */
+            size: number;
+        };
+        SentParts: {
+            partCount: number;
+            parts: components["schemas"]["SentPart"][];
+            /** @description bytes; the last part may be shorter */
+            partSize: number;
+        };
+        Session: {
+            /** @description ISO 8601 */
+            createdAt: string;
+            /** @description ISO 8601; moves on while the session is used */
+            expiresAt: string;
+            /** @description the instance that answered */
+            servedBy: string;
+            /** @description the label given by PUT /session */
+            user: string | null;
+            /** @description how often GET /session was asked with this cookie */
+            views: number;
+        };
+        SessionLabel: {
+            user: string;
+        };
+        SignedParts: {
+            parts: components["schemas"]["PartUrl"][];
+        };
+        Upload: {
+            /** @description as declared by the client; never trusted */
+            contentType: string;
+            /** @description ISO 8601, UTC */
+            createdAt: string;
+            /** @description media type by the bytes themselves */
+            detectedType?: string;
+            error?: components["schemas"]["UploadError"];
+            /** @description ISO 8601, UTC */
+            expiresAt?: string;
+            filename: string;
+            /** @description pixels */
+            height?: number;
+            /** @description UUIDv7 */
+            id: string;
+            metadata?: {
+                [key: string]: string;
+            };
+            /** @description thumbhash, base64 */
+            placeholder?: string;
+            preset: string;
+            /** @description 64 hex digits */
+            sha256?: string;
+            /** @description bytes */
+            size: number;
+            state: components["schemas"]["UploadState"];
+            /** @description ISO 8601, UTC */
+            updatedAt: string;
+            variants: components["schemas"]["Variant"][];
+            /** @description pixels */
+            width?: number;
+        };
+        UploadError: {
+            code: components["schemas"]["ErrorCode"];
+            message: string;
+        };
+        UploadPage: {
+            /** @description UUIDv7 */
+            nextCursor?: string;
+            uploads: components["schemas"]["Upload"][];
+        };
+        UploadState: "awaiting" | "received" | "processing" | "ready" | "rejected" | "failed";
+        Variant: {
+            contentType: string;
+            /** @description pixels */
+            height: number;
+            name: string;
+            /** @description bytes */
+            size: number;
+            /** @description path on this origin; answers with a redirect to a signed URL */
+            url: string;
+            /** @description pixels */
+            width: number;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    watchUploads: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @example 42 */
+                "last-event-id"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. It does not end. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example retry: 2000
+                     *
+                     *     id: 43
+                     *     event: upload
+                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120}],"updatedAt":"2026-11-23T09:30:03.000Z"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    getHealth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It lives. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ok",
+                     *       "instance": "api-1",
+                     *       "version": "0.1.0",
+                     *       "uptime": 86400
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It should. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "ready",
+                     *       "checks": {
+                     *         "redis": "ok",
+                     *         "s3": "ok",
+                     *         "sqs": "ok"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description Something it depends on does not answer, or it is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "status": "unready",
+                     *       "checks": {
+                     *         "redis": "failed",
+                     *         "s3": "ok",
+                     *         "sqs": "ok"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    getSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session. */
+            200: {
+                headers: {
+                    /** @description the sealed cookie, where the session is new or was sealed long ago */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "views": 3,
+                     *       "user": "ada",
+                     *       "createdAt": "2026-11-20T08:00:00.000Z",
+                     *       "expiresAt": "2026-12-20T08:00:00.000Z",
+                     *       "servedBy": "api-1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    labelSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user": "ada"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SessionLabel"];
+            };
+        };
+        responses: {
+            /** @description The session has the label. */
+            204: {
+                headers: {
+                    /** @description the sealed cookie, where the session is new or was sealed long ago */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not take that kind of body. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session has ended. */
+            204: {
+                headers: {
+                    /** @description takes the cookie away */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    sendFile: {
+        parameters: {
+            query?: {
+                /**
+                 * @description for people; never part of a key
+                 * @example harbour.jpg
+                 */
+                filename?: string;
+                /**
+                 * @description a JSON object of texts, as in `POST /uploads`
+                 * @example {"album":"summer"}
+                 */
+                metadata?: string;
+                /** @example default */
+                preset?: string;
+                /**
+                 * @description rejected if the bytes differ
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+                 */
+                sha256?: string;
+            };
+            header?: {
+                /**
+                 * @description names this request for a day: sent again, it gets the same answer and makes nothing new
+                 * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+                 */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example …the bytes of the file… */
+                "application/octet-stream": string;
+                /**
+                 * @example {
+                 *       "preset": "default",
+                 *       "file": "…the bytes of the file…"
+                 *     }
+                 */
+                "multipart/form-data": {
+                    /** @description the last field, and the only file */
+                    file: string;
+                    /** @description a JSON object of texts */
+                    metadata?: string;
+                    preset?: string;
+                    sha256?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description S3 has the file; workers will take it. */
+            201: {
+                headers: {
+                    /** @description path of the upload */
+                    location?: string;
+                    /** @description a session, for who came without one */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *       "filename": "harbour.jpg",
+                     *       "contentType": "image/jpeg",
+                     *       "size": 4182311,
+                     *       "preset": "default",
+                     *       "metadata": {
+                     *         "album": "summer"
+                     *       },
+                     *       "createdAt": "2026-11-23T09:30:00.000Z",
+                     *       "state": "received",
+                     *       "variants": [],
+                     *       "updatedAt": "2026-11-23T09:30:02.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The request is not in the expected form. Or: There is no preset of that name. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request" | "preset_unknown";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The first request with this Idempotency-Key is still under way. Or: The upload is being changed by something else at this moment. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "idempotency_key_in_use" | "conflict";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The file is larger than the limit. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not take that kind of body. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description The Idempotency-Key was that of another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "idempotency_key_reused";
+                        /** @constant */
+                        status: 422;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    listUploads: {
+        parameters: {
+            query: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                cursor?: string;
+                /** @example 50 */
+                limit: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "uploads": [
+                     *         {
+                     *           "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *           "filename": "harbour.jpg",
+                     *           "contentType": "image/jpeg",
+                     *           "size": 4182311,
+                     *           "preset": "default",
+                     *           "metadata": {
+                     *             "album": "summer"
+                     *           },
+                     *           "createdAt": "2026-11-23T09:30:00.000Z",
+                     *           "state": "ready",
+                     *           "detectedType": "image/jpeg",
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "width": 4032,
+                     *           "height": 3024,
+                     *           "placeholder": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
+                     *           "variants": [
+                     *             {
+                     *               "name": "thumbnail",
+                     *               "url": "/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail",
+                     *               "contentType": "image/jpeg",
+                     *               "width": 200,
+                     *               "height": 200,
+                     *               "size": 9120
+                     *             }
+                     *           ],
+                     *           "updatedAt": "2026-11-23T09:30:03.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UploadPage"];
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    announceUpload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description names this request for a day: sent again, it gets the same answer and makes nothing new
+                 * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+                 */
+                "idempotency-key"?: string;
+                /**
+                 * @description W3C Trace Context; goes with the upload to the workers
+                 * @example 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+                 */
+                traceparent?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "filename": "harbour.jpg",
+                 *       "contentType": "image/jpeg",
+                 *       "size": 4182311,
+                 *       "preset": "default",
+                 *       "metadata": {
+                 *         "album": "summer"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["Announcement"];
+            };
+        };
+        responses: {
+            /** @description The upload awaits its bytes. */
+            201: {
+                headers: {
+                    /** @description path of the upload */
+                    location?: string;
+                    /** @description a session, for who came without one */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *       "state": "awaiting",
+                     *       "expiresAt": "2026-11-23T10:30:00.000Z",
+                     *       "transport": {
+                     *         "kind": "form",
+                     *         "url": "https://bucket.s3.eu-central-1.amazonaws.com",
+                     *         "fields": {
+                     *           "key": "originals/s-0123456789abcdef0123456789abcdef/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *           "Content-Type": "image/jpeg",
+                     *           "Policy": "eyJleHBpcmF0aW9uIjoi…",
+                     *           "X-Amz-Signature": "5d41402a…"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AnnouncedUpload"];
+                };
+            };
+            /** @description There is no preset of that name. Or: The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "preset_unknown" | "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The first request with this Idempotency-Key is still under way. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "idempotency_key_in_use";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The file is larger than the limit. Or: The request body is larger than this route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_too_large" | "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not take that kind of body. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description The Idempotency-Key was that of another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "idempotency_key_reused";
+                        /** @constant */
+                        status: 422;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    getUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *       "filename": "harbour.jpg",
+                     *       "contentType": "image/jpeg",
+                     *       "size": 4182311,
+                     *       "preset": "default",
+                     *       "metadata": {
+                     *         "album": "summer"
+                     *       },
+                     *       "createdAt": "2026-11-23T09:30:00.000Z",
+                     *       "state": "ready",
+                     *       "detectedType": "image/jpeg",
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "width": 4032,
+                     *       "height": 3024,
+                     *       "placeholder": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
+                     *       "variants": [
+                     *         {
+                     *           "name": "thumbnail",
+                     *           "url": "/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail",
+                     *           "contentType": "image/jpeg",
+                     *           "width": 200,
+                     *           "height": 200,
+                     *           "size": 9120
+                     *         }
+                     *       ],
+                     *       "updatedAt": "2026-11-23T09:30:03.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    eraseUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The receipt. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *       "erased": [
+                     *         {
+                     *           "key": "originals/s-0123456789abcdef0123456789abcdef/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *           "versions": 1
+                     *         }
+                     *       ],
+                     *       "verifiedAt": "2026-11-23T09:45:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Receipt"];
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The upload is being changed by something else at this moment. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "conflict";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    completeUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "parts": [
+                 *         {
+                 *           "partNumber": 1,
+                 *           "etag": "6f8db599de986fab7a21625b7916589c"
+                 *         },
+                 *         {
+                 *           "partNumber": 2,
+                 *           "etag": "b1946ac92492d2347c6235b4d2611184"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["ClaimedParts"];
+            };
+        };
+        responses: {
+            /** @description S3 has the file; workers will take it. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *       "filename": "harbour.jpg",
+                     *       "contentType": "image/jpeg",
+                     *       "size": 4182311,
+                     *       "preset": "default",
+                     *       "metadata": {
+                     *         "album": "summer"
+                     *       },
+                     *       "createdAt": "2026-11-23T09:30:00.000Z",
+                     *       "state": "received",
+                     *       "variants": [],
+                     *       "updatedAt": "2026-11-23T09:30:02.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The request came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description This upload is sent as one form, not in parts. Or: The parts do not add up to the announced file. Or: The upload is being changed by something else at this moment. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_multipart" | "parts_mismatch" | "conflict";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not take that kind of body. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    watchUpload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @example 1795512603000-4 */
+                "last-event-id"?: string;
+            };
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example retry: 2000
+                     *
+                     *     id: 1795512603000-4
+                     *     event: upload
+                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120}],"updatedAt":"2026-11-23T09:30:03.000Z"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The client has seen the end: an EventSource does not come back. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    getOriginal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A redirect to a signed URL of S3 that lives for minutes. */
+            302: {
+                headers: {
+                    /** @description the signed URL */
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The upload has not passed inspection, so no byte of it is served. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_ready";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    listParts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The parts, in order, and what they are to be. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "parts": [
+                     *         {
+                     *           "partNumber": 1,
+                     *           "etag": "6f8db599de986fab7a21625b7916589c",
+                     *           "size": 8388608
+                     *         },
+                     *         {
+                     *           "partNumber": 2,
+                     *           "etag": "b1946ac92492d2347c6235b4d2611184",
+                     *           "size": 1048576
+                     *         }
+                     *       ],
+                     *       "partSize": 8388608,
+                     *       "partCount": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SentParts"];
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The upload has already been received. Or: This upload is sent as one form, not in parts. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_closed" | "upload_not_multipart";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    signParts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "partNumbers": [
+                 *         1,
+                 *         2
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["PartsToSign"];
+            };
+        };
+        responses: {
+            /** @description Where to send the parts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "parts": [
+                     *         {
+                     *           "partNumber": 1,
+                     *           "url": "https://bucket.s3.eu-central-1.amazonaws.com/originals/s-0123456789abcdef0123456789abcdef/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57?partNumber=1&uploadId=Zm9v&X-Amz-Signature=7d793037…"
+                     *         },
+                     *         {
+                     *           "partNumber": 2,
+                     *           "url": "https://bucket.s3.eu-central-1.amazonaws.com/originals/s-0123456789abcdef0123456789abcdef/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57?partNumber=2&uploadId=Zm9v&X-Amz-Signature=a1d0c6e8…"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignedParts"];
+                };
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The request came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The upload has already been received. Or: This upload is sent as one form, not in parts. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_closed" | "upload_not_multipart";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route takes. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not take that kind of body. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    getVariant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+                /** @example thumbnail */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A redirect to a signed URL of S3 that lives for minutes. */
+            302: {
+                headers: {
+                    /** @description the signed URL */
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There is no upload with this id. Or: This upload has no variant of that name. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found" | "variant_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The upload has not passed inspection, so no byte of it is served. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_ready";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+}
