@@ -14,6 +14,10 @@ export async function openConnection(port: number) {
   })
   const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(received)))
   await once(socket, 'connect')
+  const when = async (isEnough: (received: string) => boolean): Promise<string> => {
+    while (!isEnough(received) && !socket.destroyed) await Promise.race([once(socket, 'data'), closed])
+    return received
+  }
   return {
     send: (bytes: string | Uint8Array) => socket.write(bytes),
     /** Sends no more. */
@@ -23,9 +27,8 @@ export async function openConnection(port: number) {
     closed,
     isOpen: () => !socket.destroyed,
     /** Waits until what came back has this in it. */
-    async until(text: string): Promise<string> {
-      while (!received.includes(text)) await once(socket, 'data')
-      return received
-    },
+    until: (text: string) => when((received) => received.includes(text)),
+    /** Waits until what came back is enough, or until the other side has closed. */
+    when,
   }
 }

@@ -58,6 +58,8 @@ const codeOfClientError = new Map<string, ErrorCode>([
 
 /** What arrives on a socket is no HTTP, or comes too late. */
 function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
+  // Bytes behind a request that said it is the last one. Its answer closes the connection.
+  if (error.code === 'HPE_CLOSED_CONNECTION') return
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return

@@ -25,6 +25,14 @@ export function sendEvents(
   open: (signal: AbortSignal) => AsyncIterable<ServerSentEvent>,
   closing: AbortSignal,
 ) {
+  reply
+    .header('content-type', 'text/event-stream')
+    .header('cache-control', 'no-store')
+    .header('x-accel-buffering', 'no')
+    // A stream that ended leaves no idle connection, which would hold up an instance that is closing.
+    .header('connection', 'close')
+  // Nobody would ever close a stream that is opened for its headers alone.
+  if (reply.request.method === 'HEAD') return reply.send()
   const left = new AbortController()
   const signal = AbortSignal.any([left.signal, closing])
   const body = new Readable({ read() {} })
@@ -35,15 +43,7 @@ export function sendEvents(
     left.abort()
   })
   void write()
-  return (
-    reply
-      .header('content-type', 'text/event-stream')
-      .header('cache-control', 'no-store')
-      .header('x-accel-buffering', 'no')
-      // A stream that ended leaves no idle connection, which would hold up an instance that is closing.
-      .header('connection', 'close')
-      .send(body)
-  )
+  return reply.send(body)
 
   async function write(): Promise<void> {
     try {
