@@ -16,6 +16,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
 import { startApiProcess } from '../support/api-process.ts'
 import { createHttpClient } from '../support/http-client.ts'
+import { openConnection } from '../support/raw-connection.ts'
 import { announce, formOf, sendForm } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
@@ -124,6 +125,24 @@ test('a real API process at trace never logs what requests carry', async () => {
   assert.match(text, /"route":"\/uploads\/:id"/)
   assert.match(text, new RegExp(`"uploadId":"${announced.id}"`))
   assert.match(text, /"msg":"request failed"/)
+})
+
+test('a client that leaves its event stream is no news', async () => {
+  const process = await startApiProcess({ ...api.environment, LOG_LEVEL: 'debug' })
+  const client = createHttpClient(process.url)
+  const { id } = await announce(client, 9)
+  const events = await openConnection(process.port)
+  events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: x\r\ncookie: ${client.cookie}\r\n\r\n`)
+  await events.until('event: upload')
+  events.destroy()
+  await process.until('client left')
+  await process.stop()
+  const left = process.lines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'client left')
+  assert.is(left?.level, 20)
+  assert.equal(
+    process.lines.filter((line) => /premature|"level":[456]0/.test(line)),
+    [],
+  )
 })
 
 test("the worker's log of a failing job holds what went wrong, and no secret", async () => {

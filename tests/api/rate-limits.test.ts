@@ -18,6 +18,14 @@ test.after.each(async () => {
   api = undefined
 })
 
+const minimal = {
+  PUBLIC_ORIGIN: 'http://localhost',
+  REDIS_URL: 'redis://localhost',
+  BUCKET: 'bucket',
+  EVENTS_QUEUE_URL: 'http://localhost/queue',
+  SESSION_KEYS: Buffer.alloc(32).toString('base64'),
+}
+
 async function start(environment: Record<string, string>, redisUrl?: string) {
   api = await startApiInstances({ count: 2, environment, ...(redisUrl !== undefined && { redisUrl }) })
   // Before its connection to Redis stands nobody is counted.
@@ -87,14 +95,26 @@ test('an address that a client makes up counts for nothing, unless a trusted pro
   assert.equal(await statuses(4, spoof), [404, 404, 404, 429])
 })
 
+test('whom to believe is nobody by default, and has to be written down well', () => {
+  assert.equal(readConfig(minimal).trustedProxies, [])
+  const read = (text: string) => readConfig({ ...minimal, TRUSTED_PROXIES: text }).trustedProxies
+  assert.equal(read(' 10.0.0.0/8, 192.0.2.1 ,fd00::/8,'), ['10.0.0.0/8', '192.0.2.1', 'fd00::/8'])
+  for (const text of [
+    'true',
+    '*',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    'loopback',
+    'fd00::/129',
+    '10.0.0.0/8/8',
+    '10.0.0.0/-1',
+  ]) {
+    assert.throws(() => read(text), /TRUSTED_PROXIES/)
+  }
+})
+
 test('a page that sends 100 files and watches them is far from the limits', async () => {
-  const { rateLimitPerMinute, rateLimitPerAddressPerMinute } = readConfig({
-    PUBLIC_ORIGIN: 'http://localhost',
-    REDIS_URL: 'redis://localhost',
-    BUCKET: 'bucket',
-    EVENTS_QUEUE_URL: 'http://localhost/queue',
-    SESSION_KEYS: Buffer.alloc(32).toString('base64'),
-  })
+  const { rateLimitPerMinute, rateLimitPerAddressPerMinute } = readConfig(minimal)
   // Announced, ten parts signed in two batches, completed, watched, four variants and the original opened.
   const requests = 100 * (1 + 2 + 1 + 2 + 5)
   assert.ok(rateLimitPerMinute > 2 * requests)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Environment } from '@millrace/shared/environment.ts'
 
@@ -18,10 +19,12 @@ export async function startApiProcess(environment: Environment) {
     env: { ...(PATH !== undefined && { PATH }), ...environment, PORT: '0' },
   })
   const lines: string[] = []
+  const said = new EventEmitter()
   const listening = Promise.withResolvers<number>()
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   const readLine = (line: string) => {
     lines.push(line)
+    said.emit('line')
     const record: { event?: string; port?: number } = line.startsWith('{') ? JSON.parse(line) : {}
     if (record.event === 'listening' && record.port) listening.resolve(record.port)
   }
@@ -34,6 +37,10 @@ export async function startApiProcess(environment: Environment) {
     port,
     /** Each line of standard output and error so far. */
     lines,
+    /** Waits until a line has this in it. */
+    async until(text: string): Promise<void> {
+      while (!lines.some((line) => line.includes(text))) await once(said, 'line')
+    },
     /** @returns its exit code, once all that it wrote has been read */
     async stop(): Promise<number | null> {
       child.kill('SIGTERM')
