@@ -10,6 +10,7 @@ import { startLocalCloud } from '@millrace/local/local-cloud.ts'
 import { connectBlockingRedis, connectRedis, connectStreamingS3 } from '@millrace/shared/connections.ts'
 import type { Environment } from '@millrace/shared/environment.ts'
 import { createLog } from '@millrace/shared/log.ts'
+import { expectDocumentedAnswers } from './documented-answers.ts'
 
 export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
 
@@ -55,6 +56,7 @@ export async function startApiInstances(
     const own = connectRedis(config.redisUrl, log)
     const app = await createApp({ config, log, redis: own, subscriber, s3, streamingS3, sqs })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
+    expectDocumentedAnswers(url, () => app.swagger())
     const close = async () => {
       await app.close()
       subscriber.disconnect()

@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { checkDocumented } from './documented-answers.ts'
 
 /** A client that keeps its cookie, as a browser does. */
 export type HttpClient = ReturnType<typeof createHttpClient>
@@ -30,7 +31,8 @@ export function createHttpClient(base: string, cookie?: string) {
     path: string,
     options: { json?: unknown; body?: string; headers?: Record<string, string>; base?: string } = {},
   ): Promise<HttpAnswer> {
-    const response = await fetch(new URL(path, options.base ?? base), {
+    const url = new URL(path, options.base ?? base)
+    const response = await fetch(url, {
       method,
       redirect: 'manual',
       headers: {
@@ -47,11 +49,9 @@ export function createHttpClient(base: string, cookie?: string) {
     }
     const text = await response.text()
     const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '')
-    return {
-      status: response.status,
-      headers: response.headers,
-      body: isJson && text ? JSON.parse(text) : text,
-    }
+    const body: unknown = isJson && text ? JSON.parse(text) : text
+    checkDocumented(url, method, { status: response.status, headers: response.headers, body })
+    return { status: response.status, headers: response.headers, body }
   }
 
   return {

@@ -309,6 +309,8 @@ export interface components {
          *     - `variant_not_found` (status 404): This upload has no variant of that name.
          *     - `preset_unknown` (status 400): There is no preset of that name.
          *     - `upload_too_large` (status 413): The file is larger than the limit.
+         *     - `quota_exceeded` (status 413, may pass): The file does not fit into what is left of the quota.
+         *     - `quota_exhausted_today` (status 429, may pass): The quota of today is used up.
          *     - `upload_not_ready` (status 409): The upload has not passed inspection, so no byte of it is served.
          *     - `upload_not_multipart` (status 409): This upload is sent as one form, not in parts.
          *     - `upload_closed` (status 409): The upload has already been received.
@@ -329,7 +331,7 @@ export interface components {
          *     - `internal` (status 500, may pass): Something went wrong on our side.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of them, before the file */
             fields: {
@@ -373,8 +375,10 @@ export interface components {
                 field: string;
                 message: string;
             }[];
-            /** @description the limit that was passed, in bytes */
+            /** @description the limit that was passed, in bytes or files */
             limit?: number;
+            /** @description what is left of it */
+            remaining?: number;
             /** @description finds the request in the logs */
             requestId: string;
             status: number;
@@ -523,6 +527,20 @@ export interface operations {
                      *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120}],"updatedAt":"2026-11-23T09:30:03.000Z"}
                      */
                     "text/event-stream": string;
+                };
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
                 };
             };
             /** @description The API key is not known, or there is none. */
@@ -1223,7 +1241,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The file is larger than the limit. */
+            /** @description The file is larger than the limit. Or: The file does not fit into what is left of the quota. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1231,7 +1249,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "upload_too_large";
+                        code: "upload_too_large" | "quota_exceeded";
                         /** @constant */
                         status: 413;
                     };
@@ -1265,7 +1283,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description The quota of today is used up. Or: There were too many requests in a short time. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1273,7 +1291,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "quota_exhausted_today" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1370,6 +1388,20 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["UploadPage"];
+                };
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
                 };
             };
             /** @description The API key is not known, or there is none. */
@@ -1581,7 +1613,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The file is larger than the limit. Or: The request body is larger than this route takes. */
+            /** @description The file is larger than the limit. Or: The file does not fit into what is left of the quota. Or: The request body is larger than this route takes. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1589,7 +1621,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "upload_too_large" | "body_too_large";
+                        code: "upload_too_large" | "quota_exceeded" | "body_too_large";
                         /** @constant */
                         status: 413;
                     };
@@ -1623,7 +1655,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description The quota of today is used up. Or: There were too many requests in a short time. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1631,7 +1663,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "quota_exhausted_today" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2205,6 +2237,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
             };
             /** @description The API key is not known, or there is none. */
             401: {

@@ -6,7 +6,7 @@ import { codesElsewhere, operations } from './operations.ts'
 import { sampleId } from './sample-upload.ts'
 
 type Json = Record<string, unknown>
-type Parameter = { name: string; example?: unknown }
+type Parameter = { name: string; in: string; example?: unknown }
 type Described = {
   parameters?: Parameter[]
   requestBody?: { required?: boolean; content: Record<string, Json> }
@@ -19,6 +19,8 @@ const always: readonly ErrorCode[] = ['internal', 'overloaded']
 /** What any operation may answer that knows who is asking. */
 const whereKnown: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'rate_limited']
 const whereWritten: readonly ErrorCode[] = ['cross_site']
+/** An id in a path that is out of shape names nothing, whereas queries and headers are checked. */
+const whereChecked: readonly ErrorCode[] = ['invalid_request']
 const whereJson: readonly ErrorCode[] = [
   'invalid_request',
   'body_too_large',
@@ -93,6 +95,7 @@ function describe(described: Described, operation: Operation, method: string) {
     ...(json && { 'application/json': { ...json, example: operation.body } }),
     ...operation.bodyContent,
   }
+  const checked = (described.parameters ?? []).some((one) => one.in !== 'path')
   const hasBody = Object.keys(content).length > 0
   return {
     operationId,
@@ -103,7 +106,7 @@ function describe(described: Described, operation: Operation, method: string) {
     ...(parameters.length > 0 && { parameters }),
     ...(hasBody && { requestBody: { required: true, content } }),
     responses: {
-      ...problems(errorCodes(operation, { json: Boolean(json), method })),
+      ...problems(errorCodes(operation, { json: Boolean(json), method, checked })),
       ...answers(operation, described),
     },
   }
@@ -133,13 +136,17 @@ function answers(operation: Operation, { responses = {} }: Described): Json {
   )
 }
 
-function errorCodes(operation: Operation, route: { json: boolean; method: string }): Set<ErrorCode> {
+function errorCodes(
+  operation: Operation,
+  route: { json: boolean; method: string; checked: boolean },
+): Set<ErrorCode> {
   const isKnown = operation.security.length > 0
   return new Set([
     ...operation.errors,
     ...(isKnown ? whereKnown : []),
     ...(isKnown && route.method !== 'get' ? whereWritten : []),
     ...(route.json ? whereJson : []),
+    ...(route.checked ? whereChecked : []),
     ...always,
   ])
 }
