@@ -6,6 +6,7 @@ import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
+import { createQuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
 import { createUploadRecords } from '@millrace/shared/upload-records.ts'
@@ -35,6 +36,7 @@ import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createOwnedUpload } from './owned-upload.ts'
 import { partRoutes } from './part-routes.ts'
 import { answerProblems, answerUnroutable } from './problem.ts'
+import { createQuota } from './quota.ts'
 import { limitRates } from './rate-limits.ts'
 import { createReadiness } from './readiness.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
@@ -90,15 +92,24 @@ export async function createApp(deps: {
     presets: config.presets,
     maxUploadBytes: config.maxUploadBytes,
   })
+  const quota = createQuota({
+    ledger: createQuotaLedger({ redis, prefix }),
+    limits: config.quota,
+    originals,
+    s3,
+    bucket,
+  })
   const startUpload = createStartUpload({
     records,
     checkIntent,
+    quota,
     signForm: createFormSigner({ s3, bucket }),
     multipartUploads,
   })
   const directUpload = createDirectUpload({
     records,
     checkIntent,
+    quota,
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
     receiveUpload,
     maxUploadBytes: config.maxUploadBytes,
@@ -179,7 +190,7 @@ export async function createApp(deps: {
       owner,
       lookup,
       records,
-      eraseUpload: createEraseUpload({ records, queue, eraseObjects }),
+      eraseUpload: createEraseUpload({ records, queue, eraseObjects, quota }),
     })
     eventRoutes(scope, {
       owner,

@@ -8,6 +8,7 @@ import type { CheckIntent } from './check-intent.ts'
 import type { IncomingFile } from './incoming-file.ts'
 import { multipartLifeMs } from './multipart-uploads.ts'
 import { planGrowingParts, planParts } from './part-plan.ts'
+import type { Quota } from './quota.ts'
 import { emptyFile, putLimitBytes, type StoreOriginal } from './store-original.ts'
 
 /**
@@ -19,11 +20,12 @@ import { emptyFile, putLimitBytes, type StoreOriginal } from './store-original.t
 export function createDirectUpload(deps: {
   records: UploadRecords
   checkIntent: CheckIntent
+  quota: Quota
   storeOriginal: StoreOriginal
   receiveUpload: ReceiveUpload
   maxUploadBytes: number
 }) {
-  const { records, checkIntent, storeOriginal, receiveUpload, maxUploadBytes } = deps
+  const { records, checkIntent, quota, storeOriginal, receiveUpload, maxUploadBytes } = deps
 
   /**
    * Where it fails, S3 keeps nothing of the file and the upload is forgotten.
@@ -53,7 +55,10 @@ export function createDirectUpload(deps: {
     const address = { owner, id }
     const startedAtMs = uploadIdTimeMs(id)
     const startedAt = new Date(startedAtMs).toISOString()
-    await records.create({
+    const expiresAtMs = startedAtMs + multipartLifeMs
+    // Where the size shows only at the end, its room is taken then, before the object is made.
+    await quota.reserve(address, intent.size, expiresAtMs)
+    const awaiting: Upload = {
       id,
       owner,
       state: 'awaiting',
@@ -62,13 +67,15 @@ export function createDirectUpload(deps: {
       variants: [],
       createdAt: startedAt,
       updatedAt: startedAt,
-      expiresAt: new Date(startedAtMs + multipartLifeMs).toISOString(),
-    })
+      expiresAt: new Date(expiresAtMs).toISOString(),
+    }
     try {
+      await records.create(awaiting)
       signal.throwIfAborted()
-      await store(address, intent, file, signal)
+      await store(address, intent, file, { expiresAtMs, signal })
     } catch (error) {
       await records.forget(address)
+      await quota.cancel(address)
       throw error
     }
     const received = await receiveUpload(address)
@@ -80,7 +87,7 @@ export function createDirectUpload(deps: {
     address: UploadAddress,
     intent: UploadIntent,
     { bytes, size, sizeBound, confirm }: IncomingFile,
-    signal: AbortSignal,
+    { expiresAtMs, signal }: { expiresAtMs: number; signal: AbortSignal },
   ): Promise<void> {
     if (size !== undefined && size <= putLimitBytes) {
       return storeOriginal.inOnePut(address, intent, bytes, signal)
@@ -94,6 +101,7 @@ export function createDirectUpload(deps: {
       limitBytes: maxUploadBytes,
       async beforeCommit(size) {
         await confirm()
+        if (intent.size !== size) await quota.reserve(address, size, expiresAtMs)
         // Before S3 tells of the object: a worker compares the object with what was announced.
         await records.update(address, (current) => ({ ...current, intent: { ...current.intent, size } }))
       },

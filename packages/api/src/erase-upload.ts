@@ -2,6 +2,7 @@ import type { ErasedObject, EraseObjects } from '@millrace/shared/erase-objects.
 import type { UploadAddress } from '@millrace/shared/object-keys.ts'
 import type { UploadQueue } from '@millrace/shared/process-upload-job.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
+import type { Quota } from './quota.ts'
 
 /** What was erased, and when a listing showed that nothing is left (ISO 8601). */
 export type ErasureReceipt = { id: string; erased: ErasedObject[]; verifiedAt: string }
@@ -11,8 +12,9 @@ export function createEraseUpload(deps: {
   records: UploadRecords
   queue: UploadQueue
   eraseObjects: EraseObjects
+  quota: Quota
 }) {
-  const { records, queue, eraseObjects } = deps
+  const { records, queue, eraseObjects, quota } = deps
 
   /**
    * That the upload is erased is remembered first: from then on nothing brings it back, neither a job that
@@ -25,6 +27,7 @@ export function createEraseUpload(deps: {
     const etag = found?.upload.arrival?.etag
     if (etag !== undefined) await queue.remove({ id, etag })
     const erased = await eraseObjects({ owner, id })
+    await quota.release({ owner, id })
     return { id, erased, verifiedAt: new Date().toISOString() }
   }
 }

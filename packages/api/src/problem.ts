@@ -18,6 +18,8 @@ export const statusOfCode = {
   variant_not_found: 404,
   preset_unknown: 400,
   upload_too_large: 413,
+  quota_exceeded: 413,
+  quota_exhausted_today: 429,
   upload_not_ready: 409,
   upload_not_multipart: 409,
   upload_closed: 409,
@@ -48,7 +50,8 @@ export const Problem = Type.Object(
     code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }),
     requestId: Type.String({ description: 'finds the request in the logs' }),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
-    limit: Type.Optional(Type.Integer({ description: 'the limit that was passed, in bytes' })),
+    limit: Type.Optional(Type.Integer({ description: 'the limit that was passed, in bytes or files' })),
+    remaining: Type.Optional(Type.Integer({ description: 'what is left of it' })),
   },
   { title: 'Problem' },
 )
@@ -84,6 +87,7 @@ export function describeProblem(error: AppError, requestId: string): Static<type
     requestId,
     ...(error.fields && { errors: error.fields }),
     ...(error.limit !== undefined && { limit: error.limit }),
+    ...(error.remaining !== undefined && { remaining: error.remaining }),
   }
 }
 
@@ -94,6 +98,7 @@ function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
   if (status === 401) reply.header('www-authenticate', 'Bearer')
   // Seconds. Long enough for a failover of Redis to be over, or for a load balancer to choose anew.
   if (status === 503) reply.header('retry-after', '5')
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
   return reply.code(status).header('content-type', 'application/problem+json').send(JSON.stringify(problem))
 }
 

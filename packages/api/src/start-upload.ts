@@ -1,9 +1,11 @@
+import type { UploadAddress } from '@millrace/shared/object-keys.ts'
 import type { UploadIntent } from '@millrace/shared/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { CheckIntent } from './check-intent.ts'
 import { type MultipartUploads, multipartLifeMs, type PartUrl, partBatch } from './multipart-uploads.ts'
 import { formLimitBytes } from './part-plan.ts'
+import type { Quota } from './quota.ts'
 import { type FormSigner, formLifeMs, type SignedForm } from './sign-form.ts'
 
 /** How the client sends the bytes. */
@@ -18,25 +20,41 @@ export type StartedUpload = { id: string; state: 'awaiting'; expiresAt: string; 
 export function createStartUpload(deps: {
   records: UploadRecords
   checkIntent: CheckIntent
+  quota: Quota
   signForm: FormSigner
   multipartUploads: MultipartUploads
 }) {
-  const { records, checkIntent, signForm, multipartUploads } = deps
+  const { records, checkIntent, quota, signForm, multipartUploads } = deps
 
   /**
    * The record is kept before anything is signed: bytes never arrive unannounced.
    *
-   * @throws AppError `upload_too_large`, `preset_unknown`, or `invalid_request` where the notes are too long
+   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` where the notes are too long,
+   *   `quota_exceeded` or `quota_exhausted_today`
    */
   return async function startUpload(owner: string, intent: UploadIntent): Promise<StartedUpload> {
     checkIntent(intent)
-    const id = newUploadId()
-    const address = { owner, id }
-    const startedAtMs = uploadIdTimeMs(id)
-    const inOneForm = intent.size <= formLimitBytes
+    const address = { owner, id: newUploadId() }
+    const expiresAtMs = uploadIdTimeMs(address.id) + (fitsOneForm(intent) ? formLifeMs : multipartLifeMs)
+    await quota.reserve(address, intent.size, expiresAtMs)
+    try {
+      return await start(address, intent, expiresAtMs)
+    } catch (error) {
+      await quota.cancel(address)
+      throw error
+    }
+  }
+
+  async function start(
+    address: UploadAddress,
+    intent: UploadIntent,
+    expiresAtMs: number,
+  ): Promise<StartedUpload> {
+    const { owner, id } = address
+    const inOneForm = fitsOneForm(intent)
     const multipart = inOneForm ? undefined : await multipartUploads.open(address, intent)
-    const startedAt = new Date(startedAtMs).toISOString()
-    const expiresAt = new Date(startedAtMs + (inOneForm ? formLifeMs : multipartLifeMs)).toISOString()
+    const startedAt = new Date(uploadIdTimeMs(id)).toISOString()
+    const expiresAt = new Date(expiresAtMs).toISOString()
     await records.create({
       id,
       owner,
@@ -58,3 +76,7 @@ export function createStartUpload(deps: {
 }
 
 export type StartUpload = ReturnType<typeof createStartUpload>
+
+function fitsOneForm({ size }: UploadIntent): boolean {
+  return size <= formLimitBytes
+}

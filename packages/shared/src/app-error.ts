@@ -21,6 +21,8 @@ export const errorCatalogue = {
   variant_not_found: { retryable: false, message: 'This upload has no variant of that name.' },
   preset_unknown: { retryable: false, message: 'There is no preset of that name.' },
   upload_too_large: { retryable: false, message: 'The file is larger than the limit.' },
+  quota_exceeded: { retryable: true, message: 'The file does not fit into what is left of the quota.' },
+  quota_exhausted_today: { retryable: true, message: 'The quota of today is used up.' },
   upload_not_ready: {
     retryable: false,
     message: 'The upload has not passed inspection, so no byte of it is served.',
@@ -68,8 +70,12 @@ export type ErrorDetails = {
   message?: string
   cause?: unknown
   fields?: FieldError[]
-  /** The limit that was passed, in the unit of what was limited (bytes, pixels). */
+  /** The limit that was passed, in the unit of what was limited (bytes, files, pixels). */
   limit?: number
+  /** What is left of the limit, in the same unit. */
+  remaining?: number
+  /** When trying again makes sense, in seconds from now. */
+  retryAfterSeconds?: number
 }
 
 /** An error with a code out of the catalogue. Branch on `code` and `retryable`, never on the message. */
@@ -78,6 +84,8 @@ export class AppError extends Error {
   readonly retryable: boolean
   readonly fields: FieldError[] | undefined
   readonly limit: number | undefined
+  readonly remaining: number | undefined
+  readonly retryAfterSeconds: number | undefined
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
     super(details.message ?? errorCatalogue[code].message, { cause: details.cause })
@@ -86,5 +94,7 @@ export class AppError extends Error {
     this.retryable = errorCatalogue[code].retryable
     this.fields = details.fields
     this.limit = details.limit
+    this.remaining = details.remaining
+    this.retryAfterSeconds = details.retryAfterSeconds
   }
 }

@@ -5,6 +5,7 @@ import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
+import { createQuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
 import { createUploadRecords } from '@millrace/shared/upload-records.ts'
@@ -55,6 +56,7 @@ export function createApp(
     records,
     eraseObjects,
     discardOriginal: createDiscardOriginal({ s3, bucket }),
+    quotaLedger: createQuotaLedger({ redis, prefix }),
   })
 
   const processUpload = createProcessUpload({

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { AppError, type ErrorCode } from '@millrace/shared/app-error.ts'
 import type { EraseObjects } from '@millrace/shared/erase-objects.ts'
 import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/manifest.ts'
+import type { QuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import type { Arrival, Findings, Upload, UploadError, Variant } from '@millrace/shared/upload.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { DiscardOriginal } from './discard-original.ts'
@@ -46,8 +47,9 @@ export function createSettleUpload(deps: {
   records: UploadRecords
   eraseObjects: EraseObjects
   discardOriginal: DiscardOriginal
+  quotaLedger: QuotaLedger
 }) {
-  const { manifests, records, eraseObjects, discardOriginal } = deps
+  const { manifests, records, eraseObjects, discardOriginal, quotaLedger } = deps
 
   /**
    * Does what follows from a manifest: deletes bytes that are not what was announced, and brings the record to
@@ -55,8 +57,10 @@ export function createSettleUpload(deps: {
    * @returns false where they have
    */
   async function applyManifest(manifest: Manifest): Promise<boolean> {
-    if (manifest.error && discarded.has(manifest.error.code))
+    if (manifest.error && discarded.has(manifest.error.code)) {
       await discardOriginal(manifest, manifest.arrival)
+      await quotaLedger.release(manifest)
+    }
     const settled = uploadFromManifest(manifest)
     const stored =
       (await records.update(settled, (current) => {

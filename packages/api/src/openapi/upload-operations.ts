@@ -13,6 +13,7 @@ const owned = { tag: 'uploads', parameters: { id: sampleId } } as const
 const download = { ...owned, tag: 'downloads', security: access.read } as const
 const idempotencyKey = { 'idempotency-key': '8e03978e-40d5-43dd-bc93-6894a57f9324' }
 const idempotencyErrors = ['idempotency_key_reused', 'idempotency_key_in_use'] as const
+const quotaErrors = ['quota_exceeded', 'quota_exhausted_today'] as const
 const redirect = {
   302: {
     description: 'A redirect to a signed URL of S3 that lives for minutes.',
@@ -50,7 +51,13 @@ export const uploadOperations: Operations = {
         headers: { location: 'path of the upload', 'set-cookie': 'a session, for who came without one' },
       },
     },
-    errors: ['preset_unknown', 'upload_too_large', ...idempotencyErrors, 'dependency_unavailable'],
+    errors: [
+      'preset_unknown',
+      'upload_too_large',
+      ...quotaErrors,
+      ...idempotencyErrors,
+      'dependency_unavailable',
+    ],
   },
   'GET /uploads': {
     operationId: 'listUploads',
@@ -129,6 +136,7 @@ export const uploadOperations: Operations = {
       'invalid_request',
       'preset_unknown',
       'upload_too_large',
+      ...quotaErrors,
       ...idempotencyErrors,
       'unsupported_media_type',
       'request_timeout',
