@@ -1,10 +1,9 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { codesElsewhere, operations } from '@millrace/api/openapi/operations.ts'
 import { errorCatalogue } from '@millrace/shared/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import type { FastifyInstance } from 'fastify'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
+import { collectRoutes, type Route } from '../support/app-routes.ts'
 import { type OpenApiDocument, parseDocument, readDocument } from '../support/documented-answers.ts'
 import { createHttpClient } from '../support/http-client.ts'
 import { suite } from '../support/suite.ts'
@@ -14,32 +13,17 @@ const test = suite('OpenAPI document')
 /** Routes that other documents describe, or that are pages. */
 const hiddenForms = [/^\/openapi\.json$/, /^\/docs(\/|$)/, /^\/?\*$/, /^\/tus(\/|$)/, /^\/admin\/queues/]
 
-type Route = { method: string; url: string; hidden: boolean }
-/** By app, as the local SQS is one of Fastify's as well. */
-const routesOfApps = new Map<unknown, Route[]>()
 let registered: Route[]
 let api: ApiInstances
 let plain: unknown
 let document: OpenApiDocument
 let known: ReturnType<typeof readDocument>
 
-/** Fastify tells of every app that is made, before any route is added to it. */
-function collectRoutes(message: unknown): void {
-  const { fastify: app } = message as { fastify: FastifyInstance } // the channel's types say nothing
-  const routes: Route[] = []
-  routesOfApps.set(app, routes)
-  app.addHook('onRoute', ({ method, url, schema }) => {
-    const hidden = schema !== undefined && 'hide' in schema && schema.hide === true
-    // Fastify itself adds HEAD beside each GET.
-    for (const one of [method].flat()) if (one !== 'HEAD') routes.push({ method: one, url, hidden })
-  })
-}
-
 test.before(async () => {
-  subscribe('fastify.initialization', collectRoutes)
-  api = await startApiInstances()
-  unsubscribe('fastify.initialization', collectRoutes)
-  registered = routesOfApps.get(api.app) ?? []
+  const { started, routes } = await collectRoutes(startApiInstances)
+  api = started
+  // Fastify itself adds HEAD beside each GET.
+  registered = routes.filter(({ method }) => method !== 'HEAD')
   const answer = await createHttpClient(api.url).get('/openapi.json')
   assert.is(answer.status, 200)
   plain = answer.body

@@ -1,28 +1,17 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { FastifyInstance } from 'fastify'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
+import { collectRoutes, type Route } from '../support/app-routes.ts'
 import { createHttpClient } from '../support/http-client.ts'
 import { announce, formOf, multipartOf, sendForm } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('ownership')
 const MiB = 1024 ** 2
-const routes: { method: string; url: string }[] = []
+let routes: Route[]
 let api: ApiInstances
 
-/** Fastify tells of every instance that is made, before any route is added to it. */
-function collectRoutes(message: unknown): void {
-  const { fastify } = message as { fastify: FastifyInstance } // typed `unknown` by the channel
-  fastify.addHook('onRoute', ({ method, url }) => {
-    for (const one of [method].flat()) routes.push({ method: one, url })
-  })
-}
-
 test.before(async () => {
-  subscribe('fastify.initialization', collectRoutes)
-  api = await startApiInstances()
-  unsubscribe('fastify.initialization', collectRoutes)
+  ;({ started: api, routes } = await collectRoutes(startApiInstances))
 })
 test.after(() => api.close())
 

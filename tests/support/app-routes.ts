@@ -1,25 +1,33 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 
-export type Route = { method: string; url: string }
+/** `hidden`: left out of the OpenAPI document. */
+export type Route = { method: string; url: string; hidden: boolean }
 
 /**
  * Runs something that makes an app, and notes every route that is added to it, whoever adds it.
  *
- * @returns what `start` gave, and the routes, those of HEAD that Fastify adds by itself included
+ * @param start makes the app, and maybe others, such as the local SQS
+ * @returns what `start` gave, and its app's routes, those of HEAD that Fastify adds by itself included
  */
-export async function collectRoutes<Started>(start: () => Promise<Started>) {
-  const routes: Route[] = []
+export async function collectRoutes<Started extends { app: unknown }>(start: () => Promise<Started>) {
+  const routesOfApps = new Map<unknown, Route[]>()
   // Fastify tells of every instance that is made, before any route is added to it.
   const onInstance = (message: unknown) => {
-    const { fastify } = message as { fastify: FastifyInstance } // typed `unknown` by the channel
-    fastify.addHook('onRoute', ({ method, url }) => {
-      for (const one of [method].flat()) routes.push({ method: one, url })
+    const { fastify } = message as { fastify: FastifyInstance } // the channel's types say nothing
+    const routes: Route[] = []
+    routesOfApps.set(fastify, routes)
+    fastify.addHook('onRoute', ({ method, url, schema }) => {
+      const hidden = schema !== undefined && 'hide' in schema && schema.hide === true
+      for (const one of [method].flat()) routes.push({ method: one, url, hidden })
     })
   }
   subscribe('fastify.initialization', onInstance)
   try {
-    return { started: await start(), routes }
+    const started = await start()
+    const routes = routesOfApps.get(started.app)
+    if (!routes) throw new Error('The app was not made while its routes were noted.')
+    return { started, routes }
   } finally {
     unsubscribe('fastify.initialization', onInstance)
   }
