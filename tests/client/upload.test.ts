@@ -186,6 +186,17 @@ test('stops when it is told to, and resumes with what is missing', async () => {
   }
 })
 
+test('waits as long as the API asks, but not for tomorrow', async () => {
+  const refusals = ['0', '3600']
+  const client = cookieClient(async () => {
+    const [seconds = ''] = refusals.splice(0, 1)
+    return new Response('{}', { status: 429, headers: { 'retry-after': seconds } })
+  })
+  const error = await client.upload(new Blob(['x'])).catch((thrown) => thrown)
+  assert.instance(error, ApiProblem)
+  assert.equal([error.status, error.code, error.retryAfterMs, refusals], [429, 'unknown', 3_600_000, []])
+})
+
 test('throws what the API says, and does not try it again', async () => {
   let asked = 0
   const client: Client = cookieClient(async (_path, response) => {

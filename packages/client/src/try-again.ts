@@ -4,6 +4,8 @@ import { ApiProblem, SendError } from './millrace-error.ts'
 const tries = 6
 const firstDelayMs = 500
 const longestDelayMs = 10_000
+/** The API may ask for more patience than that, up to this: a quota of the day is not waited for. */
+const longestAskedMs = 60_000
 
 /** Statuses that may go away by themselves: a request that took too long, too many of them, a tier changing. */
 const passingStatuses = [408, 429, 500, 502, 503, 504]
@@ -37,9 +39,10 @@ export async function tryAgain<Result>(
     } catch (error) {
       signal.throwIfAborted()
       if (tried >= (options.tries ?? tries) || !passes(error)) throw error
+      const askedMs = (error instanceof ApiProblem && error.retryAfterMs) || 0
+      if (askedMs > longestAskedMs) throw error
       const longestMs = Math.min(firstDelayMs * 2 ** (tried - 1), longestDelayMs)
-      const askedMs = error instanceof ApiProblem ? error.retryAfterMs : undefined
-      await pause((askedMs ?? 0) + Math.random() * longestMs, signal)
+      await pause(askedMs + Math.random() * longestMs, signal)
     }
   }
 }
