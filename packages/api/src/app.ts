@@ -28,7 +28,7 @@ import { createEraseUpload } from './erase-upload.ts'
 import { eventRoutes } from './event-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
-import { createAnswerOnce } from './idempotency-key.ts'
+import { createAnswerOnce, createHonourKey } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
 import { shedLoad } from './load-shedding.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
@@ -120,7 +120,7 @@ export async function createApp(deps: {
   const sessions = createSessionRecords({ redis, prefix, ttlMs })
   const owner = createRequestOwner({ cookie, sessions })
   const ownedUpload = createOwnedUpload({ owner, lookup })
-  const answerOnce = createAnswerOnce({ redis, prefix })
+  const honourKey = createHonourKey({ owner, answerOnce: createAnswerOnce({ redis, prefix }) })
 
   const app = fastify({
     loggerInstance: createRequestLog(log),
@@ -175,7 +175,7 @@ export async function createApp(deps: {
     uploadRoutes(scope, {
       owner,
       ownedUpload,
-      answerOnce,
+      honourKey,
       startUpload,
       listUploads,
     })
@@ -184,7 +184,7 @@ export async function createApp(deps: {
       multipartUploads,
       completeUpload: createCompleteUpload({ lookup, multipartUploads, receiveUpload }),
     })
-    directUploadRoutes(scope, { owner, answerOnce, directUpload, silenceMs: config.uploadSilenceMs })
+    directUploadRoutes(scope, { honourKey, directUpload, silenceMs: config.uploadSilenceMs })
     downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
     eraseRoutes(scope, {
       owner,

@@ -4,9 +4,8 @@ import { answerBeforeBody } from './answer-before-body.ts'
 import type { Api } from './api.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { followTransfer } from './follow-transfer.ts'
-import { type AnswerOnce, IdempotencyHeaders } from './idempotency-key.ts'
+import { type HonourKey, IdempotencyHeaders } from './idempotency-key.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
-import type { RequestOwner } from './request-owner.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 const uploadView = Compile(UploadView)
@@ -20,9 +19,9 @@ const uploadView = Compile(UploadView)
  */
 export function directUploadRoutes(
   api: Api,
-  deps: { owner: RequestOwner; answerOnce: AnswerOnce; directUpload: DirectUpload; silenceMs: number },
+  deps: { honourKey: HonourKey; directUpload: DirectUpload; silenceMs: number },
 ): void {
-  const { owner, answerOnce, directUpload, silenceMs } = deps
+  const { honourKey, directUpload, silenceMs } = deps
 
   api.register(async (scope: Api) => {
     answerBeforeBody(scope)
@@ -36,19 +35,14 @@ export function directUploadRoutes(
       async (request, reply) => {
         const transfer = followTransfer(request, reply, silenceMs)
         try {
-          const take = async (asking: string) => {
-            const file = await readIncomingFile(request, request.query)
-            return viewUpload(await directUpload(asking, file, transfer.signal))
-          }
-          const key = request.headers['idempotency-key']
-          // Who has no session yet has no earlier answer.
-          const known = key === undefined ? undefined : await owner.find(request)
-          const upload =
-            key !== undefined && known
-              ? await answerOnce({ owner: known, key, content: contentOf(request) }, uploadView, () =>
-                  take(known),
-                )
-              : await take(await owner.findOrStart(request))
+          const upload = await honourKey(
+            request,
+            { key: request.headers['idempotency-key'], content: contentOf(request), answer: uploadView },
+            async (asking) => {
+              const file = await readIncomingFile(request, request.query)
+              return viewUpload(await directUpload(asking, file, transfer.signal))
+            },
+          )
           reply.code(201).header('location', `/uploads/${upload.id}`)
           return upload
         } finally {

@@ -2,8 +2,10 @@ import { createHash, randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 import { AppError } from '@millrace/shared/app-error.ts'
+import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type from 'typebox'
+import type { RequestOwner } from './request-owner.ts'
 
 /** The header that makes a request repeatable (draft-ietf-httpapi-idempotency-key-header). */
 export const IdempotencyHeaders = Type.Object({
@@ -133,6 +135,30 @@ export function createAnswerOnce(deps: { redis: Redis; prefix: string; lockMs?: 
 }
 
 export type AnswerOnce = ReturnType<typeof createAnswerOnce>
+
+/** Honours a request's `Idempotency-Key`, if it has one, for whom it comes from. */
+export function createHonourKey({ owner, answerOnce }: { owner: RequestOwner; answerOnce: AnswerOnce }) {
+  /**
+   * @param what.content what makes the request this very one, besides its owner
+   * @param what.answer reads a kept answer back
+   * @param make makes the answer for an owner. Who has no session yet gets one, and has no earlier answer
+   * @throws AppError as `answerOnce` does, and whatever `make` throws
+   */
+  return async function honourKey<Answer>(
+    request: FastifyRequest,
+    {
+      key,
+      ...what
+    }: { key: string | undefined; content: unknown; answer: { Parse(value: unknown): Answer } },
+    make: (owner: string) => Promise<Answer>,
+  ): Promise<Answer> {
+    const known = key === undefined ? undefined : await owner.find(request)
+    if (key === undefined || known === undefined) return make(await owner.findOrStart(request))
+    return answerOnce({ owner: known, key, content: what.content }, what.answer, () => make(known))
+  }
+}
+
+export type HonourKey = ReturnType<typeof createHonourKey>
 
 /** A hundred signed URLs differ in little: they pack to an eighth. */
 async function pack(text: string): Promise<string> {

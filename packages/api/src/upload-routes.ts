@@ -3,7 +3,7 @@ import { UploadId } from '@millrace/shared/upload-id.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { Api } from './api.ts'
-import { type AnswerOnce, IdempotencyHeaders } from './idempotency-key.ts'
+import { type HonourKey, IdempotencyHeaders } from './idempotency-key.ts'
 import { intentFields } from './intent-fields.ts'
 import type { ListUploads } from './list-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
@@ -71,37 +71,36 @@ export function uploadRoutes(
   deps: {
     owner: RequestOwner
     ownedUpload: OwnedUpload
-    answerOnce: AnswerOnce
+    honourKey: HonourKey
     startUpload: StartUpload
     listUploads: ListUploads
   },
 ): void {
-  const { owner, ownedUpload, answerOnce, startUpload, listUploads } = deps
+  const { owner, ownedUpload, honourKey, startUpload, listUploads } = deps
 
   api.post(
     '/uploads',
     { schema: { headers: IdempotencyHeaders, body: Announcement, response: { 201: Announced } } },
     async (request, reply) => {
       const { filename, contentType, size, preset, sha256, metadata } = request.body
-      const start = (asking: string) =>
-        startUpload(asking, {
-          filename,
-          contentType,
-          size,
-          preset: preset ?? defaultPreset.name,
-          ...(metadata && { metadata }),
-          ...(sha256 && { declaredSha256: sha256 }),
-          ...traceOf(request),
-        })
-      const key = request.headers['idempotency-key']
-      // Who has no session yet has no earlier answer.
-      const known = key === undefined ? undefined : await owner.find(request)
-      const started =
-        key !== undefined && known
-          ? await answerOnce({ owner: known, key, content: ['POST /uploads', request.body] }, announced, () =>
-              start(known),
-            )
-          : await start(await owner.findOrStart(request))
+      const started = await honourKey(
+        request,
+        {
+          key: request.headers['idempotency-key'],
+          content: ['POST /uploads', request.body],
+          answer: announced,
+        },
+        (asking) =>
+          startUpload(asking, {
+            filename,
+            contentType,
+            size,
+            preset: preset ?? defaultPreset.name,
+            ...(metadata && { metadata }),
+            ...(sha256 && { declaredSha256: sha256 }),
+            ...traceOf(request),
+          }),
+      )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started
     },
