@@ -186,6 +186,21 @@ test('stops when it is told to, and resumes with what is missing', async () => {
   }
 })
 
+test('stops waiting when it is told to, when a listener throws, and where there is nothing to wait for', async () => {
+  const client = cookieClient()
+  const { id } = await client.upload(new Blob(['x']))
+  const reason = new Error('enough')
+  const leaving = new AbortController()
+  const left = client.waitUntilFinished(id, { signal: leaving.signal, onChange: () => leaving.abort(reason) })
+  assert.is(await left.catch((thrown) => thrown), reason)
+  const onChange = () => {
+    throw reason
+  }
+  assert.is(await client.waitUntilFinished(id, { onChange }).catch((thrown) => thrown), reason)
+  const unknown = await client.waitUntilFinished('no-such-id').catch((thrown) => thrown)
+  assert.is(unknown.code, 'upload_not_found')
+})
+
 test('waits as long as the API asks, but not for tomorrow', async () => {
   const refusals = ['0', '3600']
   const client = cookieClient(async () => {

@@ -1,7 +1,7 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Client } from 'openapi-fetch'
 import type { paths } from './api-types.ts'
-import { ApiProblem, dataOf } from './millrace-error.ts'
+import { dataOf } from './millrace-error.ts'
 import { pause, tryAgain } from './try-again.ts'
 import type { Upload } from './upload.ts'
 
@@ -12,6 +12,8 @@ const reopenMs = 2_000
 export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
   /**
    * @param options.onChange gets the upload as it is, then each change
+   * Without a connection it waits for one, until the signal aborts.
+   *
    * @returns the upload once it is `ready`, `rejected` or `failed`
    * @throws ApiProblem where the API refuses; the signal's reason where it aborts
    */
@@ -23,14 +25,8 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
     let lastEventId: string | undefined
     let waitMs = reopenMs
     for (;;) {
-      try {
-        const finished = await follow()
-        if (finished) return finished
-      } catch (error) {
-        signal.throwIfAborted()
-        // A stream that breaks off throws a TypeError or, in Node, an error of the connection.
-        if (error instanceof ApiProblem) throw error
-      }
+      const finished = await follow()
+      if (finished) return finished
       await pause(waitMs, signal)
     }
 
@@ -71,16 +67,19 @@ export function isFinished({ state }: Upload): boolean {
   return state === 'ready' || state === 'rejected' || state === 'failed'
 }
 
+/** A connection that is lost is the end of a stream like any other: the next one begins with a snapshot. */
+const brokenOff = { done: true, value: undefined } as const
+
 /** Browsers do not all iterate streams. Leaving the loop closes the connection. */
 async function* readAll<Chunk>(stream: ReadableStream<Chunk>): AsyncGenerator<Chunk> {
   const reader = stream.getReader()
   try {
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await reader.read().catch(() => brokenOff)
       if (done) return
       yield value
     }
   } finally {
-    await reader.cancel()
+    await reader.cancel().catch(() => brokenOff)
   }
 }
