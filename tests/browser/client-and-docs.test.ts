@@ -94,7 +94,14 @@ test('goes on waiting where the stream of events breaks off', async () => {
   assert.ok(announced.data?.transport.kind === 'form')
   const { id, transport } = announced.data
   const states: string[] = []
-  const finished = client.waitUntilFinished(id, { onChange: ({ state }) => states.push(state) })
+  const snapshot = Promise.withResolvers<void>()
+  const finished = client.waitUntilFinished(id, {
+    onChange({ state }) {
+      states.push(state)
+      snapshot.resolve()
+    },
+  })
+  await snapshot.promise
   const form = new FormData()
   for (const [name, value] of Object.entries(transport.fields)) form.append(name, value)
   form.append('file', new Blob(['abc']))
