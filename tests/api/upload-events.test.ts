@@ -92,7 +92,7 @@ test('miss nothing when Redis drops the connection in between', async () => {
   const { client, id, change } = await announced()
   const stream = await listen(client, id)
   assert.is((await stream.next())?.upload.state, 'awaiting')
-  await api.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await api.cutSubscribers()
   await change({ state: 'processing' })
   assert.is((await stream.next())?.upload.state, 'processing')
   stream.leave()

@@ -49,10 +49,12 @@ export async function startApiInstances(
   const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
   const log = createLog({ level: 'silent', instance: 'test' })
   const redis = connectRedis(redisUrl, log)
+  const subscriberIds: number[] = []
   const opened: { app: App; url: string; close(): Promise<void> }[] = []
   for (let number = 1; number <= (options.count ?? 1); number++) {
     const config = readConfig({ ...environment, INSTANCE: `api-${number}` })
     const subscriber = connectBlockingRedis(config.redisUrl, log)
+    subscriberIds.push(await subscriber.client('ID'))
     const own = connectRedis(config.redisUrl, log)
     const app = await createApp({ config, log, redis: own, subscriber, s3, streamingS3, sqs })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -76,6 +78,10 @@ export async function startApiInstances(
     s3,
     sqs,
     redis,
+    /** Cuts the connections on which the instances hear of changes, and no other test's. */
+    async cutSubscribers() {
+      for (const id of subscriberIds) await redis.client('KILL', 'ID', id)
+    },
     /** Takes S3 and SQS away. */
     stopCloud: cloud.close,
     async close() {
