@@ -63,7 +63,7 @@ export async function startMillrace(
       ...cloud.environment,
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
       // Spares each start the compilation of what has not changed since the last one.
-      NODE_COMPILE_CACHE: join(directory, 'compile-cache'),
+      NODE_COMPILE_CACHE: options.environment['NODE_COMPILE_CACHE'] ?? join(directory, 'compile-cache'),
     }
     const common = { logDirectory: join(directory, 'logs'), say, verbose: options.verbose }
 
