@@ -13,7 +13,7 @@ import { suite } from '../support/suite.ts'
 const MiB = 1024 ** 2
 
 /** MiB. As much as shows that memory does not grow with the file; 5 GiB take minutes. */
-const fileMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 256)
+const fileMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 192)
 /** What one upload may add to the memory of an instance that has already served one, MiB. */
 const allowanceMiB = 128
 
