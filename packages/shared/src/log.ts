@@ -27,7 +27,9 @@ const secretNames = [
  */
 export function createLog(
   { level, instance }: { level: string; instance: string },
-  destination: DestinationStream = pino.destination(1),
+  // Written at once: of lines that wait, sonic-boom 4.2 writes the last ones at the process's exit, and tries for
+  // ever where whoever read them is gone.
+  destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
 ): Logger {
   return pino(
     {
