@@ -8,7 +8,7 @@ import { allGone } from '../support/process-list.ts'
 import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
 import { suite } from '../support/suite.ts'
 
-const test = suite('main')
+const test = suite('main', {}, { limitMs: 60_000 })
 let place: Place
 
 test.before.each(async () => {
