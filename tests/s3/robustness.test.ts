@@ -54,7 +54,7 @@ test('what is not implemented says so and touches nothing', async () => {
       }
     }
     await refused(
-      client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } }),
+      client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Suspended' } }),
       'NotImplemented',
       501,
     )

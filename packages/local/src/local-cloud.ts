@@ -3,6 +3,7 @@ import {
   CreateBucketCommand,
   PutBucketCorsCommand,
   PutBucketNotificationConfigurationCommand,
+  PutBucketVersioningCommand,
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
@@ -79,6 +80,9 @@ async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQue
     const kept = error instanceof S3ServiceException && error.name === 'BucketAlreadyOwnedByYou'
     if (!kept) throw error
   }
+  await s3.send(
+    new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } }),
+  )
   await s3.send(
     new PutBucketCorsCommand({
       Bucket: bucket,

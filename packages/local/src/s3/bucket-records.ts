@@ -1,6 +1,9 @@
 import { integer, optionalText, type S3Database, text } from './s3-database.ts'
 import { S3Error } from './s3-error.ts'
 
+/** The `Status` of a bucket that keeps versions (S3 API, "PutBucketVersioning"). */
+export const versioningEnabled = 'Enabled'
+
 /** A bucket and its configurations: JSON of bucket-cors.ts and bucket-notifications.ts. */
 export type BucketRecord = {
   name: string
@@ -8,6 +11,8 @@ export type BucketRecord = {
   createdAt: number
   cors: string | undefined
   notification: string | undefined
+  /** Whether every write makes a version of its own. */
+  isVersioned: boolean
 }
 
 export type BucketRecords = ReturnType<typeof createBucketRecords>
@@ -21,6 +26,7 @@ export function createBucketRecords(database: S3Database) {
   const update = {
     cors: database.prepare('UPDATE bucket SET cors = ? WHERE name = ?'),
     notification: database.prepare('UPDATE bucket SET notification = ? WHERE name = ?'),
+    versioning: database.prepare('UPDATE bucket SET versioning = ? WHERE name = ?'),
   }
   const isUsed = database.prepare(
     'SELECT 1 FROM object WHERE bucket = :name UNION ALL SELECT 1 FROM upload WHERE bucket = :name LIMIT 1',
@@ -34,6 +40,7 @@ export function createBucketRecords(database: S3Database) {
       createdAt: integer(row, 'created_at'),
       cors: optionalText(row, 'cors'),
       notification: optionalText(row, 'notification'),
+      isVersioned: optionalText(row, 'versioning') === versioningEnabled,
     }
   }
 
@@ -64,8 +71,8 @@ export function createBucketRecords(database: S3Database) {
       remove.run(name)
     },
     /** Sets one configuration, or removes it with `undefined`. */
-    configure(name: string, kind: 'cors' | 'notification', json: string | undefined) {
-      update[kind].run(json ?? null, name)
+    configure(name: string, kind: keyof typeof update, value: string | undefined) {
+      update[kind].run(value ?? null, name)
     },
   }
 }

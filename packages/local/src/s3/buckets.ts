@@ -1,4 +1,4 @@
-import type { BucketRecords } from './bucket-records.ts'
+import { type BucketRecords, versioningEnabled } from './bucket-records.ts'
 import { openRequestBody } from './request-body.ts'
 import type { S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
@@ -15,7 +15,7 @@ function isBucketName(name: string): boolean {
   )
 }
 
-/** CreateBucket, HeadBucket, ListBuckets, DeleteBucket and GetBucketVersioning. */
+/** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketVersioning and PutBucketVersioning. */
 export function createBuckets(deps: { buckets: BucketRecords; region: string; bodyTimeoutMs: number }) {
   const { buckets, region, bodyTimeoutMs } = deps
 
@@ -79,8 +79,22 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
     },
 
     async getBucketVersioning({ exchange }: S3Call) {
+      const { isVersioned } = buckets.require(exchange.bucket)
+      exchange.sendXml(200, 'VersioningConfiguration', {
+        Status: isVersioned ? versioningEnabled : undefined,
+      })
+    },
+
+    async putBucketVersioning({ exchange, signature }: S3Call) {
       buckets.require(exchange.bucket)
-      exchange.sendXml(200, 'VersioningConfiguration', {})
+      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
+      const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')
+      if (status === 'Suspended') {
+        throw new S3Error('NotImplemented', 'This server does not suspend versioning.')
+      }
+      if (status !== versioningEnabled) throw new S3Error('IllegalVersioningConfigurationException')
+      buckets.configure(exchange.bucket, 'versioning', status)
+      exchange.send(200)
     },
   }
 }

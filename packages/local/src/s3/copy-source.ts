@@ -5,15 +5,12 @@ import { S3Error } from './s3-error.ts'
 import { decodeUri, type S3Exchange } from './s3-exchange.ts'
 
 /**
- * Reads `x-amz-copy-source: /bucket/key`, percent-encoded.
+ * Reads `x-amz-copy-source: /bucket/key?versionId=…`, percent-encoded, the version where one is named.
  *
- * @throws S3Error InvalidArgument when it names no object, NotImplemented when it names a version
+ * @throws S3Error InvalidArgument when it names no object
  */
-export function parseCopySource({ headers }: S3Exchange): { bucket: string; key: string } {
-  const [path = '', ...query] = (headers['x-amz-copy-source'] ?? '').split('?')
-  if (query.length > 0 && query.join('?') !== 'versionId=null') {
-    throw new S3Error('NotImplemented', undefined, { Header: 'x-amz-copy-source' })
-  }
+export function parseCopySource({ headers }: S3Exchange) {
+  const [path = '', query = ''] = (headers['x-amz-copy-source'] ?? '').split('?')
   const source = decodeUri(path).replace(/^\//, '')
   const slash = source.indexOf('/')
   if (slash <= 0 || slash === source.length - 1) {
@@ -26,21 +23,32 @@ export function parseCopySource({ headers }: S3Exchange): { bucket: string; key:
       },
     )
   }
-  return { bucket: source.slice(0, slash), key: source.slice(slash + 1) }
+  const versionId = new URLSearchParams(query).get('versionId') ?? undefined
+  return { bucket: source.slice(0, slash), key: source.slice(slash + 1), versionId }
 }
 
 /**
  * Finds the object to copy from and checks the `x-amz-copy-source-if-…` conditions.
  *
- * @throws S3Error NoSuchBucket, NoSuchKey, PreconditionFailed, InvalidArgument, NotImplemented
+ * @throws S3Error NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, InvalidArgument, InvalidRequest
  */
 export function readCopySource(
   exchange: S3Exchange,
   deps: { buckets: BucketRecords; objects: ObjectRecords },
 ): ObjectRecord {
-  const { bucket, key } = parseCopySource(exchange)
+  const { bucket, key, versionId } = parseCopySource(exchange)
   deps.buckets.require(bucket)
-  const object = deps.objects.require(bucket, key)
+  const object = deps.objects.version(bucket, key, versionId)
+  if (versionId === undefined && (object === undefined || object.isDeleteMarker)) {
+    throw new S3Error('NoSuchKey', undefined, { Key: key })
+  }
+  if (object === undefined) throw new S3Error('NoSuchVersion', undefined, { Key: key })
+  if (object.isDeleteMarker) {
+    throw new S3Error(
+      'InvalidRequest',
+      'The source of a copy request may not specifically refer to a delete marker by version id.',
+    )
+  }
   const condition = (name: string) => exchange.headers[`x-amz-copy-source-${name}`]
   const unmodified = isUnmodified(object, {
     ifMatch: condition('if-match'),

@@ -1,12 +1,12 @@
 import type { BucketRecords } from './bucket-records.ts'
-import type { ObjectRecords } from './object-records.ts'
+import type { ObjectRecord, ObjectRecords } from './object-records.ts'
+import { requestedVersion, versionHeaders } from './object-versions.ts'
 import { openRequestBody } from './request-body.ts'
-import { eventOrigin, type S3Call } from './s3-call.ts'
+import { requestOrigin, type S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
 import { childElements, childText, parseXmlBody } from './xml.ts'
 
 const maxKeys = 1000
-const eventName = 'ObjectRemoved:Delete'
 
 /** DeleteObject and DeleteObjects. */
 export function createDeleteObjects(deps: {
@@ -19,8 +19,9 @@ export function createDeleteObjects(deps: {
   return {
     async deleteObject({ exchange }: S3Call) {
       const { bucket, key, headers } = exchange
-      await objects.delete(bucket, key, headers['if-match'], eventOrigin(exchange, eventName))
-      exchange.send(204)
+      const what = { versionId: requestedVersion(exchange), ifMatch: headers['if-match'] }
+      const deleted = await objects.delete(bucket, key, what, requestOrigin(exchange))
+      exchange.send(204, deleted && versionHeaders(deleted))
     },
 
     async deleteObjects({ exchange, signature }: S3Call) {
@@ -36,23 +37,26 @@ export function createDeleteObjects(deps: {
       const wanted = targets.map((target) => {
         const key = childText(target, 'Key')
         if (!key || Buffer.byteLength(key) > 1024) throw new S3Error('MalformedXML')
-        return { key, etag: childText(target, 'ETag'), versionId: childText(target, 'VersionId') }
+        return { key, ifMatch: childText(target, 'ETag'), versionId: childText(target, 'VersionId') }
       })
-      const deleted: { Key: string }[] = []
-      const errors: { Key: string; Code: string; Message: string }[] = []
-      for (const { key, etag, versionId } of wanted) {
+      const deleted: Record<string, string | boolean | undefined>[] = []
+      const errors: Record<string, string | undefined>[] = []
+      for (const { key, ...what } of wanted) {
+        const named = { Key: key, VersionId: what.versionId }
         try {
-          if (versionId !== undefined && versionId !== 'null') {
-            throw new S3Error('NotImplemented', 'Object versions are not implemented')
-          }
-          await objects.delete(exchange.bucket, key, etag, eventOrigin(exchange, eventName))
-          deleted.push({ Key: key })
+          const version = await objects.delete(exchange.bucket, key, what, requestOrigin(exchange))
+          deleted.push({ ...named, ...(version?.isDeleteMarker && deletedMarker(version)) })
         } catch (error) {
           if (!(error instanceof S3Error)) throw error
-          errors.push({ Key: key, Code: error.code, Message: error.message })
+          errors.push({ ...named, Code: error.code, Message: error.message })
         }
       }
       exchange.sendXml(200, 'DeleteResult', { Deleted: quiet ? [] : deleted, Error: errors })
     },
   }
+}
+
+/** What an answer says of a delete marker that was made or deleted. */
+function deletedMarker({ versionId }: ObjectRecord) {
+  return { DeleteMarker: true, DeleteMarkerVersionId: versionId }
 }

@@ -1,4 +1,5 @@
 import type { BucketRecord } from './bucket-records.ts'
+import { nullVersion } from './object-versions.ts'
 import { matchingConfigurations } from './queue-configuration.ts'
 import { integer, type S3Database, text } from './s3-database.ts'
 
@@ -82,9 +83,13 @@ export function createEventOutbox(deps: {
      * Writes the event messages that a bucket's configuration asks for. Call it inside the transaction of the
      * change itself, and `wake` once that is committed.
      *
-     * @param object size in bytes and etag are left out for a deletion
+     * @param object size in bytes and etag are left out for a deletion, the version where it is the only one
      */
-    record(bucket: BucketRecord, origin: EventOrigin, object: { key: string; size?: number; etag?: string }) {
+    record(
+      bucket: BucketRecord,
+      origin: EventOrigin,
+      object: { key: string; size?: number; etag?: string; versionId: string },
+    ) {
       for (const configuration of matchingConfigurations(bucket.notification, origin.eventName, object.key)) {
         const sequence = nextSequence.get()
         if (sequence === undefined) throw new Error('the sequence is missing')
@@ -110,6 +115,7 @@ export function createEventOutbox(deps: {
                 object: {
                   key: eventKey(object.key),
                   ...(object.size === undefined ? {} : { size: object.size, eTag: object.etag }),
+                  ...(object.versionId === nullVersion ? {} : { versionId: object.versionId }),
                   sequencer: integer(sequence, 'value').toString(16).toUpperCase().padStart(18, '0'),
                 },
               },

@@ -4,6 +4,7 @@ import { isUnmodified, namesEtag } from './object-conditions.ts'
 import type { ObjectFiles } from './object-files.ts'
 import { descriptionHeaders } from './object-metadata.ts'
 import type { ObjectRecord, ObjectRecords } from './object-records.ts'
+import { requestedVersion, versionHeaders } from './object-versions.ts'
 import type { S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
 import type { S3Exchange } from './s3-exchange.ts'
@@ -52,14 +53,32 @@ export function createGetObject(deps: {
 }) {
   const { buckets, objects, files } = deps
 
+  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed where it is a delete marker that is named */
+  function requireVersion(exchange: S3Exchange): ObjectRecord {
+    const { bucket, key, res } = exchange
+    const versionId = requestedVersion(exchange)
+    const version = objects.version(bucket, key, versionId)
+    if (version !== undefined && !version.isDeleteMarker) return version
+    for (const [name, value] of Object.entries(version ? versionHeaders(version) : {}))
+      res.setHeader(name, value)
+    if (versionId === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
+    if (version === undefined)
+      throw new S3Error('NoSuchVersion', undefined, { Key: key, VersionId: versionId })
+    throw new S3Error('MethodNotAllowed', undefined, {
+      Method: exchange.method,
+      ResourceType: 'DeleteMarker',
+    })
+  }
+
   /** Answers everything but the body; returns which bytes the body is, if there is one to send. */
   async function answer(
     exchange: S3Exchange,
   ): Promise<{ object: ObjectRecord; start: number; end: number } | undefined> {
-    const { bucket, key, headers, res } = exchange
-    buckets.require(bucket)
-    const object = objects.require(bucket, key)
+    const { headers, res } = exchange
+    buckets.require(exchange.bucket)
+    const object = requireVersion(exchange)
     const base = {
+      ...versionHeaders(object),
       etag: `"${object.etag}"`,
       'last-modified': new Date(object.modifiedAt).toUTCString(),
       'accept-ranges': 'bytes',

@@ -70,7 +70,7 @@ function decodeToken(token: string): Position {
   })
 }
 
-/** ListObjectsV2, and ListObjectVersions of buckets that keep one version of each object. */
+/** ListObjectsV2 and ListObjectVersions. */
 export function createListObjects(deps: { buckets: BucketRecords; objects: ObjectRecords }) {
   const { buckets, objects } = deps
 
@@ -157,7 +157,7 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
       })
     },
 
-    /** The only version of each object is `null`, as in every bucket on which versioning was never switched on. */
+    /** The versions of one key are listed from the newest on; a page may end between two of them. */
     async listObjectVersions({ exchange }: S3Call) {
       const bucket = exchange.bucket
       buckets.require(bucket)
@@ -168,36 +168,69 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
-      const versions: ObjectRecord[] = []
+      const versionMarker = exchange.query('version-id-marker') ?? ''
+      const listed: { record: ObjectRecord; isLatest: boolean }[] = []
       let truncated = false
       if (maxKeys > 0) {
-        for (const { object } of walk(bucket, prefix, '', { key: keyMarker, isPrefix: false })) {
-          truncated = versions.length >= maxKeys
+        for (const version of versionsBehind(bucket, prefix, keyMarker, versionMarker)) {
+          truncated = listed.length >= maxKeys
           if (truncated) break
-          if (object) versions.push(object)
+          listed.push(version)
         }
       }
+      const last = listed.at(-1)?.record
+      const entries = listed.map(({ record, isLatest }) => ({
+        isDeleteMarker: record.isDeleteMarker,
+        entry: {
+          Key: encode(record.key),
+          VersionId: record.versionId,
+          IsLatest: isLatest,
+          LastModified: listedTime(record.modifiedAt),
+          ...(!record.isDeleteMarker && {
+            ETag: `"${record.etag}"`,
+            Size: record.size,
+            StorageClass: 'STANDARD',
+          }),
+        },
+      }))
       exchange.sendXml(200, 'ListVersionsResult', {
         Name: bucket,
         Prefix: encode(prefix),
         KeyMarker: encode(keyMarker),
-        VersionIdMarker: exchange.query('version-id-marker') ?? '',
+        VersionIdMarker: versionMarker,
         MaxKeys: maxKeys,
         EncodingType: exchange.query('encoding-type'),
         IsTruncated: truncated,
-        NextKeyMarker: truncated ? encode(versions.at(-1)?.key ?? '') : undefined,
-        NextVersionIdMarker: truncated ? 'null' : undefined,
-        Version: versions.map((object) => ({
-          Key: encode(object.key),
-          VersionId: 'null',
-          IsLatest: true,
-          LastModified: listedTime(object.modifiedAt),
-          ETag: `"${object.etag}"`,
-          Size: object.size,
-          StorageClass: 'STANDARD',
-        })),
+        NextKeyMarker: truncated ? encode(last?.key ?? '') : undefined,
+        NextVersionIdMarker: truncated ? last?.versionId : undefined,
+        Version: entries.filter(({ isDeleteMarker }) => !isDeleteMarker).map(({ entry }) => entry),
+        DeleteMarker: entries.filter(({ isDeleteMarker }) => isDeleteMarker).map(({ entry }) => entry),
       })
     },
+  }
+
+  /**
+   * The versions that a listing shows after its markers.
+   * @throws S3Error InvalidArgument where the version that it should go on behind is not there (any more)
+   */
+  function* versionsBehind(bucket: string, prefix: string, keyMarker: string, versionMarker: string) {
+    const marker = Buffer.from(keyMarker)
+    const prefixBytes = Buffer.from(prefix)
+    const after = versionMarker === '' ? marker : Buffer.alloc(0)
+    const from = Buffer.compare(marker, prefixBytes) > 0 ? marker : prefixBytes
+    const markedVersion = versionMarker === '' ? undefined : objects.version(bucket, keyMarker, versionMarker)
+    if (versionMarker !== '' && markedVersion === undefined) {
+      throw new S3Error('InvalidArgument', 'Invalid version id specified', {
+        ArgumentName: 'version-id-marker',
+        ArgumentValue: versionMarker,
+      })
+    }
+    for (const version of objects.versionsFrom(bucket, after, from)) {
+      const { key, id } = version.record
+      if (!key.startsWith(prefix)) return
+      if (markedVersion !== undefined && key === keyMarker && id >= markedVersion.id) continue
+      yield version
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import { writeCondition } from './object-conditions.ts'
 import type { ObjectFiles } from './object-files.ts'
 import { describeObject } from './object-metadata.ts'
 import type { ObjectRecords } from './object-records.ts'
+import { versionHeaders } from './object-versions.ts'
 import { digestWhile, maxPutBytes, openRequestBody } from './request-body.ts'
 import { eventOrigin, type S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
@@ -167,7 +168,7 @@ export function createMultipartUploads(deps: {
       uploads.require(upload.id, bucket, key)
       const current = new Set(uploads.parts(upload.id, 0, -1).map((part) => part.contentId))
       if (!parts.every((part) => current.has(part.contentId))) throw new S3Error('InvalidPart')
-      await objects.commit({
+      const committed = await objects.commit({
         bucket,
         key,
         etag,
@@ -177,15 +178,20 @@ export function createMultipartUploads(deps: {
         origin: eventOrigin(exchange, 'ObjectCreated:CompleteMultipartUpload'),
         uploadId: upload.id,
       })
-      exchange.sendXml(200, 'CompleteMultipartUploadResult', {
-        Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
-        Bucket: bucket,
-        Key: key,
-        ETag: `"${etag}"`,
-        ...(checksum === undefined
-          ? {}
-          : { [checksumElement(checksum.algorithm)]: checksum.value, ChecksumType: checksum.type }),
-      })
+      exchange.sendXml(
+        200,
+        'CompleteMultipartUploadResult',
+        {
+          Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
+          Bucket: bucket,
+          Key: key,
+          ETag: `"${etag}"`,
+          ...(checksum === undefined
+            ? {}
+            : { [checksumElement(checksum.algorithm)]: checksum.value, ChecksumType: checksum.type }),
+        },
+        versionHeaders(committed),
+      )
     },
 
     async abortMultipartUpload({ exchange }: S3Call) {

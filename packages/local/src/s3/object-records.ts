@@ -1,7 +1,8 @@
-import type { BucketRecords } from './bucket-records.ts'
+import type { BucketRecord, BucketRecords } from './bucket-records.ts'
 import type { EventOrigin, EventOutbox } from './event-outbox.ts'
 import type { ContentRange, ObjectFiles } from './object-files.ts'
 import type { ObjectDescription } from './object-metadata.ts'
+import { newVersionId, nullVersion } from './object-versions.ts'
 import { integer, keyText, type Row, type S3Database, text } from './s3-database.ts'
 import { S3Error } from './s3-error.ts'
 
@@ -11,6 +12,9 @@ export type ObjectRecord = {
   id: number
   bucket: string
   key: string
+  versionId: string
+  /** Whether it says that the object was deleted, rather than being one. */
+  isDeleteMarker: boolean
   /** Bytes. */
   size: number
   /** Without quotes: MD5 in hex, or `<md5 of the parts' md5s>-<parts>`. */
@@ -35,11 +39,21 @@ export type NewObject = {
   uploadId?: string
 }
 
+/** A deletion is one event or another, as it turns out. */
+export type DeletionOrigin = Omit<EventOrigin, 'eventName'>
+
+const deleteMarker = {
+  isDeleteMarker: true,
+  size: 0,
+  etag: '',
+  description: { headers: {}, metadata: {}, tagCount: 0 },
+} satisfies Partial<ObjectRecord>
+
 export type ObjectRecords = ReturnType<typeof createObjectRecords>
 
 /**
- * Keeps which objects exist. A write checks its condition, replaces the object and records its events in one
- * transaction, so that of several conditional writes exactly one wins and no event is lost to a crash.
+ * Keeps which objects exist, in a versioned bucket with all their versions and delete markers. A write checks its
+ * condition, replaces the object or puts a version on top, and records its events in one transaction, so that of several conditional writes exactly one wins and no event is lost to a crash.
  */
 export function createObjectRecords(deps: {
   database: S3Database
@@ -48,12 +62,18 @@ export function createObjectRecords(deps: {
   outbox: EventOutbox
 }) {
   const { database, files, buckets, outbox } = deps
-  const select = database.prepare('SELECT * FROM object WHERE bucket = ? AND key = ?')
+  const selectNewest = database.prepare(
+    'SELECT * FROM object WHERE bucket = ? AND key = ? ORDER BY id DESC LIMIT 1',
+  )
+  const selectVersion = database.prepare(
+    'SELECT * FROM object WHERE bucket = ? AND key = ? AND version_id = ?',
+  )
   const selectFrom = database.prepare(
-    'SELECT * FROM object WHERE bucket = ? AND key > ? AND key >= ? ORDER BY key',
+    'SELECT * FROM object WHERE bucket = ? AND key > ? AND key >= ? ORDER BY key, id DESC',
   )
   const insert = database.prepare(
-    'INSERT INTO object (bucket, key, size, etag, modified_at, description) VALUES (?, ?, ?, ?, ?, ?) RETURNING id',
+    `INSERT INTO object (bucket, key, version_id, is_delete_marker, size, etag, modified_at, description)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
   )
   const remove = database.prepare('DELETE FROM object WHERE id = ?')
   const insertContent = database.prepare('INSERT INTO object_content VALUES (?, ?, ?, ?)')
@@ -66,9 +86,58 @@ export function createObjectRecords(deps: {
     'SELECT content_id FROM object_content UNION ALL SELECT content_id FROM part',
   )
 
-  function find(bucket: string, key: string): ObjectRecord | undefined {
-    const row = select.get(bucket, Buffer.from(key))
+  /** The version that is asked for, or the newest; either may be a delete marker. */
+  function version(bucket: string, key: string, versionId?: string): ObjectRecord | undefined {
+    const bytes = Buffer.from(key)
+    const row =
+      versionId === undefined ? selectNewest.get(bucket, bytes) : selectVersion.get(bucket, bytes, versionId)
     return row === undefined ? undefined : toRecord(row)
+  }
+
+  function find(bucket: string, key: string): ObjectRecord | undefined {
+    const newest = version(bucket, key)
+    return newest?.isDeleteMarker ? undefined : newest
+  }
+
+  /** Versions of a bucket's objects and delete markers: by key, those of one key from the newest on. */
+  function* versionsFrom(bucket: string, after: Buffer, from: Buffer) {
+    let previousKey: string | undefined
+    for (const row of selectFrom.iterate(bucket, after, from)) {
+      const record = toRecord(row)
+      yield { record, isLatest: record.key !== previousKey }
+      previousKey = record.key
+    }
+  }
+
+  /** Call it inside a transaction. @returns the record, and the content that is not referred to any more */
+  function put(
+    { name, isVersioned }: BucketRecord,
+    key: string,
+    written: { isDeleteMarker: boolean; size: number; etag: string; description: ObjectDescription },
+  ) {
+    const versionId = isVersioned ? newVersionId() : nullVersion
+    const replaced = isVersioned ? undefined : version(name, key, nullVersion)
+    const dropped = replaced === undefined ? [] : removeVersion(replaced)
+    const { isDeleteMarker, size, etag, description } = written
+    const row = insert.get(
+      name,
+      Buffer.from(key),
+      versionId,
+      Number(isDeleteMarker),
+      size,
+      etag,
+      Date.now(),
+      JSON.stringify(description),
+    )
+    if (row === undefined) throw new Error('the insert returned no row')
+    return { record: toRecord(row), dropped }
+  }
+
+  /** Call it inside a transaction. @returns the content that is not referred to any more */
+  function removeVersion({ id }: ObjectRecord): string[] {
+    const contentIds = content(id).map((piece) => piece.contentId)
+    remove.run(id)
+    return contentIds
   }
 
   function content(objectId: number): ContentPiece[] {
@@ -90,15 +159,9 @@ export function createObjectRecords(deps: {
   }
 
   return {
-    find,
+    version,
+    versionsFrom,
     content,
-
-    /** @throws S3Error NoSuchKey */
-    require(bucket: string, key: string): ObjectRecord {
-      const object = find(bucket, key)
-      if (object === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
-      return object
-    },
 
     /** Refuses early what `commit` would refuse after the body. */
     precheck(bucket: string, key: string, condition: WriteCondition) {
@@ -106,31 +169,25 @@ export function createObjectRecords(deps: {
     },
 
     /**
-     * Makes written content an object, in place of the one that has the key now.
+     * Makes written content an object, in place of the one that has the key now or as a new version of it.
      *
      * @throws S3Error NoSuchBucket, PreconditionFailed, NoSuchKey; the content is then still the caller's
      */
     async commit(object: NewObject): Promise<ObjectRecord> {
-      const modifiedAt = Date.now()
       const size = object.content.reduce((sum, piece) => sum + piece.size, 0)
-      const key = Buffer.from(object.key)
       const { record, dropped } = database.transaction(() => {
         const bucket = buckets.require(object.bucket)
-        const existing = find(object.bucket, object.key)
-        checkCondition(existing, object.condition)
-        const dropped = new Set<string>()
-        if (existing !== undefined) {
-          for (const piece of content(existing.id)) dropped.add(piece.contentId)
-          remove.run(existing.id)
-        }
+        checkCondition(find(object.bucket, object.key), object.condition)
+        const { record, dropped: replaced } = put(bucket, object.key, {
+          ...object,
+          isDeleteMarker: false,
+          size,
+        })
+        const dropped = new Set(replaced)
         if (object.uploadId !== undefined) {
           for (const row of partContent.all(object.uploadId)) dropped.add(text(row, 'content_id'))
           removeUpload.run(object.uploadId)
         }
-        const description = JSON.stringify(object.description)
-        const row = insert.get(object.bucket, key, size, object.etag, modifiedAt, description)
-        if (row === undefined) throw new Error('the insert returned no row')
-        const record = { ...object, id: integer(row, 'id'), size, modifiedAt }
         object.content.forEach((piece, position) => {
           insertContent.run(record.id, position, piece.contentId, piece.size)
           dropped.delete(piece.contentId)
@@ -144,27 +201,55 @@ export function createObjectRecords(deps: {
     },
 
     /**
-     * Deletes an object; without one nothing happens.
-     * @throws S3Error NoSuchBucket, PreconditionFailed
+     * Deletes an object, in a versioned bucket by a delete marker on top of it; or one of its versions for good.
+     * Where there is nothing to delete, a versioned bucket gets its marker all the same, as on S3.
+     *
+     * @param what.ifMatch of the current version
+     * @returns the version that was made or deleted; nothing where there was none
+     * @throws S3Error NoSuchBucket, NoSuchKey, PreconditionFailed, NotImplemented
      */
-    async delete(bucketName: string, key: string, ifMatch: string | undefined, origin: EventOrigin) {
-      const dropped = database.transaction(() => {
+    async delete(
+      bucketName: string,
+      key: string,
+      what: { versionId: string | undefined; ifMatch: string | undefined },
+      origin: DeletionOrigin,
+    ): Promise<ObjectRecord | undefined> {
+      const { versionId, ifMatch } = what
+      if (versionId !== undefined && ifMatch !== undefined) {
+        throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
+      }
+      const { record, dropped } = database.transaction(() => {
         const bucket = buckets.require(bucketName)
-        const existing = find(bucketName, key)
-        if (ifMatch !== undefined) checkCondition(existing, { ifNoneMatch: false, ifMatch })
-        if (existing === undefined) return []
-        const contentIds = content(existing.id).map((piece) => piece.contentId)
-        remove.run(existing.id)
-        outbox.record(bucket, origin, { key })
-        return contentIds
+        if (ifMatch !== undefined) checkCondition(find(bucketName, key), { ifNoneMatch: false, ifMatch })
+        if (versionId === undefined && bucket.isVersioned) {
+          const { record, dropped } = put(bucket, key, deleteMarker)
+          outbox.record(
+            bucket,
+            { ...origin, eventName: 'ObjectRemoved:DeleteMarkerCreated' },
+            { key, versionId: record.versionId },
+          )
+          return { record, dropped }
+        }
+        const record = version(bucketName, key, versionId)
+        if (record === undefined) return { record, dropped: [] }
+        const dropped = removeVersion(record)
+        outbox.record(
+          bucket,
+          { ...origin, eventName: 'ObjectRemoved:Delete' },
+          { key, versionId: record.versionId },
+        )
+        return { record, dropped }
       })
       outbox.wake()
       await files.discard(dropped)
+      return record
     },
 
     /** Objects of a bucket in key order, read as they are asked for. `after` is excluded, `from` included (UTF-8). */
     *from(bucket: string, after: Buffer, from: Buffer): Generator<ObjectRecord> {
-      for (const row of selectFrom.iterate(bucket, after, from)) yield toRecord(row)
+      for (const { record, isLatest } of versionsFrom(bucket, after, from)) {
+        if (isLatest && !record.isDeleteMarker) yield record
+      }
     },
 
     /**
@@ -192,6 +277,8 @@ function toRecord(row: Row): ObjectRecord {
     id: integer(row, 'id'),
     bucket: text(row, 'bucket'),
     key: keyText(row, 'key'),
+    versionId: text(row, 'version_id'),
+    isDeleteMarker: integer(row, 'is_delete_marker') === 1,
     size: integer(row, 'size'),
     etag: text(row, 'etag'),
     modifiedAt: integer(row, 'modified_at'),

@@ -5,6 +5,7 @@ import { readForm } from './multipart-form.ts'
 import type { ObjectFiles } from './object-files.ts'
 import { describeObject } from './object-metadata.ts'
 import type { ObjectRecords } from './object-records.ts'
+import { versionHeaders } from './object-versions.ts'
 import { digestWhile, maxPutBytes } from './request-body.ts'
 import { eventOrigin } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
@@ -72,7 +73,7 @@ export function createPostObject(deps: {
             )
           }
           if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }
-          await objects.commit({
+          const committed = await objects.commit({
             bucket,
             key,
             etag: md5,
@@ -81,6 +82,9 @@ export function createPostObject(deps: {
             condition: { ifNoneMatch: false, ifMatch: undefined },
             origin: eventOrigin(exchange, 'ObjectCreated:Post'),
           })
+          for (const [name, value] of Object.entries(versionHeaders(committed))) {
+            exchange.res.setHeader(name, value)
+          }
           answer(exchange, fields, key, md5)
         } catch (error) {
           await files.discard([written.contentId])

@@ -5,6 +5,7 @@ import { writeCondition } from './object-conditions.ts'
 import type { ObjectFiles } from './object-files.ts'
 import { describeObject, type ObjectDescription } from './object-metadata.ts'
 import type { ObjectRecords } from './object-records.ts'
+import { nullVersion, versionHeaders } from './object-versions.ts'
 import { digestWhile, maxPutBytes, openRequestBody } from './request-body.ts'
 import { eventOrigin, type S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
@@ -30,8 +31,8 @@ export function createPutObject(deps: {
       const written = await files.write(body.chunks())
       const { md5, checksum } = body.digests()
       if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }
-      try {
-        await objects.commit({
+      const committed = await objects
+        .commit({
           bucket,
           key,
           etag: md5,
@@ -40,11 +41,11 @@ export function createPutObject(deps: {
           condition,
           origin: eventOrigin(exchange, 'ObjectCreated:Put'),
         })
-      } catch (error) {
-        await files.discard([written.contentId])
-        throw error
-      }
-      exchange.send(200, { etag: `"${md5}"`, ...checksumHeaders(description) })
+        .catch(async (error: unknown) => {
+          await files.discard([written.contentId])
+          throw error
+        })
+      exchange.send(200, { etag: `"${md5}"`, ...versionHeaders(committed), ...checksumHeaders(description) })
     },
 
     async copyObject({ exchange }: S3Call) {
@@ -65,8 +66,9 @@ export function createPutObject(deps: {
           ArgumentValue: directive,
         })
       }
-      const { bucket: sourceBucket, key: sourceKey } = parseCopySource(exchange)
-      if (directive === 'COPY' && sourceBucket === bucket && sourceKey === key) {
+      const { bucket: sourceBucket, key: sourceKey, versionId } = parseCopySource(exchange)
+      const ontoItself = sourceBucket === bucket && sourceKey === key && versionId === undefined
+      if (directive === 'COPY' && ontoItself) {
         throw new S3Error(
           'InvalidRequest',
           "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
@@ -99,7 +101,7 @@ export function createPutObject(deps: {
           await files.discard([written.contentId])
           throw error
         })
-      exchange.sendXml(200, 'CopyObjectResult', {
+      const copied = {
         LastModified: new Date(committed.modifiedAt).toISOString(),
         ETag: `"${md5}"`,
         ...(description.checksum === undefined
@@ -108,6 +110,10 @@ export function createPutObject(deps: {
               ChecksumType: 'FULL_OBJECT',
               [checksumElement(description.checksum.algorithm)]: description.checksum.value,
             }),
+      }
+      exchange.sendXml(200, 'CopyObjectResult', copied, {
+        ...versionHeaders(committed),
+        ...(source.versionId !== nullVersion && { 'x-amz-copy-source-version-id': source.versionId }),
       })
     },
   }

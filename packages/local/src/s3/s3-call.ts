@@ -5,12 +5,16 @@ import type { VerifiedSignature } from './signature-v4.ts'
 /** What an operation is given: the exchange, and the signature that let it through. */
 export type S3Call = { exchange: S3Exchange; signature: VerifiedSignature }
 
-/** @param eventName S3's event type without `s3:`, for example `ObjectCreated:Put` */
-export function eventOrigin(exchange: S3Exchange, eventName: string): EventOrigin {
+/** Who sent a request, as event messages say it. */
+export function requestOrigin(exchange: S3Exchange): Omit<EventOrigin, 'eventName'> {
   return {
-    eventName,
     requestId: exchange.requestId,
     hostId: exchange.hostId,
     sourceIp: exchange.socket.remoteAddress ?? '',
   }
+}
+
+/** @param eventName S3's event type without `s3:`, for example `ObjectCreated:Put` */
+export function eventOrigin(exchange: S3Exchange, eventName: string): EventOrigin {
+  return { eventName, ...requestOrigin(exchange) }
 }

@@ -1,22 +1,26 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 
 /** Raised with every change to the tables; another version's directory is refused rather than misread. */
-const schemaVersion = 1
+const schemaVersion = 2
 
 /*
  * An object is one row and the content files that hold its bytes, in order: one after PutObject, one for each part
  * after CompleteMultipartUpload. Keys are BLOBs, so that the index sorts them as S3 does, by their UTF-8 bytes.
+ * Of several rows with one key, which a versioned bucket has, the one with the highest id is the current version.
+ * A delete marker is a row without content.
  * `description` is JSON: headers, user metadata, checksum. `event` is the outbox.
  */
 const schema = `
 CREATE TABLE bucket (
-  name TEXT PRIMARY KEY, created_at INTEGER NOT NULL, cors TEXT, notification TEXT
+  name TEXT PRIMARY KEY, created_at INTEGER NOT NULL, cors TEXT, notification TEXT, versioning TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE object (
   id INTEGER PRIMARY KEY AUTOINCREMENT, bucket TEXT NOT NULL REFERENCES bucket, key BLOB NOT NULL,
+  version_id TEXT NOT NULL, is_delete_marker INTEGER NOT NULL,
   size INTEGER NOT NULL, etag TEXT NOT NULL, modified_at INTEGER NOT NULL, description TEXT NOT NULL,
-  UNIQUE (bucket, key)
+  UNIQUE (bucket, key, version_id)
 ) STRICT;
+CREATE INDEX object_by_key ON object (bucket, key, id DESC);
 CREATE TABLE object_content (
   object_id INTEGER NOT NULL REFERENCES object ON DELETE CASCADE, position INTEGER NOT NULL,
   content_id TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (object_id, position)

@@ -25,6 +25,7 @@ const operations = {
   'bucket GET notification': 'getBucketNotificationConfiguration',
   'bucket PUT notification': 'putBucketNotificationConfiguration',
   'bucket GET versioning': 'getBucketVersioning',
+  'bucket PUT versioning': 'putBucketVersioning',
   'bucket GET list-type': 'listObjectsV2',
   'bucket GET versions': 'listObjectVersions',
   'bucket GET uploads': 'listMultipartUploads',
@@ -32,8 +33,11 @@ const operations = {
   'object PUT ': 'putObject',
   'object PUT copy': 'copyObject',
   'object GET ': 'getObject',
+  'object GET versionId': 'getObject',
   'object HEAD ': 'headObject',
+  'object HEAD versionId': 'headObject',
   'object DELETE ': 'deleteObject',
+  'object DELETE versionId': 'deleteObject',
   'object POST uploads': 'createMultipartUpload',
   'object PUT partNumber,uploadId': 'uploadPart',
   'object PUT copy,partNumber,uploadId': 'uploadPartCopy',
@@ -53,7 +57,6 @@ export function s3Operation(exchange: S3Exchange): S3Operation {
   const { bucket, key, method, headers } = exchange
   const scope = bucket === '' ? 'service' : key === '' ? 'bucket' : 'object'
   const present = new Set(exchange.parameters.map(([name]) => name).filter((name) => subResources.has(name)))
-  if (exchange.query('versionId') === 'null') present.delete('versionId')
   if (scope === 'bucket' && exchange.query('list-type') !== '2') present.delete('list-type')
   if (method === 'PUT' && headers['x-amz-copy-source'] !== undefined) present.add('copy')
   const wanted = `${scope} ${method} ${[...present].sort().join(',')}`
