@@ -28,9 +28,13 @@ const minimal = {
 
 async function start(environment: Record<string, string>, redisUrl?: string) {
   api = await startApiInstances({ count: 2, environment, ...(redisUrl !== undefined && { redisUrl }) })
-  // Before its connection to Redis stands nobody is counted.
-  while ((await api.redis.keys(`${api.prefix}:rate:*`)).length === 0) await fetch(`${api.url}/nowhere`)
-  await api.redis.del(await api.redis.keys(`${api.prefix}:rate:*`))
+  const { redis, prefix, urls } = api
+  const counters = () => redis.keys(`${prefix}:rate:*`)
+  // Before an instance's connection to Redis stands it counts nobody.
+  for (const url of urls) {
+    while ((await counters()).length === 0) await fetch(`${url}/nowhere`)
+    await redis.del(await counters())
+  }
   return api
 }
 
