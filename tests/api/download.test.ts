@@ -144,7 +144,20 @@ test('serves no bytes that were put in place of the inspected ones', async () =>
   const replaced = await sendForm(form, new TextEncoder().encode('<b>no</b>'))
   assert.is(replaced.status, 201)
   const answer = await client.get(`/uploads/${id}/original`)
-  assert.is(answer.status, 409)
+  const file = await fetch(answer.headers.get('location') ?? '')
+  assert.equal(new Uint8Array(await file.arrayBuffer()), bytes)
+})
+
+test('serves none at all where the bucket does not keep the inspected ones', async () => {
+  const { client, id, form, address } = await finished('ready')
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  await records.update(address, (current) => {
+    const { versionId: _, ...arrival } = current.arrival ?? { etag: '', size: 0 }
+    return { ...current, arrival }
+  })
+  assert.is((await client.get(`/uploads/${id}/original`)).status, 302)
+  await sendForm(form, new TextEncoder().encode('<b>no</b>'))
+  assert.is((await client.get(`/uploads/${id}/original`)).status, 409)
 })
 
 test('knows only the variants that there are', async () => {

@@ -1,4 +1,4 @@
-import { ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { Receipt } from '@millrace/api/erase-routes.ts'
 import { UploadPage } from '@millrace/api/upload-routes.ts'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
@@ -49,10 +49,10 @@ function receive() {
 async function keysLeft(owner: string): Promise<string[]> {
   const left: string[] = []
   for (const prefix of ['originals', 'variants', 'manifests']) {
-    const { Versions = [] } = await api.s3.send(
+    const { Versions = [], DeleteMarkers = [] } = await api.s3.send(
       new ListObjectVersionsCommand({ Bucket: api.bucket, Prefix: `${prefix}/${owner}/` }),
     )
-    left.push(...Versions.map(({ Key = '' }) => Key))
+    left.push(...[...Versions, ...DeleteMarkers].map(({ Key = '' }) => Key))
   }
   return left
 }
@@ -68,14 +68,22 @@ test('erases original, variants, manifest and record, and gives a receipt', asyn
     variantKey(address, { preset: 'old', name: 'tiny', extension: 'jpg' }),
     manifestKey(address),
   ]
-  for (const Key of made) await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key, Body: '{}' }))
+  // All of them once more, and one deleted besides: the bucket keeps versions.
+  for (const Key of [...made, ...made]) {
+    await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key, Body: '{}' }))
+  }
+  const [first] = made
+  await api.s3.send(new DeleteObjectCommand({ Bucket: api.bucket, Key: first }))
   const answer = await client.delete(`/uploads/${id}`)
   assert.is(answer.status, 200)
   const receipt = bodyOf(answer, Receipt)
   assert.is(receipt.id, id)
   assert.equal(
     receipt.erased.toSorted((a, b) => a.key.localeCompare(b.key)),
-    [...made, originalKey(address)].toSorted().map((key) => ({ key, versions: 1 })),
+    [
+      { key: originalKey(address), versions: 1 },
+      ...made.map((key) => ({ key, versions: key === first ? 3 : 2 })),
+    ].toSorted((a, b) => a.key.localeCompare(b.key)),
   )
   assert.ok(Date.parse(receipt.verifiedAt) <= Date.now())
   assert.equal(await keysLeft(address.owner), [`originals/${address.owner}/${stays.id}`])

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { S3Client } from '@aws-sdk/client-s3'
+import { createOriginals } from '@millrace/shared/originals.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
@@ -46,6 +47,21 @@ test('inspects anew what replaces a finished upload', async () => {
   const upload = await fleet.finished(address)
   assert.equal([upload.state, upload.findings, upload.variants], ['ready', { sha256: sha256(second) }, []])
   assert.is((await fleet.manifests.read(address))?.findings.sha256, sha256(second))
+})
+
+test('stands for the newest version when the same bytes come once more', async () => {
+  await fleet.startWorker()
+  const bytes = await sampleImage('image/png', 40, 30)
+  const address = await fleet.arrive(bytes)
+  const first = await fleet.finished(address)
+  fleet.changes.forget()
+  await fleet.arrive(bytes, address)
+  const second = await fleet.finished(address)
+  assert.is.not(second.arrival?.versionId, first.arrival?.versionId)
+  assert.equal({ ...second, arrival: first.arrival, updatedAt: first.updatedAt }, first)
+  const present = await createOriginals({ s3: fleet.s3, bucket: fleet.bucket }).find(address)
+  assert.equal(second.arrival, present?.arrival)
+  assert.equal((await fleet.manifests.read(address))?.arrival, present?.arrival)
 })
 
 test('ends quietly when the original is gone', async () => {

@@ -1,4 +1,5 @@
-import { S3Client } from '@aws-sdk/client-s3'
+import { ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3'
+import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { processUploadJobId } from '@millrace/shared/process-upload-job.ts'
 import { Queue } from 'bullmq'
@@ -30,8 +31,8 @@ test.after.each(async () => {
 })
 
 /** An arrived upload whose job is tried three times with no time in between. */
-async function arriveWithJob(bytes: Buffer) {
-  const address = await fleet.arrive(bytes)
+async function arriveWithJob(bytes: Buffer, announced?: UploadAddress) {
+  const address = await fleet.arrive(bytes, announced)
   const original = await createOriginals(fleet).find(address)
   const job = { version: 1, ...address, etag: original?.arrival.etag ?? '' }
   const jobId = processUploadJobId(job)
@@ -140,6 +141,24 @@ test('stops decoding an image that is larger than the limit for images, before r
   const upload = await fleet.finished(await fleet.arrive(bytes))
   assert.equal([upload.state, upload.error?.code], ['rejected', 'image_too_large'])
   assert.equal(upload.findings, { detectedType: 'image/png' })
+})
+
+test('deletes in a later attempt the bytes that an earlier one had rejected', async () => {
+  const announced = await fleet.announce(Buffer.alloc(1000))
+  const { address } = await arriveWithJob(Buffer.alloc(999), announced)
+  let refused = 0
+  proxy.intercept(({ method }) => {
+    if (method !== 'DELETE' || refused > 0) return 'pass'
+    refused += 1
+    return 'refuse'
+  })
+  await fleet.startWorker({ s3: brokenS3 })
+  const upload = await fleet.finished(address, 'rejected')
+  assert.equal([upload.error?.code, refused], ['size_mismatch', 1])
+  const { Versions } = await fleet.s3.send(
+    new ListObjectVersionsCommand({ Bucket: fleet.bucket, Prefix: originalKey(address) }),
+  )
+  assert.is(Versions, undefined)
 })
 
 test.run()

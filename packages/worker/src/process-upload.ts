@@ -72,7 +72,9 @@ export function createProcessUpload(deps: {
     )
     if (finished && saysAll(finished, upload, job.etag)) {
       opened?.discard()
-      await settleUpload.applyManifest(finished)
+      // The same bytes, sent once more, are another version: the manifest has to speak of the one that S3 has.
+      if (finished.arrival.versionId === arrival.versionId) await settleUpload.applyManifest(finished)
+      else await settleUpload.settle(upload, arrival, outcomeOf(finished))
       log.info({ event: 'already-processed', outcome: finished.outcome }, 'already processed')
       return
     }
@@ -218,6 +220,10 @@ export function createProcessUpload(deps: {
 }
 
 export type ProcessUpload = ReturnType<typeof createProcessUpload>
+
+function outcomeOf({ outcome, recipe, findings, variants, error }: Manifest): Outcome {
+  return { outcome, recipe, findings, variants, ...(error && { error }) }
+}
 
 function superseded(log: Logger): void {
   log.info({ event: 'superseded' }, 'these bytes are no longer there')
