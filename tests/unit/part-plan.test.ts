@@ -1,4 +1,4 @@
-import { partLimit, planParts } from '@millrace/api/part-plan.ts'
+import { partLimit, planParts } from '@millrace/shared/part-plan.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'

@@ -1,15 +1,15 @@
 import { AppError } from '@millrace/shared/app-error.ts'
 import type { UploadAddress } from '@millrace/shared/object-keys.ts'
+import { planGrowingParts, planParts } from '@millrace/shared/part-plan.ts'
+import type { Quota } from '@millrace/shared/quota.ts'
 import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import { emptyFile, putLimitBytes, type StoreOriginal } from '@millrace/shared/store-original.ts'
 import type { Upload, UploadIntent } from '@millrace/shared/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { CheckIntent } from './check-intent.ts'
 import type { IncomingFile } from './incoming-file.ts'
 import { multipartLifeMs } from './multipart-uploads.ts'
-import { planGrowingParts, planParts } from './part-plan.ts'
-import type { Quota } from './quota.ts'
-import { emptyFile, putLimitBytes, type StoreOriginal } from './store-original.ts'
 
 /**
  * Takes a file that comes through the API itself: announces it as `POST /uploads` does, writes it into S3 as

@@ -1,8 +1,8 @@
 import type { ErasedObject, EraseObjects } from '@millrace/shared/erase-objects.ts'
 import type { UploadAddress } from '@millrace/shared/object-keys.ts'
 import type { UploadQueue } from '@millrace/shared/process-upload-job.ts'
+import type { Quota } from '@millrace/shared/quota.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
-import type { Quota } from './quota.ts'
 
 /** What was erased, and when a listing showed that nothing is left (ISO 8601). */
 export type ErasureReceipt = { id: string; erased: ErasedObject[]; verifiedAt: string }

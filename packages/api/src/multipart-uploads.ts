@@ -9,8 +9,8 @@ import { AppError } from '@millrace/shared/app-error.ts'
 import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/object-metadata.ts'
 import { unquoted } from '@millrace/shared/originals.ts'
+import { planParts } from '@millrace/shared/part-plan.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/upload.ts'
-import { planParts } from './part-plan.ts'
 import type { UrlSigner } from './sign-url.ts'
 
 /** How long a multipart upload may stay open, in ms: a client may come back days later. */

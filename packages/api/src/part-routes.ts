@@ -1,10 +1,10 @@
 import { AppError } from '@millrace/shared/app-error.ts'
+import { partLimit } from '@millrace/shared/part-plan.ts'
 import Type from 'typebox'
 import type { Api } from './api.ts'
 import type { CompleteUpload } from './complete-upload.ts'
 import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
-import { partLimit } from './part-plan.ts'
 import { PartUrlView } from './upload-routes.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 

@@ -1,11 +1,11 @@
 import type { UploadAddress } from '@millrace/shared/object-keys.ts'
+import { formLimitBytes } from '@millrace/shared/part-plan.ts'
+import type { Quota } from '@millrace/shared/quota.ts'
 import type { UploadIntent } from '@millrace/shared/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { CheckIntent } from './check-intent.ts'
 import { type MultipartUploads, multipartLifeMs, type PartUrl, partBatch } from './multipart-uploads.ts'
-import { formLimitBytes } from './part-plan.ts'
-import type { Quota } from './quota.ts'
 import { type FormSigner, formLifeMs, type SignedForm } from './sign-form.ts'
 
 /** How the client sends the bytes. */

@@ -1,13 +1,10 @@
 import {
-  AbortMultipartUploadCommand,
   DeleteObjectsCommand,
-  ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandOutput,
   ListObjectVersionsCommand,
   type ListObjectVersionsCommandOutput,
-  NoSuchUpload,
   type S3Client,
 } from '@aws-sdk/client-s3'
+import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
 import { AppError } from './app-error.ts'
 import { manifestKey, originalKey, type UploadAddress, variantsPrefix } from './object-keys.ts'
 
@@ -29,11 +26,14 @@ const passes = 5
  * @param deps.bucket the bucket that is the ledger
  */
 export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
+
   /**
    * @returns what was erased, once a listing has shown that nothing is left
    * @throws AppError `dependency_unavailable` where something is left all the same
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
+    // One that is completed meanwhile shows as an object in the listing.
     await abortMultipartUploads(originalKey(address))
     const erased = new Map<string, number>()
     for (let pass = 0; pass < passes; pass++) {
@@ -70,20 +70,6 @@ export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: strin
       throw new AppError('dependency_unavailable', { cause: new Error(`${first.Code} ${first.Message}`) })
   }
 
-  async function abortMultipartUploads(key: string): Promise<void> {
-    for await (const { Uploads = [] } of multipartPages(key)) {
-      for (const { Key, UploadId } of Uploads) {
-        if (Key !== key || !UploadId) continue
-        try {
-          await s3.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }))
-        } catch (error) {
-          // Completed or aborted by somebody else in between; if completed, the listing shows its object.
-          if (!(error instanceof NoSuchUpload)) throw error
-        }
-      }
-    }
-  }
-
   async function* versionPages(prefix: string): AsyncGenerator<ListObjectVersionsCommandOutput> {
     let page: ListObjectVersionsCommandOutput | undefined
     do {
@@ -93,21 +79,6 @@ export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: strin
           Prefix: prefix,
           KeyMarker: page?.NextKeyMarker,
           VersionIdMarker: page?.NextVersionIdMarker,
-        }),
-      )
-      yield page
-    } while (page.IsTruncated)
-  }
-
-  async function* multipartPages(prefix: string): AsyncGenerator<ListMultipartUploadsCommandOutput> {
-    let page: ListMultipartUploadsCommandOutput | undefined
-    do {
-      page = await s3.send(
-        new ListMultipartUploadsCommand({
-          Bucket: bucket,
-          Prefix: prefix,
-          KeyMarker: page?.NextKeyMarker,
-          UploadIdMarker: page?.NextUploadIdMarker,
         }),
       )
       yield page

@@ -1,8 +1,8 @@
 import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
-import { AppError } from '@millrace/shared/app-error.ts'
-import { originalsPrefix, parseOriginalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
-import type { Originals } from '@millrace/shared/originals.ts'
-import type { QuotaLedger, QuotaLimit, QuotaLimits } from '@millrace/shared/quota-ledger.ts'
+import { AppError } from './app-error.ts'
+import { originalsPrefix, parseOriginalKey, type UploadAddress } from './object-keys.ts'
+import type { Originals } from './originals.ts'
+import type { QuotaLedger, QuotaLimit, QuotaLimits } from './quota-ledger.ts'
 
 /** An upload that was begun in time may still come this long after it expired, in ms. */
 const graceMs = 60 * 60 * 1000

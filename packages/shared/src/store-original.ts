@@ -7,11 +7,11 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { AppError } from '@millrace/shared/app-error.ts'
-import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
-import { toObjectMetadata } from '@millrace/shared/object-metadata.ts'
-import type { UploadIntent } from '@millrace/shared/upload.ts'
-import type { FastifyBaseLogger } from 'fastify'
+import type { Logger } from 'pino'
+import { AppError } from './app-error.ts'
+import { originalKey, type UploadAddress } from './object-keys.ts'
+import { toObjectMetadata } from './object-metadata.ts'
+import type { UploadIntent } from './upload.ts'
 
 /** What S3 takes in one PUT (S3 API, "Uploading objects"), bytes. */
 export const putLimitBytes = 5 * 1024 ** 3
@@ -39,7 +39,7 @@ export function createStoreOriginal(deps: {
   s3: S3Client
   streamingS3: S3Client
   bucket: string
-  log: FastifyBaseLogger
+  log: Pick<Logger, 'warn'>
 }) {
   const { s3, streamingS3, bucket, log } = deps
 

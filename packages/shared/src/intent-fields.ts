@@ -1,6 +1,6 @@
-import { PresetName } from '@millrace/shared/object-keys.ts'
-import { UploadMetadata } from '@millrace/shared/upload.ts'
 import Type from 'typebox'
+import { PresetName } from './object-keys.ts'
+import { UploadMetadata } from './upload.ts'
 
 /** What a client may say of a file, whichever way the file comes. */
 export const intentFields = {
