@@ -7,7 +7,7 @@ import { connectBlockingRedis } from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { loggableError } from '@millrace/shared/loggable-error.ts'
 import { sessionOwner } from '@millrace/shared/owner.ts'
-import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
+import { createUploadQueue, uploadQueueName } from '@millrace/shared/process-upload-job.ts'
 import { scrubSecrets } from '@millrace/shared/scrub-secrets.ts'
 import { newUploadId } from '@millrace/shared/upload-id.ts'
 import { createJobHandlers, createProcessor } from '@millrace/worker/job-handlers.ts'
@@ -160,8 +160,11 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
       throw new AppError('image_corrupt', { cause: await awsError() })
     },
     giveUpUpload: async () => {},
+    importUpload: async () => {},
+    endImport: async () => {},
   })
   const worker = createUploadWorker({
+    queueName: uploadQueueName,
     redis,
     prefix,
     slots: 1,

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { startLocalCloud } from '@millrace/local/local-cloud.ts'
-import { connectBlockingRedis, connectRedis } from '@millrace/shared/connections.ts'
+import { connectBlockingRedis, connectRedis, connectStreamingS3 } from '@millrace/shared/connections.ts'
 import type { Environment } from '@millrace/shared/environment.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
@@ -56,6 +56,7 @@ export async function startWorkerFleet(options: { environment?: Environment; red
   }
   const bucket = cloud.environment.BUCKET
   const s3 = new S3Client({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const streamingS3 = connectStreamingS3({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
   const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
   const silent = createLog({ level: 'silent', instance: 'test' })
   const redis = connectRedis(redisUrl, silent)
@@ -83,7 +84,7 @@ export async function startWorkerFleet(options: { environment?: Environment; red
       const config = readConfig({ ...environment, ...more.environment })
       const log = createLog({ level: config.logLevel, instance: config.instance })
       const blockingRedis = connectBlockingRedis(redisUrl, log)
-      const app = createApp(config, log, { redis, blockingRedis, s3: more.s3 ?? s3, sqs })
+      const app = createApp(config, log, { redis, blockingRedis, s3: more.s3 ?? s3, streamingS3, sqs })
       await app.start()
       let closing: Promise<void> | undefined
       const close = () => {
@@ -179,6 +180,7 @@ export async function startWorkerFleet(options: { environment?: Environment; red
       await fleet.queue.close()
       changes.close()
       redis.disconnect()
+      streamingS3.destroy()
       s3.destroy()
       sqs.destroy()
       await cloud.close()

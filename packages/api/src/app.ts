@@ -3,6 +3,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createImportQueue } from '@millrace/shared/import-upload-job.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
@@ -50,6 +51,7 @@ import { createDownloadSigner } from './sign-download.ts'
 import { createFormSigner } from './sign-form.ts'
 import { createUrlSigner } from './sign-url.ts'
 import { refuseSlowBodies } from './slow-bodies.ts'
+import { createStartImport } from './start-import.ts'
 import { createStartUpload } from './start-upload.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { uploadRoutes } from './upload-routes.ts'
@@ -84,6 +86,7 @@ export async function createApp(deps: {
   const originals = createOriginals({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests: createManifests({ s3, bucket }), originals })
   const queue = createUploadQueue({ redis, prefix })
+  const imports = createImportQueue({ redis, prefix })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
   const signer = createUrlSigner({ s3, bucket })
@@ -105,6 +108,13 @@ export async function createApp(deps: {
     quota,
     signForm: createFormSigner({ s3, bucket }),
     multipartUploads,
+  })
+  const startImport = createStartImport({
+    records,
+    checkIntent,
+    quota,
+    imports,
+    allowedPorts: config.importAllowedPorts,
   })
   const directUpload = createDirectUpload({
     records,
@@ -141,7 +151,10 @@ export async function createApp(deps: {
   app.addHook('onSend', async (_request, reply) => {
     if (closing.signal.aborted) reply.header('connection', 'close')
   })
-  app.addHook('onClose', async () => queue.close())
+  app.addHook('onClose', async () => {
+    await queue.close()
+    await imports.close()
+  })
   answerProblems(app)
   await securityHeaders(app, { secure: config.publicOrigin.startsWith('https:') })
 
@@ -177,6 +190,7 @@ export async function createApp(deps: {
       ownedUpload,
       honourKey,
       startUpload,
+      startImport,
       listUploads,
     })
     partRoutes(scope, {
@@ -190,7 +204,7 @@ export async function createApp(deps: {
       owner,
       lookup,
       records,
-      eraseUpload: createEraseUpload({ records, queue, eraseObjects, quota }),
+      eraseUpload: createEraseUpload({ records, queue, imports, eraseObjects, quota }),
     })
     eventRoutes(scope, {
       owner,

@@ -3,11 +3,9 @@ import { hostname } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
 import { readPresets } from '@millrace/shared/presets-file.ts'
+import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
 import { readApiKeys } from './api-keys.ts'
-
-const GiB = 1024 ** 3
-const Quota = Type.Optional(Type.Integer({ minimum: 0 }))
 
 /** Above this V8 does little else than collect garbage. */
 const defaultHeapBytes = Math.floor(getHeapStatistics().heap_size_limit * 0.9)
@@ -25,11 +23,7 @@ const Variables = Type.Object({
   API_KEYS: Type.String({ default: '' }),
   SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
   PRESETS_FILE: Type.Optional(Type.String()),
-  MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * 1024 * GiB, minimum: 1, maximum: 5 * 1024 * GiB }),
-  QUOTA_BYTES_TOTAL: Quota,
-  QUOTA_FILES_TOTAL: Quota,
-  QUOTA_BYTES_PER_DAY: Quota,
-  QUOTA_FILES_PER_DAY: Quota,
+  ...uploadLimitVariables,
   UPLOAD_SILENCE_MS: Type.Integer({ default: 120_000, minimum: 100 }),
   RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 3_000, minimum: 0 }),
   RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
@@ -65,14 +59,7 @@ export function readConfig(environment: Environment) {
     apiKeys: readApiKeys(variables.API_KEYS),
     sessionTtlMs: variables.SESSION_TTL_MS,
     presets: readPresets(variables.PRESETS_FILE),
-    maxUploadBytes: variables.MAX_UPLOAD_BYTES,
-    /** Of each owner. */
-    quota: {
-      bytesTotal: variables.QUOTA_BYTES_TOTAL,
-      filesTotal: variables.QUOTA_FILES_TOTAL,
-      bytesPerDay: variables.QUOTA_BYTES_PER_DAY,
-      filesPerDay: variables.QUOTA_FILES_PER_DAY,
-    },
+    ...readUploadLimits(variables),
     /** How long an upload through the API may stand still before its connection is given up. */
     uploadSilenceMs: variables.UPLOAD_SILENCE_MS,
     /** Requests of one session or API key, over all instances; 0: no limit. */

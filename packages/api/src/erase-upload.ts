@@ -1,4 +1,5 @@
 import type { ErasedObject, EraseObjects } from '@millrace/shared/erase-objects.ts'
+import type { ImportQueue } from '@millrace/shared/import-upload-job.ts'
 import type { UploadAddress } from '@millrace/shared/object-keys.ts'
 import type { UploadQueue } from '@millrace/shared/process-upload-job.ts'
 import type { Quota } from '@millrace/shared/quota.ts'
@@ -11,10 +12,11 @@ export type ErasureReceipt = { id: string; erased: ErasedObject[]; verifiedAt: s
 export function createEraseUpload(deps: {
   records: UploadRecords
   queue: UploadQueue
+  imports: ImportQueue
   eraseObjects: EraseObjects
   quota: Quota
 }) {
-  const { records, queue, eraseObjects, quota } = deps
+  const { records, queue, imports, eraseObjects, quota } = deps
 
   /**
    * That the upload is erased is remembered first: from then on nothing brings it back, neither a job that
@@ -26,6 +28,7 @@ export function createEraseUpload(deps: {
     await records.erase({ owner, id })
     const etag = found?.upload.arrival?.etag
     if (etag !== undefined) await queue.remove({ id, etag })
+    else await imports.remove({ id })
     const erased = await eraseObjects({ owner, id })
     await quota.release({ owner, id })
     return { id, erased, verifiedAt: new Date().toISOString() }

@@ -1,5 +1,6 @@
 import { intentFields } from '@millrace/shared/intent-fields.ts'
 import { defaultPreset } from '@millrace/shared/preset.ts'
+import { sourceUrlMaxLength } from '@millrace/shared/source-url.ts'
 import { UploadId } from '@millrace/shared/upload-id.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -8,16 +9,35 @@ import { type HonourKey, IdempotencyHeaders } from './idempotency-key.ts'
 import type { ListUploads } from './list-uploads.ts'
 import { type OwnedUpload, UploadParams } from './owned-upload.ts'
 import type { RequestOwner } from './request-owner.ts'
-import type { StartUpload } from './start-upload.ts'
+import type { StartedImport, StartImport } from './start-import.ts'
+import type { StartedUpload, StartUpload } from './start-upload.ts'
 import { traceOf } from './traceparent.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
+/** A file that the client will send. */
 const Announcement = Type.Object(
   {
     ...intentFields,
     size: Type.Integer({ minimum: 1, description: 'bytes' }),
   },
   { title: 'Announcement', additionalProperties: false },
+)
+
+/** A file that a worker is to fetch. */
+const ImportRequest = Type.Object(
+  {
+    sourceUrl: Type.String({
+      maxLength: sourceUrlMaxLength,
+      description: 'http or https, of a public host; redirects are followed',
+    }),
+    ...intentFields,
+    filename: Type.Optional(intentFields.filename),
+    contentType: Type.Optional(intentFields.contentType),
+    size: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'bytes; rejected if the source has others' }),
+    ),
+  },
+  { title: 'ImportRequest', additionalProperties: false },
 )
 
 export const PartUrlView = Type.Object(
@@ -42,13 +62,17 @@ const MultipartTransport = Type.Object(
   },
   { title: 'MultipartTransport' },
 )
+const ImportTransport = Type.Object(
+  { kind: Type.Literal('import', { description: 'nothing is to be sent: a worker fetches the file' }) },
+  { title: 'ImportTransport' },
+)
 
 export const Announced = Type.Object(
   {
     id: UploadId,
     state: UploadView.properties.state,
     expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
-    transport: Type.Union([FormTransport, MultipartTransport]),
+    transport: Type.Union([FormTransport, MultipartTransport, ImportTransport]),
   },
   { title: 'AnnouncedUpload' },
 )
@@ -65,7 +89,7 @@ export const UploadPage = Type.Object(
   { title: 'UploadPage' },
 )
 
-/** `/uploads`: announce a file, look at one, look at all of one's own. */
+/** `/uploads`: announce a file or have it fetched, look at one, look at all of one's own. */
 export function uploadRoutes(
   api: Api,
   deps: {
@@ -73,33 +97,40 @@ export function uploadRoutes(
     ownedUpload: OwnedUpload
     honourKey: HonourKey
     startUpload: StartUpload
+    startImport: StartImport
     listUploads: ListUploads
   },
 ): void {
-  const { owner, ownedUpload, honourKey, startUpload, listUploads } = deps
+  const { owner, ownedUpload, honourKey, startUpload, startImport, listUploads } = deps
 
   api.post(
     '/uploads',
-    { schema: { headers: IdempotencyHeaders, body: Announcement, response: { 201: Announced } } },
+    {
+      schema: {
+        headers: IdempotencyHeaders,
+        body: Type.Union([Announcement, ImportRequest]),
+        response: { 201: Announced },
+      },
+    },
     async (request, reply) => {
-      const { filename, contentType, size, preset, sha256, metadata } = request.body
+      const asked = request.body
       const started = await honourKey(
         request,
         {
           key: request.headers['idempotency-key'],
-          content: ['POST /uploads', request.body],
+          content: ['POST /uploads', asked],
           answer: announced,
         },
-        (asking) =>
-          startUpload(asking, {
-            filename,
-            contentType,
-            size,
+        async (asking): Promise<StartedUpload | StartedImport> => {
+          if ('sourceUrl' in asked) return startImport(asking, { ...asked, ...traceOf(request) })
+          const { preset, sha256, ...told } = asked
+          return startUpload(asking, {
+            ...told,
             preset: preset ?? defaultPreset.name,
-            ...(metadata && { metadata }),
             ...(sha256 && { declaredSha256: sha256 }),
             ...traceOf(request),
-          }),
+          })
+        },
       )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started

@@ -1,6 +1,6 @@
 import { AppError, type FieldError } from '@millrace/shared/app-error.ts'
 import type { FastifySchemaCompiler } from 'fastify'
-import type { TSchema } from 'typebox'
+import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 
@@ -10,11 +10,29 @@ import { Value } from 'typebox/value'
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = Compile(schema)
+  const forms = formsOf(schema)
   return (given: unknown) => {
     const value = httpPart === 'body' ? given : Value.Convert(schema, Value.Default(schema, given))
     if (validator.Check(value)) return { value }
-    return { error: refusal(validator.Errors(value)) }
+    const meant = forms.toSorted((a, b) => fieldsIn(b, value) - fieldsIn(a, value))[0]
+    return { error: refusal(meant ? meant.validator.Errors(value) : validator.Errors(value)) }
   }
+}
+
+/** One of the forms that a body may have. */
+type Form = { names: string[]; validator: ReturnType<typeof Compile> }
+
+/** The forms of a union of objects; none where the schema is something else. */
+function formsOf(schema: TSchema): Form[] {
+  if (!Type.IsUnion(schema)) return []
+  return schema.anyOf
+    .filter(Type.IsObject)
+    .map((form) => ({ names: Object.keys(form.properties), validator: Compile(form) }))
+}
+
+/** How many of a value's fields a form has: the one with most of them is what the value was meant to be. */
+function fieldsIn({ names }: Form, value: unknown): number {
+  return typeof value === 'object' && value !== null ? names.filter((name) => name in value).length : 0
 }
 
 /** What a value that does not fit its schema is answered with: the fields by name, never a value. */

@@ -123,8 +123,10 @@ export interface paths {
         get: operations["listUploads"];
         put?: never;
         /**
-         * Announce a file and get what sends it
+         * Announce a file and get what sends it, or have it fetched
          * @description Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, which refuses any other size, type or name than announced here.
+         *
+         *     With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is taken from the answer: name, type and size. The address is never shown again. An upload whose source is at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.
          */
         post: operations["announceUpload"];
         delete?: never;
@@ -271,7 +273,7 @@ export interface components {
             /** @description UUIDv7 */
             id: string;
             state: components["schemas"]["UploadState"];
-            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"];
+            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"];
         };
         Announcement: {
             /** @description the type that the client declares; what the file is, is told by its bytes */
@@ -323,6 +325,11 @@ export interface components {
          *     - `size_mismatch` (of an upload that was rejected): The file that arrived is not of the size that was announced.
          *     - `checksum_mismatch` (of an upload that was rejected): The file that arrived does not have the SHA-256 that was announced.
          *     - `type_not_allowed` (of an upload that was rejected): The file is of a type that its preset does not accept.
+         *     - `source_refused` (of an import that was rejected): Files are fetched from public web addresses only. This one is not public, or does not exist.
+         *     - `source_not_found` (of an import that was rejected): The source has no file at this address.
+         *     - `source_unusable` (of an import that was rejected): The source answered with something else than the file.
+         *     - `source_too_slow` (of an import that was rejected): The source sent the file too slowly.
+         *     - `source_unavailable` (of an import that failed, may pass): The source did not answer, or broke off.
          *     - `processing_failed` (of an upload that failed, may pass): The file could not be processed. It can be tried again.
          *     - `dependency_unavailable` (status 503, may pass): A service that this depends on does not answer.
          *     - `overloaded` (status 503, may pass): This instance has more to do than it can.
@@ -331,7 +338,7 @@ export interface components {
          *     - `internal` (status 500, may pass): Something went wrong on our side.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of them, before the file */
             fields: {
@@ -349,6 +356,29 @@ export interface components {
             /** @description seconds since this instance started */
             uptime: number;
             version: string;
+        };
+        ImportRequest: {
+            /** @description the type that the client declares; what the file is, is told by its bytes */
+            contentType?: string;
+            /** @description for people; never part of a key */
+            filename?: string;
+            metadata?: {
+                [key: string]: string;
+            };
+            preset?: string;
+            /** @description rejected if the bytes differ */
+            sha256?: string;
+            /** @description bytes; rejected if the source has others */
+            size?: number;
+            /** @description http or https, of a public host; redirects are followed */
+            sourceUrl: string;
+        };
+        ImportTransport: {
+            /**
+             * @description nothing is to be sent: a worker fetches the file
+             * @enum {string}
+             */
+            kind: "import";
         };
         MultipartTransport: {
             /** @enum {string} */
@@ -1498,18 +1528,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "filename": "harbour.jpg",
-                 *       "contentType": "image/jpeg",
-                 *       "size": 4182311,
-                 *       "preset": "default",
-                 *       "metadata": {
-                 *         "album": "summer"
-                 *       }
-                 *     }
-                 */
-                "application/json": components["schemas"]["Announcement"];
+                "application/json": components["schemas"]["Announcement"] | components["schemas"]["ImportRequest"];
             };
         };
         responses: {
@@ -1523,23 +1542,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
-                     *       "state": "awaiting",
-                     *       "expiresAt": "2026-11-23T10:30:00.000Z",
-                     *       "transport": {
-                     *         "kind": "form",
-                     *         "url": "https://bucket.s3.eu-central-1.amazonaws.com",
-                     *         "fields": {
-                     *           "key": "originals/s-0123456789abcdef0123456789abcdef/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
-                     *           "Content-Type": "image/jpeg",
-                     *           "Policy": "eyJleHBpcmF0aW9uIjoi…",
-                     *           "X-Amz-Signature": "5d41402a…"
-                     *         }
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["AnnouncedUpload"];
                 };
             };

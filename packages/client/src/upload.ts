@@ -51,6 +51,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
       await sendForm(transport, file, onSent, signal)
       return find(id, signal)
     }
+    if (transport.kind !== 'multipart') throw new TypeError(`A file cannot be sent by ${transport.kind}.`)
     const { parts: urls } = transport
     return complete(
       id,

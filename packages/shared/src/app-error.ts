@@ -51,6 +51,16 @@ export const errorCatalogue = {
     message: 'The file that arrived does not have the SHA-256 that was announced.',
   },
   type_not_allowed: { retryable: false, message: 'The file is of a type that its preset does not accept.' },
+  // What a source of an import turned out to be: the upload ends as `rejected`, or as `failed` where trying
+  // again may help. None of these says more of an address that is not public than of one that does not exist.
+  source_refused: {
+    retryable: false,
+    message: 'Files are fetched from public web addresses only. This one is not public, or does not exist.',
+  },
+  source_not_found: { retryable: false, message: 'The source has no file at this address.' },
+  source_unusable: { retryable: false, message: 'The source answered with something else than the file.' },
+  source_too_slow: { retryable: false, message: 'The source sent the file too slowly.' },
+  source_unavailable: { retryable: true, message: 'The source did not answer, or broke off.' },
   // What went wrong on our side
   processing_failed: { retryable: true, message: 'The file could not be processed. It can be tried again.' },
   dependency_unavailable: { retryable: true, message: 'A service that this depends on does not answer.' },

@@ -14,6 +14,8 @@ const secretNames = [
   'filename',
   'intent',
   'metadata',
+  'source',
+  'sourceUrl',
 ]
 
 /**

@@ -8,10 +8,6 @@ import { UploadId } from './upload-id.ts'
 /** The queue of the main job. Its Redis keys begin with `{prefix}:uploads:`. */
 export const uploadQueueName = 'uploads'
 
-/** The names of jobs in that queue. Each has exactly one handler in the worker, which checks so at boot. */
-export const JobName = Type.Union([Type.Literal('process-upload')])
-export type JobName = Static<typeof JobName>
-
 /** What a `process-upload` job says: which bytes of which upload. All else is in the record and in S3. */
 export const ProcessUploadJob = Type.Object(
   {
@@ -43,7 +39,7 @@ export function processUploadJobId({ id, etag }: { id: string; etag: string }): 
  * @param deps.prefix begins every key
  */
 export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: string }) {
-  const queue = new Queue<ProcessUploadJob, void, JobName>(uploadQueueName, {
+  const queue = new Queue<ProcessUploadJob, void, 'process-upload'>(uploadQueueName, {
     connection: redis,
     prefix,
     defaultJobOptions: {

@@ -90,6 +90,19 @@ export const OpenMultipart = Type.Object({
 export type OpenMultipart = Static<typeof OpenMultipart>
 
 /**
+ * Where a worker is to fetch the file of an awaiting upload, and what the client said of it; the source fills
+ * in the rest. The URL may open what it names to anybody: it is in the record alone, is never shown, and goes
+ * as soon as it is not needed any more.
+ */
+export const UploadSource = Type.Object({
+  url: Type.String(),
+  filename: Type.Optional(Type.String()),
+  contentType: Type.Optional(Type.String()),
+  size: Type.Optional(Bytes),
+})
+export type UploadSource = Static<typeof UploadSource>
+
+/**
  * The record of an upload, as Redis keeps it. It is a cache: the manifest, or else the original's metadata,
  * can give all of it back.
  */
@@ -99,6 +112,7 @@ export const Upload = Type.Object({
   state: UploadState,
   intent: UploadIntent,
   multipart: Type.Optional(OpenMultipart),
+  source: Type.Optional(UploadSource),
   arrival: Type.Optional(Arrival),
   findings: Findings,
   variants: Type.Array(Variant),

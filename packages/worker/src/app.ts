@@ -1,27 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import { createAbortMultipartUploads } from '@millrace/shared/abort-multipart-uploads.ts'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { importQueueName } from '@millrace/shared/import-upload-job.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
-import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
+import { createUploadQueue, uploadQueueName } from '@millrace/shared/process-upload-job.ts'
+import { createQuota } from '@millrace/shared/quota.ts'
 import { createQuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import { createStoreOriginal } from '@millrace/shared/store-original.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
 import { createUploadRecords } from '@millrace/shared/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { createDiscardOriginal } from './discard-original.ts'
+import { createEndImport } from './end-import.ts'
 import { createGiveUpUpload } from './give-up-upload.ts'
+import { createImportUpload } from './import-upload.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
 import { createObjectCreated } from './object-created.ts'
+import { createOpenSource } from './open-source.ts'
 import { createProcessUpload } from './process-upload.ts'
+import { createPublicAddress } from './public-address.ts'
 import { quarantineImage } from './quarantine-image.ts'
 import { createOriginalReader } from './read-original.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
 import { createSettleUpload } from './settle-upload.ts'
+import { createSourceAddresses } from './source-addresses.ts'
 import { createUploadWorker } from './upload-worker.ts'
 import { createVariantWriter } from './write-variant.ts'
 
@@ -31,17 +40,19 @@ const reconcileGraceMs = 30_000
 const handBackMs = 3_000
 
 /**
- * Composes the worker: SQS → `object-created` → queue → `process-upload`, and `reconcile` behind both.
+ * Composes the worker: SQS → `object-created` → queue → `process-upload`, `reconcile` behind both, and
+ * `import-upload`, whose files come in by the same door.
  *
  * @param clients.redis for commands
- * @param clients.blockingRedis for the queue, which waits
+ * @param clients.blockingRedis for the queues, which wait
+ * @param clients.streamingS3 for bodies that pass through
  */
 export function createApp(
   config: Config,
   log: Logger,
-  clients: { redis: Redis; blockingRedis: Redis; s3: S3Client; sqs: SQSClient },
+  clients: { redis: Redis; blockingRedis: Redis; s3: S3Client; streamingS3: S3Client; sqs: SQSClient },
 ) {
-  const { redis, blockingRedis, s3, sqs } = clients
+  const { redis, blockingRedis, s3, streamingS3, sqs } = clients
   const { bucket, redisPrefix: prefix, presets, maxImageBytes, maxImagePixels } = config
 
   const records = createUploadRecords({ redis, prefix })
@@ -51,12 +62,13 @@ export function createApp(
   const eraseObjects = createEraseObjects({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests, originals })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
+  const quotaLedger = createQuotaLedger({ redis, prefix })
   const settleUpload = createSettleUpload({
     manifests,
     records,
     eraseObjects,
     discardOriginal: createDiscardOriginal({ s3, bucket }),
-    quotaLedger: createQuotaLedger({ redis, prefix }),
+    quotaLedger,
   })
 
   const processUpload = createProcessUpload({
@@ -74,13 +86,34 @@ export function createApp(
     maxImagePixels,
   })
   const giveUpUpload = createGiveUpUpload({ lookup, presets, settleUpload })
-  const handlers = createJobHandlers({ processUpload, giveUpUpload })
-  const uploadWorker = createUploadWorker({
-    redis: blockingRedis,
-    prefix,
-    slots: config.slots,
-    processor: createProcessor({ handlers, log }),
-    log,
+  const quota = createQuota({ ledger: quotaLedger, limits: config.quota, originals, s3, bucket })
+  const endImport = createEndImport({ records, quota })
+  const importUpload = createImportUpload({
+    records,
+    receiveUpload,
+    eraseObjects,
+    abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    quota,
+    openSource: createOpenSource({
+      sourceAddresses: createSourceAddresses({
+        isPermitted: createPublicAddress(config.importAllowedNetworks),
+        dnsServers: config.importDnsServers,
+      }),
+      allowedPorts: config.importAllowedPorts,
+      silenceMs: config.importSilenceMs,
+    }),
+    storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
+    endImport,
+    maxUploadBytes: config.maxUploadBytes,
+    timeoutMs: config.importTimeoutMs,
+  })
+  const handlers = createJobHandlers({ processUpload, giveUpUpload, importUpload, endImport })
+  const queues = { redis: blockingRedis, prefix, processor: createProcessor({ handlers, log }), log }
+  const uploadWorker = createUploadWorker({ ...queues, queueName: uploadQueueName, slots: config.slots })
+  const importWorker = createUploadWorker({
+    ...queues,
+    queueName: importQueueName,
+    slots: config.importSlots,
   })
   const objectCreated = createObjectCreated({
     sqs,
@@ -100,7 +133,7 @@ export function createApp(
 
   return {
     async start(): Promise<void> {
-      await uploadWorker.start()
+      await Promise.all([uploadWorker.start(), importWorker.start()])
       objectCreated.start()
       reconcileSchedule.start()
     },
@@ -114,7 +147,11 @@ export function createApp(
       const parts = [
         objectCreated.stop(),
         reconcileSchedule.stop(),
-        uploadWorker.drain(config.drainDeadlineMs).then(() => queue.close()),
+        // Imports end by adding jobs.
+        Promise.all([
+          uploadWorker.drain(config.drainDeadlineMs),
+          importWorker.drain(config.drainDeadlineMs),
+        ]).then(() => queue.close()),
       ]
       const patience = delay(config.drainDeadlineMs + handBackMs, 'late', { signal: closed.signal })
       // Rejects when it is no longer needed.

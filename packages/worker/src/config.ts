@@ -1,12 +1,16 @@
+import { Resolver } from 'node:dns'
 import { availableParallelism, hostname } from 'node:os'
-import { type Environment, readEnvironment } from '@millrace/shared/environment.ts'
+import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
 import { readPresets } from '@millrace/shared/presets-file.ts'
+import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
 import { libraryPixelLimit } from './image-library.ts'
+import { isAddressBlock } from './public-address.ts'
 
 const mebibyte = 1024 * 1024
 
 const schema = Type.Object({
+  ...uploadLimitVariables,
   REDIS_URL: Type.String({ pattern: '^rediss?://' }),
   REDIS_PREFIX: Type.String({ default: 'millrace', pattern: '^[A-Za-z0-9_-]+$' }),
   BUCKET: Type.String(),
@@ -20,6 +24,11 @@ const schema = Type.Object({
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
   MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
+  IMPORT_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
+  IMPORT_ALLOWED_NETWORKS: Type.String({ default: '' }),
+  IMPORT_DNS_SERVERS: Type.String({ default: '' }),
+  IMPORT_SILENCE_MS: Type.Integer({ minimum: 100, default: 30_000 }),
+  IMPORT_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 24 * 3_600_000, default: 3_600_000 }),
 })
 
 /**
@@ -41,7 +50,43 @@ export function readConfig(environment: Environment) {
     reconcileIntervalMs: values.RECONCILE_INTERVAL_MS,
     maxImageBytes: values.MAX_IMAGE_BYTES,
     maxImagePixels: values.MAX_IMAGE_PIXELS,
+    ...readUploadLimits(values),
+    importSlots: values.IMPORT_SLOTS,
+    /** Of sources that may be fetched from although they are not public. */
+    importAllowedNetworks: readList(
+      'IMPORT_ALLOWED_NETWORKS',
+      values.IMPORT_ALLOWED_NETWORKS,
+      isAddressBlock,
+      'addresses or networks such as 10.0.0.0/8',
+    ),
+    /** Asked for the addresses of sources; none: those of the system. */
+    importDnsServers: readList(
+      'IMPORT_DNS_SERVERS',
+      values.IMPORT_DNS_SERVERS,
+      isServer,
+      'addresses, each with a port if it is not 53',
+    ),
+    importSilenceMs: values.IMPORT_SILENCE_MS,
+    importTimeoutMs: values.IMPORT_TIMEOUT_MS,
   })
 }
 
 export type Config = ReturnType<typeof readConfig>
+
+function readList(name: string, text: string, isItem: (item: string) => boolean, form: string): string[] {
+  const items = text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+  if (!items.every(isItem)) throw new EnvironmentError(`${name} must be ${form}.`)
+  return items
+}
+
+function isServer(text: string): boolean {
+  try {
+    new Resolver().setServers([text])
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,9 +1,14 @@
 import { AppError } from '@millrace/shared/app-error.ts'
-import { JobName, ProcessUploadJob, processUploadAttempts } from '@millrace/shared/process-upload-job.ts'
+import { ImportUploadJob } from '@millrace/shared/import-upload-job.ts'
+import { JobName } from '@millrace/shared/job-name.ts'
+import { ProcessUploadJob } from '@millrace/shared/process-upload-job.ts'
 import { type Job, UnrecoverableError, WaitingError } from 'bullmq'
 import type { Logger } from 'pino'
+import Type from 'typebox'
 import { Compile } from 'typebox/compile'
+import type { EndImport } from './end-import.ts'
 import type { GiveUpUpload } from './give-up-upload.ts'
+import type { ImportUpload } from './import-upload.ts'
 import type { Attempt, ProcessUpload } from './process-upload.ts'
 
 /**
@@ -23,16 +28,30 @@ export type JobHandler = {
 }
 
 const processUploadJob = Compile(ProcessUploadJob)
+const importUploadJob = Compile(ImportUploadJob)
+/** What payloads of all kinds have in common. */
+const anyJob = Compile(
+  Type.Pick(ImportUploadJob, ['owner', 'id', 'traceparent'], { additionalProperties: true }),
+)
 
 /**
  * Every job's handler, under the job's name.
  * @throws Error where a name has none
  */
-export function createJobHandlers(deps: { processUpload: ProcessUpload; giveUpUpload: GiveUpUpload }) {
+export function createJobHandlers(deps: {
+  processUpload: ProcessUpload
+  giveUpUpload: GiveUpUpload
+  importUpload: ImportUpload
+  endImport: EndImport
+}) {
   const handlers = {
     'process-upload': {
-      run: (job, attempt) => deps.processUpload(readPayload(job), attempt),
-      giveUp: (job, error, log) => deps.giveUpUpload(readPayload(job), error, log),
+      run: (job, attempt) => deps.processUpload(readPayload(processUploadJob, job), attempt),
+      giveUp: (job, error, log) => deps.giveUpUpload(readPayload(processUploadJob, job), error, log),
+    },
+    'import-upload': {
+      run: (job, attempt) => deps.importUpload(readPayload(importUploadJob, job), attempt),
+      giveUp: (job, error) => deps.endImport(readPayload(importUploadJob, job), 'failed', error),
     },
   } satisfies Record<JobName, JobHandler>
   const found: ReadonlyMap<string, JobHandler> = new Map(Object.entries(handlers))
@@ -82,15 +101,15 @@ export function createProcessor({ handlers, log }: { handlers: JobHandlers; log:
   }
 }
 
-function readPayload(job: UploadJob): ProcessUploadJob {
-  if (processUploadJob.Check(job.data)) return job.data
+function readPayload<Payload>(kind: { Check(value: unknown): value is Payload }, job: UploadJob): Payload {
+  if (kind.Check(job.data)) return job.data
   throw new UnrecoverableError(`The payload of the job ${job.name} is not in the expected form.`)
 }
 
 function isFinal(job: UploadJob, error: unknown): boolean {
   if (error instanceof UnrecoverableError) return true
   if (error instanceof AppError && !error.retryable) return true
-  return job.attemptsMade + 1 >= (job.opts.attempts ?? processUploadAttempts)
+  return job.attemptsMade + 1 >= (job.opts.attempts ?? 1)
 }
 
 /** Settles with the work, or rejects at once when aborted: an encoder cannot be stopped in its middle. */
@@ -107,7 +126,7 @@ async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void
 
 /** What lines of a job's log can be found by. */
 function traceFields(payload: unknown): object {
-  if (!processUploadJob.Check(payload)) return {}
+  if (!anyJob.Check(payload)) return {}
   const { id, owner, traceparent } = payload
   return { uploadId: id, owner, ...(traceparent && { traceparent }) }
 }

@@ -1,4 +1,10 @@
-import { connectBlockingRedis, connectRedis, connectS3, connectSqs } from '@millrace/shared/connections.ts'
+import {
+  connectBlockingRedis,
+  connectRedis,
+  connectS3,
+  connectSqs,
+  connectStreamingS3,
+} from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -10,8 +16,9 @@ const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)
 const blockingRedis = connectBlockingRedis(config.redisUrl, log)
 const s3 = connectS3()
+const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const app = createApp(config, log, { redis, blockingRedis, s3, sqs })
+const app = createApp(config, log, { redis, blockingRedis, s3, streamingS3, sqs })
 
 let closing = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -29,6 +36,7 @@ async function close(signal: string): Promise<void> {
   log.info({ event: 'closing', signal }, 'closing')
   await app.close()
   sqs.destroy()
+  streamingS3.destroy()
   s3.destroy()
   blockingRedis.disconnect()
   redis.disconnect()

@@ -39,7 +39,7 @@ export function isRejection(thrown: unknown): thrown is AppError {
 }
 
 /**
- * Ends uploads. This is the only place that does: first the manifest, which is the commit point, then the
+ * Ends uploads whose bytes have come. This is the only place that does: first the manifest, which is the commit point, then the
  * record, whose change tells everybody who watches.
  */
 export function createSettleUpload(deps: {

@@ -1,4 +1,4 @@
-import { type JobName, uploadQueueName } from '@millrace/shared/process-upload-job.ts'
+import type { JobName } from '@millrace/shared/job-name.ts'
 import { Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -13,12 +13,14 @@ const lockDurationMs = 10_000
 const stalledIntervalMs = 5_000
 
 /**
- * Works on the queue's jobs, several at once.
+ * Works on a queue's jobs, several at once.
  *
+ * @param deps.queueName the queue
  * @param deps.redis a connection that waits for Redis as long as it takes
  * @param deps.slots how many jobs at once
  */
 export function createUploadWorker(deps: {
+  queueName: string
   redis: Redis
   prefix: string
   slots: number
@@ -26,7 +28,7 @@ export function createUploadWorker(deps: {
   log: Logger
 }) {
   const { log } = deps
-  const worker = new Worker<unknown, void, JobName>(uploadQueueName, deps.processor, {
+  const worker = new Worker<unknown, void, JobName>(deps.queueName, deps.processor, {
     connection: deps.redis,
     prefix: deps.prefix,
     concurrency: deps.slots,

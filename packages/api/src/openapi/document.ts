@@ -92,7 +92,7 @@ function describe(described: Described, operation: Operation, method: string) {
   ]
   const json = described.requestBody?.content['application/json']
   const content = {
-    ...(json && { 'application/json': { ...json, example: operation.body } }),
+    ...(json && { 'application/json': { ...json, ...exampled(operation.body, operation.otherBodies) } }),
     ...operation.bodyContent,
   }
   const checked = (described.parameters ?? []).some((one) => one.in !== 'path')
@@ -117,7 +117,7 @@ function answers(operation: Operation, { responses = {} }: Described): Json {
     Object.entries(operation.answers).map(([status, answer]) => {
       const json = responses[status]?.content?.['application/json']
       const content = {
-        ...(json && { 'application/json': { ...json, example: answer.example } }),
+        ...(json && { 'application/json': { ...json, ...exampled(answer.example, answer.otherExamples) } }),
         ...answer.content,
       }
       const headers = Object.entries(answer.headers ?? {}).map(([name, description]) => [
@@ -134,6 +134,13 @@ function answers(operation: Operation, { responses = {} }: Described): Json {
       ]
     }),
   )
+}
+
+/** OpenAPI has either one example or several that are named. */
+function exampled(usual: unknown, others?: Record<string, unknown>): Json {
+  if (!others) return { example: usual }
+  const named = Object.entries({ usual, ...others }).map(([name, value]) => [name, { value }])
+  return { examples: Object.fromEntries(named) }
 }
 
 function errorCodes(

@@ -29,6 +29,8 @@ export type Answer = {
   description: string
   /** Of the JSON body, which must be valid by the route's own schema. */
   example?: unknown
+  /** Of the JSON body's other forms, by what they are examples of. */
+  otherExamples?: Record<string, unknown>
   /** Header names and what they say. */
   headers?: Record<string, string>
   content?: Content
@@ -49,6 +51,8 @@ export type Operation = {
   requestHeaders?: Record<string, { description: string; example: string }>
   /** Example of the JSON body. */
   body?: unknown
+  /** Examples of its other forms, by what they are examples of. */
+  otherBodies?: Record<string, unknown>
   /** Bodies of other kinds. */
   bodyContent?: Content
   answers: Record<number, Answer>

@@ -21,6 +21,11 @@ export const codesElsewhere: Partial<Record<ErrorCode, string>> = {
   size_mismatch: 'of an upload that was rejected',
   checksum_mismatch: 'of an upload that was rejected',
   type_not_allowed: 'of an upload that was rejected',
+  source_refused: 'of an import that was rejected',
+  source_not_found: 'of an import that was rejected',
+  source_unusable: 'of an import that was rejected',
+  source_too_slow: 'of an import that was rejected',
+  source_unavailable: 'of an import that failed',
   processing_failed: 'of an upload that failed',
   draining: 'of an instance that is shutting down',
 }

@@ -59,6 +59,13 @@ export const formUpload = {
   },
 }
 
+export const importedUpload = {
+  id: sampleId,
+  state: 'awaiting',
+  expiresAt: '2026-11-24T09:30:00.000Z',
+  transport: { kind: 'import' },
+}
+
 export const partUrls = [
   { partNumber: 1, url: `${bucket}/${key}?partNumber=1&uploadId=Zm9v&X-Amz-Signature=7d793037…` },
   { partNumber: 2, url: `${bucket}/${key}?partNumber=2&uploadId=Zm9v&X-Amz-Signature=a1d0c6e8…` },

@@ -1,6 +1,7 @@
 import { access, type Operations } from './operation.ts'
 import {
   formUpload,
+  importedUpload,
   partUrls,
   readyUpload,
   receipt,
@@ -24,10 +25,13 @@ const redirect = {
 export const uploadOperations: Operations = {
   'POST /uploads': {
     operationId: 'announceUpload',
-    summary: 'Announce a file and get what sends it',
+    summary: 'Announce a file and get what sends it, or have it fetched',
     description:
       'Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, ' +
-      'which refuses any other size, type or name than announced here.',
+      'which refuses any other size, type or name than announced here.\n\n' +
+      'With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is ' +
+      'taken from the answer: name, type and size. The address is never shown again. An upload whose source is ' +
+      'at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.',
     tag: 'uploads',
     security: access.start,
     parameters: idempotencyKey,
@@ -44,10 +48,12 @@ export const uploadOperations: Operations = {
       preset: 'default',
       metadata: { album: 'summer' },
     },
+    otherBodies: { import: { sourceUrl: 'https://pictures.example/harbour.jpg', preset: 'default' } },
     answers: {
       201: {
         description: 'The upload awaits its bytes.',
         example: formUpload,
+        otherExamples: { import: importedUpload },
         headers: { location: 'path of the upload', 'set-cookie': 'a session, for who came without one' },
       },
     },
