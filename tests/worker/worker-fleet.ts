@@ -25,7 +25,7 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 
 const workerProgram = fileURLToPath(import.meta.resolve('@millrace/worker/main.ts'))
-const change = Compile(Type.Object({ revision: Type.Number(), upload: Upload }))
+const change = Compile(Type.Object({ upload: Upload }))
 
 export type WorkerFleet = Awaited<ReturnType<typeof startWorkerFleet>>
 
@@ -207,7 +207,9 @@ async function watchChanges(redisUrl: string, prefix: string) {
   const seen: Upload[] = []
   const waiting = new Set<(upload: Upload) => void>()
   subscriber.on('pmessage', (_pattern, _channel, text) => {
-    const { upload } = change.Parse(JSON.parse(text))
+    const told: unknown = JSON.parse(text)
+    if (typeof told === 'object' && told && 'erased' in told) return
+    const { upload } = change.Parse(told)
     seen.push(upload)
     for (const tell of waiting) tell(upload)
   })

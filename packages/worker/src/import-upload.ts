@@ -110,7 +110,8 @@ export function createImportUpload(deps: {
     try {
       return await store(upload, source, opened, either)
     } catch (error) {
-      throw broken.signal.aborted ? broken.signal.reason : error
+      // A file that is refused breaks off, too: the first reason counts.
+      throw broken.signal.aborted && !(error instanceof AppError) ? broken.signal.reason : error
     } finally {
       opened.body.destroy()
     }
