@@ -241,10 +241,12 @@ export async function* rawBody(exchange: S3Exchange, timeoutMs: number): AsyncGe
         continue
       }
       if (req.readableEnded) return
+      // Also when it was over before anybody listened: no event would tell of it any more.
+      if (req.destroyed && req.complete) return
+      if (req.destroyed) throw new Error('the client went away')
       await event.promise
       event = Promise.withResolvers<void>()
       event.promise.catch(() => undefined)
-      if (req.destroyed && !req.complete) throw new Error('the client went away')
     }
   } finally {
     req.off('readable', onEvent).off('end', onEvent).off('error', onError).off('close', onClose)
