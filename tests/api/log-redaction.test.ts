@@ -78,6 +78,9 @@ test('a real API process at trace never logs what requests carry', async () => {
     `{"filename":"${personalName}.jpg", ${secret('json')}`,
     `{"${secret('property')}":1,"preset":"${secret('preset')}"}`,
     `{"__proto__":{"${secret('proto')}":1}}`,
+    `{"sourceUrl":"https://files.example/${secret('sourcepath')}?token=${secret('source')}"}`,
+    `{"sourceUrl":"https://u:${secret('userinfo')}@files.example/x?token=${secret('source')}"}`,
+    `{"sourceUrl":"${secret('nourl')}","filename":7}`,
   ]
   for (const body of badBodies) {
     await client.request('POST', '/uploads', { body, headers: { 'content-type': 'application/json' } })

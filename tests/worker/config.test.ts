@@ -27,6 +27,19 @@ test('has a default for all but the addresses', () => {
     reconcileIntervalMs: 600_000,
     maxImageBytes: 256 * 1024 * 1024,
     maxImagePixels: 268_402_689,
+    maxUploadBytes: 5 * 1024 ** 4,
+    quota: {
+      bytesTotal: undefined,
+      filesTotal: undefined,
+      bytesPerDay: undefined,
+      filesPerDay: undefined,
+    },
+    importAllowedPorts: [80, 443],
+    importSlots: 8,
+    importAllowedNetworks: [],
+    importDnsServers: [],
+    importSilenceMs: 30_000,
+    importTimeoutMs: 3_600_000,
   })
 })
 
@@ -49,6 +62,32 @@ test('names every variable that is wrong, and no value', () => {
       return !/secret|loud|soon|268402690/.test(error.message)
     },
   )
+})
+
+test('takes networks and name servers as lists, and nothing that is neither', () => {
+  const config = readConfig({
+    ...needed,
+    IMPORT_ALLOWED_NETWORKS: '10.0.0.0/8, fd00::/8,192.168.7.9',
+    IMPORT_ALLOWED_PORTS: '80, 8080',
+    IMPORT_DNS_SERVERS: '127.0.0.1:5353,[::1]:53',
+  })
+  assert.equal(config.importAllowedNetworks, ['10.0.0.0/8', 'fd00::/8', '192.168.7.9'])
+  assert.equal(config.importAllowedPorts, [80, 8080])
+  assert.equal(config.importDnsServers, ['127.0.0.1:5353', '[::1]:53'])
+  const wrong: [string, string][] = [
+    ['IMPORT_ALLOWED_NETWORKS', 'localhost'],
+    ['IMPORT_ALLOWED_NETWORKS', '10.0.0.0/33'],
+    ['IMPORT_ALLOWED_NETWORKS', '0x7f.1'],
+    ['IMPORT_ALLOWED_PORTS', 'http'],
+    ['IMPORT_DNS_SERVERS', 'dns.example'],
+  ]
+  for (const [name, value] of wrong) {
+    assert.throws(
+      () => readConfig({ ...needed, [name]: value }),
+      (error: Error) => error.message.includes(name) && !error.message.includes(value),
+      `${name}=${value}`,
+    )
+  }
 })
 
 test.run()

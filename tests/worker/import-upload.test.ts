@@ -4,20 +4,16 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import { createIntentCheck } from '@millrace/api/check-intent.ts'
 import { createEraseUpload } from '@millrace/api/erase-upload.ts'
-import { type AskedImport, createStartImport } from '@millrace/api/start-import.ts'
+import type { AskedImport } from '@millrace/api/start-import.ts'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
-import { createImportQueue, type ImportQueue, importQueueName } from '@millrace/shared/import-upload-job.ts'
+import { importQueueName } from '@millrace/shared/import-upload-job.ts'
 import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
-import { createOriginals } from '@millrace/shared/originals.ts'
-import { builtInPresets } from '@millrace/shared/preset.ts'
-import { createQuota } from '@millrace/shared/quota.ts'
-import { createQuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import { newUploadId } from '@millrace/shared/upload-id.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
+import { createImporter, type Importer } from './announce-import.ts'
 import { sampleImage } from './sample-images.ts'
 import { type SourceServer, startSourceServer } from './source-server.ts'
 import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
@@ -28,7 +24,7 @@ const owner = 's-tester'
 const limits = { bytesTotal: 100 * MiB }
 let fleet: WorkerFleet
 let source: SourceServer
-let imports: ImportQueue
+let importer: Importer
 let queue: Queue
 
 test.before(async () => {
@@ -41,39 +37,18 @@ test.before(async () => {
       QUOTA_BYTES_TOTAL: String(limits.bytesTotal),
     },
   })
-  imports = createImportQueue(fleet)
+  importer = createImporter(fleet, { ports: [source.port], maxUploadBytes: 50 * MiB, limits })
   queue = new Queue(importQueueName, { connection: fleet.redis, prefix: fleet.prefix })
 })
 test.after(async () => {
   await queue.close()
-  await imports.close()
+  await importer.close()
   await fleet.close()
   await source.close()
 })
 
-function quota() {
-  const ledger = createQuotaLedger(fleet)
-  return createQuota({
-    ledger,
-    limits,
-    originals: createOriginals(fleet),
-    s3: fleet.s3,
-    bucket: fleet.bucket,
-  })
-}
-
-/** What `POST /uploads` does. */
-async function announce(asked: Omit<AskedImport, 'sourceUrl'> & { path: string }): Promise<UploadAddress> {
-  const { path, ...more } = asked
-  const startImport = createStartImport({
-    records: fleet.records,
-    checkIntent: createIntentCheck({ presets: builtInPresets, maxUploadBytes: 50 * MiB }),
-    quota: quota(),
-    imports,
-    allowedPorts: [source.port],
-  })
-  const { id } = await startImport(owner, { sourceUrl: source.url(path), ...more })
-  return { owner, id }
+function announce({ path, ...more }: Omit<AskedImport, 'sourceUrl'> & { path: string }) {
+  return importer.announce(source.url(path), more)
 }
 
 /** How many bytes the owner's uploads count for. */
@@ -201,10 +176,10 @@ test('rejects what a source does not give, or gives too much of', async () => {
   ]
   for (const [path, code, more] of expected) {
     const isOfQuota = code === 'quota_exceeded'
-    if (isOfQuota) await quota().reserve(held, room - 44 * MiB, Date.now() + 60_000)
+    if (isOfQuota) await importer.quota.reserve(held, room - 44 * MiB, Date.now() + 60_000)
     const address = await announce({ path, ...more })
     const upload = await fleet.finished(address)
-    if (isOfQuota) await quota().release(held)
+    if (isOfQuota) await importer.quota.release(held)
     assert.equal([upload.state, upload.error?.code], ['rejected', code], path)
     assert.equal([upload.source, upload.expiresAt], [undefined, undefined])
     assert.equal(await versions(address), [], path)
@@ -286,9 +261,9 @@ test('stops when its upload is erased, and leaves nothing', async () => {
   const eraseUpload = createEraseUpload({
     records: fleet.records,
     queue: fleet.queue,
-    imports,
+    imports: importer.imports,
     eraseObjects: createEraseObjects(fleet),
-    quota: quota(),
+    quota: importer.quota,
   })
   await eraseUpload(running)
   await cut.promise
@@ -323,7 +298,7 @@ test('does not fetch what is there, and clears up what a lost predecessor has le
 
 test('ends jobs of which nobody knows, and jobs that are none', async () => {
   const unknown = newUploadId()
-  await imports.add({ owner, id: unknown })
+  await importer.imports.add({ owner, id: unknown })
   const misshapen = await queue.add('import-upload', { version: 1, owner, url: 'http://x' }, { attempts: 3 })
   const worker = await fleet.startWorker()
   source.on('/later', (_request, response) => response.end('later'))

@@ -1,15 +1,20 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import { startRedisServer } from '@millrace/local/redis-server.ts'
+import { originalKey } from '@millrace/shared/object-keys.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
+import { createImporter } from './announce-import.ts'
 import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
 import { phonePhoto, sampleImage } from './sample-images.ts'
+import { startSourceServer } from './source-server.ts'
 import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
 
 // A job whose worker was killed waits for its lock to run out, some 15 s.
 const test = suite('worker processes', {}, { limitMs: 60_000 })
+const MiB = 1024 ** 2
 let fleet: WorkerFleet
 let proxy: S3Proxy
 
@@ -22,6 +27,11 @@ test.after.each(async () => {
   await proxy.close()
 })
 
+async function openParts(): Promise<number> {
+  const { Uploads = [] } = await fleet.s3.send(new ListMultipartUploadsCommand({ Bucket: fleet.bucket }))
+  return Uploads.length
+}
+
 function throughProxy() {
   return { AWS_ENDPOINT_URL_S3: proxy.endpoint }
 }
@@ -30,20 +40,50 @@ const writesVariant = ({ method, path }: { method: string; path: string }) =>
   method === 'PUT' && path.includes('/variants/')
 
 test('finishes, once, what a killed worker was in the middle of', async () => {
+  const source = await startSourceServer()
+  const importing = {
+    LOG_LEVEL: 'trace',
+    IMPORT_ALLOWED_NETWORKS: '127.0.0.1',
+    IMPORT_ALLOWED_PORTS: String(source.port),
+    // Nobody is there: sources are asked without it.
+    NODE_USE_ENV_PROXY: '1',
+    HTTP_PROXY: 'http://127.0.0.1:1',
+    http_proxy: 'http://127.0.0.1:1',
+  }
+  const importer = createImporter(fleet, { ports: [source.port], maxUploadBytes: 64 * MiB })
+  const halfSent = Promise.withResolvers<void>()
+  let asked = 0
+  source.on('/file', (_request, response) => {
+    asked += 1
+    if (asked === 1) response.write(Buffer.alloc(20 * MiB), () => halfSent.resolve())
+    else if (asked === 2) response.writeHead(503).end()
+    else response.end('whole')
+  })
   const held = proxy.hold(writesVariant)
-  const doomed = await fleet.spawnWorker(throughProxy())
+  const doomed = await fleet.spawnWorker({ ...throughProxy(), ...importing })
+  const imported = await importer.announce(source.url('/file?token=s3cret'))
   const address = await fleet.arrive(await phonePhoto(400, 300))
-  await held.arrived
+  await Promise.all([held.arrived, halfSent.promise])
   doomed.kill('SIGKILL')
   assert.is(await doomed.exit(), 'SIGKILL')
+  assert.is(await openParts(), 1)
 
-  const heir = await fleet.spawnWorker()
+  const heir = await fleet.spawnWorker(importing)
   const upload = await fleet.finished(address)
   assert.is(upload.state, 'ready')
   assert.is(upload.variants.length, 4)
   assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'])
+
+  assert.is((await fleet.finished(imported)).state, 'ready')
+  assert.is(String(await fleet.object(originalKey(imported))), 'whole')
+  assert.is(await openParts(), 0)
   heir.kill('SIGTERM')
   assert.is(await heir.exit(), 0)
+  const log = JSON.stringify([...doomed.log.lines, ...heir.log.lines])
+  assert.match(log, 'attempt-failed')
+  assert.not.match(log, 's3cret')
+  await importer.close()
+  await source.close()
 })
 
 test('on SIGTERM takes nothing more, finishes what it has and exits with 0', async () => {
