@@ -108,6 +108,7 @@ export async function startWorkerFleet(options: { environment?: Environment; red
       })
       return {
         log: watchLog(child),
+        pid: child.pid,
         kill: (signal: NodeJS.Signals) => child.kill(signal),
         /** @returns exit code or signal */
         async exit(): Promise<unknown> {

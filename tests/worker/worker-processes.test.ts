@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
@@ -15,6 +16,8 @@ import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
 // A job whose worker was killed waits for its lock to run out, some 15 s.
 const test = suite('worker processes', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
+/** As much as shows that memory does not grow with the file. */
+const importMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 96)
 let fleet: WorkerFleet
 let proxy: S3Proxy
 
@@ -82,6 +85,40 @@ test('finishes, once, what a killed worker was in the middle of', async () => {
   const log = JSON.stringify([...doomed.log.lines, ...heir.log.lines])
   assert.match(log, 'attempt-failed')
   assert.not.match(log, 's3cret')
+  await importer.close()
+  await source.close()
+})
+
+test('keeps its memory flat while imports pass through', async () => {
+  const source = await startSourceServer()
+  const piece = Buffer.alloc(MiB, 'x')
+  const send = (pieces: number, headers: Record<string, number>) =>
+    source.on('/file', async (_request, response) => {
+      response.writeHead(200, headers)
+      for (let sent = 0; sent < pieces; sent++) if (!response.write(piece)) await once(response, 'drain')
+      response.end()
+    })
+  const importer = createImporter(fleet, { ports: [source.port], maxUploadBytes: 1024 * MiB })
+  const worker = await fleet.spawnWorker({
+    IMPORT_ALLOWED_NETWORKS: '127.0.0.1',
+    IMPORT_ALLOWED_PORTS: String(source.port),
+  })
+  const take = async (pieces: number, headers: Record<string, number>) => {
+    send(pieces, headers)
+    const upload = await fleet.finished(await importer.announce(source.url('/file')))
+    assert.equal([upload.state, upload.arrival?.size], ['ready', pieces * MiB])
+  }
+  /** The most that it ever had, MiB; on Linux the kernel keeps count. */
+  const peak = async () =>
+    Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024
+  // What the first one of each kind loads and compiles is no part of what a large one takes.
+  await take(1, { 'content-length': MiB })
+  await take(17, {})
+  const resting = await peak()
+  await take(importMiB, { 'content-length': importMiB * MiB })
+  await take(importMiB, {})
+  const grown = (await peak()) - resting
+  assert.ok(grown < 64, `${grown} MiB more than ${resting}`)
   await importer.close()
   await source.close()
 })
