@@ -296,6 +296,22 @@ test('does not fetch what is there, and clears up what a lost predecessor has le
   assert.is(source.seen.filter(({ path }) => path === '/once').length, 1)
 })
 
+test('keeps what comes although Redis has forgotten the upload', async () => {
+  const begun = Promise.withResolvers<() => void>()
+  source.on('/forgotten.txt', (_request, response) => {
+    response.writeHead(200, { 'content-length': 4, 'content-type': 'text/plain' })
+    response.write('fo', () => begun.resolve(() => void response.end('ur')))
+  })
+  const worker = await fleet.startWorker()
+  const address = await announce({ path: '/forgotten.txt' })
+  const end = await begun.promise
+  await fleet.redis.del(`${fleet.prefix}:{${owner}}:upload:${address.id}`)
+  end()
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.intent.filename, upload.arrival?.size], ['ready', 'forgotten.txt', 4])
+  await worker.close()
+})
+
 test('ends jobs of which nobody knows, and jobs that are none', async () => {
   const unknown = newUploadId()
   await importer.imports.add({ owner, id: unknown })
