@@ -126,7 +126,7 @@ export interface paths {
          * Announce a file and get what sends it, or have it fetched
          * @description Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, which refuses any other size, type or name than announced here.
          *
-         *     With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is taken from the answer: name, type and size. The address is never shown again. An upload whose source is at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.
+         *     With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is taken from the answer: name, type and size, which is shown as 0 until then. The address is never shown again. An upload whose source is at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.
          */
         post: operations["announceUpload"];
         delete?: never;
@@ -314,7 +314,7 @@ export interface components {
          *     - `quota_exceeded` (status 413, may pass): The file does not fit into what is left of the quota.
          *     - `quota_exhausted_today` (status 429, may pass): The quota of today is used up.
          *     - `upload_not_ready` (status 409): The upload has not passed inspection, so no byte of it is served.
-         *     - `upload_not_multipart` (status 409): This upload is sent as one form, not in parts.
+         *     - `upload_not_multipart` (status 409): This upload is not sent in parts.
          *     - `upload_closed` (status 409): The upload has already been received.
          *     - `parts_mismatch` (status 409): The parts do not add up to the announced file.
          *     - `idempotency_key_reused` (status 422): The Idempotency-Key was that of another request.
@@ -2111,7 +2111,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This upload is sent as one form, not in parts. Or: The parts do not add up to the announced file. Or: The upload is being changed by something else at this moment. */
+            /** @description This upload is not sent in parts. Or: The parts do not add up to the announced file. Or: The upload is being changed by something else at this moment. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2552,7 +2552,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload has already been received. Or: This upload is sent as one form, not in parts. */
+            /** @description The upload has already been received. Or: This upload is not sent in parts. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2732,7 +2732,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload has already been received. Or: This upload is sent as one form, not in parts. */
+            /** @description The upload has already been received. Or: This upload is not sent in parts. */
             409: {
                 headers: {
                     [name: string]: unknown;

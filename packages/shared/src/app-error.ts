@@ -27,7 +27,7 @@ export const errorCatalogue = {
     retryable: false,
     message: 'The upload has not passed inspection, so no byte of it is served.',
   },
-  upload_not_multipart: { retryable: false, message: 'This upload is sent as one form, not in parts.' },
+  upload_not_multipart: { retryable: false, message: 'This upload is not sent in parts.' },
   upload_closed: { retryable: false, message: 'The upload has already been received.' },
   parts_mismatch: { retryable: false, message: 'The parts do not add up to the announced file.' },
   idempotency_key_reused: { retryable: false, message: 'The Idempotency-Key was that of another request.' },

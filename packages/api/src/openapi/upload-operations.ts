@@ -30,7 +30,7 @@ export const uploadOperations: Operations = {
       'Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, ' +
       'which refuses any other size, type or name than announced here.\n\n' +
       'With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is ' +
-      'taken from the answer: name, type and size. The address is never shown again. An upload whose source is ' +
+      'taken from the answer: name, type and size, which is shown as 0 until then. The address is never shown again. An upload whose source is ' +
       'at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.',
     tag: 'uploads',
     security: access.start,
