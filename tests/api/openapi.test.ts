@@ -11,7 +11,14 @@ import { suite } from '../support/suite.ts'
 const test = suite('OpenAPI document')
 
 /** Routes that other documents describe, or that are pages. */
-const hiddenForms = [/^\/openapi\.json$/, /^\/docs(\/|$)/, /^\/?\*$/, /^\/tus(\/|$)/, /^\/admin\/queues/]
+const hiddenForms = [
+  /^\/openapi\.json$/,
+  /^\/docs(\/|$)/,
+  /^\/?\*$/,
+  /^\/tus(\/|$)/,
+  /^\/uppy\//,
+  /^\/admin\/queues/,
+]
 
 let registered: Route[]
 let api: ApiInstances

@@ -20,7 +20,11 @@ const ownerless = new Set(['/docs/static/*', '*', '/*'])
 
 /** A request that is in shape for the route, so that nothing but ownership can refuse it. */
 function requestFor(method: string, url: string, id: string) {
-  const path = url.replace(':id', id).replace(':name', 'w320').replace('/*', `/${id}`)
+  const path = url
+    .replace(':id', id)
+    .replace(':name', 'w320')
+    .replace('/*', `/${id}`)
+    .replace(':partNumber', '1')
   const headers = { 'tus-resumable': '1.0.0', 'upload-offset': '0' }
   if (method === 'PATCH') {
     return {
@@ -32,6 +36,7 @@ function requestFor(method: string, url: string, id: string) {
   const bodies: Record<string, unknown> = {
     '/uploads/:id/parts': { partNumbers: [1] },
     '/uploads/:id/complete': { parts: [{ partNumber: 1, etag: 'x' }] },
+    '/uppy/s3/multipart/:id/complete': { parts: [{ PartNumber: 1, ETag: 'x' }] },
   }
   return { path, options: { json: bodies[url] ?? {}, headers } }
 }

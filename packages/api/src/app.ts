@@ -16,6 +16,7 @@ import { createUploadRecords } from '@millrace/shared/upload-records.ts'
 import fastify, { type FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 import packageJson from '../package.json' with { type: 'json' }
+import { createAnnounceUpload } from './announce-upload.ts'
 import type { Api } from './api.ts'
 import { createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
@@ -55,6 +56,7 @@ import { createStartImport } from './start-import.ts'
 import { createStartUpload } from './start-upload.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { uploadRoutes } from './upload-routes.ts'
+import { uppyRoutes } from './uppy-routes.ts'
 import { validatorCompiler } from './validate.ts'
 import { createWatchOwner } from './watch-owner.ts'
 import { createWatchUpload } from './watch-upload.ts'
@@ -102,13 +104,11 @@ export async function createApp(deps: {
     s3,
     bucket,
   })
-  const startUpload = createStartUpload({
-    records,
-    checkIntent,
-    quota,
-    signForm: createFormSigner({ s3, bucket }),
-    multipartUploads,
-  })
+  const announceUpload = createAnnounceUpload({ records, checkIntent, quota, multipartUploads })
+  const signForm = createFormSigner({ s3, bucket })
+  const startUpload = createStartUpload({ announceUpload, signForm, multipartUploads })
+  const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
+  const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })
   const startImport = createStartImport({
     records,
     checkIntent,
@@ -193,19 +193,22 @@ export async function createApp(deps: {
       startImport,
       listUploads,
     })
-    partRoutes(scope, {
-      ownedUpload,
-      multipartUploads,
-      completeUpload: createCompleteUpload({ lookup, multipartUploads, receiveUpload }),
-    })
+    partRoutes(scope, { ownedUpload, multipartUploads, completeUpload })
     directUploadRoutes(scope, { honourKey, directUpload, silenceMs: config.uploadSilenceMs })
     downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
-    eraseRoutes(scope, {
-      owner,
-      lookup,
-      records,
-      eraseUpload: createEraseUpload({ records, queue, imports, eraseObjects, quota }),
-    })
+    eraseRoutes(scope, { owner, lookup, records, eraseUpload })
+    scope.register(async (uppyScope: Api) =>
+      uppyRoutes(uppyScope, {
+        owner,
+        ownedUpload,
+        announceUpload,
+        signForm,
+        multipartUploads,
+        completeUpload,
+        eraseUpload,
+        publicOrigin: config.publicOrigin,
+      }),
+    )
     eventRoutes(scope, {
       owner,
       ownedUpload,

@@ -41,7 +41,8 @@ export function authorize(
       return
     }
     if (needed === 'admin') throw new AppError('unauthenticated')
-    if (!safeMethods.has(request.method) && isCrossSite(request, publicOrigin)) {
+    const writes = !safeMethods.has(request.method) || needed === 'uploads:write'
+    if (writes && isCrossSite(request, publicOrigin)) {
       throw new AppError('cross_site')
     }
   })

@@ -9,7 +9,7 @@ import { AppError } from '@millrace/shared/app-error.ts'
 import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/object-metadata.ts'
 import { unquoted } from '@millrace/shared/originals.ts'
-import { planParts } from '@millrace/shared/part-plan.ts'
+import type { PartPlan } from '@millrace/shared/part-plan.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/upload.ts'
 import type { UrlSigner } from './sign-url.ts'
 
@@ -37,7 +37,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
 
   return {
     /** Opens a multipart upload whose object will carry the intent. */
-    async open(address: UploadAddress, intent: UploadIntent): Promise<OpenMultipart> {
+    async open(address: UploadAddress, intent: UploadIntent, plan: PartPlan): Promise<OpenMultipart> {
       const { UploadId } = await s3.send(
         new CreateMultipartUploadCommand({
           Bucket: bucket,
@@ -47,7 +47,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
         }),
       )
       if (!UploadId) throw new AppError('dependency_unavailable')
-      return { uploadId: UploadId, ...planParts(intent.size) }
+      return { uploadId: UploadId, ...plan }
     },
 
     /** Signs URLs to which the client sends these parts. */

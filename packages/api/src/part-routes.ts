@@ -8,8 +8,12 @@ import { type OwnedUpload, UploadParams } from './owned-upload.ts'
 import { PartUrlView } from './upload-routes.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
-const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
-const Etag = Type.String({ minLength: 1, maxLength: 256, description: 'as S3 answered the part' })
+export const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
+export const ClaimedEtag = Type.String({
+  minLength: 1,
+  maxLength: 256,
+  description: 'as S3 answered the part',
+})
 
 const PartsToSign = Type.Object(
   { partNumbers: Type.Array(PartNumber, { minItems: 1, maxItems: partBatch, uniqueItems: true }) },
@@ -17,7 +21,7 @@ const PartsToSign = Type.Object(
 )
 export const SignedParts = Type.Object({ parts: Type.Array(PartUrlView) }, { title: 'SignedParts' })
 const SentPart = Type.Object(
-  { partNumber: PartNumber, etag: Etag, size: Type.Integer({ description: 'bytes' }) },
+  { partNumber: PartNumber, etag: ClaimedEtag, size: Type.Integer({ description: 'bytes' }) },
   { title: 'SentPart' },
 )
 export const SentParts = Type.Object(
@@ -30,16 +34,19 @@ export const SentParts = Type.Object(
 )
 const ClaimedParts = Type.Object(
   {
-    parts: Type.Array(Type.Object({ partNumber: PartNumber, etag: Etag }, { additionalProperties: false }), {
-      minItems: 1,
-      maxItems: partLimit,
-    }),
+    parts: Type.Array(
+      Type.Object({ partNumber: PartNumber, etag: ClaimedEtag }, { additionalProperties: false }),
+      {
+        minItems: 1,
+        maxItems: partLimit,
+      },
+    ),
   },
   { title: 'ClaimedParts', additionalProperties: false },
 )
 
 /** 10,000 parts of some 60 bytes each. */
-const completeBodyLimitBytes = 2 * 1024 * 1024
+export const completeBodyLimitBytes = 2 * 1024 * 1024
 
 /** `/uploads/{id}/parts` and `/complete`: a file that goes up in parts. */
 export function partRoutes(

@@ -15,7 +15,7 @@ import { traceOf } from './traceparent.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 /** A file that the client will send. */
-const Announcement = Type.Object(
+export const Announcement = Type.Object(
   {
     ...intentFields,
     size: Type.Integer({ minimum: 1, description: 'bytes' }),

@@ -7,14 +7,31 @@ export const formLimitBytes = 8 * MiB
 export const partLimit = 10_000
 const smallestPartBytes = 8 * MiB
 
+/** How a file is cut: `partSize` in bytes, the last part may be shorter. */
+export type PartPlan = { partSize: number; partCount: number }
+
 /**
  * Cuts a file into parts: of 8 MiB, or of as many whole MiB as it takes to stay within S3's 10,000 parts.
  *
  * @param size of the file, bytes, at least 1
  */
-export function planParts(size: number): { partSize: number; partCount: number } {
+export function planParts(size: number): PartPlan {
   const needed = Math.ceil(size / partLimit / MiB) * MiB
   const partSize = Math.max(smallestPartBytes, needed)
+  return { partSize, partCount: Math.ceil(size / partSize) }
+}
+
+/** Up to this size Uppy sends a file as one form unless it is told otherwise (`shouldUseMultipart`), bytes. */
+export const uppyFormLimitBytes = 100 * MiB
+
+/**
+ * Cuts a file as `@uppy/aws-s3` does unless it is told otherwise (`getChunkSize`): into parts of 5 MiB, or of
+ * as many bytes as it takes to stay within S3's 10,000 parts.
+ *
+ * @param size of the file, bytes, at least 1
+ */
+export function planUppyParts(size: number): PartPlan {
+  const partSize = Math.max(5 * MiB, Math.ceil(size / partLimit))
   return { partSize, partCount: Math.ceil(size / partSize) }
 }
 
