@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newApiKey } from '@millrace/api/api-keys.ts'
 import { createClient } from '@millrace/client'
-import type { Browser } from 'playwright-core'
+import type { Browser, BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { build } from 'vite'
 import { launchChromium, openPage } from '../support/chromium.ts'
@@ -14,6 +14,7 @@ import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/sample-images.ts'
 
 const test = suite('client and docs', {}, { limitMs: 60_000 })
+const MiB = 1024 ** 2
 const root = join(import.meta.dirname, '../..')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
 
@@ -112,12 +113,7 @@ test('goes on waiting where the stream of events breaks off', async () => {
 })
 
 test('sends a large file from a page, and tells the bytes as they leave', async () => {
-  const script = await bundle()
-  const context = await browser.newContext()
-  await context.route(`${url}/client.js`, (route) =>
-    route.fulfill({ contentType: 'text/javascript', body: script }),
-  )
-  const { page, errors } = await openPage(context, url)
+  const { context, page, errors } = await openPageWith('packages/client/src/client.ts', 'client.js')
   const seen = await page.evaluate(async (address) => {
     const { createClient }: typeof import('@millrace/client') = await import(address)
     const client = createClient()
@@ -137,6 +133,128 @@ test('sends a large file from a page, and tells the bytes as they leave', async 
   await context.close()
 })
 
+/** What is used of Uppy in its pages. The tests are checked without the DOM that its own types need. */
+type UppyModule = {
+  Uppy: new (options: {
+    onBeforeFileAdded(file: UppyFile, files: Record<string, UppyFile>): UppyFile | boolean
+  }) => UppyInstance
+  AwsS3: unknown
+}
+type UppyFile = { id: string; size: number; meta: object; response?: { body: { key: string } } }
+type UppyInstance = {
+  use(plugin: unknown, options: object): UppyInstance
+  addFile(file: { name: string; data: Blob }): string
+  removeFile(id: string): void
+  getFile(id: string): UppyFile
+  upload(): Promise<{ failed: UppyFile[]; successful: UppyFile[] }>
+  retryAll(): Promise<{ failed: UppyFile[]; successful: UppyFile[] }>
+}
+
+/**
+ * Opens a page with an Uppy that is set up as docs/uppy.md says, as `uppy` of the handle.
+ *
+ * @param options of `@uppy/aws-s3`, besides that files of more than 5 MiB go up in parts
+ */
+async function openUppy(entry: string, options: object) {
+  const opened = await openPageWith(entry, 'uppy.js')
+  const uppy = await opened.page.evaluateHandle(
+    async ([address, options]) => {
+      const { Uppy, AwsS3 }: UppyModule = await import(address)
+      return new Uppy({
+        onBeforeFileAdded: (file, files) =>
+          !(file.id in files) && { ...file, meta: { ...file.meta, size: file.size } },
+      }).use(AwsS3, { ...options, shouldUseMultipart: (file: UppyFile) => file.size > 5 * 1024 ** 2 })
+    },
+    [`${url}/uppy.js`, options] as const,
+  )
+  const add = (name: string, size: number) =>
+    uppy.evaluate((uppy, { name, size }) => uppy.addFile({ name, data: new Blob([new Uint8Array(size)]) }), {
+      name,
+      size,
+    })
+  return { ...opened, uppy, add, millrace: clientOf(opened.context) }
+}
+
+/** A client for the session of a browser's context. */
+function clientOf(context: BrowserContext) {
+  return createClient({
+    origin: url,
+    fetch: async (request) => {
+      const cookies = await context.cookies(url)
+      request.headers.set('cookie', cookies.map(({ name, value }) => `${name}=${value}`).join('; '))
+      return fetch(request)
+    },
+  })
+}
+
+/** The ids of uploads whose keys Uppy was told. */
+const idsOf = (files: UppyFile[]) => files.map(({ response }) => response?.body.key.split('/').at(-1) ?? '')
+
+for (const [version, entry, options] of [
+  [5, 'tests-uppy-5/uppy.js', { endpoint: '/uppy' }],
+  [6, 'tests/browser/uppy-6.js', { companionEndpoint: '/uppy' }],
+] as const) {
+  test(`takes files from Uppy ${version}, as a form and in parts`, async () => {
+    const { context, errors, uppy, add, millrace } = await openUppy(entry, options)
+    await add('note.txt', 5)
+    await add('zeros.bin', 5 * MiB + 1)
+    const { failed, successful } = await uppy.evaluate((uppy) => uppy.upload())
+    assert.equal([failed.length, successful.length], [0, 2])
+    const uploads = await Promise.all(idsOf(successful).map((id) => millrace.waitUntilFinished(id)))
+    assert.equal(uploads.map(({ filename, size, state }) => [filename, size, state]).toSorted(), [
+      ['note.txt', 5, 'ready'],
+      ['zeros.bin', 5 * MiB + 1, 'ready'],
+    ])
+    assert.equal(errors, [])
+    await context.close()
+  })
+}
+
+test('goes on in Uppy with what S3 does not have yet, and erases what Uppy cancels', async () => {
+  const { context, page, uppy, add, millrace } = await openUppy('tests/browser/uppy-6.js', {
+    companionEndpoint: '/uppy',
+  })
+  const parts: string[] = []
+  let second: 'refused' | 'sent' | 'held' = 'refused'
+  await page.route(
+    ({ searchParams }) => searchParams.has('X-Amz-Signature') && searchParams.has('partNumber'),
+    (route, request) => {
+      if (request.method() !== 'PUT') return route.continue()
+      const part = new URL(request.url()).searchParams.get('partNumber') ?? ''
+      parts.push(part)
+      if (part === '1' || second === 'sent') return route.continue()
+      if (second === 'held') return
+      return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': url } })
+    },
+  )
+  await add('zeros.bin', 5 * MiB + 1)
+  assert.is((await uppy.evaluate((uppy) => uppy.upload())).failed.length, 1)
+  second = 'sent'
+  const { successful } = await uppy.evaluate((uppy) => uppy.retryAll())
+  assert.equal(parts, ['1', '2', '2'])
+  const [id = ''] = idsOf(successful)
+  assert.is((await millrace.waitUntilFinished(id)).state, 'ready')
+
+  second = 'held'
+  const file = await add('more zeros.bin', 5 * MiB + 1)
+  const held = page.waitForRequest(
+    (request) => request.method() === 'PUT' && request.url().includes('partNumber=2'),
+  )
+  await uppy.evaluate((uppy) => {
+    uppy.upload()
+  })
+  await held
+  const erased = page.waitForResponse((response) => response.request().method() === 'DELETE')
+  await uppy.evaluate((uppy, file) => uppy.removeFile(file), file)
+  assert.is((await erased).status(), 200)
+  const { data } = await millrace.api.GET('/uploads', { params: { query: { limit: 10 } } })
+  assert.equal(
+    data?.uploads.map((upload) => upload.id),
+    [id],
+  )
+  await context.close()
+})
+
 test('shows the routes on a page that keeps to its content security policy', async () => {
   const context = await browser.newContext()
   const { page, errors } = await openPage(context, `${url}/docs`)
@@ -146,17 +264,24 @@ test('shows the routes on a page that keeps to its content security policy', asy
   await context.close()
 })
 
-/** The client as a page would load it. */
-async function bundle(): Promise<string> {
-  const entry = join(root, 'packages/client/src/client.ts')
+/**
+ * Opens the console's page, with its content security policy, and a module at a path of its own for it.
+ *
+ * @param entry from the root of the repository
+ */
+async function openPageWith(entry: string, name: string) {
   const built = await build({
     configFile: false,
     logLevel: 'silent',
-    build: { write: false, lib: { entry, formats: ['es'] } },
+    define: { 'process.env.NODE_ENV': '"production"' },
+    build: { write: false, minify: false, lib: { entry: join(root, entry), formats: ['es'] } },
   })
   const [first] = [built].flat()
   if (!first || !('output' in first)) throw new Error('Vite has built nothing.')
-  return first.output[0].code
+  const body = first.output[0].code
+  const context = await browser.newContext()
+  await context.route(`${url}/${name}`, (route) => route.fulfill({ contentType: 'text/javascript', body }))
+  return { context, ...(await openPage(context, url)) }
 }
 
 test.run()

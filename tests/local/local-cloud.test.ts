@@ -97,7 +97,7 @@ test("lets the console's page talk to the bucket", async () => {
     new GetBucketCorsCommand({ Bucket: cloud.environment.BUCKET }),
   )
   assert.equal(CORSRules[0]?.AllowedOrigins, [origin])
-  assert.equal(CORSRules[0]?.ExposeHeaders, ['ETag'])
+  assert.equal(CORSRules[0]?.ExposeHeaders, ['ETag', 'Location'])
   client.close()
   await cloud.close()
 })

@@ -92,7 +92,8 @@ async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQue
             AllowedOrigins: options.origins,
             AllowedMethods: ['GET', 'HEAD', 'PUT', 'POST'],
             AllowedHeaders: ['*'],
-            ExposeHeaders: ['ETag'],
+            // Uppy 5 complains of a form whose `Location` it cannot read.
+            ExposeHeaders: ['ETag', 'Location'],
           },
         ],
       },
