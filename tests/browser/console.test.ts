@@ -35,6 +35,7 @@ test.after.each(async () => {
   await context?.close()
 })
 
+const origin = () => new URL(system.url).origin
 const dropZone = () => page.locator('.drop-zone')
 const card = (filename: string) => page.getByRole('listitem', { name: filename, exact: true })
 const state = (filename: string, text: string | RegExp) =>
@@ -120,11 +121,11 @@ test('shows an upload to the browser that sent it alone', async () => {
 test('sends a large file in parallel parts with one progress', async () => {
   const mostParts = countAtOnce(page, (request) => request.method() === 'PUT')
   const states = await recordTexts(page, '.state-text')
-  await dropFiles(dropZone(), [{ name: 'film.mp4', type: 'video/mp4', size: 64 * MB }])
-  await state('film.mp4', 'Ready, kept as it is').waitFor({ timeout: 60_000 })
+  await dropFiles(dropZone(), [{ name: 'film.mp4', type: 'video/mp4', size: 32 * MB }])
+  await state('film.mp4', 'Ready, kept as it is').waitFor()
 
   const seen = percentages(await states())
-  assert.ok(seen.length > 5, `only ${seen.join(', ')} % were shown`)
+  assert.ok(seen.length > 3, `only ${seen.join(', ')} % were shown`)
   assertNeverFalls(seen)
   assert.ok(mostParts() > 1, 'one part was sent after the other')
   assert.is(await card('film.mp4').getByRole('link').count(), 1)
@@ -132,10 +133,9 @@ test('sends a large file in parallel parts with one progress', async () => {
 })
 
 test('says in a sentence why a damaged photo is rejected', async () => {
-  await dropFiles(dropZone(), [jpeg('half.jpg', truncated(photo))])
+  await dropFiles(dropZone(), [jpeg('half.jpg', truncated(await samplePicture(300, 200).jpeg().toBuffer()))])
   await state('half.jpg', 'The JPEG is incomplete: the file ends before the picture does.').waitFor()
   assert.is(await card('half.jpg').getByRole('link').count(), 0)
-  assert.is(await card('half.jpg').getByRole('button').count(), 0)
   assert.equal(errors, [])
 })
 
@@ -148,14 +148,14 @@ test('says of an empty file that it is empty, without asking the server', async 
 test('brings twenty files that are dropped at once all to their end', async () => {
   const picture = await samplePicture(300, 200).jpeg().toBuffer()
   const names = Array.from({ length: 20 }, (_, index) => `picture ${index + 1}.jpg`)
-  const mostStreams = countAtOnce(page, (request) => request.url().endsWith('/events'))
+  const moreStreams = countAtOnce(page, (request) => request.url().endsWith('/events'))
   await dropFiles(
     dropZone(),
     names.map((name) => jpeg(name, picture)),
   )
   for (const name of names) await state(name, /^Ready$/).waitFor()
-  // More of them would take the connections away that the uploads need.
-  assert.is(mostStreams(), 2)
+  // All are followed over the stream that the page has.
+  assert.is(moreStreams(), 0)
   assert.equal(errors, [])
 })
 
@@ -211,33 +211,51 @@ test('sends a part again with a fresh signature when the old one has expired', a
   assert.is(signed, 1)
 })
 
-test('goes on after a cancel with what S3 does not have yet', async () => {
+test('goes on after a failure with what S3 does not have yet', async () => {
   const sent: string[] = []
-  let letThrough = true
-  await page.route(isPart, async (route) => {
-    if (route.request().method() !== 'PUT') return route.continue()
-    // Those that come later are left hanging until the page gives them up.
-    if (!letThrough) return
-    letThrough = false
-    await route.continue()
+  let isRefusing = true
+  await page.route(isPart, (route, request) => {
+    if (request.method() !== 'PUT' || !isRefusing || partNumber(request.url()) === '1')
+      return route.continue()
+    return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': origin() } })
   })
-  page.on('requestfinished', (request) => {
-    if (request.method() === 'PUT') sent.push(partNumber(request.url()))
+  page.on('response', (response) => {
+    const request = response.request()
+    if (request.method() === 'PUT' && response.ok()) sent.push(partNumber(request.url()))
   })
-  const firstPart = page.waitForEvent('requestfinished', (request) => request.method() === 'PUT')
-  await dropFiles(dropZone(), [{ name: 'stop.bin', type: '', size: 40 * MB }])
-  await firstPart
-  await card('stop.bin').getByRole('button', { name: 'Cancel' }).click()
-  await state('stop.bin', 'Cancelled').waitFor()
-
-  await page.unrouteAll()
+  await dropFiles(dropZone(), [{ name: 'stop.bin', type: '', size: 20 * MB }])
+  await state('stop.bin', 'The storage answered 400.').waitFor()
+  isRefusing = false
   await card('stop.bin').getByRole('button', { name: 'Send again' }).click()
   await state('stop.bin', 'Ready, kept as it is').waitFor()
-  assert.is(new Set(sent).size, sent.length, `parts ${sent.join(', ')} were sent`)
+  assert.equal(sent.toSorted(), [...new Set(sent)].toSorted(), `parts ${sent.join(', ')} were sent`)
   assert.ok(sent.length > 2)
+  assert.is(await page.getByRole('listitem').count(), 2)
 })
 
-test('shows an upload that a reload has cut off as awaiting its bytes', async () => {
+test('erases what is cancelled, and sends it anew when asked to', async () => {
+  let isHeld = true
+  await page.route(isPart, (route, request) =>
+    request.method() === 'PUT' && isHeld ? undefined : route.continue(),
+  )
+  const firstPart = page.waitForRequest((request) => request.method() === 'PUT')
+  const erasure = page.waitForResponse((response) => response.request().method() === 'DELETE')
+  await dropFiles(dropZone(), [{ name: 'no.bin', type: '', size: 20 * MB }])
+  await firstPart
+  await card('no.bin').getByRole('button', { name: 'Cancel' }).click()
+  await state('no.bin', 'Cancelled').waitFor()
+  const erased = await erasure
+  assert.is(erased.status(), 200)
+  assert.is((await context.request.get(erased.url())).status(), 404)
+  assert.is(await card('no.bin').count(), 1)
+
+  isHeld = false
+  await card('no.bin').getByRole('button', { name: 'Send again' }).click()
+  await state('no.bin', 'Ready, kept as it is').waitFor()
+  assert.equal(errors, [])
+})
+
+test('shows an upload that a reload has cut off as awaiting its bytes, and removes it', async () => {
   await page.route(isPart, (route) => (route.request().method() === 'PUT' ? undefined : route.continue()))
   page.on('dialog', (dialog) => dialog.accept())
   const firstPart = page.waitForRequest((request) => request.method() === 'PUT')
@@ -245,18 +263,36 @@ test('shows an upload that a reload has cut off as awaiting its bytes', async ()
   await firstPart
   await page.reload()
   await state('cut.bin', 'Waiting for its bytes').waitFor()
-  assert.is(await card('cut.bin').getByRole('button').count(), 0)
+  const erasure = page.waitForResponse((response) => response.request().method() === 'DELETE')
+  await card('cut.bin').getByRole('button', { name: 'Remove' }).click()
+  await page.getByText('None yet.').waitFor()
+  assert.is((await context.request.get((await erasure).url())).status(), 404)
+})
+
+test('shows what is sent and erased elsewhere', async () => {
+  const announced = await context.request.post(`${system.url}/uploads`, {
+    data: { filename: 'elsewhere.txt', contentType: 'text/plain', size: 1 },
+  })
+  await state('elsewhere.txt', 'Waiting for its bytes').waitFor()
+  const { id } = await announced.json()
+  await context.request.delete(`${system.url}/uploads/${id}`)
+  await page.getByText('None yet.').waitFor()
+  assert.equal(errors, [])
 })
 
 test('offers a transfer that failed once more', async () => {
-  await page.route('**/uploads', (route) =>
-    route.request().method() === 'POST' ? route.abort() : route.continue(),
+  const isBucket = (address: URL) => address.origin !== origin()
+  await page.route(isBucket, (route, request) =>
+    request.method() === 'POST'
+      ? route.fulfill({ status: 400, headers: { 'access-control-allow-origin': origin() } })
+      : route.continue(),
   )
   await dropFiles(dropZone(), [{ name: 'later.txt', type: 'text/plain', size: 10 }])
-  await state('later.txt', 'The server could not be reached.').waitFor()
+  await state('later.txt', 'The storage answered 400.').waitFor()
   await page.unrouteAll()
   await card('later.txt').getByRole('button', { name: 'Send again' }).click()
   await state('later.txt', 'Ready, kept as it is').waitFor()
+  assert.is(await page.getByRole('listitem').count(), 2)
 })
 
 test('fits a screen of 360 pixels', async () => {

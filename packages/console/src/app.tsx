@@ -1,17 +1,25 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Session } from './api.ts'
 import { DropZone } from './drop-zone.tsx'
 import { momentText } from './quantities.ts'
 import { outcomeText } from './state-line.ts'
 import { UploadCard } from './upload-card.tsx'
 import type { Rows } from './upload-list.ts'
-import type { Uploads } from './uploads.ts'
+import type { Session, Uploads } from './uploads.ts'
 
 /** The whole page. */
 export function App({ uploads }: { uploads: Uploads }) {
   const rows = useRows(uploads)
   const outcome = useLatestOutcome(rows)
   const { session, more, problem, loading, load } = useEarlier(uploads)
+  const [unremoved, setUnremoved] = useState('')
+  const remove = async (id: string) => {
+    setUnremoved('')
+    try {
+      await uploads.remove(id)
+    } catch (error) {
+      setUnremoved(`It could not be removed: ${error instanceof Error ? error.message : error}`)
+    }
+  }
   useFarewell(rows)
   return (
     <>
@@ -34,6 +42,11 @@ export function App({ uploads }: { uploads: Uploads }) {
               </button>
             </p>
           )}
+          {unremoved && (
+            <p class="problem" role="alert">
+              {unremoved}
+            </p>
+          )}
           {rows.length === 0 && !problem && (
             <p class="empty">
               {loading ? 'Looking for earlier ones…' : 'None yet. The first one is a drop away.'}
@@ -41,7 +54,13 @@ export function App({ uploads }: { uploads: Uploads }) {
           )}
           <ol class="list" aria-label="Uploads, newest first">
             {rows.map((row) => (
-              <UploadCard key={row.key} row={row} onRetry={uploads.retry} onCancel={uploads.cancel} />
+              <UploadCard
+                key={row.key}
+                row={row}
+                onRetry={uploads.retry}
+                onCancel={uploads.cancel}
+                onRemove={remove}
+              />
             ))}
           </ol>
           {more && !problem && (
@@ -87,7 +106,7 @@ function useRows({ list }: Uploads): Rows {
   return rows
 }
 
-/** Loads earlier uploads, page by page, and what happened elsewhere whenever the page comes to the front. */
+/** Loads earlier uploads, page by page. */
 function useEarlier(uploads: Uploads) {
   const [session, setSession] = useState<Session>()
   const [more, setMore] = useState(false)
@@ -117,16 +136,6 @@ function useEarlier(uploads: Uploads) {
     load()
   }, [uploads])
 
-  useEffect(() => {
-    if (!session) return
-    const onVisible = () => {
-      // Should it fail, nothing on the page becomes wrong by that, and the next time may do better.
-      if (!document.hidden) uploads.refresh().catch(console.warn)
-    }
-    document.addEventListener('visibilitychange', onVisible)
-    return () => document.removeEventListener('visibilitychange', onVisible)
-  }, [uploads, session])
-
   return { session, more, loading, problem, load }
 }
 
@@ -148,7 +157,7 @@ function useLatestOutcome(rows: Rows): string {
 /** Asks before the page is left while files are on their way. */
 function useFarewell(rows: Rows): void {
   const isSending = rows.some(({ transfer }) => {
-    return transfer && ['queued', 'starting', 'sending', 'completing'].includes(transfer.phase)
+    return transfer && ['queued', 'starting', 'sending'].includes(transfer.phase)
   })
   useEffect(() => {
     if (!isSending) return

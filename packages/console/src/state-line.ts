@@ -1,4 +1,4 @@
-import type { Upload } from './api.ts'
+import type { Upload } from '@millrace/client'
 import { momentText, remainingText, sizeText } from './quantities.ts'
 import type { Transfer } from './transfers.ts'
 import type { Row } from './upload-list.ts'
@@ -12,7 +12,7 @@ export type StateLine = {
   /** From 0 to 1, or null where something is going on that has no measure. */
   progress?: number | null
   /** What can be done about it from here. */
-  action?: 'cancel' | 'retry'
+  action?: 'cancel' | 'retry' | 'remove'
 }
 
 /** What to say of a row. The API's word counts as soon as it has seen the bytes, and until then the page's. */
@@ -35,17 +35,18 @@ function lineOfUpload({ state, error, variants, expiresAt }: Upload): StateLine 
         text: 'Waiting for its bytes',
         ...(expiresAt && { detail: `until ${momentText(Date.parse(expiresAt))}` }),
         tone: 'waiting',
+        action: 'remove',
       }
     case 'received':
       return { text: 'Waiting for a worker', tone: 'waiting', progress: null }
     case 'processing':
       return { text: 'Processing', tone: 'busy', progress: null }
     case 'ready':
-      return { text: variants.length > 0 ? 'Ready' : 'Ready, kept as it is', tone: 'good' }
+      return { text: variants.length > 0 ? 'Ready' : 'Ready, kept as it is', tone: 'good', action: 'remove' }
     case 'rejected':
-      return { text: error?.message ?? 'The file was rejected.', tone: 'bad' }
+      return { text: error?.message ?? 'The file was rejected.', tone: 'bad', action: 'remove' }
     case 'failed':
-      return { text: error?.message ?? 'The file could not be processed.', tone: 'bad' }
+      return { text: error?.message ?? 'The file could not be processed.', tone: 'bad', action: 'remove' }
   }
 }
 
@@ -57,8 +58,6 @@ function lineOfTransfer(transfer: Transfer, size: number): StateLine {
       return { text: 'Starting', tone: 'busy', progress: 0, action: 'cancel' }
     case 'sending':
       return lineOfSending(transfer, size)
-    case 'completing':
-      return { text: 'Putting its parts together', tone: 'busy', progress: 1 }
     case 'sent':
       return { text: 'Sent, waiting to be received', tone: 'busy', progress: 1 }
     case 'cancelled':

@@ -1,6 +1,8 @@
+import type { components, Upload } from '@millrace/client'
 import { useMemo, useState } from 'preact/hooks'
 import { thumbHashToDataURL } from 'thumbhash'
-import type { Upload, Variant } from './api.ts'
+
+type Variant = components['schemas']['Variant']
 
 /** The picture of a row: its blurred placeholder, which fades into the thumbnail, or the kind of file. */
 export function Thumbnail({ filename, upload }: { filename: string; upload: Upload | undefined }) {

@@ -1,128 +1,129 @@
-import { type Announced, type Api, ApiProblem } from './api.ts'
-import { SendError } from './send-body.ts'
-import { sendForm } from './send-form.ts'
-import { sendParts } from './send-parts.ts'
-import { createSlots } from './slots.ts'
+import { ApiProblem, type Client, SendError } from '@millrace/client'
+import { mayPass } from '@millrace/client/try-again.ts'
+import { createSender, isLarge, type SentFile } from './sender.ts'
 import { createSpeedometer } from './speedometer.ts'
-import { mayPass, tryAgain } from './try-again.ts'
-
-/** Files on their way at once; the others are not announced yet, so that nothing signed for them expires. */
-const filesAtOnce = 4
-/** Requests to S3 at once, over all files. Browsers open six connections a host at most (HTTP/1.1). */
-const requestsAtOnce = 5
-/** A form is not tried once more when what it was signed for ends so soon, in milliseconds. */
-const expiryMarginMs = 60_000
 
 /** How the bytes of one file are getting along. `sent` means that S3 has them all. */
 export type Transfer =
-  | { phase: 'queued' | 'starting' | 'completing' | 'sent' | 'cancelled' }
+  | { phase: 'queued' | 'starting' | 'sent' | 'cancelled' }
   | { phase: 'sending'; sentBytes: number; bytesPerSecond: number | undefined }
   | { phase: 'failed'; problem: string; retryable: boolean }
 
 /**
- * Carries files from this page to S3: announced to the API, sent as a form or in parts, completed.
+ * Carries files from this page to S3, by Uppy, and tells of it row by row.
  *
  * @param deps.onTransfer told of every step of a file, by the key it was given in with
  * @param deps.onAnnounced told of the id that a file's upload has got
+ * @param deps.erase erases an upload by its id
  */
 export function createTransfers(deps: {
-  api: Api
+  client: Client
   onTransfer: (key: string, transfer: Transfer) => void
   onAnnounced: (key: string, id: string) => void
+  erase: (id: string) => void
 }) {
-  const { api, onTransfer, onAnnounced } = deps
-  const lanes = createSlots(filesAtOnce)
-  const slots = createSlots(requestsAtOnce)
-  const files = new Map<string, { file: File; announced?: Announced; cancel: AbortController }>()
+  const { onTransfer, onAnnounced, erase } = deps
+  const sender = createSender(deps)
+  const speedometers = new Map<string, ReturnType<typeof createSpeedometer>>()
+  const announcing = new Set<string>()
+  /** Files that are not on their way any more, but may be sent again. */
+  const stopped = new Map<string, { file: File; uploadId?: string }>()
+
+  sender.on('upload-start', (files) => {
+    for (const { id, meta } of files) {
+      if (meta.uploadId === undefined) announcing.add(id)
+      speedometers.set(id, createSpeedometer())
+      onTransfer(id, { phase: 'starting' })
+    }
+  })
+  sender.on('upload-progress', (file, { bytesUploaded }) => {
+    if (!file) return
+    const { uploadId } = file.meta
+    if (announcing.delete(file.id) && uploadId !== undefined) onAnnounced(file.id, uploadId)
+    const bytesPerSecond = speedometers.get(file.id)?.read(bytesUploaded)
+    onTransfer(file.id, { phase: 'sending', sentBytes: bytesUploaded, bytesPerSecond })
+  })
+  sender.on('upload-success', (file) => {
+    if (!file) return
+    leave(file)
+    onTransfer(file.id, { phase: 'sent' })
+  })
+  sender.on('upload-error', (file, error) => {
+    if (!file) return
+    // Uppy would send it again before whatever is added next.
+    const left = leave(file)
+    stopped.set(file.id, left)
+    onTransfer(file.id, { phase: 'failed', ...explain(error) })
+  })
 
   return {
-    /** Sends a file. @param key names it from now on */
-    async start(key: string, file: File): Promise<void> {
-      files.set(key, { file, cancel: new AbortController() })
-      await run(key)
+    /** Whether an upload may have been announced whose id is not known here yet. */
+    isAnnouncing: (): boolean => announcing.size > 0,
+
+    /** Sends files. A key names each from now on. */
+    start(files: { key: string; file: File }[]): void {
+      for (const { key, file } of files) {
+        if (file.size === 0) {
+          onTransfer(key, { phase: 'failed', problem: 'The file is empty.', retryable: false })
+        }
+      }
+      add(files.filter(({ file }) => file.size > 0))
     },
 
-    /** Sends a file that failed or was cancelled again: what S3 has of it stays there. */
-    async retry(key: string): Promise<void> {
-      const known = files.get(key)
+    /** Sends a file that failed or was cancelled again: of a large one that failed, what S3 does not have. */
+    retry(key: string): void {
+      const known = stopped.get(key)
       if (!known) return
-      known.cancel = new AbortController()
-      await run(key)
+      stopped.delete(key)
+      const { file, uploadId } = known
+      if (uploadId !== undefined && !isLarge(file)) erase(uploadId)
+      add([{ key, file, ...(uploadId !== undefined && isLarge(file) && { uploadId }) }])
     },
 
-    /** Stops sending. */
+    /** Stops sending, and erases what has been sent. */
     cancel(key: string): void {
-      files.get(key)?.cancel.abort()
+      const sent = sender.getFile(key)
+      if (!sent) return
+      const { file, uploadId } = leave(sent)
+      stopped.set(key, { file })
+      if (uploadId !== undefined) erase(uploadId)
       onTransfer(key, { phase: 'cancelled' })
     },
   }
 
-  async function run(key: string): Promise<void> {
-    const known = files.get(key)
-    if (!known) return
-    const { signal } = known.cancel
-    if (known.file.size === 0) {
-      return onTransfer(key, { phase: 'failed', problem: 'The file is empty.', retryable: false })
-    }
-    onTransfer(key, { phase: 'queued' })
-    try {
-      await lanes.use(signal, () => send(key, signal))
-    } catch (error) {
-      if (signal.aborted) return
-      // An earlier try has completed it and its answer was lost.
-      const isClosed = error instanceof ApiProblem && error.code === 'upload_closed'
-      if (!isClosed) return onTransfer(key, { phase: 'failed', ...explain(error) })
-    }
-    files.delete(key)
-    onTransfer(key, { phase: 'sent' })
+  function add(files: { key: string; file: File; uploadId?: string }[]): void {
+    for (const { key } of files) onTransfer(key, { phase: 'queued' })
+    sender.addFiles(
+      files.map(({ key, file, uploadId }) => ({
+        name: file.name,
+        type: file.type,
+        data: file,
+        meta: { key, ...(uploadId !== undefined && { uploadId }) },
+      })),
+    )
   }
 
-  async function send(key: string, signal: AbortSignal): Promise<void> {
-    const known = files.get(key)
-    if (!known) return
-    const { file } = known
-    onTransfer(key, { phase: 'starting' })
-    const again = known.announced && Date.parse(known.announced.expiresAt) > Date.now() + expiryMarginMs
-    const announced = again && known.announced ? known.announced : await announce(file, signal)
-    known.announced = announced
-    onAnnounced(key, announced.id)
-    const { id, transport } = announced
-    const onSent = createProgress(key, signal)
-    onSent(0)
-    if (transport.kind === 'form') return sendForm({ transport, file, slots, onSent, signal })
-    const received = again ? await tryAgain(() => api.receivedParts(id, signal), { signal }) : []
-    const parts = await sendParts({ api, id, transport, file, received, slots, onSent, signal })
-    onTransfer(key, { phase: 'completing' })
-    await tryAgain(() => api.complete(id, parts, signal), { signal })
-  }
-
-  function announce(file: File, signal: AbortSignal): Promise<Announced> {
-    const contentType = file.type || 'application/octet-stream'
-    const intent = { filename: file.name, contentType, size: file.size }
-    // Without an answer the upload may have been announced all the same, so only a refusal is tried again.
-    const passes = (error: unknown) => error instanceof ApiProblem && mayPass(error)
-    return tryAgain(() => api.announce(intent, signal), { signal, passes })
-  }
-
-  /** Bytes that leave a second time are not shown as a step back. */
-  function createProgress(key: string, signal: AbortSignal) {
-    const speedometer = createSpeedometer()
-    let mostBytes = 0
-    return (bytes: number) => {
-      // What is being cancelled may still have its say.
-      if (signal.aborted) return
-      mostBytes = Math.max(mostBytes, bytes)
-      const bytesPerSecond = speedometer.read(mostBytes)
-      onTransfer(key, { phase: 'sending', sentBytes: mostBytes, bytesPerSecond })
-    }
+  /** Takes a file out of Uppy, which stops it where it is under way. */
+  function leave({ id, data, meta }: SentFile): { file: File; uploadId?: string } {
+    announcing.delete(id)
+    speedometers.delete(id)
+    sender.removeFile(id)
+    if (!(data instanceof File)) throw new Error('Uppy was given something else than a file.')
+    return { file: data, ...(meta.uploadId !== undefined && { uploadId: meta.uploadId }) }
   }
 }
 
 export type Transfers = ReturnType<typeof createTransfers>
 
-function explain(error: unknown): { problem: string; retryable: boolean } {
-  if (error instanceof SendError) return { problem: error.message, retryable: true }
-  if (error instanceof ApiProblem) return { problem: error.message, retryable: mayPass(error) }
+function explain(error: { message: string }): { problem: string; retryable: boolean } {
+  if (error instanceof ApiProblem) return { problem: sentence(error), retryable: mayPass(error) }
+  // Of the page's own requests, only those to the API fail like this.
   if (error instanceof TypeError) return { problem: 'The server could not be reached.', retryable: true }
-  return { problem: error instanceof Error ? error.message : String(error), retryable: true }
+  if (error instanceof SendError) return { problem: error.message, retryable: true }
+  return { problem: error.message, retryable: true }
+}
+
+function sentence({ message, problem }: ApiProblem): string {
+  const fields = problem?.errors?.map(({ field, message }) => `${field} ${message}`).join('; ')
+  return fields ? `${message} (${fields})` : message
 }

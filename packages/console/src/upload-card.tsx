@@ -1,20 +1,30 @@
-import type { Upload, Variant } from './api.ts'
+import type { components, Upload } from '@millrace/client'
 import { momentText, pixelsText, sizeText } from './quantities.ts'
 import { type StateLine, stateLine } from './state-line.ts'
 import { Thumbnail } from './thumbnail.tsx'
 import type { Row } from './upload-list.ts'
 import './upload-card.css'
 
+type Variant = components['schemas']['Variant']
+const actionNames = { cancel: 'Cancel', retry: 'Send again', remove: 'Remove' }
+
 /** One row of the list. */
 export function UploadCard(props: {
   row: Row
   onRetry: (key: string) => void
   onCancel: (key: string) => void
+  onRemove: (id: string) => void
 }) {
-  const { row, onRetry, onCancel } = props
+  const { row } = props
   const { key, filename, upload } = row
   const line = stateLine(row)
   const nameId = `name-${key}`
+  const act = (action: StateLine['action']) => {
+    if (action === 'cancel') props.onCancel(key)
+    else if (action === 'retry') props.onRetry(key)
+    else if (upload && confirm(`Remove ${filename} and all that was made of it, for good?`))
+      props.onRemove(upload.id)
+  }
   return (
     <li class={`card is-${line.tone}`} aria-labelledby={nameId}>
       <Thumbnail filename={filename} upload={upload} />
@@ -44,9 +54,9 @@ export function UploadCard(props: {
         )}
       </div>
       {line.action && (
-        // One button for both, so that it keeps the focus.
-        <button type="button" onClick={() => (line.action === 'cancel' ? onCancel(key) : onRetry(key))}>
-          {line.action === 'cancel' ? 'Cancel' : 'Send again'}
+        // One button for all, so that it keeps the focus.
+        <button type="button" onClick={() => act(line.action)}>
+          {actionNames[line.action]}
           <span class="visually-hidden"> {filename}</span>
         </button>
       )}

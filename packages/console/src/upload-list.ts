@@ -1,4 +1,4 @@
-import type { Upload } from './api.ts'
+import type { Upload } from '@millrace/client'
 import type { Transfer } from './transfers.ts'
 
 /** One line of the list: a file of this page, an upload that the API knows, or both. */
@@ -22,6 +22,8 @@ export type Rows = readonly Row[]
 export function createUploadList() {
   let rows: Rows = []
   const listeners = new Set<(rows: Rows) => void>()
+  /** Ids of uploads that are being erased: whatever is still told of them is no news. */
+  const gone = new Set<string>()
 
   return {
     rows: (): Rows => rows,
@@ -32,14 +34,17 @@ export function createUploadList() {
       return () => listeners.delete(listener)
     },
 
-    /** Puts files on top, in their order, as rows that wait to be sent. @returns their keys */
-    addFiles(files: readonly File[]): string[] {
+    has: (id: string): boolean => rows.some((row) => row.id === id),
+
+    /** Puts files on top, in their order, as rows that wait to be sent. @returns them with their keys */
+    addFiles(files: readonly File[]): { key: string; file: File }[] {
       const at = Date.now()
-      const added = files.map(({ name, size }): Row => {
-        return { key: crypto.randomUUID(), filename: name, size, at, transfer: { phase: 'queued' } }
+      const added = files.map((file) => ({ key: crypto.randomUUID(), file }))
+      const waiting = added.map(({ key, file: { name, size } }): Row => {
+        return { key, filename: name, size, at, transfer: { phase: 'queued' } }
       })
-      show([...added, ...rows])
-      return added.map(({ key }) => key)
+      show([...waiting, ...rows])
+      return added
     },
 
     setTransfer(key: string, transfer: Transfer): void {
@@ -54,7 +59,7 @@ export function createUploadList() {
 
     /** Takes over what the API says of uploads, whether they are on the list already or not. */
     setUploads(uploads: readonly Upload[]): void {
-      const told = new Map(uploads.map((upload) => [upload.id, upload]))
+      const told = new Map(uploads.filter(({ id }) => !gone.has(id)).map((upload) => [upload.id, upload]))
       const kept = rows.map((row) => {
         const upload = row.id === undefined ? undefined : told.get(row.id)
         if (!upload) return row
@@ -62,6 +67,34 @@ export function createUploadList() {
         return isOlder(upload, row.upload) ? row : { ...row, upload }
       })
       show([...kept, ...[...told.values()].map(rowOf)].sort((one, other) => other.at - one.at))
+    },
+
+    /**
+     * Takes over the newest uploads: others of their time have been erased elsewhere.
+     *
+     * @param uploads newest first
+     * @param options.isAll whether there are no older ones
+     */
+    setSnapshot(uploads: readonly Upload[], { isAll }: { isAll: boolean }): void {
+      const told = new Set(uploads.map(({ id }) => id))
+      const oldest = uploads.at(-1)
+      const since = isAll || !oldest ? 0 : Date.parse(oldest.createdAt)
+      const isErased = ({ id, upload }: Row) =>
+        id !== undefined && upload && !told.has(id) && Date.parse(upload.createdAt) >= since
+      rows = rows.filter((row) => !isErased(row))
+      this.setUploads(uploads)
+    },
+
+    /** Has a file's row forget its upload, which is being erased. */
+    detach(id: string): void {
+      gone.add(id)
+      show(
+        rows.flatMap((row) => {
+          if (row.id !== id) return [row]
+          const { id: _id, upload: _upload, ...file } = row
+          return row.transfer ? [file] : []
+        }),
+      )
     },
 
     remove(id: string): void {

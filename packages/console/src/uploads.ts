@@ -1,24 +1,53 @@
-import { type Api, ApiProblem, type Session } from './api.ts'
+import type { Client, components, Upload } from '@millrace/client'
+import { dataOf } from '@millrace/client/millrace-error.ts'
+import { createOwnerEvents } from './owner-events.ts'
 import { createTransfers } from './transfers.ts'
-import { createUploadEvents } from './upload-events.ts'
-import { createUploadList, type Row, type Rows } from './upload-list.ts'
+import { createUploadList } from './upload-list.ts'
 
 const notFound = 404
-/** As many streams as are open at once: uploads that nobody sends from here only get what is left of them. */
-const followedAtLeast = 2
+const pageSize = 50
+
+export type Session = components['schemas']['Session']
 
 /**
  * The uploads of this browser's session: sends files, follows what becomes of them, and keeps the list of it.
  *
- * @param deps.api the Millrace API
+ * @param deps.client of the API that the page comes from
  */
-export function createUploads({ api }: { api: Api }) {
+export function createUploads({ client }: { client: Client }) {
   const list = createUploadList()
-  const transfers = createTransfers({ api, onTransfer: list.setTransfer, onAnnounced: list.setId })
-  const events = createUploadEvents({ onUpload: (upload) => list.setUploads([upload]), onBroken: look })
+  const transfers = createTransfers({
+    client,
+    onTransfer(key, transfer) {
+      list.setTransfer(key, transfer)
+      takeEarly()
+    },
+    onAnnounced(key, id) {
+      list.setId(key, id)
+      takeEarly()
+    },
+    erase(id) {
+      list.detach(id)
+      // Should it fail, the upload is on the list again when that is loaded anew.
+      eraseUpload(id).catch(console.warn)
+    },
+  })
+  const events = createOwnerEvents({
+    onSnapshot(uploads, nextCursor) {
+      if (!isLoaded) cursor = nextCursor
+      isLoaded = true
+      list.setSnapshot(uploads, { isAll: nextCursor === undefined })
+    },
+    onUpload(upload) {
+      if (transfers.isAnnouncing() && !list.has(upload.id)) early.push(upload)
+      else list.setUploads([upload])
+    },
+    onErased: list.remove,
+  })
   let cursor: string | undefined
-
-  list.subscribe((rows) => events.follow(unfinished(rows)))
+  let isLoaded = false
+  /** Told of while files are announced here: they may be those files. */
+  let early: Upload[] = []
 
   return {
     list,
@@ -26,69 +55,50 @@ export function createUploads({ api }: { api: Api }) {
     cancel: transfers.cancel,
 
     add(files: readonly File[]): void {
-      const keys = list.addFiles(files)
-      for (const [index, file] of files.entries()) {
-        const key = keys[index]
-        if (key !== undefined) transfers.start(key, file)
-      }
+      transfers.start(list.addFiles(files))
+    },
+
+    /** Erases an upload. @throws ApiProblem; TypeError where the API cannot be reached */
+    async remove(id: string): Promise<void> {
+      await eraseUpload(id)
+      list.remove(id)
     },
 
     /**
-     * Makes sure of the session, then loads the newest uploads. One after the other, as requests at the same
-     * time without a cookie would each get a session of its own.
+     * Makes sure of the session, then loads the newest uploads and follows all. One after the other, as
+     * requests at the same time without a cookie would each get a session of its own.
+     *
+     * @returns the session, and whether there are older uploads
      */
     async open(): Promise<{ session: Session; more: boolean }> {
-      const session = await api.session()
-      return { session, more: await this.loadMore() }
+      const session = dataOf(await client.api.GET('/session'))
+      await events.open()
+      return { session, more: cursor !== undefined }
     },
 
     /** Loads the next older uploads. @returns whether there are even older ones */
     async loadMore(): Promise<boolean> {
-      const page = await api.list(cursor)
+      const query = { limit: pageSize, ...(cursor !== undefined && { cursor }) }
+      const page = dataOf(await client.api.GET('/uploads', { params: { query } }))
       cursor = page.nextCursor
       list.setUploads(page.uploads)
       return cursor !== undefined
     },
-
-    /** Catches up with what happened elsewhere: in another tab, or by curl. */
-    async refresh(): Promise<void> {
-      const { uploads } = await api.list()
-      list.setUploads(uploads)
-    },
   }
 
-  /** The stream of an upload was refused: it may have ended, or may be gone. */
-  async function look(id: string): Promise<void> {
-    try {
-      list.setUploads([await api.find(id)])
-    } catch (error) {
-      // Anything else is for the stream to find out when it is opened once more.
-      if (error instanceof ApiProblem && error.status === notFound) list.remove(id)
-    }
+  /** @throws ApiProblem; TypeError where the API cannot be reached */
+  async function eraseUpload(id: string): Promise<void> {
+    const answer = await client.api.DELETE('/uploads/{id}', { params: { path: { id } } })
+    // Gone is what it should be.
+    if (answer.response.status !== notFound) dataOf(answer)
+  }
+
+  function takeEarly(): void {
+    if (early.length === 0 || transfers.isAnnouncing()) return
+    const uploads = early
+    early = []
+    list.setUploads(uploads)
   }
 }
 
 export type Uploads = ReturnType<typeof createUploads>
-
-/**
- * Which uploads to follow: the oldest unfinished one first, as workers take them. Those whose bytes are not
- * being sent from here (given up, from an earlier visit, or of another tab) come last, if there is room.
- */
-function unfinished(rows: Rows): string[] {
-  const oldestFirst = rows.toReversed()
-  const moving = oldestFirst.filter(isMoving).flatMap(({ id }) => id ?? [])
-  const idle = rows.filter(isIdle).flatMap(({ id }) => id ?? [])
-  return [...moving, ...idle.slice(0, Math.max(0, followedAtLeast - moving.length))]
-}
-
-function isMoving({ upload, transfer }: Row): boolean {
-  if (upload && upload.state !== 'awaiting')
-    return upload.state === 'received' || upload.state === 'processing'
-  return transfer?.phase === 'sent'
-}
-
-/** What was given up or failed here may have arrived all the same, with only the answer lost. */
-function isIdle({ upload, transfer }: Row): boolean {
-  if (upload && upload.state !== 'awaiting') return false
-  return transfer === undefined || transfer.phase === 'cancelled' || transfer.phase === 'failed'
-}

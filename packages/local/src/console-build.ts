@@ -13,7 +13,7 @@ const sources = [
   join(consolePackage, 'favicon.svg'),
   join(consolePackage, 'vite.config.ts'),
   join(consolePackage, 'package.json'),
-  join(packages, 'shared/src'),
+  join(packages, 'client/src'),
 ]
 
 /**
