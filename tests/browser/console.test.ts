@@ -205,7 +205,7 @@ test('sends a part again with a fresh signature when the old one has expired', a
   page.on('request', (request) => {
     if (request.method() === 'POST' && request.url().endsWith('/parts')) signed++
   })
-  await dropFiles(dropZone(), [{ name: 'slow.bin', type: '', size: 20 * MB }])
+  await dropFiles(dropZone(), [{ name: 'slow.bin', type: '', size: 9 * MB }])
   await state('slow.bin', 'Ready, kept as it is').waitFor()
   assert.is(refused, 1)
   assert.is(signed, 1)
@@ -223,13 +223,13 @@ test('goes on after a failure with what S3 does not have yet', async () => {
     const request = response.request()
     if (request.method() === 'PUT' && response.ok()) sent.push(partNumber(request.url()))
   })
-  await dropFiles(dropZone(), [{ name: 'stop.bin', type: '', size: 20 * MB }])
+  await dropFiles(dropZone(), [{ name: 'stop.bin', type: '', size: 9 * MB }])
   await state('stop.bin', 'The storage answered 400.').waitFor()
   isRefusing = false
   await card('stop.bin').getByRole('button', { name: 'Send again' }).click()
   await state('stop.bin', 'Ready, kept as it is').waitFor()
   assert.equal(sent.toSorted(), [...new Set(sent)].toSorted(), `parts ${sent.join(', ')} were sent`)
-  assert.ok(sent.length > 2)
+  assert.ok(sent.length > 1)
   assert.is(await page.getByRole('listitem').count(), 2)
 })
 
@@ -240,7 +240,7 @@ test('erases what is cancelled, and sends it anew when asked to', async () => {
   )
   const firstPart = page.waitForRequest((request) => request.method() === 'PUT')
   const erasure = page.waitForResponse((response) => response.request().method() === 'DELETE')
-  await dropFiles(dropZone(), [{ name: 'no.bin', type: '', size: 20 * MB }])
+  await dropFiles(dropZone(), [{ name: 'no.bin', type: '', size: 9 * MB }])
   await firstPart
   await card('no.bin').getByRole('button', { name: 'Cancel' }).click()
   await state('no.bin', 'Cancelled').waitFor()
@@ -259,7 +259,7 @@ test('shows an upload that a reload has cut off as awaiting its bytes, and remov
   await page.route(isPart, (route) => (route.request().method() === 'PUT' ? undefined : route.continue()))
   page.on('dialog', (dialog) => dialog.accept())
   const firstPart = page.waitForRequest((request) => request.method() === 'PUT')
-  await dropFiles(dropZone(), [{ name: 'cut.bin', type: '', size: 20 * MB }])
+  await dropFiles(dropZone(), [{ name: 'cut.bin', type: '', size: 9 * MB }])
   await firstPart
   await page.reload()
   await state('cut.bin', 'Waiting for its bytes').waitFor()

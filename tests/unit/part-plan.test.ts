@@ -1,4 +1,4 @@
-import { partLimit, planParts } from '@millrace/shared/part-plan.ts'
+import { partLimit, planParts, planUppyParts } from '@millrace/shared/part-plan.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
@@ -24,6 +24,13 @@ test('cuts by 8 MiB until 10,000 parts are too few', () => {
   assert.equal(planParts(80_000 * MiB), { partSize: 8 * MiB, partCount: 10_000 })
   assert.equal(planParts(80_000 * MiB + 1), { partSize: 9 * MiB, partCount: 8889 })
   assert.equal(planParts(5 * TiB), { partSize: 525 * MiB, partCount: 9987 })
+})
+
+test('cuts for Uppy as Uppy does', () => {
+  assert.equal(planUppyParts(1), { partSize: 5 * MiB, partCount: 1 })
+  assert.equal(planUppyParts(5 * MiB), { partSize: 5 * MiB, partCount: 1 })
+  assert.equal(planUppyParts(50_000 * MiB), { partSize: 5 * MiB, partCount: 10_000 })
+  assert.equal(planUppyParts(50_000 * MiB + 1), { partSize: 5 * MiB + 1, partCount: 10_000 })
 })
 
 test.run()

@@ -41,6 +41,7 @@ export function authorize(
       return
     }
     if (needed === 'admin') throw new AppError('unauthenticated')
+    // A GET may write, too, where a foreign protocol has it so.
     const writes = !safeMethods.has(request.method) || needed === 'uploads:write'
     if (writes && isCrossSite(request, publicOrigin)) {
       throw new AppError('cross_site')
