@@ -20,19 +20,25 @@ let errors: string[]
 test.before(async () => {
   system = await startSystem()
   browser = await launchChromium()
+  context = await browser.newContext()
+  context.setDefaultTimeout(25_000)
+  ;({ page, errors } = await openPage(context, 'about:blank'))
 })
 test.after(async () => {
   await browser?.close()
   await system?.close()
 })
 test.before.each(async () => {
-  context = await browser.newContext({ viewport: { width: 1100, height: 900 } })
-  ;({ page, errors } = await openPage(context, system.url))
-  context.setDefaultTimeout(25_000)
+  await page.setViewportSize({ width: 1100, height: 900 })
+  await page.goto(system.url)
   await page.getByText('None yet.').waitFor()
 })
+// The page stays, as another costs more than what most tests do in it; its session and all else goes.
 test.after.each(async () => {
-  await context?.close()
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await page.goto('about:blank')
+  await context.clearCookies()
+  errors.length = 0
 })
 
 const origin = () => new URL(system.url).origin
