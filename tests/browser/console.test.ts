@@ -286,6 +286,16 @@ test('shows what is sent and erased elsewhere', async () => {
   assert.equal(errors, [])
 })
 
+test('says that the uploads cannot be loaded, and loads them when asked to once more', async () => {
+  await page.route('**/events', (route) => route.fulfill({ status: 503 }))
+  await page.reload()
+  await page.getByRole('alert').filter({ hasText: 'could not be loaded' }).waitFor()
+  await page.unrouteAll()
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByText('None yet.').waitFor()
+  assert.is(await page.getByRole('alert').count(), 0)
+})
+
 test('offers a transfer that failed once more', async () => {
   const isBucket = (address: URL) => address.origin !== origin()
   await page.route(isBucket, (route, request) =>

@@ -18,45 +18,50 @@ export function createOwnerEvents(deps: {
 }) {
   let stream: EventSource | undefined
   let reopening: ReturnType<typeof setTimeout> | undefined
+  let first: PromiseWithResolvers<void> | undefined
+
+  document.addEventListener('visibilitychange', listen)
 
   return {
     /**
      * Opens the stream, and again whenever the page is shown.
-     * @throws Error where the server refuses it the first time
+     * @throws Error where the server refuses it; it is tried again all the same
      */
     open(): Promise<void> {
-      const opened = Promise.withResolvers<void>()
-      const listen = () => {
-        close()
-        if (!document.hidden) connect()
-      }
-      const connect = () => {
-        const current = new EventSource('/events')
-        stream = current
-        current.addEventListener('snapshot', ({ data }: MessageEvent<string>) => {
-          const { uploads, nextCursor }: { uploads: Upload[]; nextCursor?: string } = JSON.parse(data)
-          deps.onSnapshot(uploads, nextCursor)
-          opened.resolve()
-        })
-        current.addEventListener('upload', ({ data }: MessageEvent<string>) => {
-          deps.onUpload(JSON.parse(data))
-        })
-        current.addEventListener('erased', ({ data }: MessageEvent<string>) => {
-          const { id }: { id: string } = JSON.parse(data)
-          deps.onErased(id)
-        })
-        current.addEventListener('error', () => {
-          // Otherwise the browser connects again by itself.
-          if (current.readyState !== EventSource.CLOSED) return
-          opened.reject(new Error('The server does not tell of changes.'))
-          reopening = setTimeout(listen, reopenMs)
-        })
-      }
-      document.addEventListener('visibilitychange', listen)
+      first = Promise.withResolvers<void>()
       // A page that was opened in the background is told its uploads all the same, once.
       connect()
-      return opened.promise
+      return first.promise
     },
+  }
+
+  function listen(): void {
+    close()
+    if (first && !document.hidden) connect()
+  }
+
+  function connect(): void {
+    close()
+    const current = new EventSource('/events')
+    stream = current
+    current.addEventListener('snapshot', ({ data }: MessageEvent<string>) => {
+      const { uploads, nextCursor }: { uploads: Upload[]; nextCursor?: string } = JSON.parse(data)
+      deps.onSnapshot(uploads, nextCursor)
+      first?.resolve()
+    })
+    current.addEventListener('upload', ({ data }: MessageEvent<string>) => {
+      deps.onUpload(JSON.parse(data))
+    })
+    current.addEventListener('erased', ({ data }: MessageEvent<string>) => {
+      const { id }: { id: string } = JSON.parse(data)
+      deps.onErased(id)
+    })
+    current.addEventListener('error', () => {
+      // Otherwise the browser connects again by itself.
+      if (current.readyState !== EventSource.CLOSED) return
+      first?.reject(new Error('The server does not tell of changes.'))
+      reopening = setTimeout(listen, reopenMs)
+    })
   }
 
   function close(): void {
