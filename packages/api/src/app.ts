@@ -45,7 +45,7 @@ import { createReadiness } from './readiness.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { securityHeaders } from './security-headers.ts'
-import { createSessionCookie, registerSessionCookie, sessionCookieName } from './session-cookie.ts'
+import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { createDownloadSigner } from './sign-download.ts'
@@ -126,7 +126,8 @@ export async function createApp(deps: {
   })
   const listUploads = createListUploads({ s3, bucket, records, lookup })
   const changes = createUploadChanges({ redis: subscriber, prefix })
-  const cookie = createSessionCookie({ ttlMs })
+  const secure = config.publicOrigin.startsWith('https:')
+  const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const sessions = createSessionRecords({ redis, prefix, ttlMs })
   const owner = createRequestOwner({ cookie, sessions })
   const ownedUpload = createOwnedUpload({ owner, lookup })
@@ -143,20 +144,23 @@ export async function createApp(deps: {
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.removeContentTypeParser('text/plain')
-  app.addHook('onRequest', async (request, reply) => {
+  // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    done()
   })
   app.addHook('preClose', async () => closing.abort())
   // A connection that stayed open after its last answer would hold up an instance that is closing.
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (closing.signal.aborted) reply.header('connection', 'close')
+    done()
   })
   app.addHook('onClose', async () => {
     await queue.close()
     await imports.close()
   })
   answerProblems(app)
-  await securityHeaders(app, { secure: config.publicOrigin.startsWith('https:') })
+  securityHeaders(app, { secure })
 
   refuseOddRequests(app)
   shedLoad(app, {
@@ -172,8 +176,7 @@ export async function createApp(deps: {
     perAddress: config.rateLimitPerAddressPerMinute,
   })
 
-  const cookieName = sessionCookieName(config.publicOrigin.startsWith('https:'))
-  await openapiRoutes(app, { version: packageJson.version, cookieName })
+  await openapiRoutes(app, { version: packageJson.version, cookieName: sessionCookieName(secure) })
   healthRoutes(app, {
     checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl: config.eventsQueueUrl }),
     instance,
@@ -181,9 +184,8 @@ export async function createApp(deps: {
     closing: closing.signal,
   })
   app.register(async (scope: Api) => {
-    const secure = config.publicOrigin.startsWith('https:')
     authorize(scope, { apiKeys: createApiKeys(config.apiKeys), publicOrigin: config.publicOrigin })
-    registerSessionCookie(scope, { keys: config.sessionKeys, ttlMs, secure })
+    cookie.register(scope)
     sessionRoutes(scope, { cookie, sessions, instance })
     uploadRoutes(scope, {
       owner,

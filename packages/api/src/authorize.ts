@@ -21,32 +21,34 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  *
  * @param scope the routes that know owners
  * @param options.publicOrigin what browsers have in their address bar
- * @throws AppError from its hook: `unauthenticated`, `forbidden`, `cross_site`
+ * Its hook refuses with an AppError: `unauthenticated`, `forbidden`, `cross_site`
  */
 export function authorize(
   scope: FastifyInstance,
   { apiKeys, publicOrigin }: { apiKeys: ApiKeys; publicOrigin: string },
 ): void {
   scope.decorateRequest('apiKey', null)
-  scope.addHook('onRequest', async (request) => {
+  scope.addHook('onRequest', (request, _reply, done) => {
+    done(refusal(request))
+  })
+
+  function refusal(request: FastifyRequest): AppError | undefined {
     const needed = request.routeOptions.config.scope ?? defaultScope(request.method)
     const { authorization } = request.headers
     if (authorization !== undefined) {
       const key = apiKeys.find(bearerToken(authorization))
-      if (!key) throw new AppError('unauthenticated')
+      if (!key) return new AppError('unauthenticated')
       if (!key.scopes.has(needed)) {
-        throw new AppError('forbidden', { message: `This needs a key of the scope ${needed}.` })
+        return new AppError('forbidden', { message: `This needs a key of the scope ${needed}.` })
       }
       request.apiKey = key
-      return
+      return undefined
     }
-    if (needed === 'admin') throw new AppError('unauthenticated')
+    if (needed === 'admin') return new AppError('unauthenticated')
     // A GET may write, too, where a foreign protocol has it so.
     const writes = !safeMethods.has(request.method) || needed === 'uploads:write'
-    if (writes && isCrossSite(request, publicOrigin)) {
-      throw new AppError('cross_site')
-    }
-  })
+    return writes && isCrossSite(request, publicOrigin) ? new AppError('cross_site') : undefined
+  }
 }
 
 function defaultScope(method: string): Scope {

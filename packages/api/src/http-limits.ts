@@ -43,11 +43,10 @@ export const routerLimits = { maxParamLength: maxParamCharacters }
 /** Answers what Node would answer by itself without a body, as a problem. */
 export function refuseOddRequests(app: FastifyInstance & { server: Server }): void {
   app.server.on('checkExpectation', ({ socket }) => closeWithProblem(socket, 'invalid_request'))
-  app.addHook('onRequest', async ({ raw }) => {
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
     // RFC 9112, 3.2
-    if (raw.headers.host === undefined && raw.httpVersion === '1.1') {
-      throw new AppError('invalid_request', { message: 'A request needs a Host header.' })
-    }
+    const isOdd = raw.headers.host === undefined && raw.httpVersion === '1.1'
+    done(isOdd ? new AppError('invalid_request', { message: 'A request needs a Host header.' }) : undefined)
   })
 }
 

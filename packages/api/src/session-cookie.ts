@@ -2,18 +2,28 @@ import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
 import { sessionOwner } from '@millrace/shared/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { createRecentValues } from './recent-values.ts'
 
 declare module '@fastify/secure-session' {
-  /** What the sealed cookie holds: a name for the session, not the session, which is in Redis. */
-  interface SessionData {
-    /** 32 hex digits. Becomes part of object keys, so it is not secret. */
-    publicHalf: string
-    /** 32 hex digits. Never leaves the cookie and Redis. */
-    secretHalf: string
-    createdAtMs: number
-    /** When the cookie was last sealed: its life counts from there. */
-    sealedAtMs: number
+  interface SessionData extends SealedSession {}
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the reply's cookie seals: a session, or `ended` for none; null where it sets no cookie. */
+    cookieToSend: SealedSession | 'ended' | null
   }
+}
+
+/** What the sealed cookie holds: a name for the session, not the session, which is in Redis. */
+type SealedSession = {
+  /** 32 hex digits. Becomes part of object keys, so it is not secret. */
+  publicHalf: string
+  /** 32 hex digits. Never leaves the cookie and Redis. */
+  secretHalf: string
+  createdAtMs: number
+  /** When the cookie was last sealed: its life counts from there. */
+  sealedAtMs: number
 }
 
 /** A session as its cookie names it. Times in ms since 1970. */
@@ -22,10 +32,16 @@ export type Session = {
   owner: string
   createdAtMs: number
   expiresAtMs: number
+  /** Whether the reply to this request carries its cookie, so that its life begins anew. */
+  isSealedAnew: boolean
 }
 
 /** A cookie is sealed again, and so lives on, when it was last sealed longer ago than this. */
 const sealAgainAfterMs = 24 * 60 * 60 * 1000
+/** How many opened cookies are remembered at least. One takes about 1 KB. */
+const rememberedCookies = 5_000
+/** Ours have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
+const rememberedCharacters = 512
 
 /** @param secure whether browsers come over https: the cookie is then bound to this very host */
 export function sessionCookieName(secure: boolean): string {
@@ -33,78 +49,120 @@ export function sessionCookieName(secure: boolean): string {
 }
 
 /**
- * Opens and seals the session cookie for the routes of a scope. A cookie that was tampered with, or sealed
+ * Reads sessions out of requests' cookies and puts new ones in. A cookie that was tampered with, or sealed
  * with a key that is no longer known, is as good as none.
  *
- * @param scope the routes that know sessions
+ * Opened when a route asks for the session, and only once while it is remembered: what a sealed text holds
+ * never changes, and whether it is still good is asked each time.
+ *
  * @param options.keys 32 bytes each; the first seals, all open
  * @param options.ttlMs how long a cookie lives after it was sealed
  * @param options.secure whether browsers come over https: the cookie is then bound to this very host
+ * @param options.now the clock, ms since 1970
  */
-export function registerSessionCookie(
-  scope: FastifyInstance,
-  { keys, ttlMs, secure }: { keys: Buffer[]; ttlMs: number; secure: boolean },
-): void {
+export function createSessionCookie(options: {
+  keys: Buffer[]
+  ttlMs: number
+  secure: boolean
+  now?: () => number
+}) {
+  const { keys, ttlMs, secure, now = Date.now } = options
+  const name = sessionCookieName(secure)
   const ttlSeconds = Math.floor(ttlMs / 1000)
-  scope.register(secureSession, {
-    key: keys,
-    cookieName: sessionCookieName(secure),
-    expiry: ttlSeconds,
-    cookie: { path: '/', httpOnly: true, sameSite: 'lax', secure, maxAge: ttlSeconds },
-  })
-}
+  const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
+  const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
+  const remembered = createRecentValues<{ sealed: SealedSession; byOldKey: boolean }>(rememberedCookies)
+  let registered: FastifyInstance | undefined
 
-/**
- * Reads sessions out of requests' cookies and puts new ones in.
- *
- * @param options.ttlMs how long a cookie lives after it was sealed
- */
-export function createSessionCookie({ ttlMs }: { ttlMs: number }) {
-  return {
-    /** @returns the session that the request's cookie names, or undefined where it has no valid cookie */
-    read({ session }: FastifyRequest): Session | undefined {
-      const publicHalf = session.get('publicHalf')
-      const secretHalf = session.get('secretHalf')
-      const createdAtMs = session.get('createdAtMs')
-      let sealedAtMs = session.get('sealedAtMs')
-      if (!publicHalf || !secretHalf || !createdAtMs || !sealedAtMs) return undefined
-      if (Date.now() - sealedAtMs > sealAgainAfterMs) {
-        sealedAtMs = Date.now()
-        session.set('sealedAtMs', sealedAtMs)
-      }
-      return describe(publicHalf, secretHalf, createdAtMs, sealedAtMs)
-    },
+  /** Where the plugin's functions are. */
+  function plugin(): FastifyInstance {
+    if (!registered) throw new Error('No scope was registered to have sessions.')
+    return registered
+  }
 
-    /** Gives the request a new session; the reply carries its cookie. */
-    start({ session }: FastifyRequest): Session {
-      const publicHalf = randomBytes(16).toString('hex')
-      const secretHalf = randomBytes(16).toString('hex')
-      const now = Date.now()
-      session.set('publicHalf', publicHalf)
-      session.set('secretHalf', secretHalf)
-      session.set('createdAtMs', now)
-      session.set('sealedAtMs', now)
-      return describe(publicHalf, secretHalf, now, now)
-    },
+  function open(request: FastifyRequest) {
+    const text = sealedText.exec(request.headers.cookie ?? '')?.[1]
+    if (text === undefined) return undefined
+    const known = remembered.find(text)
+    if (known) return known
+    const decoded = plugin().parseCookie(`${name}=${text}`)[name] ?? ''
+    const opened = plugin().decodeSecureSession(decoded, request.log)
+    const sealed = opened?.data()
+    if (!opened || !sealed?.publicHalf || !sealed.secretHalf || !sealed.createdAtMs || !sealed.sealedAtMs) {
+      return undefined
+    }
+    const found = { sealed, byOldKey: opened.changed }
+    if (text.length <= rememberedCharacters) remembered.keep(text, found)
+    return found
+  }
 
-    /** Takes the cookie away from the client. */
-    end({ session }: FastifyRequest): void {
-      session.delete()
-    },
+  function setCookie(held: SealedSession | 'ended'): string {
+    if (held === 'ended') {
+      return plugin().serializeCookie(name, '', { ...attributes, maxAge: 0, expires: new Date(0) })
+    }
+    const text = plugin().encodeSecureSession(plugin().createSecureSession(held))
+    return plugin().serializeCookie(name, text, { ...attributes, maxAge: ttlSeconds })
   }
 
   function describe(
-    publicHalf: string,
-    secretHalf: string,
-    createdAtMs: number,
-    sealedAtMs: number,
+    { publicHalf, secretHalf, createdAtMs, sealedAtMs }: SealedSession,
+    isSealedAnew: boolean,
   ): Session {
     return {
       id: `${publicHalf}${secretHalf}`,
       owner: sessionOwner(publicHalf),
       createdAtMs,
       expiresAtMs: sealedAtMs + ttlMs,
+      isSealedAnew,
     }
+  }
+
+  return {
+    /** Lets the routes of a scope have sessions. */
+    register(scope: FastifyInstance): void {
+      scope.decorateRequest('cookieToSend', null)
+      // In a scope without routes: its hooks would open the cookie of every request, asked for or not.
+      scope.register(async (inner) => {
+        await inner.register(secureSession, { key: keys, expiry: ttlSeconds })
+        registered = inner
+      })
+      scope.addHook('onSend', (request, reply, _payload, done) => {
+        if (request.cookieToSend !== null) reply.header('set-cookie', setCookie(request.cookieToSend))
+        done()
+      })
+    },
+
+    /** @returns the session that the request's cookie names, or undefined where it has no valid cookie */
+    read(request: FastifyRequest): Session | undefined {
+      const opened = open(request)
+      if (!opened) return undefined
+      let { sealed } = opened
+      const age = now() - sealed.sealedAtMs
+      if (age >= ttlMs) return undefined
+      const sealAgain = opened.byOldKey || age > sealAgainAfterMs
+      if (sealAgain) {
+        sealed = { ...sealed, sealedAtMs: now() }
+        request.cookieToSend = sealed
+      }
+      return describe(sealed, sealAgain)
+    },
+
+    /** Gives the request a new session; the reply carries its cookie. */
+    start(request: FastifyRequest): Session {
+      const sealed = {
+        publicHalf: randomBytes(16).toString('hex'),
+        secretHalf: randomBytes(16).toString('hex'),
+        createdAtMs: now(),
+        sealedAtMs: now(),
+      }
+      request.cookieToSend = sealed
+      return describe(sealed, true)
+    },
+
+    /** Takes the cookie away from the client. */
+    end(request: FastifyRequest): void {
+      request.cookieToSend = 'ended'
+    },
   }
 }
 

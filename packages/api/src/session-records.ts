@@ -7,7 +7,8 @@ import type { Session } from './session-cookie.ts'
  * and the label, and nobody their uploads. An ended session keeps its mark for as long as its cookie could
  * come back.
  *
- * Plain commands in one pipeline: measured faster than a script.
+ * It lives as long as the cookie does, and so its life begins anew when the cookie is sealed anew, not with each
+ * request. Plain commands in one pipeline: measured faster than a script.
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key
@@ -23,14 +24,20 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
       const [views, [user, ended]] = await Promise.all([
         redis.hincrby(key(session), 'views', 1),
         redis.hmget(key(session), 'user', 'ended'),
-        redis.pexpire(key(session), deps.ttlMs),
+        session.isSealedAnew && redis.pexpire(key(session), deps.ttlMs),
       ])
+      // Redis had lost it, and with it the time that it was to live.
+      if (views === 1 && !session.isSealedAnew) await redis.pexpire(key(session), deps.ttlMs)
       return ended ? undefined : { views, user: user ?? null }
     },
 
     /** Whether the session was ended, though its cookie may still be about. */
     async isEnded(session: Session): Promise<boolean> {
-      return (await redis.hexists(key(session), 'ended')) === 1
+      const [ended] = await Promise.all([
+        redis.hexists(key(session), 'ended'),
+        session.isSealedAnew && redis.pexpire(key(session), deps.ttlMs),
+      ])
+      return ended === 1
     },
 
     /** Labels the session. */

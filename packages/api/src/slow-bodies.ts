@@ -31,17 +31,22 @@ export function refuseSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: n
   look.unref()
   app.addHook('onClose', async () => clearInterval(look))
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { headers } = request.raw
     const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > 0
     if (hasBody) watch(request, reply)
+    done()
   })
   // Comes when the body has been read, or when its route took it unread.
-  app.addHook('preValidation', async (request) => {
+  app.addHook('preValidation', (request, _reply, done) => {
     reading.delete(request)
+    done()
   })
   // Answered before its body was there: the connection waits for the rest of it.
-  app.addHook('onResponse', async (request, reply) => watch(request, reply))
+  app.addHook('onResponse', (request, reply, done) => {
+    watch(request, reply)
+    done()
+  })
 
   function watch(request: FastifyRequest, reply: FastifyReply): void {
     const { complete, socket } = request.raw
