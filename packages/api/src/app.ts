@@ -87,8 +87,12 @@ export async function createApp(deps: {
   const records = createUploadRecords({ redis, prefix })
   const originals = createOriginals({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests: createManifests({ s3, bucket }), originals })
-  const queue = createUploadQueue({ redis, prefix })
-  const imports = createImportQueue({ redis, prefix })
+  // A connection of its own: BullMQ puts its scripts on it, which ioredis copies onto each pipeline that it
+  // makes, and with auto-pipelining it makes one in every turn of the event loop.
+  const queueRedis = redis.duplicate({ enableAutoPipelining: false })
+  queueRedis.on('error', (error) => log.warn({ err: error }, 'Redis connection'))
+  const queue = createUploadQueue({ redis: queueRedis, prefix })
+  const imports = createImportQueue({ redis: queueRedis, prefix })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
   const signer = createUrlSigner({ s3, bucket })
@@ -158,6 +162,7 @@ export async function createApp(deps: {
   app.addHook('onClose', async () => {
     await queue.close()
     await imports.close()
+    queueRedis.disconnect()
   })
   answerProblems(app)
   securityHeaders(app, { secure })
