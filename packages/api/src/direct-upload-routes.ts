@@ -6,6 +6,7 @@ import type { DirectUpload } from './direct-upload.ts'
 import { followTransfer } from './follow-transfer.ts'
 import { type HonourKey, IdempotencyHeaders } from './idempotency-key.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
+import { createFreeAsItPasses } from './passing-bodies.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 const uploadView = Compile(UploadView)
@@ -22,6 +23,7 @@ export function directUploadRoutes(
   deps: { honourKey: HonourKey; directUpload: DirectUpload; silenceMs: number },
 ): void {
   const { honourKey, directUpload, silenceMs } = deps
+  const freeAsItPasses = createFreeAsItPasses()
 
   api.register(async (scope: Api) => {
     answerBeforeBody(scope)
@@ -34,6 +36,7 @@ export function directUploadRoutes(
       { schema: { headers: IdempotencyHeaders, querystring: FileQuery, response: { 201: UploadView } } },
       async (request, reply) => {
         const transfer = followTransfer(request, reply, silenceMs)
+        freeAsItPasses(request.raw)
         try {
           const upload = await honourKey(
             request,

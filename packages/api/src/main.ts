@@ -8,12 +8,10 @@ import {
 import { createLog } from '@millrace/shared/log.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
-import { keepYoungGenerationSmall } from './young-generation.ts'
 
 /** How long requests under way may take to end once the instance shuts down, in ms. */
 const closeDeadlineMs = 10_000
 
-keepYoungGenerationSmall()
 const config = readConfig(process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)

@@ -11,6 +11,7 @@ import type { Logger } from 'pino'
 import { AppError } from './app-error.ts'
 import { originalKey, type UploadAddress } from './object-keys.ts'
 import { toObjectMetadata } from './object-metadata.ts'
+import { createPartBuffers } from './part-buffers.ts'
 import type { UploadIntent } from './upload.ts'
 
 /** What S3 takes in one PUT (S3 API, "Uploading objects"), bytes. */
@@ -42,6 +43,7 @@ export function createStoreOriginal(deps: {
   log: Pick<Logger, 'warn'>
 }) {
   const { s3, streamingS3, bucket, log } = deps
+  const buffers = createPartBuffers()
 
   return {
     /**
@@ -66,8 +68,8 @@ export function createStoreOriginal(deps: {
       const parts = createPartSender(address, intent, signal)
       try {
         let partNumber = 1
-        let part: Buffer = Buffer.allocUnsafeSlow(partBytes(partNumber))
-        let spare: Buffer | undefined
+        let part = buffers.take(partBytes(partNumber))
+        let underWay: Buffer | undefined
         let filled = 0
         let size = 0
         for await (const chunk of chunks) {
@@ -79,12 +81,11 @@ export function createStoreOriginal(deps: {
             filled += copied
             if (filled < part.length) continue
             await parts.settled()
+            if (underWay) buffers.giveBack(underWay)
             await parts.send(partNumber, part)
-            const sent = part
+            underWay = part
             partNumber++
-            const next = partBytes(partNumber)
-            part = spare?.length === next ? spare : Buffer.allocUnsafeSlow(next)
-            spare = sent
+            part = buffers.take(partBytes(partNumber))
             filled = 0
           }
         }
@@ -96,11 +97,14 @@ export function createStoreOriginal(deps: {
           await streamingS3.send(new PutObjectCommand({ ...object(address, intent), Body: rest }), {
             abortSignal: signal,
           })
+          buffers.giveBack(part)
           return
         }
         await parts.settled()
+        if (underWay) buffers.giveBack(underWay)
         if (filled > 0) await parts.send(partNumber, rest)
         await parts.settled()
+        buffers.giveBack(part)
         await beforeCommit(size)
         await parts.complete()
       } catch (error) {
