@@ -52,17 +52,17 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
 
     /** Signs URLs to which the client sends these parts. */
     async sign(address: UploadAddress, multipart: OpenMultipart, partNumbers: number[]): Promise<PartUrl[]> {
-      return Promise.all(
-        partNumbers.map(async (partNumber) => ({
-          partNumber,
-          url: await signer.sign({
-            method: 'PUT',
-            key: originalKey(address),
-            query: { partNumber: String(partNumber), uploadId: multipart.uploadId },
-            expiresInSeconds: partUrlLifeSeconds,
-          }),
+      const { uploadId } = multipart
+      const key = originalKey(address)
+      const urls = await signer.signAll(
+        partNumbers.map((partNumber) => ({
+          method: 'PUT',
+          key,
+          query: { partNumber: String(partNumber), uploadId },
+          expiresInSeconds: partUrlLifeSeconds,
         })),
       )
+      return partNumbers.map((partNumber, index) => ({ partNumber, url: urls[index] ?? '' }))
     },
 
     /**
