@@ -3,17 +3,17 @@ import type { ServerProcess } from './server-process.ts'
 /** One way of doing a thing. `run` does it and tells how much of it was done. */
 export type Entry = { name: string; server: ServerProcess; run: () => Promise<number>; goal?: number }
 /** Ways of doing the same thing, of which one is what the others are measured against. */
-export type Contest = { name: string; unit: string; baseline: Entry; entries: Entry[] }
+export type Contest = { name: string; note: string; unit: string; baseline: Entry; entries: Entry[] }
 /** `perCpuSecond` and `perSecond` are medians over the rounds; `ratio` is the median of each round's own. */
 export type Score = { entry: Entry; perCpuSecond: number; perSecond: number; ratio: number }
-
-const rounds = 5
 
 /**
  * Lets all take turns, in one order and then in the other, and compares them round by round. The first round
  * only warms up.
+ *
+ * @param rounds how many count
  */
-export async function measure({ baseline, entries }: Contest): Promise<Score[]> {
+export async function measure({ baseline, entries }: Contest, rounds: number): Promise<Score[]> {
   const all = [baseline, ...entries]
   const turns = new Map(all.map((entry) => [entry, { perCpuSecond: [0], perSecond: [0] }]))
   for (let round = 0; round <= rounds; round++) {

@@ -1,7 +1,7 @@
 import type { Contest, Score } from './measure.ts'
 
 /** Prints what came out of a contest, with each entry's ratio to the baseline and whether it meets its goal. */
-export function printTable({ name, unit }: Contest, scores: Score[]): void {
+export function printTable({ name, note, unit }: Contest, scores: Score[]): void {
   const wall = unit.replace(' CPU', '')
   const rows = [
     ['', unit, wall, 'ratio', 'goal', ''],
@@ -23,5 +23,5 @@ export function printTable({ name, unit }: Contest, scores: Score[]): void {
       .join('  ')
       .trimEnd(),
   )
-  process.stdout.write(`\n${name}\n${lines.map((line) => `  ${line}\n`).join('')}`)
+  process.stdout.write(`\n${name}\n  (${note})\n${lines.map((line) => `  ${line}\n`).join('')}`)
 }

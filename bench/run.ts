@@ -1,14 +1,19 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 
-/** Runs `npm run bench -- <name>`, after installing what Millrace is measured against. */
+/** Runs `npm run bench -- <name> [--quick]`, after installing what Millrace is measured against. */
 const benches = new Map([['ingest', () => import('./ingest.ts')]])
 
-const [name = ''] = process.argv.slice(2)
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false } },
+})
+const [name = ''] = positionals
 const bench = benches.get(name)
 if (!bench) {
-  process.stderr.write(`Usage: npm run bench -- ${[...benches.keys()].join('|')}\n`)
+  process.stderr.write(`Usage: npm run bench -- ${[...benches.keys()].join('|')} [--quick]\n`)
   process.exit(1)
 }
 if (!isInstalled()) {
@@ -17,7 +22,8 @@ if (!isInstalled()) {
   const { status } = spawnSync('npm', ['ci', ...flags], { cwd: import.meta.dirname, stdio: 'inherit' })
   if (status !== 0) process.exit(status ?? 1)
 }
-await bench()
+const { run } = await bench()
+await run(values)
 
 /** Whether node_modules holds the lock file's packages: npm notes what it installed in one of its own. */
 function isInstalled(): boolean {

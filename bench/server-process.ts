@@ -1,23 +1,26 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
 export type ServerProcess = Awaited<ReturnType<typeof startServerProcess>>
-
-/** How many of the kernel's ticks make a second: `getconf CLK_TCK`, 100 on every Linux that Node runs on. */
-const ticksPerSecond = 100
 
 /**
  * Starts a server as a process of its own, on a free port, and waits until it answers.
  *
  * @param file what Node runs
  * @param environment all that it gets, besides PATH and PORT
+ * @param options.onOneCore keeps all its threads on the machine's first core, as a container of one core would
  */
-export async function startServerProcess(file: string, environment: Record<string, string>) {
+export async function startServerProcess(
+  file: string,
+  environment: Record<string, string>,
+  { onOneCore = false } = {},
+) {
   const port = await findFreePort()
-  const child = spawn(process.execPath, [file], {
+  const [program = '', ...parameters] = [...(onOneCore ? ['taskset', '-c', '0'] : []), process.execPath, file]
+  const child = spawn(program, parameters, {
     env: { PATH: process.env['PATH'], NODE_ENV: 'production', PORT: String(port), ...environment },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
@@ -30,11 +33,15 @@ export async function startServerProcess(file: string, environment: Record<strin
   }
   return {
     port,
-    /** Processor time that it has used so far, user and system, all threads, in seconds. */
+    /** Processor time that its threads have used so far, in the kernel as well, in seconds. */
     cpuSeconds(): number {
-      // proc(5): utime and stime are fields 14 and 15; the name before them is in parentheses.
-      const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-      return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+      // Documentation/scheduler/sched-stats.rst: the first field is the time on the processor in ns. Finer than
+      // the ticks of proc(5)'s stat; Node's threads live as long as the process.
+      const threads = readdirSync(`/proc/${child.pid}/task`)
+      const times = threads.map((thread) =>
+        Number(readFileSync(`/proc/${child.pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+      )
+      return times.reduce((sum, time) => sum + time, 0) / 1e9
     },
     async close() {
       child.kill('SIGTERM')
