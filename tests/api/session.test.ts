@@ -1,5 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import { Health, Ready } from '@millrace/api/health-routes.ts'
+import { createSessionCookie } from '@millrace/api/session-cookie.ts'
 import { SessionView } from '@millrace/api/session-routes.ts'
+import { fastify } from 'fastify'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../support/http-client.ts'
@@ -111,6 +114,45 @@ test('opens cookies that an older key sealed, and seals them with the newest', a
   } finally {
     await after.close()
   }
+})
+
+test('a cookie that was opened before is as good as its seal, and no longer', async () => {
+  const ttlMs = 60_000
+  let nowMs = Date.now()
+  const cookie = createSessionCookie({ keys: [randomBytes(32)], ttlMs, secure: false, now: () => nowMs })
+  const app = fastify()
+  app.register(async (scope) => {
+    cookie.register(scope)
+    scope.get('/start', async (request) => cookie.start(request))
+    scope.get('/read', async (request) => cookie.read(request) ?? 'none')
+  })
+  const started = await app.inject('/start')
+  const { id } = started.json()
+  const sealed = String(started.headers['set-cookie']).split(';')[0] ?? ''
+  const read = () => app.inject({ url: '/read', headers: { cookie: `other=1; ${sealed}; another=2` } })
+  for (const age of [0, 0, ttlMs - 1]) {
+    nowMs += age
+    assert.is((await read()).json().id, id)
+  }
+  nowMs += 1
+  assert.is((await read()).body, 'none')
+  const namedAlike = await app.inject({ url: '/read', headers: { cookie: `x${sealed}` } })
+  assert.is(namedAlike.body, 'none')
+  await app.close()
+})
+
+test('a session lives in Redis from when its cookie was sealed, also where Redis had lost it', async () => {
+  const client = createHttpClient(api.url)
+  await client.get('/session')
+  const keys = async () => (await api.redis.keys(`${api.prefix}:session:*`)).toSorted()
+  const before = await keys()
+  const another = createHttpClient(api.url)
+  await another.get('/session')
+  const [key = ''] = (await keys()).filter((name) => !before.includes(name))
+  assert.ok((await api.redis.pttl(key)) > 0)
+  await api.redis.del(key)
+  await another.get('/session')
+  assert.ok((await api.redis.pttl(key)) > 0)
 })
 
 test('keeps the owner when Redis has lost everything', async () => {
