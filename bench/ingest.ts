@@ -28,7 +28,7 @@ const quick = {
   rounds: 3,
   largeMiB: 128,
   small: { sizeMiB: 5, count: 32, atOnce: 8 },
-  sessions: { connections: 50, requests: 5_000 },
+  sessions: { connections: 50, requests: 20_000 },
   partBatches: 50,
 }
 const unlimited = '1000000000'
