@@ -19,9 +19,10 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  * Lets in, before anything of a request is looked at, who comes with a valid key of the right scope, and who
  * comes with a cookie or with nothing, unless a page of somebody else's makes the browser send it.
  *
+ * Refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
+ *
  * @param scope the routes that know owners
  * @param options.publicOrigin what browsers have in their address bar
- * Its hook refuses with an AppError: `unauthenticated`, `forbidden`, `cross_site`
  */
 export function authorize(
   scope: FastifyInstance,

@@ -9,7 +9,7 @@ const betweenBytes = 8 * 1024 ** 2
  * Frees the memory of bodies while they pass through. Each read leaves a dead 64 KiB buffer behind, outside of
  * V8's heap. The small objects around them fill the young generation so slowly that V8 turns to full
  * collections instead, which cost as much as the whole heap, and until then each read gets new memory from the
- * kernel. A collection of the young generation takes a millisecond, and the next reads find warm memory. Measured
+ * kernel. A collection of the young generation is cheap, and the next reads find warm memory. Measured
  * with `npm run bench -- ingest`: twice the MiB per CPU second for `POST /upload`.
  *
  * @throws Error where V8 has no such collection

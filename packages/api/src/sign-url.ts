@@ -20,7 +20,7 @@ const unsignedPayload = 'UNSIGNED-PAYLOAD'
 /**
  * Signs S3 URLs (Signature Version 4, query parameters; the body stays unsigned, as its sender is not us).
  * Done by hand rather than by the SDK's `getSignedUrl`, which runs the whole command for each URL: a batch of
- * 100 parts would take the event loop 25 ms, and takes it one. The tests hold it against the SDK's signer.
+ * 100 parts would take the event loop 25 ms. The tests hold it against the SDK's signer.
  *
  * @param deps.s3 whose credentials, region and endpoint are used
  * @param deps.bucket the bucket of all keys
