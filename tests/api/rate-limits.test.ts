@@ -128,7 +128,10 @@ test('a page that sends 100 files and watches them is far from the limits', asyn
 test('without Redis nobody is refused, and nobody waits', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
   const server = await startRedisServer({ directory, program: await provideProgram(redisProgram, () => {}) })
-  const { url } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3' }, server.url)
+  const { url } = await start(
+    { RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3', RATE_LIMIT_PATIENCE_MS: '100' },
+    server.url,
+  )
   await server.close()
   const startedAt = performance.now()
   assert.equal(await statuses(20, () => createHttpClient(url).get('/nowhere')), Array(20).fill(404))

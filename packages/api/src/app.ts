@@ -177,6 +177,7 @@ export async function createApp(deps: {
   await limitRates(app, {
     redis,
     prefix,
+    patienceMs: config.rateLimitPatienceMs,
     perOwner: config.rateLimitPerMinute,
     perAddress: config.rateLimitPerAddressPerMinute,
   })

@@ -5,8 +5,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 
 const windowMs = 60_000
-/** How long an answer waits to be counted, in ms. Redis takes a fraction of one; a sick one holds up nobody. */
-const countLimitMs = 100
 
 /**
  * Limits how many requests an owner and an address may make in a minute, over all instances, before anything
@@ -16,17 +14,18 @@ const countLimitMs = 100
  * @param deps.redis whose server counts, over a connection of its own that fails rather than waits
  * @param deps.prefix begins every key: `{prefix}:rate:…`
  * @param deps.perOwner requests a minute of one session or API key; 0 for no limit
+ * @param deps.patienceMs how long a request waits to be counted, in ms
  * @param deps.perAddress requests a minute from one address, an IPv6 network of /64 counting as one; 0 likewise
  */
 export async function limitRates(
   app: FastifyInstance,
-  deps: { redis: Redis; prefix: string; perOwner: number; perAddress: number },
+  deps: { redis: Redis; prefix: string; patienceMs: number; perOwner: number; perAddress: number },
 ): Promise<void> {
   if (deps.perOwner === 0 && deps.perAddress === 0) return
   const counter = deps.redis.duplicate({
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: countLimitMs,
+    commandTimeout: deps.patienceMs,
   })
   // The connection that this one is a copy of tells of the same outage.
   counter.on('error', () => undefined)
