@@ -141,19 +141,19 @@ export function createApp(
      * Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. Where Redis
      * or S3 does not answer, that is given up soon after the drain's deadline: messages come again, and jobs
      * whose lock runs out are taken over.
+     * @param deadlineMs how long jobs under way may take, in milliseconds
      */
-    async close(): Promise<void> {
+    async close(deadlineMs = config.drainDeadlineMs): Promise<void> {
       const closed = new AbortController()
       const parts = [
         objectCreated.stop(),
         reconcileSchedule.stop(),
         // Imports end by adding jobs.
-        Promise.all([
-          uploadWorker.drain(config.drainDeadlineMs),
-          importWorker.drain(config.drainDeadlineMs),
-        ]).then(() => queue.close()),
+        Promise.all([uploadWorker.drain(deadlineMs), importWorker.drain(deadlineMs)]).then(() =>
+          queue.close(),
+        ),
       ]
-      const patience = delay(config.drainDeadlineMs + handBackMs, 'late', { signal: closed.signal })
+      const patience = delay(deadlineMs + handBackMs, 'late', { signal: closed.signal })
       // Rejects when it is no longer needed.
       const late = await Promise.race([Promise.all(parts), patience.catch(() => undefined)])
       closed.abort()

@@ -21,6 +21,12 @@ const schema = Type.Object({
   // Two images a core: while one waits for S3 the other one computes (measured on 2 cores).
   WORKER_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 2 * availableParallelism() }),
   DRAIN_DEADLINE_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 25_000 }),
+  // On an instance of an Auto Scaling group; without it no notices are watched for.
+  TERMINATION_HOOK: Type.Optional(Type.String()),
+  AWS_EC2_METADATA_SERVICE_ENDPOINT: Type.String({ default: 'http://169.254.169.254', pattern: '^http://' }),
+  // AWS recommends every 5 seconds for Spot notices, which come two minutes ahead.
+  NOTICE_INTERVAL_MS: Type.Integer({ minimum: 10, maximum: 60_000, default: 5_000 }),
+  HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
   MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
@@ -47,6 +53,12 @@ export function readConfig(environment: Environment) {
     presets: readPresets(values.PRESETS_FILE),
     slots: values.WORKER_SLOTS,
     drainDeadlineMs: values.DRAIN_DEADLINE_MS,
+    /** The name of the group's termination lifecycle hook; undefined where there is no group. */
+    terminationHook: values.TERMINATION_HOOK,
+    metadataEndpoint: values.AWS_EC2_METADATA_SERVICE_ENDPOINT.replace(/\/+$/, ''),
+    noticeIntervalMs: values.NOTICE_INTERVAL_MS,
+    /** Undefined: no health server. */
+    healthPort: values.HEALTH_PORT,
     reconcileIntervalMs: values.RECONCILE_INTERVAL_MS,
     maxImageBytes: values.MAX_IMAGE_BYTES,
     maxImagePixels: values.MAX_IMAGE_PIXELS,

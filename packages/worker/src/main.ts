@@ -1,3 +1,4 @@
+import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -6,8 +7,14 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
+import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
+import { startHealthServer } from './health-server.ts'
+import { createInstanceMetadata } from './instance-metadata.ts'
+import { createInstanceNotices } from './instance-notices.ts'
+import { createLeaveInstance } from './leave-instance.ts'
+import { createTerminationHook } from './termination-hook.ts'
 
 const config = readConfig(process.env)
 // libuv reads it when its pool starts, with the first image: one thread a slot, and the usual four for the rest.
@@ -20,21 +27,45 @@ const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
 const app = createApp(config, log, { redis, blockingRedis, s3, streamingS3, sqs })
 
-let closing = false
+const stopping = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
-    if (closing) return
-    closing = true
-    void close(signal)
+    if (stopping.signal.aborted) return
+    stopping.abort()
+    void close(signal, () => app.close())
   })
 }
 
 await app.start()
+const { healthPort, terminationHook } = config
+if (healthPort !== undefined) {
+  const { instance } = config
+  const port = await startHealthServer({ port: healthPort, instance, version: packageJson.version })
+  log.info({ event: 'health', port }, 'answers /health')
+}
 log.info({ event: 'started' }, 'started')
+if (terminationHook !== undefined) await endWithInstance(terminationHook)
 
-async function close(signal: string): Promise<void> {
-  log.info({ event: 'closing', signal }, 'closing')
-  await app.close()
+/** Leaves in time when the instance is about to end. */
+async function endWithInstance(hookName: string): Promise<void> {
+  const metadata = createInstanceMetadata({ endpoint: config.metadataEndpoint })
+  const notices = createInstanceNotices({ metadata, log, intervalMs: config.noticeIntervalMs })
+  const notice = await notices.first(stopping.signal)
+  if (!notice || stopping.signal.aborted) return
+  stopping.abort()
+  const autoScaling = new AutoScalingClient()
+  const leaveInstance = createLeaveInstance({
+    notices,
+    hook: createTerminationHook({ autoScaling, metadata, name: hookName, log }),
+    drain: (deadlineMs) => app.close(deadlineMs),
+    drainDeadlineMs: config.drainDeadlineMs,
+  })
+  await close(notice.kind, () => leaveInstance(notice))
+}
+
+async function close(why: string, drain: () => Promise<void>): Promise<void> {
+  log.info({ event: 'closing', why }, 'closing')
+  await drain()
   sqs.destroy()
   streamingS3.destroy()
   s3.destroy()

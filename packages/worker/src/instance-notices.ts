@@ -1,0 +1,77 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { InstanceMetadata } from './instance-metadata.ts'
+
+/** Why the instance is about to end. */
+export type InstanceNotice =
+  /** Its Auto Scaling group ends it, and waits for the termination lifecycle hook. */
+  | { kind: 'termination' }
+  /** EC2 takes it back at a time (milliseconds since 1970) that nobody can put off. */
+  | { kind: 'spot-interruption'; atMs: number }
+
+const InstanceAction = Compile(Type.Object({ action: Type.String(), time: Type.String() }))
+
+/**
+ * Asks the instance's metadata, again and again, whether the instance is about to end.
+ *
+ * A rebalance recommendation is logged and no more: it says that an interruption is likely. The group's Capacity
+ * Rebalancing starts a replacement and then ends this instance, of which `termination` tells. Leaving before the
+ * replacement is there would only make the fleet smaller.
+ *
+ * @param deps.intervalMs milliseconds between two looks
+ */
+export function createInstanceNotices(deps: { metadata: InstanceMetadata; log: Logger; intervalMs: number }) {
+  const { metadata, log, intervalMs } = deps
+  let failing = false
+  let recommended = false
+
+  return {
+    isTerminating,
+
+    /**
+     * @param stopping ends the wait
+     * @returns the first notice; undefined where the wait was ended
+     */
+    async first(stopping: AbortSignal): Promise<InstanceNotice | undefined> {
+      while (!stopping.aborted) {
+        const notice = await look()
+        if (notice) return notice
+        // Rejects when stopped, which the loop's condition sees.
+        await delay(intervalMs, undefined, { signal: stopping }).catch(() => {})
+      }
+      return undefined
+    },
+  }
+
+  async function look(): Promise<InstanceNotice | undefined> {
+    try {
+      const [terminating, action, rebalance] = await Promise.all([
+        isTerminating(),
+        metadata.read('spot/instance-action'),
+        metadata.read('events/recommendations/rebalance'),
+      ])
+      failing = false
+      if (rebalance !== undefined && !recommended) {
+        recommended = true
+        log.info({ event: 'rebalance-recommended' }, 'an interruption is likely')
+      }
+      if (action !== undefined) {
+        // Sooner than a termination, which may come with it.
+        return { kind: 'spot-interruption', atMs: Date.parse(InstanceAction.Parse(JSON.parse(action)).time) }
+      }
+      return terminating ? { kind: 'termination' } : undefined
+    } catch (error) {
+      if (!failing) log.warn({ err: error, event: 'notices-unread' }, 'instance metadata')
+      failing = true
+      return undefined
+    }
+  }
+
+  async function isTerminating(): Promise<boolean> {
+    return (await metadata.read('autoscaling/target-lifecycle-state')) === 'Terminated'
+  }
+}
+
+export type InstanceNotices = ReturnType<typeof createInstanceNotices>

@@ -1,0 +1,45 @@
+import type { InstanceNotice, InstanceNotices } from './instance-notices.ts'
+import type { TerminationHook } from './termination-hook.ts'
+
+/** How much of a Spot instance's last two minutes is left for handing back and for shutting down, in milliseconds. */
+const spotReserveMs = 15_000
+/** A third of the shortest timeout that a lifecycle hook can have, which is 30 s. In milliseconds. */
+const defaultHeartbeatMs = 10_000
+
+/**
+ * Ends the work of an instance that got its notice: drains, keeps the group waiting meanwhile, and tells it when
+ * nothing is left.
+ *
+ * @param deps.drain finishes or hands back all work, within so many milliseconds
+ * @param deps.drainDeadlineMs how long jobs under way may take
+ */
+export function createLeaveInstance(deps: {
+  notices: InstanceNotices
+  hook: TerminationHook
+  drain: (deadlineMs: number) => Promise<void>
+  drainDeadlineMs: number
+  heartbeatMs?: number
+}) {
+  const { notices, hook, drain, drainDeadlineMs, heartbeatMs = defaultHeartbeatMs } = deps
+
+  return async function leaveInstance(notice: InstanceNotice): Promise<void> {
+    if (notice.kind === 'spot-interruption') {
+      const leftMs = Math.max(0, notice.atMs - Date.now() - spotReserveMs)
+      await drain(Math.min(drainDeadlineMs, leftMs))
+      // The group may have noticed the interruption as well, and be waiting.
+      if (await notices.isTerminating().catch(() => false)) await hook.complete()
+      return
+    }
+    let beat = hook.heartbeat()
+    const beats = setInterval(() => {
+      beat = hook.heartbeat()
+    }, heartbeatMs)
+    try {
+      await drain(drainDeadlineMs)
+    } finally {
+      clearInterval(beats)
+    }
+    await beat
+    await hook.complete()
+  }
+}

@@ -1,0 +1,164 @@
+import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
+import { createLog } from '@millrace/shared/log.ts'
+import { createInstanceMetadata } from '@millrace/worker/instance-metadata.ts'
+import { createInstanceNotices } from '@millrace/worker/instance-notices.ts'
+import { createLeaveInstance } from '@millrace/worker/leave-instance.ts'
+import { createTerminationHook } from '@millrace/worker/termination-hook.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+import { type FakeInstance, hook, startFakeInstance } from './fake-instance.ts'
+import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
+import { sampleImage } from './sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
+
+const test = suite('drain')
+const targetState = 'autoscaling/target-lifecycle-state'
+let fleet: WorkerFleet
+let proxy: S3Proxy
+let fake: FakeInstance
+
+test.before(async () => {
+  fleet = await startWorkerFleet()
+  proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+})
+test.after(async () => {
+  await fleet.close()
+  await proxy.close()
+})
+test.before.each(async () => {
+  fake = await startFakeInstance()
+})
+test.after.each(() => fake.close())
+
+/** The parts that watch and leave, in this process, with intervals of a test's patience. */
+function createParts(drain: (deadlineMs: number) => Promise<void>) {
+  const lines: string[] = []
+  const write = (line: string) => void lines.push(JSON.parse(line).event)
+  const log = createLog({ level: 'info', instance: 'test' }, { write })
+  const metadata = createInstanceMetadata({ endpoint: fake.metadataEndpoint })
+  const notices = createInstanceNotices({ metadata, log, intervalMs: 5 })
+  const autoScaling = new AutoScalingClient({ endpoint: fake.autoScalingEndpoint, ...fleet.identity })
+  const termination = createTerminationHook({ autoScaling, metadata, name: hook, log })
+  const leave = createLeaveInstance({
+    notices,
+    hook: termination,
+    drain,
+    drainDeadlineMs: 25_000,
+    heartbeatMs: 5,
+  })
+  return { lines, metadata, notices, leave }
+}
+
+test('a terminating instance hands back what outlasts the deadline, at once, and then lets the group end it', async () => {
+  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/variants/'))
+  const leaving = await fleet.spawnWorker({
+    ...fake.environment,
+    AWS_ENDPOINT_URL_S3: proxy.endpoint,
+    DRAIN_DEADLINE_MS: '100',
+    NOTICE_INTERVAL_MS: '20',
+    HEALTH_PORT: '0',
+  })
+  const { port } = await leaving.log.until(({ event }) => event === 'health')
+  const health = await fetch(`http://127.0.0.1:${port}/health`)
+  assert.is(health.status, 200)
+  assert.match(await health.text(), '"status":"ok"')
+
+  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  await held.arrived
+  const heir = await fleet.spawnWorker()
+  fake.items.set(targetState, 'Terminated')
+  const upload = await fleet.finished(address)
+  assert.is(await leaving.exit(), 0)
+  held.release()
+
+  assert.is(upload.state, 'ready')
+  assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'], 'told once')
+  assert.is(
+    heir.log.lines.some(({ event }) => event === 'stalled'),
+    false,
+    'no lock had to run out',
+  )
+  assert.equal(fake.calls, ['RecordLifecycleActionHeartbeat', 'CompleteLifecycleAction CONTINUE'])
+  assert.ok(fake.isCompleted())
+  const events = leaving.log.lines.map(({ event }) => event)
+  const order = ['closing', 'handed-back', 'termination-completed', 'closed']
+  assert.equal(
+    events.filter((event) => order.includes(`${event}`)),
+    order,
+  )
+  heir.kill('SIGKILL')
+})
+
+test('a Spot instance that is taken back leaves, and completes nothing that nobody waits for', async () => {
+  const time = new Date(Date.now() + 120_000).toISOString()
+  fake.items.set('spot/instance-action', JSON.stringify({ action: 'terminate', time }))
+  const worker = await fleet.spawnWorker(fake.environment)
+  const { why } = await worker.log.until(({ event }) => event === 'closing')
+  assert.is(why, 'spot-interruption')
+  assert.is(await worker.exit(), 0)
+  assert.equal(fake.calls, [])
+})
+
+test('a Spot instance drains within what is left of its time, and lets a group that waits go on', async () => {
+  const deadlines: number[] = []
+  const { leave } = createParts(async (deadlineMs) => void deadlines.push(deadlineMs))
+  fake.items.set(targetState, 'Terminated')
+  await leave({ kind: 'spot-interruption', atMs: Date.now() + 120_000 })
+  await leave({ kind: 'spot-interruption', atMs: Date.now() + 20_000 })
+  await leave({ kind: 'spot-interruption', atMs: Date.now() })
+  const [ample = 0, short = 0, none] = deadlines
+  assert.is(ample, 25_000)
+  assert.ok(short > 0 && short <= 5_000)
+  assert.is(none, 0)
+  assert.is(fake.calls[0], 'CompleteLifecycleAction CONTINUE')
+})
+
+test('a busy instance keeps the group waiting until its work is done', async () => {
+  const work = Promise.withResolvers<void>()
+  const { leave } = createParts(() => work.promise)
+  fake.items.set(targetState, 'Terminated')
+  const left = leave({ kind: 'termination' })
+  await fake.untilCalls(3)
+  assert.is(fake.isCompleted(), false)
+  assert.equal(new Set(fake.calls), new Set(['RecordLifecycleActionHeartbeat']))
+  work.resolve()
+  await left
+  assert.is(fake.calls.at(-1), 'CompleteLifecycleAction CONTINUE')
+})
+
+test('an instance leaves although the group does not listen', async () => {
+  const { leave, lines } = createParts(async () => {})
+  await leave({ kind: 'termination' })
+  assert.equal(lines, ['heartbeat-failed', 'termination-completed-failed'])
+})
+
+test('watches through answers that fail and tokens that run out, and stays on a recommendation', async () => {
+  const { notices, metadata, lines } = createParts(async () => {})
+  fake.items.set('events/recommendations/rebalance', '{"noticeTime":"2026-01-01T00:00:00Z"}')
+  fake.items.set('spot/instance-action', 'not JSON')
+  const first = notices.first(new AbortController().signal)
+  while (fake.questions.length < 12) await metadata.read('instance-id')
+  fake.expireTokens()
+  fake.items.delete('spot/instance-action')
+  fake.items.set(targetState, 'Terminated')
+  assert.equal(await first, { kind: 'termination' })
+  assert.equal(lines, ['rebalance-recommended', 'notices-unread'])
+  assert.ok(fake.questions.filter((path) => path === 'token').length >= 2)
+})
+
+test('stops watching when the worker is told to stop', async () => {
+  const { notices } = createParts(async () => {})
+  const stopping = new AbortController()
+  const first = notices.first(stopping.signal)
+  stopping.abort()
+  assert.is(await first, undefined)
+})
+
+test('metadata that refuses says so', async () => {
+  const metadata = createInstanceMetadata({ endpoint: fake.autoScalingEndpoint })
+  await metadata.read('instance-id').then(assert.unreachable, (error: Error) => {
+    assert.match(error.message, 'Instance metadata gave no token: 400')
+  })
+})
+
+test.run()
