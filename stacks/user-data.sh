@@ -59,10 +59,10 @@ pull_image() {
 }
 
 region=$(try 30 metadata placement/region)
-stage=$(try 5 metadata tags/instance/Stage)
+export AWS_DEFAULT_REGION=$region
 group=$(try 5 metadata tags/instance/aws:autoscaling:groupName)
 instance=$(try 5 metadata instance-id)
-export AWS_DEFAULT_REGION=$region
+stage=$(try 5 metadata tags/instance/Stage)
 secrets_path=/millrace/$stage/$tier
 
 command -v docker >/dev/null || try 5 dnf install --quiet --assumeyes docker

@@ -33,7 +33,7 @@ export type UserData = {
  */
 export function renderUserData(settings: UserData): string {
   const lines = Object.entries(settings.environment).map(([name, value]) => `${name}=${value}`)
-  for (const line of lines) if (/[\r\n]/.test(line)) throw new Error(`Not one line: ${line}`)
+  for (const line of lines) if (/[\r\n]/.test(line)) throw new Error(`Not one line: ${line.split('=')[0]}`)
   const variables = {
     tier: settings.tier,
     image: settings.image,

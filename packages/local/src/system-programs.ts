@@ -43,6 +43,13 @@ export const chromiumProgram: Program = {
   packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', brew: 'chromium' },
 }
 
+export const shellcheckProgram: Program = {
+  title: 'ShellCheck, which the tests of shell scripts use,',
+  names: ['shellcheck'],
+  instead: 'put one on PATH',
+  packages: { 'apt-get': 'shellcheck', dnf: 'ShellCheck', apk: 'shellcheck', brew: 'shellcheck' },
+}
+
 export type Machine = { path: string; isRoot: boolean }
 
 function thisMachine(): Machine {
