@@ -43,7 +43,7 @@ async function exitCode(child: ChildProcess): Promise<number | null> {
 }
 
 test('ends event streams, finishes what is under way, and exits with 0', async () => {
-  const { child, url } = await startProcess()
+  const { child, url } = await startProcess({ S3_PUBLIC_ENDPOINT: 'http://127.0.0.1:9' })
   const client = createHttpClient(url)
   const { id } = await announce(client, 7)
   const events = await fetch(`${url}/uploads/${id}/events`, { headers: { cookie: client.cookie ?? '' } })
@@ -61,7 +61,8 @@ test('ends event streams, finishes what is under way, and exits with 0', async (
   slow.end(body)
   const [response] = await answered
   assert.is(response.statusCode, 201)
-  Compile(Announced).Parse(JSON.parse(await text(response)))
+  const { transport } = Compile(Announced).Parse(JSON.parse(await text(response)))
+  assert.match(JSON.stringify(transport), '"http://127.0.0.1:9/millrace', 'signed for where clients reach S3')
   assert.is(await exitCode(child), 0)
 })
 

@@ -69,6 +69,7 @@ const bodyLimitBytes = 64 * 1024
  *
  * @param deps.redis for commands
  * @param deps.subscriber a Redis connection for changes alone
+ * @param deps.publicS3 signs what clients send to S3 themselves; default: `s3`
  * @param deps.streamingS3 for bodies that pass through
  */
 export async function createApp(deps: {
@@ -77,10 +78,11 @@ export async function createApp(deps: {
   redis: Redis
   subscriber: Redis
   s3: S3Client
+  publicS3?: S3Client
   streamingS3: S3Client
   sqs: SQSClient
 }) {
-  const { config, log, redis, subscriber, s3, streamingS3, sqs } = deps
+  const { config, log, redis, subscriber, s3, publicS3 = s3, streamingS3, sqs } = deps
   const { bucket, redisPrefix: prefix, sessionTtlMs: ttlMs, instance } = config
   const closing = new AbortController()
 
@@ -95,7 +97,7 @@ export async function createApp(deps: {
   const imports = createImportQueue({ redis: queueRedis, prefix })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
-  const signer = createUrlSigner({ s3, bucket })
+  const signer = createUrlSigner({ s3: publicS3, bucket })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer })
   const checkIntent = createIntentCheck({
     presets: config.presets,
@@ -109,7 +111,7 @@ export async function createApp(deps: {
     bucket,
   })
   const announceUpload = createAnnounceUpload({ records, checkIntent, quota, multipartUploads })
-  const signForm = createFormSigner({ s3, bucket })
+  const signForm = createFormSigner({ s3: publicS3, bucket })
   const startUpload = createStartUpload({ announceUpload, signForm, multipartUploads })
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
   const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })

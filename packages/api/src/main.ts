@@ -17,9 +17,10 @@ const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)
 const subscriber = connectBlockingRedis(config.redisUrl, log)
 const s3 = connectS3()
+const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
 const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const app = await createApp({ config, log, redis, subscriber, s3, streamingS3, sqs })
+const app = await createApp({ config, log, redis, subscriber, s3, publicS3, streamingS3, sqs })
 
 let closing = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -41,6 +42,7 @@ async function close(signal: string): Promise<void> {
   clearTimeout(deadline)
   sqs.destroy()
   streamingS3.destroy()
+  publicS3.destroy()
   s3.destroy()
   subscriber.disconnect()
   redis.disconnect()

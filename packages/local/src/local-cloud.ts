@@ -22,21 +22,33 @@ export type LocalCloud = Awaited<ReturnType<typeof startLocalCloud>>
 
 /**
  * Starts what AWS is to the services: S3 with the bucket, its CORS and its notifications, and SQS with the
- * queue that they go to. All of it on free loopback ports, and all of it set up through the AWS SDK.
+ * queue that they go to. All of it on free loopback ports unless told otherwise, and all of it set up through the
+ * AWS SDK.
  * @param options.directory keeps the objects, and the credentials that are made the first time
+ * @param options.credentials to be used instead
+ * @param options.host what to listen on; nothing beyond loopback unless asked
  * @param options.redisUrl handed on to the services; this does not start Redis
  * @param options.origins origins of pages that may talk to the bucket from a browser
  * @returns the environment variables that point a service here, and `close()`
  */
-export async function startLocalCloud(options: { directory: string; redisUrl: string; origins: string[] }) {
-  const { accessKeyId, secretAccessKey } = await readLocalSecrets(options.directory)
+export async function startLocalCloud(options: {
+  directory: string
+  redisUrl: string
+  origins: string[]
+  credentials?: { accessKeyId: string; secretAccessKey: string }
+  host?: string
+  s3Port?: number
+  sqsPort?: number
+}) {
+  const { directory, host = '127.0.0.1', s3Port, sqsPort = 0 } = options
+  const { accessKeyId, secretAccessKey } = options.credentials ?? (await readLocalSecrets(directory))
   const identity = { region, credentials: { accessKeyId, secretAccessKey } }
   const opened: (() => void | Promise<void>)[] = []
   const close = async () => {
     for (const closeOne of opened.splice(0).reverse()) await closeOne()
   }
   try {
-    const queue = await startSqsServer(identity)
+    const queue = await startSqsServer(identity, { host, port: sqsPort })
     opened.push(queue.close)
     const sqs = new SQSClient({ endpoint: queue.endpoint, ...identity })
     opened.push(() => sqs.destroy())
@@ -44,9 +56,11 @@ export async function startLocalCloud(options: { directory: string; redisUrl: st
       if (queueArn !== queue.eventsQueueArn) throw new Error(`There is no queue ${queueArn}.`)
       await sqs.send(new SendMessageCommand({ QueueUrl: queue.eventsQueueUrl, MessageBody: body }))
     }
-    const storage = await listenOnRememberedPort(options.directory, 's3', (port) =>
-      createS3Server({ directory: join(options.directory, 's3'), port, ...identity, deliver }),
-    )
+    const listen = (port: number) =>
+      createS3Server({ directory: join(directory, 's3'), host, port, ...identity, deliver })
+    const storage = await (s3Port === undefined
+      ? listenOnRememberedPort(directory, 's3', listen)
+      : listen(s3Port))
     opened.push(storage.close)
     const s3 = new S3Client({ endpoint: storage.endpoint, ...identity })
     opened.push(() => s3.destroy())

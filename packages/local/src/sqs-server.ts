@@ -22,14 +22,17 @@ export type AwsIdentity = {
 export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 
 /**
- * Starts SQS on a free loopback port, with the queue for S3's events and its dead-letter queue.
+ * Starts SQS, on a free loopback port unless told otherwise, with the queue for S3's events and its dead-letter queue.
  * Messages live in memory only: what a stop forgets, `announceArrivals` says again.
+ * @param options.host what to listen on; nothing beyond loopback unless asked
+ * @param options.port 0 for any free one
  * @returns the endpoint, the events queue's URL and ARN, and `close()`, which ends long polls at once
  */
-export async function startSqsServer(identity: AwsIdentity) {
+export async function startSqsServer(identity: AwsIdentity, options: { host?: string; port?: number } = {}) {
+  const { host = '127.0.0.1', port = 0 } = options
   const app = buildApp({ logger: false, defaultRegion: identity.region })
   returnUnheardMessages(app)
-  const endpoint = await app.listen({ host: '127.0.0.1', port: 0 })
+  const endpoint = await app.listen({ host, port })
   const client = new SQSClient({ endpoint, ...identity })
   const createQueue = async (name: string, attributes: Partial<Record<QueueAttributeName, string>>) => {
     const { QueueUrl: url } = await client.send(

@@ -34,9 +34,12 @@ function logged(redis: Redis, log: Logger): Redis {
  */
 const timeLimits = { connectionTimeout: 5_000, socketTimeout: 30_000 }
 
-/** S3, where and as whom the SDK's own variables say. */
-export function connectS3(): S3Client {
-  return new S3Client({ requestHandler: timeLimits })
+/**
+ * S3, where and as whom the SDK's own variables say.
+ * @param endpoint replaces theirs
+ */
+export function connectS3(endpoint?: string): S3Client {
+  return new S3Client({ requestHandler: timeLimits, ...(endpoint && { endpoint }) })
 }
 
 /**

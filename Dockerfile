@@ -1,0 +1,81 @@
+# The images of both tiers, `--target api` and `--target worker`, and of compose.yaml's stand-in for AWS,
+# `--target local-cloud`. What runs during the build runs on the builder's own platform and installs for the platform
+# that is built for: an image for Graviton needs no emulation.
+
+ARG NODE=node:24.21.0-trixie-slim
+
+# jemalloc gives memory that image libraries freed back to the system, which glibc's malloc keeps.
+FROM --platform=$BUILDPLATFORM $NODE AS jemalloc
+ARG TARGETARCH
+WORKDIR /jemalloc
+ENV APT="apt-get -qq -o APT::Architecture=$TARGETARCH -o APT::Architectures=$TARGETARCH"
+RUN $APT update && $APT download libjemalloc2 && dpkg -x libjemalloc2_*.deb . && cp usr/lib/*/libjemalloc.so.2 .
+
+FROM --platform=$BUILDPLATFORM $NODE AS workspaces
+ARG TARGETARCH
+ENV TARGETARCH=$TARGETARCH
+WORKDIR /millrace
+COPY <<"EOF" /usr/local/bin/install-for
+# install-for <package>: what the package needs in production, without what only people and compilers read.
+set -eu
+case $TARGETARCH in amd64) cpu=x64 ;; *) cpu=$TARGETARCH ;; esac
+npm ci --omit=dev --ignore-scripts --os=linux --cpu="$cpu" --libc=glibc --workspace="packages/$1"
+find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.[cm]ts' -o -name '*.md' \) -delete
+find node_modules -path '*/prebuilds/*' -type d ! -name "linux-$cpu" -prune -exec rm -r {} +
+EOF
+COPY package.json package-lock.json .npmrc ./
+COPY packages/shared/package.json packages/shared/
+
+FROM workspaces AS api-packages
+COPY packages/api/package.json packages/api/
+RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for api
+
+FROM workspaces AS worker-packages
+COPY packages/worker/package.json packages/worker/
+RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for worker
+
+FROM workspaces AS local-packages
+COPY packages/local/package.json packages/local/
+RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for local && mkdir /data
+
+FROM workspaces AS console
+COPY packages/console packages/console
+COPY packages/shared packages/shared
+RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --workspace=packages/console \
+  && npm run build --workspace=packages/console
+
+FROM $NODE AS runtime
+COPY --from=jemalloc /jemalloc/libjemalloc.so.2 /usr/local/lib/
+ENV NODE_ENV=production LD_PRELOAD=/usr/local/lib/libjemalloc.so.2
+WORKDIR /millrace
+COPY packages/shared packages/shared
+USER 1000:1000
+
+FROM runtime AS api
+COPY --from=api-packages /millrace/node_modules node_modules
+COPY --from=console /millrace/packages/console/dist console
+COPY packages/api packages/api
+ENV HOST=0.0.0.0 PORT=3000 CONSOLE_DIRECTORY=/millrace/console
+EXPOSE 3000
+HEALTHCHECK --start-period=60s --start-interval=1s --interval=30s --timeout=5s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health').then(({ ok }) => process.exit(ok ? 0 : 1))"]
+CMD ["node", "packages/api/src/main.ts"]
+
+FROM runtime AS worker
+COPY --from=worker-packages /millrace/node_modules node_modules
+COPY packages/worker packages/worker
+ENV HEALTH_PORT=3001
+HEALTHCHECK --start-period=60s --start-interval=1s --interval=30s --timeout=5s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.HEALTH_PORT + '/health').then(({ ok }) => process.exit(ok ? 0 : 1))"]
+CMD ["node", "packages/worker/src/main.ts"]
+
+# For development only: it keeps what it is given in /data.
+FROM runtime AS local-cloud
+COPY --from=local-packages /millrace/node_modules node_modules
+COPY packages/local packages/local
+COPY --from=local-packages --chown=1000:1000 /data /data
+VOLUME /data
+EXPOSE 9000 9324
+HEALTHCHECK --start-period=60s --start-interval=1s --interval=30s --timeout=5s \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9324/health').then(({ ok }) => process.exit(ok ? 0 : 1))"]
+CMD ["node", "packages/local/src/cloud-main.ts"]

@@ -1,0 +1,32 @@
+import { parseArgs } from 'node:util'
+import { startLocalCloud } from './local-cloud.ts'
+
+/**
+ * What AWS is to the services, and nothing else: S3 and SQS, for services that somebody else starts, such as those of
+ * compose.yaml. Uploads need the same address of S3 inside and outside, or `S3_PUBLIC_ENDPOINT`.
+ */
+const { values } = parseArgs({
+  options: {
+    host: { type: 'string', default: '127.0.0.1' },
+    's3-port': { type: 'string', default: '9000' },
+    'sqs-port': { type: 'string', default: '9324' },
+    data: { type: 'string', default: '.millrace' },
+    origin: { type: 'string', multiple: true, default: ['http://localhost:3000', 'http://127.0.0.1:3000'] },
+  },
+})
+const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = process.env
+
+const cloud = await startLocalCloud({
+  directory: values.data,
+  redisUrl: '',
+  origins: values.origin,
+  host: values.host,
+  s3Port: Number(values['s3-port']),
+  sqsPort: Number(values['sqs-port']),
+  ...(accessKeyId && secretAccessKey && { credentials: { accessKeyId, secretAccessKey } }),
+})
+const { AWS_SECRET_ACCESS_KEY: _secret, REDIS_URL: _redis, ...told } = cloud.environment
+for (const [name, value] of Object.entries(told)) process.stdout.write(`${name}=${value}\n`)
+process.stdout.write('The local cloud is ready.\n')
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void cloud.close())
