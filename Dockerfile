@@ -39,6 +39,7 @@ COPY packages/local/package.json packages/local/
 RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for local && mkdir /data
 
 FROM workspaces AS console
+COPY tsconfig.json ./
 COPY packages/console packages/console
 COPY packages/shared packages/shared
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --workspace=packages/console \
