@@ -25,8 +25,7 @@ const cloud = await startLocalCloud({
   sqsPort: Number(values['sqs-port']),
   ...(accessKeyId && secretAccessKey && { credentials: { accessKeyId, secretAccessKey } }),
 })
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void cloud.close())
 const { AWS_SECRET_ACCESS_KEY: _secret, REDIS_URL: _redis, ...told } = cloud.environment
 for (const [name, value] of Object.entries(told)) process.stdout.write(`${name}=${value}\n`)
 process.stdout.write('The local cloud is ready.\n')
-
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void cloud.close())
