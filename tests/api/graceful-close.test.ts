@@ -4,11 +4,12 @@ import { request } from 'node:http'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { Ready } from '@millrace/api/health-routes.ts'
 import { Announced } from '@millrace/api/upload-routes.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
-import { createHttpClient } from '../support/http-client.ts'
+import { bodyOf, createHttpClient } from '../support/http-client.ts'
 import { announce } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
@@ -64,6 +65,20 @@ test('ends event streams, finishes what is under way, and exits with 0', async (
   const { transport } = Compile(Announced).Parse(JSON.parse(await text(response)))
   assert.match(JSON.stringify(transport), '"http://127.0.0.1:9/millrace', 'signed for where clients reach S3')
   assert.is(await exitCode(child), 0)
+})
+
+test('says that it is not ready before it stops taking requests', async () => {
+  const { child, url } = await startProcess({ CLOSE_DELAY_MS: '3600000' })
+  child.kill('SIGTERM')
+  const client = createHttpClient(url)
+  let ready = await client.request('GET', '/ready')
+  // The signal may come after the first question.
+  while (ready.status === 200) ready = await client.request('GET', '/ready')
+  assert.is(bodyOf(ready, Ready).status, 'draining')
+  assert.is((await client.request('GET', '/health')).status, 200)
+  assert.is((await client.request('GET', '/session')).status, 200)
+  child.kill('SIGKILL')
+  await exitCode(child)
 })
 
 test('takes two signals for one', async () => {

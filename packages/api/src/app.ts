@@ -70,6 +70,7 @@ const bodyLimitBytes = 64 * 1024
  * @param deps.redis for commands
  * @param deps.subscriber a Redis connection for changes alone
  * @param deps.publicS3 signs what clients send to S3 themselves; default: `s3`
+ * @param deps.draining is aborted when the instance should be given no more work; it may go on for a while
  * @param deps.streamingS3 for bodies that pass through
  */
 export async function createApp(deps: {
@@ -80,11 +81,13 @@ export async function createApp(deps: {
   s3: S3Client
   publicS3?: S3Client
   streamingS3: S3Client
+  draining?: AbortSignal
   sqs: SQSClient
 }) {
   const { config, log, redis, subscriber, s3, publicS3 = s3, streamingS3, sqs } = deps
   const { bucket, redisPrefix: prefix, sessionTtlMs: ttlMs, instance } = config
   const closing = new AbortController()
+  const { draining = closing.signal } = deps
 
   const records = createUploadRecords({ redis, prefix })
   const originals = createOriginals({ s3, bucket })
@@ -189,7 +192,7 @@ export async function createApp(deps: {
     checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl: config.eventsQueueUrl }),
     instance,
     version: packageJson.version,
-    closing: closing.signal,
+    draining: AbortSignal.any([draining, closing.signal]),
   })
   app.register(async (scope: Api) => {
     authorize(scope, { apiKeys: createApiKeys(config.apiKeys), publicOrigin: config.publicOrigin })

@@ -30,6 +30,7 @@ const Variables = Type.Object({
   RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
   RATE_LIMIT_PATIENCE_MS: Type.Integer({ default: 100, minimum: 1 }),
   TRUSTED_PROXIES: Type.String({ default: '' }),
+  CLOSE_DELAY_MS: Type.Integer({ default: 0, minimum: 0, maximum: 3_600_000 }),
   HEADERS_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 100 }),
   SLOW_BODY_MS: Type.Integer({ default: 20_000, minimum: 100 }),
   MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ default: 1_000, minimum: 0 }),
@@ -73,6 +74,8 @@ export function readConfig(environment: Environment) {
     rateLimitPatienceMs: variables.RATE_LIMIT_PATIENCE_MS,
     /** Only what comes from these says truly who is behind it. */
     trustedProxies: variables.TRUSTED_PROXIES.split(',').map(readNetwork).filter(Boolean),
+    /** How long requests are still taken after `/ready` has begun to say that they should not come. */
+    closeDelayMs: variables.CLOSE_DELAY_MS,
     headersTimeoutMs: variables.HEADERS_TIMEOUT_MS,
     /** How long a body may take at least, however slowly it comes. */
     slowBodyMs: variables.SLOW_BODY_MS,

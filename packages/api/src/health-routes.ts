@@ -26,13 +26,13 @@ export const Ready = Type.Object(
  * `/health`: whether this process lives; touches nothing else, so a sick Redis restarts no instance.
  * `/ready`: whether it should be given work.
  *
- * @param deps.closing is aborted when the instance shuts down
+ * @param deps.draining is aborted when the instance is about to shut down
  */
 export function healthRoutes(
   api: Api,
-  deps: { checkReadiness: CheckReadiness; instance: string; version: string; closing: AbortSignal },
+  deps: { checkReadiness: CheckReadiness; instance: string; version: string; draining: AbortSignal },
 ): void {
-  const { checkReadiness, instance, version, closing } = deps
+  const { checkReadiness, instance, version, draining } = deps
 
   const config = { rateLimit: false, ...servedUnderPressure } as const
   api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
@@ -47,7 +47,7 @@ export function healthRoutes(
     { config: { rateLimit: false }, schema: { response: { 200: Ready, 503: Ready } }, logLevel: 'warn' },
     async (_, reply) => {
       const { ready, checks } = await checkReadiness()
-      if (closing.aborted) return reply.code(503).send({ status: 'draining' as const, checks })
+      if (draining.aborted) return reply.code(503).send({ status: 'draining' as const, checks })
       return reply
         .code(ready ? 200 : 503)
         .send({ status: ready ? ('ready' as const) : ('unready' as const), checks })

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -20,13 +21,23 @@ const s3 = connectS3()
 const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
 const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const app = await createApp({ config, log, redis, subscriber, s3, publicS3, streamingS3, sqs })
+const stopping = new AbortController()
+const app = await createApp({
+  config,
+  log,
+  redis,
+  subscriber,
+  s3,
+  publicS3,
+  streamingS3,
+  draining: stopping.signal,
+  sqs,
+})
 
-let closing = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
-    if (closing) return
-    closing = true
+    if (stopping.signal.aborted) return
+    stopping.abort()
     void close(signal)
   })
 }
@@ -37,6 +48,7 @@ log.info({ event: 'listening', port: typeof address === 'object' ? address?.port
 
 async function close(signal: string): Promise<void> {
   log.info({ event: 'closing', signal }, 'closing')
+  await delay(config.closeDelayMs)
   const deadline = setTimeout(() => app.server.closeAllConnections(), closeDeadlineMs)
   await app.close()
   clearTimeout(deadline)
