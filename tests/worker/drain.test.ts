@@ -63,16 +63,20 @@ test('a terminating instance hands back what outlasts the deadline, at once, and
   assert.is(health.status, 200)
   assert.match(await health.text(), '"status":"ok"')
 
-  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  const image = await sampleImage('image/jpeg')
+  const addresses = [await fleet.arrive(image)]
   await held.arrived
   const heir = await fleet.spawnWorker()
   fake.items.set(targetState, 'Terminated')
-  const upload = await fleet.finished(address)
+  for (let more = 0; more < 4; more++) addresses.push(await fleet.arrive(image))
+  const uploads = await Promise.all(addresses.map((address) => fleet.finished(address)))
   assert.is(await leaving.exit(), 0)
   held.release()
 
-  assert.is(upload.state, 'ready')
-  assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'], 'told once')
+  for (const { id, state } of uploads) {
+    assert.is(state, 'ready')
+    assert.equal(fleet.changes.states(id), ['received', 'processing', 'ready'], 'told once')
+  }
   assert.is(
     heir.log.lines.some(({ event }) => event === 'stalled'),
     false,
@@ -90,12 +94,13 @@ test('a terminating instance hands back what outlasts the deadline, at once, and
 })
 
 test('a Spot instance that is taken back leaves, and completes nothing that nobody waits for', async () => {
-  const time = new Date(Date.now() + 120_000).toISOString()
+  const atMs = Date.now() + 120_000
+  const time = new Date(atMs).toISOString()
   fake.items.set('spot/instance-action', JSON.stringify({ action: 'terminate', time }))
-  const worker = await fleet.spawnWorker(fake.environment)
-  const { why } = await worker.log.until(({ event }) => event === 'closing')
-  assert.is(why, 'spot-interruption')
-  assert.is(await worker.exit(), 0)
+  const { notices, leave } = createParts(async () => {})
+  const notice = await notices.first(new AbortController().signal)
+  assert.equal(notice, { kind: 'spot-interruption', atMs })
+  if (notice) await leave(notice)
   assert.equal(fake.calls, [])
 })
 

@@ -101,7 +101,8 @@ export async function startWorkerFleet(options: { environment?: Environment; red
         env: { ...process.env, ...environment, LOG_LEVEL: 'info', ...more },
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-      const exited = once(child, 'exit')
+      // Not `exit`, which may come before the last lines of its log.
+      const exited = once(child, 'close')
       closers.push(async () => {
         if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
         await exited
@@ -260,7 +261,7 @@ function watchLog(child: ChildProcess) {
           resolve(line)
         }
         waiting.add(tell)
-        child.once('exit', (code, signal) =>
+        child.once('close', (code, signal) =>
           reject(new Error(`The worker ended (${code ?? signal}): ${JSON.stringify(lines.at(-1))}`)),
         )
       })

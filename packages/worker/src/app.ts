@@ -21,7 +21,7 @@ import { createEndImport } from './end-import.ts'
 import { createGiveUpUpload } from './give-up-upload.ts'
 import { createImportUpload } from './import-upload.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
-import { createObjectCreated } from './object-created.ts'
+import { createObjectCreated, waitSeconds } from './object-created.ts'
 import { createOpenSource } from './open-source.ts'
 import { createProcessUpload } from './process-upload.ts'
 import { createPublicAddress } from './public-address.ts'
@@ -141,19 +141,21 @@ export function createApp(
      * Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. Where Redis
      * or S3 does not answer, that is given up soon after the drain's deadline: messages come again, and jobs
      * whose lock runs out are taken over.
-     * @param deadlineMs how long jobs under way may take, in milliseconds
+     * @param how.deadlineMs how long jobs under way may take, in milliseconds
+     * @param how.patient has time to see the request under way to SQS through, so that no message stays hidden
      */
-    async close(deadlineMs = config.drainDeadlineMs): Promise<void> {
+    async close({ deadlineMs = config.drainDeadlineMs, patient = false } = {}): Promise<void> {
       const closed = new AbortController()
       const parts = [
-        objectCreated.stop(),
+        objectCreated.stop({ patient }),
         reconcileSchedule.stop(),
         // Imports end by adding jobs.
         Promise.all([uploadWorker.drain(deadlineMs), importWorker.drain(deadlineMs)]).then(() =>
           queue.close(),
         ),
       ]
-      const patience = delay(deadlineMs + handBackMs, 'late', { signal: closed.signal })
+      const longestMs = Math.max(deadlineMs, patient ? waitSeconds * 1000 : 0) + handBackMs
+      const patience = delay(longestMs, 'late', { signal: closed.signal })
       // Rejects when it is no longer needed.
       const late = await Promise.race([Promise.all(parts), patience.catch(() => undefined)])
       closed.abort()

@@ -52,16 +52,14 @@ export function createInstanceNotices(deps: { metadata: InstanceMetadata; log: L
         metadata.read('spot/instance-action'),
         metadata.read('events/recommendations/rebalance'),
       ])
-      failing = false
       if (rebalance !== undefined && !recommended) {
         recommended = true
         log.info({ event: 'rebalance-recommended' }, 'an interruption is likely')
       }
-      if (action !== undefined) {
-        // Sooner than a termination, which may come with it.
-        return { kind: 'spot-interruption', atMs: Date.parse(InstanceAction.Parse(JSON.parse(action)).time) }
-      }
-      return terminating ? { kind: 'termination' } : undefined
+      // Sooner than a termination, which may come with it.
+      const notice = action === undefined ? terminationIf(terminating) : interruption(action)
+      failing = false
+      return notice
     } catch (error) {
       if (!failing) log.warn({ err: error, event: 'notices-unread' }, 'instance metadata')
       failing = true
@@ -72,6 +70,15 @@ export function createInstanceNotices(deps: { metadata: InstanceMetadata; log: L
   async function isTerminating(): Promise<boolean> {
     return (await metadata.read('autoscaling/target-lifecycle-state')) === 'Terminated'
   }
+}
+
+function terminationIf(terminating: boolean): InstanceNotice | undefined {
+  return terminating ? { kind: 'termination' } : undefined
+}
+
+/** @param action JSON, such as `{"action":"terminate","time":"2026-11-25T14:00:00Z"}` */
+function interruption(action: string): InstanceNotice {
+  return { kind: 'spot-interruption', atMs: Date.parse(InstanceAction.Parse(JSON.parse(action)).time) }
 }
 
 export type InstanceNotices = ReturnType<typeof createInstanceNotices>

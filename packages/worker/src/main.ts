@@ -57,7 +57,7 @@ async function endWithInstance(hookName: string): Promise<void> {
   const leaveInstance = createLeaveInstance({
     notices,
     hook: createTerminationHook({ autoScaling, metadata, name: hookName, log }),
-    drain: (deadlineMs) => app.close(deadlineMs),
+    drain: (deadlineMs) => app.close({ deadlineMs, patient: true }),
     drainDeadlineMs: config.drainDeadlineMs,
   })
   await close(notice.kind, () => leaveInstance(notice))

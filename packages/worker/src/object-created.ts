@@ -10,8 +10,9 @@ import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import type { Logger } from 'pino'
 import { parseS3Event } from './s3-event.ts'
 
-/** The most that SQS takes for either. */
-const waitSeconds = 20
+/** Long enough for an idle worker to cost next to nothing, short enough to be waited for by one that leaves. */
+export const waitSeconds = 5
+/** The most that SQS takes. */
 const messagesAtOnce = 10
 
 /** Milliseconds: doubled from one failure to the next, each shortened by up to half so that workers spread. */
@@ -33,15 +34,22 @@ export function createObjectCreated(deps: {
 }) {
   const { sqs, queueUrl, bucket, receiveUpload, log } = deps
   const stopping = new AbortController()
+  /** Gives up the request under way as well. */
+  const hurrying = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
   return {
     start(): void {
       loop = run()
     },
-    /** Receives nothing more; resolves when the messages in hand are dealt with. */
-    async stop(): Promise<void> {
+    /**
+     * Receives nothing more; resolves when the messages in hand are dealt with.
+     * @param patient waits for the request under way, for up to `waitSeconds`. SQS goes on answering one that
+     *   was given up, and what it answers stays hidden from others until its visibility timeout is over
+     */
+    async stop({ patient = false } = {}): Promise<void> {
       stopping.abort()
+      if (!patient) hurrying.abort()
       await loop
     },
   }
@@ -71,7 +79,7 @@ export function createObjectCreated(deps: {
         MaxNumberOfMessages: messagesAtOnce,
         WaitTimeSeconds: waitSeconds,
       }),
-      { abortSignal: stopping.signal },
+      { abortSignal: hurrying.signal },
     )
     const handled = await Promise.all(
       messages.map(async (message) => ((await handle(message)) ? [message] : [])),
