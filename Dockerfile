@@ -40,8 +40,8 @@ RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for local && 
 
 FROM workspaces AS console
 COPY tsconfig.json ./
+COPY packages/client packages/client
 COPY packages/console packages/console
-COPY packages/shared packages/shared
 RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --workspace=packages/console \
   && npm run build --workspace=packages/console
 

@@ -120,6 +120,28 @@ test('each package imports only what is installed for it in production', () => {
   }
 })
 
+test('each stage has the packages of ours that its package needs', () => {
+  const isCopied = (stage: string, source: string) =>
+    stages.get(stage)?.some(({ keyword, text }) => keyword === 'COPY' && text.split(' ').includes(source))
+  const needed: [stage: string, name: string][] = [
+    ['api', 'api'],
+    ['worker', 'worker'],
+    ['local-cloud', 'local'],
+    ['console', 'console'],
+  ]
+  for (const [stage, name] of needed) {
+    assert.ok(isCopied(stage, `packages/${name}`), `${stage}: ${name}`)
+    for (const dependency of Object.keys(JSON.parse(read(`packages/${name}/package.json`)).dependencies)) {
+      if (!dependency.startsWith('@millrace/')) continue
+      // Our own packages reach no further than to the shared one, which stands on none.
+      const own = dependency.replace('@millrace/', '')
+      assert.ok(isCopied(stage, `packages/${own}`), `${stage}: ${own}`)
+      const manifest = `packages/${own}/package.json`
+      if (stage !== 'console') assert.ok(isCopied(`${name}-packages`, manifest), `${name}-packages: ${own}`)
+    }
+  }
+})
+
 test('what is installed is for the platform of the image, and leaves out what only people read', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-install-'))
   const files = ['a/index.js', 'a/index.d.ts', 'a/index.d.mts', 'a/index.js.map', 'a/README.md', 'a/LICENSE']
