@@ -71,14 +71,15 @@ export const workerScaling = {
   repeatMs: 60_000,
   tracking: { metric: load, target: 0.7, cap: 1, periods: 3 },
   scaleOut: [
-    { name: 'demand-1', metric: demand, atLeast: 1.2, periods: 1, percent: 105 },
-    { name: 'demand-2', metric: demand, atLeast: 1.6, periods: 1, percent: 175 },
-    { name: 'demand-3', metric: demand, atLeast: 2.2, periods: 1, percent: 280 },
-    { name: 'demand-4', metric: demand, atLeast: 3, periods: 1, percent: 415 },
-    { name: 'demand-5', metric: demand, atLeast: 4, periods: 1, percent: 590 },
-    { name: 'demand-6', metric: demand, atLeast: 6, periods: 1, percent: 930 },
-    { name: 'demand-7', metric: demand, atLeast: 9, periods: 1, percent: 1450 },
-    { name: 'demand-8', metric: demand, atLeast: 12, periods: 1, percent: 1950 },
+    // Enough for the demand at the target, and to work off in about one boot what queues up during one.
+    { name: 'demand-1', metric: demand, atLeast: 1.1, periods: 1, percent: 150 },
+    { name: 'demand-2', metric: demand, atLeast: 1.5, periods: 1, percent: 280 },
+    { name: 'demand-3', metric: demand, atLeast: 2.1, periods: 1, percent: 470 },
+    { name: 'demand-4', metric: demand, atLeast: 3, periods: 1, percent: 750 },
+    { name: 'demand-5', metric: demand, atLeast: 4.2, periods: 1, percent: 1130 },
+    { name: 'demand-6', metric: demand, atLeast: 6, periods: 1, percent: 1700 },
+    { name: 'demand-7', metric: demand, atLeast: 8.5, periods: 1, percent: 2500 },
+    { name: 'demand-8', metric: demand, atLeast: 12, periods: 1, percent: 3500 },
     // Jobs that take far longer than those before them show in Load before they do in Demand.
     { name: 'backlog', metric: load, atLeast: 3, periods: 30, percent: 100 },
     // An empty fleet, of which no share is an instance: one is added at least.
@@ -86,11 +87,14 @@ export const workerScaling = {
   ],
   scaleIn: {
     metric: load,
-    atMost: 0.4,
+    atMost: 0.36,
     periods: 6,
+    // As many as leave the rest with a load of 0.6.
     steps: [
-      { atMost: 0.4, percent: 20 },
-      { atMost: 0.2, percent: 50 },
+      { atMost: 0.36, percent: 40 },
+      { atMost: 0.27, percent: 55 },
+      { atMost: 0.18, percent: 70 },
+      { atMost: 0.09, percent: 85 },
     ],
   },
 } as const satisfies ScalingPolicy
