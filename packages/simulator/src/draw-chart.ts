@@ -74,7 +74,8 @@ function hours(endS: number, height: number): string[] {
     const at = index * stepS
     const x = Math.round(left + (at / endS) * (width - left - right))
     const label = stepS < 3600 ? `${at / 60} min` : `${at / 3600} h`
-    return `<text x="${x}" y="${height - 4}" text-anchor="middle" fill="#666">${label}</text>`
+    const anchor = x > width - 40 ? 'end' : 'middle'
+    return `<text x="${x}" y="${height - 4}" text-anchor="${anchor}" fill="#666">${label}</text>`
   })
 }
 
