@@ -165,9 +165,10 @@ test('counts turns and bursts', () => {
 
 test('draws a chart of numbers only', () => {
   const { series } = run(smallTrace(), ours(defaults.limits))
-  const chart = drawChart('small', [{ label: 'Millrace', colour: '#000', series }], seriesPeriodS)
+  const chart = drawChart('small & <odd>', [{ label: 'Millrace', colour: '#000', series }], seriesPeriodS)
   assert.match(chart, /^<svg .*<\/svg>\n$/s)
   assert.is(chart.match(/<path /g)?.length, 6)
+  assert.match(chart, '<title>small &amp; &lt;odd>:')
   assert.not.match(chart, /NaN|undefined|Infinity/)
 })
 

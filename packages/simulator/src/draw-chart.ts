@@ -41,8 +41,9 @@ export function drawChart(title: string, policies: Drawn[], seriesPeriodS: numbe
   )
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
+    `<title>${escaped(title)}: arrivals, jobs waiting and workers over time</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
-    `<text x="${left}" y="18" font-weight="bold">${title}</text>`,
+    `<text x="${left}" y="18" font-weight="bold">${escaped(title)}</text>`,
     ...legend,
     ...panels.map((panel, index) => drawPanel(panel, 30 + index * (panelHeight + gap), endS)),
     ...hours(endS, height),
@@ -88,4 +89,9 @@ function thin(points: Line['points']): Line['points'] {
     kept.push(points.slice(at, at + each).reduce((best, point) => (point.value > best.value ? point : best)))
   }
   return kept
+}
+
+/** A trace is named after its file, which may be called anything. */
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 }
