@@ -101,6 +101,26 @@ test('loses no job to interruptions, and counts what they cost', () => {
   assert.ok(total(outcome.waitS) > total(undisturbed.waitS) + 120 * again)
 })
 
+test('ends a job that waits again only after it ran again', () => {
+  // One worker at a time: what it hands back waits for the boot of the next.
+  const trace = {
+    name: 'one by one',
+    arrivedS: new Float64Array(40),
+    durationS: new Float64Array(40).fill(150),
+    endS: 1,
+  }
+  const rough = { onDemandBase: 0, spot: { interruptionsPerHour: 20 } }
+  const { startOrder, waitS } = run(trace, fixed(1), rough)
+  assert.ok(startOrder.length > 40)
+  assert.is(new Set(startOrder).size, 40)
+  for (const job of startOrder.filter((each, index) => startOrder.indexOf(each) < index)) {
+    // What it did until the notice ran out is done again.
+    assert.ok((waitS[job] ?? 0) >= 120)
+  }
+  // Four slots, and for the time of a notice those of the worker that goes.
+  for (const wait of waitS.subarray(8)) assert.ok(wait >= 150)
+})
+
 test('waits as long as Erlang says of M/M/c', () => {
   const [servers, jobs, busy] = [8, 200_000, 0.8]
   const random = createRandom(3)
