@@ -271,6 +271,9 @@ test('runs from the command line', async () => {
   const wrong = simulator('--boot', 'soon')
   assert.is(wrong.status, 2)
   assert.is(wrong.stderr, '--boot takes a time like 75s, 900ms or 2m, not "soon".\n')
+  const missing = simulator('--trace', 'no-such')
+  assert.is(missing.status, 2)
+  assert.is(missing.stderr, 'no-such: there is no such file, nor a trace of that name\n')
 })
 
 test.run()

@@ -8,6 +8,7 @@ import { reportOf } from './print-report.ts'
 import { searchPolicy } from './search-policy.ts'
 import { seriesPeriodS, simulate } from './simulate.ts'
 import { summarize } from './summary.ts'
+import { UnusableTrace } from './trace-file.ts'
 import { findTrace, goalTraces } from './traces.ts'
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
@@ -45,7 +46,7 @@ function main() {
 try {
   main()
 } catch (error) {
-  if (!(error instanceof WrongOption)) throw error
+  if (!(error instanceof WrongOption || error instanceof UnusableTrace)) throw error
   process.stderr.write(`${error.message}\n`)
   process.exitCode = 2
 }

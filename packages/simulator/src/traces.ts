@@ -10,7 +10,7 @@ export const goalTraces = ['burst', 'diurnal', 'flash-crowd', 'evening']
 
 /**
  * Finds a trace by its name, or reads it from a file.
- * @throws Error when there is neither
+ * @throws UnusableTrace when there is neither
  */
 export function findTrace(name: string, draw: { seed: number; durations: DurationSpread }): Trace {
   if (isNamed(name)) return drawTrace({ name, ...namedTraces[name] }, draw)
