@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,7 +28,8 @@ test('of Redis is answered with 503 while it lasts, and forgotten after', async 
   assert.is((await client.get('/health')).status, 200)
   assert.is((await client.get('/ready')).status, 503)
 
-  const reconnected = once(api.redis, 'ready')
+  // Not `once` of node:events, which gives up at the first error, and there is one for each try in vain.
+  const reconnected = new Promise((resolve) => api.redis.once('ready', resolve))
   const second = await startRedisServer({ directory, port: first.port })
   await reconnected
   await announce(client, 7)
