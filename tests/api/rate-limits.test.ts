@@ -61,6 +61,20 @@ test('an address has its share of a minute over all instances, and is told when 
   assert.is((await createHttpClient(urls[1] ?? '').get('/ready')).status, 200)
 })
 
+test('instances that lease let no more through than the limit, and next to nothing less', async () => {
+  const limit = 500
+  const { urls } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: String(limit) })
+  const ask = async (index: number) => (await fetch(`${urls[index % 2]}/nowhere`)).status
+  const answers: number[] = []
+  for (let sent = 0; sent < limit + 100; sent += 50) {
+    answers.push(...(await Promise.all(Array.from({ length: 50 }, (_, index) => ask(sent + index)))))
+  }
+  const passed = answers.filter((status) => status === 404).length
+  assert.is(answers.filter((status) => status === 429).length, answers.length - passed)
+  // Each instance may keep a 64th of what was left when it leased.
+  assert.ok(passed <= limit && passed >= limit - 2 * Math.ceil(limit / 64), `${passed} of ${limit}`)
+})
+
 test('a session has its own share, wherever it comes from', async () => {
   const { url, urls } = await start({ RATE_LIMIT_PER_MINUTE: '3' })
   const one = createHttpClient(url)

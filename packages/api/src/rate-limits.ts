@@ -3,6 +3,7 @@ import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import { AppError } from '@millrace/shared/app-error.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
+import { createRateLeases } from './rate-leases.ts'
 
 const windowMs = 60_000
 
@@ -23,6 +24,7 @@ export async function limitRates(
 ): Promise<void> {
   if (deps.perOwner === 0 && deps.perAddress === 0) return
   const counter = deps.redis.duplicate({
+    enableAutoPipelining: false,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     commandTimeout: deps.patienceMs,
@@ -31,7 +33,8 @@ export async function limitRates(
   counter.on('error', () => undefined)
   app.addHook('onClose', async () => counter.disconnect())
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
-  await app.register(rateLimit, { ...options, redis: counter, nameSpace: `${deps.prefix}:rate:` })
+  const store = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
+  await app.register(rateLimit, { ...options, store })
   const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
   const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
 
