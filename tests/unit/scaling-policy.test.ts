@@ -1,4 +1,4 @@
-import { loadOf, publishPeriodMs } from '@millrace/shared/load-signal.ts'
+import { arrivedBetween, demandOf, loadOf, publishPeriodMs } from '@millrace/shared/load-signal.ts'
 import {
   apiScaling,
   decideFleetSize,
@@ -14,13 +14,18 @@ import { suite } from '../support/suite.ts'
 const test = suite('scaling policy')
 const periodMs = workerScaling.metricPeriodMs
 
-/** Decides at the end of the last of `values`, one a period. */
+type Values = { load: number; demand?: number }
+
+/** Decides at the end of the last of `values`, one a period. A plain number is a load. */
 function decide(
-  values: number[],
+  values: (number | Values)[],
   fleet: { desired: number; inService: number; starting?: number },
   { actions = {}, limits = { min: 0, max: 1000 } }: { actions?: LastActions; limits?: FleetLimits } = {},
 ) {
-  const history = values.map((value, index) => ({ atMs: (index + 1) * periodMs, value }))
+  const history = values.map((value, index) => {
+    const { load, demand = 0 } = typeof value === 'number' ? { load: value } : value
+    return { atMs: (index + 1) * periodMs, values: { Load: load, Demand: demand } }
+  })
   const nowMs = values.length * periodMs
   return decideFleetSize(workerScaling, {
     history,
@@ -31,10 +36,11 @@ function decide(
   })
 }
 
-const anyLoad = fc.oneof(
+const anyNumber = fc.oneof(
   fc.double({ min: 0, max: 2, noNaN: true }),
   fc.double({ min: 0, max: 1e6, noNaN: true }),
 )
+const anyValues = fc.record({ load: anyNumber, demand: anyNumber })
 const anyFleet = fc
   .record({ inService: fc.nat(200), starting: fc.nat(200), surplus: fc.integer({ min: -50, max: 50 }) })
   .map(({ inService, starting, surplus }) => ({
@@ -51,7 +57,7 @@ const anyActions = fc.dictionary(
 test('never leaves its limits', () => {
   fc.assert(
     fc.property(
-      fc.array(anyLoad, { maxLength: 40 }),
+      fc.array(anyValues, { maxLength: 40 }),
       anyFleet,
       anyLimits,
       anyActions,
@@ -63,8 +69,11 @@ test('never leaves its limits', () => {
   )
 })
 
-test('never wants less for more load', () => {
-  const pair = fc.tuple(anyLoad, anyLoad).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const)
+test('never wants less for more load or demand', () => {
+  const pair = fc.tuple(anyValues, anyValues).map(([a, b]) => ({
+    lower: { load: Math.min(a.load, b.load), demand: Math.min(a.demand, b.demand) },
+    higher: { load: Math.max(a.load, b.load), demand: Math.max(a.demand, b.demand) },
+  }))
   fc.assert(
     fc.property(
       fc.array(pair, { minLength: 1, maxLength: 40 }),
@@ -72,17 +81,13 @@ test('never wants less for more load', () => {
       anyLimits,
       anyActions,
       (pairs, fleet, limits, actions) => {
-        const lower = decide(
-          pairs.map(([low]) => low),
-          fleet,
-          { limits, actions },
-        )
-        const higher = decide(
-          pairs.map(([, high]) => high),
-          fleet,
-          { limits, actions },
-        )
-        assert.ok(higher.desired >= lower.desired)
+        const wanted = (which: 'lower' | 'higher') =>
+          decide(
+            pairs.map((each) => each[which]),
+            fleet,
+            { limits, actions },
+          ).desired
+        assert.ok(wanted('higher') >= wanted('lower'))
       },
     ),
     { numRuns: 300 },
@@ -104,13 +109,16 @@ test('tracks its target when load stays above it, and not for one value', () => 
   )
 })
 
-test('counts instances that are starting as added', () => {
-  const [burst] = workerScaling.scaleOut
-  const first = decide([burst.atLeast], { desired: 10, inService: 10 })
-  assert.is(first.desired, 10 + (10 * burst.percent) / 100)
-  const fleet = { desired: first.desired, inService: 10, starting: first.desired - 10 }
-  assert.is(decide([burst.atLeast, burst.atLeast], fleet, first).desired, first.desired)
-  const later = decide(Array(100).fill(burst.atLeast), fleet, first)
+test('answers a burst at once by its size, and counts what is starting as added', () => {
+  const [step, larger] = workerScaling.scaleOut
+  const burst = { load: 1, demand: step.atLeast }
+  const first = decide([burst], { desired: 20, inService: 20 })
+  assert.is(first.desired, 20 + (20 * step.percent) / 100)
+  const fleet = { desired: first.desired, inService: 20, starting: first.desired - 20 }
+  assert.is(decide([burst, burst], fleet, first).desired, first.desired)
+  const second = decide([burst, { load: 1, demand: larger.atLeast }], fleet, first)
+  assert.is(second.desired, 20 + (20 * larger.percent) / 100)
+  const later = decide(Array(100).fill(burst), fleet, first)
   assert.is(later.desired, first.desired)
   assert.match(later.reason, 'enough are starting')
 })
@@ -131,7 +139,7 @@ test('removes nothing while instances are starting, nor twice in a minute', () =
 
 test('leaves the fleet alone without recent values', () => {
   const fleet = { desired: 5, inService: 5, starting: 0 }
-  const old = [{ atMs: 0, value: 1000 }]
+  const old = [{ atMs: 0, values: { Load: 1000, Demand: 1000 } }]
   const common = { fleet, actions: {}, limits: workerLimits }
   assert.is(decideFleetSize(workerScaling, { history: [], nowMs: 0, ...common }).desired, 5)
   assert.is(decideFleetSize(workerScaling, { history: old, nowMs: 40_000, ...common }).desired, 5)
@@ -146,6 +154,16 @@ test('wakes an empty fleet for one job, and lets it fall asleep', () => {
   assert.is(decide(idle, { desired: 0, inService: 0 }).desired, 0)
 })
 
+test('takes a metric without a value for no reason to do anything', () => {
+  const history = Array.from({ length: 50 }, (_, index) => ({ atMs: index * periodMs, values: {} }))
+  const fleet = { desired: 5, inService: 5, starting: 0 }
+  const nowMs = 50 * periodMs
+  assert.is(
+    decideFleetSize(workerScaling, { history, nowMs, fleet, actions: {}, limits: workerLimits }).desired,
+    5,
+  )
+})
+
 test('divides by no zero', () => {
   const count = fc.nat(1e9)
   fc.assert(
@@ -158,11 +176,20 @@ test('divides by no zero', () => {
       (waiting, prioritized, active, notRelayed, slots) => {
         const load = loadOf({ waiting, prioritized, active, notRelayed, slots })
         assert.ok(Number.isFinite(load) && load >= 0)
+        const sample = { arrived: waiting, periodMs: publishPeriodMs, jobDurationMs: active, slots }
+        assert.ok(Number.isFinite(demandOf(sample)) && demandOf(sample) >= 0)
         assert.is(load === 0, waiting + prioritized + active + notRelayed === 0)
       },
     ),
   )
   assert.is(loadOf({ waiting: 1, prioritized: 2, active: 3, notRelayed: 1, slots: 10 }), 0.7)
+})
+
+test('counts arrivals by what is there and what has ended', () => {
+  assert.is(arrivedBetween(10, 12, 5), 7)
+  assert.is(arrivedBetween(10, 0, 5), 0)
+  // 40 jobs of 0.9 s in a second keep 36 slots busy.
+  assert.is(demandOf({ arrived: 400, periodMs: 10_000, jobDurationMs: 900, slots: 8 }), 4.5)
 })
 
 test('holds only what EC2 Auto Scaling and CloudWatch can do', () => {
@@ -179,7 +206,11 @@ test('holds only what EC2 Auto Scaling and CloudWatch can do', () => {
       bounds,
       bounds.toSorted((a, b) => b - a),
     )
-    assert.ok(scaleIn.atMost < Math.min(...scaleOut.map(({ atLeast }) => atLeast)))
+    const names: string[] = scaleOut.map(({ name }) => name)
+    assert.is(new Set(names).size, names.length)
+    assert.not(names.some((name) => name === 'tracking' || name === 'scale-in'))
+    const sameMetric = scaleOut.filter(({ metric }) => metric === scaleIn.metric)
+    assert.ok(sameMetric.every(({ atLeast }) => atLeast > scaleIn.atMost))
   }
   // Target tracking takes no longer period than a minute.
   assert.ok(workerScaling.metricPeriodMs <= 60_000)

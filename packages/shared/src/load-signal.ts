@@ -1,5 +1,5 @@
 /**
- * The signal that the worker tier scales on, and the names under which it and what explains it go to CloudWatch.
+ * The signals that the worker tier scales on, and the names under which it and what explains it go to CloudWatch.
  * One process publishes for the whole fleet, every `publishPeriodMs`, zeros included: an alarm without data
  * decides nothing.
  */
@@ -23,10 +23,10 @@ export type QueueSample = {
 }
 
 /**
- * An empty fleet counts as half a slot, so that one job is a load of 2, and a burst. Anything that is not
- * zero would do to guard the division, but this also lets a fleet wake from zero.
+ * An empty fleet counts as a thousandth of a slot. That guards the division, and makes a load of 1,000 of a single
+ * job, which no fleet that works will see: it wakes the fleet from zero.
  */
-const slotsOfEmptyFleet = 0.5
+const slotsOfEmptyFleet = 0.001
 
 /**
  * Work for each slot: (waiting + prioritized + active + not yet relayed) ÷ slots. Below 1 it is the share of
@@ -34,6 +34,41 @@ const slotsOfEmptyFleet = 0.5
  */
 export function loadOf({ waiting, prioritized, active, notRelayed, slots }: QueueSample): number {
   return (waiting + prioritized + active + notRelayed) / Math.max(slots, slotsOfEmptyFleet)
+}
+
+/** What a period of `periodMs` saw of arrivals. */
+export type ArrivalSample = {
+  /** Jobs that arrived in it: `arrivedBetween`. */
+  arrived: number
+  periodMs: number
+  /** How long a job holds its slot, on average of `jobDurationWindowMs`, in ms. */
+  jobDurationMs: number
+  slots: number
+}
+
+/** Over how long durations are averaged for demand. Where no job ended in it, the last average stands. */
+export const jobDurationWindowMs = 60_000
+
+/** What a job is taken to take before any has ended, in ms. */
+export const assumedJobDurationMs = 1_000
+
+/**
+ * How many jobs arrived, by counting what is there: those that are there and were not before, and those that
+ * came and ended meanwhile.
+ * @param before waiting + prioritized + active + not yet relayed, at the start of the period
+ * @param after the same at its end
+ * @param finished jobs that ended in the period
+ */
+export function arrivedBetween(before: number, after: number, finished: number): number {
+  return Math.max(0, after - before + finished)
+}
+
+/**
+ * Work that arrives ÷ slots: how many times over the fleet could be kept busy. While nothing waits it is what load
+ * is; unlike load it does not grow with the time for which jobs have waited already.
+ */
+export function demandOf({ arrived, periodMs, jobDurationMs, slots }: ArrivalSample): number {
+  return (arrived * jobDurationMs) / periodMs / Math.max(slots, slotsOfEmptyFleet)
 }
 
 /** CloudWatch's namespace of all metrics below. */
@@ -49,6 +84,8 @@ export const stageDimension = 'Stage'
 export const fleetMetrics = {
   /** `loadOf` each sample. */
   load: { name: 'Load', unit: 'None', statistic: 'Average' },
+  /** `demandOf` the period. */
+  demand: { name: 'Demand', unit: 'None', statistic: 'Average' },
   /** Jobs that wait, in BullMQ and in SQS. */
   queueDepth: { name: 'QueueDepth', unit: 'Count', statistic: 'Average' },
   /** How long the job that waits longest has waited; 0 when none waits. */

@@ -1,3 +1,5 @@
+import { fleetMetrics, publishPeriodMs } from './load-signal.ts'
+
 /**
  * The one scaling policy: AWS runs it as scaling policies and alarms that stacks/ makes of these constants, the
  * laptop and the simulator run it as `decideFleetSize`. So it holds nothing that EC2 Auto Scaling can't do. The
@@ -6,9 +8,16 @@
 
 /**
  * Adds a share of the instances in service while the last `periods` values are at or above `atLeast`. On AWS: a
- * step scaling policy (PercentChangeInCapacity) with one step, and an alarm of its own.
+ * step scaling policy (PercentChangeInCapacity, one step, MinAdjustmentMagnitude 1) and an alarm of its own, so
+ * that a higher one acts at once while a lower one is in alarm already.
  */
-export type ScaleOutStep = { name: string; atLeast: number; periods: number; percent: number }
+export type ScaleOutStep = {
+  name: string
+  metric: string
+  atLeast: number
+  periods: number
+  percent: number
+}
 
 /**
  * Removes a share of the instances while the last `periods` values are at or below `atMost`. `steps` run from
@@ -16,20 +25,22 @@ export type ScaleOutStep = { name: string; atLeast: number; periods: number; per
  * value counts. On AWS: one step scaling policy with one alarm.
  */
 export type ScaleIn = {
+  metric: string
   atMost: number
   periods: number
   steps: readonly { atMost: number; percent: number }[]
 }
 
 /**
- * Keeps the metric at `target` by adding instances, once the last `periods` values are above it. Values count
- * as `cap` at most: a queue of a thousand is no reason for a thousand slots, the steps answer it. On AWS: target
- * tracking of `cappedMetric()` with scale-in disabled, since AWS takes 15 periods or more to scale in.
+ * Keeps a metric at `target` by adding instances, once the last `periods` values are above it. Values count as
+ * `cap` at most: how long the queue is says nothing of how many slots it needs. On AWS: target tracking of
+ * `cappedMetric()` with scale-in disabled, since AWS waits for 15 periods before it scales in. The alarm is
+ * made by AWS, and 3 periods are what it makes.
  */
-export type Tracking = { target: number; cap: number; periods: number }
+export type Tracking = { metric: string; target: number; cap: number; periods: number }
 
 export type ScalingPolicy = {
-  /** One value of the metric is the average of this many ms. */
+  /** One value of a metric is the average of this many ms. */
   metricPeriodMs: number
   /** How long a new instance takes until it works: `estimatedInstanceWarmup`. */
   warmupMs: number
@@ -43,22 +54,39 @@ export type ScalingPolicy = {
 /** How many instances a tier has at least and at most. A minimum of 0 scales to zero. */
 export type FleetLimits = { min: number; max: number }
 
-/** The worker tier's metric is `Load` (load-signal.ts). */
+const load = fleetMetrics.load.name
+const demand = fleetMetrics.demand.name
+
+/**
+ * The worker tier. Load follows slow changes up and all changes down; Demand tells within one period how large a
+ * burst is, which Load does not: a queue grows the longer for the longer instances take to start.
+ */
 export const workerScaling = {
-  metricPeriodMs: 10_000,
+  metricPeriodMs: publishPeriodMs,
   warmupMs: 75_000,
   repeatMs: 60_000,
-  tracking: { target: 0.7, cap: 1, periods: 3 },
+  tracking: { metric: load, target: 0.7, cap: 1, periods: 3 },
   scaleOut: [
-    { name: 'burst', atLeast: 1.5, periods: 1, percent: 100 },
-    { name: 'flood', atLeast: 20, periods: 1, percent: 300 },
+    { name: 'demand-1', metric: demand, atLeast: 1.2, periods: 1, percent: 105 },
+    { name: 'demand-2', metric: demand, atLeast: 1.6, periods: 1, percent: 175 },
+    { name: 'demand-3', metric: demand, atLeast: 2.2, periods: 1, percent: 280 },
+    { name: 'demand-4', metric: demand, atLeast: 3, periods: 1, percent: 415 },
+    { name: 'demand-5', metric: demand, atLeast: 4, periods: 1, percent: 590 },
+    { name: 'demand-6', metric: demand, atLeast: 6, periods: 1, percent: 930 },
+    { name: 'demand-7', metric: demand, atLeast: 9, periods: 1, percent: 1450 },
+    { name: 'demand-8', metric: demand, atLeast: 12, periods: 1, percent: 1950 },
+    // Jobs that take far longer than those before them show in Load before they do in Demand.
+    { name: 'backlog', metric: load, atLeast: 3, periods: 18, percent: 100 },
+    // An empty fleet, of which no share is an instance: one is added at least.
+    { name: 'wake', metric: load, atLeast: 100, periods: 1, percent: 1 },
   ],
   scaleIn: {
-    atMost: 0.5,
+    metric: load,
+    atMost: 0.4,
     periods: 6,
     steps: [
-      { atMost: 0.5, percent: 20 },
-      { atMost: 0.25, percent: 50 },
+      { atMost: 0.4, percent: 20 },
+      { atMost: 0.2, percent: 50 },
     ],
   },
 } as const satisfies ScalingPolicy
@@ -66,13 +94,16 @@ export const workerScaling = {
 /** Defaults; a stage sets its own. */
 export const workerLimits = { min: 2, max: 40 } as const satisfies FleetLimits
 
-/** The API tier's metric is the CPU's use in percent. More than 50 for 2 minutes, less than 30 for 5. */
+/** EC2's own metric, in percent. */
+const cpu = 'CPUUtilization'
+
+/** The API tier. CPU above 50 % for 2 minutes, below 30 % for 5. */
 export const apiScaling = {
   metricPeriodMs: 60_000,
   warmupMs: 75_000,
   repeatMs: 60_000,
-  scaleOut: [{ name: 'busy', atLeast: 50, periods: 2, percent: 50 }],
-  scaleIn: { atMost: 30, periods: 5, steps: [{ atMost: 30, percent: 10 }] },
+  scaleOut: [{ name: 'busy', metric: cpu, atLeast: 50, periods: 2, percent: 50 }],
+  scaleIn: { metric: cpu, atMost: 30, periods: 5, steps: [{ atMost: 30, percent: 10 }] },
 } as const satisfies ScalingPolicy
 
 export const apiLimits = { min: 2, max: 10 } as const satisfies FleetLimits
@@ -85,8 +116,8 @@ export function cappedMetric({ cap }: Tracking, id: string): string {
   return `IF(${id} > ${cap}, ${cap}, ${id})`
 }
 
-/** One value of the metric, by the end of its period in ms since 1970. */
-export type MetricPoint = { atMs: number; value: number }
+/** Values of one period, by the metric's name, and when it ended, in ms since 1970. */
+export type MetricPoint = { atMs: number; values: { readonly [metric: string]: number } }
 
 /** Instances: asked for, at work, and on their way. Draining ones are in neither. */
 export type Fleet = { desired: number; inService: number; starting: number }
@@ -100,6 +131,11 @@ export type FleetDecision = { desired: number; reason: string; actions: LastActi
 /** After this many periods without a value the fleet is left as it is, as an alarm would do that lacks data. */
 const freshPeriods = 3
 
+/** How many points of history a policy looks back at. */
+export function pointsNeeded({ tracking, scaleOut, scaleIn }: ScalingPolicy): number {
+  return Math.max(scaleIn.periods, tracking?.periods ?? 0, ...scaleOut.map(({ periods }) => periods))
+}
+
 /**
  * Decides how many instances a tier should have, the way that EC2 Auto Scaling does it:
  * - what is added is reckoned from the instances in service, and those that are starting count as added already;
@@ -107,7 +143,7 @@ const freshPeriods = 3
  * - of several answers the largest wins;
  * - each part acts once in `repeatMs` at most.
  *
- * @param history values of the metric, oldest first; as many as the longest `periods` of the policy are enough
+ * @param history one point a period, oldest first; `pointsNeeded` of them are enough
  * @param nowMs ms since 1970
  * @param actions what the last call returned, `{}` at first
  * @returns a size within the limits, always
@@ -128,61 +164,63 @@ export function decideFleetSize(
     limits: FleetLimits
   },
 ): FleetDecision {
-  const settle = (desired: number, reason: string, acted: string[]): FleetDecision => {
+  const { tracking, scaleOut, scaleIn } = policy
+
+  const settle = (desired: number, reason: string, acted: string[] = []): FleetDecision => {
     const bounded = Math.min(Math.max(desired, limits.min), limits.max)
-    const changes = bounded !== fleet.desired
+    const now = Object.fromEntries(acted.map((name) => [name, nowMs]))
     return {
       desired: bounded,
       reason: bounded === desired ? reason : `${reason}; the limits are ${limits.min} to ${limits.max}`,
-      actions: changes ? { ...actions, ...Object.fromEntries(acted.map((name) => [name, nowMs])) } : actions,
+      actions: bounded === fleet.desired ? actions : { ...actions, ...now },
     }
   }
   const newest = history.at(-1)
   if (!newest || nowMs - newest.atMs > freshPeriods * policy.metricPeriodMs) {
-    return settle(fleet.desired, 'there is no recent value of the metric', [])
+    return settle(fleet.desired, 'there is no recent value of the metric')
   }
-  const value = newest.value
-  const shown = Number(value.toFixed(2))
-  const last = (periods: number, breaches: (value: number) => boolean) =>
-    history.length >= periods && history.slice(-periods).every((point) => breaches(point.value))
-  const rested = (name: string) => {
-    const at = actions[name]
-    return at === undefined || nowMs - at >= policy.repeatMs
-  }
+  const shown = (metric: string) => `${metric} ${Number((newest.values[metric] ?? 0).toFixed(2))}`
+  /** Whether the alarm is on. A value that is missing breaches nothing. */
+  const breached = (
+    { metric, periods }: { metric: string; periods: number },
+    by: (value: number) => boolean,
+  ) =>
+    history.length >= periods &&
+    history.slice(-periods).every(({ values: { [metric]: value } }) => value !== undefined && by(value))
+  const rested = (name: string) => nowMs - (actions[name] ?? Number.NEGATIVE_INFINITY) >= policy.repeatMs
 
-  const answers: { desired: number; reason: string; name: string }[] = []
-  for (const { name, atLeast, periods, percent } of policy.scaleOut) {
-    if (!rested(name) || !last(periods, (each) => each >= atLeast)) continue
+  const answers: { name: string; desired: number; reason: string }[] = []
+  for (const step of scaleOut) {
+    const { name, metric, atLeast, percent } = step
+    if (!rested(name) || !breached(step, (value) => value >= atLeast)) continue
     const desired = fleet.inService + wholeShare(fleet.inService, percent)
-    answers.push({ desired, name, reason: `${shown} is ${atLeast} or more (${name}: ${percent} % more)` })
+    answers.push({ name, desired, reason: `${shown(metric)} is at least ${atLeast}: ${percent} % more` })
   }
-  const { tracking, scaleIn } = policy
-  if (tracking && rested('tracking') && last(tracking.periods, (each) => each > tracking.target)) {
-    const desired = Math.ceil((fleet.inService * Math.min(value, tracking.cap)) / tracking.target)
-    answers.push({ desired, name: 'tracking', reason: `${shown} is above the target of ${tracking.target}` })
+  if (tracking && rested('tracking') && breached(tracking, (value) => value > tracking.target)) {
+    const { metric, target, cap } = tracking
+    const desired = Math.ceil((fleet.inService * Math.min(newest.values[metric] ?? 0, cap)) / target)
+    answers.push({ name: 'tracking', desired, reason: `${shown(metric)} is above the target of ${target}` })
   }
-  const largest = answers.reduce<(typeof answers)[number] | undefined>(
-    (best, each) => (best && best.desired >= each.desired ? best : each),
-    undefined,
-  )
-  if (largest && largest.desired > fleet.desired) {
-    return settle(
-      largest.desired,
-      largest.reason,
-      answers.map(({ name }) => name),
-    )
+  const [first, ...others] = answers
+  if (first) {
+    const largest = others.reduce((best, each) => (each.desired > best.desired ? each : best), first)
+    if (largest.desired <= fleet.desired) {
+      return settle(fleet.desired, `${largest.reason}; enough are starting`)
+    }
+    const acted = answers.map(({ name }) => name)
+    return settle(largest.desired, largest.reason, acted)
   }
-  if (largest) return settle(fleet.desired, `${largest.reason}; enough are starting`, [])
 
-  if (!last(scaleIn.periods, (each) => each <= scaleIn.atMost)) {
-    return settle(fleet.desired, `${shown} is within bounds`, [])
+  if (!breached(scaleIn, (value) => value <= scaleIn.atMost)) {
+    return settle(fleet.desired, `${shown(scaleIn.metric)} is within bounds`)
   }
-  const low = `${shown} is ${scaleIn.atMost} or less`
-  if (fleet.starting > 0) return settle(fleet.desired, `${low}; some are still starting`, [])
-  if (!rested('scale-in')) return settle(fleet.desired, `${low}; some were just removed`, [])
-  const step = scaleIn.steps.findLast(({ atMost }) => value <= atMost)
-  const removed = step && fleet.desired > 0 ? wholeShare(fleet.desired, step.percent) : 0
-  return settle(fleet.desired - removed, `${low} (${step?.percent ?? 0} % less)`, ['scale-in'])
+  const low = `${shown(scaleIn.metric)} is at most ${scaleIn.atMost}`
+  if (fleet.starting > 0) return settle(fleet.desired, `${low}; some are still starting`)
+  if (!rested('scale-in')) return settle(fleet.desired, `${low}; some were just removed`)
+  const value = newest.values[scaleIn.metric] ?? 0
+  const percent = scaleIn.steps.findLast(({ atMost }) => value <= atMost)?.percent ?? 0
+  const removed = Math.min(fleet.desired, wholeShare(fleet.desired, percent))
+  return settle(fleet.desired - removed, `${low}: ${percent} % less`, ['scale-in'])
 }
 
 /** A percentage of a fleet as Auto Scaling rounds it: down, but one instance at least. */
