@@ -43,6 +43,7 @@ export type ArrivalSample = {
   periodMs: number
   /** How long a job holds its slot, on average of `jobDurationWindowMs`, in ms. */
   jobDurationMs: number
+  /** At the end of the period. */
   slots: number
 }
 

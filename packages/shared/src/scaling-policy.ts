@@ -21,8 +21,8 @@ export type ScaleOutStep = {
 
 /**
  * Removes a share of the instances while the last `periods` values are at or below `atMost`. `steps` run from
- * the highest value to the lowest; the first one starts at `atMost`. The last one that is at or above the newest
- * value counts. On AWS: one step scaling policy with one alarm.
+ * the highest value to the lowest; the first one starts at `atMost`. The last one that is at or above the average
+ * of these values counts. On AWS: one step scaling policy (MetricAggregationType Average) with one alarm.
  */
 export type ScaleIn = {
   metric: string
@@ -42,7 +42,11 @@ export type Tracking = { metric: string; target: number; cap: number; periods: n
 export type ScalingPolicy = {
   /** One value of a metric is the average of this many ms. */
   metricPeriodMs: number
-  /** How long a new instance takes until it works: `estimatedInstanceWarmup`. */
+  /**
+   * For how long an instance at work does not count as in service yet: values of the metric may be from before it
+   * came, and a share of more instances than they speak of would be too much. `estimatedInstanceWarmup`, which
+   * begins when the launch's lifecycle hook ends, and that is when the worker takes jobs.
+   */
   warmupMs: number
   /** CloudWatch invokes the action of an alarm that stays in alarm once a minute. */
   repeatMs: number
@@ -63,7 +67,7 @@ const demand = fleetMetrics.demand.name
  */
 export const workerScaling = {
   metricPeriodMs: publishPeriodMs,
-  warmupMs: 75_000,
+  warmupMs: 10_000,
   repeatMs: 60_000,
   tracking: { metric: load, target: 0.7, cap: 1, periods: 3 },
   scaleOut: [
@@ -76,7 +80,7 @@ export const workerScaling = {
     { name: 'demand-7', metric: demand, atLeast: 9, periods: 1, percent: 1450 },
     { name: 'demand-8', metric: demand, atLeast: 12, periods: 1, percent: 1950 },
     // Jobs that take far longer than those before them show in Load before they do in Demand.
-    { name: 'backlog', metric: load, atLeast: 3, periods: 18, percent: 100 },
+    { name: 'backlog', metric: load, atLeast: 3, periods: 30, percent: 100 },
     // An empty fleet, of which no share is an instance: one is added at least.
     { name: 'wake', metric: load, atLeast: 100, periods: 1, percent: 1 },
   ],
@@ -100,7 +104,7 @@ const cpu = 'CPUUtilization'
 /** The API tier. CPU above 50 % for 2 minutes, below 30 % for 5. */
 export const apiScaling = {
   metricPeriodMs: 60_000,
-  warmupMs: 75_000,
+  warmupMs: 60_000,
   repeatMs: 60_000,
   scaleOut: [{ name: 'busy', metric: cpu, atLeast: 50, periods: 2, percent: 50 }],
   scaleIn: { metric: cpu, atMost: 30, periods: 5, steps: [{ atMost: 30, percent: 10 }] },
@@ -119,7 +123,9 @@ export function cappedMetric({ cap }: Tracking, id: string): string {
 /** Values of one period, by the metric's name, and when it ended, in ms since 1970. */
 export type MetricPoint = { atMs: number; values: { readonly [metric: string]: number } }
 
-/** Instances: asked for, at work, and on their way. Draining ones are in neither. */
+/**
+ * Instances: asked for; at work for `warmupMs` at least; and on their way there. Draining ones are in neither.
+ */
 export type Fleet = { desired: number; inService: number; starting: number }
 
 /** When each part of the policy last changed something, by its name; ms since 1970. */
@@ -217,10 +223,14 @@ export function decideFleetSize(
   const low = `${shown(scaleIn.metric)} is at most ${scaleIn.atMost}`
   if (fleet.starting > 0) return settle(fleet.desired, `${low}; some are still starting`)
   if (!rested('scale-in')) return settle(fleet.desired, `${low}; some were just removed`)
-  const value = newest.values[scaleIn.metric] ?? 0
+  const value = average(history.slice(-scaleIn.periods).map(({ values }) => values[scaleIn.metric] ?? 0))
   const percent = scaleIn.steps.findLast(({ atMost }) => value <= atMost)?.percent ?? 0
   const removed = Math.min(fleet.desired, wholeShare(fleet.desired, percent))
   return settle(fleet.desired - removed, `${low}: ${percent} % less`, ['scale-in'])
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 /** A percentage of a fleet as Auto Scaling rounds it: down, but one instance at least. */
