@@ -21,11 +21,12 @@ export function createBurnCpu(closing: AbortSignal) {
    */
   return async function burnCpu(ms: number, signal: AbortSignal): Promise<void> {
     if (running >= atOnce) throw new AppError('overloaded', { message: `${atOnce} are at it already.` })
+    const stopped = AbortSignal.any([signal, closing])
+    if (stopped.aborted) return
     running += 1
     try {
       const thread = new Worker(new URL('burn-cpu-thread.ts', import.meta.url), { workerData: ms })
       const stop = () => void thread.terminate()
-      const stopped = AbortSignal.any([signal, closing])
       stopped.addEventListener('abort', stop, { once: true })
       try {
         await once(thread, 'exit')

@@ -17,6 +17,7 @@ export function loadRoutes(api: Api, { burnCpu, instance }: { burnCpu: BurnCpu; 
       const { ms } = request.params
       const left = new AbortController()
       reply.raw.once('close', () => left.abort())
+      if (request.socket.destroyed) left.abort()
       await burnCpu(ms, left.signal)
       reply.header('cache-control', 'no-store')
       return { ms, servedBy: instance }
