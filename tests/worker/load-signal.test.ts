@@ -1,0 +1,118 @@
+import { createFleetJournal } from '@millrace/shared/fleet-journal.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+import { type CloudWatchServer, startCloudWatchServer, valuesOf } from './cloudwatch-server.ts'
+import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
+import { sampleImage } from './sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
+
+const test = suite('load signal', {}, { limitMs: 60_000 })
+const periodMs = 1_000
+let fleet: WorkerFleet
+let cloudWatch: CloudWatchServer
+let proxy: S3Proxy
+
+test.before.each(async () => {
+  fleet = await startWorkerFleet({ environment: { PUBLISH_PERIOD_MS: String(periodMs) } })
+  cloudWatch = await startCloudWatchServer()
+  proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+})
+test.after.each(async () => {
+  await fleet.close()
+  await cloudWatch.close()
+  await proxy.close()
+})
+
+const onAws = () => ({ METRICS_STAGE: 'test', AWS_ENDPOINT_URL_CLOUDWATCH: cloudWatch.endpoint })
+const all = (values: number[] | undefined, value: number) =>
+  values !== undefined && values.length > 0 && values.every((each) => each === value)
+const sum = (values: number[] = []) => values.reduce((one, other) => one + other, 0)
+
+test('is zero where there is nothing to do, and grows with what waits for a slot', async () => {
+  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/variants/'))
+  await fleet.spawnWorker({ ...onAws(), AWS_ENDPOINT_URL_S3: proxy.endpoint })
+  const idle = await cloudWatch.until((values) => all(values.get('WorkerSlots'), 2))
+  const put = cloudWatch.puts[idle]
+  assert.ok(put)
+  assert.is(put.Namespace, 'Millrace')
+  assert.equal(
+    [...valuesOf(put)].map(([name, values]) => [name, sum(values)]),
+    [
+      ['Load', 0],
+      ['QueueDepth', 0],
+      ['OldestJobAge', 0],
+      ['WorkerSlots', 2 * (valuesOf(put).get('WorkerSlots')?.length ?? 0)],
+      ['JobsFinished', 0],
+    ],
+  )
+  for (const { Dimensions, Timestamp } of put.MetricData) {
+    assert.equal(Dimensions, [{ Name: 'Stage', Value: 'test' }])
+    assert.is((Timestamp * 1000) % periodMs, 0, 'a period of CloudWatch')
+  }
+
+  const arrived = await Promise.all(
+    Array.from({ length: 5 }, async () => fleet.arrive(await sampleImage('image/png'))),
+  )
+  const busy = await cloudWatch.until((values) => all(values.get('Load'), 2.5))
+  const loaded = cloudWatch.puts[busy]
+  assert.ok(loaded)
+  assert.ok(all(valuesOf(loaded).get('QueueDepth'), 3))
+  assert.ok(Math.max(...(valuesOf(loaded).get('OldestJobAge') ?? [])) > 0)
+
+  await held.arrived
+  held.release()
+  for (const address of arrived) await fleet.finished(address)
+  await cloudWatch.until((values) => all(values.get('Load'), 0), busy)
+  const finished = cloudWatch.puts.map(valuesOf)
+  assert.is(sum(finished.flatMap((values) => values.get('JobsFinished') ?? [])), 5)
+  const durations = finished.flatMap((values) => values.get('JobDuration') ?? [])
+  assert.is(durations.length, 5)
+  assert.ok(durations.every((ms) => ms > 1 && ms < 60_000))
+})
+
+test('moves to another worker when its publisher is killed, and is published by one at a time', async () => {
+  const first = await fleet.spawnWorker(onAws())
+  await first.log.until(({ event }) => event === 'publisher')
+  const second = await fleet.spawnWorker(onAws())
+  await cloudWatch.until((values) => all(values.get('WorkerSlots'), 4))
+  assert.is(
+    second.log.lines.some(({ event }) => event === 'publisher'),
+    false,
+  )
+  first.kill('SIGKILL')
+  await second.log.until(({ event }) => event === 'publisher')
+  const heard = cloudWatch.puts.length
+  await cloudWatch.until((values) => all(values.get('WorkerSlots'), 2), heard)
+
+  const third = await fleet.spawnWorker(onAws())
+  second.kill('SIGTERM')
+  await third.log.until(({ event }) => event === 'publisher')
+  await cloudWatch.until((values) => all(values.get('WorkerSlots'), 2), cloudWatch.puts.length)
+  const periods = cloudWatch.puts.map(({ MetricData: [datum] }) => datum?.Timestamp)
+  // Who hands the lease on has looked at the same period as who takes it, but does not write it.
+  assert.equal(periods, [...new Set(periods)])
+})
+
+test('goes on where CloudWatch does not take it, and goes nowhere else off AWS', async () => {
+  const journal = createFleetJournal({ redis: fleet.redis, prefix: fleet.prefix })
+  cloudWatch.answerWith(500)
+  const worker = await fleet.spawnWorker(onAws())
+  await worker.log.until(({ event }) => event === 'metrics-failed')
+  cloudWatch.answerWith(200)
+  await cloudWatch.until(() => true)
+  worker.kill('SIGTERM')
+  assert.is(await worker.exit(), 0)
+
+  const heard = cloudWatch.puts.length
+  const points = (await journal.points()).length
+  assert.ok(points > 0)
+  const { AWS_ENDPOINT_URL_CLOUDWATCH } = onAws()
+  const other = await fleet.spawnWorker({ AWS_ENDPOINT_URL_CLOUDWATCH })
+  await other.log.until(({ event }) => event === 'publisher')
+  while ((await journal.points()).length === points) await fleet.redis.ping()
+  const [newest] = await journal.points()
+  assert.is(newest?.slots, 2)
+  assert.is(cloudWatch.puts.length, heard)
+})
+
+test.run()
