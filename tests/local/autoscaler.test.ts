@@ -1,0 +1,255 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { get } from 'node:http'
+import { json } from 'node:stream/consumers'
+import { Cluster } from '@millrace/api/cluster-view.ts'
+import { createAutoscaler, hurry } from '@millrace/local/autoscaler.ts'
+import { createCpuMetric } from '@millrace/local/cpu-metric.ts'
+import { connectRedis } from '@millrace/shared/connections.ts'
+import type { ScalingDecision, TierScaling } from '@millrace/shared/fleet-journal.ts'
+import { createHeartbeats, type Heartbeat, heartbeatMs } from '@millrace/shared/heartbeats.ts'
+import { createLog } from '@millrace/shared/log.ts'
+import { apiScaling, type MetricPoint, workerScaling } from '@millrace/shared/scaling-policy.ts'
+import sharp from 'sharp'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { openEventStream } from '../support/event-stream.ts'
+import { createHttpClient } from '../support/http-client.ts'
+import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
+import { suite } from '../support/suite.ts'
+
+const test = suite('autoscaler', {}, { limitMs: 90_000 })
+const cluster = Compile(Cluster)
+let place: Place
+
+test.before(async () => {
+  place = await createPlace()
+})
+test.after(() => place.remove())
+
+const idle: Heartbeat = {
+  id: 'api-1',
+  tier: 'api',
+  state: 'serving',
+  since: new Date(0).toISOString(),
+  version: '0.1.0',
+  cpuPercent: 0,
+  rssBytes: 0,
+  slots: 0,
+  busy: 0,
+  perSecond: 0,
+  latency: [],
+}
+
+/** An autoscaler whose clock and fleet are the test's. */
+function startClockwork(limits: { min: number; max: number }, size: number) {
+  let nowMs = 0
+  const fleet = { desired: size, inService: size, starting: 0 }
+  const history: MetricPoint[] = []
+  const said: string[] = []
+  const decisions: ScalingDecision[] = []
+  const scalings: TierScaling[] = []
+  const autoscaler = createAutoscaler({
+    tier: 'worker',
+    metric: 'The load of',
+    policy: workerScaling,
+    limits,
+    fleet: {
+      size: () => ({ ...fleet }),
+      resize(desired) {
+        fleet.starting = Math.max(0, desired - fleet.inService)
+        fleet.inService = Math.min(fleet.inService, desired)
+        fleet.desired = desired
+      },
+    },
+    readMetric: async () => history,
+    journal: {
+      setScaling: async (scaling) => void scalings.push(scaling),
+      addDecision: async (decision) => void decisions.push(decision),
+    },
+    say: (line) => said.push(line),
+    now: () => nowMs,
+  })
+  return {
+    said,
+    decisions,
+    scaling: () => scalings.at(-1),
+    fleet,
+    /** Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each. */
+    async pass(periods: number, value: number) {
+      for (let period = 0; period < periods; period++) {
+        nowMs += workerScaling.metricPeriodMs
+        history.push({ atMs: nowMs, value })
+        await autoscaler.look()
+        fleet.inService += fleet.starting
+        fleet.starting = 0
+      }
+    },
+    /** Lets time pass without any news. */
+    async silence(ms: number) {
+      nowMs += ms
+      await autoscaler.look()
+    },
+  }
+}
+
+test('grows on a burst at once, and no further until the pause is over', async () => {
+  const clockwork = startClockwork({ min: 1, max: 16 }, 2)
+  await clockwork.pass(1, 3)
+  assert.is(clockwork.fleet.desired, 4)
+  assert.equal(clockwork.said, [
+    'Autoscaler: workers 2 → 4. The load of 3 is 1.5 or more (burst: 100 % more).',
+  ])
+  assert.equal(
+    clockwork.decisions.map(({ tier, from, to }) => [tier, from, to]),
+    [['worker', 2, 4]],
+  )
+  await clockwork.pass(1, 3)
+  await clockwork.pass(4, 0.6)
+  assert.is(clockwork.decisions.length, 1)
+  await clockwork.pass(1, 3)
+  assert.is(clockwork.fleet.desired, 8)
+})
+
+test('shrinks when there is little to do for long, to its minimum and not below', async () => {
+  const clockwork = startClockwork({ min: 1, max: 16 }, 4)
+  await clockwork.pass(5, 0)
+  assert.is(clockwork.fleet.desired, 4)
+  await clockwork.pass(1, 0)
+  assert.is(clockwork.fleet.desired, 2)
+  await clockwork.pass(30, 0)
+  assert.is(clockwork.fleet.desired, 1)
+  assert.match(clockwork.scaling()?.reason ?? '', '0 is 0.5 or less')
+  assert.equal(
+    clockwork.decisions.map(({ from, to }) => `${from} → ${to}`),
+    ['4 → 2', '2 → 1'],
+  )
+})
+
+test('keeps what it has without news of the load, and within its limits always', async () => {
+  const clockwork = startClockwork({ min: 2, max: 3 }, 1)
+  await clockwork.silence(1)
+  assert.is(clockwork.fleet.desired, 2)
+  await clockwork.pass(1, 50)
+  assert.is(clockwork.fleet.desired, 3)
+  await clockwork.silence(10 * 60_000)
+  assert.is(clockwork.fleet.desired, 3)
+  assert.match(clockwork.scaling()?.reason ?? '', 'no recent value')
+})
+
+test('hurries without changing anything but time', () => {
+  const { metricPeriodMs, warmupMs, repeatMs, ...rest } = hurry(workerScaling, 10)
+  const { metricPeriodMs: _, warmupMs: __, repeatMs: ___, ...kept } = workerScaling
+  assert.equal(rest, kept)
+  assert.equal([metricPeriodMs, warmupMs, repeatMs], [1_000, 7_500, 6_000])
+  assert.equal(hurry(apiScaling, 1), apiScaling)
+})
+
+test('measures CPU as the average of the instances that serve, over each period', async () => {
+  let nowMs = 1_000
+  let heartbeats: Pick<Heartbeat, 'tier' | 'state' | 'cpuPercent'>[] = []
+  const readCpu = createCpuMetric({
+    heartbeats: { list: async () => heartbeats.map((said) => ({ ...idle, ...said })) },
+    tier: 'api',
+    periodMs: 60_000,
+    now: () => nowMs,
+  })
+  heartbeats = [
+    { tier: 'api', state: 'serving', cpuPercent: 80 },
+    { tier: 'api', state: 'serving', cpuPercent: 40 },
+    { tier: 'api', state: 'draining', cpuPercent: 0 },
+    { tier: 'worker', state: 'serving', cpuPercent: 400 },
+  ]
+  assert.equal(await readCpu(), [])
+  nowMs = 61_000
+  heartbeats = [{ tier: 'api', state: 'serving', cpuPercent: 30 }]
+  assert.equal(await readCpu(), [{ atMs: 61_000, value: 50 }])
+  heartbeats = []
+  nowMs = 200_000
+  assert.equal((await readCpu()).length, 1, 'nobody there is not nothing to do')
+})
+
+test('starts and drains real processes as the queue and the CPU demand', async () => {
+  const flags = ['--port', '0', '--workers', '1..3', '--api', '1..2', '--speed', '40']
+  const redisUrl = process.env['REDIS_URL'] ?? ''
+  const prefix = `test-${randomUUID()}`
+  const millrace = mainStart(place, flags, { WORKER_SLOTS: '1', REDIS_URL: redisUrl, REDIS_PREFIX: prefix })
+  const url = await millrace.ready
+  const client = createHttpClient(url)
+  await client.get('/session')
+  const events = await openEventStream(new URL('/admin/cluster/events', url), client)
+  const clusterWhere = async (fits: (cluster: Cluster) => boolean): Promise<Cluster> => {
+    for (;;) {
+      const event = await events.next()
+      if (!event) throw new Error('The stream ended.')
+      const seen = cluster.Parse(event.data)
+      if (fits(seen)) return seen
+    }
+  }
+  const workersOf = ({ instances }: Cluster) =>
+    instances.filter(({ tier, state }) => tier === 'worker' && state === 'serving').length
+
+  const photo = await sharp({ create: { width: 1500, height: 1000, channels: 3, background: '#468' } })
+    .jpeg()
+    .toBuffer()
+  const send = async (): Promise<string> => {
+    const answer = await fetch(new URL('/upload?filename=photo.jpg', url), {
+      method: 'POST',
+      headers: { 'content-type': 'image/jpeg', cookie: client.cookie ?? '' },
+      body: new Uint8Array(photo),
+    })
+    return String(Object(await answer.json())['id'])
+  }
+  const sent = await Promise.all(Array.from({ length: 40 }, send))
+  await clusterWhere((seen) => workersOf(seen) === 3)
+  assert.match(millrace.errors(), /Autoscaler: workers 1 → \d\. The load of [\d.]+ is [\d.]+ or more/)
+
+  const doomed = place.processes().find(({ environment }) => environment.includes('INSTANCE=worker-2'))
+  assert.ok(doomed)
+  process.kill(doomed.pid, 'SIGKILL')
+  const born = Date.now()
+  await clusterWhere(({ instances }) =>
+    instances.some(({ id, since }) => id === 'worker-2' && Date.parse(since) >= born - 1_000),
+  )
+
+  // One at a time, while the fleet shrinks: workers leave in the middle of it.
+  let shrunk = false
+  const small = clusterWhere(({ decisions }) =>
+    decisions.some(({ tier, to }) => tier === 'worker' && to === 1),
+  )
+  small.finally(() => {
+    shrunk = true
+  })
+  while (!shrunk) {
+    const id = await send()
+    sent.push(id)
+    const uploadEvents = await openEventStream(new URL(`/uploads/${id}/events`, url), client)
+    while (await uploadEvents.next());
+  }
+  await small
+  for (const id of sent) {
+    const answer = await client.get(`/uploads/${id}`)
+    assert.is(Object(answer.body)['state'], 'ready')
+  }
+
+  // How much CPU the API gets of a machine that runs tests is chance: somebody else says that it is much.
+  const redis = connectRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
+  const heartbeats = createHeartbeats({ redis, prefix })
+  const busy: Heartbeat = { ...idle, id: 'api-busy', tier: 'api', cpuPercent: 500 }
+  const beating = setInterval(() => heartbeats.publish(busy), heartbeatMs)
+  const two = await clusterWhere(({ instances }) => instances.some(({ id }) => id === 'api-2'))
+  clearInterval(beating)
+  redis.disconnect()
+  assert.match(two.decisions.find(({ tier }) => tier === 'api')?.reason ?? '', /CPU use .* is 50 or more/)
+  const answeredBy = new Set<unknown>()
+  while (answeredBy.size < 2) {
+    const [answer] = await once(get(new URL('/health', url), { agent: false }), 'response')
+    answeredBy.add(Object(await json(answer))['instance'])
+  }
+  events.leave()
+  millrace.signal('SIGTERM')
+  assert.equal(await millrace.ended, { code: 0, signal: null })
+  assert.equal(place.processes(), [])
+})
+
+test.run()
