@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { Cluster } from '@millrace/api/cluster-view.ts'
@@ -20,6 +21,9 @@ import { suite } from '../support/suite.ts'
 
 const test = suite('autoscaler', {}, { limitMs: 90_000 })
 const cluster = Compile(Cluster)
+/** A field of a scaling policy with a number instead of the shared one. */
+const policyNumber =
+  /\b(atLeast|atMost|percent|periods|target|cap|metricPeriodMs|warmupMs|repeatMs)\s*[:=]\s*-?\d[\d_.]*/g
 let place: Place
 
 test.before(async () => {
@@ -143,6 +147,24 @@ test('hurries without changing anything but time', () => {
   assert.equal(rest, kept)
   assert.equal([metricPeriodMs, warmupMs, repeatMs], [1_000, 7_500, 6_000])
   assert.equal(hurry(apiScaling, 1), apiScaling)
+})
+
+test('has no numbers of its own: thresholds, shares and pauses are those of the shared policy', () => {
+  const folder = new URL('../../packages/local/src/', import.meta.url)
+  const numbers = readdirSync(folder)
+    .filter((name) => name.endsWith('.ts'))
+    .flatMap((name) =>
+      [...readFileSync(new URL(name, folder), 'utf8').matchAll(policyNumber)].map(
+        ([found]) => `${name}: ${found}`,
+      ),
+    )
+  assert.equal(numbers, [])
+  assert.match('scaleOut: [{ atLeast: 50 }]', policyNumber)
+  const source = readFileSync(new URL('autoscaling.ts', folder), 'utf8')
+  assert.match(
+    source,
+    /import \{ apiScaling, .*workerScaling \} from '@millrace\/shared\/scaling-policy\.ts'/,
+  )
 })
 
 test('measures CPU as the average of the instances that serve, over each period', async () => {

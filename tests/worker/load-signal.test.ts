@@ -1,4 +1,11 @@
-import { createFleetJournal } from '@millrace/shared/fleet-journal.ts'
+import { createFinishedJobs } from '@millrace/shared/finished-jobs.ts'
+import { createFleetJournal, type LoadSample } from '@millrace/shared/fleet-journal.ts'
+import { createHeartbeats, type Heartbeat } from '@millrace/shared/heartbeats.ts'
+import { createLoadPublisher } from '@millrace/shared/load-publisher.ts'
+import { createLog } from '@millrace/shared/log.ts'
+import { createQueueSampler } from '@millrace/shared/queue-sampler.ts'
+import { createRedisLease } from '@millrace/shared/redis-lease.ts'
+import { newUploadId } from '@millrace/shared/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { type CloudWatchServer, startCloudWatchServer, valuesOf } from './cloudwatch-server.ts'
@@ -113,6 +120,74 @@ test('goes on where CloudWatch does not take it, and goes nowhere else off AWS',
   const [newest] = await journal.points()
   assert.is(newest?.slots, 2)
   assert.is(cloudWatch.puts.length, heard)
+})
+
+test('counts what waits in SQS and in BullMQ, and the slots of those who take jobs', async () => {
+  const { redis, prefix, queue, sqs } = fleet
+  const heartbeats = createHeartbeats({ redis, prefix })
+  const queueUrl = fleet.environment['EVENTS_QUEUE_URL'] ?? ''
+  const sampleQueue = createQueueSampler({ queue, sqs, queueUrl, heartbeats })
+  for (let message = 0; message < 3; message++) await fleet.message('{}')
+  for (const etag of ['one', 'two']) await queue.add({ owner: 's-tester', id: newUploadId(), etag })
+  const { at, oldestJobAgeMs, ...counts } = await sampleQueue()
+  assert.equal(counts, { load: 10, waiting: 2, prioritized: 0, active: 0, notRelayed: 3, slots: 0 })
+  assert.ok(oldestJobAgeMs >= 0 && oldestJobAgeMs < 60_000)
+
+  const said = { since: at, version: '0', cpuPercent: 0, rssBytes: 0, busy: 0, perSecond: 0, latency: [] }
+  const tell = (id: string, tier: Heartbeat['tier'], state: Heartbeat['state'], slots: number) =>
+    heartbeats.publish({ ...said, id, tier, state, slots })
+  await tell('a', 'worker', 'serving', 3)
+  await tell('b', 'worker', 'serving', 1)
+  await tell('c', 'worker', 'draining', 8)
+  await tell('d', 'api', 'serving', 0)
+  const { load, slots } = await sampleQueue()
+  assert.is(slots, 4)
+  assert.is(load, 1.25)
+})
+
+test('is left to the workers by the API, which stands in where there is none', async () => {
+  const { redis, prefix } = fleet
+  const key = `${prefix}:{fleet}:publisher`
+  const lease = (holder: string) => createRedisLease({ redis, key, holder, ttlMs: 60_000 })
+  const looked = Promise.withResolvers<void>()
+  let free = false
+  const publisher = createLoadPublisher({
+    lease: lease('api-1'),
+    async sampleQueue(): Promise<LoadSample> {
+      assert.ok(free, 'a worker publishes')
+      looked.resolve()
+      return {
+        at: new Date().toISOString(),
+        load: 0,
+        waiting: 0,
+        prioritized: 0,
+        active: 0,
+        notRelayed: 0,
+        slots: 0,
+        oldestJobAgeMs: 0,
+      }
+    },
+    finishedJobs: createFinishedJobs({ redis, prefix }),
+    journal: createFleetJournal({ redis, prefix }),
+    putLoad: undefined,
+    samplePeriodMs: 10,
+    publishPeriodMs: 10_000,
+    patienceMs: 100,
+    log: createLog({ level: 'silent', instance: 'test' }),
+  })
+  const worker = lease('worker-1')
+  assert.ok(await worker.hold())
+  assert.not(await lease('worker-2').hold())
+  publisher.start()
+  for (let asked = 0; asked < 200; asked++) assert.is(await worker.holder(), 'worker-1')
+  free = true
+  await worker.release()
+  await looked.promise
+  assert.is(await worker.holder(), 'api-1')
+  await lease('somebody').release()
+  assert.is(await worker.holder(), 'api-1', 'nobody releases what somebody else holds')
+  await publisher.stop()
+  assert.is(await worker.holder(), undefined)
 })
 
 test.run()
