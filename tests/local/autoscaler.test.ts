@@ -9,6 +9,7 @@ import { createCpuMetric } from '@millrace/local/cpu-metric.ts'
 import { connectRedis } from '@millrace/shared/connections.ts'
 import type { ScalingDecision, TierScaling } from '@millrace/shared/fleet-journal.ts'
 import { createHeartbeats, type Heartbeat, heartbeatMs } from '@millrace/shared/heartbeats.ts'
+import { fleetMetrics } from '@millrace/shared/load-signal.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { apiScaling, type MetricPoint, workerScaling } from '@millrace/shared/scaling-policy.ts'
 import sharp from 'sharp'
@@ -55,7 +56,6 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
   const scalings: TierScaling[] = []
   const autoscaler = createAutoscaler({
     tier: 'worker',
-    metric: 'The load of',
     policy: workerScaling,
     limits,
     fleet: {
@@ -66,7 +66,7 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
         fleet.desired = desired
       },
     },
-    readMetric: async () => history,
+    readMetrics: async () => history,
     journal: {
       setScaling: async (scaling) => void scalings.push(scaling),
       addDecision: async (decision) => void decisions.push(decision),
@@ -80,10 +80,10 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
     scaling: () => scalings.at(-1),
     fleet,
     /** Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each. */
-    async pass(periods: number, value: number) {
+    async pass(periods: number, values: MetricPoint['values']) {
       for (let period = 0; period < periods; period++) {
-        nowMs += workerScaling.metricPeriodMs
-        history.push({ atMs: nowMs, value })
+        nowMs += metricPeriodMs
+        history.push({ atMs: nowMs, values })
         await autoscaler.look()
         fleet.inService += fleet.starting
         fleet.starting = 0
@@ -97,44 +97,52 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
   }
 }
 
+const { scaleOut, scaleIn, repeatMs, metricPeriodMs } = workerScaling
+const [burst] = scaleOut
+/** Neither so much that the fleet grows nor so little that it shrinks. */
+const calm = { [fleetMetrics.load.name]: (scaleIn.atMost + workerScaling.tracking.target) / 2 }
+const nothing = { [fleetMetrics.load.name]: 0, [fleetMetrics.demand.name]: 0 }
+const grown = (size: number) => size + Math.max(1, Math.floor((size * burst.percent) / 100))
+
 test('grows on a burst at once, and no further until the pause is over', async () => {
-  const clockwork = startClockwork({ min: 1, max: 16 }, 2)
-  await clockwork.pass(1, 3)
-  assert.is(clockwork.fleet.desired, 4)
-  assert.equal(clockwork.said, [
-    'Autoscaler: workers 2 → 4. The load of 3 is 1.5 or more (burst: 100 % more).',
-  ])
+  const clockwork = startClockwork({ min: 1, max: 100 }, 2)
+  const sudden = { ...calm, [burst.metric]: burst.atLeast }
+  await clockwork.pass(1, sudden)
+  assert.is(clockwork.fleet.desired, grown(2))
+  assert.is(clockwork.said.length, 1)
+  assert.match(
+    clockwork.said[0] ?? '',
+    `Autoscaler: workers 2 → ${grown(2)}. ${burst.metric} ${burst.atLeast} is at least ${burst.atLeast}`,
+  )
   assert.equal(
     clockwork.decisions.map(({ tier, from, to }) => [tier, from, to]),
-    [['worker', 2, 4]],
+    [['worker', 2, grown(2)]],
   )
-  await clockwork.pass(1, 3)
-  await clockwork.pass(4, 0.6)
+  await clockwork.pass(1, sudden)
+  await clockwork.pass(repeatMs / metricPeriodMs - 2, calm)
   assert.is(clockwork.decisions.length, 1)
-  await clockwork.pass(1, 3)
-  assert.is(clockwork.fleet.desired, 8)
+  await clockwork.pass(1, sudden)
+  assert.is(clockwork.fleet.desired, grown(grown(2)))
 })
 
 test('shrinks when there is little to do for long, to its minimum and not below', async () => {
   const clockwork = startClockwork({ min: 1, max: 16 }, 4)
-  await clockwork.pass(5, 0)
+  await clockwork.pass(scaleIn.periods - 1, nothing)
   assert.is(clockwork.fleet.desired, 4)
-  await clockwork.pass(1, 0)
-  assert.is(clockwork.fleet.desired, 2)
-  await clockwork.pass(30, 0)
+  await clockwork.pass(1, nothing)
+  assert.ok(clockwork.fleet.desired < 4)
+  await clockwork.pass(100, nothing)
   assert.is(clockwork.fleet.desired, 1)
-  assert.match(clockwork.scaling()?.reason ?? '', '0 is 0.5 or less')
-  assert.equal(
-    clockwork.decisions.map(({ from, to }) => `${from} → ${to}`),
-    ['4 → 2', '2 → 1'],
-  )
+  assert.match(clockwork.scaling()?.reason ?? '', 'is at most')
+  assert.is(clockwork.decisions[0]?.from, 4)
+  assert.is(clockwork.decisions.at(-1)?.to, 1)
 })
 
 test('keeps what it has without news of the load, and within its limits always', async () => {
   const clockwork = startClockwork({ min: 2, max: 3 }, 1)
   await clockwork.silence(1)
   assert.is(clockwork.fleet.desired, 2)
-  await clockwork.pass(1, 50)
+  await clockwork.pass(1, { [burst.metric]: 50 })
   assert.is(clockwork.fleet.desired, 3)
   await clockwork.silence(10 * 60_000)
   assert.is(clockwork.fleet.desired, 3)
@@ -142,10 +150,11 @@ test('keeps what it has without news of the load, and within its limits always',
 })
 
 test('hurries without changing anything but time', () => {
-  const { metricPeriodMs, warmupMs, repeatMs, ...rest } = hurry(workerScaling, 10)
-  const { metricPeriodMs: _, warmupMs: __, repeatMs: ___, ...kept } = workerScaling
-  assert.equal(rest, kept)
-  assert.equal([metricPeriodMs, warmupMs, repeatMs], [1_000, 7_500, 6_000])
+  const hurried = hurry(workerScaling, 10)
+  const { warmupMs } = workerScaling
+  assert.equal({ ...hurried, metricPeriodMs, warmupMs, repeatMs }, workerScaling)
+  const times = [hurried.metricPeriodMs, hurried.warmupMs, hurried.repeatMs]
+  assert.equal(times, [metricPeriodMs / 10, warmupMs / 10, repeatMs / 10])
   assert.equal(hurry(apiScaling, 1), apiScaling)
 })
 
@@ -163,7 +172,7 @@ test('has no numbers of its own: thresholds, shares and pauses are those of the 
   const source = readFileSync(new URL('autoscaling.ts', folder), 'utf8')
   assert.match(
     source,
-    /import \{ apiScaling, .*workerScaling \} from '@millrace\/shared\/scaling-policy\.ts'/,
+    /import \{[^}]*apiScaling[^}]*workerScaling,?\s*\} from '@millrace\/shared\/scaling-policy\.ts'/,
   )
 })
 
@@ -173,7 +182,9 @@ test('measures CPU as the average of the instances that serve, over each period'
   const readCpu = createCpuMetric({
     heartbeats: { list: async () => heartbeats.map((said) => ({ ...idle, ...said })) },
     tier: 'api',
+    metric: 'CPU',
     periodMs: 60_000,
+    keptPoints: 3,
     now: () => nowMs,
   })
   heartbeats = [
@@ -185,7 +196,7 @@ test('measures CPU as the average of the instances that serve, over each period'
   assert.equal(await readCpu(), [])
   nowMs = 61_000
   heartbeats = [{ tier: 'api', state: 'serving', cpuPercent: 30 }]
-  assert.equal(await readCpu(), [{ atMs: 61_000, value: 50 }])
+  assert.equal(await readCpu(), [{ atMs: 61_000, values: { CPU: 50 } }])
   heartbeats = []
   nowMs = 200_000
   assert.equal((await readCpu()).length, 1, 'nobody there is not nothing to do')
@@ -195,7 +206,7 @@ test('starts and drains real processes as the queue and the CPU demand', async (
   const flags = ['--port', '0', '--workers', '1..3', '--api', '1..2', '--speed', '40']
   const redisUrl = process.env['REDIS_URL'] ?? ''
   const prefix = `test-${randomUUID()}`
-  const millrace = mainStart(place, flags, { WORKER_SLOTS: '1', REDIS_URL: redisUrl, REDIS_PREFIX: prefix })
+  const millrace = mainStart(place, flags, { WORKER_SLOTS: '2', REDIS_URL: redisUrl, REDIS_PREFIX: prefix })
   const url = await millrace.ready
   const client = createHttpClient(url)
   await client.get('/session')
@@ -224,7 +235,7 @@ test('starts and drains real processes as the queue and the CPU demand', async (
   }
   const sent = await Promise.all(Array.from({ length: 40 }, send))
   await clusterWhere((seen) => workersOf(seen) === 3)
-  assert.match(millrace.errors(), /Autoscaler: workers 1 → \d\. The load of [\d.]+ is [\d.]+ or more/)
+  assert.match(millrace.errors(), /Autoscaler: workers 1 → \d\. (Load|Demand) [\d.]+ is (at least|above)/)
 
   const doomed = place.processes().find(({ environment }) => environment.includes('INSTANCE=worker-2'))
   assert.ok(doomed)
@@ -262,7 +273,10 @@ test('starts and drains real processes as the queue and the CPU demand', async (
   const two = await clusterWhere(({ instances }) => instances.some(({ id }) => id === 'api-2'))
   clearInterval(beating)
   redis.disconnect()
-  assert.match(two.decisions.find(({ tier }) => tier === 'api')?.reason ?? '', /CPU use .* is 50 or more/)
+  assert.match(
+    two.decisions.find(({ tier }) => tier === 'api')?.reason ?? '',
+    /CPUUtilization [\d.]+ is at least 50/,
+  )
   const answeredBy = new Set<unknown>()
   while (answeredBy.size < 2) {
     const [answer] = await once(get(new URL('/health', url), { agent: false }), 'response')

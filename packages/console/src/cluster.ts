@@ -40,6 +40,7 @@ export type LoadSample = {
 export type LoadPoint = {
   at: string
   load: number
+  demand: number
   queueDepth: number
   jobsFinished: number
   jobDurationMs: number | null

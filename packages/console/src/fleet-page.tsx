@@ -94,6 +94,7 @@ function Figures({ cluster: { load, tiers, history } }: { cluster: Cluster }) {
   const waiting = load ? load.waiting + load.prioritized + load.notRelayed : undefined
   const figures: [name: string, value: string | undefined, unit: string][] = [
     ['Load', load ? shortNumber(load.load) : undefined, 'jobs for each slot'],
+    ['Demand', history[0] && shortNumber(history[0].demand), 'slots that arrivals fill, for each'],
     ['Waiting', waiting === undefined ? undefined : String(waiting), 'jobs'],
     ['Busy', worker && `${worker.busy} of ${worker.slots}`, 'worker slots'],
     ['Oldest', load ? durationText(load.oldestJobAgeMs) : undefined, 'has waited'],

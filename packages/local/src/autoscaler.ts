@@ -15,22 +15,20 @@ const lookMs = 1_000
 /**
  * Stands for EC2 Auto Scaling: keeps a tier as large as the policy says, and tells every change with its reason.
  *
- * @param deps.readMetric values of the policy's metric, oldest first
- * @param deps.metric what they are called where a change is told
+ * @param deps.readMetrics values of the policy's metrics, oldest first
  * @param deps.now milliseconds since 1970
  */
 export function createAutoscaler(deps: {
   tier: Tier
-  metric: string
   policy: ScalingPolicy
   limits: FleetLimits
   fleet: Pick<ServiceFleet, 'size' | 'resize'>
-  readMetric: () => Promise<readonly MetricPoint[]>
+  readMetrics: () => Promise<readonly MetricPoint[]>
   journal: Pick<FleetJournal, 'setScaling' | 'addDecision'>
   say: (line: string) => void
   now?: () => number
 }) {
-  const { tier, metric, policy, limits, fleet, journal, say, now = Date.now } = deps
+  const { tier, policy, limits, fleet, journal, say, now = Date.now } = deps
   let actions: LastActions = {}
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | undefined
@@ -38,7 +36,7 @@ export function createAutoscaler(deps: {
 
   /** Looks once, and does what is to be done. */
   async function look(): Promise<void> {
-    const history = await deps.readMetric()
+    const history = await deps.readMetrics()
     const nowMs = now()
     const size = fleet.size()
     const decision = decideFleetSize(policy, { history, nowMs, fleet: size, actions, limits })
@@ -46,9 +44,9 @@ export function createAutoscaler(deps: {
     const { desired, reason } = decision
     const at = new Date(nowMs).toISOString()
     if (desired !== size.desired) {
-      say(`Autoscaler: ${tier}s ${size.desired} → ${desired}. ${metric} ${reason}.`)
+      say(`Autoscaler: ${tier}s ${size.desired} → ${desired}. ${reason}.`)
       fleet.resize(desired)
-      await journal.addDecision({ at, tier, from: size.desired, to: desired, reason: `${metric} ${reason}` })
+      await journal.addDecision({ at, tier, from: size.desired, to: desired, reason })
     }
     await journal.setScaling({ tier, at, ...limits, ...fleet.size(), reason })
   }

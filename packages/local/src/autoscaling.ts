@@ -1,8 +1,15 @@
 import { connectRedis } from '@millrace/shared/connections.ts'
-import { createFleetJournal } from '@millrace/shared/fleet-journal.ts'
+import { createFleetJournal, type LoadPoint } from '@millrace/shared/fleet-journal.ts'
 import { createHeartbeats } from '@millrace/shared/heartbeats.ts'
+import { fleetMetrics } from '@millrace/shared/load-signal.ts'
 import { createLog } from '@millrace/shared/log.ts'
-import { apiScaling, type FleetLimits, workerScaling } from '@millrace/shared/scaling-policy.ts'
+import {
+  apiScaling,
+  type FleetLimits,
+  type MetricPoint,
+  pointsNeeded,
+  workerScaling,
+} from '@millrace/shared/scaling-policy.ts'
 import { createAutoscaler, hurry } from './autoscaler.ts'
 import { createCpuMetric } from './cpu-metric.ts'
 import type { ServiceFleet } from './service-fleet.ts'
@@ -33,19 +40,22 @@ export function startAutoscaling(options: {
     createAutoscaler({
       ...workers,
       tier: 'worker',
-      metric: 'The load of',
       policy: hurry(workerScaling, speed),
-      readMetric: async () =>
-        (await journal.points()).reverse().map(({ at, load }) => ({ atMs: Date.parse(at), value: load })),
+      readMetrics: async () => (await journal.points()).reverse().map(toMetricPoint),
       journal,
       say,
     }),
     createAutoscaler({
       ...api,
       tier: 'api',
-      metric: 'The CPU use in percent of',
       policy: apiPolicy,
-      readMetric: createCpuMetric({ heartbeats, tier: 'api', periodMs: apiPolicy.metricPeriodMs }),
+      readMetrics: createCpuMetric({
+        heartbeats,
+        tier: 'api',
+        metric: apiScaling.scaleIn.metric,
+        periodMs: apiPolicy.metricPeriodMs,
+        keptPoints: pointsNeeded(apiPolicy),
+      }),
       journal,
       say,
     }),
@@ -56,5 +66,12 @@ export function startAutoscaling(options: {
       await Promise.all(autoscalers.map((autoscaler) => autoscaler.stop()))
       redis.disconnect()
     },
+  }
+}
+
+function toMetricPoint({ at, load, demand }: LoadPoint): MetricPoint {
+  return {
+    atMs: Date.parse(at),
+    values: { [fleetMetrics.load.name]: load, [fleetMetrics.demand.name]: demand },
   }
 }

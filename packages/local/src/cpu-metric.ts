@@ -1,23 +1,23 @@
 import type { Heartbeats, Tier } from '@millrace/shared/heartbeats.ts'
 import type { MetricPoint } from '@millrace/shared/scaling-policy.ts'
 
-/** More than any policy looks at. */
-const keptPoints = 20
-
 /**
  * The CPU use of a tier, as CloudWatch has it of an Auto Scaling group: the average of all instances over each
  * period. Here an instance is a process, and 100 % is one core.
  *
+ * @param deps.metric its name
  * @param deps.periodMs of one point, in milliseconds
  * @param deps.now milliseconds since 1970
  */
 export function createCpuMetric(deps: {
   heartbeats: Pick<Heartbeats, 'list'>
   tier: Tier
+  metric: string
   periodMs: number
+  keptPoints: number
   now?: () => number
 }) {
-  const { heartbeats, tier, periodMs, now = Date.now } = deps
+  const { heartbeats, tier, metric, periodMs, keptPoints, now = Date.now } = deps
   const points: MetricPoint[] = []
   let values: number[] = []
   let periodEndsAt = now() + periodMs
@@ -32,7 +32,8 @@ export function createCpuMetric(deps: {
     )
     if (now() >= periodEndsAt) {
       if (values.length > 0) {
-        points.push({ atMs: now(), value: values.reduce((sum, value) => sum + value, 0) / values.length })
+        const average = values.reduce((sum, value) => sum + value, 0) / values.length
+        points.push({ atMs: now(), values: { [metric]: average } })
       }
       if (points.length > keptPoints) points.shift()
       values = []

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
+import { apiScaling, workerScaling } from '@millrace/shared/scaling-policy.ts'
 import { startAutoscaling } from './autoscaling.ts'
 import { buildConsole } from './console-build.ts'
 import { takeDataDirectory } from './data-directory.ts'
@@ -125,9 +126,19 @@ export async function startMillrace(
         ...events,
       })
 
-    const api = createServiceFleet({ kind: 'api', size: options.api.min, start: startApi })
+    const api = createServiceFleet({
+      kind: 'api',
+      size: options.api.min,
+      warmupMs: apiScaling.warmupMs / options.speed,
+      start: startApi,
+    })
     opened.push(api.close)
-    const workers = createServiceFleet({ kind: 'worker', size: options.workers.min, start: startWorker })
+    const workers = createServiceFleet({
+      kind: 'worker',
+      size: options.workers.min,
+      warmupMs: workerScaling.warmupMs / options.speed,
+      start: startWorker,
+    })
     opened.push(workers.close)
     failures.push(api.failed, workers.failed)
 

@@ -21,8 +21,13 @@ export function connectCloudWatch(): CloudWatchClient {
   return new CloudWatchClient({ requestHandler: timeLimits })
 }
 
-/** One period: its samples, and the jobs that ended in it. */
-export type LoadPeriod = { startedAtMs: number; samples: LoadSample[]; finished: LatencyHistogram }
+/** One period: its samples, what arrived in it (`demandOf`), and the jobs that ended in it. */
+export type LoadPeriod = {
+  startedAtMs: number
+  samples: LoadSample[]
+  demand: number
+  finished: LatencyHistogram
+}
 
 /**
  * Writes the fleet's load and what explains it to CloudWatch: one request a period, zeros included. Only the
@@ -37,10 +42,11 @@ export function createCloudWatchMetrics({
   cloudWatch: CloudWatchClient
   stage: string
 }) {
-  return async function putLoad({ startedAtMs, samples, finished }: LoadPeriod): Promise<void> {
+  return async function putLoad({ startedAtMs, samples, demand, finished }: LoadPeriod): Promise<void> {
     const each = (read: (sample: LoadSample) => number) => ({ Values: samples.map(read) })
     const data: [keyof typeof fleetMetrics, Pick<MetricDatum, 'Value' | 'Values' | 'Counts'>][] = [
       ['load', each(({ load }) => load)],
+      ['demand', { Value: demand }],
       ['queueDepth', each(depthOf)],
       ['oldestJobAge', each(({ oldestJobAgeMs }) => oldestJobAgeMs / 1000)],
       ['workerSlots', each(({ slots }) => slots)],

@@ -22,6 +22,11 @@ export const LoadSample = Type.Object(
 )
 export type LoadSample = Static<typeof LoadSample>
 
+/** Jobs and messages that are there. */
+export function presentOf({ waiting, prioritized, active, notRelayed }: LoadSample): number {
+  return waiting + prioritized + active + notRelayed
+}
+
 /** Jobs and messages that wait. */
 export function depthOf({ waiting, prioritized, notRelayed }: LoadSample): number {
   return waiting + prioritized + notRelayed
@@ -32,6 +37,10 @@ export const LoadPoint = Type.Object(
   {
     at: Type.String({ description: 'the end of the period, ISO 8601' }),
     load: Type.Number({ minimum: 0, description: 'on average' }),
+    demand: Type.Number({
+      minimum: 0,
+      description: 'work that arrived for each slot, such as keeps it busy',
+    }),
     queueDepth: Type.Number({ minimum: 0, description: 'jobs and messages that wait, on average' }),
     oldestJobAgeMs: Type.Number({ minimum: 0, description: 'at most' }),
     jobsFinished: Count,

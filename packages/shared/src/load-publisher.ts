@@ -1,13 +1,17 @@
 import type { Logger } from 'pino'
 import type { PutLoad } from './cloudwatch-metrics.ts'
 import type { FinishedJobs } from './finished-jobs.ts'
-import { depthOf, type FleetJournal, type LoadSample } from './fleet-journal.ts'
+import { depthOf, type FleetJournal, type LoadPoint, type LoadSample, presentOf } from './fleet-journal.ts'
 import { countOf, meanMs } from './latency-histogram.ts'
+import { arrivedBetween, assumedJobDurationMs, demandOf, jobDurationWindowMs } from './load-signal.ts'
 import type { SampleQueue } from './queue-sampler.ts'
 import type { RedisLease } from './redis-lease.ts'
 
 /** How long the lease lasts that is not renewed, in milliseconds: so soon does a dead publisher have an heir. */
 export const publisherLeaseMs = 4_000
+
+/** What has been seen of a period so far. `before`: jobs and messages that were there when it began. */
+type Period = { startedAtMs: number; before: number; samples: LoadSample[] }
 
 /**
  * Publishes the fleet's load: every process may run one, and a lease lets one at a time do it. It looks at the
@@ -37,7 +41,7 @@ export function createLoadPublisher(deps: {
   let writing: Promise<void> | undefined
   let holds = false
   let freeSince: number | undefined
-  let period: { startedAtMs: number; samples: LoadSample[] } | undefined
+  let period: Period | undefined
   const failing = new Set<string>()
 
   async function takeTurn(): Promise<void> {
@@ -49,9 +53,11 @@ export function createLoadPublisher(deps: {
       return
     }
     const startedAtMs = Math.floor(Date.now() / publishPeriodMs) * publishPeriodMs
-    if (period && period.startedAtMs !== startedAtMs) await endPeriod(period)
-    if (period?.startedAtMs !== startedAtMs) period = { startedAtMs, samples: [] }
     const sample = await sampleQueue()
+    if (period?.startedAtMs !== startedAtMs) {
+      if (period) await endPeriod(period, sample)
+      period = { startedAtMs, before: presentOf(sample), samples: [] }
+    }
     period.samples.push(sample)
     await journal.setSample(sample)
   }
@@ -66,13 +72,13 @@ export function createLoadPublisher(deps: {
     return performance.now() - freeSince >= patienceMs && lease.hold()
   }
 
-  async function endPeriod({ startedAtMs, samples }: { startedAtMs: number; samples: LoadSample[] }) {
+  /** @param last taken when the period was over, and the first one of the next */
+  async function endPeriod({ startedAtMs, before, samples }: Period, last: LoadSample): Promise<void> {
     period = undefined
-    if (samples.length === 0) return
     const finished = await finishedJobs.take()
     const average = (read: (sample: LoadSample) => number) =>
       samples.reduce((sum, sample) => sum + read(sample), 0) / samples.length
-    await journal.addPoint({
+    const point = {
       at: new Date(startedAtMs + publishPeriodMs).toISOString(),
       load: average(({ load }) => load),
       queueDepth: average(depthOf),
@@ -80,10 +86,17 @@ export function createLoadPublisher(deps: {
       jobsFinished: countOf(finished),
       jobDurationMs: meanMs(finished) ?? null,
       slots: average(({ slots }) => slots),
+    }
+    const demand = demandOf({
+      arrived: arrivedBetween(before, presentOf(last), point.jobsFinished),
+      periodMs: publishPeriodMs,
+      jobDurationMs: recentJobDurationMs([point, ...(await journal.points())]),
+      slots: last.slots,
     })
+    await journal.addPoint({ ...point, demand })
     if (!putLoad) return
     // Looking at the queue does not wait for CloudWatch, and a lease does not run out over it.
-    writing = attempt('metrics-failed', () => putLoad({ startedAtMs, samples, finished }))
+    writing = attempt('metrics-failed', () => putLoad({ startedAtMs, samples, demand, finished }))
   }
 
   /** What fails is told once, until it works again: the next second may do better. */
@@ -120,3 +133,18 @@ export function createLoadPublisher(deps: {
 }
 
 export type LoadPublisher = ReturnType<typeof createLoadPublisher>
+
+type Durations = Pick<LoadPoint, 'at' | 'jobsFinished' | 'jobDurationMs'>
+
+/** How long jobs took lately, whoever published that, in milliseconds. @param points newest first */
+function recentJobDurationMs(points: Durations[]): number {
+  const told = points.flatMap(({ at, jobsFinished: jobs, jobDurationMs: ms }) =>
+    ms === null ? [] : [{ atMs: Date.parse(at), jobs, ms }],
+  )
+  const [latest] = told
+  if (!latest) return assumedJobDurationMs
+  const since = Date.parse(points[0]?.at ?? '') - jobDurationWindowMs
+  const recent = told.filter(({ atMs }) => atMs > since)
+  const jobs = recent.reduce((sum, point) => sum + point.jobs, 0)
+  return jobs === 0 ? latest.ms : recent.reduce((sum, point) => sum + point.jobs * point.ms, 0) / jobs
+}

@@ -27,6 +27,7 @@ const cluster = {
     {
       at,
       load: 0.8,
+      demand: 0.7,
       queueDepth: 0.1,
       oldestJobAgeMs: 130,
       jobsFinished: 42,
@@ -43,10 +44,10 @@ const cluster = {
       desired: 1,
       inService: 1,
       starting: 0,
-      reason: '0.8 is within bounds',
+      reason: 'Load 0.8 is within bounds',
     },
   ],
-  decisions: [{ at, tier: 'worker', from: 2, to: 1, reason: '0.2 is 0.5 or less (50 % less)' }],
+  decisions: [{ at, tier: 'worker', from: 2, to: 1, reason: 'Load 0.12 is at most 0.4: 50 % less' }],
 }
 
 export const fleetOperations: Operations = {
