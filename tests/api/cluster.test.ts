@@ -166,11 +166,11 @@ test('burns CPU beside the event loop, no more at once than there are cores', as
   const { user } = process.cpuUsage(before)
   assert.equal(answers.map(({ status }) => status).toSorted(), [
     ...Array.from({ length: cores }, () => 200),
-    503,
+    429,
   ])
   assert.ok(user > 60_000, `${user} µs were used`)
-  const refused = answers.find(({ status }) => status === 503)
-  assert.is(refused && bodyOf(refused, Problem).code, 'overloaded')
+  const refused = answers.find(({ status }) => status === 429)
+  assert.is(refused && bodyOf(refused, Problem).code, 'rate_limited')
   assert.is(bodyOf(await client.get('/load/1'), BurntCpu).servedBy, 'api-1')
 })
 
@@ -189,7 +189,7 @@ test('stops burning when the client leaves', async () => {
     get(new URL('/load/10000', open.url), { agent: false }).on('error', () => {}),
   )
   await clusterWhere(open, ({ instances }) => (instances[0]?.busy ?? 0) > requests.length)
-  assert.is((await client.get('/load/1')).status, 503)
+  assert.is((await client.get('/load/1')).status, 429)
   for (const request of requests) request.destroy()
   while ((await client.get('/load/1')).status !== 200);
 })

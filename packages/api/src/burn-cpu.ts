@@ -17,10 +17,13 @@ export function createBurnCpu(closing: AbortSignal) {
   /**
    * @param ms how long, in milliseconds
    * @param signal ends it earlier
-   * @throws AppError `overloaded` where as many are at it as there are cores
+   * @throws AppError `rate_limited` where as many are at it as there are cores
    */
   return async function burnCpu(ms: number, signal: AbortSignal): Promise<void> {
-    if (running >= atOnce) throw new AppError('overloaded', { message: `${atOnce} are at it already.` })
+    if (running >= atOnce) {
+      // Not `overloaded`: an alarm on failures of the service should not go off.
+      throw new AppError('rate_limited', { message: `${atOnce} are at it already.`, retryAfterSeconds: 1 })
+    }
     const stopped = AbortSignal.any([signal, closing])
     if (stopped.aborted) return
     running += 1

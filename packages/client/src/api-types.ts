@@ -90,7 +90,7 @@ export interface paths {
         };
         /**
          * Keep a core busy
-         * @description For as many milliseconds, at most 10,000, in a thread of its own: to see the API tier scale. An instance does as many at once as it has cores, and answers others `overloaded`.
+         * @description For as many milliseconds, at most 10,000, in a thread of its own: to see the API tier scale. An instance does as many at once as it has cores, and answers others `rate_limited`.
          */
         get: operations["burnCpu"];
         put?: never;

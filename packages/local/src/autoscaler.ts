@@ -9,6 +9,8 @@ import {
 } from '@millrace/shared/scaling-policy.ts'
 import type { ServiceFleet } from './service-fleet.ts'
 
+const namesOfTiers = { api: 'API instances', worker: 'workers' } satisfies Record<Tier, string>
+
 /** How often the fleet is looked at, in milliseconds. CloudWatch's alarms take a period to notice. */
 const lookMs = 1_000
 
@@ -44,7 +46,7 @@ export function createAutoscaler(deps: {
     const { desired, reason } = decision
     const at = new Date(nowMs).toISOString()
     if (desired !== size.desired) {
-      say(`Autoscaler: ${tier}s ${size.desired} → ${desired}. ${reason}.`)
+      say(`Autoscaler: ${namesOfTiers[tier]} ${size.desired} → ${desired}. ${reason}.`)
       fleet.resize(desired)
       await journal.addDecision({ at, tier, from: size.desired, to: desired, reason })
     }

@@ -86,7 +86,7 @@ export const fleetOperations: Operations = {
     summary: 'Keep a core busy',
     description:
       'For as many milliseconds, at most 10,000, in a thread of its own: to see the API tier scale. ' +
-      'An instance does as many at once as it has cores, and answers others `overloaded`.',
+      'An instance does as many at once as it has cores, and answers others `rate_limited`.',
     tag: 'operation',
     security: access.admin,
     parameters: { ms: 500 },
