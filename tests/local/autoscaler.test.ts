@@ -233,7 +233,7 @@ test('starts and drains real processes as the queue and the CPU demand', async (
     })
     return String(Object(await answer.json())['id'])
   }
-  const sent = await Promise.all(Array.from({ length: 40 }, send))
+  const sent = await Promise.all(Array.from({ length: 30 }, send))
   await clusterWhere((seen) => workersOf(seen) >= 2)
   assert.match(millrace.errors(), /Autoscaler: workers 1 → \d\. (Load|Demand) [\d.]+ is (at least|above)/)
 
