@@ -171,7 +171,7 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
     redis,
     prefix,
     slots: 1,
-    processor: createProcessor({ handlers, log }),
+    processor: createProcessor({ handlers, jobsUnderWay: { begin: () => () => undefined }, log }),
     log,
   })
   await worker.start()

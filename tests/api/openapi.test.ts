@@ -17,6 +17,7 @@ const hiddenForms = [
   /^\/?\*$/,
   /^\/tus(\/|$)/,
   /^\/uppy\//,
+  /^\/fleet$/,
   /^\/admin\/queues/,
 ]
 

@@ -15,8 +15,8 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** Routes whose parameter is no upload, with the reason. A route that is not here must know its owner. */
-const ownerless = new Set(['/docs/static/*', '*', '/*'])
+/** Routes whose parameter is no upload (files of a page, a duration). A route that is not here must know its owner. */
+const ownerless = new Set(['/docs/static/*', '/load/:ms', '*', '/*'])
 
 /** A request that is in shape for the route, so that nothing but ownership can refuse it. */
 function requestFor(method: string, url: string, id: string) {

@@ -25,7 +25,10 @@ let browser: Browser
 
 test.before(async () => {
   place = await createPlace()
-  millrace = mainStart(place, ['--port', '0'], { API_KEYS: entry })
+  millrace = mainStart(place, ['--port', '0', '--workers', '1..2', '--speed', '20'], {
+    API_KEYS: entry,
+    WORKER_SLOTS: '1',
+  })
   url = new URL(await millrace.ready).origin
   browser = await launchChromium()
 })
@@ -283,5 +286,29 @@ async function openPageWith(entry: string, name: string) {
   await context.route(`${url}/${name}`, (route) => route.fulfill({ contentType: 'text/javascript', body }))
   return { context, ...(await openPage(context, url)) }
 }
+
+test('shows the fleet, and what the autoscaler makes of a burst, live', async () => {
+  const context = await browser.newContext()
+  try {
+    const { page, errors } = await openPage(context, new URL('/fleet', url).href)
+    for (const id of ['api-1', 'worker-1']) await page.getByRole('rowheader', { name: id }).waitFor()
+    const photo = await samplePicture(1600, 1200).jpeg().toBuffer()
+    const send = () =>
+      context.request.post(new URL('/upload?filename=a.jpg', url).href, {
+        data: photo,
+        headers: { 'content-type': 'image/jpeg' },
+      })
+    const answers = await Promise.all(Array.from({ length: 15 }, send))
+    assert.ok(answers.every((answer) => answer.ok()))
+    const decision = page.getByRole('listitem').filter({ hasText: 'Workers 1 → 2' }).first()
+    assert.match((await decision.textContent()) ?? '', /(Load|Demand) .* is (at least|above)/)
+    await page.getByRole('rowheader', { name: 'worker-2' }).waitFor()
+    await page.getByText('2 workers of 1 to 2').waitFor()
+    assert.ok(await page.locator('.fleet-chart rect').count())
+    assert.equal(errors, [])
+  } finally {
+    await context.close()
+  }
+})
 
 test.run()

@@ -51,12 +51,23 @@ for (const [flag, value] of [
   ['--api', '-1'],
   ['--api', '1.5'],
   ['--workers', 'many'],
+  ['--workers', '0'],
+  ['--workers', '4..1'],
+  ['--workers', '1..33'],
+  ['--workers', '1..'],
+  ['--api', '0..2'],
+  ['--speed', '0'],
   ['--port', '65536'],
   ['--port', ''],
 ] as const) {
   test(`refuses ${flag} ${value || '(nothing)'}`, async () => {
     const { code, sentence } = await refusal([`${flag}=${value}`])
-    assert.match(sentence, new RegExp(`^${flag} takes a whole number from \\d+ to \\d+, not "${value}"\\.$`))
+    assert.match(
+      sentence,
+      new RegExp(
+        `^${flag} takes a whole number from \\d+ to \\d+(, or two of them as in 1..4)?, not "${value}"\\.$`,
+      ),
+    )
     assert.is(code, 2)
   })
 }

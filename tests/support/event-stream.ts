@@ -8,12 +8,17 @@ export type StreamedEvent = { id: string; event: string; data: unknown }
  *
  * @param client whose cookie is sent
  * @param lastEventId where it left off, if anywhere
+ * @param apiKey to come with
  * @returns the response; `next()`, which gives one event, or undefined at the end; and `leave()`
  */
-export async function openEventStream(url: URL, client: HttpClient, lastEventId?: string) {
+export async function openEventStream(url: URL, client: HttpClient, lastEventId?: string, apiKey?: string) {
   const leave = new AbortController()
   const response = await fetch(url, {
-    headers: { cookie: client.cookie ?? '', ...(lastEventId && { 'last-event-id': lastEventId }) },
+    headers: {
+      cookie: client.cookie ?? '',
+      ...(lastEventId && { 'last-event-id': lastEventId }),
+      ...(apiKey && { authorization: `Bearer ${apiKey}` }),
+    },
     signal: leave.signal,
   })
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()

@@ -29,6 +29,8 @@ test('has a default for all but the addresses', () => {
     noticeIntervalMs: 5_000,
     healthPort: undefined,
     reconcileIntervalMs: 600_000,
+    metricsStage: undefined,
+    publishPeriodMs: 10_000,
     maxImageBytes: 256 * 1024 * 1024,
     maxImagePixels: 268_402_689,
     maxUploadBytes: 5 * 1024 ** 4,

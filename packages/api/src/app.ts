@@ -2,7 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { PutLoad } from '@millrace/shared/cloudwatch-metrics.ts'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createFleetJournal } from '@millrace/shared/fleet-journal.ts'
+import { createFleetReporter } from '@millrace/shared/fleet-reporter.ts'
+import { createHeartbeats } from '@millrace/shared/heartbeats.ts'
 import { createImportQueue } from '@millrace/shared/import-upload-job.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
@@ -10,6 +14,7 @@ import { createUploadQueue } from '@millrace/shared/process-upload-job.ts'
 import { createQuota } from '@millrace/shared/quota.ts'
 import { createQuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import { createRecentActivity } from '@millrace/shared/recent-activity.ts'
 import { createStoreOriginal } from '@millrace/shared/store-original.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
 import { createUploadRecords } from '@millrace/shared/upload-records.ts'
@@ -20,10 +25,14 @@ import { createAnnounceUpload } from './announce-upload.ts'
 import type { Api } from './api.ts'
 import { createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
+import { createBurnCpu } from './burn-cpu.ts'
 import { createIntentCheck } from './check-intent.ts'
+import { clusterRoutes } from './cluster-routes.ts'
+import { createClusterView } from './cluster-view.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console-routes.ts'
+import { countRequests } from './count-requests.ts'
 import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
 import { downloadRoutes } from './download-routes.ts'
@@ -34,6 +43,7 @@ import { healthRoutes } from './health-routes.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createAnswerOnce, createHonourKey } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
+import { loadRoutes } from './load-routes.ts'
 import { shedLoad } from './load-shedding.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
@@ -72,6 +82,7 @@ const bodyLimitBytes = 64 * 1024
  * @param deps.publicS3 signs what clients send to S3 themselves; default: `s3`
  * @param deps.draining is aborted when the instance should be given no more work; it may go on for a while
  * @param deps.streamingS3 for bodies that pass through
+ * @param deps.putLoad where the fleet's load goes besides Redis, if anywhere
  */
 export async function createApp(deps: {
   config: Config
@@ -83,6 +94,7 @@ export async function createApp(deps: {
   streamingS3: S3Client
   draining?: AbortSignal
   sqs: SQSClient
+  putLoad?: PutLoad | undefined
 }) {
   const { config, log, redis, subscriber, s3, publicS3 = s3, streamingS3, sqs } = deps
   const { bucket, redisPrefix: prefix, sessionTtlMs: ttlMs, instance } = config
@@ -164,7 +176,27 @@ export async function createApp(deps: {
     if (closing.signal.aborted) reply.header('connection', 'close')
     done()
   })
+  const activity = createRecentActivity()
+  countRequests(app, activity)
+  const fleetReporter = createFleetReporter({
+    redis,
+    prefix,
+    sqs,
+    queueUrl: config.eventsQueueUrl,
+    queue,
+    id: instance,
+    tier: 'api',
+    version: packageJson.version,
+    slots: 0,
+    activity,
+    putLoad: deps.putLoad,
+    publishPeriodMs: config.publishPeriodMs,
+    log,
+  })
+  app.addHook('onListen', async () => fleetReporter.start())
+  app.addHook('preClose', async () => fleetReporter.drain())
   app.addHook('onClose', async () => {
+    await fleetReporter.stop()
     await queue.close()
     await imports.close()
     queueRedis.disconnect()
@@ -195,7 +227,11 @@ export async function createApp(deps: {
     draining: AbortSignal.any([draining, closing.signal]),
   })
   app.register(async (scope: Api) => {
-    authorize(scope, { apiKeys: createApiKeys(config.apiKeys), publicOrigin: config.publicOrigin })
+    authorize(scope, {
+      apiKeys: createApiKeys(config.apiKeys),
+      publicOrigin: config.publicOrigin,
+      openAdmin: config.openAdmin,
+    })
     cookie.register(scope)
     sessionRoutes(scope, { cookie, sessions, instance })
     uploadRoutes(scope, {
@@ -229,6 +265,14 @@ export async function createApp(deps: {
       watchOwner: createWatchOwner({ records, lookup, listUploads, changes }),
       closing: closing.signal,
     })
+    clusterRoutes(scope, {
+      viewCluster: createClusterView({
+        heartbeats: createHeartbeats({ redis, prefix }),
+        journal: createFleetJournal({ redis, prefix }),
+      }),
+      closing: closing.signal,
+    })
+    loadRoutes(scope, { burnCpu: createBurnCpu(closing.signal), instance })
   })
   const { consoleDirectory } = config
   if (consoleDirectory)

@@ -23,11 +23,13 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  *
  * @param scope the routes that know owners
  * @param options.publicOrigin what browsers have in their address bar
+ * @param options.openAdmin lets in who comes without a key where a key would need the scope `admin`
  */
 export function authorize(
   scope: FastifyInstance,
-  { apiKeys, publicOrigin }: { apiKeys: ApiKeys; publicOrigin: string },
+  options: { apiKeys: ApiKeys; publicOrigin: string; openAdmin: boolean },
 ): void {
+  const { apiKeys, publicOrigin, openAdmin } = options
   scope.decorateRequest('apiKey', null)
   scope.addHook('onRequest', (request, _reply, done) => {
     done(refusal(request))
@@ -45,9 +47,9 @@ export function authorize(
       request.apiKey = key
       return undefined
     }
-    if (needed === 'admin') return new AppError('unauthenticated')
-    // A GET may write, too, where a foreign protocol has it so.
-    const writes = !safeMethods.has(request.method) || needed === 'uploads:write'
+    if (needed === 'admin' && !openAdmin) return new AppError('unauthenticated')
+    // A GET may write, too, where a foreign protocol has it so; and what admins may do is never harmless.
+    const writes = !safeMethods.has(request.method) || needed === 'uploads:write' || needed === 'admin'
     return writes && isCrossSite(request, publicOrigin) ? new AppError('cross_site') : undefined
   }
 }

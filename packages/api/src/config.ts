@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
+import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
 import { readPresets } from '@millrace/shared/presets-file.ts'
 import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
@@ -36,6 +37,9 @@ const Variables = Type.Object({
   MAX_EVENT_LOOP_DELAY_MS: Type.Integer({ default: 1_000, minimum: 0 }),
   MAX_HEAP_USED_BYTES: Type.Integer({ default: defaultHeapBytes, minimum: 0 }),
   MAX_RSS_BYTES: Type.Integer({ default: 0, minimum: 0 }),
+  METRICS_STAGE: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]+$' })),
+  PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
+  OPEN_ADMIN: Type.Boolean({ default: false }),
   CONSOLE_DIRECTORY: Type.Optional(Type.String()),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.String({ default: 'info' }),
@@ -83,6 +87,11 @@ export function readConfig(environment: Environment) {
     maxEventLoopDelayMs: variables.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapUsedBytes: variables.MAX_HEAP_USED_BYTES,
     maxRssBytes: variables.MAX_RSS_BYTES,
+    /** Whose metrics go to CloudWatch; none: they do not. */
+    metricsStage: variables.METRICS_STAGE,
+    publishPeriodMs: variables.PUBLISH_PERIOD_MS,
+    /** Whether who comes without any key may see and do what needs the scope `admin`. */
+    openAdmin: variables.OPEN_ADMIN,
     consoleDirectory: variables.CONSOLE_DIRECTORY,
     instance: variables.INSTANCE,
     logLevel: variables.LOG_LEVEL,

@@ -1,6 +1,9 @@
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 
+/** What the page itself tells apart, besides the address of its directory. */
+const pages = ['/fleet']
+
 /**
  * The console's page and its files, as Vite built them. The page may load scripts from here alone, and
  * speaks to this origin and to the bucket only.
@@ -24,6 +27,9 @@ export function consoleRoutes(
   ].join('; ')
   const hashedForeverSeconds = 365 * 24 * 60 * 60
 
+  for (const path of pages) {
+    app.get(path, { schema: { hide: true } }, (_, reply) => reply.sendFile('index.html'))
+  }
   app.register(fastifyStatic, {
     root: directory,
     cacheControl: false,

@@ -34,7 +34,7 @@ export function healthRoutes(
 ): void {
   const { checkReadiness, instance, version, draining } = deps
 
-  const config = { rateLimit: false, ...servedUnderPressure } as const
+  const config = { rateLimit: false, uncounted: true, ...servedUnderPressure } as const
   api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
     status: 'ok' as const,
     instance,
@@ -44,7 +44,11 @@ export function healthRoutes(
 
   api.get(
     '/ready',
-    { config: { rateLimit: false }, schema: { response: { 200: Ready, 503: Ready } }, logLevel: 'warn' },
+    {
+      config: { rateLimit: false, uncounted: true },
+      schema: { response: { 200: Ready, 503: Ready } },
+      logLevel: 'warn',
+    },
     async (_, reply) => {
       const { ready, checks } = await checkReadiness()
       if (draining.aborted) return reply.code(503).send({ status: 'draining' as const, checks })

@@ -7,6 +7,7 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
+import { openMetrics } from '@millrace/shared/open-metrics.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 
@@ -21,6 +22,7 @@ const s3 = connectS3()
 const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
 const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
+const { putLoad, close: closeMetrics } = await openMetrics(config.metricsStage)
 const stopping = new AbortController()
 const app = await createApp({
   config,
@@ -32,6 +34,7 @@ const app = await createApp({
   streamingS3,
   draining: stopping.signal,
   sqs,
+  putLoad,
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -52,6 +55,7 @@ async function close(signal: string): Promise<void> {
   const deadline = setTimeout(() => app.server.closeAllConnections(), closeDeadlineMs)
   await app.close()
   clearTimeout(deadline)
+  closeMetrics()
   sqs.destroy()
   streamingS3.destroy()
   publicS3.destroy()

@@ -1,6 +1,46 @@
 // Made by `npm run generate -w packages/client` of what the API says of itself at /openapi.json.
 
 export interface paths {
+    "/admin/cluster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at the whole fleet
+         * @description Every process that lives, the load of the worker tier, and what the local autoscaler made of it. Percentiles are those of all requests together, not an average of instances.
+         */
+        get: operations["getCluster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/cluster/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch the whole fleet
+         * @description An event `cluster` each second, whose data is what `GET /admin/cluster` answers.
+         */
+        get: operations["watchCluster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -33,6 +73,26 @@ export interface paths {
          * @description Touches nothing else, so a sick Redis restarts no instance.
          */
         get: operations["getHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/load/{ms}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Keep a core busy
+         * @description For as many milliseconds, at most 10,000, in a thread of its own: to see the API tier scale. An instance does as many at once as it has cores, and answers others `rate_limited`.
+         */
+        get: operations["burnCpu"];
         put?: never;
         post?: never;
         delete?: never;
@@ -289,12 +349,30 @@ export interface components {
             /** @description bytes */
             size: number;
         };
+        BurntCpu: {
+            ms: number;
+            servedBy: string;
+        };
         ClaimedParts: {
             parts: {
                 /** @description as S3 answered the part */
                 etag: string;
                 partNumber: number;
             }[];
+        };
+        Cluster: {
+            /** @description ISO 8601 */
+            at: string;
+            /** @description newest first */
+            decisions: components["schemas"]["ScalingDecision"][];
+            /** @description newest first */
+            history: components["schemas"]["LoadPoint"][];
+            instances: components["schemas"]["Instance"][];
+            /** @description the last look at the queue; null: no news */
+            load: components["schemas"]["LoadSample"] | null;
+            /** @description of tiers that the local autoscaler looks after */
+            scaling: components["schemas"]["TierScaling"][];
+            tiers: components["schemas"]["Tier"][];
         };
         /**
          * @description - `invalid_request` (status 400): The request is not in the expected form.
@@ -380,6 +458,62 @@ export interface components {
              */
             kind: "import";
         };
+        Instance: {
+            /** @description requests or jobs under way */
+            busy: number;
+            /** @description of one core, since the last heartbeat */
+            cpuPercent: number;
+            /** @description the name that it has in logs */
+            id: string;
+            /** @description in ms, of the last minute: requests of the API, jobs of workers; null: there were none. Taken from all durations together, off by 4.5 % at most */
+            latencyMs: {
+                p50: number;
+                p95: number;
+                p99: number;
+            } | null;
+            /** @description requests or jobs, over the last minute */
+            perSecond: number;
+            rssBytes: number;
+            /** @description when it started, ISO 8601 */
+            since: string;
+            /** @description jobs that a worker takes at once; 0 for the API */
+            slots: number;
+            state: "serving" | "draining";
+            tier: "api" | "worker";
+            version: string;
+        };
+        LoadPoint: {
+            /** @description the end of the period, ISO 8601 */
+            at: string;
+            /** @description work that arrived for each slot, such as keeps it busy */
+            demand: number;
+            /** @description on average; null: no job ended */
+            jobDurationMs: number | null;
+            jobsFinished: number;
+            /** @description on average */
+            load: number;
+            /** @description at most */
+            oldestJobAgeMs: number;
+            /** @description jobs and messages that wait, on average */
+            queueDepth: number;
+            /** @description on average */
+            slots: number;
+        };
+        LoadSample: {
+            active: number;
+            /** @description ISO 8601 */
+            at: string;
+            /** @description jobs there are for each worker slot */
+            load: number;
+            /** @description messages in SQS that have not become jobs yet */
+            notRelayed: number;
+            /** @description of the job that waits longest */
+            oldestJobAgeMs: number;
+            prioritized: number;
+            /** @description of all workers that take jobs */
+            slots: number;
+            waiting: number;
+        };
         MultipartTransport: {
             /** @enum {string} */
             kind: "multipart";
@@ -437,6 +571,14 @@ export interface components {
             /** @description ISO 8601; then a listing showed that nothing is left */
             verifiedAt: string;
         };
+        ScalingDecision: {
+            /** @description ISO 8601 */
+            at: string;
+            from: number;
+            reason: string;
+            tier: "api" | "worker";
+            to: number;
+        };
         SentPart: {
             /** @description as S3 answered the part */
             etag: string;
@@ -467,6 +609,34 @@ export interface components {
         };
         SignedParts: {
             parts: components["schemas"]["PartUrl"][];
+        };
+        Tier: {
+            busy: number;
+            /** @description those that drain included */
+            instances: number;
+            /** @description in ms, of the last minute: requests of the API, jobs of workers; null: there were none. Taken from all durations together, off by 4.5 % at most */
+            latencyMs: {
+                p50: number;
+                p95: number;
+                p99: number;
+            } | null;
+            perSecond: number;
+            serving: number;
+            /** @description of those that serve */
+            slots: number;
+            tier: "api" | "worker";
+        };
+        TierScaling: {
+            /** @description ISO 8601 */
+            at: string;
+            desired: number;
+            inService: number;
+            max: number;
+            min: number;
+            /** @description why it is as it is */
+            reason: string;
+            starting: number;
+            tier: "api" | "worker";
         };
         Upload: {
             /** @description as declared by the client; never trusted */
@@ -531,6 +701,288 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    getCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The fleet as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "at": "2026-11-25T12:00:00.000Z",
+                     *       "tiers": [
+                     *         {
+                     *           "tier": "worker",
+                     *           "instances": 1,
+                     *           "serving": 1,
+                     *           "slots": 4,
+                     *           "busy": 3,
+                     *           "perSecond": 4.2,
+                     *           "latencyMs": {
+                     *             "p50": 12.5,
+                     *             "p95": 41,
+                     *             "p99": 88.2
+                     *           }
+                     *         },
+                     *         {
+                     *           "tier": "api",
+                     *           "instances": 0,
+                     *           "serving": 0,
+                     *           "slots": 0,
+                     *           "busy": 0,
+                     *           "perSecond": 0,
+                     *           "latencyMs": null
+                     *         }
+                     *       ],
+                     *       "instances": [
+                     *         {
+                     *           "id": "worker-1",
+                     *           "tier": "worker",
+                     *           "state": "serving",
+                     *           "since": "2026-11-25T12:00:00.000Z",
+                     *           "version": "0.1.0",
+                     *           "cpuPercent": 87.5,
+                     *           "rssBytes": 301989888,
+                     *           "slots": 4,
+                     *           "busy": 3,
+                     *           "perSecond": 4.2,
+                     *           "latencyMs": {
+                     *             "p50": 12.5,
+                     *             "p95": 41,
+                     *             "p99": 88.2
+                     *           }
+                     *         }
+                     *       ],
+                     *       "load": {
+                     *         "at": "2026-11-25T12:00:00.000Z",
+                     *         "load": 0.75,
+                     *         "waiting": 0,
+                     *         "prioritized": 0,
+                     *         "active": 3,
+                     *         "notRelayed": 0,
+                     *         "slots": 4,
+                     *         "oldestJobAgeMs": 0
+                     *       },
+                     *       "history": [
+                     *         {
+                     *           "at": "2026-11-25T12:00:00.000Z",
+                     *           "load": 0.8,
+                     *           "demand": 0.7,
+                     *           "queueDepth": 0.1,
+                     *           "oldestJobAgeMs": 130,
+                     *           "jobsFinished": 42,
+                     *           "jobDurationMs": 710,
+                     *           "slots": 4
+                     *         }
+                     *       ],
+                     *       "scaling": [
+                     *         {
+                     *           "tier": "worker",
+                     *           "at": "2026-11-25T12:00:00.000Z",
+                     *           "min": 1,
+                     *           "max": 4,
+                     *           "desired": 1,
+                     *           "inService": 1,
+                     *           "starting": 0,
+                     *           "reason": "Load 0.8 is within bounds"
+                     *         }
+                     *       ],
+                     *       "decisions": [
+                     *         {
+                     *           "at": "2026-11-25T12:00:00.000Z",
+                     *           "tier": "worker",
+                     *           "from": 2,
+                     *           "to": 1,
+                     *           "reason": "Load 0.12 is at most 0.4: 50 % less"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description A page of another site may not do this with your session. Or: The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "cross_site" | "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    watchCluster: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events until the client leaves. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example retry: 2000
+                     *
+                     *     id: 2026-11-25T12:00:00.000Z
+                     *     event: cluster
+                     *     data: {"at":"2026-11-25T12:00:00.000Z"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description A page of another site may not do this with your session. Or: The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "cross_site" | "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
     watchUploads: {
         parameters: {
             query?: never;
@@ -671,6 +1123,121 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description This instance has more to do than it can. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    burnCpu: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 500 */
+                ms: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was busy. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ms": 500,
+                     *       "servedBy": "api-1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BurntCpu"];
+                };
+            };
+            /** @description The request is not in the expected form. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is not known, or there is none. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description A page of another site may not do this with your session. Or: The API key does not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "cross_site" | "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description There were too many requests in a short time. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
                 };
             };
             /** @description Something went wrong on our side. */

@@ -70,7 +70,10 @@ export function App({ uploads }: { uploads: Uploads }) {
           )}
         </section>
       </main>
-      <footer>{session && <SessionLine session={session} />}</footer>
+      <footer>
+        {session && <SessionLine session={session} />}
+        <a href="/fleet">Fleet</a>
+      </footer>
       <p class="visually-hidden" role="status" aria-live="polite">
         {outcome}
       </p>

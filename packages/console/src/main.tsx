@@ -4,8 +4,10 @@ import './styles.css'
 import { createClient } from '@millrace/client'
 import { render } from 'preact'
 import { App } from './app.tsx'
+import { FleetPage } from './fleet-page.tsx'
 import { createUploads } from './uploads.ts'
 
 const root = document.querySelector('#app')
 if (!root) throw new Error('The page has no #app.')
-render(<App uploads={createUploads({ client: createClient() })} />, root)
+if (location.pathname === '/fleet') render(<FleetPage />, root)
+else render(<App uploads={createUploads({ client: createClient() })} />, root)

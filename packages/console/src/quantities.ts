@@ -29,3 +29,15 @@ export function momentText(at: number): string {
 export function pixelsText(width: number, height: number): string {
   return `${width}\u00a0×\u00a0${height}`
 }
+
+/** A duration, as short as it may be: 7.3 ms, 240 ms, 1.5 s, 3 min. @param ms milliseconds */
+export function durationText(ms: number): string {
+  if (ms < 1000) return `${shortNumber(ms)}\u00a0ms`
+  if (ms < 120_000) return `${shortNumber(ms / 1000)}\u00a0s`
+  return `${Math.round(ms / 60_000)}\u00a0min`
+}
+
+/** Two digits, or all before the point: 0.43, 2.5, 17. */
+export function shortNumber(value: number): string {
+  return String(value < 10 ? Number(value.toPrecision(2)) : Math.round(value))
+}

@@ -1,4 +1,7 @@
 import { join } from 'node:path'
+import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
+import { apiScaling, workerScaling } from '@millrace/shared/scaling-policy.ts'
+import { startAutoscaling } from './autoscaling.ts'
 import { buildConsole } from './console-build.ts'
 import { takeDataDirectory } from './data-directory.ts'
 import { startLoadBalancer } from './load-balancer.ts'
@@ -6,11 +9,17 @@ import { startLocalCloud } from './local-cloud.ts'
 import { readLocalSecrets } from './local-secrets.ts'
 import type { Options } from './options.ts'
 import { superviseRedis } from './redis-supervisor.ts'
+import { createServiceFleet, type ServiceEvents } from './service-fleet.ts'
 import { startServiceProcess } from './service-process.ts'
 
 const packages = join(import.meta.dirname, '../..')
 const apiEntry = join(packages, 'api/src/main.ts')
 const workerEntry = join(packages, 'worker/src/main.ts')
+
+/** A worker may take as long as this for the jobs under way, and hand back what is left; in milliseconds. */
+const workerStopLimitMs = 30_000
+/** Whom the services call by these cannot be anybody but this machine's users. */
+const loopback = ['127.0.0.1', '::1', 'localhost']
 
 export type Millrace = Awaited<ReturnType<typeof startMillrace>>
 
@@ -61,15 +70,21 @@ export async function startMillrace(
     const shared = {
       ...options.environment,
       ...cloud.environment,
+      REDIS_PREFIX: options.environment['REDIS_PREFIX'] || 'millrace',
+      PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
       // Spares each start the compilation of what has not changed since the last one.
       NODE_COMPILE_CACHE: options.environment['NODE_COMPILE_CACHE'] ?? join(directory, 'compile-cache'),
     }
     const common = { logDirectory: join(directory, 'logs'), say, verbose: options.verbose }
 
-    const startApi = (name: string) => {
+    const startApi = (name: string, events: ServiceEvents) => {
       let port: number | undefined
-      return startServiceProcess({
+      const leaveBalancer = () => {
+        if (port !== undefined) balancer.remove(port)
+        port = undefined
+      }
+      const service = startServiceProcess({
         ...common,
         name,
         entry: apiEntry,
@@ -82,41 +97,63 @@ export async function startMillrace(
           SESSION_KEYS: sessionKeys.join(','),
           CONSOLE_DIRECTORY: consoleDirectory,
           INSTANCE: name,
+          OPEN_ADMIN: options.environment['OPEN_ADMIN'] || String(loopback.includes(options.host)),
         },
         onReady(readyPort) {
           port = readyPort
           if (port !== undefined) balancer.add(port)
+          events.onReady()
         },
         onGone() {
-          if (port !== undefined) balancer.remove(port)
+          leaveBalancer()
+          events.onGone()
         },
       })
+      const stop = () => {
+        leaveBalancer()
+        return service.stop()
+      }
+      return { ...service, stop }
     }
-    const startWorker = (name: string) =>
+    const startWorker = (name: string, events: ServiceEvents) =>
       startServiceProcess({
         ...common,
         name,
         entry: workerEntry,
         readyEvent: 'started',
         environment: { ...shared, INSTANCE: name },
+        stopLimitMs: workerStopLimitMs,
+        ...events,
       })
-    const numbered = (kind: string, count: number) =>
-      Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`)
 
-    const apis = numbered('api', options.api).map(startApi)
-    opened.push(() => Promise.all(apis.map((service) => service.stop())))
-    const workers = numbered('worker', options.workers).map(startWorker)
-    opened.push(() => Promise.all(workers.map((service) => service.stop())))
-    const services = [...apis, ...workers]
-    failures.push(...services.map((service) => service.failed))
+    const api = createServiceFleet({
+      kind: 'api',
+      size: options.api.min,
+      warmupMs: apiScaling.warmupMs / options.speed,
+      start: startApi,
+    })
+    opened.push(api.close)
+    const workers = createServiceFleet({
+      kind: 'worker',
+      size: options.workers.min,
+      warmupMs: workerScaling.warmupMs / options.speed,
+      start: startWorker,
+    })
+    opened.push(workers.close)
+    failures.push(api.failed, workers.failed)
 
     const interrupted = Promise.withResolvers<never>()
     stopping.addEventListener('abort', () => interrupted.reject(stopping.reason), { once: true })
-    await Promise.race([
-      Promise.all(services.map((service) => service.ready)),
-      interrupted.promise,
-      ...failures,
-    ])
+    await Promise.race([Promise.all([api.ready, workers.ready]), interrupted.promise, ...failures])
+    const autoscaling = startAutoscaling({
+      redisUrl: redis.url,
+      prefix: shared.REDIS_PREFIX,
+      speed: options.speed,
+      workers: { fleet: workers, limits: options.workers },
+      api: { fleet: api, limits: options.api },
+      say,
+    })
+    opened.push(autoscaling.close)
     return { url: origin, failed: Promise.race(failures), close }
   } catch (error) {
     await close()

@@ -74,6 +74,15 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
     async remove(job: { id: string; etag: string }): Promise<void> {
       await queue.remove(processUploadJobId(job))
     },
+    /** How many jobs there are, and when the one that waits longest was added, in ms since 1970. */
+    async look() {
+      const [counts, [oldest]] = await Promise.all([
+        queue.getJobCounts('waiting', 'prioritized', 'active'),
+        queue.getJobs(['waiting'], 0, 0, true),
+      ])
+      const { waiting = 0, prioritized = 0, active = 0 } = counts
+      return { waiting, prioritized, active, oldestAddedAt: oldest?.timestamp }
+    },
     async close(): Promise<void> {
       await queue.close()
     },

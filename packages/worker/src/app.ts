@@ -2,7 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createAbortMultipartUploads } from '@millrace/shared/abort-multipart-uploads.ts'
+import type { PutLoad } from '@millrace/shared/cloudwatch-metrics.ts'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createFinishedJobs } from '@millrace/shared/finished-jobs.ts'
+import { createFleetReporter } from '@millrace/shared/fleet-reporter.ts'
 import { importQueueName } from '@millrace/shared/import-upload-job.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
@@ -10,17 +13,20 @@ import { createUploadQueue, uploadQueueName } from '@millrace/shared/process-upl
 import { createQuota } from '@millrace/shared/quota.ts'
 import { createQuotaLedger } from '@millrace/shared/quota-ledger.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
+import { createRecentActivity } from '@millrace/shared/recent-activity.ts'
 import { createStoreOriginal } from '@millrace/shared/store-original.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
 import { createUploadRecords } from '@millrace/shared/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
 import { createDiscardOriginal } from './discard-original.ts'
 import { createEndImport } from './end-import.ts'
 import { createGiveUpUpload } from './give-up-upload.ts'
 import { createImportUpload } from './import-upload.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
+import { createJobsUnderWay, uncountedJobs } from './jobs-under-way.ts'
 import { createObjectCreated, waitSeconds } from './object-created.ts'
 import { createOpenSource } from './open-source.ts'
 import { createProcessUpload } from './process-upload.ts'
@@ -46,11 +52,19 @@ const handBackMs = 3_000
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues, which wait
  * @param clients.streamingS3 for bodies that pass through
+ * @param clients.putLoad where the fleet's load goes besides Redis, if anywhere
  */
 export function createApp(
   config: Config,
   log: Logger,
-  clients: { redis: Redis; blockingRedis: Redis; s3: S3Client; streamingS3: S3Client; sqs: SQSClient },
+  clients: {
+    redis: Redis
+    blockingRedis: Redis
+    s3: S3Client
+    streamingS3: S3Client
+    sqs: SQSClient
+    putLoad?: PutLoad | undefined
+  },
 ) {
   const { redis, blockingRedis, s3, streamingS3, sqs } = clients
   const { bucket, redisPrefix: prefix, presets, maxImageBytes, maxImagePixels } = config
@@ -108,12 +122,20 @@ export function createApp(
     timeoutMs: config.importTimeoutMs,
   })
   const handlers = createJobHandlers({ processUpload, giveUpUpload, importUpload, endImport })
-  const queues = { redis: blockingRedis, prefix, processor: createProcessor({ handlers, log }), log }
-  const uploadWorker = createUploadWorker({ ...queues, queueName: uploadQueueName, slots: config.slots })
+  const activity = createRecentActivity()
+  const jobsUnderWay = createJobsUnderWay({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
+  const queues = { redis: blockingRedis, prefix, log }
+  const uploadWorker = createUploadWorker({
+    ...queues,
+    queueName: uploadQueueName,
+    slots: config.slots,
+    processor: createProcessor({ handlers, jobsUnderWay, log }),
+  })
   const importWorker = createUploadWorker({
     ...queues,
     queueName: importQueueName,
     slots: config.importSlots,
+    processor: createProcessor({ handlers, jobsUnderWay: uncountedJobs, log }),
   })
   const objectCreated = createObjectCreated({
     sqs,
@@ -131,11 +153,28 @@ export function createApp(
     log,
   })
 
+  const fleetReporter = createFleetReporter({
+    redis,
+    prefix,
+    sqs,
+    queueUrl: config.eventsQueueUrl,
+    queue,
+    id: config.instance,
+    tier: 'worker',
+    version: packageJson.version,
+    slots: config.slots,
+    activity,
+    putLoad: clients.putLoad,
+    publishPeriodMs: config.publishPeriodMs,
+    log,
+  })
+
   return {
     async start(): Promise<void> {
       await Promise.all([uploadWorker.start(), importWorker.start()])
       objectCreated.start()
       reconcileSchedule.start()
+      fleetReporter.start()
     },
     /**
      * Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. Where Redis
@@ -150,9 +189,9 @@ export function createApp(
         objectCreated.stop({ patient }),
         reconcileSchedule.stop(),
         // Imports end by adding jobs.
-        Promise.all([uploadWorker.drain(deadlineMs), importWorker.drain(deadlineMs)]).then(() =>
-          queue.close(),
-        ),
+        Promise.all([uploadWorker.drain(deadlineMs), importWorker.drain(deadlineMs), fleetReporter.drain()])
+          .then(() => fleetReporter.stop())
+          .then(() => queue.close()),
       ]
       const longestMs = Math.max(deadlineMs, patient ? waitSeconds * 1000 : 0) + handBackMs
       const patience = delay(longestMs, 'late', { signal: closed.signal })

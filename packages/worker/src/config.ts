@@ -1,6 +1,7 @@
 import { Resolver } from 'node:dns'
 import { availableParallelism, hostname } from 'node:os'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
+import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
 import { readPresets } from '@millrace/shared/presets-file.ts'
 import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
@@ -27,6 +28,8 @@ const schema = Type.Object({
   // AWS recommends every 5 seconds for Spot notices, which come two minutes ahead.
   NOTICE_INTERVAL_MS: Type.Integer({ minimum: 10, maximum: 60_000, default: 5_000 }),
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+  METRICS_STAGE: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]+$' })),
+  PUBLISH_PERIOD_MS: Type.Integer({ minimum: 100, default: publishPeriodMs }),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
   MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
@@ -59,6 +62,9 @@ export function readConfig(environment: Environment) {
     noticeIntervalMs: values.NOTICE_INTERVAL_MS,
     /** Undefined: no health server. */
     healthPort: values.HEALTH_PORT,
+    /** Whose metrics go to CloudWatch; none: they do not. */
+    metricsStage: values.METRICS_STAGE,
+    publishPeriodMs: values.PUBLISH_PERIOD_MS,
     reconcileIntervalMs: values.RECONCILE_INTERVAL_MS,
     maxImageBytes: values.MAX_IMAGE_BYTES,
     maxImagePixels: values.MAX_IMAGE_PIXELS,

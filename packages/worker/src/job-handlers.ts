@@ -9,6 +9,7 @@ import { Compile } from 'typebox/compile'
 import type { EndImport } from './end-import.ts'
 import type { GiveUpUpload } from './give-up-upload.ts'
 import type { ImportUpload } from './import-upload.ts'
+import type { AttemptEnd, JobsUnderWay } from './jobs-under-way.ts'
 import type { Attempt, ProcessUpload } from './process-upload.ts'
 
 /**
@@ -68,8 +69,11 @@ export type JobHandlers = ReturnType<typeof createJobHandlers>
  *
  * It must name three parameters: BullMQ counts them, and makes an AbortSignal only for a processor that
  * takes one.
+ *
+ * @param deps.jobsUnderWay is told of every attempt
  */
-export function createProcessor({ handlers, log }: { handlers: JobHandlers; log: Logger }) {
+export function createProcessor(deps: { handlers: JobHandlers; jobsUnderWay: JobsUnderWay; log: Logger }) {
+  const { handlers, jobsUnderWay, log } = deps
   return async function processor(
     job: UploadJob,
     token: string | undefined,
@@ -78,18 +82,22 @@ export function createProcessor({ handlers, log }: { handlers: JobHandlers; log:
     const handler = handlers.get(job.name)
     if (!handler) throw new UnrecoverableError(`There is no handler for the job ${job.name}.`)
     if (!signal) throw new Error('BullMQ gave no signal.')
+    const end = jobsUnderWay.begin()
+    let how: AttemptEnd = 'finished'
     const jobLog = log.child({ jobId: job.id, ...traceFields(job.data) })
     try {
       const suspect = job.stalledCounter >= suspectAfterStalls
       await orAborted(handler.run(job, { log: jobLog, signal, suspect }), signal)
     } catch (error) {
       if (signal.aborted) {
+        how = 'unfinished'
         // Not an attempt that failed: the next worker begins anew.
         await job.moveToWait(token)
         jobLog.info({ event: 'handed-back' }, 'handed back')
         throw new WaitingError()
       }
       if (!isFinal(job, error)) {
+        how = 'unfinished'
         jobLog.warn({ err: error, event: 'attempt-failed', attempt: job.attemptsMade + 1 }, 'tried again')
         throw error
       }
@@ -97,6 +105,8 @@ export function createProcessor({ handlers, log }: { handlers: JobHandlers; log:
       // Should this fail too, the job stays failed with its upload unfinished, and reconciliation revives it.
       await handler.giveUp(job, error, jobLog)
       throw error instanceof UnrecoverableError ? error : new UnrecoverableError(messageOf(error))
+    } finally {
+      end(how)
     }
   }
 }

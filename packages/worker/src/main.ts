@@ -7,6 +7,7 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
+import { openMetrics } from '@millrace/shared/open-metrics.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -25,7 +26,15 @@ const blockingRedis = connectBlockingRedis(config.redisUrl, log)
 const s3 = connectS3()
 const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const app = createApp(config, log, { redis, blockingRedis, s3, streamingS3, sqs })
+const metrics = await openMetrics(config.metricsStage)
+const app = createApp(config, log, {
+  redis,
+  blockingRedis,
+  s3,
+  streamingS3,
+  sqs,
+  putLoad: metrics.putLoad,
+})
 
 const stopping = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -66,6 +75,7 @@ async function endWithInstance(hookName: string): Promise<void> {
 async function close(why: string, drain: () => Promise<void>): Promise<void> {
   log.info({ event: 'closing', why }, 'closing')
   await drain()
+  metrics.close()
   sqs.destroy()
   streamingS3.destroy()
   s3.destroy()

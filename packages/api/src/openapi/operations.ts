@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@millrace/shared/app-error.ts'
+import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
 import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
@@ -9,6 +10,7 @@ export const operations: Operations = {
   ...uploadOperations,
   ...sessionOperations,
   ...healthOperations,
+  ...fleetOperations,
 }
 
 /** Codes that no operation answers, and where they are met instead. */

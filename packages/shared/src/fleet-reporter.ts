@@ -1,0 +1,77 @@
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { PutLoad } from './cloudwatch-metrics.ts'
+import { createFinishedJobs } from './finished-jobs.ts'
+import { createFleetJournal } from './fleet-journal.ts'
+import { createHeartbeatSchedule } from './heartbeat-schedule.ts'
+import { createHeartbeats, fleetKey, type Tier } from './heartbeats.ts'
+import { createLoadPublisher, publisherLeaseMs } from './load-publisher.ts'
+import { samplePeriodMs } from './load-signal.ts'
+import type { UploadQueue } from './process-upload-job.ts'
+import { createQueueSampler } from './queue-sampler.ts'
+import type { RecentActivity } from './recent-activity.ts'
+import { createRedisLease } from './redis-lease.ts'
+
+/** For how long the API leaves the publishing to workers, in milliseconds. One of them takes it within a second. */
+const patienceOfApiMs = 10_000
+
+/**
+ * What a process tells the fleet of itself (heartbeats), and of the fleet, where it is the one to do so (load).
+ *
+ * @param deps.id names this process, and no other
+ * @param deps.slots how many jobs at once; 0 for the API
+ * @param deps.publishPeriodMs what one value of the load covers, in milliseconds
+ */
+export function createFleetReporter(deps: {
+  redis: Redis
+  prefix: string
+  sqs: SQSClient
+  queueUrl: string
+  queue: UploadQueue
+  id: string
+  tier: Tier
+  version: string
+  slots: number
+  activity: RecentActivity
+  putLoad: PutLoad | undefined
+  publishPeriodMs: number
+  log: Pick<Logger, 'info' | 'warn'>
+}) {
+  const { redis, prefix, sqs, queueUrl, queue, id, publishPeriodMs } = deps
+  const heartbeats = createHeartbeats({ redis, prefix })
+  const schedule = createHeartbeatSchedule({ ...deps, heartbeats })
+  const publisher = createLoadPublisher({
+    lease: createRedisLease({
+      redis,
+      key: fleetKey(prefix, 'publisher'),
+      holder: id,
+      ttlMs: publisherLeaseMs,
+    }),
+    sampleQueue: createQueueSampler({ queue, sqs, queueUrl, heartbeats }),
+    finishedJobs: createFinishedJobs({ redis, prefix }),
+    journal: createFleetJournal({ redis, prefix }),
+    putLoad: deps.putLoad,
+    samplePeriodMs: Math.min(samplePeriodMs, publishPeriodMs),
+    publishPeriodMs,
+    patienceMs: deps.tier === 'worker' ? 0 : patienceOfApiMs,
+    log: deps.log,
+  })
+
+  return {
+    start(): void {
+      schedule.start()
+      publisher.start()
+    },
+    /** This process takes nothing more: nobody is to count on it, and another one is to publish. */
+    async drain(): Promise<void> {
+      await Promise.all([schedule.drain(), publisher.stop()])
+    },
+    /** The process is about to end. */
+    async stop(): Promise<void> {
+      await Promise.all([schedule.stop(), publisher.stop()])
+    },
+  }
+}
+
+export type FleetReporter = ReturnType<typeof createFleetReporter>

@@ -1,0 +1,203 @@
+import { createFinishedJobs } from '@millrace/shared/finished-jobs.ts'
+import { createFleetJournal, type LoadSample } from '@millrace/shared/fleet-journal.ts'
+import { createHeartbeats, type Heartbeat } from '@millrace/shared/heartbeats.ts'
+import { createLoadPublisher } from '@millrace/shared/load-publisher.ts'
+import { createLog } from '@millrace/shared/log.ts'
+import { createQueueSampler } from '@millrace/shared/queue-sampler.ts'
+import { createRedisLease } from '@millrace/shared/redis-lease.ts'
+import { newUploadId } from '@millrace/shared/upload-id.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+import { type CloudWatchServer, startCloudWatchServer, valuesOf } from './cloudwatch-server.ts'
+import { type Fate, type S3Proxy, startS3Proxy } from './s3-proxy.ts'
+import { sampleImage } from './sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
+
+const test = suite('load signal', {}, { limitMs: 60_000 })
+const periodMs = 1_000
+let fleet: WorkerFleet
+let cloudWatch: CloudWatchServer
+let proxy: S3Proxy
+
+test.before.each(async () => {
+  fleet = await startWorkerFleet({ environment: { PUBLISH_PERIOD_MS: String(periodMs) } })
+  cloudWatch = await startCloudWatchServer()
+  proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+})
+test.after.each(async () => {
+  await fleet.close()
+  await cloudWatch.close()
+  await proxy.close()
+})
+
+const onAws = () => ({ METRICS_STAGE: 'test', AWS_ENDPOINT_URL_CLOUDWATCH: cloudWatch.endpoint })
+const all = (values: number[] | undefined, value: number) =>
+  values !== undefined && values.length > 0 && values.every((each) => each === value)
+const sum = (values: number[] = []) => values.reduce((one, other) => one + other, 0)
+
+test('is zero where there is nothing to do, and grows with what waits for a slot', async () => {
+  const released = Promise.withResolvers<void>()
+  proxy.intercept(async ({ method, path }): Promise<Fate> => {
+    if (method === 'PUT' && path.includes('/variants/')) await released.promise
+    return 'pass'
+  })
+  await fleet.spawnWorker({ ...onAws(), AWS_ENDPOINT_URL_S3: proxy.endpoint })
+  const idle = await cloudWatch.until(
+    (values) =>
+      all(values.get('WorkerSlots'), 2) && all(values.get('Load'), 0) && all(values.get('Demand'), 0),
+  )
+  const put = cloudWatch.puts[idle]
+  assert.ok(put)
+  assert.is(put.Namespace, 'Millrace')
+  assert.equal(
+    [...valuesOf(put)].map(([name, values]) => [name, sum(values)]),
+    [
+      ['Load', 0],
+      ['Demand', 0],
+      ['QueueDepth', 0],
+      ['OldestJobAge', 0],
+      ['WorkerSlots', 2 * (valuesOf(put).get('WorkerSlots')?.length ?? 0)],
+      ['JobsFinished', 0],
+    ],
+  )
+  for (const { Dimensions, Timestamp } of put.MetricData) {
+    assert.equal(Dimensions, [{ Name: 'Stage', Value: 'test' }])
+    assert.is((Timestamp * 1000) % periodMs, 0, 'a period of CloudWatch')
+  }
+
+  const arrived = await Promise.all(
+    Array.from({ length: 5 }, async () => fleet.arrive(await sampleImage('image/png'))),
+  )
+  const busy = await cloudWatch.until((values) => all(values.get('Load'), 2.5))
+  const loaded = cloudWatch.puts[busy]
+  assert.ok(loaded)
+  assert.ok(all(valuesOf(loaded).get('QueueDepth'), 3))
+  assert.ok(Math.max(...(valuesOf(loaded).get('OldestJobAge') ?? [])) > 0)
+
+  released.resolve()
+  for (const address of arrived) await fleet.finished(address)
+  await cloudWatch.until((values) => all(values.get('Load'), 0), busy)
+  const finished = cloudWatch.puts.map(valuesOf)
+  assert.is(sum(finished.flatMap((values) => values.get('JobsFinished') ?? [])), 5)
+  const durations = finished.flatMap((values) => values.get('JobDuration') ?? [])
+  assert.is(durations.length, 5)
+  assert.ok(durations.every((ms) => ms > 1 && ms < 60_000))
+})
+
+test('moves to another worker when its publisher is killed, and is published by one at a time', async () => {
+  const first = await fleet.spawnWorker(onAws())
+  await first.log.until(({ event }) => event === 'publisher')
+  const second = await fleet.spawnWorker(onAws())
+  await cloudWatch.until((values) => all(values.get('WorkerSlots'), 4))
+  assert.is(
+    second.log.lines.some(({ event }) => event === 'publisher'),
+    false,
+  )
+  first.kill('SIGKILL')
+  await second.log.until(({ event }) => event === 'publisher')
+  const heard = cloudWatch.puts.length
+  await cloudWatch.until((values) => all(values.get('WorkerSlots'), 2), heard)
+
+  const third = await fleet.spawnWorker(onAws())
+  second.kill('SIGTERM')
+  await third.log.until(({ event }) => event === 'publisher')
+  await cloudWatch.until((values) => all(values.get('WorkerSlots'), 2), cloudWatch.puts.length)
+  const periods = cloudWatch.puts.map(({ MetricData: [datum] }) => datum?.Timestamp)
+  // Who hands the lease on has looked at the same period as who takes it, but does not write it.
+  assert.equal(periods, [...new Set(periods)])
+})
+
+test('goes on where CloudWatch does not take it, and goes nowhere else off AWS', async () => {
+  const journal = createFleetJournal({ redis: fleet.redis, prefix: fleet.prefix })
+  cloudWatch.answerWith(500)
+  const worker = await fleet.spawnWorker(onAws())
+  await worker.log.until(({ event }) => event === 'metrics-failed')
+  cloudWatch.answerWith(200)
+  await cloudWatch.until(() => true)
+  worker.kill('SIGTERM')
+  assert.is(await worker.exit(), 0)
+
+  const heard = cloudWatch.puts.length
+  const points = (await journal.points()).length
+  assert.ok(points > 0)
+  const { AWS_ENDPOINT_URL_CLOUDWATCH } = onAws()
+  const other = await fleet.spawnWorker({ AWS_ENDPOINT_URL_CLOUDWATCH })
+  await other.log.until(({ event }) => event === 'publisher')
+  while ((await journal.points()).length === points) await fleet.redis.ping()
+  const [newest] = await journal.points()
+  assert.is(newest?.slots, 2)
+  assert.is(cloudWatch.puts.length, heard)
+})
+
+test('counts what waits in SQS and in BullMQ, and the slots of those who take jobs', async () => {
+  const { redis, prefix, queue, sqs } = fleet
+  const heartbeats = createHeartbeats({ redis, prefix })
+  const queueUrl = fleet.environment['EVENTS_QUEUE_URL'] ?? ''
+  const sampleQueue = createQueueSampler({ queue, sqs, queueUrl, heartbeats })
+  // S3 has told of itself when the bucket was set up.
+  const { notRelayed: before } = await sampleQueue()
+  for (let message = 0; message < 3; message++) await fleet.message('{}')
+  for (const etag of ['one', 'two']) await queue.add({ owner: 's-tester', id: newUploadId(), etag })
+  const { at, oldestJobAgeMs, load: asleep, ...counts } = await sampleQueue()
+  assert.equal(counts, { waiting: 2, prioritized: 0, active: 0, notRelayed: before + 3, slots: 0 })
+  assert.ok(asleep > 100, 'enough to wake a fleet of none')
+  assert.ok(oldestJobAgeMs >= 0 && oldestJobAgeMs < 60_000)
+
+  const said = { since: at, version: '0', cpuPercent: 0, rssBytes: 0, busy: 0, perSecond: 0, latency: [] }
+  const tell = (id: string, tier: Heartbeat['tier'], state: Heartbeat['state'], slots: number) =>
+    heartbeats.publish({ ...said, id, tier, state, slots })
+  await tell('a', 'worker', 'serving', 3)
+  await tell('b', 'worker', 'serving', 1)
+  await tell('c', 'worker', 'draining', 8)
+  await tell('d', 'api', 'serving', 0)
+  const { load, slots } = await sampleQueue()
+  assert.is(slots, 4)
+  assert.is(load, (before + 5) / 4)
+})
+
+test('is left to the workers by the API, which stands in where there is none', async () => {
+  const { redis, prefix } = fleet
+  const key = `${prefix}:{fleet}:publisher`
+  const lease = (holder: string) => createRedisLease({ redis, key, holder, ttlMs: 60_000 })
+  const looked = Promise.withResolvers<void>()
+  let free = false
+  const publisher = createLoadPublisher({
+    lease: lease('api-1'),
+    async sampleQueue(): Promise<LoadSample> {
+      assert.ok(free, 'a worker publishes')
+      looked.resolve()
+      return {
+        at: new Date().toISOString(),
+        load: 0,
+        waiting: 0,
+        prioritized: 0,
+        active: 0,
+        notRelayed: 0,
+        slots: 0,
+        oldestJobAgeMs: 0,
+      }
+    },
+    finishedJobs: createFinishedJobs({ redis, prefix }),
+    journal: createFleetJournal({ redis, prefix }),
+    putLoad: undefined,
+    samplePeriodMs: 10,
+    publishPeriodMs: 10_000,
+    patienceMs: 100,
+    log: createLog({ level: 'silent', instance: 'test' }),
+  })
+  const worker = lease('worker-1')
+  assert.ok(await worker.hold())
+  assert.not(await lease('worker-2').hold())
+  publisher.start()
+  for (let asked = 0; asked < 200; asked++) assert.is(await worker.holder(), 'worker-1')
+  free = true
+  await worker.release()
+  await looked.promise
+  assert.is(await worker.holder(), 'api-1')
+  await lease('somebody').release()
+  assert.is(await worker.holder(), 'api-1', 'nobody releases what somebody else holds')
+  await publisher.stop()
+  assert.is(await worker.holder(), undefined)
+})
+
+test.run()
