@@ -4,6 +4,7 @@ import { collectRoutes, type Route } from '../support/app-routes.ts'
 import { createHttpClient } from '../support/http-client.ts'
 import { announce, formOf, multipartOf, sendForm } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
+import { createTus, tusOffset } from '../support/tus-client.ts'
 
 const test = suite('ownership')
 const MiB = 1024 ** 2
@@ -25,7 +26,7 @@ function requestFor(method: string, url: string, id: string) {
     .replace(':name', 'w320')
     .replace('/*', `/${id}`)
     .replace(':partNumber', '1')
-  const headers = { 'tus-resumable': '1.0.0', 'upload-offset': '0' }
+  const headers = { 'tus-resumable': '1.0.0', 'upload-offset': '0', 'x-http-method-override': 'DELETE' }
   if (method === 'PATCH') {
     return {
       path,
@@ -49,12 +50,16 @@ test('is asked for by every route about one upload, found among the routes thems
   await sendForm(formOf(sent), new Uint8Array(7))
   const inParts = await announce(client, 20 * MiB)
   multipartOf(inParts)
+  const byTus = await createTus(client, 7)
+  const ids = [sent.id, inParts.id, byTus.slice('/tus/'.length)]
   const aboutOne = routes.filter(
     ({ method, url }) => /[:*]/.test(url) && !ownerless.has(url) && method !== 'OPTIONS',
   )
-  assert.ok(aboutOne.length >= 9, `only ${aboutOne.length} routes were found`)
+  const tusMethods = aboutOne.flatMap(({ method, url }) => (url === '/tus/:id' ? [method] : []))
+  assert.equal(tusMethods.toSorted(), ['DELETE', 'HEAD', 'PATCH', 'POST'])
+  assert.ok(aboutOne.length >= 13, `only ${aboutOne.length} routes were found`)
   for (const { method, url } of aboutOne) {
-    for (const { id } of [sent, inParts]) {
+    for (const id of ids) {
       const { path, options } = requestFor(method, url, id)
       const answer = await stranger.request(method, path, options)
       assert.is(answer.status, 404, `${method} ${url} answered ${answer.status} to a stranger`)
@@ -62,7 +67,8 @@ test('is asked for by every route about one upload, found among the routes thems
       assert.is(nobody.status, 404, `${method} ${url} answered ${nobody.status} to nobody`)
     }
   }
-  for (const { id } of [sent, inParts]) assert.is((await client.get(`/uploads/${id}`)).status, 200)
+  for (const id of ids) assert.is((await client.get(`/uploads/${id}`)).status, 200)
+  assert.is(await tusOffset(client, byTus), 0)
 })
 
 test('shows up in no list of somebody else', async () => {

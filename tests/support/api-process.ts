@@ -41,6 +41,8 @@ export async function startApiProcess(environment: Environment) {
     async until(text: string): Promise<void> {
       while (!lines.some((line) => line.includes(text))) await once(said, 'line')
     },
+    /** Ends it as a machine ends that loses its power. */
+    kill: () => child.kill('SIGKILL'),
     /** @returns its exit code, once all that it wrote has been read */
     async stop(): Promise<number | null> {
       child.kill('SIGTERM')

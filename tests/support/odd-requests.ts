@@ -92,16 +92,16 @@ const samples: Record<string, string[]> = {
   upgrade: ['websocket', 'h2c'],
   'accept-version': ['1.x'],
   'x-forwarded-for': ['1.2.3.4', ':::', ',,,'],
-  'x-http-method-override': ['PATCH', 'DELETE'],
+  'x-http-method-override': ['PATCH', 'DELETE', 'HEAD', 'patch', 'OPTIONS', 'PATCH, DELETE', ''],
   traceparent: ['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', '00'],
   'access-control-request-method': ['POST'],
   'tus-resumable': ['1.0.0', '0.2.2'],
-  'upload-length': ['0', '10', '-1', '99999999999999999999', 'x'],
-  'upload-offset': ['0', '3', '-1', 'x'],
+  'upload-length': ['0', '10', '-1', '99999999999999999999', '9007199254740993', '1e3', '1.5', '', 'x'],
+  'upload-offset': ['0', '3', '-1', '5e-324', '007', '', 'x'],
   'upload-metadata': ['filename eC5wbmc=', 'filename', 'a b c', ',', 'filename ////,filename ////'],
   'upload-defer-length': ['1', '2'],
   'upload-concat': ['partial', 'final;/tus/a /tus/b'],
-  'upload-checksum': ['sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=', 'md5 x', 'none'],
+  'upload-checksum': ['sha1 2jmj7l5rSw0yVb/vlWAYkK/YBwk=', 'md5 x', 'none', 'sha1 ', ' ', 'sha1 a b'],
 }
 
 const header = fc
@@ -111,6 +111,22 @@ const header = fc
       .oneof({ weight: 4, arbitrary: fc.constantFrom(...values) }, { weight: 1, arbitrary: headerText })
       .map((value): [string, string] => [name, value]),
   )
+
+/** In shape for tus, so that what else is odd gets as far as it can. */
+const tusHeaders: fc.Arbitrary<[string, string][]> = fc
+  .tuple(
+    fc.constantFrom('0', '3', '10'),
+    fc.constantFrom('1', '20', '30000000'),
+    fc.subarray(['upload-length', 'upload-offset', 'content-type']),
+  )
+  .map(([offset, length, names]) => [
+    ['tus-resumable', '1.0.0'],
+    ...Object.entries({
+      'upload-length': length,
+      'upload-offset': offset,
+      'content-type': 'application/offset+octet-stream',
+    }).filter(([name]) => names.includes(name)),
+  ])
 
 const announcement = fc.record({
   filename: fc.oneof({ weight: 6, arbitrary: fc.constant('x.png') }, junk),
@@ -268,7 +284,11 @@ export function oddRequests(routes: Route[], known: Known): fc.Arbitrary<OddRequ
         .tuple(fc.array(parameter, { minLength: 2, maxLength: 2 }), query)
         .map(([values, tail]) => route.url.replace(/:\w+|\*/g, () => values.pop() ?? '') + tail),
       headers: fc
-        .tuple(session, jsonOrNot, fc.array(header, { maxLength: 3 }))
+        .tuple(
+          session,
+          route.url.startsWith('/tus') ? tusHeaders : jsonOrNot,
+          fc.array(header, { maxLength: 3 }),
+        )
         .map((groups) => groups.flat()),
       body: bodyFor(route),
       framing: fc.oneof(

@@ -1,17 +1,25 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ListObjectsV2CommandOutput, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import { PurgeQueueCommand } from '@aws-sdk/client-sqs'
 import { type RedisServer, startRedisServer } from '@millrace/local/redis-server.ts'
-import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/erase-objects.ts'
 import { createLog } from '@millrace/shared/log.ts'
-import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
+import { originalKey, type UploadAddress, unfinishedKey } from '@millrace/shared/object-keys.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { processUploadJobId } from '@millrace/shared/process-upload-job.ts'
 import { createReceiveUpload } from '@millrace/shared/receive-upload.ts'
-import { newUploadId } from '@millrace/shared/upload-id.ts'
+import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
+import { createExpireUnfinished } from '@millrace/worker/expire-unfinished.ts'
 import { createReconcile } from '@millrace/worker/reconcile.ts'
 import { createReconcileSchedule } from '@millrace/worker/reconcile-schedule.ts'
 import { Queue } from 'bullmq'
@@ -191,6 +199,7 @@ test('runs when a worker starts, at intervals, and on one worker at a time', asy
       prefix,
       intervalMs,
       log,
+      expireUnfinished: async () => 0,
       reconcile: async () => {
         runs.push(name)
         await work()
@@ -226,6 +235,37 @@ test('runs when a worker starts, at intervals, and on one worker at a time', asy
   await thrice.promise
   await third.stop()
   assert.equal(runs.slice(0, 4), ['first', 'third', 'third', 'third'])
+})
+
+test('erases what never came to its end once its time is over, and nothing else', async () => {
+  const { s3, bucket } = fleet
+  const erase = createEraseUnfinished({ s3, bucket })
+  const expireUnfinished = createExpireUnfinished({ s3, bucket, eraseUnfinished: erase })
+  const address = { owner: 's-tester', id: newUploadId() }
+  const startedAtMs = uploadIdTimeMs(address.id)
+  const where = { Bucket: bucket, Key: originalKey(address) }
+  await s3.send(new CreateMultipartUploadCommand(where))
+  const beside = { Bucket: bucket, Key: unfinishedKey(address), Body: 'x' }
+  await s3.send(new PutObjectCommand(beside))
+  const whole = await fleet.arrive(new Uint8Array(7))
+  const keys = async () => {
+    const { Contents = [] }: ListObjectsV2CommandOutput = await s3.send(
+      new ListObjectsV2Command({ Bucket: bucket }),
+    )
+    const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket: bucket }))
+    return [Contents, Uploads].flat().map(({ Key = '' }) => Key)
+  }
+  const before = [originalKey(whole), unfinishedKey(address), originalKey(address)]
+  const onPage = async () => undefined
+  const daysMs = 24 * 60 * 60 * 1000
+  assert.is(await expireUnfinished(onPage, startedAtMs + 7 * daysMs), 0)
+  assert.equal((await keys()).toSorted(), before.toSorted())
+  assert.is(await expireUnfinished(onPage, startedAtMs + 8 * daysMs), 1)
+  assert.equal(await keys(), [originalKey(whole)])
+  // Bytes of a small tus upload have no multipart upload beside them.
+  await s3.send(new PutObjectCommand(beside))
+  assert.is(await expireUnfinished(onPage, startedAtMs + 8 * daysMs), 1)
+  assert.equal(await keys(), [originalKey(whole)])
 })
 
 test.run()

@@ -1,11 +1,11 @@
 import type { UploadAddress } from '@millrace/shared/object-keys.ts'
 import type { PartPlan } from '@millrace/shared/part-plan.ts'
 import type { Quota } from '@millrace/shared/quota.ts'
-import type { Upload, UploadIntent } from '@millrace/shared/upload.ts'
+import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { CheckIntent } from './check-intent.ts'
-import { type MultipartUploads, multipartLifeMs } from './multipart-uploads.ts'
+import type { MultipartUploads } from './multipart-uploads.ts'
 import { formLifeMs } from './sign-form.ts'
 
 /** An upload that was taken down. Its bytes are awaited until `expiresAt` (ISO 8601). */
@@ -34,7 +34,7 @@ export function createAnnounceUpload(deps: {
   ): Promise<AnnouncedUpload> {
     checkIntent(intent)
     const address = { owner, id: newUploadId() }
-    const expiresAtMs = uploadIdTimeMs(address.id) + (plan ? multipartLifeMs : formLifeMs)
+    const expiresAtMs = uploadIdTimeMs(address.id) + (plan ? openUploadLifeMs : formLifeMs)
     await quota.reserve(address, intent.size, expiresAtMs)
     try {
       return await takeDown(address, intent, plan, expiresAtMs)

@@ -13,7 +13,10 @@ const lingerMs = 5_000
 export function answerBeforeBody(api: FastifyInstance): void {
   api.addHook('onSend', async (request, reply, payload: unknown) => {
     if (request.raw.complete || request.raw.destroyed || typeof payload !== 'string') return payload
-    reply.header('connection', 'close').header('content-length', Buffer.byteLength(payload))
+    reply.header('connection', 'close')
+    // An answer without a body is only sent once it is over.
+    if (request.method === 'HEAD') return payload
+    reply.header('content-length', Buffer.byteLength(payload))
     return Readable.from(lingering(request.raw, payload), { objectMode: false })
   })
 }

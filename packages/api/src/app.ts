@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { AppError } from '@millrace/shared/app-error.ts'
 import type { PutLoad } from '@millrace/shared/cloudwatch-metrics.ts'
-import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/erase-objects.ts'
 import { createFleetJournal } from '@millrace/shared/fleet-journal.ts'
 import { createFleetReporter } from '@millrace/shared/fleet-reporter.ts'
 import { createHeartbeats } from '@millrace/shared/heartbeats.ts'
@@ -64,6 +65,12 @@ import { createUrlSigner } from './sign-url.ts'
 import { refuseSlowBodies } from './slow-bodies.ts'
 import { createStartImport } from './start-import.ts'
 import { createStartUpload } from './start-upload.ts'
+import { createReceiveChunk } from './tus-chunk.ts'
+import { createTusLocks } from './tus-lock.ts'
+import { createTusParts } from './tus-parts.ts'
+import { createSpeakTus } from './tus-protocol.ts'
+import { tusRoutes } from './tus-routes.ts'
+import { createTusUploads } from './tus-uploads.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { uploadRoutes } from './upload-routes.ts'
 import { uppyRoutes } from './uppy-routes.ts'
@@ -145,6 +152,24 @@ export async function createApp(deps: {
     receiveUpload,
     maxUploadBytes: config.maxUploadBytes,
   })
+  const tusParts = createTusParts({ s3, streamingS3, bucket })
+  const tusUploads = createTusUploads({
+    records,
+    lookup,
+    checkIntent,
+    quota,
+    multipartUploads,
+    tusParts,
+    receiveUpload,
+    eraseUnfinished: createEraseUnfinished({ s3, bucket }),
+  })
+  const speakTus = createSpeakTus({
+    tusUploads,
+    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, eraseObjects }),
+    locks: createTusLocks({ redis, subscriber, prefix, log }),
+    eraseUpload,
+    maxUploadBytes: config.maxUploadBytes,
+  })
   const listUploads = createListUploads({ s3, bucket, records, lookup })
   const changes = createUploadChanges({ redis: subscriber, prefix })
   const secure = config.publicOrigin.startsWith('https:')
@@ -170,7 +195,7 @@ export async function createApp(deps: {
     reply.header('x-request-id', request.id)
     done()
   })
-  app.addHook('preClose', async () => closing.abort())
+  app.addHook('preClose', async () => closing.abort(new AppError('draining')))
   // A connection that stayed open after its last answer would hold up an instance that is closing.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (closing.signal.aborted) reply.header('connection', 'close')
@@ -244,6 +269,7 @@ export async function createApp(deps: {
     })
     partRoutes(scope, { ownedUpload, multipartUploads, completeUpload })
     directUploadRoutes(scope, { honourKey, directUpload, silenceMs: config.uploadSilenceMs })
+    tusRoutes(scope, { owner, speakTus, silenceMs: config.uploadSilenceMs, closing: closing.signal })
     downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
     eraseRoutes(scope, { owner, lookup, records, eraseUpload })
     scope.register(async (uppyScope: Api) =>

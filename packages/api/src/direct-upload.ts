@@ -4,12 +4,11 @@ import { planGrowingParts, planParts } from '@millrace/shared/part-plan.ts'
 import type { Quota } from '@millrace/shared/quota.ts'
 import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { emptyFile, putLimitBytes, type StoreOriginal } from '@millrace/shared/store-original.ts'
-import type { Upload, UploadIntent } from '@millrace/shared/upload.ts'
+import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { CheckIntent } from './check-intent.ts'
 import type { IncomingFile } from './incoming-file.ts'
-import { multipartLifeMs } from './multipart-uploads.ts'
 
 /**
  * Takes a file that comes through the API itself: announces it as `POST /uploads` does, writes it into S3 as
@@ -55,7 +54,7 @@ export function createDirectUpload(deps: {
     const address = { owner, id }
     const startedAtMs = uploadIdTimeMs(id)
     const startedAt = new Date(startedAtMs).toISOString()
-    const expiresAtMs = startedAtMs + multipartLifeMs
+    const expiresAtMs = startedAtMs + openUploadLifeMs
     // Where the size shows only at the end, its room is taken then, before the object is made.
     await quota.reserve(address, intent.size, expiresAtMs)
     const awaiting: Upload = {

@@ -1,9 +1,10 @@
 import { AppError } from '@millrace/shared/app-error.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { closeWithProblem } from './raw-problem.ts'
 
 /**
  * Watches over a request whose body is passing through. The signal aborts when the client goes away, and when
- * nothing at all has come for `silenceMs`, be it that the client went silent or that S3 takes no more.
+ * nothing at all has come for `silenceMs`, which closes the connection, be it that the client went silent or that S3 takes no more.
  *
  * @param silenceMs milliseconds
  */
@@ -32,8 +33,8 @@ export function followTransfer(
     controller.abort(
       new AppError('invalid_request', { message: `Nothing has come for ${Math.round(silenceMs / 1000)} s.` }),
     )
-    // There is nobody to answer: who is silent for so long does not listen either.
-    request.raw.destroy()
+    if (socket.writable && !reply.raw.headersSent) closeWithProblem(socket, 'request_timeout')
+    else socket.destroy()
   }, silenceMs / 4)
   reply.raw.once('close', onClose)
   return {

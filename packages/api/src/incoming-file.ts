@@ -96,10 +96,18 @@ async function readForm(request: FastifyRequest, contentType: string): Promise<I
   }
 }
 
-/** @throws AppError `invalid_request` that names the fields that are out of shape */
 function announce({ metadata, ...told }: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
   const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
-  const fields = { ...given, ...(metadata !== undefined && { metadata: parseMetadata(metadata) }) }
+  return readAnnouncement({ ...given, ...(metadata !== undefined && { metadata: parseMetadata(metadata) }) })
+}
+
+/**
+ * What a client says of a file that it is sending, as an intent.
+ *
+ * @param fields of `intentFields`; those that are not known are not there
+ * @throws AppError `invalid_request` that names the fields that are out of shape
+ */
+export function readAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
   if (!announcement.Check(fields)) throw refusal(announcement.Errors(fields))
   const { filename, contentType, preset, sha256 } = fields
   return {

@@ -13,8 +13,6 @@ import type { PartPlan } from '@millrace/shared/part-plan.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/upload.ts'
 import type { UrlSigner } from './sign-url.ts'
 
-/** How long a multipart upload may stay open, in ms: a client may come back days later. */
-export const multipartLifeMs = 7 * 24 * 60 * 60 * 1000
 /** How long one part's URL is good for, in seconds. The client asks for new ones after that. */
 const partUrlLifeSeconds = 60 * 60
 /** How many parts are signed at once. */
@@ -22,6 +20,8 @@ export const partBatch = 100
 
 /** A part as S3 has it. */
 export type Part = { partNumber: number; etag: string; size: number }
+/** A multipart upload, as far as S3 has to be told of it. */
+type Named = Pick<OpenMultipart, 'uploadId'>
 /** A part for the client to send. */
 export type PartUrl = { partNumber: number; url: string }
 
@@ -69,7 +69,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
      * The parts that S3 has, in order.
      * @returns undefined where S3 has no such multipart upload open (any more)
      */
-    async list(address: UploadAddress, multipart: OpenMultipart): Promise<Part[] | undefined> {
+    async list(address: UploadAddress, multipart: Named): Promise<Part[] | undefined> {
       const parts: Part[] = []
       let marker: string | undefined
       do {
@@ -97,7 +97,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
      * Makes one object of the parts.
      * @returns false where S3 has no such multipart upload open (any more)
      */
-    async complete(address: UploadAddress, multipart: OpenMultipart, parts: Part[]): Promise<boolean> {
+    async complete(address: UploadAddress, multipart: Named, parts: Part[]): Promise<boolean> {
       const completed = await gone(
         s3.send(
           new CompleteMultipartUploadCommand({

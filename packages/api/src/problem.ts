@@ -26,6 +26,12 @@ export const statusOfCode = {
   parts_mismatch: 409,
   idempotency_key_reused: 422,
   idempotency_key_in_use: 409,
+  tus_version_unsupported: 412,
+  upload_offset_mismatch: 409,
+  upload_expired: 410,
+  upload_locked: 423,
+  // Of tus' own (checksum extension)
+  chunk_checksum_mismatch: 460,
   image_corrupt: 422,
   image_too_many_pixels: 422,
   image_too_large: 422,

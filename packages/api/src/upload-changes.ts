@@ -30,7 +30,8 @@ export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: s
   const channels = new Set<string>()
 
   redis.on('message', (channel: string, message: string) => {
-    subscribers.emit(channel, change.Parse(JSON.parse(message)))
+    // The connection is everybody's: others listen for other things on it.
+    if (channels.has(channel)) subscribers.emit(channel, change.Parse(JSON.parse(message)))
   })
   let connections = redis.status === 'ready' ? 1 : 0
   redis.on('ready', () => {

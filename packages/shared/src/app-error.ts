@@ -35,6 +35,21 @@ export const errorCatalogue = {
     retryable: true,
     message: 'The first request with this Idempotency-Key is still under way.',
   },
+  // What only tus asks
+  tus_version_unsupported: { retryable: false, message: 'This is tus 1.0.0: say so in Tus-Resumable.' },
+  upload_offset_mismatch: {
+    retryable: true,
+    message: 'The bytes do not begin where those that are here end.',
+  },
+  upload_expired: { retryable: false, message: 'The rest of the upload did not come in time.' },
+  upload_locked: {
+    retryable: true,
+    message: 'Another request is sending bytes of this upload at this moment.',
+  },
+  chunk_checksum_mismatch: {
+    retryable: true,
+    message: 'The bytes of the request do not have the checksum that it names.',
+  },
   // What a file turned out to be: the upload ends as `rejected`
   image_corrupt: {
     retryable: false,

@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
 import { AppError } from './app-error.ts'
-import { manifestKey, originalKey, type UploadAddress, variantsPrefix } from './object-keys.ts'
+import { manifestKey, originalKey, type UploadAddress, unfinishedKey, variantsPrefix } from './object-keys.ts'
 
 /** An object that is gone, with how many versions of it there were. */
 export type ErasedObject = { key: string; versions: number }
@@ -19,25 +19,51 @@ const batch = 1000
 const passes = 5
 
 /**
- * Erases what S3 has of an upload: open multipart uploads, the original, its variants and the manifest, in
- * all their versions and with their delete markers.
+ * Erases what S3 has of an upload: open multipart uploads, the original, bytes of tus beside it, its variants
+ * and the manifest, in all their versions and with their delete markers.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
-export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
+export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
+  const erase = createErase(deps)
 
   /**
    * @returns what was erased, once a listing has shown that nothing is left
    * @throws AppError `dependency_unavailable` where something is left all the same
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
+    const keys = [originalKey(address), manifestKey(address), unfinishedKey(address)]
+    return erase(address, { keys, prefix: variantsPrefix(address) })
+  }
+}
+
+export type EraseObjects = ReturnType<typeof createEraseObjects>
+
+/** Erases what S3 has of an upload besides its objects: multipart uploads that are open, and bytes of tus. */
+export function createEraseUnfinished(deps: { s3: S3Client; bucket: string }) {
+  const erase = createErase(deps)
+
+  /** @throws AppError `dependency_unavailable` where something is left all the same */
+  return async function eraseUnfinished(address: UploadAddress): Promise<void> {
+    await erase(address, { keys: [unfinishedKey(address)] })
+  }
+}
+
+export type EraseUnfinished = ReturnType<typeof createEraseUnfinished>
+
+/** Objects by their keys, and all whose keys begin with a prefix. */
+type Selection = { keys: string[]; prefix?: string }
+
+function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
+
+  return async function erase(address: UploadAddress, selection: Selection): Promise<ErasedObject[]> {
     // One that is completed meanwhile shows as an object in the listing.
     await abortMultipartUploads(originalKey(address))
     const erased = new Map<string, number>()
     for (let pass = 0; pass < passes; pass++) {
-      const left = await list(address)
+      const left = await list(selection)
       if (left.length === 0) return [...erased].map(([key, versions]) => ({ key, versions }))
       for (let i = 0; i < left.length; i += batch) await remove(left.slice(i, i + batch))
       for (const { Key } of left) erased.set(Key, (erased.get(Key) ?? 0) + 1)
@@ -45,15 +71,13 @@ export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: strin
     throw new AppError('dependency_unavailable', { message: 'Not all of the upload could be erased.' })
   }
 
-  async function list(address: UploadAddress): Promise<Version[]> {
-    const keys = [originalKey(address), manifestKey(address)]
-    const prefixes = [...keys, variantsPrefix(address)]
+  async function list({ keys, prefix }: Selection): Promise<Version[]> {
     const found: Version[] = []
-    for (const prefix of prefixes) {
-      for await (const { Versions = [], DeleteMarkers = [] } of versionPages(prefix)) {
+    for (const start of prefix === undefined ? keys : [...keys, prefix]) {
+      for await (const { Versions = [], DeleteMarkers = [] } of versionPages(start)) {
         for (const { Key, VersionId } of [...Versions, ...DeleteMarkers]) {
-          // A prefix that is a key is the prefix of others, too.
-          const isOurs = Key && (keys.includes(Key) || Key.startsWith(variantsPrefix(address)))
+          // A key is the prefix of other keys, too.
+          const isOurs = Key && (keys.includes(Key) || (prefix !== undefined && Key.startsWith(prefix)))
           if (isOurs) found.push({ Key, VersionId: VersionId ?? 'null' })
         }
       }
@@ -85,5 +109,3 @@ export function createEraseObjects({ s3, bucket }: { s3: S3Client; bucket: strin
     } while (page.IsTruncated)
   }
 }
-
-export type EraseObjects = ReturnType<typeof createEraseObjects>

@@ -7,6 +7,8 @@
  *   variants/{owner}/{uploadId}/{preset}/{variant}.{ext}  written by a worker; doing the work twice
  *                                                         overwrites the same object
  *   manifests/{owner}/{uploadId}.json                     written by a worker, last: the commit point
+ *   unfinished/{owner}/{uploadId}                         written by the API for tus: bytes that do not fill a
+ *                                                         part yet. Gone once the original is there
  */
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -21,6 +23,8 @@ export const PresetName = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' })
 /** Where S3's event notifications look for arrivals. */
 export const originalsPrefix = 'originals/'
 export const manifestsPrefix = 'manifests/'
+/** Beside the originals, not among them: no event tells of it, and no listing takes it for an upload. */
+export const unfinishedPrefix = 'unfinished/'
 
 /** What an upload is found by: its owner and its id. Without the owner an id finds nothing. */
 export type UploadAddress = { owner: string; id: string }
@@ -31,6 +35,11 @@ export function originalKey({ owner, id }: UploadAddress): string {
 
 export function manifestKey({ owner, id }: UploadAddress): string {
   return `${manifestsPrefix}${owner}/${id}.json`
+}
+
+/** Where the bytes of a tus upload lie that came after its last whole part. */
+export function unfinishedKey({ owner, id }: UploadAddress): string {
+  return `${unfinishedPrefix}${owner}/${id}`
 }
 
 /** Where all variants of an upload lie, whatever their preset. */
@@ -53,6 +62,11 @@ export function parseOriginalKey(key: string): UploadAddress | undefined {
 /** @returns the upload whose manifest has this key, or undefined where the key is not a manifest's */
 export function parseManifestKey(key: string): UploadAddress | undefined {
   return parse(key, manifestsPrefix, '.json')
+}
+
+/** @returns the upload that these unfinished bytes belong to, or undefined where the key is of another kind */
+export function parseUnfinishedKey(key: string): UploadAddress | undefined {
+  return parse(key, unfinishedPrefix, '')
 }
 
 function parse(key: string, prefix: string, suffix: string): UploadAddress | undefined {

@@ -63,6 +63,6 @@ export function arrive(current: Upload, arrival: NonNullable<Upload['arrival']>)
   if (current.arrival?.etag === arrival.etag && current.arrival.versionId === arrival.versionId) {
     return undefined
   }
-  const { error: _, expiresAt: __, multipart: ___, source: ____, ...kept } = current
+  const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...kept } = current
   return { ...kept, state: 'received', arrival, findings: {}, variants: [] }
 }

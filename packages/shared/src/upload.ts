@@ -4,6 +4,9 @@ import { PresetName } from './object-keys.ts'
 import { Owner } from './owner.ts'
 import { UploadId } from './upload-id.ts'
 
+/** How long an upload in parts may stay open, in ms: a client may come back days later. */
+export const openUploadLifeMs = 7 * 24 * 60 * 60 * 1000
+
 const Timestamp = Type.String({ description: 'ISO 8601, UTC' })
 const Pixels = Type.Integer({ minimum: 1, description: 'pixels' })
 const Bytes = Type.Integer({ minimum: 0, description: 'bytes' })
@@ -89,6 +92,18 @@ export const OpenMultipart = Type.Object({
 })
 export type OpenMultipart = Static<typeof OpenMultipart>
 
+/** What is known of a tus upload that is under way. What it has of its bytes, S3 says. */
+export const TusState = Type.Object({
+  metadata: Type.String({ description: "the client's Upload-Metadata, as it came" }),
+  multipartId: Type.Optional(
+    Type.String({ description: "S3's own id of the multipart upload, if there is one" }),
+  ),
+  trustedParts: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'parts above this number have not passed their checksum' }),
+  ),
+})
+export type TusState = Static<typeof TusState>
+
 /**
  * Where a worker is to fetch the file of an awaiting upload, and what the client said of it; the source fills
  * in the rest. The URL may open what it names to anybody: it is in the record alone, is never shown, and goes
@@ -113,6 +128,7 @@ export const Upload = Type.Object({
   intent: UploadIntent,
   multipart: Type.Optional(OpenMultipart),
   source: Type.Optional(UploadSource),
+  tus: Type.Optional(TusState),
   arrival: Type.Optional(Arrival),
   findings: Findings,
   variants: Type.Array(Variant),

@@ -3,7 +3,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createAbortMultipartUploads } from '@millrace/shared/abort-multipart-uploads.ts'
 import type { PutLoad } from '@millrace/shared/cloudwatch-metrics.ts'
-import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/erase-objects.ts'
 import { createFinishedJobs } from '@millrace/shared/finished-jobs.ts'
 import { createFleetReporter } from '@millrace/shared/fleet-reporter.ts'
 import { importQueueName } from '@millrace/shared/import-upload-job.ts'
@@ -23,6 +23,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
 import { createDiscardOriginal } from './discard-original.ts'
 import { createEndImport } from './end-import.ts'
+import { createExpireUnfinished } from './expire-unfinished.ts'
 import { createGiveUpUpload } from './give-up-upload.ts'
 import { createImportUpload } from './import-upload.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
@@ -150,6 +151,11 @@ export function createApp(
     prefix,
     intervalMs: config.reconcileIntervalMs,
     reconcile,
+    expireUnfinished: createExpireUnfinished({
+      s3,
+      bucket,
+      eraseUnfinished: createEraseUnfinished({ s3, bucket }),
+    }),
     log,
   })
 

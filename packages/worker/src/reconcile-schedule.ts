@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import type { ExpireUnfinished } from './expire-unfinished.ts'
 import type { Reconcile } from './reconcile.ts'
 
 /** Milliseconds; renewed with every page, so a worker that dies holds others up no longer than this. */
@@ -28,9 +29,10 @@ export function createReconcileSchedule(deps: {
   prefix: string
   intervalMs: number
   reconcile: Reconcile
+  expireUnfinished: ExpireUnfinished
   log: Logger
 }) {
-  const { redis, intervalMs, reconcile, log } = deps
+  const { redis, intervalMs, reconcile, expireUnfinished, log } = deps
   const key = `${deps.prefix}:reconcile`
   const stopping = new AbortController()
   let loop: Promise<void> = Promise.resolve()
@@ -60,13 +62,15 @@ export function createReconcileSchedule(deps: {
     const startedAt = performance.now()
     let pauseMs = 1
     try {
-      const { seen, received } = await reconcile(async () => {
+      const onPage = async () => {
         stopping.signal.throwIfAborted()
         await redis.set(key, running, 'PX', leaseMs)
-      })
+      }
+      const { seen, received } = await reconcile(onPage)
+      const expired = await expireUnfinished(onPage)
       const ms = Math.round(performance.now() - startedAt)
       pauseMs = Math.max(intervalMs, ms * pauseFactor)
-      log.info({ event: 'reconciled', seen, received, ms }, 'reconciled')
+      log.info({ event: 'reconciled', seen, received, expired, ms }, 'reconciled')
     } finally {
       // Workers' timers are not in step with the key: a little less than the interval, or every other is lost.
       await redis.set(key, done, 'PX', Math.max(1, Math.round(pauseMs * 0.9)))

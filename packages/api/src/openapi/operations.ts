@@ -17,6 +17,11 @@ export const operations: Operations = {
 export const codesElsewhere: Partial<Record<ErrorCode, string>> = {
   not_found: 'of an address that no route has',
   headers_too_large: 'of a request whose headers are refused before any route is known',
+  tus_version_unsupported: 'of tus, at `/tus/`',
+  upload_offset_mismatch: 'of tus, at `/tus/`',
+  upload_expired: 'of tus, at `/tus/`',
+  upload_locked: 'of tus, at `/tus/`',
+  chunk_checksum_mismatch: 'of tus, at `/tus/`',
   image_corrupt: 'of an upload that was rejected',
   image_too_many_pixels: 'of an upload that was rejected',
   image_too_large: 'of an upload that was rejected',
