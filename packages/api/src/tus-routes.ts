@@ -59,11 +59,12 @@ export function tusRoutes(
         .header('access-control-allow-origin', '*')
         .header('access-control-expose-headers', exposedHeaders)
     })
+    const schema = { hide: true }
     // To look how far an upload is, is part of sending it.
-    const options = { schema: { hide: true }, config: { scope: 'uploads:write' } } as const
+    const options = { schema, config: { scope: 'uploads:write' } } as const
 
     for (const url of ['/tus', '/tus/:id']) {
-      scope.options(url, options, async (request, reply) => speak(request, reply, nowhere, 'OPTIONS'))
+      scope.options(url, { schema }, async (request, reply) => speak(request, reply, nowhere, 'OPTIONS'))
     }
 
     scope.post('/tus', options, async (request, reply) => {
@@ -76,7 +77,7 @@ export function tusRoutes(
       method: ['HEAD', 'PATCH', 'DELETE', 'POST'],
       url: '/tus/:id',
       ...options,
-      schema: { ...options.schema, params: UploadParams },
+      schema: { ...schema, params: UploadParams },
       handler: async (request, reply) => {
         checkVersion(request, reply)
         const { id } = request.params
