@@ -8,7 +8,7 @@ import { startRedisServer } from '@millrace/local/redis-server.ts'
 import { askSessions } from './ask-sessions.ts'
 import { type Contest, measure } from './measure.ts'
 import { printTable } from './print-table.ts'
-import { sendFile } from './send-files.ts'
+import { type Shipment, sendFile } from './send-files.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 import { signParts } from './sign-parts.ts'
 
@@ -31,6 +31,7 @@ const quick = {
   sessions: { connections: 50, requests: 20_000 },
   partBatches: 50,
 }
+const pathOf = { raw: '/upload?filename=a.bin', form: '/upload?filename=a.bin', tus: '/tus/' }
 const unlimited = '1000000000'
 
 /** @param options.quick fewer rounds of less, for a look */
@@ -79,15 +80,15 @@ export async function run(options: { quick: boolean }): Promise<void> {
     const multer = await start('./contenders/express-multer-s3.js', environment)
     const expressSession = await start('./contenders/express-session.js', environment)
 
-    const large = (server: ServerProcess, as: 'raw' | 'form') => async () => {
-      await sendFile({ port: server.port, path: '/upload?filename=a.bin', as, sizeMiB: largeMiB, agent })
+    const large = (server: ServerProcess, as: Shipment['as']) => async () => {
+      await sendFile({ port: server.port, path: pathOf[as], as, sizeMiB: largeMiB, agent })
       return largeMiB
     }
-    const many = (server: ServerProcess, as: 'raw' | 'form') => async () => {
+    const many = (server: ServerProcess, as: Shipment['as']) => async () => {
       const { sizeMiB, count, atOnce } = small
       const sendSome = async () => {
         for (let sent = 0; sent < count / atOnce; sent++) {
-          await sendFile({ port: server.port, path: '/upload?filename=a.bin', as, sizeMiB, agent })
+          await sendFile({ port: server.port, path: pathOf[as], as, sizeMiB, agent })
         }
       }
       await Promise.all(Array.from({ length: atOnce }, sendSome))
@@ -107,6 +108,7 @@ export async function run(options: { quick: boolean }): Promise<void> {
       entries: [
         { name: 'POST /upload, form-data', server: millrace, run: run(millrace, 'form'), goal: 1.6 },
         { name: 'POST /upload, raw body', server: millrace, run: run(millrace, 'raw'), goal: 3 },
+        { name: 'tus, in one request', server: millrace, run: run(millrace, 'tus'), goal: 1.6 },
       ],
     })
     const contests: Contest[] = [

@@ -12,8 +12,20 @@ const head = Buffer.from(
 )
 const tail = Buffer.from('\r\n--frontier--\r\n')
 
-/** A file to send: as it is, or as the only one of a form. */
-export type Shipment = { port: number; path: string; as: 'raw' | 'form'; sizeMiB: number; agent: Agent }
+const contentTypes = {
+  raw: 'application/octet-stream',
+  form: 'multipart/form-data; boundary=frontier',
+  tus: 'application/offset+octet-stream',
+}
+
+/** A file to send: as it is, as the only one of a form, or by tus, announced and sent in one request. */
+export type Shipment = {
+  port: number
+  path: string
+  as: keyof typeof contentTypes
+  sizeMiB: number
+  agent: Agent
+}
 
 /**
  * Sends a file as fast as it is taken.
@@ -27,8 +39,9 @@ export async function sendFile({ port, path, as, sizeMiB, agent }: Shipment): Pr
     agent,
     method: 'POST',
     headers: {
-      'content-type': as === 'form' ? 'multipart/form-data; boundary=frontier' : 'application/octet-stream',
+      'content-type': contentTypes[as],
       'content-length': sizeMiB * MiB + frame,
+      ...(as === 'tus' && { 'tus-resumable': '1.0.0', 'upload-length': sizeMiB * MiB }),
     },
   })
   const answered = once(sent, 'response')

@@ -54,6 +54,11 @@ async function original(id: string) {
   return { address, sha256: sha256((await Body?.transformToByteArray()) ?? new Uint8Array()) }
 }
 
+/** Waits until some request has the lock of an upload. */
+async function untilLocked(path: string): Promise<void> {
+  while ((await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:lock`)).length === 0);
+}
+
 async function refusal(client: HttpClient, headers: Record<string, string>) {
   const answer = await client.request('POST', '/tus', { headers: { 'tus-resumable': '1.0.0', ...headers } })
   return { status: answer.status, code: bodyOf(answer, Problem).code, headers: answer.headers }
@@ -162,6 +167,7 @@ test('has the holder of a stalled connection let go, and keeps what it had', asy
   const path = await createTus(client, bytes.length)
   const stalled = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await stalled.send(bytes.subarray(0, 60_000))
+  await untilLocked(path)
   const rest = { offset: 0, bytes }
   const both = await Promise.all([
     patchTus(client, second + path, rest),
@@ -234,6 +240,7 @@ test('leaves nothing of an upload that is erased while its bytes come', async ()
   const path = await createTus(client, 5 * MiB)
   const patch = openPatch(client, first + path, { offset: 0, length: 5 * MiB })
   await patch.send(bytesOf(MiB))
+  await untilLocked(path)
   assert.is((await client.delete(`/uploads/${idOf(path)}`)).status, 200)
   // Whether it came to an end by itself or was asked to, what it would keep is not kept.
   patch.end(bytesOf(4 * MiB))

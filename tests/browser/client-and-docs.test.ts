@@ -142,8 +142,15 @@ type UppyModule = {
     onBeforeFileAdded(file: UppyFile, files: Record<string, UppyFile>): UppyFile | boolean
   }) => UppyInstance
   AwsS3: unknown
+  Tus: unknown
 }
-type UppyFile = { id: string; size: number; meta: object; response?: { body: { key: string } } }
+type UppyFile = {
+  id: string
+  size: number
+  meta: object
+  response?: { body: { key: string } }
+  uploadURL?: string
+}
 type UppyInstance = {
   use(plugin: unknown, options: object): UppyInstance
   addFile(file: { name: string; data: Blob }): string
@@ -255,6 +262,34 @@ test('goes on in Uppy with what S3 does not have yet, and erases what Uppy cance
     data?.uploads.map((upload) => upload.id),
     [id],
   )
+  await context.close()
+})
+
+test('takes files from Uppy by tus, in one request and in several', async () => {
+  const { context, page, errors } = await openPageWith('tests/browser/uppy-6.js', 'uppy.js')
+  const urls = await page.evaluate(async (address) => {
+    const { Uppy, Tus }: UppyModule = await import(address)
+    await fetch('/session')
+    const uppy = new Uppy({ onBeforeFileAdded: () => true }).use(Tus, {
+      endpoint: '/tus/',
+      chunkSize: 2 ** 20,
+    })
+    uppy.addFile({ name: 'note.txt', data: new Blob([new Uint8Array(5)], { type: 'text/plain' }) })
+    uppy.addFile({ name: 'zeros.bin', data: new Blob([new Uint8Array(3 * 2 ** 20 + 1)]) })
+    const { failed, successful } = await uppy.upload()
+    return [...failed, ...successful].map(({ uploadURL }) => uploadURL ?? '')
+  }, `${url}/uppy.js`)
+  const millrace = clientOf(context)
+  const ids = urls.map((address) => address.split('/').at(-1) ?? '')
+  const uploads = await Promise.all(ids.map((id) => millrace.waitUntilFinished(id)))
+  assert.equal(
+    uploads.map(({ filename, size, state, metadata }) => [filename, size, state, metadata]).toSorted(),
+    [
+      ['note.txt', 5, 'ready', undefined],
+      ['zeros.bin', 3 * MiB + 1, 'ready', undefined],
+    ],
+  )
+  assert.equal(errors, [])
   await context.close()
 })
 

@@ -4,7 +4,9 @@ import { readAnnouncement } from './incoming-file.ts'
 /** Names under which tus clients give a file's name and type; the first that is there counts. */
 const filenameNames = ['filename', 'name']
 const contentTypeNames = ['filetype', 'type', 'contentType']
-const ownNames = new Set([...filenameNames, ...contentTypeNames, 'preset', 'sha256'])
+/** What Uppy tells of any file besides. */
+const uppyNames = ['relativePath', 'size']
+const ownNames = new Set([...filenameNames, ...contentTypeNames, ...uppyNames, 'preset', 'sha256'])
 
 /** `Upload-Metadata`, decoded: a value is null where the client gave a name alone. */
 export type TusMetadata = Record<string, string | null>
