@@ -10,6 +10,9 @@ import type { ChunkChecksum } from './tus-checksum.ts'
 import type { TusParts } from './tus-parts.ts'
 import { sizeOf, type TusProgress, type TusUploads } from './tus-uploads.ts'
 
+/** Less memory than this is had for nothing, in bytes. */
+const worthLendingBytes = 256 * 1024
+
 /** The bytes of one request. */
 export type Chunk = {
   bytes: Readable
@@ -34,6 +37,12 @@ export function createReceiveChunk(deps: {
 }) {
   const { records, tusUploads, tusParts, eraseObjects } = deps
   const buffers = createPartBuffers()
+  // The last part is cut out of memory of the size that all have, or it would be of use to nobody afterwards.
+  const lend = (bytes: number, wholeBytes: number): Buffer =>
+    bytes < worthLendingBytes ? Buffer.allocUnsafeSlow(bytes) : buffers.take(wholeBytes).subarray(0, bytes)
+  const giveBack = ({ buffer }: Buffer): void => {
+    if (buffer.byteLength >= worthLendingBytes) buffers.giveBack(Buffer.from(buffer))
+  }
 
   /**
    * Keeps what came of a request that was cut short, unless it has a checksum, which then cannot be right.
@@ -65,10 +74,8 @@ export function createReceiveChunk(deps: {
     let partNumber = progress.parts.length + 1
     let partStart = sizeOf(progress.parts)
     const nextBytes = () => Math.min(plannedBytes(partNumber), size - partStart)
-    // Odd sizes come once: lent memory would be kept for nobody.
-    const isOdd = () => nextBytes() < plannedBytes(partNumber)
-    const nextPart = () => (isOdd() ? Buffer.allocUnsafeSlow(nextBytes()) : buffers.take(nextBytes()))
-    let part: Buffer = nextPart()
+    const nextPart = () => lend(nextBytes(), plannedBytes(partNumber))
+    let part = nextPart()
     let underWay: Buffer | undefined
     let filled = offset - partStart
     if (filled > 0) part.set(await tusParts.readUnfinished(upload))
@@ -85,7 +92,7 @@ export function createReceiveChunk(deps: {
           // The last part waits for the end of the request, which may still be refused.
           if (filled < part.length || partStart + filled === size) continue
           await sender.settled()
-          if (underWay) buffers.giveBack(underWay)
+          if (underWay) giveBack(underWay)
           sender.send(partNumber, part)
           underWay = part
           partStart += part.length
@@ -95,7 +102,7 @@ export function createReceiveChunk(deps: {
         }
       }
       await sender.settled()
-      if (underWay) buffers.giveBack(underWay)
+      if (underWay) giveBack(underWay)
       chunk.lost.throwIfAborted()
     } finally {
       await sender.settled().catch(() => undefined)
@@ -108,13 +115,13 @@ export function createReceiveChunk(deps: {
     }
     if (offset === size) {
       await sender.finish(partNumber, part)
-      if (!isOdd()) buffers.giveBack(part)
+      giveBack(part)
       return offset
     }
     if (filled > 0 && offset > progress.offset) {
       await tusParts.putUnfinished(upload, { partNumber, bytes: part.subarray(0, filled) }, chunk.lost)
     }
-    if (!isOdd()) buffers.giveBack(part)
+    giveBack(part)
     if (await records.isErased(upload)) throw new AppError('upload_not_found')
     if (cutBy) throw cutBy
     return offset

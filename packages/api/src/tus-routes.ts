@@ -8,6 +8,7 @@ import { answerBeforeBody } from './answer-before-body.ts'
 import type { Api } from './api.ts'
 import { followTransfer } from './follow-transfer.ts'
 import { UploadParams } from './owned-upload.ts'
+import { createFreeAsItPasses } from './passing-bodies.ts'
 import type { RequestOwner } from './request-owner.ts'
 import { traceOf } from './traceparent.ts'
 import { readChecksum } from './tus-checksum.ts'
@@ -45,6 +46,7 @@ export function tusRoutes(
   deps: { owner: RequestOwner; speakTus: SpeakTus; silenceMs: number; closing: AbortSignal },
 ): void {
   const { owner, speakTus, silenceMs, closing } = deps
+  const freeAsItPasses = createFreeAsItPasses()
 
   api.register(async (scope: Api) => {
     answerBeforeBody(scope)
@@ -103,7 +105,10 @@ export function tusRoutes(
         headers: pick(headers),
         address,
         ...traceOf(request),
-        openBody: () => bodyUntil(raw, signal),
+        openBody() {
+          freeAsItPasses(raw)
+          return bodyUntil(raw, signal)
+        },
         checksum,
         signal,
         cut: (reason) => cutting.abort(reason),
