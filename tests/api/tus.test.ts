@@ -54,9 +54,9 @@ async function original(id: string) {
   return { address, sha256: sha256((await Body?.transformToByteArray()) ?? new Uint8Array()) }
 }
 
-/** Waits until some request has the lock of an upload. */
-async function untilLocked(path: string): Promise<void> {
-  while ((await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:lock`)).length === 0);
+/** Waits until some request has the lock of an upload, or none has. */
+async function untilLocked(path: string, count: 0 | 1 = 1): Promise<void> {
+  while ((await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:lock`)).length !== count);
 }
 
 async function refusal(client: HttpClient, headers: Record<string, string>) {
@@ -114,7 +114,8 @@ test('makes one object of parts and of what lies between them', async () => {
   const bytes = bytesOf(17 * MiB + 11)
   const path = await createTus(client, bytes.length)
   let offset = 0
-  for (const [index, size] of [3, 7 * MiB, 1 * MiB - 4, 9 * MiB + 5, 7].entries()) {
+  // The fourth ends where a part does: what lay beside the parts is of no meaning any more.
+  for (const [index, size] of [3, 7 * MiB, MiB - 4, 8 * MiB + 1, 7, MiB + 4].entries()) {
     const url = (index % 2 === 0 ? first : second) + path
     const answer = await patchTus(client, url, { offset, bytes: bytes.subarray(offset, offset + size) })
     offset += size
@@ -235,18 +236,27 @@ test('forgets an upload that is ended, in either way', async () => {
   }
 })
 
-test('leaves nothing of an upload that is erased while its bytes come', async () => {
-  const client = createHttpClient(first)
-  const path = await createTus(client, 5 * MiB)
-  const patch = openPatch(client, first + path, { offset: 0, length: 5 * MiB })
-  await patch.send(bytesOf(MiB))
-  await untilLocked(path)
-  assert.is((await client.delete(`/uploads/${idOf(path)}`)).status, 200)
-  // Whether it came to an end by itself or was asked to, what it would keep is not kept.
-  patch.end(bytesOf(4 * MiB))
-  assert.is(await patch.answered, 404)
-  assert.equal(await leftInS3(idOf(path)), { keys: [], open: 0 })
-})
+for (const [end, sizeMiB] of [
+  ['whose last byte comes', 5],
+  ['whose request ends', 2],
+  ['whose client leaves', 5],
+] as const) {
+  test(`leaves nothing of an upload that is erased meanwhile, and ${end}`, async () => {
+    const client = createHttpClient(first)
+    const path = await createTus(client, 5 * MiB)
+    const patch = openPatch(client, first + path, { offset: 0, length: sizeMiB * MiB })
+    await patch.send(bytesOf(MiB))
+    await untilLocked(path)
+    assert.is((await client.delete(`/uploads/${idOf(path)}`)).status, 200)
+    if (end === 'whose client leaves') patch.leave()
+    else {
+      patch.end(bytesOf((sizeMiB - 1) * MiB))
+      assert.is(await patch.answered, 404)
+    }
+    await untilLocked(path, 0)
+    assert.equal(await leftInS3(idOf(path)), { keys: [], open: 0 })
+  })
+}
 
 test('tells what it can, and lets pages of other origins read the answers', async () => {
   const client = createHttpClient(first)
