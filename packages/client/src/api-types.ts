@@ -397,6 +397,11 @@ export interface components {
          *     - `parts_mismatch` (status 409): The parts do not add up to the announced file.
          *     - `idempotency_key_reused` (status 422): The Idempotency-Key was that of another request.
          *     - `idempotency_key_in_use` (status 409, may pass): The first request with this Idempotency-Key is still under way.
+         *     - `tus_version_unsupported` (of tus, at `/tus/`): This is tus 1.0.0: say so in Tus-Resumable.
+         *     - `upload_offset_mismatch` (of tus, at `/tus/`, may pass): The bytes do not begin where those that are here end.
+         *     - `upload_expired` (of tus, at `/tus/`): The rest of the upload did not come in time.
+         *     - `upload_locked` (of tus, at `/tus/`, may pass): Another request is sending bytes of this upload at this moment.
+         *     - `chunk_checksum_mismatch` (of tus, at `/tus/`, may pass): The bytes of the request do not have the checksum that it names.
          *     - `image_corrupt` (of an upload that was rejected): The image is damaged or incomplete and cannot be read to its end.
          *     - `image_too_many_pixels` (of an upload that was rejected): The image has more pixels than the limit.
          *     - `image_too_large` (of an upload that was rejected): The image file is larger than the limit for images.
@@ -416,7 +421,7 @@ export interface components {
          *     - `internal` (status 500, may pass): Something went wrong on our side.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of them, before the file */
             fields: {
