@@ -112,7 +112,7 @@ test('leave no subscription behind when clients leave', async () => {
   const { client, id, change } = await announced()
   const streams = await Promise.all([listen(client, id), listen(client, id)])
   for (const stream of streams) await stream.next()
-  const channels = async () => (await api.redis.pubsub('CHANNELS', `${api.prefix}:*`)).length
+  const channels = async () => (await api.redis.pubsub('CHANNELS', `${api.prefix}:changes:*`)).length
   assert.is(await channels(), 1)
   for (const stream of streams) stream.leave()
   // The instance learns of it in its own time: each change finds it still subscribed, or not any more.
