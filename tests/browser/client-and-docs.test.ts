@@ -170,6 +170,8 @@ async function openUppy(entry: string, options: object) {
   const uppy = await opened.page.evaluateHandle(
     async ([address, options]) => {
       const { Uppy, AwsS3 }: UppyModule = await import(address)
+      // Files that are sent at once are to be of one session.
+      await fetch('/session')
       return new Uppy({
         onBeforeFileAdded: (file, files) =>
           !(file.id in files) && { ...file, meta: { ...file.meta, size: file.size } },
