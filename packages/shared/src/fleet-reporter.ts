@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -15,6 +16,8 @@ import { createRedisLease } from './redis-lease.ts'
 
 /** For how long the API leaves the publishing to workers, in milliseconds. One of them takes it within a second. */
 const patienceOfApiMs = 10_000
+/** How long a process that leaves waits for Redis to take that down, in milliseconds: untold it shows by itself. */
+const farewellMs = 1_000
 
 /**
  * What a process tells the fleet of itself (heartbeats), and of the fleet, where it is the one to do so (load).
@@ -65,13 +68,20 @@ export function createFleetReporter(deps: {
     },
     /** This process takes nothing more: nobody is to count on it, and another one is to publish. */
     async drain(): Promise<void> {
-      await Promise.all([schedule.drain(), publisher.stop()])
+      await briefly(Promise.all([schedule.drain(), publisher.stop()]))
     },
     /** The process is about to end. */
     async stop(): Promise<void> {
-      await Promise.all([schedule.stop(), publisher.stop()])
+      await briefly(Promise.all([schedule.stop(), publisher.stop()]))
     },
   }
 }
 
 export type FleetReporter = ReturnType<typeof createFleetReporter>
+
+/** Where Redis is away each command takes seconds to say so. */
+async function briefly(farewell: Promise<unknown>): Promise<void> {
+  const over = new AbortController()
+  const patience = delay(farewellMs, undefined, { signal: over.signal }).catch(() => undefined)
+  await Promise.race([farewell, patience]).finally(() => over.abort())
+}
