@@ -7,6 +7,7 @@ import { CannotStart } from '@millrace/local/cannot-start.ts'
 import { startRedisServer } from '@millrace/local/redis-server.ts'
 import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/system-programs.ts'
 import { type FileResult, runTestFile } from './support/run-file.ts'
+import { provideSstPlatform } from './support/sst-platform.ts'
 
 /** A run without filters that counts fewer tests has lost some. Raise it as tests are added. */
 const minimumTests = 670
