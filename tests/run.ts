@@ -65,6 +65,11 @@ async function provideChromium(files: string[]) {
   if (drivesIt && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, say)
 }
 
+/** Installs what sst.config.ts is run with, where the file that runs it will run. */
+async function providePlatform(files: string[]) {
+  if (files.some((path) => relative(root, path) === 'infra/cloud.test.ts')) await provideSstPlatform(say)
+}
+
 /** The Redis of the run: the one that REDIS_URL names, or one of our own in a directory that goes with it. */
 async function openRedis() {
   if (process.env['REDIS_URL']) return { url: process.env['REDIS_URL'], close: async () => {} }
@@ -106,6 +111,7 @@ const complain = (sentence: string) => {
 async function runWithServices(files: string[]) {
   try {
     await provideChromium(files)
+    await providePlatform(files)
     const redis = await openRedis()
     try {
       return await runAll(files, { ...process.env, REDIS_URL: redis.url, NODE_COMPILE_CACHE: compileCache })

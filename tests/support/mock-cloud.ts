@@ -185,8 +185,8 @@ type Request = {
   getProtect?(): boolean
   getRetainondelete?(): boolean
   getDependenciesList(): string[]
-  getPropertydependenciesMap?(): Map<string, unknown> & {
-    forEach(f: (v: { getUrnsList(): string[] }, k: string) => void): void
+  getPropertydependenciesMap?(): {
+    forEach(visit: (urns: { getUrnsList(): string[] }, input: string) => void): void
   }
   getObject?(): StructLike
   getProperties?(): StructLike
