@@ -73,7 +73,13 @@ function deliverVariants(accountId: $util.Input<string>) {
     principals: [{ type: 'service' as const, identifiers: ['cloudfront.amazonaws.com'] }],
     actions: ['s3:GetObject'],
     paths: ['variants/*'],
-    conditions: [{ test: 'StringEquals', variable: 'aws:SourceAccount', values: [accountId] }],
+    conditions: [
+      {
+        test: 'ArnLike',
+        variable: 'aws:SourceArn',
+        values: [$interpolate`arn:aws:cloudfront::${accountId}:distribution/*`],
+      },
+    ],
   }
 }
 

@@ -18,6 +18,9 @@ export function createCloud(settings: Settings) {
   const sessionKeys = createSessionKeys(settings.sessionKeys)
 
   if ($dev) {
+    // SST removes what it does not find any more, and that would be all but the bucket and the queue.
+    if (settings.keep)
+      throw new Error(`\`sst dev\` would take stage "${stage}" apart. Use a stage of your own.`)
     const { bucket, queue } = createLedger({ place: homePlace, settings, accountId, origin: devOrigin })
     createDevCommands({ region: home, bucketName: bucket.name, queueUrl: queue.queue.url, sessionKeys })
     return { url: devOrigin, bucket: bucket.name }

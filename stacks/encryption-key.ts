@@ -20,16 +20,18 @@ export function createEncryptionKey({ place, accountId }: { place: Place; accoun
           Resource: '*',
         },
         {
-          Sid: 'NotificationsAndAlarms',
+          // S3 says for which bucket it asks to the queue, whose policy is strict, but not to KMS (S3 User Guide,
+          // "Granting permissions to publish event notification messages").
+          Sid: 'NotificationsOfOriginals',
           Effect: 'Allow',
-          Principal: {
-            Service: [
-              's3.amazonaws.com',
-              'cloudwatch.amazonaws.com',
-              'budgets.amazonaws.com',
-              'events.amazonaws.com',
-            ],
-          },
+          Principal: { Service: 's3.amazonaws.com' },
+          Action: ['kms:GenerateDataKey', 'kms:Decrypt'],
+          Resource: '*',
+        },
+        {
+          Sid: 'AlarmsAndBudget',
+          Effect: 'Allow',
+          Principal: { Service: ['cloudwatch.amazonaws.com', 'budgets.amazonaws.com'] },
           Action: ['kms:GenerateDataKey*', 'kms:Decrypt'],
           Resource: '*',
           Condition: { StringEquals: { 'aws:SourceAccount': account } },
@@ -52,7 +54,7 @@ export function createEncryptionKey({ place, accountId }: { place: Place; accoun
           Principal: { Service: 'cloudfront.amazonaws.com' },
           Action: 'kms:Decrypt',
           Resource: '*',
-          Condition: { StringEquals: { 'aws:SourceAccount': account } },
+          Condition: { ArnLike: { 'aws:SourceArn': `arn:aws:cloudfront::${account}:distribution/*` } },
         },
       ],
     }),

@@ -19,12 +19,13 @@ export function createLoadBalancer(options: {
   network: Network
   groups: SecurityGroups
   settings: Pick<Settings, 'keep' | 'logDays'>
+  accountId: $util.Input<string>
   /** Of a certificate for the domain; without one there is only HTTP. */
   certificateArn?: $util.Output<string> | undefined
 }) {
-  const { place, network, groups, settings, certificateArn } = options
+  const { place, network, groups, settings, accountId, certificateArn } = options
   const { id } = place
-  const logs = createAccessLog(place, settings)
+  const logs = createAccessLog(place, settings, accountId)
   const loadBalancer = new aws.lb.LoadBalancer(
     id('LoadBalancer'),
     {
@@ -100,7 +101,11 @@ export function createLoadBalancer(options: {
 export type LoadBalancer = ReturnType<typeof createLoadBalancer>
 
 /** A bucket for access logs. Of S3's own encryption: the load balancer can use no other. */
-function createAccessLog(place: Place, settings: Pick<Settings, 'keep' | 'logDays'>) {
+function createAccessLog(
+  place: Place,
+  settings: Pick<Settings, 'keep' | 'logDays'>,
+  accountId: $util.Input<string>,
+) {
   const { id } = place
   const bucket = new sst.aws.Bucket(
     id('AccessLog'),
@@ -111,7 +116,7 @@ function createAccessLog(place: Place, settings: Pick<Settings, 'keep' | 'logDay
         {
           principals: [{ type: 'service', identifiers: ['logdelivery.elasticloadbalancing.amazonaws.com'] }],
           actions: ['s3:PutObject'],
-          paths: ['AWSLogs/*'],
+          paths: [$interpolate`AWSLogs/${accountId}/*`],
         },
       ],
       transform: { bucket: { forceDestroy: !settings.keep } },

@@ -2,16 +2,7 @@ import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
 /** What instances talk to besides S3, by the last part of the endpoint's service name. */
-const interfaceServices = [
-  'sqs',
-  'ecr.api',
-  'ecr.dkr',
-  'logs',
-  'monitoring',
-  'ssm',
-  'kms',
-  'autoscaling',
-] as const
+const interfaceServices = ['sqs', 'ecr.api', 'ecr.dkr', 'logs', 'monitoring', 'ssm', 'autoscaling'] as const
 
 /**
  * A VPC over several zones: public subnets for the load balancer (and for NAT), private ones for everything else.

@@ -37,7 +37,7 @@ export function createRegion(options: {
   }
 
   const certificateArn = domain && zoneId ? createCertificate({ place, domain, zoneId }) : undefined
-  const loadBalancer = createLoadBalancer({ place, network, groups, settings, certificateArn })
+  const loadBalancer = createLoadBalancer({ place, network, groups, settings, accountId, certificateArn })
   const { dnsName } = loadBalancer.loadBalancer
   // Browsers write hosts in lower case, AWS does not.
   const origin = domain

@@ -85,8 +85,7 @@ function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
         destination: {
           bucket: to.bucket.arn,
           encryptionConfiguration: { replicaKmsKeyId: to.key.arn },
-          metrics: { status: 'Enabled', eventThreshold: { minutes: 15 } },
-          replicationTime: { status: 'Enabled', time: { minutes: 15 } },
+          metrics: { status: 'Enabled' },
         },
       })),
     },

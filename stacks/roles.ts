@@ -136,7 +136,10 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
       Sid: 'ReadSecrets',
       Effect: 'Allow',
       Action: ['ssm:GetParametersByPath'],
-      Resource: arn('ssm', `parameter${secretsPath(place, tier)}`),
+      Resource: [
+        arn('ssm', `parameter${secretsPath(place, tier)}`),
+        arn('ssm', `parameter${secretsPath(place, tier)}/*`),
+      ],
     },
     { Sid: 'UseTheKey', Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: key.arn },
     // ECR knows no resource for this; the token opens only what the next statement allows.

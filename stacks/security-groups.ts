@@ -7,7 +7,7 @@ export const apiPort = 3000
 export const workerHealthPort = 3001
 export const redisPort = 6379
 
-type Peer = { group: aws.ec2.SecurityGroup } | { cidr: string } | { cidr6: string }
+type Peer = { group: aws.ec2.SecurityGroup } | { cidr: string }
 type Rule = { protocol?: 'tcp'; port: number; peer: Peer; why: string }
 
 /**
@@ -34,13 +34,10 @@ export function createSecurityGroups({ place, network }: { place: Place; network
   const endpoints = network.hasInterfaceEndpoints ? group('Endpoints', 'Interface endpoints') : undefined
 
   const anywhere: Peer = { cidr: '0.0.0.0/0' }
-  const anywhere6: Peer = { cidr6: '::/0' }
 
   allowIn('LoadBalancer', loadBalancer, [
     { port: 443, peer: anywhere, why: 'HTTPS' },
-    { port: 443, peer: anywhere6, why: 'HTTPS' },
     { port: 80, peer: anywhere, why: 'HTTP' },
-    { port: 80, peer: anywhere6, why: 'HTTP' },
   ])
   allowOut('LoadBalancer', loadBalancer, [{ port: apiPort, peer: { group: api }, why: 'Requests' }])
   allowIn('Api', api, [{ port: apiPort, peer: { group: loadBalancer }, why: 'Requests' }])
@@ -91,6 +88,5 @@ function ruleArgs(group: aws.ec2.SecurityGroup, { port, peer, why }: Rule) {
     description: why,
     ...('group' in peer && { referencedSecurityGroupId: peer.group.id }),
     ...('cidr' in peer && { cidrIpv4: peer.cidr }),
-    ...('cidr6' in peer && { cidrIpv6: peer.cidr6 }),
   }
 }

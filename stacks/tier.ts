@@ -19,7 +19,7 @@ const groupMetrics = [
   'GroupTerminatingInstances',
   'GroupTotalInstances',
 ] satisfies aws.types.enums.autoscaling.Metric[]
-/** No instance gets older than this, so that each has the patches of a month ago at least; in seconds. */
+/** No instance gets older than this, whatever it may have piled up; in seconds. Patches come with each deploy. */
 const maxLifetimeSeconds = 30 * 24 * 60 * 60
 
 /** How instances of a tier are made: the same for all, and nothing in it can be reached from outside. */
@@ -41,8 +41,11 @@ export function createLaunchTemplate(options: {
     place.id(tier === 'api' ? 'ApiTemplate' : 'WorkerTemplate'),
     {
       name: place.name(tier),
-      // The newest Amazon Linux 2023 whenever an instance starts.
-      imageId: `resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-${architecture}`,
+      // Its id of now. Were the parameter itself given here, Auto Scaling could not roll back.
+      imageId: aws.ssm.getParameterOutput(
+        { name: `/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-${architecture}` },
+        place.options,
+      ).value,
       ...(instanceType && { instanceType }),
       iamInstanceProfile: { arn: profile.arn },
       metadataOptions: {
@@ -103,7 +106,7 @@ export function groupBasics(options: {
         instanceWarmup: String(warmupMs / 1_000),
         skipMatching: true,
         autoRollback: true,
-        alarmSpecification: { alarms },
+        ...(alarms.length > 0 && { alarmSpecification: { alarms } }),
       },
     },
     // Propagated by the template, too; the group itself only has what it lists.

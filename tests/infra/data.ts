@@ -170,7 +170,10 @@ test('CloudFront reads variants only, and only for URLs that the API has signed'
   const [reader] = policy.filter(({ effect }) => effect === 'Allow')
   assert.equal(reader?.principals, ['cloudfront.amazonaws.com'])
   assert.ok(reader?.resources.every((resource) => resource.endsWith('/variants/*')))
-  assert.is(at(reader?.conditions, 'StringEquals', 'aws:SourceAccount', 0), '123456789012')
+  assert.is(
+    at(reader?.conditions, 'ArnLike', 'aws:SourceArn', 0),
+    'arn:aws:cloudfront::123456789012:distribution/*',
+  )
   assert.is(ofType(production, 'aws:cloudfront/distribution:Distribution').length, 0)
 })
 

@@ -71,7 +71,7 @@ test('S3 is reached without NAT in every stage, the other services where the sta
   const servicesOf = (cloud: typeof dev) =>
     ofType(cloud, 'aws:ec2/vpcEndpoint:VpcEndpoint').map(({ inputs }) => String(inputs['serviceName']))
   assert.equal(servicesOf(dev), ['com.amazonaws.us-east-1.s3'])
-  const names = ['s3', 'sqs', 'ecr.api', 'ecr.dkr', 'logs', 'monitoring', 'ssm', 'kms', 'autoscaling']
+  const names = ['s3', 'sqs', 'ecr.api', 'ecr.dkr', 'logs', 'monitoring', 'ssm', 'autoscaling']
   assert.equal(servicesOf(production).sort(), names.map((name) => `com.amazonaws.us-east-1.${name}`).sort())
   const s3 = one(production, 'aws:ec2/vpcEndpoint:VpcEndpoint', 'EndpointS3')
   assert.is(s3.inputs['vpcEndpointType'], 'Gateway')
@@ -98,8 +98,6 @@ test('security groups chain: internet → load balancer → API → Redis ← wo
     const expected = [
       '0.0.0.0/0 → LoadBalancerGroup 443',
       '0.0.0.0/0 → LoadBalancerGroup 80',
-      '::/0 → LoadBalancerGroup 443',
-      '::/0 → LoadBalancerGroup 80',
       'LoadBalancerGroup → ApiGroup 3000',
       'ApiGroup → RedisGroup 6379',
       'WorkerGroup → RedisGroup 6379',

@@ -74,6 +74,7 @@ test("a tier reads its own secrets, with its region's key, and ends its own grou
       allowed.filter(({ actions }) => actions.includes(action)).flatMap(({ resources }) => resources)
     assert.equal(resourcesOf('ssm:GetParametersByPath'), [
       `arn:aws:ssm:${region}:123456789012:parameter/millrace/production/api`,
+      `arn:aws:ssm:${region}:123456789012:parameter/millrace/production/api/*`,
     ])
     assert.equal(resourcesOf('kms:Decrypt'), [`arn:aws:kms:${region}:123456789012:key/Key${suffix}-id`])
     assert.equal(resourcesOf('autoscaling:CompleteLifecycleAction'), [

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { readConfig as readApiConfig } from '@millrace/api/config.ts'
@@ -7,6 +8,7 @@ import * as assert from 'uvu/assert'
 import { buildCloud, type Json } from '../support/mock-cloud.ts'
 import { root } from '../support/sst-platform.ts'
 import { suite } from '../support/suite.ts'
+import { cloudPage } from './cloud-diagram.ts'
 import { all, dev, production, sstDev, staging, world } from './clouds.ts'
 import { at, list, ofType, one, texts } from './find.ts'
 
@@ -50,6 +52,15 @@ test('`sst dev` runs Redis, API and worker here, as they could be started anywhe
   assert.is(readWorkerConfig(environmentOf(commands.get('Worker'))).redisUrl, api.redisUrl)
 })
 
+test('`sst dev` refuses a stage that is to be kept, which it would take apart', async () => {
+  try {
+    await buildCloud({ stage: 'production', dev: true })
+    assert.unreachable()
+  } catch (error) {
+    assert.match(String(error), /would take stage "production" apart/)
+  }
+})
+
 test('production is kept, other stages can be removed', () => {
   const kept = (cloud: typeof dev) => [cloud.app['removal'], cloud.app['protect']]
   assert.equal(kept(production), ['retain', true])
@@ -60,6 +71,10 @@ test('production is kept, other stages can be removed', () => {
 test('the home region is the one that is named first', () => {
   assert.is(at(world.app, 'providers', 'aws', 'region'), 'us-east-1')
   assert.is(at(dev.app, 'providers', 'aws', 'region'), 'us-east-1')
+})
+
+test('docs/cloud.md shows what is built: `npm run diagram` draws it anew', () => {
+  assert.is(readFileSync(join(root, 'docs/cloud.md'), 'utf8'), cloudPage({ production, world }))
 })
 
 test('a deploy prints where the stage is', () => {

@@ -112,6 +112,7 @@ export function answerCall(token: string, inputs: Inputs, region: string): Input
       names: ['a', 'b', 'c'].map((zone) => `${region}${zone}`),
     }),
     'aws:ec2/getAmi:getAmi': () => ({ id: 'ami-0123456789abcdef0' }),
+    'aws:ssm/getParameter:getParameter': () => ({ name: inputs['name'], value: `ami-of-${inputs['name']}` }),
     'aws:ecr/getAuthorizationToken:getAuthorizationToken': () => ({
       userName: 'AWS',
       password: 'token',

@@ -166,7 +166,16 @@ export async function buildCloud(options: {
       watch(monitor, 'registerResource', resources)
       watch(monitor, 'readResource', resources)
       watchOutputs(monitor, resources)
-      const outputs = await pulumi.runtime.runInPulumiStack(() => bundle.default())
+      let failure: unknown
+      // A stack whose program throws leaves rejected promises behind that nobody can wait for.
+      const outputs = await pulumi.runtime.runInPulumiStack(async () => {
+        try {
+          return await bundle.default()
+        } catch (error) {
+          failure = error
+        }
+      })
+      if (failure !== undefined) throw failure
       await settings.disconnect()
       return { stage, app, outputs, resources: [...resources.values()] }
     })
