@@ -1,9 +1,16 @@
+import { generateKeyPairSync } from 'node:crypto'
 import type { Json } from './mock-cloud.ts'
 
 /** What AWS would answer, as far as the configuration looks at it. */
 export type Answer = { id: string; state: Record<string, Json> }
 
 type Inputs = Record<string, Json>
+
+const rsaKey = generateKeyPairSync('rsa', {
+  modulusLength: 1024,
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+})
 
 export const account = '123456789012'
 
@@ -14,7 +21,6 @@ export const account = '123456789012'
 export function answerResource(
   request: { type: string; name: string; id?: string; inputs: Inputs },
   region: string,
-  stage: string,
 ): Answer {
   const { type, name, inputs } = request
   const service = type.split(':')[1]?.split('/')[0] ?? ''
@@ -95,8 +101,9 @@ export function answerResource(
       base64: Buffer.alloc(Number(inputs['length']), name).toString('base64'),
     }),
     'tls:index/privateKey:PrivateKey': () => ({
-      privateKeyPem: `private key of ${stage}`,
-      publicKeyPem: `public key of ${stage}`,
+      // A real one, since services read what they are given.
+      privateKeyPem: String(rsaKey.privateKey),
+      publicKeyPem: String(rsaKey.publicKey),
     }),
   }
   return { id, state: { ...state, ...of[type]?.() } }

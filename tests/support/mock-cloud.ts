@@ -155,7 +155,7 @@ export async function buildCloud(options: {
       }
       await pulumi.runtime.setMocks(
         {
-          newResource: (args: MockArgs) => answerResource(args, regionOf(args.provider ?? ''), stage),
+          newResource: (args: MockArgs) => answerResource(args, regionOf(args.provider ?? '')),
           call: (args: MockArgs & { token: string }) =>
             answerCall(args.token, args.inputs, regionOf(args.provider ?? '')),
         },
