@@ -15,7 +15,7 @@ export function createRedis(options: {
   network: Network
   groups: SecurityGroups
   key: EncryptionKey
-  settings: Pick<Settings, 'redis' | 'keep' | 'logDays'>
+  settings: Pick<Settings, 'redis' | 'redisToken' | 'keep'>
   logGroup: aws.cloudwatch.LogGroup
 }) {
   const { place, network, groups, key, settings, logGroup } = options
@@ -24,7 +24,7 @@ export function createRedis(options: {
   const token = new random.RandomPassword(
     id('RedisToken'),
     // Becomes part of a URL; ElastiCache takes 16 to 128 characters.
-    { length: 64, special: false },
+    { length: 64, special: false, keepers: { generation: settings.redisToken } },
   ).result
   const subnetGroup = new aws.elasticache.SubnetGroup(
     id('RedisSubnets'),
@@ -59,7 +59,7 @@ export function createRedis(options: {
       transitEncryptionEnabled: true,
       transitEncryptionMode: 'required',
       authToken: token,
-      // Both tokens hold until every instance has the new one (docs/deploy.md, "Rotate secrets").
+      // The token before holds as well, until every instance has the new one.
       authTokenUpdateStrategy: 'ROTATE',
       atRestEncryptionEnabled: true,
       kmsKeyId: key.arn,

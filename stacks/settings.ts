@@ -68,6 +68,8 @@ export type Settings = {
   budgetUsd: number
   /** Names of the generations of keys that seal sessions, the newest first. All of them open. */
   sessionKeys: readonly [string, ...string[]]
+  /** The name of the generation of Redis' token: another name makes another token. The one before it still holds. */
+  redisToken: string
 }
 
 const production: Omit<Settings, keyof OwnersChoices> = {
@@ -87,6 +89,7 @@ const production: Omit<Settings, keyof OwnersChoices> = {
   logDays: 90,
   firewall: { requestsPerAddress: 10_000 },
   sessionKeys: ['1'],
+  redisToken: '1',
 }
 
 const staging: typeof production = {
