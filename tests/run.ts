@@ -17,7 +17,7 @@ const filesAtOnce = 3
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
 /** Folders whose files take long, the longest first, so that none of them is left for the end. */
-const slowFolders = ['browser', 'local', 'journeys', 'worker', 'api', 's3']
+const slowFolders = ['browser', 'local', 'journeys', 'infra', 'worker', 'api', 's3']
 
 const { values, positionals: filters } = parseArgs({
   allowPositionals: true,
