@@ -6,27 +6,26 @@ import type { Settings } from './settings.ts'
  * Paths that take more than JSON of some kilobytes: files (`POST /upload`, tus), and lists of parts of large uploads.
  * They have limits of their own, in the API.
  */
-const largeBodies = '^/(upload$|tus/|uploads/[^/]+/(complete|parts)$)'
+const largeBodies = '^/(upload$|tus(/|$)|uploads/[^/]+/(complete|parts)$|uppy/s3/multipart/[^/]+/complete$)'
 
-/** AWS's rule groups, by their name, with the label that begins all of theirs and the rules that look into bodies. */
+/**
+ * AWS's rule groups, with the rules of theirs that don't refuse by themselves: those that look into bodies, and the
+ * one that wants every client to name itself, which scripts need not.
+ */
 const managedGroups = [
   {
     name: 'AWSManagedRulesCommonRuleSet',
-    label: 'awswaf:managed:aws:core-rule-set:',
-    bodyRules: [
-      'SizeRestrictions_BODY',
-      'EC2MetaDataSSRF_BODY',
-      'GenericLFI_BODY',
-      'GenericRFI_BODY',
-      'CrossSiteScripting_BODY',
-    ],
+    label: 'awswaf:managed:aws:core-rule-set',
+    bodyRules: ['SizeRestrictions', 'EC2MetaDataSSRF', 'GenericLFI', 'GenericRFI', 'CrossSiteScripting'],
+    counted: ['NoUserAgent_HEADER'],
   },
   {
     name: 'AWSManagedRulesKnownBadInputsRuleSet',
-    label: 'awswaf:managed:aws:known-bad-inputs:',
-    bodyRules: ['JavaDeserializationRCE_BODY', 'Log4JRCE_BODY'],
+    label: 'awswaf:managed:aws:known-bad-inputs',
+    bodyRules: ['JavaDeserializationRCE', 'Log4JRCE'],
+    counted: [],
   },
-  { name: 'AWSManagedRulesAmazonIpReputationList', label: undefined, bodyRules: [] },
+  { name: 'AWSManagedRulesAmazonIpReputationList', label: '', bodyRules: [], counted: [] },
 ]
 
 /**
@@ -71,7 +70,9 @@ export function createWebFirewall(options: {
         managedRuleGroupStatement: {
           vendorName: 'AWS',
           name: group.name,
-          ruleActionOverrides: group.bodyRules.map((rule) => ({ name: rule, actionToUse: { count: {} } })),
+          ruleActionOverrides: [...group.bodyRules.map((rule) => `${rule}_BODY`), ...group.counted].map(
+            (rule) => ({ name: rule, actionToUse: { count: {} } }),
+          ),
         },
       },
       visibilityConfig: seen(group.name),
@@ -85,8 +86,10 @@ export function createWebFirewall(options: {
           statements: [
             {
               orStatement: {
-                statements: managedGroups.flatMap(({ label }) =>
-                  label ? [{ labelMatchStatement: { scope: 'NAMESPACE', key: label } }] : [],
+                statements: managedGroups.flatMap(({ label, bodyRules }) =>
+                  bodyRules.map((rule) => ({
+                    labelMatchStatement: { scope: 'LABEL', key: `${label}:${rule}_Body` },
+                  })),
                 ),
               },
             },
