@@ -7,7 +7,7 @@
 export function createPlace({ stage, region, isHome }: { stage: string; region: string; isHome: boolean }) {
   const suffix = isHome ? '' : pascal(region)
   const provider = new aws.Provider(`Provider${suffix}`, {
-    // The list of settings is for whatever regions AWS has by now.
+    // AWS has new regions sooner than the provider's list of them.
     region: region as aws.Region,
     defaultTags: { tags: tagsOf(stage) },
   })

@@ -54,6 +54,7 @@ export function createRegion(options: {
   createWebFirewall({ place, loadBalancer, settings: settings.firewall, logGroup: logGroups.firewall })
 
   const common = {
+    ...settings.environment,
     BUCKET: bucket.name,
     EVENTS_QUEUE_URL: queue.queue.url,
     METRICS_STAGE: place.stage,

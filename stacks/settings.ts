@@ -41,6 +41,8 @@ export type Settings = {
     onDemandPercent: number
     diskGiB: number
   }
+  /** What both services read from their environment besides (.env.example), such as quotas. */
+  environment: Readonly<Record<string, string>>
   redis: {
     nodeType: string
     /** Besides the primary, each in another zone; 0 has no failover. */
@@ -84,6 +86,7 @@ const production: Omit<Settings, keyof OwnersChoices> = {
     onDemandPercent: 0,
     diskGiB: 20,
   },
+  environment: {},
   redis: { nodeType: 'cache.t4g.small', replicas: 1, snapshotDays: 7 },
   noncurrentDays: 30,
   logDays: 90,
@@ -114,6 +117,7 @@ const other: typeof production = {
   ...staging,
   api: { ...staging.api, min: 1, desired: 1, max: 2 },
   worker: { ...staging.worker, max: 2 },
+  environment: { LOG_LEVEL: 'debug' },
   redis: { nodeType: 'cache.t4g.micro', replicas: 0, snapshotDays: 0 },
   noncurrentDays: 1,
   logDays: 3,
@@ -146,7 +150,10 @@ function ownersChoices(environment: Environment): OwnersChoices {
     regions: [home, ...others],
     routing: environment['MILLRACE_ROUTING'] === 'geolocation' ? 'geolocation' : 'latency',
     continents: Object.fromEntries(
-      list(environment['MILLRACE_CONTINENTS']).map((pair) => pair.split('=') as [string, string]),
+      list(environment['MILLRACE_CONTINENTS']).map((pair) => {
+        const [continent = '', region = ''] = pair.split('=')
+        return [continent, region]
+      }),
     ),
     domain: domain
       ? { name: domain, zone: environment['MILLRACE_ZONE'] ?? domain.slice(domain.indexOf('.') + 1) }
@@ -162,9 +169,13 @@ function ownersChoices(environment: Environment): OwnersChoices {
 }
 
 function* problemsOf(settings: Settings) {
-  const { regions, domain, network, api, worker, originals, budgetUsd, cdn } = settings
+  const { regions, continents, domain, network, api, worker, originals, budgetUsd, cdn } = settings
   if (regions.length > 1 && !domain) yield 'Several regions need a domain.'
   if (new Set(regions).size < regions.length) yield 'A region is named twice.'
+  for (const [continent, region] of Object.entries(continents)) {
+    if (!regions.includes(region))
+      yield `MILLRACE_CONTINENTS sends ${continent} to ${region || 'nowhere'}, which is no region of the stage.`
+  }
   if (network.zones < 2) yield 'A load balancer needs two zones.'
   if (network.nat === 'none' && !network.interfaceEndpoints)
     yield 'Without NAT, interface endpoints are needed.'

@@ -125,6 +125,8 @@ test('settings that do not go together are refused, by what is wrong with them',
       /Deep Archive comes 90 days/,
     ],
     [{ MILLRACE_BUDGET_USD: 'much' }, /MILLRACE_BUDGET_USD/],
+    [{ MILLRACE_CONTINENTS: 'EU=eu-west-1' }, /sends EU to eu-west-1/],
+    [{ MILLRACE_CONTINENTS: 'EU' }, /sends EU to nowhere/],
     [
       { MILLRACE_REGIONS: 'us-east-1,eu-west-1', MILLRACE_DOMAIN: 'a.example.com', MILLRACE_CDN: 'true' },
       /CloudFront delivers/,

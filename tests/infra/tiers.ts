@@ -132,6 +132,8 @@ test('both services can read the environment that they are given', () => {
       ...secretsOf(cloud, 'worker'),
     })
     assert.is(worker.redisUrl, api.redisUrl)
+    const logLevel = cloud === dev ? 'debug' : 'info'
+    assert.equal([api.logLevel, worker.logLevel], [logLevel, logLevel])
     assert.is(worker.bucket, api.bucket)
     assert.is(worker.eventsQueueUrl, api.eventsQueueUrl)
   }

@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type Answer, answerCall, answerResource } from './mock-aws.ts'
+import { answerCall, answerResource } from './mock-aws.ts'
 import { platform, root } from './sst-platform.ts'
 
 /** A resource as it was registered: what its provider would be asked to make. */
@@ -43,7 +44,6 @@ type Globals = typeof globalThis & {
   $mockDev?: boolean
 }
 
-const esbuildFormat = 'esm'
 const bundleFile = join(platform, 'millrace.mock.mjs')
 const fromPlatform = createRequire(join(platform, 'package.json'))
 
@@ -52,9 +52,8 @@ const fromPlatform = createRequire(join(platform, 'package.json'))
  * in front of each file of ours, SST's shim injected, Pulumi left outside. Only what SST writes into the bundle for one
  * stage ($app, $cli, $dev) is read from globals, so that one bundle serves all stages.
  */
-export async function bundleConfig(): Promise<string> {
+export async function bundleConfig(): Promise<void> {
   const esbuild = fromPlatform('esbuild')
-  const { readFileSync } = await import('node:fs')
   const providers: { alias: string; package: string }[] = JSON.parse(
     readFileSync(join(root, '.sst/provider-lock.json'), 'utf8'),
   )
@@ -62,7 +61,6 @@ export async function bundleConfig(): Promise<string> {
     ...providers.map(({ alias, package: name }) => `import * as ${alias} from "${name}";`),
     `import * as sst from "${join(platform, 'src/components')}";`,
   ].join('\n')
-  const { stop } = esbuild
   await esbuild.build({
     stdin: {
       contents: `
@@ -83,7 +81,7 @@ export async function bundleConfig(): Promise<string> {
         const __dirname = topLevelFileUrlToPath(new topLevelURL('.', import.meta.url))`,
     },
     mainFields: ['module', 'main'],
-    format: esbuildFormat,
+    format: 'esm',
     platform: 'node',
     sourcemap: 'linked',
     nodePaths: [join(platform, 'node_modules')],
@@ -107,8 +105,7 @@ export async function bundleConfig(): Promise<string> {
     bundle: true,
     logLevel: 'error',
   })
-  await stop?.()
-  return bundleFile
+  await esbuild.stop()
 }
 
 let builds = 0
@@ -197,6 +194,8 @@ type Request = {
   getPropertydependenciesMap?(): {
     forEach(visit: (urns: { getUrnsList(): string[] }, input: string) => void): void
   }
+  getUrn?(): string
+  getOutputs?(): StructLike | undefined
   getObject?(): StructLike
   getProperties?(): StructLike
 }
@@ -245,12 +244,8 @@ function watch(
 function watchOutputs(monitor: Monitor, resources: Map<string, Resource>) {
   const original = monitor['registerResourceOutputs']?.bind(monitor)
   monitor['registerResourceOutputs'] = (request, callback) => {
-    const { getUrn, getOutputs } = request as unknown as {
-      getUrn(): string
-      getOutputs(): StructLike | undefined
-    }
-    const resource = resources.get(getUrn.call(request))
-    const outputs = getOutputs.call(request)
+    const resource = resources.get(request.getUrn?.() ?? '')
+    const outputs = request.getOutputs?.()
     if (resource && outputs) resource.outputs = plain(outputs.toJavaScript())
     original?.(request, callback)
   }
@@ -258,7 +253,6 @@ function watchOutputs(monitor: Monitor, resources: Map<string, Resource>) {
 
 /** Pulumi wraps secrets on their way (`resource.proto`, "special signatures"). */
 const signature = '4dabf18193072939515e22adb298388d'
-export const secretMark = 'secret:'
 
 function plain(value: Record<string, Json>): Record<string, Json> {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unwrap(item)]))
@@ -270,5 +264,3 @@ function unwrap(value: Json): Json {
   if (value[signature] !== undefined && 'value' in value) return unwrap(value['value'])
   return plain(value)
 }
-
-export type { Answer }
