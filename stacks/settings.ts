@@ -134,13 +134,16 @@ type Environment = Readonly<Record<string, string | undefined>>
 /**
  * @param environment `MILLRACE_REGIONS`, `MILLRACE_ROUTING`, `MILLRACE_CONTINENTS`, `MILLRACE_DOMAIN`, `MILLRACE_ZONE`,
  *   `MILLRACE_CDN`, `MILLRACE_EMAIL`, `MILLRACE_BUDGET_USD`, `MILLRACE_INSTANT_RETRIEVAL_DAYS`, `MILLRACE_DEEP_ARCHIVE_DAYS`
- * @throws Error that says which settings do not go together
+ * @returns settings that nobody has checked: SST hides what is thrown while it asks for an app's name
  */
 export function settingsFor(stage: string, environment: Environment): Settings {
-  const settings = { ...(stages[stage] ?? other), ...ownersChoices(environment) }
+  return { ...(stages[stage] ?? other), ...ownersChoices(environment) }
+}
+
+/** @throws Error that says which settings do not go together */
+export function checkSettings(stage: string, settings: Settings): void {
   const problems = [...problemsOf(settings)]
   if (problems.length > 0) throw new Error(`Settings of stage "${stage}": ${problems.join(' ')}`)
-  return settings
 }
 
 function ownersChoices(environment: Environment): OwnersChoices {
