@@ -7,16 +7,17 @@ import { CannotStart } from '@millrace/local/cannot-start.ts'
 import { startRedisServer } from '@millrace/local/redis-server.ts'
 import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/system-programs.ts'
 import { type FileResult, runTestFile } from './support/run-file.ts'
+import { provideSstPlatform } from './support/sst-platform.ts'
 
 /** A run without filters that counts fewer tests has lost some. Raise it as tests are added. */
-const minimumTests = 670
+const minimumTests = 749
 /** One more than the cores of the smallest machine that runs these tests: most of them wait now and then. */
 const filesAtOnce = 3
 /** Test files and the services that they start import the same modules over and over. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
 /** Folders whose files take long, the longest first, so that none of them is left for the end. */
-const slowFolders = ['browser', 'local', 'journeys', 'worker', 'api', 's3']
+const slowFolders = ['browser', 'local', 'journeys', 'infra', 'worker', 'api', 's3']
 
 const { values, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -64,6 +65,11 @@ async function provideChromium(files: string[]) {
   if (drivesIt && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, say)
 }
 
+/** Installs what sst.config.ts is run with, where the file that runs it will run. */
+async function providePlatform(files: string[]) {
+  if (files.some((path) => relative(root, path) === 'infra/cloud.test.ts')) await provideSstPlatform(say)
+}
+
 /** The Redis of the run: the one that REDIS_URL names, or one of our own in a directory that goes with it. */
 async function openRedis() {
   if (process.env['REDIS_URL']) return { url: process.env['REDIS_URL'], close: async () => {} }
@@ -105,6 +111,7 @@ const complain = (sentence: string) => {
 async function runWithServices(files: string[]) {
   try {
     await provideChromium(files)
+    await providePlatform(files)
     const redis = await openRedis()
     try {
       return await runAll(files, { ...process.env, REDIS_URL: redis.url, NODE_COMPILE_CACHE: compileCache })

@@ -1,6 +1,10 @@
+import { generateKeyPairSync, verify } from 'node:crypto'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
+import { readConfig } from '@millrace/api/config.ts'
 import { Problem } from '@millrace/api/problem.ts'
+import { createCdnSigner } from '@millrace/api/sign-cdn-url.ts'
+import { createDownloadSigner } from '@millrace/api/sign-download.ts'
 import { createUrlSigner } from '@millrace/api/sign-url.ts'
 import {
   originalKey,
@@ -194,5 +198,53 @@ for (const [method, query] of [
     assert.equal(Object.fromEntries(ours.searchParams), theirs.query)
   })
 }
+
+test('signs variants for CloudFront where it delivers them, and originals for S3', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const origin = 'https://d111111abcdef8.cloudfront.net'
+  const cdn = createCdnSigner({
+    origin,
+    keyPairId: 'K123',
+    privateKey: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+  })
+  const { address } = await finished('ready')
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  const upload = (await records.find(address))?.upload
+  if (!upload) throw new Error('There is no record.')
+  const originals = createOriginals({ s3: api.s3, bucket: api.bucket })
+  const signer = createUrlSigner({ s3: api.s3, bucket: api.bucket })
+  const sign = createDownloadSigner({ signer, originals, cdn })
+
+  const url = new URL(await sign.variant(upload, 'w320'))
+  const resource = `${origin}/${upload.variants[0]?.key}`
+  assert.is(`${url.origin}${url.pathname}`, resource)
+  assert.is(url.searchParams.get('Key-Pair-Id'), 'K123')
+  const expires = Number(url.searchParams.get('Expires'))
+  const lifeSeconds = expires - Date.now() / 1000
+  assert.ok(lifeSeconds > 9 * 60 && lifeSeconds <= 15 * 60, `${lifeSeconds} s`)
+  // CloudFront Developer Guide, "Code examples for creating a signature for a signed URL": +=/ become -_~.
+  const policy = `{"Statement":[{"Resource":"${resource}","Condition":{"DateLessThan":{"AWS:EpochTime":${expires}}}}]}`
+  const signature = String(url.searchParams.get('Signature')).replace(
+    /[-_~]/g,
+    (c) => ({ '-': '+', _: '=', '~': '/' })[c] ?? c,
+  )
+  assert.ok(verify('sha1', Buffer.from(policy), publicKey, Buffer.from(signature, 'base64')))
+
+  assert.ok((await sign.original(upload)).startsWith(await signer.origin()))
+})
+
+test('refuses half of what CloudFront needs', () => {
+  const { environment } = api
+  for (const [variables, words] of [
+    [{ CDN_ORIGIN: 'https://d1.cloudfront.net' }, /CDN_KEY_PAIR_ID/],
+    [
+      { CDN_ORIGIN: 'https://d1.cloudfront.net', CDN_KEY_PAIR_ID: 'K1', CDN_PRIVATE_KEY: 'bm8=' },
+      /CDN_PRIVATE_KEY/,
+    ],
+    [{ CDN_ORIGIN: 'http://d1.cloudfront.net' }, /CDN_ORIGIN/],
+  ] as const) {
+    assert.throws(() => readConfig({ ...environment, ...variables }), words)
+  }
+})
 
 test.run()

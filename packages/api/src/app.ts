@@ -59,6 +59,7 @@ import { securityHeaders } from './security-headers.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
+import { createCdnSigner } from './sign-cdn-url.ts'
 import { createDownloadSigner } from './sign-download.ts'
 import { createFormSigner } from './sign-form.ts'
 import { createUrlSigner } from './sign-url.ts'
@@ -120,6 +121,7 @@ export async function createApp(deps: {
   const eraseObjects = createEraseObjects({ s3, bucket })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
   const signer = createUrlSigner({ s3: publicS3, bucket })
+  const cdn = config.cdn && createCdnSigner(config.cdn)
   const multipartUploads = createMultipartUploads({ s3, bucket, signer })
   const checkIntent = createIntentCheck({
     presets: config.presets,
@@ -270,7 +272,7 @@ export async function createApp(deps: {
     partRoutes(scope, { ownedUpload, multipartUploads, completeUpload })
     directUploadRoutes(scope, { honourKey, directUpload, silenceMs: config.uploadSilenceMs })
     tusRoutes(scope, { owner, speakTus, silenceMs: config.uploadSilenceMs, closing: closing.signal })
-    downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals }) })
+    downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals, cdn }) })
     eraseRoutes(scope, { owner, lookup, records, eraseUpload })
     scope.register(async (uppyScope: Api) =>
       uppyRoutes(uppyScope, {
@@ -302,7 +304,11 @@ export async function createApp(deps: {
   })
   const { consoleDirectory } = config
   if (consoleDirectory)
-    consoleRoutes(app, { directory: consoleDirectory, bucketOrigin: await signer.origin() })
+    consoleRoutes(app, {
+      directory: consoleDirectory,
+      bucketOrigin: await signer.origin(),
+      cdnOrigin: cdn?.origin,
+    })
   return app
 }
 

@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto'
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
@@ -7,6 +8,7 @@ import { readPresets } from '@millrace/shared/presets-file.ts'
 import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
 import { readApiKeys } from './api-keys.ts'
+import type { Cdn } from './sign-cdn-url.ts'
 
 /** Above this V8 does little else than collect garbage. */
 const defaultHeapBytes = Math.floor(getHeapStatistics().heap_size_limit * 0.9)
@@ -41,6 +43,9 @@ const Variables = Type.Object({
   PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
   OPEN_ADMIN: Type.Boolean({ default: false }),
   CONSOLE_DIRECTORY: Type.Optional(Type.String()),
+  CDN_ORIGIN: Type.Optional(Type.String({ pattern: '^https://[^/]+$' })),
+  CDN_KEY_PAIR_ID: Type.String({ default: '' }),
+  CDN_PRIVATE_KEY: Type.String({ default: '' }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.String({ default: 'info' }),
 })
@@ -93,6 +98,8 @@ export function readConfig(environment: Environment) {
     /** Whether who comes without any key may see and do what needs the scope `admin`. */
     openAdmin: variables.OPEN_ADMIN,
     consoleDirectory: variables.CONSOLE_DIRECTORY,
+    /** CloudFront in front of the variants; undefined: S3 itself delivers them. */
+    cdn: readCdn(variables),
     instance: variables.INSTANCE,
     logLevel: variables.LOG_LEVEL,
   })
@@ -111,6 +118,24 @@ function readNetwork(text: string): string {
     throw new EnvironmentError('TRUSTED_PROXIES must be addresses or networks such as 10.0.0.0/8.')
   }
   return network
+}
+
+/** One line of an environment file holds no PEM, so it comes in base64. */
+function readCdn(variables: {
+  CDN_ORIGIN?: string
+  CDN_KEY_PAIR_ID: string
+  CDN_PRIVATE_KEY: string
+}): Cdn | undefined {
+  const { CDN_ORIGIN: origin, CDN_KEY_PAIR_ID: keyPairId, CDN_PRIVATE_KEY: base64 } = variables
+  if (origin === undefined) return undefined
+  if (keyPairId === '') throw new EnvironmentError('CDN_KEY_PAIR_ID is missing.')
+  const privateKey = Buffer.from(base64, 'base64').toString()
+  try {
+    createPrivateKey(privateKey)
+  } catch {
+    throw new EnvironmentError('CDN_PRIVATE_KEY must be a private key, PEM in base64.')
+  }
+  return { origin, keyPairId, privateKey }
 }
 
 function readKey(base64: string): Buffer {

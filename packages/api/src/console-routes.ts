@@ -10,16 +10,21 @@ const pages = ['/fleet']
  *
  * @param options.directory absolute path
  * @param options.bucketOrigin where uploads go and variants come from
+ * @param options.cdnOrigin where variants come from instead
  */
 export function consoleRoutes(
   app: FastifyInstance,
-  { directory, bucketOrigin }: { directory: string; bucketOrigin: string },
+  {
+    directory,
+    bucketOrigin,
+    cdnOrigin = bucketOrigin,
+  }: { directory: string; bucketOrigin: string; cdnOrigin?: string | undefined },
 ): void {
   const policy = [
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
-    `img-src 'self' blob: data: ${bucketOrigin}`,
+    `img-src 'self' blob: data: ${cdnOrigin}`,
     `connect-src 'self' ${bucketOrigin}`,
     "base-uri 'none'",
     "form-action 'self'",

@@ -3,6 +3,7 @@ import { originalKey } from '@millrace/shared/object-keys.ts'
 import type { Originals } from '@millrace/shared/originals.ts'
 import type { Upload } from '@millrace/shared/upload.ts'
 import { servedType } from './served-type.ts'
+import type { CdnSigner } from './sign-cdn-url.ts'
 import type { UrlSigner } from './sign-url.ts'
 
 /** URLs signed within the same window are the same, so that browsers find in their cache what they have. */
@@ -14,8 +15,16 @@ export const redirectLifeSeconds = 5 * 60
 
 /**
  * Signs downloads. No byte is served before inspection has passed: only an upload that is `ready` has any.
+ *
+ * @param deps.cdn signs variants, where CloudFront delivers them; it can't read originals
  */
-export function createDownloadSigner({ signer, originals }: { signer: UrlSigner; originals: Originals }) {
+export function createDownloadSigner(deps: {
+  signer: UrlSigner
+  originals: Originals
+  cdn?: CdnSigner | undefined
+}) {
+  const { signer, originals, cdn } = deps
+
   return {
     /**
      * @returns a URL of a variant
@@ -25,7 +34,7 @@ export function createDownloadSigner({ signer, originals }: { signer: UrlSigner;
       if (upload.state !== 'ready') throw new AppError('upload_not_ready')
       const variant = upload.variants.find((candidate) => candidate.name === name)
       if (!variant) throw new AppError('variant_not_found')
-      return sign(variant.key, {})
+      return cdn ? cdn.sign(variant.key, expiresAt()) : sign(variant.key, {})
     },
 
     /**
@@ -51,8 +60,15 @@ export function createDownloadSigner({ signer, originals }: { signer: UrlSigner;
   }
 
   function sign(key: string, query: Record<string, string>): Promise<string> {
-    const signedAt = new Date(Math.floor(Date.now() / windowMs) * windowMs)
-    return signer.sign({ method: 'GET', key, query, expiresInSeconds: lifeSeconds, signedAt })
+    return signer.sign({ method: 'GET', key, query, expiresInSeconds: lifeSeconds, signedAt: signedAt() })
+  }
+
+  function signedAt(): Date {
+    return new Date(Math.floor(Date.now() / windowMs) * windowMs)
+  }
+
+  function expiresAt(): Date {
+    return new Date(signedAt().getTime() + lifeSeconds * 1000)
   }
 }
 

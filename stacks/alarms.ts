@@ -1,0 +1,206 @@
+import { fleetMetrics } from '@millrace/shared/load-signal.ts'
+import type { EncryptionKey } from './encryption-key.ts'
+import type { EventsQueue } from './events-queue.ts'
+import type { LoadBalancer } from './load-balancer.ts'
+import type { Place } from './place.ts'
+import type { Redis } from './redis.ts'
+import { fleetMetricsOf } from './scaling.ts'
+import type { Settings } from './settings.ts'
+
+/** Where alarms and the budget are told. */
+export function createAlarmTopic(options: {
+  place: Place
+  key: EncryptionKey
+  accountId: $util.Input<string>
+  email: string | undefined
+}) {
+  const { place, key, accountId, email } = options
+  const topic = new aws.sns.Topic(
+    place.id('Alarms'),
+    { name: place.name('alarms'), kmsMasterKeyId: key.arn },
+    place.options,
+  )
+  new aws.sns.TopicPolicy(
+    place.id('AlarmsPolicy'),
+    {
+      arn: topic.arn,
+      policy: $jsonStringify({
+        Version: '2012-10-17',
+        Statement: [
+          {
+            Sid: 'AlarmsAndBudget',
+            Effect: 'Allow',
+            Principal: { Service: ['cloudwatch.amazonaws.com', 'budgets.amazonaws.com'] },
+            Action: 'sns:Publish',
+            Resource: topic.arn,
+            Condition: { StringEquals: { 'aws:SourceAccount': accountId } },
+          },
+        ],
+      }),
+    },
+    place.options,
+  )
+  if (email) {
+    new aws.sns.TopicSubscription(
+      place.id('AlarmsByMail'),
+      { topic: topic.arn, protocol: 'email', endpoint: email },
+      place.options,
+    )
+  }
+  return topic
+}
+
+/** An alarm on which a new API image is rolled back. */
+export const apiErrorsAlarm = (place: Place) => place.name('api-errors')
+
+/**
+ * What somebody should be woken for. Each says in its description what it means; docs/deploy.md says what to do.
+ * Alarms that scale are in scaling.ts.
+ */
+export function createAlarms(options: {
+  place: Place
+  topic: aws.sns.Topic
+  loadBalancer: LoadBalancer
+  queue: EventsQueue
+  redis: Redis
+  workers: aws.autoscaling.Group
+  settings: Pick<Settings, 'worker'>
+}) {
+  const { place, topic, loadBalancer, queue, redis, workers, settings } = options
+  const balancer = { LoadBalancer: loadBalancer.loadBalancer.arnSuffix }
+  const targets = { ...balancer, TargetGroup: loadBalancer.targets.arnSuffix }
+  const fleet = fleetMetricsOf(place)
+
+  alarm('ApiErrors', apiErrorsAlarm(place), 'The API answered 5xx ten times a minute, for two minutes.', {
+    namespace: 'AWS/ApplicationELB',
+    metricName: 'HTTPCode_Target_5XX_Count',
+    dimensions: targets,
+    statistic: 'Sum',
+    threshold: 10,
+    evaluationPeriods: 2,
+  })
+  alarm(
+    'BalancerErrors',
+    place.name('balancer-errors'),
+    'The load balancer found no instance that answers.',
+    {
+      namespace: 'AWS/ApplicationELB',
+      metricName: 'HTTPCode_ELB_5XX_Count',
+      dimensions: balancer,
+      statistic: 'Sum',
+      threshold: 10,
+      evaluationPeriods: 2,
+    },
+  )
+  alarm('Unhealthy', place.name('unhealthy'), 'An API instance fails its health checks, for five minutes.', {
+    namespace: 'AWS/ApplicationELB',
+    metricName: 'UnHealthyHostCount',
+    dimensions: targets,
+    statistic: 'Maximum',
+    threshold: 1,
+    evaluationPeriods: 5,
+  })
+  alarm('Slow', place.name('slow'), 'One request in twenty takes five seconds, for ten minutes.', {
+    namespace: 'AWS/ApplicationELB',
+    metricName: 'TargetResponseTime',
+    dimensions: targets,
+    extendedStatistic: 'p95',
+    threshold: 5,
+    evaluationPeriods: 10,
+  })
+  alarm('DeadLetter', place.name('dead-letter'), 'There is something in S3 that no worker can deal with.', {
+    namespace: 'AWS/SQS',
+    metricName: 'ApproximateNumberOfMessagesVisible',
+    dimensions: { QueueName: queue.deadLetters.name },
+    statistic: 'Maximum',
+    threshold: 1,
+    evaluationPeriods: 1,
+  })
+  alarm('EventsWait', place.name('events-wait'), "S3's events wait for ten minutes: no worker relays them.", {
+    namespace: 'AWS/SQS',
+    metricName: 'ApproximateAgeOfOldestMessage',
+    dimensions: { QueueName: queue.queue.name },
+    statistic: 'Maximum',
+    threshold: 600,
+    evaluationPeriods: 2,
+  })
+  alarm(
+    'JobsWait',
+    place.name('jobs-wait'),
+    'A job has waited for 15 minutes: too few workers, or none works.',
+    {
+      ...fleet,
+      metricName: fleetMetrics.oldestJobAge.name,
+      statistic: fleetMetrics.oldestJobAge.statistic,
+      threshold: 900,
+      evaluationPeriods: 2,
+    },
+  )
+  alarm('LoadUnknown', place.name('load-unknown'), 'Nobody publishes the load, so workers do not scale.', {
+    ...fleet,
+    metricName: fleetMetrics.load.name,
+    statistic: 'SampleCount',
+    comparisonOperator: 'LessThanThreshold',
+    threshold: 1,
+    evaluationPeriods: 5,
+    treatMissingData: 'breaching',
+  })
+  alarm(
+    'WorkersAtLimit',
+    place.name('workers-at-limit'),
+    'As many workers as there may be, for half an hour.',
+    {
+      namespace: 'AWS/AutoScaling',
+      metricName: 'GroupInServiceInstances',
+      dimensions: { AutoScalingGroupName: workers.name },
+      statistic: 'Maximum',
+      threshold: settings.worker.max,
+      evaluationPeriods: 30,
+    },
+  )
+  for (const [index, node] of redis.nodes.entries()) {
+    alarm(
+      `RedisMemory${index + 1}`,
+      place.name(`redis-memory-${index + 1}`),
+      'Redis is full to 80 %: writes fail at 100 %.',
+      {
+        namespace: 'AWS/ElastiCache',
+        metricName: 'DatabaseMemoryUsagePercentage',
+        dimensions: { CacheClusterId: node },
+        statistic: 'Maximum',
+        threshold: 80,
+        evaluationPeriods: 5,
+      },
+    )
+    alarm(`RedisCpu${index + 1}`, place.name(`redis-cpu-${index + 1}`), 'Redis uses 80 % of its core.', {
+      namespace: 'AWS/ElastiCache',
+      metricName: 'EngineCPUUtilization',
+      dimensions: { CacheClusterId: node },
+      statistic: 'Average',
+      threshold: 80,
+      evaluationPeriods: 5,
+    })
+  }
+
+  function alarm(
+    id: string,
+    name: string,
+    description: string,
+    args: Omit<aws.cloudwatch.MetricAlarmArgs, 'comparisonOperator'> & { comparisonOperator?: string },
+  ) {
+    new aws.cloudwatch.MetricAlarm(
+      place.id(`Alarm${id}`),
+      {
+        name,
+        alarmDescription: description,
+        period: 60,
+        comparisonOperator: 'GreaterThanOrEqualToThreshold',
+        treatMissingData: 'notBreaching',
+        ...args,
+        alarmActions: [topic.arn],
+        okActions: [topic.arn],
+      },
+      place.options,
+    )
+  }
+}

@@ -1,0 +1,79 @@
+import { apiScaling } from '@millrace/shared/scaling-policy.ts'
+import type { LoadBalancer } from './load-balancer.ts'
+import type { Network } from './network.ts'
+import type { Place } from './place.ts'
+import { createScaling, instanceMetrics } from './scaling.ts'
+import { apiPort, type SecurityGroups } from './security-groups.ts'
+import { architectureOf, type Settings } from './settings.ts'
+import {
+  createLaunchTemplate,
+  groupBasics,
+  launchHookArgs,
+  type ServiceEnvironment,
+  userDataOf,
+} from './tier.ts'
+
+/** Requests under way have 10 s to end (api/main.ts); in seconds. */
+const stopSeconds = 20
+/** From in service until the load balancer has had its two good answers, in seconds. */
+const graceSeconds = 60
+
+export type ServiceDeps = {
+  place: Place
+  network: Network
+  groups: SecurityGroups
+  profile: aws.iam.InstanceProfile
+  imageUri: $util.Output<string>
+  logGroup: aws.cloudwatch.LogGroup
+  environment: ServiceEnvironment
+  /** Names of alarms that stop a deploy. */
+  alarms: $util.Input<string>[]
+}
+
+/** The API's instances, behind the load balancer. */
+export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; settings: Settings['api'] }) {
+  const { place, network, groups, profile, imageUri, logGroup, environment, alarms, loadBalancer, settings } =
+    deps
+  const template = createLaunchTemplate({
+    place,
+    tier: 'api',
+    instanceType: settings.instanceType,
+    architecture: architectureOf(settings.instanceType),
+    diskGiB: settings.diskGiB,
+    profile,
+    securityGroup: groups.api,
+    userData: userDataOf({
+      tier: 'api',
+      imageUri,
+      logGroup,
+      environment: { HOST: '0.0.0.0', PORT: String(apiPort), ...environment },
+      port: apiPort,
+      stopSeconds,
+    }),
+  })
+  const group = new aws.autoscaling.Group(
+    place.id('Api'),
+    {
+      ...groupBasics({ place, tier: 'api', warmupMs: apiScaling.warmupMs, alarms }),
+      minSize: settings.min,
+      maxSize: settings.max,
+      desiredCapacity: settings.desired,
+      vpcZoneIdentifiers: network.privateSubnets,
+      targetGroupArns: [loadBalancer.targets.arn],
+      healthCheckType: 'ELB',
+      healthCheckGracePeriod: graceSeconds,
+      // A rollback needs a version by its number.
+      launchTemplate: { id: template.id, version: template.latestVersion.apply(String) },
+      // With the group itself, since its first instances ask for it.
+      initialLifecycleHooks: [launchHookArgs],
+    },
+    {
+      ...place.options,
+      // How many there are is scaling's affair from then on.
+      ignoreChanges: ['desiredCapacity'],
+      dependsOn: loadBalancer.listeners,
+    },
+  )
+  createScaling({ place, id: 'Api', group, policy: apiScaling, metrics: instanceMetrics(group) })
+  return group
+}

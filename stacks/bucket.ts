@@ -1,0 +1,109 @@
+import type { EncryptionKey } from './encryption-key.ts'
+import type { Place } from './place.ts'
+import type { Settings } from './settings.ts'
+
+/** S3 keeps parts of uploads that nobody completed, and bills them. The API lets an upload resume for a week. */
+const abortMultipartDays = 7
+
+/**
+ * The ledger: private, TLS only, encrypted by the region's key, versioned.
+ *
+ * @param options.origins pages that may send files to it and read its answers
+ * @param options.cloudFrontOf the account whose CloudFront may read variants
+ */
+export function createBucket(options: {
+  place: Place
+  key: EncryptionKey
+  origins: $util.Input<$util.Input<string>[]>
+  settings: Pick<Settings, 'keep' | 'originals' | 'noncurrentDays'>
+  cloudFrontOf: $util.Input<string> | undefined
+}) {
+  const { place, key, origins, settings, cloudFrontOf } = options
+  const { id } = place
+  const bucket = new sst.aws.Bucket(
+    id('Ledger'),
+    {
+      versioning: true,
+      enforceHttps: true,
+      // Not `access: 'cloudfront'`, which lets any distribution of anybody read everything.
+      ...(cloudFrontOf && { policy: [deliverVariants(cloudFrontOf)] }),
+      cors: {
+        allowOrigins: origins,
+        allowMethods: ['GET', 'HEAD', 'POST', 'PUT'],
+        allowHeaders: ['*'],
+        // Without it a page can't read what it needs to complete an upload in parts.
+        exposeHeaders: ['ETag'],
+        maxAge: '1 hour',
+      },
+      transform: { bucket: { forceDestroy: !settings.keep } },
+    },
+    { ...place.options, retainOnDelete: settings.keep },
+  )
+  new aws.s3.BucketServerSideEncryptionConfiguration(
+    id('LedgerEncryption'),
+    {
+      bucket: bucket.name,
+      rules: [
+        {
+          applyServerSideEncryptionByDefault: { sseAlgorithm: 'aws:kms', kmsMasterKeyId: key.arn },
+          // One request to KMS for many objects.
+          bucketKeyEnabled: true,
+        },
+      ],
+    },
+    place.options,
+  )
+  new aws.s3.BucketOwnershipControls(
+    id('LedgerOwnership'),
+    { bucket: bucket.name, rule: { objectOwnership: 'BucketOwnerEnforced' } },
+    place.options,
+  )
+  new aws.s3.BucketLifecycleConfiguration(
+    id('LedgerLifecycle'),
+    { bucket: bucket.name, rules: lifecycleRules(settings) },
+    place.options,
+  )
+  return bucket
+}
+
+export type Bucket = ReturnType<typeof createBucket>
+
+function deliverVariants(accountId: $util.Input<string>) {
+  return {
+    principals: [{ type: 'service' as const, identifiers: ['cloudfront.amazonaws.com'] }],
+    actions: ['s3:GetObject'],
+    paths: ['variants/*'],
+    conditions: [
+      {
+        test: 'ArnLike',
+        variable: 'aws:SourceArn',
+        values: [$interpolate`arn:aws:cloudfront::${accountId}:distribution/*`],
+      },
+    ],
+  }
+}
+
+function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
+  const transitions = [
+    { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
+    { days: originals.deepArchiveAfterDays, storageClass: 'DEEP_ARCHIVE' },
+  ].flatMap(({ days, storageClass }) => (days === undefined ? [] : [{ days, storageClass }]))
+  return [
+    {
+      id: 'forget-what-was-never-completed',
+      status: 'Enabled',
+      filter: { prefix: '' },
+      abortIncompleteMultipartUpload: { daysAfterInitiation: abortMultipartDays },
+    },
+    {
+      id: 'forget-what-was-replaced-or-deleted',
+      status: 'Enabled',
+      filter: { prefix: '' },
+      noncurrentVersionExpiration: { noncurrentDays },
+      expiration: { expiredObjectDeleteMarker: true },
+    },
+    ...(transitions.length > 0
+      ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: 'originals/' }, transitions }]
+      : []),
+  ]
+}

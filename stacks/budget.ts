@@ -1,0 +1,29 @@
+import type { Place } from './place.ts'
+
+/**
+ * Tells somebody when the stage is about to cost more than it may. It counts by the tag `Stage`, which has to be
+ * activated as a cost allocation tag once in an account (docs/deploy.md).
+ */
+export function createBudget(options: { place: Place; topic: aws.sns.Topic; limitUsd: number }) {
+  const { place, topic, limitUsd } = options
+  const notify = (type: 'ACTUAL' | 'FORECASTED', percent: number) => ({
+    notificationType: type,
+    comparisonOperator: 'GREATER_THAN',
+    threshold: percent,
+    thresholdType: 'PERCENTAGE',
+    subscriberSnsTopicArns: [topic.arn],
+  })
+  return new aws.budgets.Budget(
+    place.id('Budget'),
+    {
+      name: place.name('monthly'),
+      budgetType: 'COST',
+      timeUnit: 'MONTHLY',
+      limitAmount: String(limitUsd),
+      limitUnit: 'USD',
+      costFilters: [{ name: 'TagKeyValue', values: [`user:Stage$${place.stage}`] }],
+      notifications: [notify('ACTUAL', 80), notify('FORECASTED', 100)],
+    },
+    place.options,
+  )
+}

@@ -1,0 +1,68 @@
+import type { Bucket } from './bucket.ts'
+import type { Place } from './place.ts'
+
+/** AWS's own "CachingOptimized": by the path alone, a day unless the object says otherwise. */
+const cachingOptimized = '658327ea-f89d-4fab-a63d-7e88639e58f6'
+
+/**
+ * CloudFront in front of the variants. It may read them and nothing else of the bucket, which stays private; viewers
+ * need URLs that the API has signed with a key that is made here.
+ */
+export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
+  const { id, name } = place
+  const signer = new tls.PrivateKey(id('CdnKey'), { algorithm: 'RSA', rsaBits: 2048 })
+  const publicKey = new aws.cloudfront.PublicKey(
+    id('CdnPublicKey'),
+    { encodedKey: signer.publicKeyPem, comment: name('variants') },
+    place.options,
+  )
+  const keyGroup = new aws.cloudfront.KeyGroup(id('CdnKeyGroup'), { items: [publicKey.id] }, place.options)
+  const access = new aws.cloudfront.OriginAccessControl(
+    id('CdnAccess'),
+    {
+      name: name('variants'),
+      originAccessControlOriginType: 's3',
+      signingBehavior: 'always',
+      signingProtocol: 'sigv4',
+    },
+    place.options,
+  )
+  const originId = 'ledger'
+  const distribution = new aws.cloudfront.Distribution(
+    id('Cdn'),
+    {
+      enabled: true,
+      comment: name('variants'),
+      httpVersion: 'http2and3',
+      isIpv6Enabled: true,
+      priceClass: 'PriceClass_100',
+      origins: [
+        {
+          originId,
+          domainName: bucket.nodes.bucket.bucketRegionalDomainName,
+          originAccessControlId: access.id,
+        },
+      ],
+      defaultCacheBehavior: {
+        targetOriginId: originId,
+        viewerProtocolPolicy: 'https-only',
+        allowedMethods: ['GET', 'HEAD'],
+        cachedMethods: ['GET', 'HEAD'],
+        cachePolicyId: cachingOptimized,
+        trustedKeyGroups: [keyGroup.id],
+        compress: false,
+      },
+      restrictions: { geoRestriction: { restrictionType: 'none' } },
+      viewerCertificate: { cloudfrontDefaultCertificate: true },
+    },
+    place.options,
+  )
+  return {
+    origin: $interpolate`https://${distribution.domainName}`,
+    keyPairId: publicKey.id,
+    /** PEM in base64, since it becomes one line of an environment file. A secret. */
+    privateKey: $util.secret(signer.privateKeyPem.apply((pem) => Buffer.from(pem).toString('base64'))),
+  }
+}
+
+export type Cdn = ReturnType<typeof createCdn>

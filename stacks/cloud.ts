@@ -1,0 +1,64 @@
+import { createBudget } from './budget.ts'
+import { createDevCommands, devOrigin } from './dev.ts'
+import { findZone } from './domain.ts'
+import { createImage, type Image } from './image.ts'
+import { createLedger } from './ledger.ts'
+import { createPlace, type Place } from './place.ts'
+import { createRegion } from './region.ts'
+import { replicateLedgers } from './replication.ts'
+import { createSessionKeys } from './secrets.ts'
+import { checkSettings, type Settings } from './settings.ts'
+
+/** A stage: everything in AWS for `sst deploy`, bucket and queue only for `sst dev`. @returns what SST prints at the end */
+export function createCloud(settings: Settings) {
+  const { stage } = $app
+  checkSettings(stage, settings)
+  const [home, ...others] = settings.regions
+  const homePlace = createPlace({ stage, region: home, isHome: true })
+  const { accountId } = aws.getCallerIdentityOutput({}, homePlace.options)
+  const sessionKeys = createSessionKeys(settings.sessionKeys)
+
+  if ($dev) {
+    // SST removes what it does not find any more, and that would be all but the bucket and the queue.
+    if (settings.keep)
+      throw new Error(`\`sst dev\` would take stage "${stage}" apart. Use a stage of your own.`)
+    const { bucket, queue } = createLedger({ place: homePlace, settings, accountId, origin: devOrigin })
+    createDevCommands({ region: home, bucketName: bucket.name, queueUrl: queue.queue.url, sessionKeys })
+    return { url: devOrigin, bucket: bucket.name }
+  }
+
+  const places = [homePlace, ...others.map((region) => createPlace({ stage, region, isHome: false }))]
+  const apiImages = createImage({ places, tier: 'api', instanceType: settings.api.instanceType })
+  const workerImages = createImage({ places, tier: 'worker', instanceType: settings.worker.instanceTypes[0] })
+  // `npx sst secret set ApiKeys …`; a comma is a list of none, and SSM keeps nothing that is empty.
+  const apiKeys = new sst.Secret('ApiKeys', ',').value
+  const zoneId = settings.domain && findZone(settings.domain).zoneId
+
+  const regions = places.map((place) =>
+    createRegion({
+      place,
+      settings,
+      accountId,
+      zoneId,
+      images: { api: imageIn(apiImages, place), worker: imageIn(workerImages, place) },
+      secrets: { sessionKeys, apiKeys },
+    }),
+  )
+  if (regions.length > 1) {
+    replicateLedgers(regions.map(({ place, ledger }) => ({ place, bucket: ledger.bucket, key: ledger.key })))
+  }
+  const [first] = regions
+  if (!first) throw new Error('There is no region.')
+  createBudget({ place: homePlace, topic: first.topic, limitUsd: settings.budgetUsd })
+  return {
+    url: first.origin,
+    bucket: first.ledger.bucket.name,
+    dashboard: $interpolate`https://${home}.console.aws.amazon.com/cloudwatch/home?region=${home}#dashboards/dashboard/${first.dashboard.dashboardName}`,
+  }
+}
+
+function imageIn(images: Map<string, Image>, place: Place): Image {
+  const image = images.get(place.region)
+  if (!image) throw new Error(`There is no image in ${place.region}.`)
+  return image
+}

@@ -1,0 +1,170 @@
+import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/load-signal.ts'
+import type { EventsQueue } from './events-queue.ts'
+import type { LoadBalancer } from './load-balancer.ts'
+import type { Place } from './place.ts'
+import type { Redis } from './redis.ts'
+
+/** CloudWatch's grid is 24 wide. */
+const full = 24
+const height = 6
+
+/**
+ * The dashboard of the sketch (instances and requests, CPU, latency, health, scaling events of the last day), and under
+ * it what only Millrace has: the queue.
+ */
+export function createDashboard(options: {
+  place: Place
+  loadBalancer: LoadBalancer
+  queue: EventsQueue
+  redis: Redis
+  groups: { api: aws.autoscaling.Group; worker: aws.autoscaling.Group }
+  scalingLog: aws.cloudwatch.LogGroup
+}) {
+  const { place, loadBalancer, queue, redis, groups, scalingLog } = options
+  const { region } = place
+  const balancer = ['LoadBalancer', loadBalancer.loadBalancer.arnSuffix]
+  const targets = ['TargetGroup', loadBalancer.targets.arnSuffix, ...balancer]
+  const group = (tier: 'api' | 'worker') => ['AutoScalingGroupName', groups[tier].name]
+  const fleet = (metric: keyof typeof fleetMetrics) => {
+    const { name, statistic } = fleetMetrics[metric]
+    return [metricNamespace, name, stageDimension, place.stage, { stat: statistic, label: name }]
+  }
+
+  const rows = [
+    [
+      numbers('Active instances', [
+        ['AWS/AutoScaling', 'GroupInServiceInstances', ...group('api'), { label: 'API', stat: 'Average' }],
+        [
+          'AWS/AutoScaling',
+          'GroupInServiceInstances',
+          ...group('worker'),
+          { label: 'Workers', stat: 'Average' },
+        ],
+      ]),
+      numbers('Requests a minute', [
+        ['AWS/ApplicationELB', 'RequestCount', ...balancer, { label: 'Requests', stat: 'Sum' }],
+      ]),
+    ],
+    [
+      lines('CPU utilization (%)', [
+        ['AWS/EC2', 'CPUUtilization', ...group('api'), { label: 'API', stat: 'Average' }],
+        ['AWS/EC2', 'CPUUtilization', ...group('worker'), { label: 'Workers', stat: 'Average' }],
+      ]),
+    ],
+    [
+      lines(
+        'Request latency (s)',
+        ['p50', 'p95', 'p99'].map((stat) => [
+          'AWS/ApplicationELB',
+          'TargetResponseTime',
+          ...targets,
+          { label: stat, stat },
+        ]),
+      ),
+    ],
+    [
+      numbers('Health check status', [
+        ['AWS/ApplicationELB', 'HealthyHostCount', ...targets, { label: 'Healthy', stat: 'Minimum' }],
+        ['AWS/ApplicationELB', 'UnHealthyHostCount', ...targets, { label: 'Unhealthy', stat: 'Maximum' }],
+      ]),
+      lines('Answers 4xx, 5xx', [
+        ['AWS/ApplicationELB', 'HTTPCode_Target_4XX_Count', ...targets, { label: '4xx', stat: 'Sum' }],
+        ['AWS/ApplicationELB', 'HTTPCode_Target_5XX_Count', ...targets, { label: '5xx', stat: 'Sum' }],
+        ['AWS/ApplicationELB', 'HTTPCode_ELB_5XX_Count', ...balancer, { label: 'balancer 5xx', stat: 'Sum' }],
+      ]),
+    ],
+    [
+      {
+        type: 'log',
+        properties: {
+          title: 'Scaling events (last 24 h)',
+          region,
+          view: 'table',
+          query: $interpolate`SOURCE '${scalingLog.name}' | fields \`detail-type\` as event, detail.AutoScalingGroupName as tier
+| stats count(*) as times by tier, event`,
+        },
+      },
+      lines('Desired instances', [
+        ['AWS/AutoScaling', 'GroupDesiredCapacity', ...group('api'), { label: 'API', stat: 'Average' }],
+        [
+          'AWS/AutoScaling',
+          'GroupDesiredCapacity',
+          ...group('worker'),
+          { label: 'Workers', stat: 'Average' },
+        ],
+      ]),
+    ],
+    [
+      lines('Queue depth', [
+        fleet('queueDepth'),
+        [
+          'AWS/SQS',
+          'ApproximateNumberOfMessagesVisible',
+          'QueueName',
+          queue.queue.name,
+          { label: 'in SQS', stat: 'Maximum' },
+        ],
+      ]),
+      lines('Age of the oldest job (s)', [fleet('oldestJobAge')]),
+      lines('Jobs finished a minute', [fleet('jobsFinished')]),
+      numbers('Dead letters', [
+        [
+          'AWS/SQS',
+          'ApproximateNumberOfMessagesVisible',
+          'QueueName',
+          queue.deadLetters.name,
+          { label: 'Dead letters', stat: 'Maximum' },
+        ],
+      ]),
+    ],
+    [
+      lines('Load, and slots', [fleet('load'), fleet('demand'), fleet('workerSlots')]),
+      lines(
+        'Redis: memory, CPU (%)',
+        redis.nodes.flatMap((node) =>
+          ['DatabaseMemoryUsagePercentage', 'EngineCPUUtilization'].map((metric) => [
+            'AWS/ElastiCache',
+            metric,
+            'CacheClusterId',
+            node,
+            { stat: 'Maximum' },
+          ]),
+        ),
+      ),
+    ],
+  ]
+
+  return new aws.cloudwatch.Dashboard(
+    place.id('Dashboard'),
+    {
+      dashboardName: place.isHome ? place.name('fleet') : place.name(`fleet-${region}`),
+      dashboardBody: $jsonStringify({
+        start: '-PT24H',
+        widgets: rows.flatMap((row, line) =>
+          row.map((widget, column) => ({
+            ...widget,
+            x: (column * full) / row.length,
+            y: line * height,
+            width: full / row.length,
+            height,
+          })),
+        ),
+      }),
+    },
+    place.options,
+  )
+
+  function numbers(title: string, metrics: unknown[]) {
+    return {
+      type: 'metric',
+      properties: { title, region, metrics, view: 'singleValue', period: 60, sparkline: true },
+    }
+  }
+
+  function lines(title: string, metrics: unknown[]) {
+    return {
+      type: 'metric',
+      properties: { title, region, metrics, view: 'timeSeries', period: 60, yAxis: { left: { min: 0 } } },
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import { apiErrorsAlarm, createAlarms, createAlarmTopic } from './alarms.ts'
+import { createApiTier } from './api-tier.ts'
+import { createCdn } from './cdn.ts'
+import { createDashboard } from './dashboard.ts'
+import { createCertificate, createRecords } from './domain.ts'
+import type { Image } from './image.ts'
+import { createLedger } from './ledger.ts'
+import { createLoadBalancer } from './load-balancer.ts'
+import { createLogGroups } from './log-groups.ts'
+import { createInterfaceEndpoints, createNetwork } from './network.ts'
+import type { Place } from './place.ts'
+import { createRedis } from './redis.ts'
+import { createApiRole, createWorkerRole, type RoleDeps } from './roles.ts'
+import { recordScalingEvents } from './scaling-events.ts'
+import { createSecrets } from './secrets.ts'
+import { createSecurityGroups } from './security-groups.ts'
+import type { Settings } from './settings.ts'
+import { createWebFirewall } from './web-firewall.ts'
+import { createWorkerTier } from './worker-tier.ts'
+
+/** Everything that one region has, in the order in which a request and then a file meet it. */
+export function createRegion(options: {
+  place: Place
+  settings: Settings
+  accountId: $util.Input<string>
+  zoneId: $util.Input<string> | undefined
+  images: { api: Image; worker: Image }
+  secrets: { sessionKeys: $util.Input<string>; apiKeys: $util.Input<string> }
+}) {
+  const { place, settings, accountId, zoneId, images, secrets: shared } = options
+  const { domain } = settings
+
+  const network = createNetwork({ place, network: settings.network })
+  const groups = createSecurityGroups({ place, network })
+  if (groups.endpoints) {
+    createInterfaceEndpoints({ place, network, securityGroupId: groups.endpoints.id })
+  }
+
+  const certificateArn = domain && zoneId ? createCertificate({ place, domain, zoneId }) : undefined
+  const loadBalancer = createLoadBalancer({ place, network, groups, settings, accountId, certificateArn })
+  const { dnsName } = loadBalancer.loadBalancer
+  // Browsers write hosts in lower case, AWS does not.
+  const origin = domain
+    ? $util.output(`https://${domain.name}`)
+    : dnsName.apply((name) => `http://${name.toLowerCase()}`)
+  if (domain && zoneId) createRecords({ place, domain, zoneId, loadBalancer, settings })
+
+  const ledger = createLedger({ place, settings, accountId, origin })
+  const { key, bucket, queue } = ledger
+  const cdn = settings.cdn ? createCdn({ place, bucket }) : undefined
+  const logGroups = createLogGroups({ place, key, days: settings.logDays })
+  const redis = createRedis({ place, network, groups, key, settings, logGroup: logGroups.redis })
+  const secrets = createSecrets({ place, key, redis, shared, cdn })
+  createWebFirewall({ place, loadBalancer, settings: settings.firewall, logGroup: logGroups.firewall })
+
+  const common = {
+    ...settings.environment,
+    BUCKET: bucket.name,
+    EVENTS_QUEUE_URL: queue.queue.url,
+    METRICS_STAGE: place.stage,
+    // The image is read-only but for /tmp.
+    NODE_COMPILE_CACHE: '/tmp/compiled',
+    // glibc keeps what was freed in an arena for each thread; sharp and Node have many. No harm with jemalloc.
+    MALLOC_ARENA_MAX: '2',
+  }
+  const roleDeps = (tier: 'api' | 'worker'): RoleDeps => ({
+    place,
+    accountId,
+    bucket,
+    queue,
+    key,
+    image: images[tier],
+    logGroup: logGroups[tier],
+    groupName: place.name(tier),
+  })
+  const api = createApiTier({
+    place,
+    network,
+    groups,
+    loadBalancer,
+    settings: settings.api,
+    profile: createApiRole(roleDeps('api')),
+    imageUri: images.api.uri,
+    logGroup: logGroups.api,
+    alarms: [apiErrorsAlarm(place)],
+    environment: {
+      ...common,
+      PUBLIC_ORIGIN: origin,
+      TRUSTED_PROXIES: network.cidr,
+      SECRETS_VERSION: secrets.versions.api,
+      ...(cdn && { CDN_ORIGIN: cdn.origin, CDN_KEY_PAIR_ID: cdn.keyPairId }),
+    },
+  })
+  const worker = createWorkerTier({
+    place,
+    network,
+    groups,
+    settings: settings.worker,
+    profile: createWorkerRole(roleDeps('worker')),
+    imageUri: images.worker.uri,
+    logGroup: logGroups.worker,
+    alarms: [],
+    environment: { ...common, SECRETS_VERSION: secrets.versions.worker },
+  })
+
+  const topic = createAlarmTopic({ place, key, accountId, email: settings.email })
+  createAlarms({ place, topic, loadBalancer, queue, redis, workers: worker, settings })
+  recordScalingEvents({ place, groups: [api, worker], logGroup: logGroups.scaling })
+  const dashboard = createDashboard({
+    place,
+    loadBalancer,
+    queue,
+    redis,
+    groups: { api, worker },
+    scalingLog: logGroups.scaling,
+  })
+  return { place, ledger, topic, dashboard, origin }
+}

@@ -1,0 +1,95 @@
+import type { Bucket } from './bucket.ts'
+import type { EncryptionKey } from './encryption-key.ts'
+import type { Place } from './place.ts'
+
+type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
+
+/**
+ * Copies every bucket's objects to all the others, whoever wrote them first: originals, variants and manifests, so that
+ * each region can serve and rebuild everything. Versions that are erased are not copied as such; S3 only copies delete
+ * markers (docs/decisions/0017-several-regions.md).
+ */
+export function replicateLedgers(ledgers: Ledger[]) {
+  for (const source of ledgers) {
+    const others = ledgers.filter((ledger) => ledger !== source)
+    replicate(source, others)
+  }
+}
+
+function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
+  const role = new aws.iam.Role(
+    place.id('ReplicationRole'),
+    {
+      assumeRolePolicy: JSON.stringify({
+        Version: '2012-10-17',
+        Statement: [
+          { Effect: 'Allow', Principal: { Service: 's3.amazonaws.com' }, Action: 'sts:AssumeRole' },
+        ],
+      }),
+      description: `S3 copies from ${place.region}`,
+    },
+    place.options,
+  )
+  const policy = new aws.iam.RolePolicy(
+    place.id('ReplicationPolicy'),
+    {
+      role: role.name,
+      policy: $jsonStringify({
+        Version: '2012-10-17',
+        Statement: [
+          {
+            Effect: 'Allow',
+            Action: ['s3:GetReplicationConfiguration', 's3:ListBucket'],
+            Resource: bucket.arn,
+          },
+          {
+            Effect: 'Allow',
+            Action: [
+              's3:GetObjectVersionForReplication',
+              's3:GetObjectVersionAcl',
+              's3:GetObjectVersionTagging',
+            ],
+            Resource: $interpolate`${bucket.arn}/*`,
+          },
+          {
+            Effect: 'Allow',
+            Action: ['s3:ReplicateObject', 's3:ReplicateDelete', 's3:ReplicateTags'],
+            Resource: destinations.map((to) => $interpolate`${to.bucket.arn}/*`),
+          },
+          { Effect: 'Allow', Action: ['kms:Decrypt'], Resource: key.arn },
+          {
+            Effect: 'Allow',
+            Action: ['kms:Encrypt', 'kms:GenerateDataKey'],
+            Resource: destinations.map((to) => to.key.arn),
+          },
+        ],
+      }),
+    },
+    place.options,
+  )
+  new aws.s3.BucketReplicationConfig(
+    place.id('Replication'),
+    {
+      bucket: bucket.name,
+      role: role.arn,
+      rules: destinations.map((to, index) => ({
+        id: `to-${to.place.region}`,
+        priority: index + 1,
+        status: 'Enabled',
+        filter: { prefix: '' },
+        deleteMarkerReplication: { status: 'Enabled' },
+        sourceSelectionCriteria: {
+          replicaModifications: { status: 'Enabled' },
+          sseKmsEncryptedObjects: { status: 'Enabled' },
+        },
+        destination: {
+          bucket: to.bucket.arn,
+          encryptionConfiguration: { replicaKmsKeyId: to.key.arn },
+          metrics: { status: 'Enabled' },
+        },
+      })),
+    },
+    // S3 wants versioning on both sides, which SST's bucket has once it is handed out.
+    { ...place.options, dependsOn: [policy, ...destinations.map((to) => to.bucket), bucket] },
+  )
+}

@@ -1,0 +1,59 @@
+import type { Cdn } from './cdn.ts'
+import type { EncryptionKey } from './encryption-key.ts'
+import type { Place } from './place.ts'
+import type { Redis } from './redis.ts'
+
+export type Tier = 'api' | 'worker'
+
+/**
+ * The keys that seal sessions: made once, known to every region. Adding a name to the list of generations makes a new
+ * one that seals from then on, while the older ones still open.
+ */
+export function createSessionKeys(generations: readonly string[]) {
+  const keys = generations.map((name) => new random.RandomBytes(`SessionKey${name}`, { length: 32 }).base64)
+  return $util.secret($resolve(keys).apply((all) => all.join(',')))
+}
+
+/**
+ * What instances fetch when they boot, from `/millrace/{stage}/{tier}/{VARIABLE}` in SSM, encrypted by the region's
+ * key. Each tier may read its own.
+ *
+ * @param options.shared the same in every region
+ * @returns for each tier a word that changes with any of its secrets
+ */
+export function createSecrets(options: {
+  place: Place
+  key: EncryptionKey
+  redis: Redis
+  shared: { sessionKeys: $util.Input<string>; apiKeys: $util.Input<string> }
+  cdn: Cdn | undefined
+}) {
+  const { place, key, redis, shared, cdn } = options
+  const create = (tier: Tier, variable: string, value: $util.Input<string>) =>
+    new aws.ssm.Parameter(
+      place.id(`${tier === 'api' ? 'Api' : 'Worker'}${pascal(variable)}`),
+      { name: `${secretsPath(place, tier)}/${variable}`, type: 'SecureString', keyId: key.arn, value },
+      place.options,
+    )
+  const api = [
+    create('api', 'REDIS_URL', redis.url),
+    create('api', 'SESSION_KEYS', shared.sessionKeys),
+    create('api', 'API_KEYS', shared.apiKeys),
+    ...(cdn ? [create('api', 'CDN_PRIVATE_KEY', cdn.privateKey)] : []),
+  ]
+  const worker = [create('worker', 'REDIS_URL', redis.url)]
+  return { versions: { api: versionOf(api), worker: versionOf(worker) } }
+}
+
+export function secretsPath(place: Place, tier: Tier): string {
+  return `/millrace/${place.stage}/${tier}`
+}
+
+function versionOf(parameters: aws.ssm.Parameter[]): $util.Output<string> {
+  return $resolve(parameters.map(({ version }) => version)).apply((versions) => versions.join('.'))
+}
+
+/** `REDIS_URL` → `RedisUrl` */
+function pascal(variable: string): string {
+  return variable.toLowerCase().replace(/(^|_)(\w)/g, (_, _line, letter: string) => letter.toUpperCase())
+}

@@ -1,0 +1,9 @@
+// One process for all of these: building the clouds takes as long as looking at them.
+import './stages.ts'
+import './network.ts'
+import './load-balancer.ts'
+import './tiers.ts'
+import './data.ts'
+import './roles.ts'
+import './monitoring.ts'
+import './everywhere.ts'

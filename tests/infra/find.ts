@@ -1,0 +1,69 @@
+import type { Cloud, Json, Resource } from '../support/mock-cloud.ts'
+
+/** @returns the resources of a type, such as `aws:s3/bucket:Bucket` */
+export function ofType(cloud: Cloud, type: string): Resource[] {
+  return cloud.resources.filter((resource) => resource.type === type)
+}
+
+/** @returns the only resource of the name and type. @throws Error where there is none or more */
+export function one(cloud: Cloud, type: string, name: string): Resource {
+  const found = ofType(cloud, type).filter((resource) => resource.name === name)
+  const [resource] = found
+  if (!resource || found.length > 1) throw new Error(`${cloud.stage} has ${found.length} of ${type} ${name}.`)
+  return resource
+}
+
+/** Follows keys and indices, as in `at(group.inputs, 'instanceRefresh', 'preferences')`. */
+export function at(value: Json, ...path: (string | number)[]): Json {
+  return path.reduce<Json>((inner, key) => {
+    if (typeof inner !== 'object' || inner === null) return undefined
+    return Array.isArray(inner) ? inner[Number(key)] : inner[String(key)]
+  }, value)
+}
+
+export function list(value: Json): Json[] {
+  return Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]
+}
+
+export function texts(value: Json): string[] {
+  return list(value).map(String)
+}
+
+export function parse(text: Json): Json {
+  return JSON.parse(String(text))
+}
+
+export type Statement = {
+  effect: string
+  actions: string[]
+  resources: string[]
+  principals: string[]
+  conditions: Json
+}
+
+/** The statements of a policy document, with all lists as lists. */
+export function statements(document: Json): Statement[] {
+  return list(at(parse(document), 'Statement')).map((statement) => {
+    const principal = at(statement, 'Principal')
+    const principals =
+      typeof principal === 'object' && principal !== null ? Object.values(principal).flat() : [principal]
+    return {
+      effect: String(at(statement, 'Effect')),
+      actions: texts(at(statement, 'Action')),
+      resources: texts(at(statement, 'Resource')),
+      principals: principals.filter((each) => each !== undefined).map(String),
+      conditions: at(statement, 'Condition'),
+    }
+  })
+}
+
+/** What the script of a launch template says. */
+export function userDataOf(template: Resource): string {
+  return Buffer.from(String(template.inputs['userData']), 'base64').toString()
+}
+
+/** The resources that an input was made of. */
+export function behind(cloud: Cloud, resource: Resource, input: string): Resource[] {
+  const urns = resource.dependencies[input] ?? []
+  return cloud.resources.filter(({ urn }) => urns.includes(urn))
+}

@@ -1,0 +1,190 @@
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+import { dev, production, staging, world } from './clouds.ts'
+import { at, list, ofType, one, statements, texts } from './find.ts'
+
+const balancerType = 'aws:lb/loadBalancer:LoadBalancer'
+const listenerType = 'aws:lb/listener:Listener'
+const aclType = 'aws:wafv2/webAcl:WebAcl'
+
+const test = suite('load balancer, firewall, domain')
+
+test('checks /health and sends requests to the least busy instance', () => {
+  const { inputs } = one(dev, 'aws:lb/targetGroup:TargetGroup', 'Targets')
+  assert.is(at(inputs, 'healthCheck', 'path'), '/health')
+  assert.is(at(inputs, 'healthCheck', 'matcher'), '200')
+  assert.is(inputs['loadBalancingAlgorithmType'], 'least_outstanding_requests')
+  assert.is(inputs['deregistrationDelay'], 120)
+  assert.is(inputs['port'], 3000)
+  const seconds =
+    Number(at(inputs, 'healthCheck', 'interval')) * Number(at(inputs, 'healthCheck', 'healthyThreshold'))
+  assert.ok(seconds <= 10, `${seconds} s until a new instance gets requests`)
+})
+
+test('outlasts the silence between two events of a stream, and gives up before the API does', () => {
+  const idle = Number(one(dev, balancerType, 'LoadBalancer').inputs['idleTimeout'])
+  // server-sent-events.ts sends something every 20 s; http-limits.ts keeps idle connections for 75 s.
+  assert.ok(idle > 20 && idle < 75, `${idle} s`)
+})
+
+test('writes an access log that only it can write, and cannot be deleted in production', () => {
+  const balancer = one(production, balancerType, 'LoadBalancer')
+  assert.is(at(balancer.inputs, 'accessLogs', 'enabled'), true)
+  assert.is(balancer.inputs['enableDeletionProtection'], true)
+  assert.is(balancer.inputs['dropInvalidHeaderFields'], true)
+  assert.is(one(dev, balancerType, 'LoadBalancer').inputs['enableDeletionProtection'], false)
+  const policy = statements(
+    one(production, 'aws:s3/bucketPolicy:BucketPolicy', 'AccessLogPolicy').inputs['policy'],
+  )
+  const writers = policy.filter(({ effect }) => effect === 'Allow')
+  assert.equal(writers[0]?.principals, ['logdelivery.elasticloadbalancing.amazonaws.com'])
+  assert.is(writers.length, 1)
+})
+
+test('without a domain it speaks HTTP', () => {
+  const listeners = ofType(production, listenerType)
+  assert.is(listeners.length, 1)
+  assert.is(at(listeners[0]?.inputs, 'defaultActions', 0, 'type'), 'forward')
+})
+
+test('with a domain it speaks TLS 1.2 and later, and sends HTTP there', () => {
+  const https = one(staging, listenerType, 'Https').inputs
+  assert.is(https['protocol'], 'HTTPS')
+  assert.match(String(https['sslPolicy']), /^ELBSecurityPolicy-TLS13-1-2-Res/)
+  assert.is(
+    https['certificateArn'],
+    one(staging, 'aws:acm/certificate:Certificate', 'Certificate').outputs['arn'],
+  )
+  const http = one(staging, listenerType, 'Http').inputs
+  assert.is(at(http, 'defaultActions', 0, 'redirect', 'protocol'), 'HTTPS')
+  assert.is(at(http, 'defaultActions', 0, 'redirect', 'statusCode'), 'HTTP_301')
+})
+
+test('proves the certificate by DNS, for the domain and for the region', () => {
+  const { inputs } = one(staging, 'aws:acm/certificate:Certificate', 'Certificate')
+  assert.is(inputs['domainName'], 'staging.example.com')
+  assert.equal(inputs['subjectAlternativeNames'], ['us-east-1.staging.example.com'])
+  assert.is(inputs['validationMethod'], 'DNS')
+  const proofs = ofType(staging, 'aws:route53/record:Record').filter(({ name }) =>
+    name.startsWith('CertificateProof'),
+  )
+  assert.equal(
+    proofs.map((proof) => proof.inputs['name']),
+    ['_check.staging.example.com', '_check.us-east-1.staging.example.com'],
+  )
+})
+
+test('the domain points at the load balancer, whose readiness Route 53 checks', () => {
+  const record = one(staging, 'aws:route53/record:Record', 'Domain').inputs
+  assert.is(record['name'], 'staging.example.com')
+  assert.is(at(record, 'aliases', 0, 'evaluateTargetHealth'), true)
+  const check = one(staging, 'aws:route53/healthCheck:HealthCheck', 'HealthCheck').inputs
+  assert.equal(
+    [check['type'], check['resourcePath'], check['fqdn']],
+    ['HTTPS', '/ready', 'us-east-1.staging.example.com'],
+  )
+})
+
+test('several regions: the nearest that is healthy answers', () => {
+  const records = ['Domain', 'DomainEuWest1'].map(
+    (name) => one(world, 'aws:route53/record:Record', name).inputs,
+  )
+  assert.equal(
+    records.map((record) => [record['setIdentifier'], at(record, 'latencyRoutingPolicies', 0, 'region')]),
+    [
+      ['us-east-1', 'us-east-1'],
+      ['eu-west-1', 'eu-west-1'],
+    ],
+  )
+  assert.equal(
+    records.map((record) => record['healthCheckId']),
+    ['HealthCheck-id', 'HealthCheckEuWest1-id'],
+  )
+})
+
+test('the firewall has managed rules and a limit for each address, in front of every load balancer', () => {
+  for (const cloud of [dev, staging, production, world]) {
+    assert.is(
+      ofType(cloud, 'aws:wafv2/webAclAssociation:WebAclAssociation').length,
+      ofType(cloud, balancerType).length,
+    )
+  }
+  const rules = list(one(production, aclType, 'Firewall').inputs['rules'])
+  const managed = rules
+    .map((rule) => at(rule, 'statement', 'managedRuleGroupStatement', 'name'))
+    .filter(Boolean)
+  assert.equal(managed, [
+    'AWSManagedRulesCommonRuleSet',
+    'AWSManagedRulesKnownBadInputsRuleSet',
+    'AWSManagedRulesAmazonIpReputationList',
+  ])
+  const limit = rules.find((rule) => at(rule, 'statement', 'rateBasedStatement'))
+  assert.is(at(limit, 'statement', 'rateBasedStatement', 'limit'), 10_000)
+  assert.is(at(limit, 'statement', 'rateBasedStatement', 'aggregateKeyType'), 'IP')
+  assert.ok(at(limit, 'action', 'block'))
+  assert.equal(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
+})
+
+test('no rule about bodies blocks by itself; ours does, except where files are meant to be', () => {
+  const rules = list(one(production, aclType, 'Firewall').inputs['rules'])
+  for (const rule of rules) {
+    for (const override of list(at(rule, 'statement', 'managedRuleGroupStatement', 'ruleActionOverrides'))) {
+      assert.match(String(at(override, 'name')), /_BODY$|^NoUserAgent_HEADER$/)
+      assert.ok(at(override, 'actionToUse', 'count'))
+    }
+  }
+  const ours = rules.find((rule) => at(rule, 'name') === 'bodies-where-none-is-meant-to-be')
+  const conditions = at(ours, 'statement', 'andStatement', 'statements')
+  const exception = at(conditions, 1, 'notStatement', 'statements', 0, 'regexMatchStatement', 'regexString')
+  const large = new RegExp(String(exception))
+  const uppy = '/uppy/s3/multipart/0198/complete'
+  for (const path of [
+    '/upload',
+    '/tus',
+    '/tus/',
+    '/tus/abc',
+    '/uploads/0198/complete',
+    '/uploads/0198/parts',
+    uppy,
+  ]) {
+    assert.ok(large.test(path), path)
+  }
+  for (const path of [
+    '/uploads',
+    '/uploads/0198',
+    '/session',
+    '/tusk',
+    '/upload/x',
+    '/x/upload',
+    '/uploads/a/b/parts',
+  ]) {
+    assert.not.ok(large.test(path), path)
+  }
+  const labels = list(at(conditions, 0, 'orStatement', 'statements')).map((each) =>
+    String(at(each, 'labelMatchStatement', 'key')),
+  )
+  const counted = rules.flatMap((rule) =>
+    list(at(rule, 'statement', 'managedRuleGroupStatement', 'ruleActionOverrides')).map((each) =>
+      String(at(each, 'name')),
+    ),
+  )
+  // Labels are spelled like the rules that leave them, but for the last word.
+  assert.equal(
+    labels.map((label) => label.split(':').at(-1)),
+    counted.filter((name) => name.endsWith('_BODY')).map((name) => name.replace('_BODY', '_Body')),
+  )
+  assert.ok(labels.length > 5)
+})
+
+test('what the firewall refuses is logged, without what would let somebody in', () => {
+  const { inputs } = one(
+    production,
+    'aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration',
+    'FirewallLogging',
+  )
+  const redacted = list(inputs['redactedFields']).map((field) => at(field, 'singleHeader', 'name'))
+  assert.equal(redacted, ['authorization', 'cookie'])
+  assert.match(texts(inputs['logDestinationConfigs'])[0] ?? '', /:aws-waf-logs-millrace-production-firewall$/)
+})
+
+test.run()

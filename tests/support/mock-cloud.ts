@@ -1,0 +1,266 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { answerCall, answerResource } from './mock-aws.ts'
+import { platform, root } from './sst-platform.ts'
+
+/** A resource as it was registered: what its provider would be asked to make. */
+export type Resource = {
+  urn: string
+  /** Such as `aws:s3/bucket:Bucket`. */
+  type: string
+  /** Its logical name. */
+  name: string
+  /** Parent's urn; the stack for most. */
+  parent: string
+  inputs: Record<string, Json>
+  /** What the mock answered: the inputs and what AWS would have added. */
+  outputs: Record<string, Json>
+  /** The urn of an explicit provider, or nothing. */
+  provider: string
+  /** Urns of what it depends on, by the input that has it; under '' those of `dependsOn`. */
+  dependencies: Record<string, string[]>
+  protect: boolean
+  retainOnDelete: boolean
+  /** Whether it is read, not made. */
+  existing: boolean
+}
+
+export type Json = string | number | boolean | null | undefined | Json[] | { [key: string]: Json }
+
+export type Cloud = {
+  stage: string
+  resources: Resource[]
+  /** What `run()` of sst.config.ts returns. */
+  outputs: Record<string, Json>
+  /** What `app()` of sst.config.ts returns. */
+  app: Record<string, Json>
+}
+
+type Globals = typeof globalThis & {
+  $mockApp?: unknown
+  $mockCli?: unknown
+  $mockDev?: boolean
+}
+
+const bundleFile = join(platform, 'millrace.mock.mjs')
+const fromPlatform = createRequire(join(platform, 'package.json'))
+
+/**
+ * Bundles sst.config.ts the way that SST 4 does (`pkg/js`, `pkg/project/run.go`): providers and components as globals
+ * in front of each file of ours, SST's shim injected, Pulumi left outside. Only what SST writes into the bundle for one
+ * stage ($app, $cli, $dev) is read from globals, so that one bundle serves all stages.
+ */
+export async function bundleConfig(): Promise<void> {
+  const esbuild = fromPlatform('esbuild')
+  const providers: { alias: string; package: string }[] = JSON.parse(
+    readFileSync(join(root, '.sst/provider-lock.json'), 'utf8'),
+  )
+  const globals = [
+    ...providers.map(({ alias, package: name }) => `import * as ${alias} from "${name}";`),
+    `import * as sst from "${join(platform, 'src/components')}";`,
+  ].join('\n')
+  await esbuild.build({
+    stdin: {
+      contents: `
+        import { run } from "${join(platform, 'src/auto/run.ts')}"
+        import config from "${join(root, 'sst.config.ts')}"
+        export const app = config.app
+        export default () => run(config.run)`,
+      resolveDir: root,
+      sourcefile: 'eval.ts',
+      loader: 'ts',
+    },
+    banner: {
+      js: `
+        import { createRequire as topLevelCreateRequire } from 'module'
+        const require = topLevelCreateRequire(import.meta.url)
+        import { fileURLToPath as topLevelFileUrlToPath, URL as topLevelURL } from 'url'
+        const __filename = topLevelFileUrlToPath(import.meta.url)
+        const __dirname = topLevelFileUrlToPath(new topLevelURL('.', import.meta.url))`,
+    },
+    mainFields: ['module', 'main'],
+    format: 'esm',
+    platform: 'node',
+    sourcemap: 'linked',
+    nodePaths: [join(platform, 'node_modules')],
+    plugins: [
+      {
+        name: 'globals',
+        setup(build: {
+          onLoad(options: { filter: RegExp }, load: (file: { path: string }) => unknown): void
+        }) {
+          build.onLoad({ filter: /\.(js|ts|jsx|tsx)$/ }, ({ path }) => {
+            const text = readFileSync(path, 'utf8')
+            return { contents: path.includes('.sst') ? text : `${globals}\n${text}`, loader: 'default' }
+          })
+        },
+      },
+    ],
+    external: ['@pulumi/*', 'undici', '@pulumiverse/*', '@aws-sdk/*', 'esbuild', 'archiver', 'glob', 'vite'],
+    define: { $app: 'globalThis.$mockApp', $cli: 'globalThis.$mockCli', $dev: 'globalThis.$mockDev' },
+    inject: [join(platform, 'src/shim/run.js')],
+    outfile: bundleFile,
+    bundle: true,
+    logLevel: 'error',
+  })
+  await esbuild.stop()
+}
+
+let builds = 0
+
+/**
+ * Runs the bundled sst.config.ts for one stage under Pulumi's mock engine.
+ *
+ * @param options.environment what `.env.<stage>` would say
+ * @param options.dev whether it is `sst dev` that runs it
+ * @throws whatever the configuration throws
+ */
+export async function buildCloud(options: {
+  stage: string
+  environment?: Record<string, string>
+  dev?: boolean
+}): Promise<Cloud> {
+  const { stage, environment = {}, dev = false } = options
+  const pulumi = fromPlatform('@pulumi/pulumi')
+  const state = fromPlatform('@pulumi/pulumi/runtime/state')
+  const settings = fromPlatform('@pulumi/pulumi/runtime/settings')
+  const globals: Globals = globalThis
+  const before = { ...process.env }
+  for (const name of Object.keys(process.env)) if (name.startsWith('MILLRACE_')) delete process.env[name]
+  Object.assign(process.env, environment)
+  try {
+    globals.$mockDev = dev
+    globals.$mockCli = {
+      command: dev ? 'dev' : 'deploy',
+      rpc: '',
+      paths: { home: root, root, work: join(root, '.sst'), platform },
+      state: { version: {} },
+    }
+    // A fresh copy for each stage, as each has its own process under SST.
+    const bundle = await import(`${pathToFileURL(bundleFile).href}?${++builds}`)
+    const app = await bundle.app({ stage })
+    globals.$mockApp = { ...app, stage, protect: app.protect ?? false, removal: app.removal ?? 'retain' }
+    return await state.withLocalStorage(async () => {
+      const region = app.providers.aws.region
+      const resources = new Map<string, Resource>()
+      const regionOf = (provider: string) => {
+        const urn = provider.slice(0, provider.lastIndexOf('::'))
+        const found = resources.get(urn)?.inputs['region']
+        return typeof found === 'string' ? found : region
+      }
+      await pulumi.runtime.setMocks(
+        {
+          newResource: (args: MockArgs) => answerResource(args, regionOf(args.provider ?? '')),
+          call: (args: MockArgs & { token: string }) =>
+            answerCall(args.token, args.inputs, regionOf(args.provider ?? '')),
+        },
+        'millrace',
+        stage,
+      )
+      const monitor = settings.getMonitor()
+      watch(monitor, 'registerResource', resources)
+      watch(monitor, 'readResource', resources)
+      watchOutputs(monitor, resources)
+      let failure: unknown
+      // A stack whose program throws leaves rejected promises behind that nobody can wait for.
+      const outputs = await pulumi.runtime.runInPulumiStack(async () => {
+        try {
+          return await bundle.default()
+        } catch (error) {
+          failure = error
+        }
+      })
+      if (failure !== undefined) throw failure
+      await settings.disconnect()
+      return { stage, app, outputs, resources: [...resources.values()] }
+    })
+  } finally {
+    for (const name of Object.keys(environment)) delete process.env[name]
+    Object.assign(process.env, before)
+  }
+}
+
+type MockArgs = { type: string; name: string; id?: string; inputs: Record<string, Json>; provider?: string }
+type Request = {
+  getType(): string
+  getName(): string
+  getParent(): string
+  getProvider(): string
+  getProtect?(): boolean
+  getRetainondelete?(): boolean
+  getDependenciesList(): string[]
+  getPropertydependenciesMap?(): {
+    forEach(visit: (urns: { getUrnsList(): string[] }, input: string) => void): void
+  }
+  getUrn?(): string
+  getOutputs?(): StructLike | undefined
+  getObject?(): StructLike
+  getProperties?(): StructLike
+}
+type StructLike = { toJavaScript(): Record<string, Json> }
+type Response = { getUrn(): string; getObject?(): StructLike; getProperties?(): StructLike }
+type Callback = (error: unknown, response?: Response) => void
+type Monitor = Record<string, (request: Request, callback: Callback) => void>
+
+/** Notes what goes to the mock engine on its way. */
+function watch(
+  monitor: Monitor,
+  method: 'registerResource' | 'readResource',
+  resources: Map<string, Resource>,
+) {
+  const original = monitor[method]?.bind(monitor)
+  if (!original) throw new Error(`Pulumi's mock engine has no ${method}.`)
+  monitor[method] = (request, callback) =>
+    original(request, (error, response) => {
+      if (response) {
+        const dependencies: Record<string, string[]> = {}
+        request.getPropertydependenciesMap?.().forEach((urns, property) => {
+          dependencies[property] = urns.getUrnsList()
+        })
+        const named = new Set(Object.values(dependencies).flat())
+        dependencies[''] = request.getDependenciesList().filter((urn) => !named.has(urn))
+        const urn = response.getUrn()
+        resources.set(urn, {
+          urn,
+          type: request.getType(),
+          name: request.getName(),
+          parent: request.getParent(),
+          inputs: plain((request.getObject?.() ?? request.getProperties?.())?.toJavaScript() ?? {}),
+          outputs: plain((response.getObject?.() ?? response.getProperties?.())?.toJavaScript() ?? {}),
+          provider: request.getProvider(),
+          dependencies,
+          protect: request.getProtect?.() ?? false,
+          retainOnDelete: request.getRetainondelete?.() ?? false,
+          existing: method === 'readResource',
+        })
+      }
+      callback(error, response)
+    })
+}
+
+/** Components tell SST's multiplexer what to run in their outputs. */
+function watchOutputs(monitor: Monitor, resources: Map<string, Resource>) {
+  const original = monitor['registerResourceOutputs']?.bind(monitor)
+  monitor['registerResourceOutputs'] = (request, callback) => {
+    const resource = resources.get(request.getUrn?.() ?? '')
+    const outputs = request.getOutputs?.()
+    if (resource && outputs) resource.outputs = plain(outputs.toJavaScript())
+    original?.(request, callback)
+  }
+}
+
+/** Pulumi wraps secrets on their way (`resource.proto`, "special signatures"). */
+const signature = '4dabf18193072939515e22adb298388d'
+
+function plain(value: Record<string, Json>): Record<string, Json> {
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unwrap(item)]))
+}
+
+function unwrap(value: Json): Json {
+  if (Array.isArray(value)) return value.map(unwrap)
+  if (typeof value !== 'object' || value === null) return value
+  if (value[signature] !== undefined && 'value' in value) return unwrap(value['value'])
+  return plain(value)
+}

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { CannotStart } from '@millrace/local/cannot-start.ts'
+
+export const root = join(import.meta.dirname, '../..')
+/** Where SST puts its components, their types and the providers' packages. */
+export const platform = join(root, '.sst/platform')
+
+/**
+ * Installs SST's platform, where it is not: what `sst deploy` would do first, but without Pulumi, Bun and telemetry,
+ * which are only downloaded from where a test machine may not reach. Everything else comes from the npm registry.
+ *
+ * @param say tells somebody who waits why
+ * @throws CannotStart with SST's own words
+ */
+export async function provideSstPlatform(say: (line: string) => void): Promise<void> {
+  if (platformIsCurrent()) return
+  say("Installing SST's platform, which takes about a minute the first time…")
+  const sst = join(root, 'node_modules/.bin/sst')
+  try {
+    await promisify(execFile)(sst, ['install'], {
+      cwd: root,
+      env: {
+        ...process.env,
+        // No secrets of a stage, no provider is asked: any name will do.
+        SST_STAGE: 'install',
+        SST_SKIP_DEPENDENCY_CHECK: '1',
+        SST_NO_BUN: '1',
+        SST_PULUMI_PATH: '/bin/true',
+        SST_TELEMETRY_DISABLED: '1',
+        DO_NOT_TRACK: '1',
+      },
+    })
+  } catch (error) {
+    throw new CannotStart(`SST's platform could not be installed by \`sst install\`: ${describe(error)}`)
+  }
+  if (!platformIsCurrent())
+    throw new CannotStart("`sst install` ended well, but SST's platform is not there.")
+}
+
+/** Whether the platform is of the installed SST, and has the providers that sst.config.ts asks for. */
+function platformIsCurrent(): boolean {
+  const { version } = JSON.parse(readFileSync(join(root, 'node_modules/sst/package.json'), 'utf8'))
+  const lock = join(root, '.sst/provider-lock.json')
+  const versionFile = join(platform, 'version')
+  if (!existsSync(versionFile) || readFileSync(versionFile, 'utf8').trim() !== version) return false
+  if (!existsSync(lock) || !existsSync(join(platform, 'config.d.ts'))) return false
+  const config = readFileSync(join(root, 'sst.config.ts'), 'utf8')
+  const providers: { name: string; package: string; version: string }[] = JSON.parse(
+    readFileSync(lock, 'utf8'),
+  )
+  return providers.every(({ name, package: folder, version: locked }) => {
+    const manifest = join(platform, 'node_modules', folder, 'package.json')
+    // A line of sst.config.ts such as `random: '4.16.6'` or `aws: { version: '7.20.0', …`.
+    const asked = new RegExp(`'?${name}'?: (?:\\{ version: )?'${locked.replaceAll('.', '\\.')}'`)
+    return existsSync(manifest) && asked.test(config)
+  })
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
+  return `${stdout}${stderr}`.trim() || error.message
+}
