@@ -31,8 +31,8 @@ export function createBucket(options: {
         allowOrigins: origins,
         allowMethods: ['GET', 'HEAD', 'POST', 'PUT'],
         allowHeaders: ['*'],
-        // Without it a page can't read what it needs to complete an upload in parts.
-        exposeHeaders: ['ETag'],
+        // Without ETag a page can't complete an upload in parts; Uppy 5 complains of a form without Location.
+        exposeHeaders: ['ETag', 'Location'],
         maxAge: '1 hour',
       },
       transform: { bucket: { forceDestroy: !settings.keep } },

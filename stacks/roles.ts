@@ -46,7 +46,7 @@ export function createApiRole(deps: RoleDeps) {
         's3:AbortMultipartUpload',
         's3:ListMultipartUploadParts',
       ],
-      Resource: $interpolate`${bucket.arn}/originals/*`,
+      Resource: [$interpolate`${bucket.arn}/originals/*`, $interpolate`${bucket.arn}/unfinished/*`],
     },
     {
       Sid: 'Serve',
@@ -64,7 +64,7 @@ export function createApiRole(deps: RoleDeps) {
   ])
 }
 
-/** What a worker may do: hear of originals, read them, write what it makes of them. */
+/** What a worker may do: hear of originals, fetch some, read them, write what it makes of them. */
 export function createWorkerRole(deps: RoleDeps) {
   const { bucket, queue } = deps
   return createInstanceRole('worker', deps, [
@@ -75,9 +75,9 @@ export function createWorkerRole(deps: RoleDeps) {
       Resource: bucket.arn,
     },
     {
-      Sid: 'ReadOriginals',
+      Sid: 'ReadAndImportOriginals',
       Effect: 'Allow',
-      Action: ['s3:GetObject', 's3:GetObjectVersion', 's3:AbortMultipartUpload'],
+      Action: ['s3:GetObject', 's3:GetObjectVersion', 's3:PutObject', 's3:AbortMultipartUpload'],
       Resource: $interpolate`${bucket.arn}/originals/*`,
     },
     {
@@ -107,7 +107,9 @@ function eraseStatement(bucket: Bucket): Statement {
     Sid: 'Erase',
     Effect: 'Allow',
     Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
-    Resource: ['originals', 'variants', 'manifests'].map((prefix) => $interpolate`${bucket.arn}/${prefix}/*`),
+    Resource: ['originals', 'unfinished', 'variants', 'manifests'].map(
+      (prefix) => $interpolate`${bucket.arn}/${prefix}/*`,
+    ),
   }
 }
 

@@ -12,7 +12,7 @@ type Rule = { protocol?: 'tcp'; port: number; peer: Peer; why: string }
 
 /**
  * Who may talk to whom, and nobody else: internet → load balancer → API → Redis ← worker; both tiers → AWS and the
- * internet by TLS, and workers by plain HTTP, as webhooks may have such addresses.
+ * internet by TLS, and workers by plain HTTP, as sources of imports may have such addresses.
  */
 export function createSecurityGroups({ place, network }: { place: Place; network: Network }) {
   const group = (id: string, description: string) =>
@@ -47,8 +47,8 @@ export function createSecurityGroups({ place, network }: { place: Place; network
   ])
   allowOut('Worker', worker, [
     { port: redisPort, peer: { group: redis }, why: 'Records, queue' },
-    { port: 443, peer: anywhere, why: 'AWS, webhooks' },
-    { port: 80, peer: anywhere, why: 'Webhooks' },
+    { port: 443, peer: anywhere, why: 'AWS, imports' },
+    { port: 80, peer: anywhere, why: 'Imports' },
   ])
   allowIn('Redis', redis, [
     { port: redisPort, peer: { group: api }, why: 'Sessions, records, queue' },

@@ -62,7 +62,7 @@ test("the console's page may send files and read the ETag, and no other page", (
   assert.equal(texts(at(rule(production), 'allowedOrigins')), [
     'http://loadbalancer-1234567.us-east-1.elb.amazonaws.com',
   ])
-  assert.ok(texts(at(rule(production), 'exposeHeaders')).includes('ETag'))
+  assert.equal(texts(at(rule(production), 'exposeHeaders')), ['ETag', 'Location'])
   assert.ok(texts(at(rule(production), 'allowedMethods')).includes('PUT'))
 })
 
