@@ -68,6 +68,7 @@ export async function run(options: { quick: boolean }): Promise<void> {
       ...environment,
       PUBLIC_ORIGIN: 'http://localhost:3000',
       EVENTS_QUEUE_URL: 'http://127.0.0.1:9/events',
+      AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9',
       SESSION_KEYS: randomBytes(32).toString('base64'),
       LOG_LEVEL: 'fatal',
     }
