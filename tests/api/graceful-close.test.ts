@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -65,6 +66,18 @@ test('ends event streams, finishes what is under way, and exits with 0', async (
   const { transport } = Compile(Announced).Parse(JSON.parse(await text(response)))
   assert.match(JSON.stringify(transport), '"http://127.0.0.1:9/millrace', 'signed for where clients reach S3')
   assert.is(await exitCode(child), 0)
+})
+
+test('does not wait for connections that never asked for anything', async () => {
+  const instance = await startApiInstances()
+  const { port } = new URL(instance.url)
+  const silent = connect(Number(port), '127.0.0.1')
+  await once(silent, 'connect')
+  // An answer on a later connection: the instance has seen the silent one.
+  await fetch(`${instance.url}/health`)
+  const gone = once(silent.resume(), 'close')
+  await instance.close()
+  await gone
 })
 
 test('says that it is not ready before it stops taking requests', async () => {

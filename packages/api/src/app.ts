@@ -72,6 +72,7 @@ import { createTusParts } from './tus-parts.ts'
 import { createSpeakTus } from './tus-protocol.ts'
 import { tusRoutes } from './tus-routes.ts'
 import { createTusUploads } from './tus-uploads.ts'
+import { closeUnusedConnections } from './unused-connections.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { uploadRoutes } from './upload-routes.ts'
 import { uppyRoutes } from './uppy-routes.ts'
@@ -232,6 +233,7 @@ export async function createApp(deps: {
   securityHeaders(app, { secure })
 
   refuseOddRequests(app)
+  closeUnusedConnections(app)
   shedLoad(app, {
     eventLoopDelayMs: config.maxEventLoopDelayMs,
     heapUsedBytes: config.maxHeapUsedBytes,
