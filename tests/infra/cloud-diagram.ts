@@ -240,7 +240,6 @@ function prefixesOf(allowed: ReturnType<typeof statements>): string {
 
 /** The page that `npm run diagram` writes. */
 export function cloudPage(clouds: { production: Cloud; world: Cloud }): string {
-  const block = (cloud: Cloud) => `\`\`\`mermaid\n${drawCloud(cloud)}\n\`\`\``
   const count = (cloud: Cloud) => cloud.resources.filter(({ type }) => type.startsWith('aws:')).length
   return `# The cloud
 
@@ -249,10 +248,23 @@ of date. Arrows are what security groups, roles and S3's configuration allow.
 
 ## Production, in one region: ${count(clouds.production)} resources
 
-${block(clouds.production)}
+${drawing(clouds.production)}
 
 ## Production, in two regions with a domain: ${count(clouds.world)} resources
 
-${block(clouds.world)}
+${drawing(clouds.world)}
 `
+}
+
+/** What stands between these two in the README is drawn, too. */
+const drawnPart = /(?<=<!-- drawn by .* -->\n\n).*(?=\n\n<!-- drawn until here -->)/s
+
+/** The README with production in one region as it is built. @throws Error where it has no place for the drawing */
+export function readmeWithDrawing(readme: string, production: Cloud): string {
+  if (!drawnPart.test(readme)) throw new Error('The README has no place for the drawing of the cloud.')
+  return readme.replace(drawnPart, () => drawing(production))
+}
+
+function drawing(cloud: Cloud): string {
+  return `\`\`\`mermaid\n${drawCloud(cloud)}\n\`\`\``
 }

@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert'
 import { buildCloud, type Json } from '../support/mock-cloud.ts'
 import { root } from '../support/sst-platform.ts'
 import { suite } from '../support/suite.ts'
-import { cloudPage } from './cloud-diagram.ts'
+import { cloudPage, readmeWithDrawing } from './cloud-diagram.ts'
 import { all, dev, production, sstDev, staging, world } from './clouds.ts'
 import { at, list, ofType, one, texts } from './find.ts'
 
@@ -73,8 +73,10 @@ test('the home region is the one that is named first', () => {
   assert.is(at(dev.app, 'providers', 'aws', 'region'), 'us-east-1')
 })
 
-test('docs/cloud.md shows what is built: `npm run diagram` draws it anew', () => {
+test('docs/cloud.md and the README show what is built: `npm run diagram` draws it anew', () => {
   assert.is(readFileSync(join(root, 'docs/cloud.md'), 'utf8'), cloudPage({ production, world }))
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  assert.is(readme, readmeWithDrawing(readme, production))
 })
 
 test('a deploy prints where the stage is', () => {
