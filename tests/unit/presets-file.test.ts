@@ -23,16 +23,25 @@ function fileOf(content: string): string {
 const variant = { name: 'w320', fit: 'inside', width: 320, format: 'webp', quality: 80 }
 
 test('gives the built-in preset where there is no file', () => {
-  assert.is(readPresets(undefined), builtInPresets)
+  assert.is(readPresets({}), builtInPresets)
 })
 
 test('adds presets to the built-in one, or puts one in its place', () => {
   const contract = { name: 'contract', accept: ['application/pdf'], variants: [] }
-  const added = readPresets(fileOf(JSON.stringify([contract])))
+  const added = readPresets({ PRESETS_FILE: fileOf(JSON.stringify([contract])) })
   assert.equal([...added.keys()], ['default', 'contract'])
   assert.equal(added.get('contract'), contract)
-  const replaced = readPresets(fileOf(JSON.stringify([{ name: 'default', variants: [variant] }])))
+  const replaced = readPresets({
+    PRESETS_FILE: fileOf(JSON.stringify([{ name: 'default', variants: [variant] }])),
+  })
   assert.equal([...replaced], [['default', { name: 'default', variants: [variant] }]])
+})
+
+test('takes the list itself as well, but not both', () => {
+  const own = [{ name: 'contract', accept: ['application/pdf'], variants: [] }]
+  assert.equal([...readPresets({ PRESETS: JSON.stringify(own) }).keys()], ['default', 'contract'])
+  assert.throws(() => readPresets({ PRESETS: '[{' }), /^PRESETS is not JSON: /)
+  assert.throws(() => readPresets({ PRESETS: '[]', PRESETS_FILE: fileOf('[]') }), /both set/)
 })
 
 for (const [name, content, says] of [
@@ -57,14 +66,17 @@ for (const [name, content, says] of [
   test(`refuses a file with ${name}`, () => {
     const path = fileOf(typeof content === 'string' ? content : JSON.stringify(content))
     assert.throws(
-      () => readPresets(path),
+      () => readPresets({ PRESETS_FILE: path }),
       (error: Error) => error.name === 'EnvironmentError' && says.test(error.message),
     )
   })
 }
 
 test('refuses a file that is not there', () => {
-  assert.throws(() => readPresets(join(directory, 'none.json')), /^PRESETS_FILE cannot be read\.$/)
+  assert.throws(
+    () => readPresets({ PRESETS_FILE: join(directory, 'none.json') }),
+    /^PRESETS_FILE cannot be read\.$/,
+  )
 })
 
 function variantless(name: string) {

@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
 import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
-import { readPresets } from '@millrace/shared/presets-file.ts'
+import { presetVariables, readPresets } from '@millrace/shared/presets-file.ts'
 import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
 import { readApiKeys } from './api-keys.ts'
@@ -26,7 +26,7 @@ const Variables = Type.Object({
   SESSION_KEYS: Type.String({ pattern: '^[A-Za-z0-9+/=]{44}(,[A-Za-z0-9+/=]{44})*$' }),
   API_KEYS: Type.String({ default: '' }),
   SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
-  PRESETS_FILE: Type.Optional(Type.String()),
+  ...presetVariables,
   ...uploadLimitVariables,
   UPLOAD_SILENCE_MS: Type.Integer({ default: 120_000, minimum: 100 }),
   RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 3_000, minimum: 0 }),
@@ -72,7 +72,7 @@ export function readConfig(environment: Environment) {
     sessionKeys: variables.SESSION_KEYS.split(',').map(readKey),
     apiKeys: readApiKeys(variables.API_KEYS),
     sessionTtlMs: variables.SESSION_TTL_MS,
-    presets: readPresets(variables.PRESETS_FILE),
+    presets: readPresets(variables),
     ...readUploadLimits(variables),
     /** How long an upload through the API may stand still before its connection is given up. */
     uploadSilenceMs: variables.UPLOAD_SILENCE_MS,

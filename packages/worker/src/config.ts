@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns'
 import { availableParallelism, hostname } from 'node:os'
 import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
 import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
-import { readPresets } from '@millrace/shared/presets-file.ts'
+import { presetVariables, readPresets } from '@millrace/shared/presets-file.ts'
 import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
 import Type from 'typebox'
 import { libraryPixelLimit } from './image-library.ts'
@@ -18,7 +18,7 @@ const schema = Type.Object({
   EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
-  PRESETS_FILE: Type.Optional(Type.String()),
+  ...presetVariables,
   // Two images a core: while one waits for S3 the other one computes (measured on 2 cores).
   WORKER_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 2 * availableParallelism() }),
   DRAIN_DEADLINE_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 25_000 }),
@@ -53,7 +53,7 @@ export function readConfig(environment: Environment) {
     eventsQueueUrl: values.EVENTS_QUEUE_URL,
     logLevel: values.LOG_LEVEL,
     instance: values.INSTANCE,
-    presets: readPresets(values.PRESETS_FILE),
+    presets: readPresets(values),
     slots: values.WORKER_SLOTS,
     drainDeadlineMs: values.DRAIN_DEADLINE_MS,
     /** The name of the group's termination lifecycle hook; undefined where there is no group. */
