@@ -19,8 +19,9 @@ import { createRecentActivity } from '@millrace/shared/recent-activity.ts'
 import { createStoreOriginal } from '@millrace/shared/store-original.ts'
 import { createUploadLookup } from '@millrace/shared/upload-lookup.ts'
 import { createUploadRecords } from '@millrace/shared/upload-records.ts'
-import fastify, { type FastifyBaseLogger } from 'fastify'
+import fastify from 'fastify'
 import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import { createAnnounceUpload } from './announce-upload.ts'
 import type { Api } from './api.ts'
@@ -95,7 +96,7 @@ const bodyLimitBytes = 64 * 1024
  */
 export async function createApp(deps: {
   config: Config
-  log: FastifyBaseLogger
+  log: Logger
   redis: Redis
   subscriber: Redis
   s3: S3Client
@@ -113,9 +114,8 @@ export async function createApp(deps: {
   const records = createUploadRecords({ redis, prefix })
   const originals = createOriginals({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests: createManifests({ s3, bucket }), originals })
-  // A connection of its own: BullMQ puts its scripts on it, which ioredis copies onto each pipeline that it
-  // makes, and with auto-pipelining it makes one in every turn of the event loop.
-  const queueRedis = redis.duplicate({ enableAutoPipelining: false })
+  // A connection of its own: BullMQ puts its scripts on it, which ioredis copies onto each pipeline that it makes.
+  const queueRedis = redis.duplicate()
   queueRedis.on('error', (error) => log.warn({ err: error }, 'Redis connection'))
   const queue = createUploadQueue({ redis: queueRedis, prefix })
   const imports = createImportQueue({ redis: queueRedis, prefix })

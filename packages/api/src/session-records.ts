@@ -1,5 +1,19 @@
+import { createAskTogether } from '@millrace/shared/ask-together.ts'
 import type { Redis } from 'ioredis'
 import type { Session } from './session-cookie.ts'
+
+/** Counts a view of each session of `KEYS`. Answers, for each, its views; with its label and whether it was ended. */
+const viewScript = `
+local seen = {}
+for number, key in ipairs(KEYS) do
+  local views = redis.call('HINCRBY', key, 'views', 1)
+  local rest = redis.call('HMGET', key, 'user', 'ended')
+  seen[number] = (rest[1] or rest[2]) and { views, rest[1], rest[2] } or views
+end
+return seen
+`
+/** Redis serves nobody else meanwhile: some 0.1 ms. */
+const viewsAtOnce = 50
 
 /**
  * What Redis keeps of sessions: `{prefix}:session:{id}`, a hash of `views`, `user` and, once it was ended,
@@ -8,7 +22,8 @@ import type { Session } from './session-cookie.ts'
  * come back.
  *
  * It lives as long as the cookie does, and so its life begins anew when the cookie is sealed anew, not with each
- * request. Plain commands in one pipeline: measured faster than a script.
+ * request. Views that are asked for in one turn of the event loop are one script: two commands of their own took a
+ * quarter of what such a request takes.
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key
@@ -18,17 +33,19 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
   const { redis, prefix } = deps
   const key = (session: Session) => `${prefix}:session:${session.id}`
 
+  const countView = createAskTogether(async (keys: string[]) => {
+    const seen = await redis.eval(viewScript, keys.length, ...keys)
+    if (!Array.isArray(seen)) throw new Error('Redis answered a script otherwise than it says.')
+    return seen.map(readSeen)
+  }, viewsAtOnce)
+
   return {
     /** Adds one to the session's views. @returns undefined where the session was ended */
     async view(session: Session): Promise<{ views: number; user: string | null } | undefined> {
-      const [views, [user, ended]] = await Promise.all([
-        redis.hincrby(key(session), 'views', 1),
-        redis.hmget(key(session), 'user', 'ended'),
-        session.isSealedAnew && redis.pexpire(key(session), deps.ttlMs),
-      ])
-      // Redis had lost it, and with it the time that it was to live.
-      if (views === 1 && !session.isSealedAnew) await redis.pexpire(key(session), deps.ttlMs)
-      return ended ? undefined : { views, user: user ?? null }
+      const { views, user, isEnded } = await countView(key(session))
+      // The first one, or the first since Redis lost it, and with it the time that it was to live.
+      if (views === 1 || session.isSealedAnew) await redis.pexpire(key(session), deps.ttlMs)
+      return isEnded ? undefined : { views, user }
     },
 
     /** Whether the session was ended, though its cookie may still be about. */
@@ -58,3 +75,9 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
 }
 
 export type SessionRecords = ReturnType<typeof createSessionRecords>
+
+function readSeen(answer: unknown): { views: number; user: string | null; isEnded: boolean } {
+  if (!Array.isArray(answer)) return { views: Number(answer), user: null, isEnded: false }
+  const [views, user, ended] = answer
+  return { views: Number(views), user: typeof user === 'string' ? user : null, isEnded: ended !== null }
+}

@@ -5,12 +5,16 @@ import type { Logger } from 'pino'
 
 /**
  * A connection for commands that should fail rather than wait for long: when Redis is away, each is tried
- * again twice and then rejected. Commands issued in one tick travel in one write.
+ * again twice and then rejected.
+ *
+ * Without ioredis' auto-pipelining: it keeps its pipelines in a Map that it fills and empties without end, and V8
+ * chains the tables of such a Map, so that whatever waited for an answer outlives the young generation: a third of
+ * what `GET /session` took. What is asked often is asked together instead (`ask-together.ts`).
  *
  * @param url `redis://` or `rediss://`
  */
 export function connectRedis(url: string, log: Logger): Redis {
-  return logged(new Redis(url, { enableAutoPipelining: true, maxRetriesPerRequest: 2 }), log)
+  return logged(new Redis(url, { maxRetriesPerRequest: 2 }), log)
 }
 
 /**

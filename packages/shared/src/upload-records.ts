@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from './app-error.ts'
+import { createAskTogether } from './ask-together.ts'
 import type { UploadAddress } from './object-keys.ts'
 import { isFinished, Upload } from './upload.ts'
 
@@ -20,6 +21,9 @@ const indexTtlMs = 30 * dayMs
 
 /** How often a change is tried again when another process changed the same record in between. */
 const attempts = 16
+
+/** How many records are asked for in one pipeline. */
+const recordsAtOnce = 100
 
 /** How long an erased upload is remembered: longer than anything that was signed for it is good for. */
 const erasedTtlMs = 8 * dayMs
@@ -111,10 +115,22 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
 
   /** @returns the record, or undefined where Redis has none (S3 may) */
   async function find(address: UploadAddress): Promise<StoredUpload | undefined> {
-    const [revision, record] = await redis.hmget(recordKey(address), 'revision', 'record')
-    if (!revision || !record) return undefined
+    const { revision, record } = await read(recordKey(address))
+    if (typeof record !== 'string') return undefined
     return { upload: upload.Parse(JSON.parse(record)), revision: Number(revision) }
   }
+
+  const read = createAskTogether(async (recordKeys: string[]) => {
+    const pipeline = redis.pipeline()
+    for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record')
+    const answers = (await pipeline.exec()) ?? []
+    return answers.map(([error, fields]) => {
+      if (error) throw error
+      if (!Array.isArray(fields)) throw new Error('Redis answered a command otherwise than it says.')
+      const [revision, record]: unknown[] = fields
+      return { revision, record }
+    })
+  }, recordsAtOnce)
 
   function keys(address: UploadAddress): string[] {
     const { owner } = address
