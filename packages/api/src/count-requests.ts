@@ -17,7 +17,7 @@ export function countRequests(app: FastifyInstance, activity: RecentActivity): v
     if (!request.routeOptions.config.uncounted) {
       const end = activity.begin()
       // Comes always and once, also where the client leaves before there is an answer.
-      reply.raw.once('close', () => {
+      reply.raw.on('close', () => {
         const isStream = reply.getHeader('content-type') === 'text/event-stream'
         end(isStream ? 'unmeasured' : 'measured')
       })

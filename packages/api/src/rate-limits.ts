@@ -4,8 +4,13 @@ import { AppError } from '@millrace/shared/app-error.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import { createRateLeases } from './rate-leases.ts'
+import { createRecentValues } from './recent-values.ts'
 
 const windowMs = 60_000
+/** Of how many sessions and keys at least the hash is remembered. One takes about 1 KB. */
+const rememberedTokens = 5_000
+/** Session cookies have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
+const rememberedCharacters = 512
 
 /**
  * Limits how many requests an owner and an address may make in a minute, over all instances, before anything
@@ -24,7 +29,6 @@ export async function limitRates(
 ): Promise<void> {
   if (deps.perOwner === 0 && deps.perAddress === 0) return
   const counter = deps.redis.duplicate({
-    enableAutoPipelining: false,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     commandTimeout: deps.patienceMs,
@@ -35,7 +39,7 @@ export async function limitRates(
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
   const store = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
   await app.register(rateLimit, { ...options, store })
-  const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
+  const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: createOwnerKey() })
   const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
 
   app.addHook('onRequest', async (request, reply) => {
@@ -70,7 +74,16 @@ function ownerToken({ headers }: FastifyRequest): string | undefined {
   return headers.authorization ?? sessionToken.exec(headers.cookie ?? '')?.[1]
 }
 
-/** Hashed, since Redis need not know anybody's key. */
-function ownerKey(request: FastifyRequest): string {
-  return `owner:${hash('sha256', ownerToken(request) ?? '', 'base64url')}`
+/** Says, as it is asked for, under which key an owner is counted: hashed, since Redis need not know anybody's key. */
+function createOwnerKey() {
+  const hashed = createRecentValues<string>(rememberedTokens)
+
+  return function ownerKey(request: FastifyRequest): string {
+    const token = ownerToken(request) ?? ''
+    const known = hashed.find(token)
+    if (known !== undefined) return known
+    const key = `owner:${hash('sha256', token, 'base64url')}`
+    if (token.length <= rememberedCharacters) hashed.keep(token, key)
+    return key
+  }
 }

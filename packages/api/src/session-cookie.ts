@@ -26,19 +26,19 @@ type SealedSession = {
   sealedAtMs: number
 }
 
-/** A session as its cookie names it. Times in ms since 1970. */
+/** A session as its cookie names it. Times in ISO 8601. */
 export type Session = {
   id: string
   owner: string
-  createdAtMs: number
-  expiresAtMs: number
+  createdAt: string
+  expiresAt: string
   /** Whether the reply to this request carries its cookie, so that its life begins anew. */
   isSealedAnew: boolean
 }
 
 /** A cookie is sealed again, and so lives on, when it was last sealed longer ago than this. */
 const sealAgainAfterMs = 24 * 60 * 60 * 1000
-/** How many opened cookies are remembered at least. One takes about 1 KB. */
+/** How many opened cookies are remembered at least, with what they name. One takes about 1 KB. */
 const rememberedCookies = 5_000
 /** Ours have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
 const rememberedCharacters = 512
@@ -71,7 +71,7 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const remembered = createRecentValues<{ sealed: SealedSession; byOldKey: boolean }>(rememberedCookies)
+  const remembered = createRecentValues<ReturnType<typeof opened>>(rememberedCookies)
   let registered: FastifyInstance | undefined
 
   /** Where the plugin's functions are. */
@@ -86,14 +86,19 @@ export function createSessionCookie(options: {
     const known = remembered.find(text)
     if (known) return known
     const decoded = plugin().parseCookie(`${name}=${text}`)[name] ?? ''
-    const opened = plugin().decodeSecureSession(decoded, request.log)
-    const sealed = opened?.data()
-    if (!opened || !sealed?.publicHalf || !sealed.secretHalf || !sealed.createdAtMs || !sealed.sealedAtMs) {
+    const unsealed = plugin().decodeSecureSession(decoded, request.log)
+    const sealed = unsealed?.data()
+    if (!unsealed || !sealed?.publicHalf || !sealed.secretHalf || !sealed.createdAtMs || !sealed.sealedAtMs) {
       return undefined
     }
-    const found = { sealed, byOldKey: opened.changed }
+    const found = opened(sealed, unsealed.changed)
     if (text.length <= rememberedCharacters) remembered.keep(text, found)
     return found
+  }
+
+  /** What is remembered of a cookie: what names the session, too, which would be made anew with each request. */
+  function opened(sealed: SealedSession, byOldKey: boolean) {
+    return { sealed, byOldKey, session: describe(sealed, false) }
   }
 
   function setCookie(held: SealedSession | 'ended'): string {
@@ -111,8 +116,8 @@ export function createSessionCookie(options: {
     return {
       id: `${publicHalf}${secretHalf}`,
       owner: sessionOwner(publicHalf),
-      createdAtMs,
-      expiresAtMs: sealedAtMs + ttlMs,
+      createdAt: new Date(createdAtMs).toISOString(),
+      expiresAt: new Date(sealedAtMs + ttlMs).toISOString(),
       isSealedAnew,
     }
   }
@@ -134,17 +139,15 @@ export function createSessionCookie(options: {
 
     /** @returns the session that the request's cookie names, or undefined where it has no valid cookie */
     read(request: FastifyRequest): Session | undefined {
-      const opened = open(request)
-      if (!opened) return undefined
-      let { sealed } = opened
+      const found = open(request)
+      if (!found) return undefined
+      const { sealed, byOldKey, session } = found
       const age = now() - sealed.sealedAtMs
       if (age >= ttlMs) return undefined
-      const sealAgain = opened.byOldKey || age > sealAgainAfterMs
-      if (sealAgain) {
-        sealed = { ...sealed, sealedAtMs: now() }
-        request.cookieToSend = sealed
-      }
-      return describe(sealed, sealAgain)
+      if (!byOldKey && age <= sealAgainAfterMs) return session
+      const sealedAnew = { ...sealed, sealedAtMs: now() }
+      request.cookieToSend = sealedAnew
+      return describe(sealedAnew, true)
     },
 
     /** Gives the request a new session; the reply carries its cookie. */

@@ -66,8 +66,8 @@ export function sessionRoutes(
     return {
       views,
       user,
-      createdAt: new Date(session.createdAtMs).toISOString(),
-      expiresAt: new Date(session.expiresAtMs).toISOString(),
+      createdAt: session.createdAt,
+      expiresAt: session.expiresAt,
       servedBy: instance,
     }
   }
