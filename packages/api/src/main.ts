@@ -8,12 +8,14 @@ import {
 } from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
 import { openMetrics } from '@millrace/shared/open-metrics.ts'
+import { keepGarbageYoung } from '@millrace/shared/young-garbage.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 
 /** How long requests under way may take to end once the instance shuts down, in ms. */
 const closeDeadlineMs = 10_000
 
+keepGarbageYoung()
 const config = readConfig(process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)
