@@ -98,7 +98,18 @@ export function createWorkerRole(deps: RoleDeps) {
       ],
       Resource: queue.queue.arn,
     },
+    {
+      Sid: 'HoldInstancesDuringLongWork',
+      Effect: 'Allow',
+      Action: ['autoscaling:SetInstanceProtection'],
+      Resource: groupArn(deps),
+    },
   ])
+}
+
+/** Of the tier's own group, by its name: the rest of a group's ARN is known only once there is the group. */
+function groupArn({ place, accountId, groupName }: RoleDeps): $util.Output<string> {
+  return $interpolate`arn:aws:autoscaling:${place.region}:${accountId}:autoScalingGroup:*:autoScalingGroupName/${groupName}`
 }
 
 /** Both tiers erase: one on request, the other what was rejected or came too late. */
@@ -115,7 +126,7 @@ function eraseStatement(bucket: Bucket): Statement {
 
 /** A role that instances of a tier have: the tier's statements, and what every instance needs to boot, log and end. */
 function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[]) {
-  const { place, accountId, key, image, logGroup, groupName } = deps
+  const { place, accountId, key, image, logGroup } = deps
   const { region } = place
   const arn = (service: string, resource: string) =>
     $interpolate`arn:aws:${service}:${region}:${accountId}:${resource}`
@@ -170,7 +181,7 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
       Sid: 'BeginAndEnd',
       Effect: 'Allow',
       Action: ['autoscaling:CompleteLifecycleAction', 'autoscaling:RecordLifecycleActionHeartbeat'],
-      Resource: arn('autoscaling', `autoScalingGroup:*:autoScalingGroupName/${groupName}`),
+      Resource: groupArn(deps),
     },
   ]
   new aws.iam.RolePolicy(

@@ -106,6 +106,9 @@ export function groupBasics(options: {
         instanceWarmup: String(warmupMs / 1_000),
         skipMatching: true,
         autoRollback: true,
+        // Instances that are held by long work, too: they drain as before any end. Otherwise they would keep the old
+        // image (the provider's default) or hold the deploy up for an hour (AWS's).
+        scaleInProtectedInstances: 'Refresh',
         ...(alarms.length > 0 && { alarmSpecification: { alarms } }),
       },
     },

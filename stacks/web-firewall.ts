@@ -1,12 +1,7 @@
+import { largeBodies } from './large-bodies.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
-
-/**
- * Paths that take more than JSON of some kilobytes: files (`POST /upload`, tus), and lists of parts of large uploads.
- * They have limits of their own, in the API.
- */
-const largeBodies = '^/(upload$|tus(/|$)|uploads/[^/]+/(complete|parts)$|uppy/s3/multipart/[^/]+/complete$)'
 
 /**
  * AWS's rule groups, with the rules of theirs that don't refuse by themselves: those that look into bodies, and the
@@ -33,7 +28,7 @@ const managedGroups = [
  *
  * What AWS's rules find in a body, and bodies larger than the 8 KiB that WAF reads, only leave a label; a rule of ours
  * refuses what has such a label, except where large bodies are meant to be: a photo may well contain what looks like an
- * attack.
+ * attack, and a URL to import from is what the rule against remote file inclusion looks for.
  */
 export function createWebFirewall(options: {
   place: Place

@@ -49,6 +49,8 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
       vpcZoneIdentifiers: network.privateSubnets,
       healthCheckType: 'EC2',
       capacityRebalance: true,
+      // Workers ask for it themselves, during long work.
+      protectFromScaleIn: false,
       mixedInstancesPolicy: {
         instancesDistribution: {
           onDemandBaseCapacity: settings.onDemandBase,

@@ -11,6 +11,7 @@ import { createUploadQueue, uploadQueueName } from '@millrace/shared/process-upl
 import { scrubSecrets } from '@millrace/shared/scrub-secrets.ts'
 import { newUploadId } from '@millrace/shared/upload-id.ts'
 import { createJobHandlers, createProcessor } from '@millrace/worker/job-handlers.ts'
+import { createOldestWork } from '@millrace/worker/oldest-work.ts'
 import { createUploadWorker } from '@millrace/worker/upload-worker.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
@@ -171,7 +172,12 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
     redis,
     prefix,
     slots: 1,
-    processor: createProcessor({ handlers, jobsUnderWay: { begin: () => () => undefined }, log }),
+    processor: createProcessor({
+      handlers,
+      jobsUnderWay: { begin: () => () => undefined },
+      oldestWork: createOldestWork(),
+      log,
+    }),
     log,
   })
   await worker.start()

@@ -1,11 +1,14 @@
 import { codesElsewhere, operations } from '@millrace/api/openapi/operations.ts'
 import { errorCatalogue } from '@millrace/shared/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
+import Type from 'typebox'
 import * as assert from 'uvu/assert'
+import { inspectedBodyBytes, largeBodies } from '../../stacks/large-bodies.ts'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
 import { collectRoutes, type Route } from '../support/app-routes.ts'
 import { type OpenApiDocument, parseDocument, readDocument } from '../support/documented-answers.ts'
 import { createHttpClient } from '../support/http-client.ts'
+import { largestJsonBytes } from '../support/largest-json.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('OpenAPI document')
@@ -60,6 +63,28 @@ test('leaves out only what is described elsewhere', () => {
     hidden.filter((url) => !hiddenForms.some((form) => form.test(url))),
     [],
   )
+})
+
+test('the firewall lets large bodies through to the routes that take them, and to no other', () => {
+  const taking = new Set(registered.filter(takesLargeBody).map(({ url }) => url))
+  for (const url of ['/upload', '/tus/:id', '/uploads', '/uploads/:id/complete'])
+    assert.ok(taking.has(url), url)
+  const letsThrough = (path: string) => new RegExp(largeBodies).test(path)
+  for (const { url } of registered) {
+    const path = url.replaceAll(/:\w+/g, '0198').replace('*', 'some/file')
+    assert.is(letsThrough(path), taking.has(url), path)
+    if (!path.endsWith('/')) assert.is(letsThrough(`${path}/`), taking.has(url), `${path}/`)
+  }
+  for (const path of [
+    '/tusk',
+    '/upload/x',
+    '/x/upload',
+    '/uploads/a/b/complete',
+    '/tus/a/b',
+    '/uploads/complete',
+  ]) {
+    assert.not.ok(letsThrough(path), path)
+  }
 })
 
 test('gives each operation an id of its own', () => {
@@ -145,3 +170,11 @@ test('is shown on a page that loads nothing from elsewhere', async () => {
 })
 
 test.run()
+
+/** Whether a route takes more than WAF reads: files as they come, or JSON whose schema allows for it. */
+function takesLargeBody({ method, url, readsJson, bodySchema }: Route): boolean {
+  if (!['POST', 'PUT', 'PATCH'].includes(method)) return false
+  if (!readsJson) return true
+  assert.ok(Type.IsSchema(bodySchema), `${method} ${url} says nothing of its body`)
+  return largestJsonBytes(bodySchema) > inspectedBodyBytes
+}

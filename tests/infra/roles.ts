@@ -86,6 +86,25 @@ test("a tier reads its own secrets, with its region's key, and ends its own grou
   }
 })
 
+test('only workers hold instances, and only those of their own group', () => {
+  for (const [suffix, region] of [
+    ['', 'us-east-1'],
+    ['EuWest1', 'eu-west-1'],
+  ]) {
+    const holding = (policy: string) =>
+      allowedBy(world, policy).filter(({ actions }) => actions.includes('autoscaling:SetInstanceProtection'))
+    assert.equal(
+      holding(`WorkerPolicy${suffix}`).map(({ resources }) => resources),
+      [
+        [
+          `arn:aws:autoscaling:${region}:123456789012:autoScalingGroup:*:autoScalingGroupName/millrace-production-worker`,
+        ],
+      ],
+    )
+    assert.equal(holding(`ApiPolicy${suffix}`), [])
+  }
+})
+
 test('secrets are encrypted parameters below the path that instances read', () => {
   for (const cloud of Object.values(deployed)) {
     const parameters = ofType(cloud, 'aws:ssm/parameter:Parameter')

@@ -43,6 +43,11 @@ test('a new image replaces instances, never below full strength, and goes back w
     const preferences = at(inputs, 'instanceRefresh', 'preferences')
     assert.is(at(preferences, 'autoRollback'), true)
     assert.is(at(preferences, 'minHealthyPercentage'), 100)
+    assert.is(
+      at(preferences, 'scaleInProtectedInstances'),
+      'Refresh',
+      `${name}: long work holds up no deploy`,
+    )
     const template =
       inputs['launchTemplate'] ??
       at(inputs, 'mixedInstancesPolicy', 'launchTemplate', 'launchTemplateSpecification')
@@ -81,7 +86,7 @@ test('workers are of several types, Spot above a base, and replaced before they 
   assert.is(inputs['capacityRebalance'], true)
 })
 
-test('an instance begins when its script says so, and a worker ends when it has drained', () => {
+test('an instance begins when its script says so and holds by itself, and a worker ends when it has drained', () => {
   const hooks = (name: string) => list(one(production, groupType, name).inputs['initialLifecycleHooks'])
   const describe = (name: string) => hooks(name).map((hook) => [at(hook, 'name'), at(hook, 'defaultResult')])
   assert.equal(describe('Api'), [['launch', 'ABANDON']])
@@ -89,6 +94,7 @@ test('an instance begins when its script says so, and a worker ends when it has 
     ['launch', 'ABANDON'],
     ['terminate', 'CONTINUE'],
   ])
+  assert.is(one(production, groupType, 'Worker').inputs['protectFromScaleIn'], false)
   const script = userDataOf(one(production, templateType, 'WorkerTemplate'))
   assert.match(script, /^launch_hook='launch'$/m)
   assert.match(script, /TERMINATION_HOOK=terminate$/m)

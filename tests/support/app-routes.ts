@@ -1,8 +1,16 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { FastifyInstance } from 'fastify'
 
-/** `hidden`: left out of the OpenAPI document. */
-export type Route = { method: string; url: string; hidden: boolean }
+export type Route = {
+  method: string
+  url: string
+  /** Left out of the OpenAPI document. */
+  hidden: boolean
+  /** Of the body; undefined where none is looked at. */
+  bodySchema: unknown
+  /** Bodies are read as JSON; otherwise they reach the handler unread. */
+  readsJson: boolean
+}
 
 /**
  * Runs something that makes an app, and notes every route that is added to it, whoever adds it.
@@ -17,9 +25,12 @@ export async function collectRoutes<Started extends { app: unknown }>(start: () 
     const { fastify } = message as { fastify: FastifyInstance } // the channel's types say nothing
     const routes: Route[] = []
     routesOfApps.set(fastify, routes)
-    fastify.addHook('onRoute', ({ method, url, schema }) => {
+    fastify.addHook('onRoute', function (this: FastifyInstance, { method, url, schema }) {
       const hidden = schema !== undefined && 'hide' in schema && schema.hide === true
-      for (const one of [method].flat()) routes.push({ method: one, url, hidden })
+      const readsJson = this.hasContentTypeParser('application/json')
+      for (const one of [method].flat()) {
+        routes.push({ method: one, url, hidden, bodySchema: schema?.body, readsJson })
+      }
     })
   }
   subscribe('fastify.initialization', onInstance)

@@ -27,6 +27,7 @@ test('has a default for all but the addresses', () => {
     terminationHook: undefined,
     metadataEndpoint: 'http://169.254.169.254',
     noticeIntervalMs: 5_000,
+    longWorkMs: 30_000,
     healthPort: undefined,
     reconcileIntervalMs: 600_000,
     metricsStage: undefined,

@@ -3,10 +3,12 @@ import { createLog } from '@millrace/shared/log.ts'
 import { createInstanceMetadata } from '@millrace/worker/instance-metadata.ts'
 import { createInstanceNotices } from '@millrace/worker/instance-notices.ts'
 import { createLeaveInstance } from '@millrace/worker/leave-instance.ts'
+import { createOldestWork } from '@millrace/worker/oldest-work.ts'
+import { createScaleInProtection } from '@millrace/worker/scale-in-protection.ts'
 import { createTerminationHook } from '@millrace/worker/termination-hook.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
-import { type FakeInstance, hook, startFakeInstance } from './fake-instance.ts'
+import { type FakeInstance, hook, instance, startFakeInstance } from './fake-instance.ts'
 import { type S3Proxy, startS3Proxy } from './s3-proxy.ts'
 import { sampleImage } from './sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
@@ -30,11 +32,16 @@ test.before.each(async () => {
 })
 test.after.each(() => fake.close())
 
-/** The parts that watch and leave, in this process, with intervals of a test's patience. */
-function createParts(drain: (deadlineMs: number) => Promise<void>) {
+/** A log whose lines a test sees: their events. */
+function createSeenLog() {
   const lines: string[] = []
   const write = (line: string) => void lines.push(JSON.parse(line).event)
-  const log = createLog({ level: 'info', instance: 'test' }, { write })
+  return { lines, log: createLog({ level: 'info', instance: 'test' }, { write }) }
+}
+
+/** The parts that watch and leave, in this process, with intervals of a test's patience. */
+function createParts(drain: (deadlineMs: number) => Promise<void>) {
+  const { lines, log } = createSeenLog()
   const metadata = createInstanceMetadata({ endpoint: fake.metadataEndpoint })
   const notices = createInstanceNotices({ metadata, log, intervalMs: 5 })
   const autoScaling = new AutoScalingClient({ endpoint: fake.autoScalingEndpoint, ...fleet.identity })
@@ -49,6 +56,29 @@ function createParts(drain: (deadlineMs: number) => Promise<void>) {
   return { lines, metadata, notices, leave }
 }
 
+/** Scale-in protection, with work whose clock the test moves. */
+function createProtection(more: { oldestWork?: { ageMs(): number }; longWorkMs?: number } = {}) {
+  const { lines, log } = createSeenLog()
+  const clock = { ms: 0 }
+  const work = createOldestWork(() => clock.ms)
+  const autoScaling = new AutoScalingClient({
+    endpoint: fake.autoScalingEndpoint,
+    maxAttempts: 1,
+    ...fleet.identity,
+  })
+  const protection = createScaleInProtection({
+    autoScaling,
+    metadata: createInstanceMetadata({ endpoint: fake.metadataEndpoint }),
+    oldestWork: work,
+    longWorkMs: 30_000,
+    intervalMs: 1,
+    log,
+    ...more,
+  })
+  const { signal } = new AbortController()
+  return { ...protection, lines, clock, begin: work.begin, look: () => protection.look(signal) }
+}
+
 test('a terminating instance hands back what outlasts the deadline, at once, and then lets the group end it', async () => {
   const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('/variants/'))
   const leaving = await fleet.spawnWorker({
@@ -56,6 +86,7 @@ test('a terminating instance hands back what outlasts the deadline, at once, and
     AWS_ENDPOINT_URL_S3: proxy.endpoint,
     DRAIN_DEADLINE_MS: '100',
     NOTICE_INTERVAL_MS: '20',
+    LONG_WORK_MS: '10',
     HEALTH_PORT: '0',
   })
   const { port } = await leaving.log.until(({ event }) => event === 'health')
@@ -63,9 +94,11 @@ test('a terminating instance hands back what outlasts the deadline, at once, and
   assert.is(health.status, 200)
   assert.match(await health.text(), '"status":"ok"')
 
+  await fake.untilCalls(1)
   const image = await sampleImage('image/jpeg')
   const addresses = [await fleet.arrive(image)]
   await held.arrived
+  await fake.untilCalls(2)
   const heir = await fleet.spawnWorker()
   fake.items.set(targetState, 'Terminated')
   for (let more = 0; more < 4; more++) addresses.push(await fleet.arrive(image))
@@ -82,7 +115,12 @@ test('a terminating instance hands back what outlasts the deadline, at once, and
     false,
     'no lock had to run out',
   )
-  assert.equal(fake.calls, ['RecordLifecycleActionHeartbeat', 'CompleteLifecycleAction CONTINUE'])
+  assert.equal(fake.calls, [
+    'SetInstanceProtection false',
+    'SetInstanceProtection true',
+    'RecordLifecycleActionHeartbeat',
+    'CompleteLifecycleAction CONTINUE',
+  ])
   assert.ok(fake.isCompleted())
   const events = leaving.log.lines.map(({ event }) => event)
   const order = ['closing', 'handed-back', 'termination-completed', 'closed']
@@ -164,6 +202,102 @@ test('metadata that refuses says so', async () => {
   await metadata.read('instance-id').then(assert.unreachable, (error: Error) => {
     assert.match(error.message, 'Instance metadata gave no token: 400')
   })
+})
+
+test('long work holds the instance until none is left, and short jobs cause no call', async () => {
+  const { clock, begin, look, lines } = createProtection()
+  const isHeldAt = async (ms: number) => {
+    clock.ms = ms
+    await look()
+    return fake.isProtected()
+  }
+  const endFirst = begin()
+  assert.is(await isHeldAt(29_999), false)
+  assert.is(await isHeldAt(30_000), true)
+  const endSecond = begin()
+  assert.is(await isHeldAt(61_000), true)
+  endFirst()
+  assert.is(await isHeldAt(62_000), true, 'the second one is long by now')
+  endSecond()
+  begin()
+  assert.is(await isHeldAt(63_000), false)
+  // Long, and over before anybody looks.
+  begin()()
+  assert.is(await isHeldAt(64_000), false)
+  assert.equal(fake.calls, [
+    'SetInstanceProtection false',
+    'SetInstanceProtection true',
+    'SetInstanceProtection false',
+  ])
+  assert.equal(lines, ['instance-given-back', 'instance-held', 'instance-given-back'])
+})
+
+test('a worker gives back what one that crashed before it held', async () => {
+  const crashed = createProtection()
+  crashed.begin()
+  crashed.clock.ms = 30_000
+  await crashed.look()
+  assert.ok(fake.isProtected())
+  await createProtection().look()
+  assert.is(fake.isProtected(), false)
+})
+
+test('a call that the group refuses is made again, and warned of once', async () => {
+  const { clock, begin, look, lines } = createProtection()
+  begin()
+  clock.ms = 30_000
+  fake.items.set(targetState, 'Pending:Wait')
+  for (const refused of [look, look]) await refused()
+  assert.equal(lines, ['scale-in-protection-failed'])
+  fake.items.delete('instance-id')
+  await look()
+  assert.is(fake.calls.length, 2, 'nothing can be asked of a group that is not known')
+  fake.items.set('instance-id', instance)
+  fake.items.set(targetState, 'InService')
+  await look()
+  assert.ok(fake.isProtected())
+  assert.equal(lines, ['scale-in-protection-failed', 'instance-held'])
+})
+
+test('a call that was heard although it seemed to fail is taken back', async () => {
+  const { clock, begin, look } = createProtection()
+  await look()
+  const end = begin()
+  clock.ms = 30_000
+  fake.setAnswers('lost')
+  await look()
+  assert.ok(fake.isProtected())
+  fake.setAnswers('given')
+  end()
+  await look()
+  assert.is(fake.isProtected(), false)
+})
+
+test('looks come one after the other, and end with the watch', async () => {
+  let looks = 0
+  const { watch } = createProtection({ longWorkMs: 1, oldestWork: { ageMs: () => ++looks % 2 } })
+  const stopping = new AbortController()
+  const watched = watch(stopping.signal)
+  await fake.untilCalls(6)
+  stopping.abort()
+  await watched
+  const answered = fake.calls.length
+  assert.equal(
+    fake.calls,
+    Array.from({ length: answered }, (_, index) => `SetInstanceProtection ${index % 2 === 0}`),
+  )
+  assert.is(fake.mostUnderWay(), 1)
+})
+
+test('an instance that is chosen ends a call under way, and does not complain', async () => {
+  const { watch, lines } = createProtection({ longWorkMs: 1, oldestWork: { ageMs: () => 1 } })
+  const stopping = new AbortController()
+  fake.setAnswers('held')
+  const watched = watch(stopping.signal)
+  await fake.untilCalls(1)
+  stopping.abort()
+  await watched
+  assert.equal(lines, [])
 })
 
 test.run()

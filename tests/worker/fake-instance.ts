@@ -11,8 +11,9 @@ export type FakeInstance = Awaited<ReturnType<typeof startFakeInstance>>
 
 /**
  * What EC2 and Auto Scaling are to a program on an instance, at the protocol: instance metadata by IMDSv2, and of
- * the Auto Scaling API (AWS Query, 2011-01-01) what a lifecycle hook needs. The group waits for the instance while
- * the metadata's target lifecycle state is `Terminated`, until the action is completed.
+ * the Auto Scaling API (AWS Query, 2011-01-01) what a lifecycle hook and scale-in protection need. The group waits for
+ * the instance while the metadata's target lifecycle state is `Terminated`, until the action is completed; it protects
+ * the instance in no other state than `InService`.
  */
 export async function startFakeInstance() {
   const items = new Map([
@@ -26,6 +27,10 @@ export async function startFakeInstance() {
   const calls: string[] = []
   const waiting = new Set<() => void>()
   let completed = false
+  let isProtected = false
+  let fate: 'given' | 'lost' | 'held' = 'given'
+  let underWay = 0
+  let mostUnderWay = 0
 
   const metadata = await listen(async (request, response) => {
     const { method, url = '' } = request
@@ -47,24 +52,42 @@ export async function startFakeInstance() {
   })
 
   const autoScaling = await listen(async (request, response) => {
+    underWay += 1
+    mostUnderWay = Math.max(mostUnderWay, underWay)
+    response.on('close', () => {
+      underWay -= 1
+    })
     const form = new URLSearchParams(await text(request))
     const action = form.get('Action') ?? ''
-    const answer = (status: number, body: string) =>
-      response.writeHead(status, { 'content-type': 'text/xml' }).end(body)
-    const names = ['AutoScalingGroupName', 'InstanceId', 'LifecycleHookName'].map((name) => form.get(name))
-    const waits = items.get('autoscaling/target-lifecycle-state') === 'Terminated' && !completed
-    const known = names.join() === [group, instance, hook].join()
-    calls.push(
-      action === 'CompleteLifecycleAction' ? `${action} ${form.get('LifecycleActionResult')}` : action,
-    )
-    if (!waits || !known || form.get('Version') !== '2011-01-01') {
-      const message = `No active Lifecycle Action found with instance ID ${form.get('InstanceId')}`
+    const answer = (status: number, body: string) => {
+      if (fate === 'given') response.writeHead(status, { 'content-type': 'text/xml' }).end(body)
+      if (fate === 'lost') response.destroy()
+    }
+    const state = items.get('autoscaling/target-lifecycle-state')
+    const isKnown = (...names: string[]) =>
+      form.get('Version') === '2011-01-01' &&
+      names.map((name) => form.get(name)).join() === [group, instance, hook].slice(0, names.length).join()
+    const refusal = () => {
+      if (action !== 'SetInstanceProtection') {
+        const isAwaited = state === 'Terminated' && !completed
+        if (isAwaited && isKnown('AutoScalingGroupName', 'InstanceId', 'LifecycleHookName')) return undefined
+        return `No active Lifecycle Action found with instance ID ${form.get('InstanceId')}`
+      }
+      if (!isKnown('AutoScalingGroupName', 'InstanceIds.member.1')) return 'No such instance in the group'
+      if (state === 'InService') return undefined
+      return `The instance ${instance} is not in InService or EnteringStandby or Standby.`
+    }
+    const told = form.get('LifecycleActionResult') ?? form.get('ProtectedFromScaleIn')
+    calls.push(told === null ? action : `${action} ${told}`)
+    const message = refusal()
+    if (message !== undefined) {
       answer(
         400,
         `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>${message}</Message></Error></ErrorResponse>`,
       )
     } else {
       completed ||= action === 'CompleteLifecycleAction'
+      if (action === 'SetInstanceProtection') isProtected = told === 'true'
       answer(
         200,
         `<${action}Response xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><${action}Result/></${action}Response>`,
@@ -86,6 +109,14 @@ export async function startFakeInstance() {
       AWS_ENDPOINT_URL_AUTO_SCALING: autoScaling.endpoint,
     },
     isCompleted: () => completed,
+    /** From scale-in. */
+    isProtected: () => isProtected,
+    /** What becomes of the answers to calls from now on. The calls themselves do what they should. */
+    setAnswers(next: typeof fate): void {
+      fate = next
+    },
+    /** How many calls there have been at a time, at most. */
+    mostUnderWay: () => mostUnderWay,
     /** All tokens run out. */
     expireTokens: () => tokens.clear(),
     async untilCalls(count: number): Promise<void> {

@@ -68,9 +68,11 @@ async function versions({ id }: UploadAddress): Promise<string[]> {
 
 test('fetches an image, and goes on as with any other upload', async () => {
   const bytes = await sampleImage('image/png', 300, 200)
-  source.on('/a/holiday.png', (_request, response) =>
-    response.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length }).end(bytes),
-  )
+  let ageMs = 0
+  source.on('/a/holiday.png', (_request, response) => {
+    ageMs = worker.oldestWork.ageMs()
+    response.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length }).end(bytes)
+  })
   const address = await announce({ path: '/a/holiday.png?signature=s3cret', metadata: { album: 'x' } })
   const waiting = await fleet.records.find(address)
   assert.equal([waiting?.upload.state, waiting?.upload.intent.filename], ['awaiting', 'holiday.png'])
@@ -93,6 +95,8 @@ test('fetches an image, and goes on as with any other upload', async () => {
   assert.not.match(JSON.stringify(await fleet.manifests.read(address)), 's3cret')
   assert.is(await reserved(), bytes.length)
   await worker.close()
+  assert.ok(ageMs > 0, 'while it lasts, it is work that can hold the instance')
+  assert.is(worker.oldestWork.ageMs(), 0)
 })
 
 test('takes name and type from the source, unless the client has said them', async () => {

@@ -92,7 +92,7 @@ export async function startWorkerFleet(options: { environment?: Environment; red
         return closing
       }
       closers.push(close)
-      return { close }
+      return { close, oldestWork: app.oldestWork }
     },
 
     /** A worker as a process; it may still be starting. */

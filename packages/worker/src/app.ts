@@ -29,6 +29,7 @@ import { createImportUpload } from './import-upload.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
 import { createJobsUnderWay, uncountedJobs } from './jobs-under-way.ts'
 import { createObjectCreated, waitSeconds } from './object-created.ts'
+import { createOldestWork } from './oldest-work.ts'
 import { createOpenSource } from './open-source.ts'
 import { createProcessUpload } from './process-upload.ts'
 import { createPublicAddress } from './public-address.ts'
@@ -125,18 +126,19 @@ export function createApp(
   const handlers = createJobHandlers({ processUpload, giveUpUpload, importUpload, endImport })
   const activity = createRecentActivity()
   const jobsUnderWay = createJobsUnderWay({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
+  const oldestWork = createOldestWork()
   const queues = { redis: blockingRedis, prefix, log }
   const uploadWorker = createUploadWorker({
     ...queues,
     queueName: uploadQueueName,
     slots: config.slots,
-    processor: createProcessor({ handlers, jobsUnderWay, log }),
+    processor: createProcessor({ handlers, jobsUnderWay, oldestWork, log }),
   })
   const importWorker = createUploadWorker({
     ...queues,
     queueName: importQueueName,
     slots: config.importSlots,
-    processor: createProcessor({ handlers, jobsUnderWay: uncountedJobs, log }),
+    processor: createProcessor({ handlers, jobsUnderWay: uncountedJobs, oldestWork, log }),
   })
   const objectCreated = createObjectCreated({
     sqs,
@@ -176,6 +178,8 @@ export function createApp(
   })
 
   return {
+    /** How long jobs and imports have been under way here. */
+    oldestWork,
     async start(): Promise<void> {
       await Promise.all([uploadWorker.start(), importWorker.start()])
       objectCreated.start()

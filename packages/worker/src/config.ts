@@ -27,6 +27,8 @@ const schema = Type.Object({
   AWS_EC2_METADATA_SERVICE_ENDPOINT: Type.String({ default: 'http://169.254.169.254', pattern: '^http://' }),
   // AWS recommends every 5 seconds for Spot notices, which come two minutes ahead.
   NOTICE_INTERVAL_MS: Type.Integer({ minimum: 10, maximum: 60_000, default: 5_000 }),
+  // A job takes a second; what takes this long is an import, a huge image, or stuck.
+  LONG_WORK_MS: Type.Integer({ minimum: 10, maximum: 3_600_000, default: 30_000 }),
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
   METRICS_STAGE: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]+$' })),
   PUBLISH_PERIOD_MS: Type.Integer({ minimum: 100, default: publishPeriodMs }),
@@ -60,6 +62,8 @@ export function readConfig(environment: Environment) {
     terminationHook: values.TERMINATION_HOOK,
     metadataEndpoint: values.AWS_EC2_METADATA_SERVICE_ENDPOINT.replace(/\/+$/, ''),
     noticeIntervalMs: values.NOTICE_INTERVAL_MS,
+    /** How old the oldest work has to be for the group to spare the instance. */
+    longWorkMs: values.LONG_WORK_MS,
     /** Undefined: no health server. */
     healthPort: values.HEALTH_PORT,
     /** Whose metrics go to CloudWatch; none: they do not. */

@@ -10,6 +10,7 @@ import type { EndImport } from './end-import.ts'
 import type { GiveUpUpload } from './give-up-upload.ts'
 import type { ImportUpload } from './import-upload.ts'
 import type { AttemptEnd, JobsUnderWay } from './jobs-under-way.ts'
+import type { OldestWork } from './oldest-work.ts'
 import type { Attempt, ProcessUpload } from './process-upload.ts'
 
 /**
@@ -71,9 +72,15 @@ export type JobHandlers = ReturnType<typeof createJobHandlers>
  * takes one.
  *
  * @param deps.jobsUnderWay is told of every attempt
+ * @param deps.oldestWork is, too
  */
-export function createProcessor(deps: { handlers: JobHandlers; jobsUnderWay: JobsUnderWay; log: Logger }) {
-  const { handlers, jobsUnderWay, log } = deps
+export function createProcessor(deps: {
+  handlers: JobHandlers
+  jobsUnderWay: JobsUnderWay
+  oldestWork: Pick<OldestWork, 'begin'>
+  log: Logger
+}) {
+  const { handlers, jobsUnderWay, oldestWork, log } = deps
   return async function processor(
     job: UploadJob,
     token: string | undefined,
@@ -83,6 +90,7 @@ export function createProcessor(deps: { handlers: JobHandlers; jobsUnderWay: Job
     if (!handler) throw new UnrecoverableError(`There is no handler for the job ${job.name}.`)
     if (!signal) throw new Error('BullMQ gave no signal.')
     const end = jobsUnderWay.begin()
+    const endWork = oldestWork.begin()
     let how: AttemptEnd = 'finished'
     const jobLog = log.child({ jobId: job.id, ...traceFields(job.data) })
     try {
@@ -107,6 +115,7 @@ export function createProcessor(deps: { handlers: JobHandlers; jobsUnderWay: Job
       throw error instanceof UnrecoverableError ? error : new UnrecoverableError(messageOf(error))
     } finally {
       end(how)
+      endWork()
     }
   }
 }

@@ -15,6 +15,7 @@ import { startHealthServer } from './health-server.ts'
 import { createInstanceMetadata } from './instance-metadata.ts'
 import { createInstanceNotices } from './instance-notices.ts'
 import { createLeaveInstance } from './leave-instance.ts'
+import { createScaleInProtection } from './scale-in-protection.ts'
 import { createTerminationHook } from './termination-hook.ts'
 
 const config = readConfig(process.env)
@@ -55,14 +56,23 @@ if (healthPort !== undefined) {
 log.info({ event: 'started' }, 'started')
 if (terminationHook !== undefined) await endWithInstance(terminationHook)
 
-/** Leaves in time when the instance is about to end. */
+/** Has the group spare the instance during long work, and leaves in time when it is about to end nevertheless. */
 async function endWithInstance(hookName: string): Promise<void> {
   const metadata = createInstanceMetadata({ endpoint: config.metadataEndpoint })
   const notices = createInstanceNotices({ metadata, log, intervalMs: config.noticeIntervalMs })
+  const autoScaling = new AutoScalingClient()
+  const protection = createScaleInProtection({
+    autoScaling,
+    metadata,
+    oldestWork: app.oldestWork,
+    longWorkMs: config.longWorkMs,
+    intervalMs: config.noticeIntervalMs,
+    log,
+  })
+  void protection.watch(stopping.signal)
   const notice = await notices.first(stopping.signal)
   if (!notice || stopping.signal.aborted) return
   stopping.abort()
-  const autoScaling = new AutoScalingClient()
   const leaveInstance = createLeaveInstance({
     notices,
     hook: createTerminationHook({ autoScaling, metadata, name: hookName, log }),

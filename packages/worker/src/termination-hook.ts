@@ -4,6 +4,7 @@ import {
   RecordLifecycleActionHeartbeatCommand,
 } from '@aws-sdk/client-auto-scaling'
 import type { Logger } from 'pino'
+import { readGroupMembership } from './group-membership.ts'
 import type { InstanceMetadata } from './instance-metadata.ts'
 
 /**
@@ -40,10 +41,7 @@ export function createTerminationHook(deps: {
   }
 
   async function which() {
-    const [group, instance] = await Promise.all([
-      metadata.read('tags/instance/aws:autoscaling:groupName'),
-      metadata.read('instance-id'),
-    ])
+    const { group, instance } = await readGroupMembership(metadata)
     return { AutoScalingGroupName: group, InstanceId: instance, LifecycleHookName: name }
   }
 
