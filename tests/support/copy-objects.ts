@@ -3,6 +3,7 @@ import {
   HeadObjectCommand,
   ListObjectVersionsCommand,
   PutObjectCommand,
+  type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { copyHeader } from '@millrace/local/s3/object-copy.ts'
@@ -30,27 +31,11 @@ export function createObjectCopier(from: Bucket, to: Bucket) {
       if (ReplicationStatus === 'REPLICA') continue
       const object = await from.s3.send(new GetObjectCommand(where))
       const bytes = (await object.Body?.transformToByteArray()) ?? new Uint8Array()
-      const copy = new URLSearchParams({
-        versionId,
-        modifiedAt: String(object.LastModified?.getTime()),
-        // As where each region encrypts by a key of its own.
-        etag: `${to.bucket}-${object.ETag?.replaceAll('"', '').toUpperCase()}`,
+      const { LastModified: modifiedAt = new Date(), ContentType, Metadata } = object
+      inFlight.push({
+        key,
+        land: () => putCopy(to, { key, versionId, modifiedAt, bytes, more: { ContentType, Metadata } }),
       })
-      const put = new PutObjectCommand({
-        Bucket: to.bucket,
-        Key: key,
-        Body: bytes,
-        ContentType: object.ContentType,
-        Metadata: object.Metadata,
-      })
-      put.middlewareStack.add(
-        (next) => (args) => {
-          if (hasHeaders(args.request)) args.request.headers[copyHeader] = copy.toString()
-          return next(args)
-        },
-        { step: 'build' },
-      )
-      inFlight.push({ key, land: async () => void (await to.s3.send(put)) })
     }
     return inFlight
   }
@@ -67,6 +52,39 @@ export function createObjectCopier(from: Bucket, to: Bucket) {
 }
 
 export type ObjectCopier = ReturnType<typeof createObjectCopier>
+
+/** Writes what S3's replication would write. */
+export async function putCopy(
+  { s3, bucket }: Bucket,
+  copy: {
+    key: string
+    versionId: string
+    /** Of its source. */
+    modifiedAt: Date
+    bytes: Uint8Array
+    more?: Pick<PutObjectCommandInput, 'ContentType' | 'Metadata'>
+  },
+): Promise<void> {
+  const { key, versionId, modifiedAt, bytes, more } = copy
+  const put = new PutObjectCommand({
+    Bucket: bucket,
+    Key: key,
+    Body: bytes,
+    ContentLength: bytes.length,
+    ...more,
+  })
+  // The etag is as where each region encrypts by a key of its own.
+  const told = { versionId, modifiedAt: String(modifiedAt.getTime()), etag: `copy-of-${versionId}` }
+  put.middlewareStack.add(
+    (next) => (args) => {
+      if (!hasHeaders(args.request)) throw new TypeError('The SDK made a request without headers.')
+      args.request.headers[copyHeader] = new URLSearchParams(told).toString()
+      return next(args)
+    },
+    { step: 'build' },
+  )
+  await s3.send(put)
+}
 
 function hasHeaders(request: unknown): request is { headers: Record<string, string> } {
   return typeof request === 'object' && request !== null && 'headers' in request

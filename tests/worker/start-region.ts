@@ -5,7 +5,12 @@ import { createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
 import { connectBlockingRedis } from '@millrace/shared/connections.ts'
 import { createLog } from '@millrace/shared/log.ts'
-import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/object-keys.ts'
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  type UploadAddress,
+} from '@millrace/shared/object-keys.ts'
 import { parseS3Event } from '@millrace/worker/s3-event.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -61,12 +66,15 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
     api,
     /** Waits until as many messages as that about a key have been dealt with. */
     handled: messages.handled,
-    /** Every version and delete marker of the bucket, in the order of keys. */
-    async versions(): Promise<string[]> {
+    /** Key and version of all that the bucket has of these uploads, delete markers as well. */
+    async versions(...addresses: UploadAddress[]): Promise<string[]> {
       const { Versions = [], DeleteMarkers = [] } = await s3.send(
         new ListObjectVersionsCommand({ Bucket: bucket }),
       )
-      return [...Versions, ...DeleteMarkers].map(({ Key, VersionId }) => `${Key} ${VersionId}`).toSorted()
+      return [...Versions, ...DeleteMarkers]
+        .filter(({ Key }) => addresses.some(({ id }) => Key?.includes(id)))
+        .map(({ Key, VersionId }) => `${Key} ${VersionId}`)
+        .toSorted()
     },
     async close() {
       await api.close()

@@ -10,7 +10,8 @@ import { erasureKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
  */
 export function createAnnounceErasure({ s3, bucket }: { s3: S3Client; bucket: string }) {
   return async function announceErasure(address: UploadAddress): Promise<void> {
-    await s3.send(new PutObjectCommand({ Bucket: bucket, Key: erasureKey(address), Body: '' }))
+    // The SDK takes an empty body for one of unknown length.
+    await s3.send(new PutObjectCommand({ Bucket: bucket, Key: erasureKey(address), ContentLength: 0 }))
   }
 }
 
