@@ -210,6 +210,27 @@ test('both erase what one was asked to erase, and what lands late', async () => 
   await there.handled(erasureKey(early), 2)
 })
 
+test('are told of an erasure once it is verified, and not before', async () => {
+  const address = await here.arrive(png, { owner })
+  await here.finished(address)
+  const leftWhenTold: string[][] = []
+  here.s3.middlewareStack.add(
+    (next, context) => async (args) => {
+      if (context['commandName'] !== 'PutObjectCommand' || leftWhenTold.length > 0) return next(args)
+      leftWhenTold.push(await here.versions(address))
+      throw new Error('S3 is away')
+    },
+    { step: 'initialize', name: 'refuseMarker' },
+  )
+  assert.is((await ask(here, 'DELETE', `/uploads/${address.id}`)).statusCode, 500, 'no receipt')
+  here.s3.middlewareStack.remove('refuseMarker')
+  assert.equal(leftWhenTold, [[]])
+  const again = await ask(here, 'DELETE', `/uploads/${address.id}`)
+  assert.equal([again.statusCode, receipt.Parse(again.json()).erased], [200, []])
+  await copyThere.copy()
+  await there.handled(erasureKey(address))
+})
+
 test('look again at what was erased by themselves', async () => {
   const address = { owner, id: newUploadId() }
   const told = { key: erasureKey(address), versionId: 'v1', bytes: new Uint8Array() }
