@@ -5,10 +5,14 @@ import type { Settings } from './settings.ts'
 /** S3 keeps parts of uploads that nobody completed, and bills them. The API lets an upload resume for a week. */
 const abortMultipartDays = 7
 
+/** How long other regions have to hear of an erasure: S3 keeps what is still to be copied beyond that. */
+const erasureDays = 30
+
 /**
  * The ledger: private, TLS only, encrypted by the region's key, versioned.
  *
  * @param options.origins pages that may send files to it and read its answers
+ * @param options.isReplicated whether it and those of other regions copy to each other
  * @param options.cloudFrontOf the account whose CloudFront may read variants
  */
 export function createBucket(options: {
@@ -16,9 +20,10 @@ export function createBucket(options: {
   key: EncryptionKey
   origins: $util.Input<$util.Input<string>[]>
   settings: Pick<Settings, 'keep' | 'originals' | 'noncurrentDays'>
+  isReplicated: boolean
   cloudFrontOf: $util.Input<string> | undefined
 }) {
-  const { place, key, origins, settings, cloudFrontOf } = options
+  const { place, key, origins, settings, isReplicated, cloudFrontOf } = options
   const { id } = place
   const bucket = new sst.aws.Bucket(
     id('Ledger'),
@@ -60,7 +65,7 @@ export function createBucket(options: {
   )
   new aws.s3.BucketLifecycleConfiguration(
     id('LedgerLifecycle'),
-    { bucket: bucket.name, rules: lifecycleRules(settings) },
+    { bucket: bucket.name, rules: [...lifecycleRules(settings), ...(isReplicated ? [forgetErasures] : [])] },
     place.options,
   )
   return bucket
@@ -81,6 +86,15 @@ function deliverVariants(accountId: $util.Input<string>) {
       },
     ],
   }
+}
+
+/** What regions tell each other of erasures: the expiry leaves a delete marker, which the rule for those takes away. */
+const forgetErasures = {
+  id: 'forget-erasures',
+  status: 'Enabled',
+  filter: { prefix: 'erased/' },
+  expiration: { days: erasureDays },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {

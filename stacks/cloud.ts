@@ -22,7 +22,13 @@ export function createCloud(settings: Settings) {
     // SST removes what it does not find any more, and that would be all but the bucket and the queue.
     if (settings.keep)
       throw new Error(`\`sst dev\` would take stage "${stage}" apart. Use a stage of your own.`)
-    const { bucket, queue } = createLedger({ place: homePlace, settings, accountId, origin: devOrigin })
+    const { bucket, queue } = createLedger({
+      place: homePlace,
+      settings,
+      accountId,
+      origin: devOrigin,
+      isReplicated: false,
+    })
     createDevCommands({ region: home, bucketName: bucket.name, queueUrl: queue.queue.url, sessionKeys })
     return { url: devOrigin, bucket: bucket.name }
   }

@@ -8,7 +8,7 @@ const attempts = 10
 /** SQS keeps nothing longer: 14 days. */
 const longestSeconds = 14 * 24 * 60 * 60
 
-/** S3's events about new originals, and behind it the queue of those that nobody could deal with. */
+/** S3's events about new originals and what other regions did, and behind it the queue of those that nobody could deal with. */
 export function createEventsQueue({ place, key }: { place: Place; key: EncryptionKey }) {
   const encryption = { kmsMasterKeyId: key.arn, kmsDataKeyReusePeriodSeconds: 3_600 }
   const deadLetters = new aws.sqs.Queue(
@@ -41,17 +41,21 @@ export function createEventsQueue({ place, key }: { place: Place; key: Encryptio
 
 export type EventsQueue = ReturnType<typeof createEventsQueue>
 
+/** What S3 tells of: arrivals; and where several regions copy to each other, what others have finished and erased. */
+const prefixes = { always: ['originals/'], isReplicated: ['manifests/', 'erased/'] }
+
 /**
- * Has S3 tell the queue of every new original.
+ * Has S3 tell the queue of every new original, and in a stage with several regions of manifests and erasures.
  * @returns what has to be there before an upload can be noticed
  */
-export function tellOfOriginals(options: {
+export function tellOfObjects(options: {
   place: Place
   bucket: { arn: $util.Output<string>; name: $util.Output<string> }
   queue: aws.sqs.Queue
   accountId: $util.Input<string>
+  isReplicated: boolean
 }) {
-  const { place, bucket, queue, accountId } = options
+  const { place, bucket, queue, accountId, isReplicated } = options
   const policy = new aws.sqs.QueuePolicy(
     place.id('EventsPolicy'),
     {
@@ -87,7 +91,11 @@ export function tellOfOriginals(options: {
     place.id('EventsOfOriginals'),
     {
       bucket: bucket.name,
-      queues: [{ queueArn: queue.arn, events: ['s3:ObjectCreated:*'], filterPrefix: 'originals/' }],
+      queues: [...prefixes.always, ...(isReplicated ? prefixes.isReplicated : [])].map((filterPrefix) => ({
+        queueArn: queue.arn,
+        events: ['s3:ObjectCreated:*'],
+        filterPrefix,
+      })),
     },
     // S3 sends a test message first, and refuses where it may not.
     { ...place.options, dependsOn: [policy] },

@@ -1,6 +1,6 @@
 import { createBucket } from './bucket.ts'
 import { createEncryptionKey } from './encryption-key.ts'
-import { createEventsQueue, tellOfOriginals } from './events-queue.ts'
+import { createEventsQueue, tellOfObjects } from './events-queue.ts'
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
@@ -11,18 +11,21 @@ export function createLedger(options: {
   accountId: $util.Input<string>
   /** Where the console is served from. */
   origin: $util.Input<string>
+  /** Whether the bucket and those of other regions copy to each other. */
+  isReplicated: boolean
 }) {
-  const { place, settings, accountId, origin } = options
+  const { place, settings, accountId, origin, isReplicated } = options
   const key = createEncryptionKey({ place, accountId })
   const bucket = createBucket({
     place,
     key,
     origins: [origin],
     settings,
+    isReplicated,
     cloudFrontOf: settings.cdn ? accountId : undefined,
   })
   const queue = createEventsQueue({ place, key })
-  tellOfOriginals({ place, bucket, queue: queue.queue, accountId })
+  tellOfObjects({ place, bucket, queue: queue.queue, accountId, isReplicated })
   return { key, bucket, queue }
 }
 

@@ -45,7 +45,8 @@ export function createRegion(options: {
     : dnsName.apply((name) => `http://${name.toLowerCase()}`)
   if (domain && zoneId) createRecords({ place, domain, zoneId, loadBalancer, settings })
 
-  const ledger = createLedger({ place, settings, accountId, origin })
+  const isReplicated = settings.regions.length > 1
+  const ledger = createLedger({ place, settings, accountId, origin, isReplicated })
   const { key, bucket, queue } = ledger
   const cdn = settings.cdn ? createCdn({ place, bucket }) : undefined
   const logGroups = createLogGroups({ place, key, days: settings.logDays })
@@ -56,6 +57,7 @@ export function createRegion(options: {
   const common = {
     ...settings.environment,
     BUCKET: bucket.name,
+    ...(isReplicated && { BUCKET_REPLICATED: 'true' }),
     EVENTS_QUEUE_URL: queue.queue.url,
     METRICS_STAGE: place.stage,
     // The image is read-only but for /tmp.
@@ -68,6 +70,7 @@ export function createRegion(options: {
     accountId,
     bucket,
     queue,
+    isReplicated,
     key,
     image: images[tier],
     logGroup: logGroups[tier],

@@ -6,8 +6,8 @@ type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
 
 /**
  * Copies every bucket's objects to all the others, whoever wrote them first: originals, variants and manifests, so that
- * each region can serve and rebuild everything. Versions that are erased are not copied as such; S3 only copies delete
- * markers (docs/decisions/0018-several-regions.md).
+ * each region can serve and rebuild everything. That versions were erased S3 does not copy; an object under erased/ says
+ * so (docs/decisions/0018-several-regions.md).
  */
 export function replicateLedgers(ledgers: Ledger[]) {
   for (const source of ledgers) {

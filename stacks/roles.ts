@@ -19,6 +19,8 @@ export type RoleDeps = {
   accountId: $util.Input<string>
   bucket: Bucket
   queue: EventsQueue
+  /** Whether the bucket and those of other regions copy to each other. */
+  isReplicated: boolean
   key: EncryptionKey
   image: Image
   logGroup: aws.cloudwatch.LogGroup
@@ -28,7 +30,13 @@ export type RoleDeps = {
 
 /** What the API may do: take uploads in, sign for them, read and erase. */
 export function createApiRole(deps: RoleDeps) {
-  const { bucket, queue } = deps
+  const { bucket, queue, isReplicated } = deps
+  const tellOfErasures: Statement = {
+    Sid: 'TellOfErasures',
+    Effect: 'Allow',
+    Action: ['s3:PutObject'],
+    Resource: $interpolate`${bucket.arn}/erased/*`,
+  }
   return createInstanceRole('api', deps, [
     {
       Sid: 'LookIntoTheLedger',
@@ -55,6 +63,7 @@ export function createApiRole(deps: RoleDeps) {
       Resource: [$interpolate`${bucket.arn}/variants/*`, $interpolate`${bucket.arn}/manifests/*`],
     },
     eraseStatement(bucket),
+    ...(isReplicated ? [tellOfErasures] : []),
     {
       Sid: 'SeeThatTheQueueIsThere',
       Effect: 'Allow',

@@ -48,7 +48,8 @@ function receive() {
 
 async function keysLeft(owner: string): Promise<string[]> {
   const left: string[] = []
-  for (const prefix of ['originals', 'variants', 'manifests']) {
+  // Nor is anything told where there is no other region.
+  for (const prefix of ['originals', 'variants', 'manifests', 'erased']) {
     const { Versions = [], DeleteMarkers = [] } = await api.s3.send(
       new ListObjectVersionsCommand({ Bucket: api.bucket, Prefix: `${prefix}/${owner}/` }),
     )

@@ -133,8 +133,9 @@ function* edgesOf(cloud: Cloud): Generator<Edge> {
       ({ type }) => type === 'aws:s3/bucket:Bucket',
     )
     const [queue] = behind(cloud, notification, 'queues')
-    const prefix = at(notification.inputs, 'queues', 0, 'filterPrefix')
-    if (bucket && queue) yield { from: bucket.name, to: queue.name, label: `created under ${prefix}` }
+    const prefixes = list(notification.inputs['queues']).map((each) => at(each, 'filterPrefix'))
+    if (bucket && queue)
+      yield { from: bucket.name, to: queue.name, label: `created under ${prefixes.join(', ')}` }
   }
   for (const queue of ofType(cloud, 'aws:sqs/queue:Queue')) {
     for (const letters of behind(cloud, queue, 'redrivePolicy')) {

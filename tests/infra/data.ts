@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { all, deployed, dev, production, sstDev, staging, world } from './clouds.ts'
-import { at, behind, list, ofType, one, parse, statements, texts } from './find.ts'
+import { at, behind, list, ofType, one, parse, statements, texts, userDataOf } from './find.ts'
 
 const queueType = 'aws:sqs/queue:Queue'
 const redisType = 'aws:elasticache/replicationGroup:ReplicationGroup'
@@ -104,8 +104,10 @@ test('S3 tells the queue of originals, and nobody else can', () => {
     const notification = one(cloud, 'aws:s3/bucketNotification:BucketNotification', 'EventsOfOriginals')
     const [queue] = list(notification.inputs['queues'])
     assert.is(at(queue, 'filterPrefix'), 'originals/')
-    assert.equal(texts(at(queue, 'events')), ['s3:ObjectCreated:*'])
-    assert.is(at(queue, 'queueArn'), one(cloud, queueType, 'Events').outputs['arn'])
+    for (const each of list(notification.inputs['queues'])) {
+      assert.equal(texts(at(each, 'events')), ['s3:ObjectCreated:*'])
+      assert.is(at(each, 'queueArn'), one(cloud, queueType, 'Events').outputs['arn'])
+    }
     const [policy] = behind(cloud, notification, '').filter(
       ({ type }) => type === 'aws:sqs/queuePolicy:QueuePolicy',
     )
@@ -195,6 +197,31 @@ test('two regions copy to each other, each with its own key', () => {
     )
     assert.is(at(rule, 'sourceSelectionCriteria', 'sseKmsEncryptedObjects', 'status'), 'Enabled')
     assert.is(at(rule, 'deleteMarkerReplication', 'status'), 'Enabled')
+  }
+})
+
+test('two regions hear of what the other one finished and erased, and forget erasures; one region does nothing of it', () => {
+  const told = (cloud: typeof dev, region = '') => {
+    const type = 'aws:s3/bucketNotification:BucketNotification'
+    const { inputs } = one(cloud, type, `EventsOfOriginals${region}`)
+    return list(inputs['queues']).map((queue) => at(queue, 'filterPrefix'))
+  }
+  const erasures = (cloud: typeof dev, region = '') =>
+    list(one(cloud, lifecycleType, `LedgerLifecycle${region}`).inputs['rules']).filter(
+      (rule) => at(rule, 'filter', 'prefix') === 'erased/',
+    )
+  const isTold = (cloud: typeof dev, template: string) =>
+    userDataOf(one(cloud, 'aws:ec2/launchTemplate:LaunchTemplate', template)).includes('BUCKET_REPLICATED')
+  for (const region of ['', 'EuWest1']) {
+    assert.equal(told(world, region), ['originals/', 'manifests/', 'erased/'])
+    const [rule, ...more] = erasures(world, region)
+    assert.equal([at(rule, 'expiration'), more], [{ days: 30 }, []])
+    assert.equal(at(rule, 'noncurrentVersionExpiration'), { noncurrentDays: 1 })
+    assert.ok(isTold(world, `ApiTemplate${region}`) && isTold(world, `WorkerTemplate${region}`))
+  }
+  for (const cloud of [sstDev, dev, staging, production]) {
+    assert.equal([told(cloud), erasures(cloud)], [['originals/'], []])
+    if (cloud !== sstDev) assert.not.ok(isTold(cloud, 'ApiTemplate') || isTold(cloud, 'WorkerTemplate'))
   }
 })
 

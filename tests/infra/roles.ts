@@ -49,12 +49,17 @@ test('nothing that writes is allowed on everything', () => {
 })
 
 test('the API writes what is taken in, and workers what is made of it and what they import', () => {
-  const puts = (policy: string) =>
-    allowedBy(production, policy)
+  const puts = (policy: string, cloud = production) =>
+    allowedBy(cloud, policy)
       .filter(({ actions }) => actions.includes('s3:PutObject'))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
   assert.equal(puts('ApiPolicy').sort(), ['originals', 'unfinished'])
   assert.equal(puts('WorkerPolicy').sort(), ['manifests', 'originals', 'variants'])
+  // Where there are other regions, the API tells them of erasures.
+  for (const region of ['', 'EuWest1']) {
+    assert.equal(puts(`ApiPolicy${region}`, world).sort(), ['erased', 'originals', 'unfinished'])
+    assert.equal(puts(`WorkerPolicy${region}`, world).sort(), puts('WorkerPolicy').sort())
+  }
 })
 
 test('only workers take messages, and nobody sends any', () => {

@@ -1,4 +1,11 @@
-import { manifestKey, originalKey, parseManifestKey, parseOriginalKey } from '@millrace/shared/object-keys.ts'
+import {
+  erasureKey,
+  manifestKey,
+  originalKey,
+  parseErasureKey,
+  parseManifestKey,
+  parseOriginalKey,
+} from '@millrace/shared/object-keys.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
@@ -15,6 +22,11 @@ test('are parsed back to what they were built from', () => {
       assert.equal(parseManifestKey(manifestKey({ owner, id })), { owner, id })
       assert.is(parseManifestKey(originalKey({ owner, id })), undefined)
       assert.is(parseOriginalKey(manifestKey({ owner, id })), undefined)
+      assert.equal(parseErasureKey(erasureKey({ owner, id })), { owner, id })
+      assert.is(parseErasureKey(originalKey({ owner, id })), undefined)
+      // What tells of an erasure is never taken for the upload.
+      assert.is(parseOriginalKey(erasureKey({ owner, id })), undefined)
+      assert.is(parseManifestKey(erasureKey({ owner, id })), undefined)
     }),
   )
 })
@@ -24,6 +36,8 @@ test('of any other form name no upload', () => {
     fc.property(fc.string(), (text) => {
       assert.is(parseOriginalKey(text), undefined)
       assert.is(parseOriginalKey(`originals/${text}`), undefined)
+      assert.is(parseErasureKey(text), undefined)
+      assert.is(parseErasureKey(`erased/${text}`), undefined)
     }),
   )
   const id = newUploadId()

@@ -19,6 +19,7 @@ test('has a default for all but the addresses', () => {
     redisUrl: needed.REDIS_URL,
     redisPrefix: 'millrace',
     bucket: 'millrace',
+    bucketReplicated: false,
     eventsQueueUrl: needed.EVENTS_QUEUE_URL,
     logLevel: 'info',
     presets: builtInPresets,

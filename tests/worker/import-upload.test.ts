@@ -4,9 +4,9 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import { createEraseUpload } from '@millrace/api/erase-upload.ts'
 import type { AskedImport } from '@millrace/api/start-import.ts'
 import { createEraseObjects } from '@millrace/shared/erase-objects.ts'
+import { createEraseUpload } from '@millrace/shared/erase-upload.ts'
 import { importQueueName } from '@millrace/shared/import-upload-job.ts'
 import { originalKey, type UploadAddress } from '@millrace/shared/object-keys.ts'
 import { newUploadId } from '@millrace/shared/upload-id.ts'

@@ -61,8 +61,21 @@ test.after(async () => {
   await fleet.close()
 })
 
-function consume(receiveUpload: (address: UploadAddress) => Promise<undefined>) {
-  const consumer = createObjectCreated({ sqs, queueUrl, bucket: fleet.bucket, receiveUpload, log })
+function consume(
+  receiveUpload: (address: UploadAddress) => Promise<undefined>,
+  regionEvents?: {
+    finished(address: UploadAddress): Promise<void>
+    erased(address: UploadAddress): Promise<void>
+  },
+) {
+  const consumer = createObjectCreated({
+    sqs,
+    queueUrl,
+    bucket: fleet.bucket,
+    receiveUpload,
+    regionEvents,
+    log,
+  })
   consumer.start()
   consumers.push(consumer)
   return consumer
@@ -110,6 +123,7 @@ test('deletes what is no event of ours, and goes on', async () => {
     message(event(`originals/owner/${id}`, { name: 'ObjectRemoved:Delete' })),
     message(event(`originals/owner/${id}`, { bucket: 'another-bucket' })),
     message(event(`manifests/owner/${id}.json`)),
+    message(event(`erased/owner/${id}`)),
     message(event('originals/owner/not-an-id')),
     message(event(`originals/../${id}`)),
     message(event('originals/%E0%A4%A')),
@@ -118,6 +132,30 @@ test('deletes what is no event of ours, and goes on', async () => {
   for (const body of bodies) await send(body)
   await allDeleted(bodies.length)
   assert.equal(received, [id])
+})
+
+test('hears of what other regions finished and erased, and again of an erasure that failed half-way', async () => {
+  const told: string[] = []
+  let failed = false
+  const tells = (what: string) => async (address: UploadAddress) => {
+    told.push(`${what} ${address.owner}/${address.id}`)
+    if (what !== 'erased' || failed) return
+    failed = true
+    throw new AppError('dependency_unavailable')
+  }
+  consume(async () => undefined, { finished: tells('finished'), erased: tells('erased') })
+  const id = newUploadId()
+  const keys = [`manifests/a/${id}.json`, `erased/a/${id}`]
+  const strange = [
+    'erased/a/not-an-id',
+    `erased/${id}`,
+    `erased/a/b/${id}`,
+    `erased/A/${id}`,
+    'manifests/a/x.json',
+  ]
+  for (const key of [...strange, ...keys]) await send(message(event(key)))
+  await allDeleted(keys.length + strange.length)
+  assert.equal(told.toSorted(), [`erased a/${id}`, `erased a/${id}`, `finished a/${id}`])
 })
 
 test('leaves a message in the queue until its upload is safe', async () => {

@@ -69,7 +69,9 @@ function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: 
       }
     : receiveUploads()
   const { s3, bucket, queue } = fleet
-  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, log })(async () => {})
+  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, copyGraceMs: graceMs, log })(
+    async () => {},
+  )
 }
 
 /** The message that S3 sends is lost. */
@@ -178,9 +180,11 @@ test('merges both listings over many pages, owners and strange keys', async () =
     return undefined
   }
   const { bucket, queue } = fleet
-  const result = await createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, log })(async () => {
-    pages += 1
-  })
+  const result = await createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs: 0, log })(
+    async () => {
+      pages += 1
+    },
+  )
   s3.destroy()
   const open = addresses.filter((address) => !finished.includes(address)).map(({ id }) => id)
   assert.equal(received.sort(), open.sort())

@@ -35,12 +35,21 @@ export type WorkerFleet = Awaited<ReturnType<typeof startWorkerFleet>>
  *
  * @param options.environment replaces variables of the workers'
  * @param options.redisUrl a Redis of the test's own
+ * @param options.takesCopies lets the test copy objects here from another region
  */
-export async function startWorkerFleet(options: { environment?: Environment; redisUrl?: string } = {}) {
+export async function startWorkerFleet(
+  options: { environment?: Environment; redisUrl?: string; takesCopies?: boolean } = {},
+) {
+  const { takesCopies = false } = options
   const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
   const directory = await mkdtemp(join(tmpdir(), 'millrace-worker-'))
-  const cloud = await startLocalCloud({ directory, redisUrl, origins: ['http://localhost:3000'] })
+  const cloud = await startLocalCloud({
+    directory,
+    redisUrl,
+    origins: ['http://localhost:3000'],
+    takesCopies,
+  })
   const prefix = `test-${randomUUID()}`
   const environment: Environment = {
     ...cloud.environment,
@@ -71,6 +80,7 @@ export async function startWorkerFleet(options: { environment?: Environment; red
     identity,
     redis,
     s3,
+    streamingS3,
     sqs,
     records,
     manifests: createManifests({ s3, bucket }),

@@ -5,6 +5,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { AppError } from '@millrace/shared/app-error.ts'
 import type { PutLoad } from '@millrace/shared/cloudwatch-metrics.ts'
 import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/erase-objects.ts'
+import { createEraseUpload } from '@millrace/shared/erase-upload.ts'
 import { createFleetJournal } from '@millrace/shared/fleet-journal.ts'
 import { createFleetReporter } from '@millrace/shared/fleet-reporter.ts'
 import { createHeartbeats } from '@millrace/shared/heartbeats.ts'
@@ -23,6 +24,7 @@ import fastify from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
+import { createAnnounceErasure } from './announce-erasure.ts'
 import { createAnnounceUpload } from './announce-upload.ts'
 import type { Api } from './api.ts'
 import { createApiKeys } from './api-keys.ts'
@@ -39,7 +41,6 @@ import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
 import { downloadRoutes } from './download-routes.ts'
 import { eraseRoutes } from './erase-routes.ts'
-import { createEraseUpload } from './erase-upload.ts'
 import { eventRoutes } from './event-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
@@ -139,7 +140,14 @@ export async function createApp(deps: {
   const signForm = createFormSigner({ s3: publicS3, bucket })
   const startUpload = createStartUpload({ announceUpload, signForm, multipartUploads })
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
-  const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })
+  const eraseUpload = createEraseUpload({
+    records,
+    queue,
+    imports,
+    eraseObjects,
+    quota,
+    announceErasure: config.bucketReplicated ? createAnnounceErasure({ s3, bucket }) : undefined,
+  })
   const startImport = createStartImport({
     records,
     checkIntent,

@@ -21,6 +21,7 @@ const Variables = Type.Object({
   REDIS_URL: Type.String({ pattern: '^rediss?://' }),
   REDIS_PREFIX: Type.String({ default: 'millrace' }),
   BUCKET: Type.String({ minLength: 3 }),
+  BUCKET_REPLICATED: Type.Boolean({ default: false }),
   S3_PUBLIC_ENDPOINT: Type.Optional(Type.String({ pattern: '^https?://' })),
   EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
   SESSION_KEYS: Type.String({ pattern: '^[A-Za-z0-9+/=]{44}(,[A-Za-z0-9+/=]{44})*$' }),
@@ -65,6 +66,8 @@ export function readConfig(environment: Environment) {
     redisUrl: variables.REDIS_URL,
     redisPrefix: variables.REDIS_PREFIX,
     bucket: variables.BUCKET,
+    /** Whether the bucket and those of other regions copy to each other. */
+    bucketReplicated: variables.BUCKET_REPLICATED,
     /** Where clients reach S3, if not where we do. */
     s3PublicEndpoint: variables.S3_PUBLIC_ENDPOINT,
     eventsQueueUrl: variables.EVENTS_QUEUE_URL,

@@ -1,10 +1,10 @@
 import { AppError } from '@millrace/shared/app-error.ts'
+import type { EraseUpload } from '@millrace/shared/erase-upload.ts'
 import { isUploadId } from '@millrace/shared/upload-id.ts'
 import type { UploadLookup } from '@millrace/shared/upload-lookup.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import Type from 'typebox'
 import type { Api } from './api.ts'
-import type { EraseUpload } from './erase-upload.ts'
 import { UploadParams } from './owned-upload.ts'
 import type { RequestOwner } from './request-owner.ts'
 

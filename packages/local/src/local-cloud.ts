@@ -28,6 +28,7 @@ export type LocalCloud = Awaited<ReturnType<typeof startLocalCloud>>
  * @param options.credentials to be used instead
  * @param options.host what to listen on; nothing beyond loopback unless asked
  * @param options.redisUrl handed on to the services; this does not start Redis
+ * @param options.takesCopies lets a test do what S3's replication does (`s3/object-copy.ts`)
  * @param options.origins origins of pages that may talk to the bucket from a browser
  * @returns the environment variables that point a service here, and `close()`
  */
@@ -39,8 +40,9 @@ export async function startLocalCloud(options: {
   host?: string
   s3Port?: number
   sqsPort?: number
+  takesCopies?: boolean
 }) {
-  const { directory, host = '127.0.0.1', s3Port, sqsPort = 0 } = options
+  const { directory, takesCopies = false, host = '127.0.0.1', s3Port, sqsPort = 0 } = options
   const { accessKeyId, secretAccessKey } = options.credentials ?? (await readLocalSecrets(directory))
   const identity = { region, credentials: { accessKeyId, secretAccessKey } }
   const opened: (() => void | Promise<void>)[] = []
@@ -57,7 +59,7 @@ export async function startLocalCloud(options: {
       await sqs.send(new SendMessageCommand({ QueueUrl: queue.eventsQueueUrl, MessageBody: body }))
     }
     const listen = (port: number) =>
-      createS3Server({ directory: join(directory, 's3'), host, port, ...identity, deliver })
+      createS3Server({ directory: join(directory, 's3'), host, port, ...identity, deliver, takesCopies })
     const storage = await (s3Port === undefined
       ? listenOnRememberedPort(directory, 's3', listen)
       : listen(s3Port))

@@ -9,6 +9,8 @@
  *   manifests/{owner}/{uploadId}.json                     written by a worker, last: the commit point
  *   unfinished/{owner}/{uploadId}                         written by the API for tus: bytes that do not fill a
  *                                                         part yet. Gone once the original is there
+ *   erased/{owner}/{uploadId}                             written by the API where several regions copy to each
+ *                                                         other: says that the upload was erased. Empty
  */
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -25,6 +27,8 @@ export const originalsPrefix = 'originals/'
 export const manifestsPrefix = 'manifests/'
 /** Beside the originals, not among them: no event tells of it, and no listing takes it for an upload. */
 export const unfinishedPrefix = 'unfinished/'
+/** Where regions look for what others have erased. */
+export const erasedPrefix = 'erased/'
 
 /** What an upload is found by: its owner and its id. Without the owner an id finds nothing. */
 export type UploadAddress = { owner: string; id: string }
@@ -40,6 +44,11 @@ export function manifestKey({ owner, id }: UploadAddress): string {
 /** Where the bytes of a tus upload lie that came after its last whole part. */
 export function unfinishedKey({ owner, id }: UploadAddress): string {
   return `${unfinishedPrefix}${owner}/${id}`
+}
+
+/** Where an upload's erasure is told to other regions. */
+export function erasureKey({ owner, id }: UploadAddress): string {
+  return `${erasedPrefix}${owner}/${id}`
 }
 
 /** Where all variants of an upload lie, whatever their preset. */
@@ -67,6 +76,11 @@ export function parseManifestKey(key: string): UploadAddress | undefined {
 /** @returns the upload that these unfinished bytes belong to, or undefined where the key is of another kind */
 export function parseUnfinishedKey(key: string): UploadAddress | undefined {
   return parse(key, unfinishedPrefix, '')
+}
+
+/** @returns the upload whose erasure this key tells of, or undefined where the key is of another kind */
+export function parseErasureKey(key: string): UploadAddress | undefined {
+  return parse(key, erasedPrefix, '')
 }
 
 function parse(key: string, prefix: string, suffix: string): UploadAddress | undefined {

@@ -5,7 +5,12 @@ import { defaultPreset } from './preset.ts'
 import type { Arrival, UploadIntent } from './upload.ts'
 
 /** An original as it lies in S3: which bytes, and what was announced with them. */
-export type Original = { arrival: Arrival; intent: UploadIntent }
+export type Original = {
+  arrival: Arrival
+  intent: UploadIntent
+  /** Whether S3 copied it here from the bucket of another region, where it was uploaded. */
+  isCopy: boolean
+}
 
 /**
  * Looks at originals without reading them.
@@ -30,6 +35,7 @@ export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }
             { contentType: head.ContentType, size, metadata: head.Metadata ?? {} },
             { filename: address.id, preset: defaultPreset.name },
           ),
+          isCopy: head.ReplicationStatus === 'REPLICA',
         }
       } catch (error) {
         if (error instanceof NotFound) return undefined

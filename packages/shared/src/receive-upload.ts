@@ -2,7 +2,7 @@ import type { EraseObjects } from './erase-objects.ts'
 import type { UploadAddress } from './object-keys.ts'
 import type { Originals } from './originals.ts'
 import type { UploadQueue } from './process-upload-job.ts'
-import { isFinished, type Upload } from './upload.ts'
+import { isFinished, isSameArrival, type Upload } from './upload.ts'
 import type { UploadLookup } from './upload-lookup.ts'
 import type { StoredUpload, UploadRecords } from './upload-records.ts'
 
@@ -24,10 +24,16 @@ export function createReceiveUpload(deps: {
    * Records the arrival and adds the job, in this order: a crash in between leaves a record without a job,
    * and whoever told of the arrival tells of it again.
    *
+   * A copy is recorded only: the region where it was uploaded does the work, and its manifest is copied, too.
+   *
+   * @param options.takesCopy does the work for a copy, too
    * @returns the upload, or undefined where S3 has no original for it, or it was erased: bytes that were sent
    *   all the same, to a URL signed before, are erased as well
    */
-  return async function receiveUpload(address: UploadAddress): Promise<StoredUpload | undefined> {
+  return async function receiveUpload(
+    address: UploadAddress,
+    { takesCopy = false } = {},
+  ): Promise<StoredUpload | undefined> {
     if (await records.isErased(address)) {
       await eraseObjects(address)
       return undefined
@@ -40,7 +46,8 @@ export function createReceiveUpload(deps: {
     }
     await lookup.find(address)
     const stored = await records.update(address, (current) => arrive(current, original.arrival))
-    if (stored && !isFinished(stored.upload)) {
+    const isOurs = takesCopy || !original.isCopy
+    if (stored && isOurs && !isFinished(stored.upload)) {
       const { traceparent } = stored.upload.intent
       await queue.add({
         owner: address.owner,
@@ -60,9 +67,7 @@ export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
  * start, for what was found in the old ones says nothing about them.
  */
 export function arrive(current: Upload, arrival: NonNullable<Upload['arrival']>): Upload | undefined {
-  if (current.arrival?.etag === arrival.etag && current.arrival.versionId === arrival.versionId) {
-    return undefined
-  }
+  if (current.arrival && isSameArrival(current.arrival, arrival)) return undefined
   const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...kept } = current
   return { ...kept, state: 'received', arrival, findings: {}, variants: [] }
 }

@@ -1,8 +1,7 @@
-import { isDeepStrictEqual } from 'node:util'
 import { type Manifests, uploadFromManifest } from './manifest.ts'
 import type { UploadAddress } from './object-keys.ts'
 import type { Original, Originals } from './originals.ts'
-import type { Upload } from './upload.ts'
+import { isSameArrival, type Upload } from './upload.ts'
 import { uploadIdTimeMs } from './upload-id.ts'
 import type { StoredUpload, UploadRecords } from './upload-records.ts'
 
@@ -40,7 +39,7 @@ export function createUploadLookup(deps: {
       if (await records.isErased(address)) return undefined
       const [manifest, original] = await Promise.all([manifests.read(address), originals.find(address)])
       // The manifest speaks for the bytes it was made from. Others that came since have yet to be inspected.
-      if (manifest && (!original || isDeepStrictEqual(manifest.arrival, original.arrival))) {
+      if (manifest && (!original || isSameArrival(manifest.arrival, original.arrival))) {
         return records.create(uploadFromManifest(manifest))
       }
       return original && records.create(uploadFromOriginal(address, original))

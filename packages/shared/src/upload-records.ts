@@ -27,6 +27,10 @@ const recordsAtOnce = 100
 
 /** How long an erased upload is remembered: longer than anything that was signed for it is good for. */
 const erasedTtlMs = 8 * dayMs
+/** How long it is remembered that nothing is left of one that other regions were told of: longer than they are told. */
+const confirmedTtlMs = 31 * dayMs
+/** What stands in the memory of an erasure then. */
+const confirmed = 'confirmed'
 /** How many of an owner's last changes a client that reconnects can catch up on. */
 const recentChanges = 1000
 
@@ -96,7 +100,7 @@ export function changesChannel(prefix: string, owner: string): string {
  *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON)
  *   {prefix}:{owner}:uploads       sorted set of ids, all of score 0: UUIDv7 sort by time
  *   {prefix}:{owner}:listed        there while the sorted set is known to be whole
- *   {prefix}:{owner}:erased:{id}   there while an upload is remembered as erased
+ *   {prefix}:{owner}:erased:{id}   there while an upload is remembered as erased; 1, or `confirmed`
  *   {prefix}:{owner}:sequence      hash: last, since: the numbers of the owner's changes
  *   {prefix}:{owner}:recent        sorted set of ids by the number of their last change
  *
@@ -245,6 +249,16 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     /** Whether an upload was erased, as far as Redis remembers. */
     async isErased(address: UploadAddress): Promise<boolean> {
       return (await redis.exists(erasedKey(address))) === 1
+    },
+
+    /** Remembers that a second look at an erased upload has found, or left, nothing of it. */
+    async confirmErasure(address: UploadAddress): Promise<void> {
+      await redis.set(erasedKey(address), confirmed, 'PX', confirmedTtlMs)
+    },
+
+    /** Whether there was that second look, as far as Redis remembers. */
+    async isErasureConfirmed(address: UploadAddress): Promise<boolean> {
+      return (await redis.get(erasedKey(address))) === confirmed
     },
 
     /** The number of an owner's last change; 0 where there is none. */

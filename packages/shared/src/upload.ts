@@ -74,6 +74,21 @@ export const Arrival = Type.Object({
 })
 export type Arrival = Static<typeof Arrival>
 
+/**
+ * Whether two arrivals are of the same bytes. A copy in another region's bucket has the version of what it was copied
+ * from, but may have an etag of its own: under KMS that is no hash of the bytes (S3 User Guide, "Replicating encrypted
+ * objects").
+ */
+export function hasSameBytes(one: Arrival, other: Arrival): boolean {
+  const isSameVersion = one.versionId !== undefined && one.versionId === other.versionId
+  return isSameVersion || one.etag === other.etag
+}
+
+/** Whether two arrivals are one: the same bytes, sent once. */
+export function isSameArrival(one: Arrival, other: Arrival): boolean {
+  return one.versionId === other.versionId && hasSameBytes(one, other)
+}
+
 /** What inspection and rendering found and made. Empty but for `sha256` where the file is not an image. */
 export const Findings = Type.Object({
   detectedType: Type.Optional(Type.String({ description: 'media type by the bytes themselves' })),

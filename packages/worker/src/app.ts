@@ -4,9 +4,10 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createAbortMultipartUploads } from '@millrace/shared/abort-multipart-uploads.ts'
 import type { PutLoad } from '@millrace/shared/cloudwatch-metrics.ts'
 import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/erase-objects.ts'
+import { createEraseUpload } from '@millrace/shared/erase-upload.ts'
 import { createFinishedJobs } from '@millrace/shared/finished-jobs.ts'
 import { createFleetReporter } from '@millrace/shared/fleet-reporter.ts'
-import { importQueueName } from '@millrace/shared/import-upload-job.ts'
+import { createImportQueue, importQueueName } from '@millrace/shared/import-upload-job.ts'
 import { createManifests } from '@millrace/shared/manifest.ts'
 import { createOriginals } from '@millrace/shared/originals.ts'
 import { createUploadQueue, uploadQueueName } from '@millrace/shared/process-upload-job.ts'
@@ -37,6 +38,8 @@ import { quarantineImage } from './quarantine-image.ts'
 import { createOriginalReader } from './read-original.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
+import { createRegionEvents } from './region-events.ts'
+import { createRepeatErasures } from './repeat-erasures.ts'
 import { createSettleUpload } from './settle-upload.ts'
 import { createSourceAddresses } from './source-addresses.ts'
 import { createUploadWorker } from './upload-worker.ts'
@@ -44,6 +47,11 @@ import { createVariantWriter } from './write-variant.ts'
 
 /** Events take a second or two; an original this old, in milliseconds, has lost its one. */
 const reconcileGraceMs = 30_000
+/**
+ * An original this old, in milliseconds, that S3 copied here from another region and that has no manifest yet is taken
+ * from that region. S3 copies most objects within 15 minutes, and the manifest comes last.
+ */
+const copyGraceMs = 30 * 60_000
 /** How long handing back what is unfinished may take once the drain's deadline is over, in milliseconds. */
 const handBackMs = 3_000
 
@@ -140,14 +148,25 @@ export function createApp(
     slots: config.importSlots,
     processor: createProcessor({ handlers, jobsUnderWay: uncountedJobs, oldestWork, log }),
   })
+  const imports = config.bucketReplicated ? createImportQueue({ redis, prefix }) : undefined
+  const eraseUpload = imports && createEraseUpload({ records, queue, imports, eraseObjects, quota })
   const objectCreated = createObjectCreated({
     sqs,
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
+    regionEvents: eraseUpload && createRegionEvents({ manifests, settleUpload, eraseUpload }),
     log,
   })
-  const reconcile = createReconcile({ s3, bucket, receiveUpload, queue, graceMs: reconcileGraceMs, log })
+  const reconcile = createReconcile({
+    s3,
+    bucket,
+    receiveUpload,
+    queue,
+    graceMs: reconcileGraceMs,
+    copyGraceMs,
+    log,
+  })
   const reconcileSchedule = createReconcileSchedule({
     redis,
     prefix,
@@ -158,6 +177,7 @@ export function createApp(
       bucket,
       eraseUnfinished: createEraseUnfinished({ s3, bucket }),
     }),
+    repeatErasures: eraseUpload && createRepeatErasures({ s3, bucket, records, eraseUpload, log }),
     log,
   })
 
@@ -201,7 +221,7 @@ export function createApp(
         // Imports end by adding jobs.
         Promise.all([uploadWorker.drain(deadlineMs), importWorker.drain(deadlineMs), fleetReporter.drain()])
           .then(() => fleetReporter.stop())
-          .then(() => queue.close()),
+          .then(() => Promise.all([queue.close(), imports?.close()])),
       ]
       const longestMs = Math.max(deadlineMs, patient ? waitSeconds * 1000 : 0) + handBackMs
       const patience = delay(longestMs, 'late', { signal: closed.signal })

@@ -15,6 +15,7 @@ const schema = Type.Object({
   REDIS_URL: Type.String({ pattern: '^rediss?://' }),
   REDIS_PREFIX: Type.String({ default: 'millrace', pattern: '^[A-Za-z0-9_-]+$' }),
   BUCKET: Type.String(),
+  BUCKET_REPLICATED: Type.Boolean({ default: false }),
   EVENTS_QUEUE_URL: Type.String({ pattern: '^https?://' }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
@@ -52,6 +53,8 @@ export function readConfig(environment: Environment) {
     redisUrl: values.REDIS_URL,
     redisPrefix: values.REDIS_PREFIX,
     bucket: values.BUCKET,
+    /** Whether the bucket and those of other regions copy to each other. */
+    bucketReplicated: values.BUCKET_REPLICATED,
     eventsQueueUrl: values.EVENTS_QUEUE_URL,
     logLevel: values.LOG_LEVEL,
     instance: values.INSTANCE,

@@ -5,9 +5,15 @@ import {
   ReceiveMessageCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
-import { parseOriginalKey } from '@millrace/shared/object-keys.ts'
+import {
+  parseErasureKey,
+  parseManifestKey,
+  parseOriginalKey,
+  type UploadAddress,
+} from '@millrace/shared/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import type { Logger } from 'pino'
+import type { RegionEvents } from './region-events.ts'
 import { parseS3Event } from './s3-event.ts'
 
 /** Long enough for an idle worker to cost next to nothing, short enough to be waited for by one that leaves. */
@@ -24,15 +30,18 @@ const longestBackoffMs = 30_000
  * deleted. What cannot be handled now is left there and comes again once its visibility timeout is over;
  * what never could be (it is no event of ours) is logged and deleted. The queue's dead-letter queue takes
  * what comes too often.
+ *
+ * @param deps.regionEvents where several regions copy to each other, S3 tells of their manifests and erasures as well
  */
 export function createObjectCreated(deps: {
   sqs: SQSClient
   queueUrl: string
   bucket: string
   receiveUpload: ReceiveUpload
+  regionEvents?: RegionEvents | undefined
   log: Logger
 }) {
-  const { sqs, queueUrl, bucket, receiveUpload, log } = deps
+  const { sqs, queueUrl, bucket, receiveUpload, regionEvents, log } = deps
   const stopping = new AbortController()
   /** Gives up the request under way as well. */
   const hurrying = new AbortController()
@@ -101,11 +110,16 @@ export function createObjectCreated(deps: {
   }
 
   async function arrived(key: string): Promise<void> {
-    const address = parseOriginalKey(key)
-    if (!address) {
-      log.warn({ event: 'not-an-original', key: key.slice(0, 200) }, 'not an original')
-      return
-    }
+    const original = parseOriginalKey(key)
+    if (original) return received(original)
+    const finished = regionEvents && parseManifestKey(key)
+    if (finished) return regionEvents.finished(finished)
+    const erased = regionEvents && parseErasureKey(key)
+    if (erased) return regionEvents.erased(erased)
+    log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'nothing of ours')
+  }
+
+  async function received(address: UploadAddress): Promise<void> {
     const stored = await receiveUpload(address)
     log.debug(
       { event: 'object-created', uploadId: address.id, state: stored?.upload.state },

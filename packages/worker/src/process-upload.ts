@@ -5,7 +5,13 @@ import type { Originals } from '@millrace/shared/originals.ts'
 import { acceptsType, type Preset, type Presets, recipeVersion } from '@millrace/shared/preset.ts'
 import type { ProcessUploadJob } from '@millrace/shared/process-upload-job.ts'
 import { arrive } from '@millrace/shared/receive-upload.ts'
-import type { Arrival, Findings, Upload, Variant } from '@millrace/shared/upload.ts'
+import {
+  type Arrival,
+  type Findings,
+  hasSameBytes,
+  type Upload,
+  type Variant,
+} from '@millrace/shared/upload.ts'
 import type { UploadLookup } from '@millrace/shared/upload-lookup.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { Logger } from 'pino'
@@ -70,7 +76,7 @@ export function createProcessUpload(deps: {
     const [finished, opened] = await durations.measure('open', () =>
       Promise.all([manifests.read(job), deps.openOriginal(job, { etag: job.etag, signal })]),
     )
-    if (finished && saysAll(finished, upload, job.etag)) {
+    if (finished && saysAll(finished, upload, arrival)) {
       opened?.discard()
       // The same bytes, sent once more, are another version: the manifest has to speak of the one that S3 has.
       if (finished.arrival.versionId === arrival.versionId) await settleUpload.applyManifest(finished)
@@ -208,11 +214,11 @@ export function createProcessUpload(deps: {
   }
 
   /** Whether a manifest is of these very bytes and of what would be made of them now. */
-  function saysAll(manifest: Manifest, upload: Upload, etag: string): boolean {
+  function saysAll(manifest: Manifest, upload: Upload, arrival: Arrival): boolean {
     const preset = presets.get(upload.intent.preset)
     return (
       manifest.outcome !== 'failed' &&
-      manifest.arrival.etag === etag &&
+      hasSameBytes(manifest.arrival, arrival) &&
       preset !== undefined &&
       manifest.recipe === recipeVersion(preset)
     )

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { ExpireUnfinished } from './expire-unfinished.ts'
 import type { Reconcile } from './reconcile.ts'
+import type { RepeatErasures } from './repeat-erasures.ts'
 
 /** Milliseconds; renewed with every page, so a worker that dies holds others up no longer than this. */
 const leaseMs = 60_000
@@ -23,6 +24,7 @@ const done = 'done'
  * when this is needed most.
  *
  * @param deps.intervalMs milliseconds between two runs of all workers together
+ * @param deps.repeatErasures where several regions tell each other of erasures
  */
 export function createReconcileSchedule(deps: {
   redis: Redis
@@ -30,9 +32,10 @@ export function createReconcileSchedule(deps: {
   intervalMs: number
   reconcile: Reconcile
   expireUnfinished: ExpireUnfinished
+  repeatErasures?: RepeatErasures | undefined
   log: Logger
 }) {
-  const { redis, intervalMs, reconcile, expireUnfinished, log } = deps
+  const { redis, intervalMs, reconcile, expireUnfinished, repeatErasures, log } = deps
   const key = `${deps.prefix}:reconcile`
   const stopping = new AbortController()
   let loop: Promise<void> = Promise.resolve()
@@ -66,11 +69,12 @@ export function createReconcileSchedule(deps: {
         stopping.signal.throwIfAborted()
         await redis.set(key, running, 'PX', leaseMs)
       }
+      const erasedAgain = await repeatErasures?.(onPage)
       const { seen, received } = await reconcile(onPage)
       const expired = await expireUnfinished(onPage)
       const ms = Math.round(performance.now() - startedAt)
       pauseMs = Math.max(intervalMs, ms * pauseFactor)
-      log.info({ event: 'reconciled', seen, received, expired, ms }, 'reconciled')
+      log.info({ event: 'reconciled', seen, received, expired, erasedAgain, ms }, 'reconciled')
     } finally {
       // Workers' timers are not in step with the key: a little less than the interval, or every other is lost.
       await redis.set(key, done, 'PX', Math.max(1, Math.round(pauseMs * 0.9)))

@@ -23,6 +23,8 @@ type Listed = { address: UploadAddress; lastModifiedMs: number }
  * was away for longer than a job is tried.
  *
  * @param deps.graceMs leaves out originals younger than this, whose event is on its way, in milliseconds
+ * @param deps.copyGraceMs leaves copies that are younger than this to the region where they were uploaded, in milliseconds
+ *   since then
  */
 export function createReconcile(deps: {
   s3: S3Client
@@ -30,9 +32,10 @@ export function createReconcile(deps: {
   receiveUpload: ReceiveUpload
   queue: UploadQueue
   graceMs: number
+  copyGraceMs: number
   log: Logger
 }) {
-  const { s3, bucket, receiveUpload, queue, graceMs, log } = deps
+  const { s3, bucket, receiveUpload, queue, graceMs, copyGraceMs, log } = deps
 
   /**
    * @param onPage is called now and then, and may throw to end the run
@@ -58,8 +61,9 @@ export function createReconcile(deps: {
       const found = manifest && compare(manifest, original) === 0 ? manifest : undefined
       // S3 dates objects by the second, so the same second may be either way round.
       const isCurrent = found && found.lastModifiedMs > original.lastModifiedMs
-      if (isCurrent || original.lastModifiedMs > Date.now() - graceMs) continue
-      repairs.push(repair(original.address))
+      const ageMs = Date.now() - original.lastModifiedMs
+      if (isCurrent || ageMs < graceMs) continue
+      repairs.push(repair(original.address, { takesCopy: ageMs >= copyGraceMs }))
       if (repairs.length >= repairsAtOnce) await settleRepairs()
     }
     await settleRepairs()
@@ -67,8 +71,8 @@ export function createReconcile(deps: {
     return { seen, received }
   }
 
-  async function repair(address: UploadAddress): Promise<void> {
-    const stored = await receiveUpload(address)
+  async function repair(address: UploadAddress, how: { takesCopy: boolean }): Promise<void> {
+    const stored = await receiveUpload(address, how)
     if (!stored?.upload.arrival || isFinished(stored.upload)) return
     await queue.revive({ id: address.id, etag: stored.upload.arrival.etag })
   }

@@ -3,7 +3,15 @@ import { AppError, type ErrorCode } from '@millrace/shared/app-error.ts'
 import type { EraseObjects } from '@millrace/shared/erase-objects.ts'
 import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/manifest.ts'
 import type { QuotaLedger } from '@millrace/shared/quota-ledger.ts'
-import type { Arrival, Findings, Upload, UploadError, Variant } from '@millrace/shared/upload.ts'
+import {
+  type Arrival,
+  type Findings,
+  hasSameBytes,
+  isSameArrival,
+  type Upload,
+  type UploadError,
+  type Variant,
+} from '@millrace/shared/upload.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { DiscardOriginal } from './discard-original.ts'
 
@@ -54,9 +62,20 @@ export function createSettleUpload(deps: {
   /**
    * Does what follows from a manifest: deletes bytes that are not what was announced, and brings the record to
    * what the manifest says, unless other bytes have arrived since.
-   * @returns false where they have
+   * @returns false where they have. An upload that was erased meanwhile stays so, and nothing more is to be done
    */
   async function applyManifest(manifest: Manifest): Promise<boolean> {
+    try {
+      return await apply(manifest)
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
+      // Erased while it was worked on: what was made of it since must go, too.
+      await eraseObjects(manifest)
+      return true
+    }
+  }
+
+  async function apply(manifest: Manifest): Promise<boolean> {
     if (manifest.error && discarded.has(manifest.error.code)) {
       await discardOriginal(manifest, manifest.arrival)
       await quotaLedger.release(manifest)
@@ -64,11 +83,15 @@ export function createSettleUpload(deps: {
     const settled = uploadFromManifest(manifest)
     const stored =
       (await records.update(settled, (current) => {
-        if (current.arrival?.etag !== manifest.arrival.etag) return undefined
-        const isSettled = isDeepStrictEqual({ ...current, updatedAt: settled.updatedAt }, settled)
-        return isSettled ? undefined : settled
+        const { arrival } = current
+        if (!arrival || !hasSameBytes(arrival, manifest.arrival)) return undefined
+        // Of another region's manifest only the version holds here, not the etag.
+        const next = isSameArrival(arrival, manifest.arrival) ? { ...settled, arrival } : settled
+        const isSettled = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
+        return isSettled ? undefined : next
       })) ?? (await records.create(settled))
-    return stored.upload.arrival?.etag === manifest.arrival.etag
+    const { arrival } = stored.upload
+    return arrival !== undefined && hasSameBytes(arrival, manifest.arrival)
   }
 
   return {
@@ -77,8 +100,7 @@ export function createSettleUpload(deps: {
     /**
      * Ends an upload.
      * @param arrival the bytes that the outcome is about
-     * @returns false where other bytes have arrived since; their own job will say how the upload ends. An upload
-     *   that was erased meanwhile stays so, and nothing more is to be done
+     * @returns false where other bytes have arrived since; their own job will say how the upload ends
      */
     async settle(upload: Upload, arrival: Arrival, ended: Outcome): Promise<boolean> {
       const manifest: Manifest = {
@@ -92,14 +114,7 @@ export function createSettleUpload(deps: {
         ...ended,
       }
       await manifests.write(manifest)
-      try {
-        return await applyManifest(manifest)
-      } catch (error) {
-        if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
-        // Erased while it was worked on: what was made of it since must go, too.
-        await eraseObjects(upload)
-        return true
-      }
+      return applyManifest(manifest)
     },
   }
 }

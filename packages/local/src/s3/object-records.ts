@@ -1,5 +1,6 @@
 import type { BucketRecord, BucketRecords } from './bucket-records.ts'
 import type { EventOrigin, EventOutbox } from './event-outbox.ts'
+import type { ObjectCopy } from './object-copy.ts'
 import type { ContentRange, ObjectFiles } from './object-files.ts'
 import type { ObjectDescription } from './object-metadata.ts'
 import { newVersionId, nullVersion } from './object-versions.ts'
@@ -37,6 +38,8 @@ export type NewObject = {
   origin: EventOrigin
   /** The multipart upload that this object completes; ends in the same transaction. */
   uploadId?: string
+  /** Where it was copied from another region. */
+  copy?: ObjectCopy
 }
 
 /** A deletion is one event or another, as it turns out. */
@@ -113,9 +116,16 @@ export function createObjectRecords(deps: {
   function put(
     { name, isVersioned }: BucketRecord,
     key: string,
-    written: { isDeleteMarker: boolean; size: number; etag: string; description: ObjectDescription },
+    written: {
+      isDeleteMarker: boolean
+      size: number
+      etag: string
+      description: ObjectDescription
+      copy?: ObjectCopy
+    },
   ) {
-    const versionId = isVersioned ? newVersionId() : nullVersion
+    const { copy } = written
+    const versionId = copy?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
     const replaced = isVersioned ? undefined : version(name, key, nullVersion)
     const dropped = replaced === undefined ? [] : removeVersion(replaced)
     const { isDeleteMarker, size, etag, description } = written
@@ -126,7 +136,7 @@ export function createObjectRecords(deps: {
       Number(isDeleteMarker),
       size,
       etag,
-      Date.now(),
+      copy?.modifiedAt ?? Date.now(),
       JSON.stringify(description),
     )
     if (row === undefined) throw new Error('the insert returned no row')

@@ -2,6 +2,7 @@ import type { BucketRecords } from './bucket-records.ts'
 import { type ChecksumAlgorithm, checksumAlgorithm, checksumElement } from './checksums.ts'
 import { parseCopySource, readCopySource } from './copy-source.ts'
 import { writeCondition } from './object-conditions.ts'
+import { copyStatusHeader, readCopy } from './object-copy.ts'
 import type { ObjectFiles } from './object-files.ts'
 import { describeObject, type ObjectDescription } from './object-metadata.ts'
 import type { ObjectRecords } from './object-records.ts'
@@ -10,14 +11,19 @@ import { digestWhile, maxPutBytes, openRequestBody } from './request-body.ts'
 import { eventOrigin, type S3Call } from './s3-call.ts'
 import { S3Error } from './s3-error.ts'
 
-/** PutObject and CopyObject. */
+/**
+ * PutObject and CopyObject.
+ *
+ * @param deps.takesCopies listens to who says that what it puts is a copy from another region
+ */
 export function createPutObject(deps: {
   buckets: BucketRecords
   objects: ObjectRecords
   files: ObjectFiles
   bodyTimeoutMs: number
+  takesCopies: boolean
 }) {
-  const { buckets, objects, files, bodyTimeoutMs } = deps
+  const { buckets, objects, files, bodyTimeoutMs, takesCopies } = deps
 
   return {
     async putObject({ exchange, signature }: S3Call) {
@@ -25,6 +31,8 @@ export function createPutObject(deps: {
       buckets.require(bucket)
       const condition = writeCondition(exchange)
       const description = describeObject(exchange.headers)
+      const copy = takesCopies ? readCopy(exchange) : undefined
+      if (copy) Object.assign(description.headers, copyStatusHeader)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       objects.precheck(bucket, key, condition)
 
@@ -35,11 +43,12 @@ export function createPutObject(deps: {
         .commit({
           bucket,
           key,
-          etag: md5,
+          etag: copy?.etag ?? md5,
           description,
           content: [written],
           condition,
           origin: eventOrigin(exchange, 'ObjectCreated:Put'),
+          ...(copy && { copy }),
         })
         .catch(async (error: unknown) => {
           await files.discard([written.contentId])

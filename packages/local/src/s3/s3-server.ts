@@ -43,6 +43,7 @@ export type S3Server = Awaited<ReturnType<typeof createS3Server>>
  * @param options.port 0 for any free one
  * @param options.deliver takes event notifications (an S3 event message as JSON) once their object is durable;
  * rejecting means "try again". Without it no notification can be configured.
+ * @param options.takesCopies lets a test do what S3's replication does (`object-copy.ts`)
  * @param options.bodyTimeoutMs longest silence of a client in the middle of its body
  * @throws Error when the port is taken or another server runs on the directory
  */
@@ -54,8 +55,10 @@ export async function createS3Server(options: {
   credentials: { accessKeyId: string; secretAccessKey: string }
   deliver?: (queueArn: string, body: string) => Promise<void>
   bodyTimeoutMs?: number
+  takesCopies?: boolean
 }) {
   const { directory, host = '127.0.0.1', port = 0, region, credentials, deliver } = options
+  const { takesCopies = false } = options
   const bodyTimeoutMs = options.bodyTimeoutMs ?? defaultBodyTimeoutMs
   await mkdir(directory, { recursive: true })
   const files = await createObjectFiles(directory)
@@ -74,7 +77,7 @@ export async function createS3Server(options: {
     ...createBucketNotifications({ buckets, deliver, bodyTimeoutMs }),
     ...createListObjects({ buckets, objects }),
     ...createListMultipartUploads({ buckets, uploads }),
-    ...createPutObject({ buckets, objects, files, bodyTimeoutMs }),
+    ...createPutObject({ buckets, objects, files, bodyTimeoutMs, takesCopies }),
     ...createGetObject({ buckets, objects, files }),
     ...createDeleteObjects({ buckets, objects, bodyTimeoutMs }),
     ...createMultipartUploads({ buckets, objects, uploads, files, bodyTimeoutMs }),
