@@ -41,11 +41,7 @@ type Lease = {
  * @param deps.prefix begins every key
  * @param deps.windowMs how long counts last
  */
-export function createRateLeases(deps: {
-  redis: Redis
-  prefix: string
-  windowMs: number
-}): FastifyRateLimitStoreCtor {
+export function createRateLeases(deps: { redis: Redis; prefix: string; windowMs: number }) {
   const { redis, prefix, windowMs } = deps
   const leases = createRecentValues<Lease>(keptLeases)
 
@@ -71,7 +67,7 @@ export function createRateLeases(deps: {
     while (lease.waiting.length > 0) {
       const asked = Math.max(lease.size, lease.waiting.length)
       try {
-        const [total, ttl] = await take(key, asked)
+        const [total, ttl] = await leaseMore(key, asked)
         const before = total - asked
         lease.endsAt = performance.now() + ttl
         lease.left = Math.max(0, Math.min(asked, max - before))
@@ -86,14 +82,25 @@ export function createRateLeases(deps: {
     }
   }
 
-  async function take(key: string, count: number): Promise<[total: number, ttlMs: number]> {
+  async function leaseMore(key: string, count: number): Promise<[total: number, ttlMs: number]> {
     const answer = await redis.eval(takeScript, 1, `${prefix}${key}`, count, windowMs)
     if (!Array.isArray(answer)) throw new Error('Redis answered a script otherwise than it says.')
     return [Number(answer[0]), Number(answer[1])]
   }
 
+  /**
+   * Takes one of what the instance has leased.
+   * @returns whether it had one; where it had none the store has to be asked
+   */
+  function take(key: string): boolean {
+    const lease = leases.find(key)
+    if (!lease || lease.left === 0 || performance.now() >= lease.endsAt) return false
+    lease.left -= 1
+    return true
+  }
+
   // The plugin makes its store itself, and would have one for each route.
-  return class implements FastifyRateLimitStore {
+  const Store: FastifyRateLimitStoreCtor = class implements FastifyRateLimitStore {
     incr(key: string, told: Told, _windowMs: number, max: number): void {
       const lease = leaseOf(key)
       if (performance.now() >= lease.endsAt) Object.assign(lease, { left: 0, size: 1, isOver: false })
@@ -107,4 +114,5 @@ export function createRateLeases(deps: {
       return this
     }
   }
+  return { take, Store }
 }

@@ -7,6 +7,10 @@ import { createRateLeases } from './rate-leases.ts'
 import { createRecentValues } from './recent-values.ts'
 
 const windowMs = 60_000
+/** Of how many addresses at least it is remembered under which key they are counted. One takes about 0.2 KB. */
+const rememberedAddresses = 5_000
+/** An IPv6 address with an IPv4 one in it. */
+const longestAddress = 45
 /** Of how many sessions and keys at least the hash is remembered. One takes about 1 KB. */
 const rememberedTokens = 5_000
 /** Session cookies have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
@@ -37,31 +41,53 @@ export async function limitRates(
   counter.on('error', () => undefined)
   app.addHook('onClose', async () => counter.disconnect())
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
-  const store = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
-  await app.register(rateLimit, { ...options, store })
-  const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: createOwnerKey() })
+  const leases = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
+  await app.register(rateLimit, { ...options, store: leases.Store })
+  const ownerKey = createOwnerKey()
+  const addressKey = createAddressKey()
+  const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
   const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
 
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.routeOptions.config.rateLimit === false) return
-    const counts = []
-    if (deps.perAddress > 0) counts.push(countAddress(request))
-    if (deps.perOwner > 0 && ownerToken(request) !== undefined) counts.push(countOwner(request))
-    for (const count of await Promise.all(counts)) {
-      if (!count.isAllowed && count.isExceeded) refuse(reply, count.ttlInSeconds, count.max)
+  // Nearly all requests are let through by what the instance has leased, and need not wait for a promise.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.rateLimit === false) return done()
+    const counts: ReturnType<typeof countOwner>[] = []
+    if (deps.perAddress > 0 && !leases.take(addressKey(request))) counts.push(countAddress(request))
+    if (deps.perOwner > 0 && ownerToken(request) !== undefined && !leases.take(ownerKey(request))) {
+      counts.push(countOwner(request))
     }
+    if (counts.length === 0) return done()
+    Promise.all(counts).then((answers) => done(refusal(reply, answers)), done)
   })
 }
 
-function refuse(reply: FastifyReply, waitSeconds: number, limit: number): never {
-  reply.header('retry-after', Math.max(waitSeconds, 1))
-  throw new AppError('rate_limited', {
-    message: `More than ${limit} requests in a minute. Try again in ${Math.max(waitSeconds, 1)} s.`,
-  })
+type Count = Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>
+
+/** What a request is refused with that is over a limit; the reply then says when to come again. */
+function refusal(reply: FastifyReply, counts: Count[]): AppError | undefined {
+  for (const count of counts) {
+    if (count.isAllowed || !count.isExceeded) continue
+    const waitSeconds = Math.max(count.ttlInSeconds, 1)
+    reply.header('retry-after', waitSeconds)
+    return new AppError('rate_limited', {
+      message: `More than ${count.max} requests in a minute. Try again in ${waitSeconds} s.`,
+    })
+  }
+  return undefined
 }
 
-function addressKey(request: FastifyRequest): string {
-  return `address:${normalizeIP(request.ip)}`
+/** Says under which key an address is counted. */
+function createAddressKey() {
+  const normalized = createRecentValues<string>(rememberedAddresses)
+
+  return function addressKey({ ip }: FastifyRequest): string {
+    const known = normalized.find(ip)
+    if (known !== undefined) return known
+    const key = `address:${normalizeIP(ip)}`
+    // A proxy that is trusted passes on what it was told, which may be anything.
+    if (ip.length <= longestAddress) normalized.keep(ip, key)
+    return key
+  }
 }
 
 const sessionToken = /(?:^|; ?)(?:__Host-)?millrace=([^;]+)/
