@@ -39,12 +39,24 @@ function logged(redis: Redis, log: Logger): Redis {
 const timeLimits = { connectionTimeout: 5_000, socketTimeout: 30_000 }
 
 /**
+ * The SDK would ask S3 first whether it may send a body of 2 MiB and more, and has a connection of its own for each such
+ * request: a handshake and two more round trips for every file and every part.
+ */
+const withoutAsking = { expectContinueHeader: false }
+
+/**
  * S3, where and as whom the SDK's own variables say.
  * @param endpoint replaces theirs
  */
 export function connectS3(endpoint?: string): S3Client {
-  return new S3Client({ requestHandler: timeLimits, ...(endpoint && { endpoint }) })
+  return new S3Client({ ...withoutAsking, requestHandler: timeLimits, ...(endpoint && { endpoint }) })
 }
+
+/**
+ * Closes connections that were idle for 5 s, in milliseconds: a body that passes through can't be sent again, so it
+ * should not begin on one that S3 is just about to close.
+ */
+const streamingAgent = { maxSockets: Number.POSITIVE_INFINITY, timeout: 5_000 }
 
 /**
  * S3 for bodies that pass through: sent as they come, however slowly, so a socket may be silent for as long
@@ -58,13 +70,14 @@ export function connectStreamingS3(
 ): S3Client {
   const s3 = new S3Client({
     ...where,
+    ...withoutAsking,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     // The SDK would tell the console that a stream cannot be tried again; whoever sends learns it anyway.
     logger: silent,
     requestHandler: {
       connectionTimeout: timeLimits.connectionTimeout,
-      httpAgent: { maxSockets: Number.POSITIVE_INFINITY },
-      httpsAgent: { maxSockets: Number.POSITIVE_INFINITY },
+      httpAgent: streamingAgent,
+      httpsAgent: streamingAgent,
     },
   })
   s3.middlewareStack.add(
