@@ -4,7 +4,7 @@ import { planGrowingParts, planParts } from '@millrace/shared/part-plan.ts'
 import type { Quota } from '@millrace/shared/quota.ts'
 import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { emptyFile, putLimitBytes, type StoreOriginal } from '@millrace/shared/store-original.ts'
-import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/upload.ts'
+import { type Arrival, openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import type { CheckIntent } from './check-intent.ts'
@@ -68,16 +68,17 @@ export function createDirectUpload(deps: {
       updatedAt: startedAt,
       expiresAt: new Date(expiresAtMs).toISOString(),
     }
+    let arrival: Arrival
     try {
       await records.create(awaiting)
       signal.throwIfAborted()
-      await store(address, intent, file, { expiresAtMs, signal })
+      arrival = await store(address, intent, file, { expiresAtMs, signal })
     } catch (error) {
       await records.forget(address)
       await quota.cancel(address)
       throw error
     }
-    const received = await receiveUpload(address)
+    const received = await receiveUpload(address, { arrival })
     if (!received) throw new AppError('dependency_unavailable')
     return received.upload
   }
@@ -87,13 +88,13 @@ export function createDirectUpload(deps: {
     intent: UploadIntent,
     { bytes, size, sizeBound, confirm }: IncomingFile,
     { expiresAtMs, signal }: { expiresAtMs: number; signal: AbortSignal },
-  ): Promise<void> {
+  ): Promise<Arrival> {
     if (size !== undefined && size <= putLimitBytes) {
       return storeOriginal.inOnePut(address, intent, bytes, signal)
     }
     const bound = size ?? sizeBound
     const evenBytes = bound && planParts(Math.min(bound, maxUploadBytes)).partSize
-    await storeOriginal.inParts(address, intent, {
+    return storeOriginal.inParts(address, intent, {
       // A file that is refused while it streams must leave its connection open for the answer.
       chunks: bytes.iterator({ destroyOnReturn: false }),
       partBytes: evenBytes ? () => evenBytes : planGrowingParts(maxUploadBytes),

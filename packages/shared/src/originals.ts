@@ -26,11 +26,7 @@ export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }
         const head = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: originalKey(address) }))
         const size = head.ContentLength ?? 0
         return {
-          arrival: {
-            etag: unquoted(head.ETag ?? ''),
-            size,
-            ...(head.VersionId && head.VersionId !== 'null' && { versionId: head.VersionId }),
-          },
+          arrival: describeArrival(head, size),
           intent: fromObjectMetadata(
             { contentType: head.ContentType, size, metadata: head.Metadata ?? {} },
             { filename: address.id, preset: defaultPreset.name },
@@ -46,6 +42,22 @@ export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }
 }
 
 export type Originals = ReturnType<typeof createOriginals>
+
+/**
+ * The arrival that S3 tells of in its answer about an object.
+ *
+ * @param size of the object, bytes
+ */
+export function describeArrival(
+  { ETag, VersionId }: { ETag?: string | undefined; VersionId?: string | undefined },
+  size: number,
+): Arrival {
+  return {
+    etag: unquoted(ETag ?? ''),
+    size,
+    ...(VersionId && VersionId !== 'null' && { versionId: VersionId }),
+  }
+}
 
 /** An etag without the quotes that HTTP puts around it. */
 export function unquoted(etag: string): string {

@@ -2,7 +2,7 @@ import type { EraseObjects } from './erase-objects.ts'
 import type { UploadAddress } from './object-keys.ts'
 import type { Originals } from './originals.ts'
 import type { UploadQueue } from './process-upload-job.ts'
-import { isFinished, isSameArrival, type Upload } from './upload.ts'
+import { type Arrival, isFinished, isSameArrival, type Upload } from './upload.ts'
 import type { UploadLookup } from './upload-lookup.ts'
 import type { StoredUpload, UploadRecords } from './upload-records.ts'
 
@@ -26,19 +26,20 @@ export function createReceiveUpload(deps: {
    *
    * A copy is recorded only: the region where it was uploaded does the work, and its manifest is copied, too.
    *
+   * @param options.arrival what S3 answered to whoever has just put the bytes there, so that it need not be asked
    * @param options.takesCopy does the work for a copy, too
    * @returns the upload, or undefined where S3 has no original for it, or it was erased: bytes that were sent
    *   all the same, to a URL signed before, are erased as well
    */
   return async function receiveUpload(
     address: UploadAddress,
-    { takesCopy = false } = {},
+    { arrival, takesCopy = false }: { arrival?: Arrival; takesCopy?: boolean } = {},
   ): Promise<StoredUpload | undefined> {
     if (await records.isErased(address)) {
       await eraseObjects(address)
       return undefined
     }
-    const original = await originals.find(address)
+    const original = arrival ? { arrival, isCopy: false } : await originals.find(address)
     if (!original) {
       // A worker may have been faster: it had rejected these bytes, and deleted them.
       const known = await lookup.find(address)
@@ -66,7 +67,7 @@ export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
  * The record after these bytes arrived. The same bytes change nothing; others put the upload back to the
  * start, for what was found in the old ones says nothing about them.
  */
-export function arrive(current: Upload, arrival: NonNullable<Upload['arrival']>): Upload | undefined {
+export function arrive(current: Upload, arrival: Arrival): Upload | undefined {
   if (current.arrival && isSameArrival(current.arrival, arrival)) return undefined
   const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...kept } = current
   return { ...kept, state: 'received', arrival, findings: {}, variants: [] }

@@ -11,8 +11,9 @@ import type { Logger } from 'pino'
 import { AppError } from './app-error.ts'
 import { originalKey, type UploadAddress } from './object-keys.ts'
 import { toObjectMetadata } from './object-metadata.ts'
+import { describeArrival } from './originals.ts'
 import { createPartBuffers } from './part-buffers.ts'
-import type { UploadIntent } from './upload.ts'
+import type { Arrival, UploadIntent } from './upload.ts'
 
 /** What S3 takes in one PUT (S3 API, "Uploading objects"), bytes. */
 export const putLimitBytes = 5 * 1024 ** 3
@@ -49,21 +50,30 @@ export function createStoreOriginal(deps: {
     /**
      * Passes a body of `intent.size` bytes (at most 5 GiB) straight on. S3 makes an object of all of it or
      * none of it.
+     *
+     * @returns what S3 made of it
      */
-    async inOnePut(address: UploadAddress, intent: UploadIntent, body: Readable, signal: AbortSignal) {
-      await streamingS3.send(
+    async inOnePut(
+      address: UploadAddress,
+      intent: UploadIntent,
+      body: Readable,
+      signal: AbortSignal,
+    ): Promise<Arrival> {
+      const made = await streamingS3.send(
         new PutObjectCommand({ ...object(address, intent), Body: body, ContentLength: intent.size }),
         { abortSignal: signal },
       )
+      return describeArrival(made, intent.size)
     },
 
     /**
      * Collects a part while the one before it is on its way: two parts in memory, never more. What fits into
      * one part becomes one PUT. Whatever goes wrong, no part stays behind.
      *
+     * @returns what S3 made of it
      * @throws AppError `upload_too_large`, or `invalid_request` where no byte came
      */
-    async inParts(address: UploadAddress, intent: UploadIntent, original: GrowingOriginal): Promise<void> {
+    async inParts(address: UploadAddress, intent: UploadIntent, original: GrowingOriginal): Promise<Arrival> {
       const { chunks, partBytes, limitBytes, beforeCommit, signal } = original
       const parts = createPartSender(address, intent, signal)
       try {
@@ -94,11 +104,12 @@ export function createStoreOriginal(deps: {
         const rest = part.subarray(0, filled)
         if (partNumber === 1) {
           await beforeCommit(size)
-          await streamingS3.send(new PutObjectCommand({ ...object(address, intent), Body: rest }), {
-            abortSignal: signal,
-          })
+          const made = await streamingS3.send(
+            new PutObjectCommand({ ...object(address, intent), Body: rest }),
+            { abortSignal: signal },
+          )
           buffers.giveBack(part)
-          return
+          return describeArrival(made, size)
         }
         await parts.settled()
         if (underWay) buffers.giveBack(underWay)
@@ -106,7 +117,7 @@ export function createStoreOriginal(deps: {
         await parts.settled()
         buffers.giveBack(part)
         await beforeCommit(size)
-        await parts.complete()
+        return describeArrival(await parts.complete(), size)
       } catch (error) {
         await parts.abort()
         throw error
@@ -155,8 +166,8 @@ export function createStoreOriginal(deps: {
       /** Settles as the part under way does. */
       settled: () => underWay,
 
-      async complete(): Promise<void> {
-        await s3.send(
+      complete() {
+        return s3.send(
           new CompleteMultipartUploadCommand({
             ...where,
             UploadId: uploadId,

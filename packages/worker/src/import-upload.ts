@@ -8,7 +8,7 @@ import type { Quota } from '@millrace/shared/quota.ts'
 import type { ReceiveUpload } from '@millrace/shared/receive-upload.ts'
 import { cleanName, declaredType, withFittingName } from '@millrace/shared/source-file.ts'
 import { putLimitBytes, type StoreOriginal, tooLarge } from '@millrace/shared/store-original.ts'
-import type { Upload, UploadIntent, UploadSource } from '@millrace/shared/upload.ts'
+import type { Arrival, Upload, UploadIntent, UploadSource } from '@millrace/shared/upload.ts'
 import type { UploadRecords } from '@millrace/shared/upload-records.ts'
 import { type EndImport, endsImport } from './end-import.ts'
 import { emptySource, type OpenedSource, type OpenSource, unavailable } from './open-source.ts'
@@ -55,10 +55,11 @@ export function createImportUpload(deps: {
     }
     const startedAtMs = performance.now()
     const watch = watchImport(job, signal)
+    let arrival: Arrival
     try {
-      const bytes = await fetchInto(found.upload, source, watch.signal)
+      arrival = await fetchInto(found.upload, source, watch.signal)
       const ms = Math.round(performance.now() - startedAtMs)
-      log.info({ event: 'imported', bytes, ms }, 'imported')
+      log.info({ event: 'imported', bytes: arrival.size, ms }, 'imported')
     } catch (thrown) {
       const error = watch.signal.aborted ? watch.signal.reason : thrown
       if (signal.aborted) throw error
@@ -71,7 +72,7 @@ export function createImportUpload(deps: {
       watch.done()
     }
     // Undefined where it was erased meanwhile, and now once more.
-    if (!(await receiveUpload(job))) await quota.release(job)
+    if (!(await receiveUpload(job, { arrival }))) await quota.release(job)
   }
 
   /** What came of it after it was erased, goes too. */
@@ -98,8 +99,7 @@ export function createImportUpload(deps: {
     }
   }
 
-  /** @returns how many bytes came */
-  async function fetchInto(upload: Upload, source: UploadSource, signal: AbortSignal): Promise<number> {
+  async function fetchInto(upload: Upload, source: UploadSource, signal: AbortSignal): Promise<Arrival> {
     const opened = await openSource(source.url, signal)
     const broken = new AbortController()
     // Without a listener it would end the process where nobody happens to read.
@@ -122,7 +122,7 @@ export function createImportUpload(deps: {
     source: UploadSource,
     opened: OpenedSource,
     signal: AbortSignal,
-  ): Promise<number> {
+  ): Promise<Arrival> {
     const { size, body } = opened
     if (size !== undefined) checkSize(size, source)
     const known = size ?? source.size
@@ -130,17 +130,14 @@ export function createImportUpload(deps: {
     if (known !== undefined) await take(upload, known)
     await announce(upload, intent)
     if (size !== undefined && size <= putLimitBytes) {
-      await storeOriginal.inOnePut(upload, intent, body, signal)
-      return size
+      return storeOriginal.inOnePut(upload, intent, body, signal)
     }
     const partBytes = known && planParts(known).partSize
-    let came = 0
-    await storeOriginal.inParts(upload, intent, {
+    return storeOriginal.inParts(upload, intent, {
       chunks: expected(body, source),
       partBytes: partBytes ? () => partBytes : planGrowingParts(maxUploadBytes),
       limitBytes: maxUploadBytes,
       async beforeCommit(bytes) {
-        came = bytes
         checkSize(bytes, source)
         await take(upload, bytes)
         // Before S3 tells of the object: a worker compares the object with what was announced.
@@ -148,7 +145,6 @@ export function createImportUpload(deps: {
       },
       signal,
     })
-    return came
   }
 
   function checkSize(bytes: number, { size }: UploadSource): void {
