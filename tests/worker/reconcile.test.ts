@@ -25,6 +25,7 @@ import { createReconcileSchedule } from '@millrace/worker/reconcile-schedule.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
+import { watchForCommand } from '../support/watch-for-command.ts'
 import { sampleImage } from './sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
 
@@ -216,15 +217,13 @@ test('runs when a worker starts, at intervals, and on one worker at a time', asy
   })
   first.start()
   await begun.promise
-  const asked = Promise.withResolvers<void>()
-  const monitor = await redis.monitor()
-  monitor.on('monitor', (_time: string, command: string[]) => {
-    if (command[1] === `${prefix}:reconcile` && command.includes('NX')) asked.resolve()
-  })
+  const asked = await watchForCommand(
+    redisServer.url,
+    (command) => command[1] === `${prefix}:reconcile` && command.includes('NX'),
+  )
   const second = schedule('second', 3_600_000, async () => {})
   second.start()
-  await asked.promise
-  monitor.disconnect()
+  await asked.seen
   await second.stop()
   hold.resolve()
   await first.stop()

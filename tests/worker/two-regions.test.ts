@@ -25,6 +25,7 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { createObjectCopier, type ObjectCopier, putCopy } from '../support/copy-objects.ts'
 import { suite } from '../support/suite.ts'
+import { watchForCommand } from '../support/watch-for-command.ts'
 import { sampleImage } from './sample-images.ts'
 import { type Region, startRegion } from './start-region.ts'
 
@@ -242,15 +243,15 @@ test('look again at what was erased by themselves', async () => {
   }
   await putCopy(there, { ...late, modifiedAt: new Date(), bytes: new Uint8Array(7) })
 
-  const confirmed = Promise.withResolvers<void>()
-  const monitor = await there.redis.monitor()
-  monitor.on('monitor', (_time: string, [command, redisKey = '', value]: string[]) => {
-    const isOurs = redisKey.startsWith(there.prefix) && redisKey.endsWith(address.id)
-    if (command === 'set' && isOurs && value === 'confirmed') confirmed.resolve()
-  })
+  const confirmed = await watchForCommand(
+    there.environment['REDIS_URL'] ?? '',
+    ([command, redisKey = '', value]) => {
+      const isOurs = redisKey.startsWith(there.prefix) && redisKey.endsWith(address.id)
+      return command === 'set' && isOurs && value === 'confirmed'
+    },
+  )
   const { close } = await there.startWorker()
-  await confirmed.promise
-  monitor.disconnect()
+  await confirmed.seen
   await close()
   assert.equal(await there.versions(address), [`${erasureKey(address)} v1`])
 })
