@@ -4,15 +4,16 @@ import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
 /**
- * AWS's rule groups, with the rules of theirs that don't refuse by themselves: those that look into bodies, and the
- * one that wants every client to name itself, which scripts need not.
+ * AWS's rule groups, with the rules of theirs that don't refuse by themselves: those that look into bodies, the one
+ * that wants every client to name itself, which scripts need not, and the one against queries of more than 2 KiB: the
+ * metadata of a file may be as long (`POST /upload?metadata=…`).
  */
 const managedGroups = [
   {
     name: 'AWSManagedRulesCommonRuleSet',
     label: 'awswaf:managed:aws:core-rule-set',
     bodyRules: ['SizeRestrictions', 'EC2MetaDataSSRF', 'GenericLFI', 'GenericRFI', 'CrossSiteScripting'],
-    counted: ['NoUserAgent_HEADER'],
+    counted: ['NoUserAgent_HEADER', 'SizeRestrictions_QUERYSTRING'],
   },
   {
     name: 'AWSManagedRulesKnownBadInputsRuleSet',

@@ -130,7 +130,7 @@ test('no rule about bodies blocks by itself; ours does, except where files are m
   const rules = list(one(production, aclType, 'Firewall').inputs['rules'])
   for (const rule of rules) {
     for (const override of list(at(rule, 'statement', 'managedRuleGroupStatement', 'ruleActionOverrides'))) {
-      assert.match(String(at(override, 'name')), /_BODY$|^NoUserAgent_HEADER$/)
+      assert.match(String(at(override, 'name')), /_BODY$|^NoUserAgent_HEADER$|^SizeRestrictions_QUERYSTRING$/)
       assert.ok(at(override, 'actionToUse', 'count'))
     }
   }
