@@ -5,6 +5,9 @@ import type { Bindings, ChildLoggerOptions, Level, LogFn, Logger } from 'pino'
 /**
  * The log that requests write to. Of a request it keeps the route and the upload, not the address as it was
  * sent: what callers put into paths and queries may be tokens or names of files.
+ *
+ * It is pino's but for `child`: Fastify takes over the serializers of a logger that it knows as pino's, and would put
+ * its own, which redact nothing, in the place of those of any other.
  */
 export function createRequestLog(log: Logger): FastifyBaseLogger {
   const described = log.child({}, { serializers: { req: describeRequest } })
