@@ -5,6 +5,12 @@ import type { Place } from './place.ts'
 type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
 
 /**
+ * What each region needs of the others. Not what tus puts under unfinished/ between two requests: an upload that has
+ * begun goes on where it began.
+ */
+const copied = ['originals/', 'manifests/', 'variants/', 'erased/']
+
+/**
  * Copies every bucket's objects to all the others, whoever wrote them first: originals, variants and manifests, so that
  * each region can serve and rebuild everything. That versions were erased S3 does not copy; an object under erased/ says
  * so (docs/decisions/0018-several-regions.md).
@@ -72,22 +78,25 @@ function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
     {
       bucket: bucket.name,
       role: role.arn,
-      rules: destinations.map((to, index) => ({
-        id: `to-${to.place.region}`,
-        priority: index + 1,
-        status: 'Enabled',
-        filter: { prefix: '' },
-        deleteMarkerReplication: { status: 'Enabled' },
-        sourceSelectionCriteria: {
-          replicaModifications: { status: 'Enabled' },
-          sseKmsEncryptedObjects: { status: 'Enabled' },
-        },
-        destination: {
-          bucket: to.bucket.arn,
-          encryptionConfiguration: { replicaKmsKeyId: to.key.arn },
-          metrics: { status: 'Enabled' },
-        },
-      })),
+      rules: destinations.flatMap((to, destination) =>
+        copied.map((prefix, index) => ({
+          id: `${prefix.slice(0, -1)}-to-${to.place.region}`,
+          // S3 wants each rule to have one of its own.
+          priority: destination * copied.length + index + 1,
+          status: 'Enabled',
+          filter: { prefix },
+          deleteMarkerReplication: { status: 'Enabled' },
+          sourceSelectionCriteria: {
+            replicaModifications: { status: 'Enabled' },
+            sseKmsEncryptedObjects: { status: 'Enabled' },
+          },
+          destination: {
+            bucket: to.bucket.arn,
+            encryptionConfiguration: { replicaKmsKeyId: to.key.arn },
+            metrics: { status: 'Enabled' },
+          },
+        })),
+      ),
     },
     // S3 wants versioning on both sides, which SST's bucket has once it is handed out.
     { ...place.options, dependsOn: [policy, ...destinations.map((to) => to.bucket), bucket] },

@@ -1,3 +1,4 @@
+import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/object-keys.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { all, deployed, dev, production, sstDev, staging, world } from './clouds.ts'
@@ -187,16 +188,23 @@ test('two regions copy to each other, each with its own key', () => {
     ['EuWest1', ''],
   ]) {
     const { inputs } = one(world, type, `Replication${here}`)
-    const [rule] = list(inputs['rules'])
+    const rules = list(inputs['rules'])
+    assert.equal(
+      rules.map((rule) => at(rule, 'filter', 'prefix')),
+      [originalsPrefix, manifestsPrefix, 'variants/', erasedPrefix],
+    )
+    assert.is(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
     const bucketOf = (suffix = '') => one(world, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs
     assert.is(inputs['bucket'], bucketOf(here)['bucket'])
-    assert.is(at(rule, 'destination', 'bucket'), bucketOf(there)['arn'])
-    assert.is(
-      at(rule, 'destination', 'encryptionConfiguration', 'replicaKmsKeyId'),
-      one(world, 'aws:kms/key:Key', `Key${there}`).outputs['arn'],
-    )
-    assert.is(at(rule, 'sourceSelectionCriteria', 'sseKmsEncryptedObjects', 'status'), 'Enabled')
-    assert.is(at(rule, 'deleteMarkerReplication', 'status'), 'Enabled')
+    for (const rule of rules) {
+      assert.is(at(rule, 'destination', 'bucket'), bucketOf(there)['arn'])
+      assert.is(
+        at(rule, 'destination', 'encryptionConfiguration', 'replicaKmsKeyId'),
+        one(world, 'aws:kms/key:Key', `Key${there}`).outputs['arn'],
+      )
+      assert.is(at(rule, 'sourceSelectionCriteria', 'sseKmsEncryptedObjects', 'status'), 'Enabled')
+      assert.is(at(rule, 'deleteMarkerReplication', 'status'), 'Enabled')
+    }
   }
 })
 
