@@ -21,7 +21,7 @@ const full = {
   rounds: 7,
   largeMiB: 256,
   small: { sizeMiB: 5, count: 64, atOnce: 8 },
-  sessions: { connections: 50, requests: 20_000 },
+  sessions: { connections: 50, requests: 40_000 },
   partBatches: 300,
 }
 const quick = {

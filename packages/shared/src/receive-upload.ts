@@ -45,8 +45,10 @@ export function createReceiveUpload(deps: {
       const known = await lookup.find(address)
       return known?.upload.state === 'rejected' ? known : undefined
     }
-    await lookup.find(address)
-    const stored = await records.update(address, (current) => arrive(current, original.arrival))
+    const change = (current: Upload) => arrive(current, original.arrival)
+    let stored = await records.update(address, change)
+    // Redis has lost the record: S3 gives it back.
+    if (!stored && (await lookup.find(address))) stored = await records.update(address, change)
     const isOurs = takesCopy || !original.isCopy
     if (stored && isOurs && !isFinished(stored.upload)) {
       const { traceparent } = stored.upload.intent
