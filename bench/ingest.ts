@@ -77,6 +77,8 @@ export async function run(options: { quick: boolean }): Promise<void> {
       RATE_LIMIT_PER_ADDRESS_PER_MINUTE: limit,
     })
     const millrace = await start('@millrace/api/main.ts', { ...settings, ...rates('0') })
+    // As new as what it is compared with: the other one has taken in files by then.
+    const asked = await start('@millrace/api/main.ts', { ...settings, ...rates('0') })
     const counting = await start('@millrace/api/main.ts', { ...settings, ...rates(unlimited) })
     const multer = await start('./contenders/express-multer-s3.js', environment)
     const expressSession = await start('./contenders/express-session.js', environment)
@@ -125,7 +127,7 @@ export async function run(options: { quick: boolean }): Promise<void> {
           run: ask(expressSession),
         },
         entries: [
-          { name: 'GET /session', server: millrace, run: ask(millrace), goal: 3 },
+          { name: 'GET /session', server: asked, run: ask(asked), goal: 3 },
           { name: 'GET /session, rate limits on', server: counting, run: ask(counting) },
         ],
       },
