@@ -21,7 +21,15 @@ async function askOne(port: number, count: number): Promise<void> {
     let missing = 0
 
     function read(length: number, buffer: Uint8Array): boolean {
-      if (missing === 0) missing = lengthOfAnswer(Buffer.from(buffer.buffer, buffer.byteOffset, length))
+      if (missing === 0) {
+        const start = Buffer.from(buffer.buffer, buffer.byteOffset, length)
+        const whole = lengthOfAnswer(start)
+        if (whole === undefined) {
+          socket.destroy(new Error(start.toString()))
+          return false
+        }
+        missing = whole
+      }
       missing -= length
       if (missing > 0) return true
       answered++
@@ -37,9 +45,10 @@ async function askOne(port: number, count: number): Promise<void> {
   })
 }
 
-function lengthOfAnswer(start: Buffer): number {
+/** @returns bytes, of headers and body; undefined where the answer is no success */
+function lengthOfAnswer(start: Buffer): number | undefined {
   const answer = start.toString('latin1')
   const length = /\r\ncontent-length: (\d+)/i.exec(answer)?.[1]
-  if (!answer.startsWith('HTTP/1.1 200') || !length) throw new Error(answer)
+  if (!answer.startsWith('HTTP/1.1 200') || !length) return undefined
   return answer.indexOf('\r\n\r\n') + 4 + Number(length)
 }

@@ -7,14 +7,10 @@ import { createRateLeases } from './rate-leases.ts'
 import { createRecentValues } from './recent-values.ts'
 
 const windowMs = 60_000
-/** Of how many addresses at least it is remembered under which key they are counted. One takes about 0.2 KB. */
-const rememberedAddresses = 5_000
-/** An IPv6 address with an IPv4 one in it. */
-const longestAddress = 45
-/** Of how many sessions and keys at least the hash is remembered. One takes about 1 KB. */
-const rememberedTokens = 5_000
-/** Session cookies have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
-const rememberedCharacters = 512
+/** About 0.2 KB each; the longest is an IPv6 address with an IPv4 one in it. A proxy may pass on anything as one. */
+const rememberedAddresses = { texts: 5_000, characters: 45 }
+/** Session cookies and API keys, about 1 KB each; cookies have some 350 characters. */
+const rememberedTokens = { texts: 5_000, characters: 512 }
 
 /**
  * Limits how many requests an owner and an address may make in a minute, over all instances, before anything
@@ -43,8 +39,11 @@ export async function limitRates(
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
   const leases = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
   await app.register(rateLimit, { ...options, store: leases.Store })
-  const ownerKey = createOwnerKey()
-  const addressKey = createAddressKey()
+  const keyOfAddress = rememberKeys(rememberedAddresses, (ip) => `address:${normalizeIP(ip)}`)
+  // Hashed, since Redis need not know anybody's key.
+  const keyOfToken = rememberKeys(rememberedTokens, (token) => `owner:${hash('sha256', token, 'base64url')}`)
+  const addressKey = ({ ip }: FastifyRequest) => keyOfAddress(ip)
+  const ownerKey = (request: FastifyRequest) => keyOfToken(ownerToken(request) ?? '')
   const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
   const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
 
@@ -76,16 +75,20 @@ function refusal(reply: FastifyReply, counts: Count[]): AppError | undefined {
   return undefined
 }
 
-/** Says under which key an address is counted. */
-function createAddressKey() {
-  const normalized = createRecentValues<string>(rememberedAddresses)
+/**
+ * Makes keys out of what clients say, and remembers them.
+ *
+ * @param limits of how many texts at least the key is remembered, and of how many characters at most they are:
+ *   who sends longer ones would take what memory there is
+ */
+function rememberKeys(limits: { texts: number; characters: number }, make: (text: string) => string) {
+  const made = createRecentValues<string>(limits.texts)
 
-  return function addressKey({ ip }: FastifyRequest): string {
-    const known = normalized.find(ip)
+  return (text: string): string => {
+    const known = made.find(text)
     if (known !== undefined) return known
-    const key = `address:${normalizeIP(ip)}`
-    // A proxy that is trusted passes on what it was told, which may be anything.
-    if (ip.length <= longestAddress) normalized.keep(ip, key)
+    const key = make(text)
+    if (text.length <= limits.characters) made.keep(text, key)
     return key
   }
 }
@@ -98,18 +101,4 @@ const sessionToken = /(?:^|; ?)(?:__Host-)?millrace=([^;]+)/
  */
 function ownerToken({ headers }: FastifyRequest): string | undefined {
   return headers.authorization ?? sessionToken.exec(headers.cookie ?? '')?.[1]
-}
-
-/** Says, as it is asked for, under which key an owner is counted: hashed, since Redis need not know anybody's key. */
-function createOwnerKey() {
-  const hashed = createRecentValues<string>(rememberedTokens)
-
-  return function ownerKey(request: FastifyRequest): string {
-    const token = ownerToken(request) ?? ''
-    const known = hashed.find(token)
-    if (known !== undefined) return known
-    const key = `owner:${hash('sha256', token, 'base64url')}`
-    if (token.length <= rememberedCharacters) hashed.keep(token, key)
-    return key
-  }
 }

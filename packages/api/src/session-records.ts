@@ -23,7 +23,7 @@ const viewsAtOnce = 50
  *
  * It lives as long as the cookie does, and so its life begins anew when the cookie is sealed anew, not with each
  * request. Views that are asked for in one turn of the event loop are one script: two commands of their own took a
- * quarter of what such a request takes.
+ * fifth of the whole request.
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key

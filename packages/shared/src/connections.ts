@@ -7,9 +7,8 @@ import type { Logger } from 'pino'
  * A connection for commands that should fail rather than wait for long: when Redis is away, each is tried
  * again twice and then rejected.
  *
- * Without ioredis' auto-pipelining: it keeps its pipelines in a Map that it fills and empties without end, and V8
- * chains the tables of such a Map, so that whatever waited for an answer outlives the young generation: a third of
- * what `GET /session` took. What is asked often is asked together instead (`ask-together.ts`).
+ * Without ioredis' auto-pipelining: with it, what had waited for an answer outlives the young generation (decision
+ * 0019). What is asked often is asked together instead (`ask-together.ts`).
  *
  * @param url `redis://` or `rediss://`
  */
