@@ -28,7 +28,7 @@ const quick = {
   rounds: 3,
   largeMiB: 128,
   small: { sizeMiB: 5, count: 32, atOnce: 8 },
-  sessions: { connections: 50, requests: 20_000 },
+  sessions: { connections: 50, requests: 40_000 },
   partBatches: 50,
 }
 const pathOf = { raw: '/upload?filename=a.bin', form: '/upload?filename=a.bin', tus: '/tus/' }
