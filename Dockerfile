@@ -36,6 +36,7 @@ RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for worker
 
 FROM workspaces AS local-packages
 COPY packages/local/package.json packages/local/
+COPY packages/local-s3/package.json packages/local-s3/
 RUN --mount=type=cache,target=/root/.npm sh /usr/local/bin/install-for local && mkdir /data
 
 FROM workspaces AS console
@@ -74,6 +75,7 @@ CMD ["node", "packages/worker/src/main.ts"]
 FROM runtime AS local-cloud
 COPY --from=local-packages /millrace/node_modules node_modules
 COPY packages/local packages/local
+COPY packages/local-s3 packages/local-s3
 COPY --from=local-packages --chown=1000:1000 /data /data
 VOLUME /data
 EXPOSE 9000 9324

@@ -1,4 +1,4 @@
-import { fleetMetrics } from '@millrace/shared/load-signal.ts'
+import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { LoadBalancer } from './load-balancer.ts'

@@ -1,4 +1,4 @@
-import { apiScaling } from '@millrace/shared/scaling-policy.ts'
+import { apiScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'

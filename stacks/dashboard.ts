@@ -1,4 +1,4 @@
-import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/load-signal.ts'
+import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/fleet/queue-load.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Place } from './place.ts'

@@ -6,7 +6,7 @@ export const inspectedBodyBytes = 8 * 1024
 
 /**
  * Where bodies are larger than that, or hold what nobody can foresee. The API has limits of its own for each.
- * `tests/api/openapi.test.ts` compares this with its routes.
+ * `tests/api/openapi/openapi.test.ts` compares this with its routes.
  */
 const paths = [
   // Announcements: names and notes as people write them, and addresses to import from of up to 8 KiB.

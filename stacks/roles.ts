@@ -1,4 +1,4 @@
-import { metricNamespace } from '@millrace/shared/load-signal.ts'
+import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { EventsQueue } from './events-queue.ts'

@@ -1,5 +1,5 @@
-import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/load-signal.ts'
-import { cappedMetric, type ScalingPolicy } from '@millrace/shared/scaling-policy.ts'
+import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/fleet/queue-load.ts'
+import { cappedMetric, type ScalingPolicy } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { Place } from './place.ts'
 
 /** Where a tier's metrics are: AWS's own of the group's instances, or ours of the whole stage. */

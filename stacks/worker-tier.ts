@@ -1,4 +1,4 @@
-import { workerScaling } from '@millrace/shared/scaling-policy.ts'
+import { workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { ServiceDeps } from './api-tier.ts'
 import { createScaling, fleetMetricsOf } from './scaling.ts'
 import { workerHealthPort } from './security-groups.ts'

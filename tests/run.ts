@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { CannotStart } from '@millrace/local/cannot-start.ts'
-import { startRedisServer } from '@millrace/local/redis-server.ts'
-import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/system-programs.ts'
+import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { CannotStart } from '@millrace/local/setup/start-error.ts'
+import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
 import { type FileResult, runTestFile } from './support/run-file.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
 
@@ -17,7 +17,7 @@ const filesAtOnce = 3
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
 /** Folders whose files take long, the longest first, so that none of them is left for the end. */
-const slowFolders = ['browser', 'local', 'journeys', 'infra', 'worker', 'api', 's3']
+const slowFolders = ['browser', 'local', 'journeys', 'stacks', 'worker', 'api', 'local-s3']
 
 const { values, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -67,7 +67,7 @@ async function provideChromium(files: string[]) {
 
 /** Installs what sst.config.ts is run with, where the file that runs it will run. */
 async function providePlatform(files: string[]) {
-  if (files.some((path) => relative(root, path) === 'infra/cloud.test.ts')) await provideSstPlatform(say)
+  if (files.some((path) => relative(root, path) === 'stacks/cloud.test.ts')) await provideSstPlatform(say)
 }
 
 /** The Redis of the run: the one that REDIS_URL names, or one of our own in a directory that goes with it. */

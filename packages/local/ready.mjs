@@ -10,7 +10,7 @@ import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '../..')
 const node = join(root, 'node_modules/.bin/node')
-const tether = join(import.meta.dirname, 'src/tether.ts')
+const tether = join(import.meta.dirname, 'src/fleet/exit-with-parent.ts')
 const neededNode = readFileSync(join(root, '.node-version'), 'utf8').trim()
 
 /** @returns {Record<string, any>} the packages of a lock file by their folder */

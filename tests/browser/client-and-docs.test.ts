@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { newApiKey } from '@millrace/api/api-keys.ts'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { createClient } from '@millrace/client'
 import type { Browser, BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,7 @@ import { build } from 'vite'
 import { launchChromium, openPage } from '../support/chromium.ts'
 import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
 import { suite } from '../support/suite.ts'
-import { samplePicture } from '../worker/sample-images.ts'
+import { samplePicture } from '../worker/support/sample-images.ts'
 
 const test = suite('client and docs', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2

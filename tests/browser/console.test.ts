@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { dropFiles, launchChromium, openPage, recordTexts } from '../support/chromium.ts'
 import { startSystem } from '../support/started-millrace.ts'
 import { suite } from '../support/suite.ts'
-import { phonePhoto, quarters, samplePicture, truncated } from '../worker/sample-images.ts'
+import { phonePhoto, quarters, samplePicture, truncated } from '../worker/support/sample-images.ts'
 
 const MB = 1e6
 /** What a phone of 12 megapixels saves when it is held upright: lying, with a note to turn it. */

@@ -6,10 +6,14 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { type App, createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
-import { startLocalCloud } from '@millrace/local/local-cloud.ts'
-import { connectBlockingRedis, connectRedis, connectStreamingS3 } from '@millrace/shared/connections.ts'
-import type { Environment } from '@millrace/shared/environment.ts'
-import { createLog } from '@millrace/shared/log.ts'
+import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
+import {
+  connectBlockingRedis,
+  connectRedis,
+  connectStreamingS3,
+} from '@millrace/shared/service/connections.ts'
+import type { Environment } from '@millrace/shared/service/environment.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
 import { expectDocumentedAnswers } from './documented-answers.ts'
 
 export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>

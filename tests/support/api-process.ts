@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { createInterface } from 'node:readline'
-import type { Environment } from '@millrace/shared/environment.ts'
+import type { Environment } from '@millrace/shared/service/environment.ts'
 
 const entry = new URL('../../packages/api/src/main.ts', import.meta.url).pathname
 

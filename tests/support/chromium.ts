@@ -1,4 +1,4 @@
-import { chromiumProgram, findOnPath } from '@millrace/local/system-programs.ts'
+import { chromiumProgram, findOnPath } from '@millrace/local/setup/system-programs.ts'
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
 
 // What is used of the page's own globals. The tests are checked together with the services, which have no DOM.

@@ -1,5 +1,5 @@
-import { Announced } from '@millrace/api/upload-routes.ts'
-import { UploadView } from '@millrace/api/upload-view.ts'
+import { Announced } from '@millrace/api/uploads/upload-routes.ts'
+import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import type { Static } from 'typebox'
 import { bodyOf, type HttpClient } from './http-client.ts'
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { CannotStart } from '@millrace/local/cannot-start.ts'
+import { CannotStart } from '@millrace/local/setup/start-error.ts'
 
 export const root = join(import.meta.dirname, '../..')
 /** Where SST puts its components, their types and the providers' packages. */

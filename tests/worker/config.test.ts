@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { builtInPresets } from '@millrace/shared/preset.ts'
+import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { readConfig } from '@millrace/worker/config.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'

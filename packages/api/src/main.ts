@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { openMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
 import {
   connectBlockingRedis,
   connectRedis,
   connectS3,
   connectSqs,
   connectStreamingS3,
-} from '@millrace/shared/connections.ts'
-import { createLog } from '@millrace/shared/log.ts'
-import { openMetrics } from '@millrace/shared/open-metrics.ts'
-import { keepGarbageYoung } from '@millrace/shared/young-garbage.ts'
+} from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
+import { keepGarbageYoung } from './http/disable-pretenuring.ts'
 
 /** How long requests under way may take to end once the instance shuts down, in ms. */
 const closeDeadlineMs = 10_000

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { startLocalCloud } from './local-cloud.ts'
+import { startLocalCloud } from './cloud/local-cloud.ts'
 
 /**
  * What AWS is to the services, and nothing else: S3 and SQS, for services that somebody else starts, such as those of

@@ -1,5 +1,5 @@
-import { CannotStart } from './cannot-start.ts'
 import { readOptions, usage } from './options.ts'
+import { CannotStart } from './setup/start-error.ts'
 
 /** npm passes on a Ctrl-C that the terminal has sent to everyone already: two at once are one. */
 const sameSignalMs = 500

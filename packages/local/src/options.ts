@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { FleetLimits } from '@millrace/shared/scaling-policy.ts'
-import { CannotStart } from './cannot-start.ts'
+import type { FleetLimits } from '@millrace/shared/fleet/scaling-policy.ts'
+import { CannotStart } from './setup/start-error.ts'
 
 /** Of one kind. More would only wait for each other. */
 const mostProcesses = 32

@@ -1,11 +1,11 @@
-import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/scaling-policy.ts'
-import { createBacklogScaler } from './backlog-scaler.ts'
-import { createFixedScaler } from './fixed-scaler.ts'
-import { createPolicyScaler } from './policy-scaler.ts'
-import { createReactiveOracle, oracleSettings } from './reactive-oracle.ts'
-import type { Scaler } from './scaler.ts'
-import type { Conditions } from './simulate.ts'
-import { offeredSlots, type Trace } from './trace.ts'
+import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import { createBacklogScaler } from './scalers/backlog-scaler.ts'
+import { createFixedScaler } from './scalers/fixed-scaler.ts'
+import { createPolicyScaler } from './scalers/policy-scaler.ts'
+import { createReactiveOracle, oracleSettings } from './scalers/reactive-oracle.ts'
+import type { Scaler } from './scalers/scaler.ts'
+import type { Conditions } from './simulation/simulate.ts'
+import { offeredSlots, type Trace } from './traces/trace.ts'
 
 /** A policy and the limits that it has, made anew for each run since it remembers. */
 export type Contender = { scaler: Scaler; limits: Conditions['limits'] }

@@ -1,15 +1,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { oracle, others, ours } from './contenders.ts'
-import { countBursts } from './count-bursts.ts'
-import { drawChart } from './draw-chart.ts'
 import { type Options, readOptions, usage, WrongOption } from './options.ts'
-import { reportOf } from './print-report.ts'
+import { drawChart } from './report/draw-chart.ts'
+import { reportOf } from './report/print-report.ts'
+import { summarize } from './report/summary.ts'
 import { searchPolicy } from './search-policy.ts'
-import { seriesPeriodS, simulate } from './simulate.ts'
-import { summarize } from './summary.ts'
-import { UnusableTrace } from './trace-file.ts'
-import { findTrace, goalTraces } from './traces.ts'
+import { seriesPeriodS, simulate } from './simulation/simulate.ts'
+import { countBursts } from './traces/count-bursts.ts'
+import { UnusableTrace } from './traces/trace-file.ts'
+import { findTrace, goalTraces } from './traces/traces.ts'
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
-import { workerLimits } from '@millrace/shared/scaling-policy.ts'
-import { defaultPrices } from './prices.ts'
-import type { Conditions } from './simulate.ts'
-import { defaultSpotMarket } from './spot-market.ts'
-import { photoDurations } from './trace.ts'
+import { workerLimits } from '@millrace/shared/fleet/scaling-policy.ts'
+import { defaultPrices } from './simulation/prices.ts'
+import type { Conditions } from './simulation/simulate.ts'
+import { defaultSpotMarket } from './simulation/spot-market.ts'
+import { photoDurations } from './traces/trace.ts'
 
 export const usage = `Usage: npm run simulate -- [options]
 

@@ -1,14 +1,14 @@
-import { fleetMetrics } from '@millrace/shared/load-signal.ts'
-import { type ScalingPolicy, workerScaling } from '@millrace/shared/scaling-policy.ts'
+import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
+import { type ScalingPolicy, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import { oracle, ours } from './contenders.ts'
-import { countBursts } from './count-bursts.ts'
-import { goal, measureAgainst } from './goal.ts'
 import type { Options } from './options.ts'
-import { createRandom } from './random.ts'
-import { simulate } from './simulate.ts'
-import { type Summary, summarize } from './summary.ts'
-import type { Trace } from './trace.ts'
-import { findTrace } from './traces.ts'
+import { goal, measureAgainst } from './report/goal.ts'
+import { type Summary, summarize } from './report/summary.ts'
+import { simulate } from './simulation/simulate.ts'
+import { countBursts } from './traces/count-bursts.ts'
+import { createRandom } from './traces/random.ts'
+import type { Trace } from './traces/trace.ts'
+import { findTrace } from './traces/traces.ts'
 
 /** Each number of the policy that is searched for, and what it may be. */
 const space = {

@@ -1,12 +1,12 @@
 import { Resolver } from 'node:dns'
 import { availableParallelism, hostname } from 'node:os'
-import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/environment.ts'
-import { publishPeriodMs } from '@millrace/shared/load-signal.ts'
-import { presetVariables, readPresets } from '@millrace/shared/presets-file.ts'
-import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/upload-limits.ts'
+import { publishPeriodMs } from '@millrace/shared/fleet/queue-load.ts'
+import { presetVariables, readPresets } from '@millrace/shared/presets/read-presets.ts'
+import { type Environment, EnvironmentError, readEnvironment } from '@millrace/shared/service/environment.ts'
+import { readUploadLimits, uploadLimitVariables } from '@millrace/shared/uploads/upload-limits.ts'
 import Type from 'typebox'
-import { libraryPixelLimit } from './image-library.ts'
-import { isAddressBlock } from './public-address.ts'
+import { libraryPixelLimit } from './images/sharp-setup.ts'
+import { isAddressBlock } from './imports/public-address.ts'
 
 const mebibyte = 1024 * 1024
 

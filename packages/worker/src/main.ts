@@ -1,22 +1,22 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
+import { openMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
 import {
   connectBlockingRedis,
   connectRedis,
   connectS3,
   connectSqs,
   connectStreamingS3,
-} from '@millrace/shared/connections.ts'
-import { createLog } from '@millrace/shared/log.ts'
-import { openMetrics } from '@millrace/shared/open-metrics.ts'
+} from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
-import { startHealthServer } from './health-server.ts'
-import { createInstanceMetadata } from './instance-metadata.ts'
-import { createInstanceNotices } from './instance-notices.ts'
-import { createLeaveInstance } from './leave-instance.ts'
-import { createScaleInProtection } from './scale-in-protection.ts'
-import { createTerminationHook } from './termination-hook.ts'
+import { startHealthServer } from './instance/health-server.ts'
+import { createInstanceMetadata } from './instance/instance-metadata.ts'
+import { createInstanceNotices } from './instance/instance-notices.ts'
+import { createLeaveInstance } from './instance/leave-instance.ts'
+import { createScaleInProtection } from './instance/scale-in-protection.ts'
+import { createTerminationHook } from './instance/termination-hook.ts'
 
 const config = readConfig(process.env)
 // libuv reads it when its pool starts, with the first image: one thread a slot, and the usual four for the rest.

@@ -1,5 +1,5 @@
-import { type ErrorCode, errorCatalogue } from '@millrace/shared/app-error.ts'
-import { Problem, statusOfCode } from '../problem.ts'
+import { type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import { Problem, statusOfCode } from '../http/problem.ts'
 import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
 import { codesElsewhere, operations } from './operations.ts'

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '@millrace/shared/app-error.ts'
+import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
 
 /** Who may call an operation: names of security schemes with the scopes they need, one of them is enough. */
 export const access = {

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '@millrace/shared/app-error.ts'
+import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
 import type { Operations } from './operation.ts'

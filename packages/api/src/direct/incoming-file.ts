@@ -1,0 +1,138 @@
+import type { Readable } from 'node:stream'
+import { defaultPreset } from '@millrace/shared/presets/preset.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
+import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import { parse } from 'content-disposition'
+import type { FastifyRequest } from 'fastify'
+import Type, { type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { traceOf } from '../http/traceparent.ts'
+import { refusal } from '../http/validation.ts'
+import { readFormFile } from './read-form-file.ts'
+
+/** What may stand in the query of a file that is sent as it is. */
+export const FileQuery = Type.Object(
+  {
+    filename: Type.Optional(intentFields.filename),
+    preset: intentFields.preset,
+    sha256: intentFields.sha256,
+    metadata: Type.Optional(
+      Type.String({ maxLength: 16_384, description: 'a JSON object of texts, as in `POST /uploads`' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+const announcement = Compile(Type.Object(intentFields, { additionalProperties: false }))
+
+/** A file that comes in as the body of a request, or within it. */
+export type IncomingFile = {
+  announced: Omit<UploadIntent, 'size'>
+  bytes: Readable
+  /** Bytes, where the request says so. */
+  size?: number
+  /** Bytes that the file cannot be larger than, where the request says so. */
+  sizeBound?: number
+  /** Settles once what follows the file is known to be in order; rejects where it is not. */
+  confirm(): Promise<void>
+  /** Stops reading. */
+  abandon(): void
+}
+
+/**
+ * Reads a request up to the first byte of its file. The body is either the file, or a form with one file.
+ *
+ * @throws AppError `invalid_request`, `unsupported_media_type`
+ */
+export async function readIncomingFile(
+  request: FastifyRequest,
+  query: Static<typeof FileQuery>,
+): Promise<IncomingFile> {
+  const encoding = request.headers['content-encoding']
+  if (encoding && encoding !== 'identity') {
+    throw new AppError('unsupported_media_type', { message: 'Files are taken as they are, not compressed.' })
+  }
+  const contentType = request.headers['content-type'] ?? 'application/octet-stream'
+  return /^multipart\/form-data\b/i.test(contentType)
+    ? readForm(request, contentType)
+    : readRaw(request, contentType, query)
+}
+
+function readRaw(
+  request: FastifyRequest,
+  contentType: string,
+  { filename, ...query }: Static<typeof FileQuery>,
+): IncomingFile {
+  const chunked = request.headers['transfer-encoding'] !== undefined
+  return {
+    announced: {
+      ...announce({ ...query, contentType, filename: filename ?? namedByDisposition(request) }),
+      ...traceOf(request),
+    },
+    bytes: request.raw,
+    ...(!chunked && { size: Number(request.headers['content-length'] ?? 0) }),
+    confirm: async () => undefined,
+    abandon: () => request.raw.unpipe(),
+  }
+}
+
+async function readForm(request: FastifyRequest, contentType: string): Promise<IncomingFile> {
+  const form = await readFormFile(request.raw, contentType)
+  try {
+    const fields = Object.fromEntries(form.fields)
+    const announced = announce({ ...fields, filename: form.filename, contentType: form.contentType })
+    const length = request.headers['content-length']
+    return {
+      announced: { ...announced, ...traceOf(request) },
+      bytes: form.file,
+      ...(length !== undefined && { sizeBound: Number(length) }),
+      confirm: () => form.ended,
+      abandon: form.abandon,
+    }
+  } catch (error) {
+    form.abandon()
+    throw error
+  }
+}
+
+function announce({ metadata, ...told }: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
+  const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
+  return readAnnouncement({ ...given, ...(metadata !== undefined && { metadata: parseMetadata(metadata) }) })
+}
+
+/**
+ * What a client says of a file that it is sending, as an intent.
+ *
+ * @param fields of `intentFields`; those that are not known are not there
+ * @throws AppError `invalid_request` that names the fields that are out of shape
+ */
+export function readAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
+  if (!announcement.Check(fields)) throw refusal(announcement.Errors(fields))
+  const { filename, contentType, preset, sha256 } = fields
+  return {
+    filename,
+    contentType,
+    preset: preset ?? defaultPreset.name,
+    ...(fields.metadata && { metadata: fields.metadata }),
+    ...(sha256 && { declaredSha256: sha256 }),
+  }
+}
+
+function parseMetadata(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new AppError('invalid_request', {
+      message: 'metadata is not JSON.',
+      fields: [{ field: 'metadata', message: 'must be a JSON object' }],
+      cause: error,
+    })
+  }
+}
+
+/** The name in `Content-Disposition: attachment; filename*=UTF-8''…` (RFC 6266), if there is one. */
+function namedByDisposition(request: FastifyRequest): string | undefined {
+  const header = request.headers['content-disposition']
+  return header === undefined ? undefined : parse(header).parameters['filename']
+}

@@ -1,0 +1,32 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Api } from '../http/api.ts'
+import { type ServerSentEvent, sendEvents } from '../http/server-sent-events.ts'
+import { Cluster, type ViewCluster } from './cluster-view.ts'
+
+/** Between two events, in milliseconds: as often as processes tell of themselves. */
+const refreshMs = 1_000
+
+/**
+ * `/admin/cluster`: the whole fleet as it is now. `/admin/cluster/events`: the same each second.
+ *
+ * @param deps.closing is aborted when the instance shuts down
+ */
+export function clusterRoutes(api: Api, deps: { viewCluster: ViewCluster; closing: AbortSignal }): void {
+  const { viewCluster, closing } = deps
+  const config = { scope: 'admin' } as const
+
+  api.get('/admin/cluster', { config, schema: { response: { 200: Cluster } } }, async (_, reply) => {
+    reply.header('cache-control', 'no-store')
+    return viewCluster()
+  })
+
+  api.get('/admin/cluster/events', { config }, (_, reply) => sendEvents(reply, events, closing))
+
+  async function* events(signal: AbortSignal): AsyncGenerator<ServerSentEvent> {
+    for (;;) {
+      const cluster = await viewCluster()
+      yield { id: cluster.at, event: 'cluster', data: cluster }
+      await delay(refreshMs, undefined, { signal })
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Type from 'typebox'
+import type { Api } from '../http/api.ts'
+import { servedUnderPressure } from '../limits/overload.ts'
+import type { CheckReadiness } from './readiness.ts'
+
+export const Health = Type.Object(
+  {
+    status: Type.Literal('ok'),
+    instance: Type.String(),
+    version: Type.String(),
+    uptime: Type.Integer({ description: 'seconds since this instance started' }),
+  },
+  { title: 'Health' },
+)
+
+const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
+export const Ready = Type.Object(
+  {
+    status: Type.Union([Type.Literal('ready'), Type.Literal('unready'), Type.Literal('draining')]),
+    checks: Type.Object({ redis: Check, s3: Check, sqs: Check }),
+  },
+  { title: 'Readiness' },
+)
+
+/**
+ * `/health`: whether this process lives; touches nothing else, so a sick Redis restarts no instance.
+ * `/ready`: whether it should be given work.
+ *
+ * @param deps.draining is aborted when the instance is about to shut down
+ */
+export function healthRoutes(
+  api: Api,
+  deps: { checkReadiness: CheckReadiness; instance: string; version: string; draining: AbortSignal },
+): void {
+  const { checkReadiness, instance, version, draining } = deps
+
+  const config = { rateLimit: false, uncounted: true, ...servedUnderPressure } as const
+  api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
+    status: 'ok' as const,
+    instance,
+    version,
+    uptime: Math.floor(process.uptime()),
+  }))
+
+  api.get(
+    '/ready',
+    {
+      config: { rateLimit: false, uncounted: true },
+      schema: { response: { 200: Ready, 503: Ready } },
+      logLevel: 'warn',
+    },
+    async (_, reply) => {
+      const { ready, checks } = await checkReadiness()
+      if (draining.aborted) return reply.code(503).send({ status: 'draining' as const, checks })
+      return reply
+        .code(ready ? 200 : 503)
+        .send({ status: ready ? ('ready' as const) : ('unready' as const), checks })
+    },
+  )
+}

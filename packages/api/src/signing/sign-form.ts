@@ -1,0 +1,45 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
+import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
+import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
+
+/** How long a form may be sent, in ms. A file of 8 MiB needs minutes at worst. */
+export const formLifeMs = 60 * 60 * 1000
+
+/** A form that a browser sends straight to S3: the fields in this order, then the field `file`. */
+export type SignedForm = { kind: 'form'; url: string; fields: Record<string, string> }
+
+/**
+ * Signs upload forms (S3 API, "POST Object"). The policy binds the key, the exact size, the type and all
+ * metadata: S3 itself refuses whatever was not announced.
+ *
+ * @param deps.s3 whose credentials, region and endpoint are used
+ * @param deps.bucket the bucket of all keys
+ */
+export function createFormSigner({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return async function signForm(address: UploadAddress, intent: UploadIntent): Promise<SignedForm> {
+    const metadata = Object.entries(toObjectMetadata(intent)).map(([name, value]) => [
+      `x-amz-meta-${name}`,
+      value,
+    ])
+    const { url, fields } = await createPresignedPost(s3, {
+      Bucket: bucket,
+      Key: originalKey(address),
+      Expires: formLifeMs / 1000,
+      Conditions: [['content-length-range', intent.size, intent.size]],
+      Fields: {
+        ...Object.fromEntries(metadata),
+        'Content-Type': intent.contentType,
+        success_action_status: '201',
+        ...(intent.declaredSha256 && {
+          'x-amz-checksum-algorithm': 'SHA256',
+          'x-amz-checksum-sha256': Buffer.from(intent.declaredSha256, 'hex').toString('base64'),
+        }),
+      },
+    })
+    return { kind: 'form', url, fields }
+  }
+}
+
+export type FormSigner = ReturnType<typeof createFormSigner>

@@ -1,0 +1,163 @@
+import { sourceUrlMaxLength } from '@millrace/shared/imports/source-url.ts'
+import { defaultPreset } from '@millrace/shared/presets/preset.ts'
+import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
+import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+import type { Api } from '../http/api.ts'
+import { traceOf } from '../http/traceparent.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
+import { type OwnedUpload, UploadParams } from './find-own-upload.ts'
+import { type HonourKey, IdempotencyHeaders } from './idempotency-key.ts'
+import type { ListUploads } from './list-uploads.ts'
+import type { StartedImport, StartImport } from './start-import.ts'
+import type { StartedUpload, StartUpload } from './start-upload.ts'
+import { UploadView, viewUpload } from './upload-view.ts'
+
+/** A file that the client will send. */
+export const Announcement = Type.Object(
+  {
+    ...intentFields,
+    size: Type.Integer({ minimum: 1, description: 'bytes' }),
+  },
+  { title: 'Announcement', additionalProperties: false },
+)
+
+/** A file that a worker is to fetch. */
+const ImportRequest = Type.Object(
+  {
+    sourceUrl: Type.String({
+      maxLength: sourceUrlMaxLength,
+      description: 'http or https, of a public host; redirects are followed',
+    }),
+    ...intentFields,
+    filename: Type.Optional(intentFields.filename),
+    contentType: Type.Optional(intentFields.contentType),
+    size: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'bytes; rejected if the source has others' }),
+    ),
+  },
+  { title: 'ImportRequest', additionalProperties: false },
+)
+
+export const PartUrlView = Type.Object(
+  { partNumber: Type.Integer(), url: Type.String({ description: 'send the part here by PUT' }) },
+  { title: 'PartUrl' },
+)
+
+const FormTransport = Type.Object(
+  {
+    kind: Type.Literal('form'),
+    url: Type.String({ description: 'send the form here by POST' }),
+    fields: Type.Record(Type.String(), Type.String(), { description: 'all of them, before the file' }),
+  },
+  { title: 'FormTransport' },
+)
+const MultipartTransport = Type.Object(
+  {
+    kind: Type.Literal('multipart'),
+    partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
+    partCount: Type.Integer(),
+    parts: Type.Array(PartUrlView, { description: 'the first ones; POST …/parts signs more' }),
+  },
+  { title: 'MultipartTransport' },
+)
+const ImportTransport = Type.Object(
+  { kind: Type.Literal('import', { description: 'nothing is to be sent: a worker fetches the file' }) },
+  { title: 'ImportTransport' },
+)
+
+export const Announced = Type.Object(
+  {
+    id: UploadId,
+    state: UploadView.properties.state,
+    expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
+    transport: Type.Union([FormTransport, MultipartTransport, ImportTransport]),
+  },
+  { title: 'AnnouncedUpload' },
+)
+
+const announced = Compile(Announced)
+
+const Page = Type.Object({
+  cursor: Type.Optional(UploadId),
+  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+})
+
+export const UploadPage = Type.Object(
+  { uploads: Type.Array(UploadView), nextCursor: Type.Optional(UploadId) },
+  { title: 'UploadPage' },
+)
+
+/** `/uploads`: announce a file or have it fetched, look at one, look at all of one's own. */
+export function uploadRoutes(
+  api: Api,
+  deps: {
+    owner: RequestOwner
+    ownedUpload: OwnedUpload
+    honourKey: HonourKey
+    startUpload: StartUpload
+    startImport: StartImport
+    listUploads: ListUploads
+  },
+): void {
+  const { owner, ownedUpload, honourKey, startUpload, startImport, listUploads } = deps
+
+  api.post(
+    '/uploads',
+    {
+      schema: {
+        headers: IdempotencyHeaders,
+        body: Type.Union([Announcement, ImportRequest]),
+        response: { 201: Announced },
+      },
+    },
+    async (request, reply) => {
+      const asked = request.body
+      const started = await honourKey(
+        request,
+        {
+          key: request.headers['idempotency-key'],
+          content: ['POST /uploads', asked],
+          answer: announced,
+        },
+        async (asking): Promise<StartedUpload | StartedImport> => {
+          if ('sourceUrl' in asked) return startImport(asking, { ...asked, ...traceOf(request) })
+          const { preset, sha256, ...told } = asked
+          return startUpload(asking, {
+            ...told,
+            preset: preset ?? defaultPreset.name,
+            ...(sha256 && { declaredSha256: sha256 }),
+            ...traceOf(request),
+          })
+        },
+      )
+      reply.code(201).header('location', `/uploads/${started.id}`)
+      return started
+    },
+  )
+
+  api.get(
+    '/uploads',
+    { schema: { querystring: Page, response: { 200: UploadPage } } },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      const asking = await owner.find(request)
+      if (!asking) return { uploads: [] }
+      const { cursor, limit } = request.query
+      const { uploads, more } = await listUploads(asking, { ...(cursor && { before: cursor }), limit })
+      const last = uploads.at(-1)
+      return { uploads: uploads.map(viewUpload), ...(more && last && { nextCursor: last.id }) }
+    },
+  )
+
+  api.get(
+    '/uploads/:id',
+    { schema: { params: UploadParams, response: { 200: UploadView } } },
+    async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      const { upload } = await ownedUpload(request, request.params.id)
+      return viewUpload(upload)
+    },
+  )
+}

@@ -1,0 +1,74 @@
+import { Upload, UploadError, type Upload as UploadRecord } from '@millrace/shared/uploads/upload.ts'
+import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
+import Type, { type Static } from 'typebox'
+
+const { intent, findings } = Upload.properties
+
+const VariantView = Type.Object(
+  {
+    name: Type.String(),
+    url: Type.String({ description: 'path on this origin; answers with a redirect to a signed URL' }),
+    contentType: Type.String(),
+    width: Type.Integer({ description: 'pixels' }),
+    height: Type.Integer({ description: 'pixels' }),
+    size: Type.Integer({ description: 'bytes' }),
+  },
+  { title: 'Variant' },
+)
+
+/** An upload as its owner sees it. */
+export const UploadView = Type.Object(
+  {
+    id: Upload.properties.id,
+    state: Upload.properties.state,
+    filename: intent.properties.filename,
+    contentType: intent.properties.contentType,
+    detectedType: findings.properties.detectedType,
+    size: intent.properties.size,
+    sha256: findings.properties.sha256,
+    width: findings.properties.width,
+    height: findings.properties.height,
+    placeholder: findings.properties.placeholder,
+    preset: intent.properties.preset,
+    metadata: intent.properties.metadata,
+    variants: Type.Array(VariantView),
+    error: Type.Optional(UploadError),
+    createdAt: Upload.properties.createdAt,
+    updatedAt: Upload.properties.updatedAt,
+    expiresAt: Upload.properties.expiresAt,
+  },
+  { title: 'Upload' },
+)
+export type UploadView = Static<typeof UploadView>
+
+/** Shows a record to its owner: without keys, etags and other matters of ours. */
+export function viewUpload(upload: UploadRecord): UploadView {
+  const { id, state, intent, findings, createdAt, updatedAt } = upload
+  return {
+    id,
+    state,
+    filename: intent.filename,
+    contentType: intent.contentType,
+    size: upload.arrival?.size ?? intent.size,
+    preset: intent.preset,
+    ...(intent.metadata && { metadata: intent.metadata }),
+    ...findings,
+    variants: upload.variants.map(({ name, contentType, width, height, size }) => ({
+      name,
+      url: `/uploads/${id}/variants/${name}`,
+      contentType,
+      width,
+      height,
+      size,
+    })),
+    ...(upload.error && { error: upload.error }),
+    createdAt,
+    updatedAt,
+    ...(upload.expiresAt && { expiresAt: upload.expiresAt }),
+  }
+}
+
+/** Names this very content of an upload: `Last-Event-ID` of its event stream. */
+export function uploadVersion({ upload, revision }: StoredUpload): string {
+  return `${Date.parse(upload.updatedAt)}-${revision}`
+}

@@ -1,0 +1,124 @@
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { partLimit, planUppyParts, uppyFormLimitBytes } from '@millrace/shared/ledger/part-plan.ts'
+import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { OpenMultipart, Upload } from '@millrace/shared/uploads/upload.ts'
+import type { FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import type { Api } from '../http/api.ts'
+import { traceOf } from '../http/traceparent.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
+import type { FormSigner } from '../signing/sign-form.ts'
+import type { AnnounceUpload } from '../uploads/announce-upload.ts'
+import type { CompleteUpload } from '../uploads/complete-upload.ts'
+import { type OwnedUpload, UploadParams } from '../uploads/find-own-upload.ts'
+import type { MultipartUploads } from '../uploads/multipart-uploads.ts'
+import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-routes.ts'
+import { UppyFile, uppyFileOfQuery, uppyIntent } from './uppy-file.ts'
+
+const UppyParts = Type.Object({
+  parts: Type.Array(Type.Object({ PartNumber, ETag: ClaimedEtag }), { minItems: 1, maxItems: partLimit }),
+})
+const PartParams = Type.Object({ ...UploadParams.properties, partNumber: PartNumber })
+
+/**
+ * `/uppy/s3/…`: as much of Companion's S3 protocol as `@uppy/aws-s3` speaks (docs/uppy.md). Its `uploadId` is
+ * our id, and finds the upload among those of who is asking; its `key` is told but never listened to.
+ *
+ * @param deps.publicOrigin what browsers have in their address bar
+ */
+export function uppyRoutes(
+  api: Api,
+  deps: {
+    owner: RequestOwner
+    ownedUpload: OwnedUpload
+    announceUpload: AnnounceUpload
+    signForm: FormSigner
+    multipartUploads: MultipartUploads
+    completeUpload: CompleteUpload
+    eraseUpload: EraseUpload
+    publicOrigin: string
+  },
+): void {
+  const { owner, ownedUpload, announceUpload, multipartUploads, completeUpload } = deps
+  api.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+  })
+
+  // It is a GET that makes something, so it takes what a POST would: the scope, and a page of this origin.
+  api.get(
+    '/uppy/s3/params',
+    {
+      config: { scope: 'uploads:write' },
+      exposeHeadRoute: false,
+      schema: { hide: true, querystring: Type.Record(Type.String(), Type.String()) },
+    },
+    async (request) => {
+      const intent = { ...uppyIntent(uppyFileOfQuery(request.query)), ...traceOf(request) }
+      if (intent.size > uppyFormLimitBytes) {
+        throw new AppError('upload_too_large', {
+          message: `A file of more than ${uppyFormLimitBytes} bytes goes up in parts: leave shouldUseMultipart as it is.`,
+          limit: uppyFormLimitBytes,
+        })
+      }
+      const upload = await announceUpload(await owner.findOrStart(request), intent, undefined)
+      const { url, fields } = await deps.signForm(upload, intent)
+      return { method: 'POST', url, fields }
+    },
+  )
+
+  api.post('/uppy/s3/multipart', { schema: { hide: true, body: UppyFile } }, async (request) => {
+    const intent = { ...uppyIntent(request.body), ...traceOf(request) }
+    const plan = planUppyParts(intent.size)
+    const upload = await announceUpload(await owner.findOrStart(request), intent, plan)
+    return { uploadId: upload.id, key: originalKey(upload) }
+  })
+
+  api.get('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {
+    const { upload, multipart } = await openUpload(request, request.params.id)
+    const parts = (await multipartUploads.list(upload, multipart)) ?? []
+    return parts.map(({ partNumber, etag, size }) => ({ PartNumber: partNumber, ETag: etag, Size: size }))
+  })
+
+  api.get(
+    '/uppy/s3/multipart/:id/:partNumber',
+    { config: { scope: 'uploads:write' }, schema: { hide: true, params: PartParams } },
+    async (request) => {
+      const { id, partNumber } = request.params
+      const { upload, multipart } = await openUpload(request, id)
+      if (partNumber > multipart.partCount) {
+        throw new AppError('invalid_request', { message: `This file has ${multipart.partCount} parts.` })
+      }
+      const [part] = await multipartUploads.sign(upload, multipart, [partNumber])
+      return { url: part?.url }
+    },
+  )
+
+  api.post(
+    '/uppy/s3/multipart/:id/complete',
+    { bodyLimit: completeBodyLimitBytes, schema: { hide: true, params: UploadParams, body: UppyParts } },
+    async (request) => {
+      const { upload } = await ownedUpload(request, request.params.id)
+      const parts = request.body.parts.map(({ PartNumber, ETag }) => ({ partNumber: PartNumber, etag: ETag }))
+      await completeUpload(upload, parts)
+      return { location: `${deps.publicOrigin}/uploads/${upload.id}`, key: originalKey(upload) }
+    },
+  )
+
+  api.delete('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {
+    const { upload } = await openUpload(request, request.params.id)
+    await deps.eraseUpload(upload)
+    return {}
+  })
+
+  /** @throws AppError `upload_not_found`, `upload_closed`, `upload_not_multipart` */
+  async function openUpload(
+    request: FastifyRequest,
+    id: string,
+  ): Promise<{ upload: Upload; multipart: OpenMultipart }> {
+    const { upload } = await ownedUpload(request, id)
+    if (upload.state !== 'awaiting') throw new AppError('upload_closed')
+    if (!upload.multipart) throw new AppError('upload_not_multipart')
+    return { upload, multipart: upload.multipart }
+  }
+}

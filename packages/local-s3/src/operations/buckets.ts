@@ -1,0 +1,100 @@
+import { openRequestBody } from '../bodies/request-body.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+import { childText, parseXmlBody } from '../protocol/xml.ts'
+import { type BucketRecords, versioningEnabled } from '../storage/bucket-records.ts'
+import type { S3Call } from './s3-call.ts'
+
+/** The rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
+function isBucketName(name: string): boolean {
+  return (
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) &&
+    !/\.\.|\.-|-\./.test(name) &&
+    !/^\d+\.\d+\.\d+\.\d+$/.test(name) &&
+    !/^(xn--|sthree-|amzn-s3-demo-)/.test(name) &&
+    !/(-s3alias|--ol-s3|--x-s3|\.mrap)$/.test(name)
+  )
+}
+
+/** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketVersioning and PutBucketVersioning. */
+export function createBuckets(deps: { buckets: BucketRecords; region: string; bodyTimeoutMs: number }) {
+  const { buckets, region, bodyTimeoutMs } = deps
+
+  /** @throws S3Error when another region is asked for */
+  function checkLocation(xml: Buffer) {
+    if (xml.length === 0) {
+      if (region !== 'us-east-1')
+        throw new S3Error(
+          'IllegalLocationConstraintException',
+          'The unspecified location constraint is incompatible for the region specific endpoint this request was sent to.',
+        )
+      return
+    }
+    const location = childText(parseXmlBody(xml, 'CreateBucketConfiguration'), 'LocationConstraint')
+    if ((location ?? 'us-east-1') !== region) {
+      throw new S3Error(
+        'IllegalLocationConstraintException',
+        `The ${location} location constraint is incompatible for the region specific endpoint this request was sent to.`,
+      )
+    }
+  }
+
+  return {
+    async createBucket({ exchange, signature }: S3Call) {
+      const { bucket, headers } = exchange
+      if (!isBucketName(bucket)) throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
+      for (const name of Object.keys(headers)) {
+        if (name.startsWith('x-amz-grant-') || name.startsWith('x-amz-bucket-object-lock')) {
+          throw new S3Error('NotImplemented', undefined, { Header: name })
+        }
+      }
+      const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+      checkLocation(
+        hasBody
+          ? await openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs }).xml()
+          : Buffer.alloc(0),
+      )
+      buckets.create(bucket)
+      exchange.send(200, { location: `/${bucket}` })
+    },
+
+    async headBucket({ exchange }: S3Call) {
+      buckets.require(exchange.bucket)
+      exchange.send(200, { 'x-amz-bucket-region': region, 'content-type': 'application/xml' })
+    },
+
+    async listBuckets({ exchange }: S3Call) {
+      exchange.sendXml(200, 'ListAllMyBucketsResult', {
+        Owner: { ID: 'LOCAL' },
+        Buckets: {
+          Bucket: buckets
+            .list()
+            .map(({ name, createdAt }) => ({ Name: name, CreationDate: new Date(createdAt).toISOString() })),
+        },
+      })
+    },
+
+    async deleteBucket({ exchange }: S3Call) {
+      buckets.delete(exchange.bucket)
+      exchange.send(204)
+    },
+
+    async getBucketVersioning({ exchange }: S3Call) {
+      const { isVersioned } = buckets.require(exchange.bucket)
+      exchange.sendXml(200, 'VersioningConfiguration', {
+        Status: isVersioned ? versioningEnabled : undefined,
+      })
+    },
+
+    async putBucketVersioning({ exchange, signature }: S3Call) {
+      buckets.require(exchange.bucket)
+      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
+      const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')
+      if (status === 'Suspended') {
+        throw new S3Error('NotImplemented', 'This server does not suspend versioning.')
+      }
+      if (status !== versioningEnabled) throw new S3Error('IllegalVersioningConfigurationException')
+      buckets.configure(exchange.bucket, 'versioning', status)
+      exchange.send(200)
+    },
+  }
+}

@@ -1,0 +1,61 @@
+import { S3Error } from '../protocol/s3-error.ts'
+import { decodeUri, type S3Exchange } from '../protocol/s3-exchange.ts'
+import type { BucketRecords } from '../storage/bucket-records.ts'
+import { isUnmodified } from '../storage/object-conditions.ts'
+import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
+
+/**
+ * Reads `x-amz-copy-source: /bucket/key?versionId=…`, percent-encoded, the version where one is named.
+ *
+ * @throws S3Error InvalidArgument when it names no object
+ */
+export function parseCopySource({ headers }: S3Exchange) {
+  const [path = '', query = ''] = (headers['x-amz-copy-source'] ?? '').split('?')
+  const source = decodeUri(path).replace(/^\//, '')
+  const slash = source.indexOf('/')
+  if (slash <= 0 || slash === source.length - 1) {
+    throw new S3Error(
+      'InvalidArgument',
+      'Copy Source must mention the source bucket and key: sourcebucket/sourcekey',
+      {
+        ArgumentName: 'x-amz-copy-source',
+        ArgumentValue: path,
+      },
+    )
+  }
+  const versionId = new URLSearchParams(query).get('versionId') ?? undefined
+  return { bucket: source.slice(0, slash), key: source.slice(slash + 1), versionId }
+}
+
+/**
+ * Finds the object to copy from and checks the `x-amz-copy-source-if-…` conditions.
+ *
+ * @throws S3Error NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, InvalidArgument, InvalidRequest
+ */
+export function readCopySource(
+  exchange: S3Exchange,
+  deps: { buckets: BucketRecords; objects: ObjectRecords },
+): ObjectRecord {
+  const { bucket, key, versionId } = parseCopySource(exchange)
+  deps.buckets.require(bucket)
+  const object = deps.objects.version(bucket, key, versionId)
+  if (versionId === undefined && (object === undefined || object.isDeleteMarker)) {
+    throw new S3Error('NoSuchKey', undefined, { Key: key })
+  }
+  if (object === undefined) throw new S3Error('NoSuchVersion', undefined, { Key: key })
+  if (object.isDeleteMarker) {
+    throw new S3Error(
+      'InvalidRequest',
+      'The source of a copy request may not specifically refer to a delete marker by version id.',
+    )
+  }
+  const condition = (name: string) => exchange.headers[`x-amz-copy-source-${name}`]
+  const unmodified = isUnmodified(object, {
+    ifMatch: condition('if-match'),
+    ifNoneMatch: condition('if-none-match'),
+    ifModifiedSince: condition('if-modified-since'),
+    ifUnmodifiedSince: condition('if-unmodified-since'),
+  })
+  if (unmodified) throw new S3Error('PreconditionFailed')
+  return object
+}

@@ -1,0 +1,62 @@
+import { openRequestBody } from '../bodies/request-body.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
+import type { BucketRecords } from '../storage/bucket-records.ts'
+import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
+import { requestedVersion, versionHeaders } from '../storage/object-versions.ts'
+import { requestOrigin, type S3Call } from './s3-call.ts'
+
+const maxKeys = 1000
+
+/** DeleteObject and DeleteObjects. */
+export function createDeleteObjects(deps: {
+  buckets: BucketRecords
+  objects: ObjectRecords
+  bodyTimeoutMs: number
+}) {
+  const { buckets, objects, bodyTimeoutMs } = deps
+
+  return {
+    async deleteObject({ exchange }: S3Call) {
+      const { bucket, key, headers } = exchange
+      const what = { versionId: requestedVersion(exchange), ifMatch: headers['if-match'] }
+      const deleted = await objects.delete(bucket, key, what, requestOrigin(exchange))
+      exchange.send(204, deleted && versionHeaders(deleted))
+    },
+
+    async deleteObjects({ exchange, signature }: S3Call) {
+      buckets.require(exchange.bucket)
+      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
+      if (!body.hasIntegrity) {
+        throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
+      }
+      const root = parseXmlBody(await body.xml(), 'Delete')
+      const targets = childElements(root, 'Object')
+      if (targets.length === 0 || targets.length > maxKeys) throw new S3Error('MalformedXML')
+      const quiet = childText(root, 'Quiet') === 'true'
+      const wanted = targets.map((target) => {
+        const key = childText(target, 'Key')
+        if (!key || Buffer.byteLength(key) > 1024) throw new S3Error('MalformedXML')
+        return { key, ifMatch: childText(target, 'ETag'), versionId: childText(target, 'VersionId') }
+      })
+      const deleted: Record<string, string | boolean | undefined>[] = []
+      const errors: Record<string, string | undefined>[] = []
+      for (const { key, ...what } of wanted) {
+        const named = { Key: key, VersionId: what.versionId }
+        try {
+          const version = await objects.delete(exchange.bucket, key, what, requestOrigin(exchange))
+          deleted.push({ ...named, ...(version?.isDeleteMarker && deletedMarker(version)) })
+        } catch (error) {
+          if (!(error instanceof S3Error)) throw error
+          errors.push({ ...named, Code: error.code, Message: error.message })
+        }
+      }
+      exchange.sendXml(200, 'DeleteResult', { Deleted: quiet ? [] : deleted, Error: errors })
+    },
+  }
+}
+
+/** What an answer says of a delete marker that was made or deleted. */
+function deletedMarker({ versionId }: ObjectRecord) {
+  return { DeleteMarker: true, DeleteMarkerVersionId: versionId }
+}

@@ -1,0 +1,125 @@
+import { checksumElement } from '../bodies/checksums.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+import type { BucketRecords } from '../storage/bucket-records.ts'
+import type { UploadRecord, UploadRecords } from '../storage/multipart-upload-records.ts'
+import { keyEncoder, listedTime, pageSize } from './list-objects.ts'
+import type { S3Call } from './s3-call.ts'
+
+/** ListParts and ListMultipartUploads. */
+export function createListMultipartUploads(deps: { buckets: BucketRecords; uploads: UploadRecords }) {
+  const { buckets, uploads } = deps
+
+  return {
+    async listParts({ exchange }: S3Call) {
+      const upload = uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
+      const maxParts = pageSize(exchange, 'max-parts')
+      const encode = keyEncoder(exchange)
+      const marker = exchange.query('part-number-marker') ?? '0'
+      if (!/^\d{1,10}$/.test(marker)) {
+        throw new S3Error(
+          'InvalidArgument',
+          'Argument part-number-marker must be an integer between 0 and 2147483647',
+          {
+            ArgumentName: 'part-number-marker',
+            ArgumentValue: marker,
+          },
+        )
+      }
+      const found = uploads.parts(upload.id, Number(marker), maxParts + 1)
+      const parts = found.slice(0, maxParts)
+      const { algorithm, type } = upload.description.parts
+      exchange.sendXml(200, 'ListPartsResult', {
+        Bucket: upload.bucket,
+        Key: encode(upload.key),
+        UploadId: upload.id,
+        PartNumberMarker: Number(marker),
+        NextPartNumberMarker: parts.at(-1)?.number ?? 0,
+        MaxParts: maxParts,
+        IsTruncated: found.length > parts.length,
+        Initiator: { ID: 'LOCAL', DisplayName: 'local' },
+        Owner: { ID: 'LOCAL', DisplayName: 'local' },
+        StorageClass: 'STANDARD',
+        ChecksumAlgorithm: algorithm?.toUpperCase(),
+        ChecksumType: type,
+        Part: parts.map((part) => ({
+          PartNumber: part.number,
+          LastModified: listedTime(part.modifiedAt),
+          ETag: `"${part.etag}"`,
+          Size: part.size,
+          ...(part.checksum === undefined
+            ? {}
+            : { [checksumElement(part.checksum.algorithm)]: part.checksum.value }),
+        })),
+      })
+    },
+
+    async listMultipartUploads({ exchange }: S3Call) {
+      const { bucket } = exchange
+      buckets.require(bucket)
+      if (exchange.query('delimiter')) {
+        throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented')
+      }
+      const maxUploads = pageSize(exchange, 'max-uploads')
+      const encode = keyEncoder(exchange)
+      const prefix = exchange.query('prefix') ?? ''
+      const keyMarker = exchange.query('key-marker') ?? ''
+      const idMarker = keyMarker === '' ? '' : (exchange.query('upload-id-marker') ?? '')
+      const isListed = listedAfter(
+        keyMarker,
+        idMarker === '' ? undefined : uploads.find(idMarker, bucket, keyMarker),
+        idMarker,
+      )
+      const start = Buffer.compare(Buffer.from(keyMarker), Buffer.from(prefix)) > 0 ? keyMarker : prefix
+
+      const listed: UploadRecord[] = []
+      let truncated = false
+      for (const upload of uploads.from(bucket, Buffer.from(start))) {
+        if (!upload.key.startsWith(prefix)) break
+        if (!isListed(upload)) continue
+        if (listed.length >= maxUploads) {
+          truncated = true
+          break
+        }
+        listed.push(upload)
+      }
+      const last = listed.at(-1)
+      exchange.sendXml(200, 'ListMultipartUploadsResult', {
+        Bucket: bucket,
+        KeyMarker: encode(keyMarker),
+        UploadIdMarker: idMarker,
+        NextKeyMarker: truncated && last !== undefined ? encode(last.key) : undefined,
+        NextUploadIdMarker: truncated ? last?.id : undefined,
+        Prefix: encode(prefix),
+        EncodingType: exchange.query('encoding-type'),
+        MaxUploads: maxUploads,
+        IsTruncated: truncated,
+        Upload: listed.map((upload) => ({
+          Key: encode(upload.key),
+          UploadId: upload.id,
+          Initiator: { ID: 'LOCAL', DisplayName: 'local' },
+          Owner: { ID: 'LOCAL', DisplayName: 'local' },
+          StorageClass: 'STANDARD',
+          Initiated: listedTime(upload.initiatedAt),
+          ChecksumAlgorithm: upload.description.parts.algorithm?.toUpperCase(),
+          ChecksumType: upload.description.parts.type,
+        })),
+      })
+    },
+  }
+}
+
+/**
+ * Which uploads come after the markers. The upload that the id marker names may have ended between two pages;
+ * then the rest of its key is listed again, which repeats at worst what the client has seen.
+ */
+function listedAfter(keyMarker: string, marked: UploadRecord | undefined, idMarker: string) {
+  return (upload: UploadRecord): boolean => {
+    if (keyMarker === '' || upload.key !== keyMarker) return true
+    if (idMarker === '') return false
+    if (marked === undefined) return true
+    return (
+      upload.initiatedAt > marked.initiatedAt ||
+      (upload.initiatedAt === marked.initiatedAt && upload.id > marked.id)
+    )
+  }
+}

@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto'
+import { checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
+import { digestWhile, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+import type { S3Exchange } from '../protocol/s3-exchange.ts'
+import type { BucketRecords } from '../storage/bucket-records.ts'
+import type { PartRecord, UploadRecord, UploadRecords } from '../storage/multipart-upload-records.ts'
+import { writeCondition } from '../storage/object-conditions.ts'
+import type { ObjectFiles } from '../storage/object-files.ts'
+import { describeObject } from '../storage/object-metadata.ts'
+import type { ObjectRecords } from '../storage/object-records.ts'
+import { versionHeaders } from '../storage/object-versions.ts'
+import { completedParts, objectChecksum } from './complete-multipart-upload.ts'
+import { readCopySource } from './copy-source.ts'
+import { parseRange } from './get-object.ts'
+import { eventOrigin, type S3Call } from './s3-call.ts'
+
+const maxPartNumber = 10_000
+
+/** CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload and AbortMultipartUpload. */
+export function createMultipartUploads(deps: {
+  buckets: BucketRecords
+  objects: ObjectRecords
+  uploads: UploadRecords
+  files: ObjectFiles
+  bodyTimeoutMs: number
+}) {
+  const { buckets, objects, uploads, files, bodyTimeoutMs } = deps
+
+  function requireUpload(exchange: S3Exchange): UploadRecord {
+    return uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
+  }
+
+  /** Makes written bytes a part; unlinks them when the upload ended meanwhile. */
+  async function commitPart(upload: UploadRecord, part: PartRecord) {
+    try {
+      await files.discard(uploads.putPart(upload, part))
+    } catch (error) {
+      await files.discard([part.contentId])
+      throw error
+    }
+  }
+
+  return {
+    async createMultipartUpload({ exchange }: S3Call) {
+      const { bucket, key, headers } = exchange
+      buckets.require(bucket)
+      const named = headers['x-amz-checksum-algorithm']
+      const algorithm = named === undefined ? undefined : checksumAlgorithm(named)
+      const type = headers['x-amz-checksum-type']
+      if (type !== undefined && type !== 'COMPOSITE' && type !== 'FULL_OBJECT') {
+        throw new S3Error('InvalidRequest', 'Value for x-amz-checksum-type header is invalid.')
+      }
+      if (type !== undefined && algorithm === undefined) {
+        throw new S3Error(
+          'InvalidRequest',
+          'The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.',
+        )
+      }
+      const isHash = algorithm === 'sha1' || algorithm === 'sha256'
+      if ((type === 'FULL_OBJECT' && isHash) || (type === 'COMPOSITE' && algorithm === 'crc64nvme')) {
+        throw new S3Error(
+          'InvalidRequest',
+          `The ${type} checksum type cannot be used with the ${algorithm} checksum algorithm.`,
+        )
+      }
+      const resolved =
+        algorithm === undefined
+          ? undefined
+          : (type ?? (algorithm === 'crc64nvme' ? 'FULL_OBJECT' : 'COMPOSITE'))
+      const uploadId = uploads.create(bucket, key, {
+        ...describeObject(headers),
+        parts: { algorithm, type: resolved },
+      })
+      exchange.sendXml(
+        200,
+        'InitiateMultipartUploadResult',
+        { Bucket: bucket, Key: key, UploadId: uploadId },
+        algorithm === undefined || resolved === undefined
+          ? {}
+          : { 'x-amz-checksum-algorithm': algorithm.toUpperCase(), 'x-amz-checksum-type': resolved },
+      )
+    },
+
+    async uploadPart({ exchange, signature }: S3Call) {
+      const number = partNumber(exchange)
+      const upload = requireUpload(exchange)
+      const expected = upload.description.parts.algorithm
+      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs, algorithm: expected })
+      if (expected !== undefined && body.algorithm !== expected) {
+        throw new S3Error(
+          'InvalidRequest',
+          `Checksum Type mismatch occurred, expected checksum Type: ${expected}, actual checksum Type: ${body.algorithm}`,
+        )
+      }
+      const written = await files.write(body.chunks())
+      const { md5, checksum } = body.digests()
+      await commitPart(upload, { ...written, number, etag: md5, modifiedAt: Date.now(), checksum })
+      exchange.send(200, {
+        etag: `"${md5}"`,
+        ...(checksum === undefined ? {} : { [`x-amz-checksum-${checksum.algorithm}`]: checksum.value }),
+      })
+    },
+
+    async uploadPartCopy({ exchange }: S3Call) {
+      const number = partNumber(exchange)
+      const upload = requireUpload(exchange)
+      const source = readCopySource(exchange, { buckets, objects })
+      const header = exchange.headers['x-amz-copy-source-range']
+      const range =
+        header === undefined ? { start: 0, end: source.size - 1 } : parseRange(header, source.size)
+      if (range === undefined || (header !== undefined && !header.endsWith(`-${range.end}`))) {
+        throw new S3Error(
+          'InvalidArgument',
+          `Range specified is not valid for source object of size: ${source.size}`,
+          {
+            ArgumentName: 'x-amz-copy-source-range',
+            ArgumentValue: header ?? '',
+          },
+        )
+      }
+      if (range.end - range.start + 1 > maxPutBytes) {
+        throw new S3Error(
+          'InvalidRequest',
+          'The specified copy source is larger than the maximum allowable size for a copy source: 5368709120',
+        )
+      }
+      const bytes = files.read(objects.ranges(source.id, range.start, range.end))
+      const digesting = digestWhile(bytes, upload.description.parts.algorithm)
+      const written = await files.write(digesting.chunks)
+      const { md5, checksum } = await digesting.digests()
+      const modifiedAt = Date.now()
+      await commitPart(upload, { ...written, number, etag: md5, modifiedAt, checksum })
+      exchange.sendXml(200, 'CopyPartResult', {
+        LastModified: new Date(modifiedAt).toISOString(),
+        ETag: `"${md5}"`,
+        ...(checksum === undefined ? {} : { [checksumElement(checksum.algorithm)]: checksum.value }),
+      })
+    },
+
+    async completeMultipartUpload({ exchange, signature }: S3Call) {
+      const { bucket, key } = exchange
+      const upload = requireUpload(exchange)
+      const condition = writeCondition(exchange)
+      // An x-amz-checksum- header here is the whole object's, not this document's.
+      const { algorithm } = upload.description.parts
+      const stated = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
+      for (const name of Object.keys(exchange.headers)) {
+        if (/^x-amz-checksum-(crc|sha)/.test(name)) delete exchange.headers[name]
+      }
+      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
+      const xml = await body.xml()
+      const parts = completedParts(xml, upload, uploads.parts(upload.id, 0, -1))
+      const checksum = await objectChecksum(upload, parts, stated, exchange.headers['x-amz-checksum-type'])
+      const declaredSize = exchange.headers['x-amz-mp-object-size']
+      const size = parts.reduce((sum, part) => sum + part.size, 0)
+      if (declaredSize !== undefined && declaredSize !== String(size)) {
+        throw new S3Error(
+          'InvalidRequest',
+          `The provided 'x-amz-mp-object-size' header value ${declaredSize} does not match what was computed: ${size}`,
+        )
+      }
+      const md5 = createHash('md5')
+      for (const part of parts) md5.update(part.etag, 'hex')
+      const etag = `${md5.digest('hex')}-${parts.length}`
+      const { headers, metadata, tagCount } = upload.description
+      // Another request may have ended the upload or replaced a part since; from here on nothing awaits.
+      uploads.require(upload.id, bucket, key)
+      const current = new Set(uploads.parts(upload.id, 0, -1).map((part) => part.contentId))
+      if (!parts.every((part) => current.has(part.contentId))) throw new S3Error('InvalidPart')
+      const committed = await objects.commit({
+        bucket,
+        key,
+        etag,
+        description: { headers, metadata, tagCount, ...(checksum === undefined ? {} : { checksum }) },
+        content: parts.map(({ contentId, size }) => ({ contentId, size })),
+        condition,
+        origin: eventOrigin(exchange, 'ObjectCreated:CompleteMultipartUpload'),
+        uploadId: upload.id,
+      })
+      exchange.sendXml(
+        200,
+        'CompleteMultipartUploadResult',
+        {
+          Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
+          Bucket: bucket,
+          Key: key,
+          ETag: `"${etag}"`,
+          ...(checksum === undefined
+            ? {}
+            : { [checksumElement(checksum.algorithm)]: checksum.value, ChecksumType: checksum.type }),
+        },
+        versionHeaders(committed),
+      )
+    },
+
+    async abortMultipartUpload({ exchange }: S3Call) {
+      await files.discard(uploads.abort(requireUpload(exchange)))
+      exchange.send(204)
+    },
+  }
+}
+
+/** @throws S3Error InvalidArgument */
+function partNumber(exchange: S3Exchange): number {
+  const value = exchange.query('partNumber') ?? ''
+  const number = Number(value)
+  if (!/^\d{1,5}$/.test(value) || number < 1 || number > maxPartNumber) {
+    throw new S3Error('InvalidArgument', 'Part number must be an integer between 1 and 10000, inclusive', {
+      ArgumentName: 'partNumber',
+      ArgumentValue: value,
+    })
+  }
+  return number
+}

@@ -1,0 +1,150 @@
+import { statedChecksum } from '../bodies/checksums.ts'
+import { readForm } from '../bodies/multipart-form.ts'
+import { digestWhile, maxPutBytes } from '../bodies/request-body.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+import type { S3Exchange } from '../protocol/s3-exchange.ts'
+import { verifyFormPolicy } from '../signing/form-policy.ts'
+import { awsUriEncode, type SignatureV4 } from '../signing/signature-v4.ts'
+import type { BucketRecords } from '../storage/bucket-records.ts'
+import type { ObjectFiles } from '../storage/object-files.ts'
+import { describeObject } from '../storage/object-metadata.ts'
+import type { ObjectRecords } from '../storage/object-records.ts'
+import { versionHeaders } from '../storage/object-versions.ts'
+import { eventOrigin } from './s3-call.ts'
+
+/** POST Object: a browser's form, let through by its own signed policy rather than by a signed request. */
+export function createPostObject(deps: {
+  buckets: BucketRecords
+  objects: ObjectRecords
+  files: ObjectFiles
+  signatureV4: SignatureV4
+  bodyTimeoutMs: number
+}) {
+  const { buckets, objects, files, signatureV4, bodyTimeoutMs } = deps
+
+  return {
+    /**
+     * @throws S3Error what form-policy.ts, multipart-form.ts and object-metadata.ts refuse, EntityTooLarge, EntityTooSmall
+     */
+    async postObject(exchange: S3Exchange) {
+      const { bucket } = exchange
+      buckets.require(bucket)
+      const form = await readForm(exchange, bodyTimeoutMs)
+      try {
+        const fields: Record<string, string> = {}
+        for (const [name, value] of Object.entries(form.fields)) {
+          fields[name] = name === 'policy' ? value : value.replaceAll(/\$\{filename\}/g, () => form.filename)
+        }
+        const { key } = fields
+        if (key === undefined) {
+          throw new S3Error(
+            'InvalidArgument',
+            "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.",
+            { ArgumentName: 'key', ArgumentValue: '' },
+          )
+        }
+        const { contentLengthRange } = verifyFormPolicy(signatureV4, fields, bucket, Date.now())
+        if (fields['tagging'] !== undefined) {
+          throw new S3Error('NotImplemented', undefined, { Header: 'tagging' })
+        }
+        if (key === '')
+          throw new S3Error('InvalidArgument', 'User key must have a length greater than 0.', {
+            ArgumentName: 'key',
+            ArgumentValue: '',
+          })
+        if (Buffer.byteLength(key) > 1024)
+          throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: '1024' })
+        const description = describeObject(fields)
+        const stated = statedChecksum(fields)
+        const { min, max } = contentLengthRange ?? { min: 0, max: maxPutBytes }
+
+        const digesting = digestWhile(
+          withinRange(form.file, min, Math.min(max, maxPutBytes)),
+          stated?.algorithm,
+        )
+        const written = await files.write(digesting.chunks)
+        try {
+          await form.ended
+          const { md5, checksum } = await digesting.digests()
+          if (stated !== undefined && checksum?.value !== stated.value) {
+            throw new S3Error(
+              'BadDigest',
+              `The ${stated.algorithm.toUpperCase()} you specified did not match the calculated checksum.`,
+            )
+          }
+          if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }
+          const committed = await objects.commit({
+            bucket,
+            key,
+            etag: md5,
+            description,
+            content: [written],
+            condition: { ifNoneMatch: false, ifMatch: undefined },
+            origin: eventOrigin(exchange, 'ObjectCreated:Post'),
+          })
+          for (const [name, value] of Object.entries(versionHeaders(committed))) {
+            exchange.res.setHeader(name, value)
+          }
+          answer(exchange, fields, key, md5)
+        } catch (error) {
+          await files.discard([written.contentId])
+          throw error
+        }
+      } catch (error) {
+        form.abandon()
+        throw error
+      }
+    },
+  }
+}
+
+/** @throws S3Error EntityTooLarge as soon as there are too many bytes, EntityTooSmall at the end */
+async function* withinRange(source: AsyncIterable<Buffer>, min: number, max: number): AsyncGenerator<Buffer> {
+  let size = 0
+  for await (const chunk of source) {
+    size += chunk.length
+    if (size > max) {
+      throw new S3Error('EntityTooLarge', undefined, {
+        ProposedSize: String(size),
+        MaxSizeAllowed: String(max),
+      })
+    }
+    yield chunk
+  }
+  if (size < min) {
+    throw new S3Error('EntityTooSmall', undefined, {
+      ProposedSize: String(size),
+      MinSizeAllowed: String(min),
+    })
+  }
+}
+
+/** Answers as success_action_redirect or success_action_status ask; with 204 otherwise. */
+function answer(exchange: S3Exchange, fields: Readonly<Record<string, string>>, key: string, md5: string) {
+  const { bucket } = exchange
+  const etag = `"${md5}"`
+  const location = `http://${exchange.headers['host']}/${bucket}/${awsUriEncode(key)}`
+  const redirect = redirectTarget(fields['success_action_redirect'] ?? fields['redirect'])
+  if (redirect !== undefined) {
+    redirect.searchParams.set('bucket', bucket)
+    redirect.searchParams.set('key', key)
+    redirect.searchParams.set('etag', etag)
+    exchange.send(303, { location: redirect.href, etag })
+  } else if (fields['success_action_status'] === '201') {
+    exchange.sendXml(
+      201,
+      'PostResponse',
+      { Location: location, Bucket: bucket, Key: key, ETag: etag },
+      { location, etag },
+    )
+  } else {
+    exchange.send(fields['success_action_status'] === '200' ? 200 : 204, { location, etag })
+  }
+}
+
+/** S3 takes a redirect that it cannot read as if there were none. */
+function redirectTarget(value: string | undefined): URL | undefined {
+  if (value === undefined || !URL.canParse(value)) return undefined
+  const url = new URL(value)
+  return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined
+}

@@ -1,0 +1,299 @@
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { S3Error } from '../protocol/s3-error.ts'
+import type { S3Exchange } from '../protocol/s3-exchange.ts'
+
+/** Amazon's limits: clocks may differ by 15 minutes, a URL lives at most 7 days. */
+const maxSkewMs = 15 * 60 * 1000
+const maxExpirySeconds = 604_800
+const algorithm = 'AWS4-HMAC-SHA256'
+
+/** A verified signature, with what chunk signatures continue from. */
+export type VerifiedSignature = {
+  /** What `x-amz-content-sha256` says: a SHA-256 in hex, or one of S3's words such as `UNSIGNED-PAYLOAD`. */
+  payload: string
+  /** Signs the next string of a chunked upload: hex HMAC with this request's signing key. */
+  sign(stringToSign: string): string
+  amzDate: string
+  scope: string
+  /** The request's own signature in hex: the seed of the chunks' chain. */
+  signature: string
+}
+
+type Claim = {
+  credential: string
+  signedHeaders: string[]
+  signature: string
+  amzDate: string
+  payload: string
+  presigned: boolean
+}
+
+/** Compares two hex signatures in constant time. */
+export function signaturesEqual(computed: string, given: string): boolean {
+  const expected = Buffer.from(computed)
+  const actual = Buffer.from(given)
+  return expected.length === actual.length && timingSafeEqual(expected, actual)
+}
+
+/** Percent-encodes as Signature V4 does: everything but RFC 3986's unreserved characters. */
+export function awsUriEncode(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
+}
+
+/**
+ * Reads an ISO 8601 basic time (`20261123T021500Z`).
+ * @returns milliseconds since 1970, NaN when it is none
+ */
+export function parseAmzDate(amzDate: string): number {
+  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(amzDate)
+  if (match === null) return Number.NaN
+  const [, year, month, day, hour, minute, second] = match
+  return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)
+}
+
+/**
+ * Verifies AWS Signature Version 4 (AWS General Reference, "Signature Version 4 signing process"; the S3 API
+ * reference for its chunked, presigned and form variants) for one region and one key pair.
+ */
+export function createSignatureV4(options: {
+  region: string
+  credentials: { accessKeyId: string; secretAccessKey: string }
+}) {
+  const { region, credentials } = options
+
+  function signer(date: string): (text: string) => string {
+    const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest()
+    const key = [region, 's3', 'aws4_request'].reduce(
+      (previous, text) => hmac(previous, text),
+      hmac(`AWS4${credentials.secretAccessKey}`, date),
+    )
+    return (text) => createHmac('sha256', key).update(text).digest('hex')
+  }
+
+  /**
+   * Checks a credential `<key id>/<yyyymmdd>/<region>/s3/aws4_request` and makes its signing function.
+   * @param malformed the error code of the place that the credential stands in
+   * @throws S3Error of that code, or InvalidAccessKeyId
+   */
+  function credentialSigner(
+    credential: string,
+    amzDate: string,
+    malformed: 'AuthorizationHeaderMalformed' | 'AuthorizationQueryParametersError' | 'InvalidArgument',
+  ) {
+    const parts = credential.split('/')
+    const [terminator = '', service = '', credentialRegion = '', date = ''] = parts.reverse()
+    const accessKeyId = parts.slice(4).reverse().join('/')
+    const refuse = (message: string, details = {}) => {
+      throw new S3Error(malformed, message, details)
+    }
+    if (parts.length < 5 || terminator !== 'aws4_request') {
+      refuse('The Credential is malformed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".')
+    }
+    if (!/^\d{8}$/.test(date) || date !== amzDate.slice(0, 8)) {
+      refuse(
+        `Invalid credential date "${date}". This date is not the same as X-Amz-Date: "${amzDate.slice(0, 8)}".`,
+      )
+    }
+    if (credentialRegion !== region) {
+      refuse(`The region '${credentialRegion}' is wrong; expecting '${region}'`, { Region: region })
+    }
+    if (service !== 's3') refuse(`Incorrect service "${service}". This endpoint belongs to "s3".`)
+    if (accessKeyId !== credentials.accessKeyId) {
+      throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKeyId })
+    }
+    return { scope: `${date}/${region}/s3/aws4_request`, sign: signer(date) }
+  }
+
+  function headerClaim(exchange: S3Exchange, authorization: string): Claim {
+    if (!authorization.startsWith(`${algorithm} `)) {
+      throw new S3Error(
+        'InvalidRequest',
+        'The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.',
+      )
+    }
+    const fields = new Map(
+      authorization
+        .slice(algorithm.length)
+        .split(',')
+        .map((field): [string, string] => {
+          const equals = field.indexOf('=')
+          return [field.slice(0, equals).trim(), field.slice(equals + 1).trim()]
+        }),
+    )
+    const credential = fields.get('Credential')
+    const signedHeaders = fields.get('SignedHeaders')
+    const signature = fields.get('Signature')
+    if (!credential || !signedHeaders || !signature) throw new S3Error('AuthorizationHeaderMalformed')
+    const payload = exchange.headers['x-amz-content-sha256']
+    if (payload === undefined) {
+      throw new S3Error('InvalidRequest', 'Missing required header for this request: x-amz-content-sha256')
+    }
+    const date = exchange.headers['x-amz-date'] ?? ''
+    const amzDate = date || toAmzDate(exchange.headers['date'] ?? '')
+    if (Number.isNaN(parseAmzDate(amzDate))) {
+      throw new S3Error('AccessDenied', 'AWS authentication requires a valid Date or x-amz-date header')
+    }
+    return {
+      credential,
+      signedHeaders: signedHeaders.split(';'),
+      signature,
+      amzDate,
+      payload,
+      presigned: false,
+    }
+  }
+
+  function queryClaim(exchange: S3Exchange, now: number): Claim {
+    const refuse = (message?: string) => new S3Error('AuthorizationQueryParametersError', message)
+    const value = (name: string) => {
+      const found = exchange.query(name)
+      if (!found) throw refuse()
+      return found
+    }
+    if (value('X-Amz-Algorithm') !== algorithm)
+      throw refuse('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
+    const amzDate = value('X-Amz-Date')
+    const signedAt = parseAmzDate(amzDate)
+    if (Number.isNaN(signedAt))
+      throw refuse("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+    const expires = value('X-Amz-Expires')
+    if (!/^-?\d+$/.test(expires)) throw refuse('X-Amz-Expires should be a number')
+    const expirySeconds = Number(expires)
+    if (expirySeconds < 0) throw refuse('X-Amz-Expires must be non-negative')
+    if (expirySeconds > maxExpirySeconds) {
+      throw refuse('X-Amz-Expires must be less than a week (in seconds) that is 604800')
+    }
+    if (signedAt > now + maxSkewMs) {
+      throw new S3Error('AccessDenied', 'Request is not yet valid', {
+        ServerTime: new Date(now).toISOString(),
+      })
+    }
+    if (signedAt + expirySeconds * 1000 < now) {
+      throw new S3Error('AccessDenied', 'Request has expired', {
+        'X-Amz-Expires': expires,
+        Expires: new Date(signedAt + expirySeconds * 1000).toISOString(),
+        ServerTime: new Date(now).toISOString(),
+      })
+    }
+    return {
+      credential: value('X-Amz-Credential'),
+      signedHeaders: value('X-Amz-SignedHeaders').split(';'),
+      signature: value('X-Amz-Signature'),
+      amzDate,
+      payload:
+        exchange.headers['x-amz-content-sha256'] ??
+        exchange.query('X-Amz-Content-Sha256') ??
+        'UNSIGNED-PAYLOAD',
+      presigned: true,
+    }
+  }
+
+  function canonicalRequest(exchange: S3Exchange, claim: Claim): string {
+    const query = exchange.parameters
+      .filter(([name]) => !(claim.presigned && name === 'X-Amz-Signature'))
+      .map(([name, value]) => [awsUriEncode(name), awsUriEncode(value)] as const)
+      .sort(([nameA, valueA], [nameB, valueB]) => compare(nameA, nameB) || compare(valueA, valueB))
+      .map(([name, value]) => `${name}=${value}`)
+    const path = [exchange.bucket, ...(exchange.rawPath.indexOf('/', 1) < 0 ? [] : exchange.key.split('/'))]
+    return [
+      exchange.method,
+      `/${path.map(awsUriEncode).join('/')}`,
+      query.join('&'),
+      ...claim.signedHeaders.map(
+        (name) => `${name}:${(exchange.headers[name] ?? '').trim().replace(/\s+/g, ' ')}`,
+      ),
+      '',
+      claim.signedHeaders.join(';'),
+      claim.payload,
+    ].join('\n')
+  }
+
+  return {
+    credentialSigner,
+
+    /**
+     * Verifies a request that is signed in its Authorization header or in its URL. A URL's own `x-amz-`
+     * parameters are added to `exchange.headers`, as S3 applies them.
+     *
+     * @param now milliseconds since 1970
+     * @throws S3Error AccessDenied (unsigned, expired, unsigned x-amz- headers), SignatureDoesNotMatch, InvalidAccessKeyId,
+     * RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidRequest, InvalidArgument
+     */
+    verify(exchange: S3Exchange, now: number): VerifiedSignature {
+      const authorization = exchange.headers['authorization']
+      const inQuery = exchange.parameters.some(
+        ([name]) => name === 'X-Amz-Signature' || name === 'X-Amz-Algorithm',
+      )
+      if (authorization !== undefined && inQuery) {
+        throw new S3Error(
+          'InvalidArgument',
+          'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified',
+        )
+      }
+      if (authorization === undefined && !inQuery) throw new S3Error('AccessDenied')
+      const claim =
+        authorization === undefined ? queryClaim(exchange, now) : headerClaim(exchange, authorization)
+      const { scope, sign } = credentialSigner(
+        claim.credential,
+        claim.amzDate,
+        claim.presigned ? 'AuthorizationQueryParametersError' : 'AuthorizationHeaderMalformed',
+      )
+      if (!claim.presigned && Math.abs(now - parseAmzDate(claim.amzDate)) > maxSkewMs) {
+        throw new S3Error('RequestTimeTooSkewed', undefined, {
+          RequestTime: claim.amzDate,
+          ServerTime: new Date(now).toISOString(),
+          MaxAllowedSkewMilliseconds: String(maxSkewMs),
+        })
+      }
+      const unsigned = Object.keys(exchange.headers).filter(
+        (name) => (name === 'host' || name.startsWith('x-amz-')) && !claim.signedHeaders.includes(name),
+      )
+      if (unsigned.length > 0) {
+        throw new S3Error('AccessDenied', 'There were headers present in the request which were not signed', {
+          HeadersNotSigned: unsigned.join(', '),
+        })
+      }
+      const canonical = canonicalRequest(exchange, claim)
+      const stringToSign = [
+        algorithm,
+        claim.amzDate,
+        scope,
+        createHash('sha256').update(canonical).digest('hex'),
+      ].join('\n')
+      if (!signaturesEqual(sign(stringToSign), claim.signature)) {
+        throw new S3Error('SignatureDoesNotMatch', undefined, {
+          AWSAccessKeyId: credentials.accessKeyId,
+          StringToSign: stringToSign,
+          SignatureProvided: claim.signature,
+          CanonicalRequest: canonical,
+        })
+      }
+      if (claim.presigned) applyHoistedHeaders(exchange)
+      return { payload: claim.payload, sign, amzDate: claim.amzDate, scope, signature: claim.signature }
+    },
+  }
+}
+
+export type SignatureV4 = ReturnType<typeof createSignatureV4>
+
+/** Presigners move `x-amz-` headers into the query, where the signature covers them; S3 reads them from there. */
+function applyHoistedHeaders(exchange: S3Exchange) {
+  const own =
+    /^x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token|content-sha256)$/
+  for (const [name, value] of exchange.parameters) {
+    const header = name.toLowerCase()
+    if (header.startsWith('x-amz-') && !own.test(header)) exchange.headers[header] ??= value
+  }
+}
+
+function toAmzDate(httpDate: string): string {
+  const time = Date.parse(httpDate)
+  return Number.isNaN(time) ? '' : new Date(time).toISOString().replace(/[-:]|\.\d{3}/g, '')
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,78 @@
+import { S3Error } from '../protocol/s3-error.ts'
+import { integer, optionalText, type S3Database, text } from './s3-database.ts'
+
+/** The `Status` of a bucket that keeps versions (S3 API, "PutBucketVersioning"). */
+export const versioningEnabled = 'Enabled'
+
+/** A bucket and its configurations: JSON of bucket-cors.ts and bucket-notifications.ts. */
+export type BucketRecord = {
+  name: string
+  /** Milliseconds since 1970. */
+  createdAt: number
+  cors: string | undefined
+  notification: string | undefined
+  /** Whether every write makes a version of its own. */
+  isVersioned: boolean
+}
+
+export type BucketRecords = ReturnType<typeof createBucketRecords>
+
+/** Keeps which buckets exist and how they are configured. */
+export function createBucketRecords(database: S3Database) {
+  const select = database.prepare('SELECT * FROM bucket WHERE name = ?')
+  const selectAll = database.prepare('SELECT * FROM bucket ORDER BY name')
+  const insert = database.prepare('INSERT INTO bucket (name, created_at) VALUES (?, ?)')
+  const remove = database.prepare('DELETE FROM bucket WHERE name = ?')
+  const update = {
+    cors: database.prepare('UPDATE bucket SET cors = ? WHERE name = ?'),
+    notification: database.prepare('UPDATE bucket SET notification = ? WHERE name = ?'),
+    versioning: database.prepare('UPDATE bucket SET versioning = ? WHERE name = ?'),
+  }
+  const isUsed = database.prepare(
+    'SELECT 1 FROM object WHERE bucket = :name UNION ALL SELECT 1 FROM upload WHERE bucket = :name LIMIT 1',
+  )
+
+  function find(name: string): BucketRecord | undefined {
+    const row = select.get(name)
+    if (row === undefined) return undefined
+    return {
+      name: text(row, 'name'),
+      createdAt: integer(row, 'created_at'),
+      cors: optionalText(row, 'cors'),
+      notification: optionalText(row, 'notification'),
+      isVersioned: optionalText(row, 'versioning') === versioningEnabled,
+    }
+  }
+
+  /** @throws S3Error NoSuchBucket */
+  function require(name: string): BucketRecord {
+    const bucket = find(name)
+    if (bucket === undefined) throw new S3Error('NoSuchBucket', undefined, { BucketName: name })
+    return bucket
+  }
+
+  return {
+    find,
+    require,
+    list: () =>
+      selectAll.all().map((row) => ({ name: text(row, 'name'), createdAt: integer(row, 'created_at') })),
+    /** @throws S3Error BucketAlreadyOwnedByYou */
+    create(name: string) {
+      if (find(name) !== undefined)
+        throw new S3Error('BucketAlreadyOwnedByYou', undefined, { BucketName: name })
+      insert.run(name, Date.now())
+    },
+    /** @throws S3Error NoSuchBucket, BucketNotEmpty */
+    delete(name: string) {
+      require(name)
+      // S3 lets a bucket go with its open uploads; here they must be aborted first, so that no part is left behind.
+      if (isUsed.get({ name }) !== undefined)
+        throw new S3Error('BucketNotEmpty', undefined, { BucketName: name })
+      remove.run(name)
+    },
+    /** Sets one configuration, or removes it with `undefined`. */
+    configure(name: string, kind: keyof typeof update, value: string | undefined) {
+      update[kind].run(value ?? null, name)
+    },
+  }
+}

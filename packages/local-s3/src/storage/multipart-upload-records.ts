@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto'
+import type { ChecksumAlgorithm, ChecksumType } from '../bodies/checksums.ts'
+import { checksumAlgorithm } from '../bodies/checksums.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+import type { BucketRecords } from './bucket-records.ts'
+import type { ObjectDescription } from './object-metadata.ts'
+import { integer, keyText, optionalText, type Row, type S3Database, text } from './s3-database.ts'
+
+/** A multipart upload's own description: the object's, and how its parts are to be checked. */
+export type UploadDescription = ObjectDescription & {
+  parts: { algorithm: ChecksumAlgorithm | undefined; type: ChecksumType | undefined }
+}
+
+export type UploadRecord = {
+  id: string
+  bucket: string
+  key: string
+  /** Milliseconds since 1970. */
+  initiatedAt: number
+  description: UploadDescription
+}
+
+export type PartRecord = {
+  number: number
+  contentId: string
+  /** Bytes. */
+  size: number
+  /** MD5 in hex, without quotes. */
+  etag: string
+  modifiedAt: number
+  checksum: { algorithm: ChecksumAlgorithm; value: string } | undefined
+}
+
+export type UploadRecords = ReturnType<typeof createUploadRecords>
+
+/** Keeps which multipart uploads are open and which parts they have. */
+export function createUploadRecords(deps: { database: S3Database; buckets: BucketRecords }) {
+  const { database, buckets } = deps
+  const insert = database.prepare('INSERT INTO upload VALUES (?, ?, ?, ?, ?)')
+  const select = database.prepare('SELECT * FROM upload WHERE id = ? AND bucket = ? AND key = ?')
+  const remove = database.prepare('DELETE FROM upload WHERE id = ?')
+  const selectPart = database.prepare('SELECT * FROM part WHERE upload_id = ? AND number = ?')
+  const selectParts = database.prepare(
+    'SELECT * FROM part WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?',
+  )
+  const replacePart = database.prepare('INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const selectFrom = database.prepare(
+    'SELECT * FROM upload WHERE bucket = ? AND key >= ? ORDER BY key, initiated_at, id',
+  )
+
+  function find(id: string, bucket: string, key: string): UploadRecord | undefined {
+    const row = select.get(id, bucket, Buffer.from(key))
+    return row === undefined ? undefined : toUpload(row)
+  }
+
+  /** @throws S3Error NoSuchBucket, NoSuchUpload */
+  function require(id: string, bucket: string, key: string): UploadRecord {
+    buckets.require(bucket)
+    const upload = find(id, bucket, key)
+    if (upload === undefined) throw new S3Error('NoSuchUpload', undefined, { UploadId: id })
+    return upload
+  }
+
+  function parts(uploadId: string, after: number, limit: number): PartRecord[] {
+    return selectParts.all(uploadId, after, limit).map(toPart)
+  }
+
+  return {
+    find,
+    require,
+    parts,
+
+    /** @returns the new upload's id */
+    create(bucket: string, key: string, description: UploadDescription): string {
+      const id = randomBytes(48).toString('base64url')
+      insert.run(id, bucket, Buffer.from(key), Date.now(), JSON.stringify(description))
+      return id
+    },
+
+    /**
+     * Adds a written part, in place of one of the same number.
+     *
+     * @returns content files that nothing refers to any more
+     * @throws S3Error NoSuchUpload when the upload ended while its part was sent
+     */
+    putPart(upload: UploadRecord, part: PartRecord): string[] {
+      return database.transaction(() => {
+        require(upload.id, upload.bucket, upload.key)
+        const former = selectPart.get(upload.id, part.number)
+        replacePart.run(
+          upload.id,
+          part.number,
+          part.contentId,
+          part.size,
+          part.etag,
+          part.modifiedAt,
+          part.checksum?.algorithm ?? null,
+          part.checksum?.value ?? null,
+        )
+        return former === undefined ? [] : [text(former, 'content_id')]
+      })
+    },
+
+    /**
+     * Ends an upload without an object.
+     *
+     * @returns content files that nothing refers to any more
+     */
+    abort(upload: UploadRecord): string[] {
+      return database.transaction(() => {
+        const contentIds = parts(upload.id, 0, -1).map((part) => part.contentId)
+        remove.run(upload.id)
+        return contentIds
+      })
+    },
+
+    /** Open uploads of a bucket by key, then by age. `from` is the first key, included (UTF-8). */
+    *from(bucket: string, from: Buffer): Generator<UploadRecord> {
+      for (const row of selectFrom.iterate(bucket, from)) yield toUpload(row)
+    },
+  }
+}
+
+function toUpload(row: Row): UploadRecord {
+  return {
+    id: text(row, 'id'),
+    bucket: text(row, 'bucket'),
+    key: keyText(row, 'key'),
+    initiatedAt: integer(row, 'initiated_at'),
+    description: JSON.parse(text(row, 'description')),
+  }
+}
+
+function toPart(row: Row): PartRecord {
+  const algorithm = optionalText(row, 'checksum_algorithm')
+  return {
+    number: integer(row, 'number'),
+    contentId: text(row, 'content_id'),
+    size: integer(row, 'size'),
+    etag: text(row, 'etag'),
+    modifiedAt: integer(row, 'modified_at'),
+    checksum:
+      algorithm === undefined
+        ? undefined
+        : { algorithm: checksumAlgorithm(algorithm), value: text(row, 'checksum') },
+  }
+}

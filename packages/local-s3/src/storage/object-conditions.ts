@@ -1,0 +1,66 @@
+import { S3Error } from '../protocol/s3-error.ts'
+import type { S3Exchange } from '../protocol/s3-exchange.ts'
+import type { ObjectRecord, WriteCondition } from './object-records.ts'
+
+/**
+ * The condition of a PutObject or CompleteMultipartUpload.
+ *
+ * @throws S3Error NotImplemented for the forms that S3 does not implement either
+ */
+export function writeCondition({ headers }: S3Exchange): WriteCondition {
+  const ifNoneMatch = headers['if-none-match']
+  const ifMatch = headers['if-match']
+  if (ifNoneMatch !== undefined && ifNoneMatch !== '*') {
+    throw new S3Error('NotImplemented', undefined, { Header: 'If-None-Match' })
+  }
+  if (ifNoneMatch !== undefined && ifMatch !== undefined) {
+    throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
+  }
+  for (const name of ['if-modified-since', 'if-unmodified-since']) {
+    if (headers[name] !== undefined) throw new S3Error('NotImplemented', undefined, { Header: name })
+  }
+  return { ifNoneMatch: ifNoneMatch !== undefined, ifMatch }
+}
+
+/** Whether a list of entity tags (`"a", W/"b"` or `*`) names this one. */
+export function namesEtag(list: string, etag: string): boolean {
+  return list.split(',').some((entry) => {
+    const tag = entry.trim().replace(/^W\//, '').replaceAll('"', '')
+    return tag === '*' || tag === etag
+  })
+}
+
+/** HTTP dates count whole seconds. */
+function wholeSeconds(time: number): number {
+  return Math.floor(time / 1000)
+}
+
+/**
+ * Decides a conditional read in the order of RFC 9110, 13.2.2, which S3 follows.
+ *
+ * @param headers the four condition headers; for a copy, those of `x-amz-copy-source-if-…` under these names
+ * @returns whether the reader already has the object (304)
+ * @throws S3Error PreconditionFailed
+ */
+export function isUnmodified(
+  object: ObjectRecord,
+  headers: {
+    ifMatch: string | undefined
+    ifNoneMatch: string | undefined
+    ifModifiedSince: string | undefined
+    ifUnmodifiedSince: string | undefined
+  },
+): boolean {
+  const date = (value: string | undefined) =>
+    value === undefined ? Number.NaN : wholeSeconds(Date.parse(value))
+  const modified = wholeSeconds(object.modifiedAt)
+  if (headers.ifMatch !== undefined) {
+    if (!namesEtag(headers.ifMatch, object.etag)) {
+      throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-Match' })
+    }
+  } else if (modified > date(headers.ifUnmodifiedSince)) {
+    throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-Unmodified-Since' })
+  }
+  if (headers.ifNoneMatch !== undefined) return namesEtag(headers.ifNoneMatch, object.etag)
+  return modified <= date(headers.ifModifiedSince)
+}

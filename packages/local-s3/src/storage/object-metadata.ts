@@ -1,0 +1,138 @@
+import type { Checksum } from '../bodies/checksums.ts'
+import { S3Error } from '../protocol/s3-error.ts'
+
+/** Object headers that S3 keeps with an object and gives back with it. */
+const keptHeaders = [
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-type',
+  'expires',
+] as const
+const maxUserMetadataBytes = 2048
+const maxTags = 10
+
+/** What is kept with an object beside its bytes. */
+export type ObjectDescription = {
+  /** Headers by lower-case name. */
+  headers: Record<string, string>
+  /** User metadata by lower-case name, without `x-amz-meta-`. */
+  metadata: Record<string, string>
+  tagCount: number
+  checksum?: Checksum
+}
+
+/** Headers whose meaning this server does not have: answering 200 would promise what is not done. */
+const refusedHeaders = [
+  'x-amz-object-lock-',
+  'x-amz-server-side-encryption-',
+  'x-amz-website-redirect-location',
+  'x-amz-write-offset-bytes',
+  'x-amz-copy-source-server-side-encryption-',
+]
+
+/**
+ * Reads what a PutObject, CopyObject, CreateMultipartUpload or a form says of the object to be.
+ *
+ * @param headers lower-case header or form field names
+ * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported, InvalidStorageClass
+ */
+export function describeObject(headers: Readonly<Record<string, string>>): ObjectDescription {
+  for (const name of Object.keys(headers)) {
+    if (refusedHeaders.some((prefix) => name.startsWith(prefix))) {
+      throw new S3Error('NotImplemented', undefined, { Header: name })
+    }
+    if (name.startsWith('x-amz-grant-')) throw new S3Error('AccessControlListNotSupported')
+  }
+  const acl = headers['x-amz-acl'] ?? headers['acl']
+  if (acl !== undefined && acl !== 'private' && acl !== 'bucket-owner-full-control') {
+    throw new S3Error('AccessControlListNotSupported')
+  }
+  const encryption = headers['x-amz-server-side-encryption']
+  if (encryption !== undefined && encryption !== 'AES256') {
+    throw new S3Error('NotImplemented', undefined, { Header: 'x-amz-server-side-encryption' })
+  }
+  const storageClass = headers['x-amz-storage-class']
+  if (storageClass !== undefined && storageClass !== 'STANDARD') {
+    throw new S3Error('InvalidStorageClass', 'This server keeps the STANDARD storage class only.')
+  }
+
+  const kept: Record<string, string> = { 'content-type': 'binary/octet-stream' }
+  for (const name of keptHeaders) {
+    let value = headers[name]
+    if (name === 'content-encoding') value = withoutAwsChunked(value)
+    if (value !== undefined && value !== '') kept[name] = value
+  }
+  const metadata: Record<string, string> = {}
+  let bytes = 0
+  for (const [name, value] of Object.entries(headers)) {
+    if (!name.startsWith('x-amz-meta-')) continue
+    const short = name.slice('x-amz-meta-'.length)
+    // A form field's name may be anything; only a header's name can be given back (RFC 9110, token).
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(short)) {
+      throw new S3Error('InvalidArgument', 'The metadata name is not valid.', { ArgumentName: name })
+    }
+    metadata[short] = value
+    bytes += Buffer.byteLength(short) + Buffer.byteLength(value)
+  }
+  if (bytes > maxUserMetadataBytes) {
+    throw new S3Error('MetadataTooLarge', undefined, {
+      Size: String(bytes),
+      MaxSizeAllowed: String(maxUserMetadataBytes),
+    })
+  }
+  return { headers: kept, metadata, tagCount: countTags(headers['x-amz-tagging']) }
+}
+
+/** `aws-chunked` is how the body travelled, not what the object is. */
+function withoutAwsChunked(encoding: string | undefined): string | undefined {
+  return encoding
+    ?.split(',')
+    .map((coding) => coding.trim())
+    .filter((coding) => coding.toLowerCase() !== 'aws-chunked')
+    .join(',')
+}
+
+/** Tags are checked and counted; nothing here reads them back (tus only sets them for a lifecycle rule). */
+function countTags(tagging: string | undefined): number {
+  if (tagging === undefined) return 0
+  const tags = [...new URLSearchParams(tagging)]
+  if (tags.length > maxTags) throw new S3Error('BadRequest', 'Object tags cannot be greater than 10')
+  const names = new Set(tags.map(([name]) => name))
+  if (names.size < tags.length)
+    throw new S3Error('InvalidTag', 'Cannot provide multiple Tags with the same key')
+  for (const [name, value] of tags) {
+    if (name === '' || name.length > 128)
+      throw new S3Error('InvalidTag', 'The TagKey you have provided is invalid')
+    if (value.length > 256) throw new S3Error('InvalidTag', 'The TagValue you have provided is invalid')
+  }
+  return tags.length
+}
+
+/**
+ * The response headers of GetObject and HeadObject that come from the description.
+ *
+ * @param withChecksum whether `x-amz-checksum-mode: ENABLED` was asked for
+ */
+export function descriptionHeaders(
+  description: ObjectDescription,
+  withChecksum: boolean,
+): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(description.headers)) headers[name] = headerSafe(value)
+  for (const [name, value] of Object.entries(description.metadata))
+    headers[`x-amz-meta-${name}`] = headerSafe(value)
+  if (description.tagCount > 0) headers['x-amz-tagging-count'] = String(description.tagCount)
+  const { checksum } = description
+  if (withChecksum && checksum !== undefined) {
+    headers[`x-amz-checksum-${checksum.algorithm}`] = checksum.value
+    headers['x-amz-checksum-type'] = checksum.type
+  }
+  return headers
+}
+
+/** S3 gives non-ASCII values back as RFC 2047 encoded words. */
+function headerSafe(value: string): string {
+  return /^[\t\u0020-\u007e]*$/.test(value) ? value : `=?UTF-8?B?${Buffer.from(value).toString('base64')}?=`
+}

@@ -1,0 +1,77 @@
+import { createFleetJournal, type LoadPoint } from '@millrace/shared/fleet/fleet-journal.ts'
+import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
+import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
+import {
+  apiScaling,
+  type FleetLimits,
+  type MetricPoint,
+  pointsNeeded,
+  workerScaling,
+} from '@millrace/shared/fleet/scaling-policy.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { createAutoscaler, hurry } from './autoscaler.ts'
+import { createCpuMetric } from './cpu-metric.ts'
+import type { ServiceFleet } from './service-fleet.ts'
+
+/**
+ * Scales those tiers whose size is not fixed: workers by their load, API instances by their CPU.
+ *
+ * @param options.speed how many times as fast as on AWS
+ * @returns `close()`
+ */
+export function startAutoscaling(options: {
+  redisUrl: string
+  prefix: string
+  speed: number
+  workers: { fleet: ServiceFleet; limits: FleetLimits }
+  api: { fleet: ServiceFleet; limits: FleetLimits }
+  say: (line: string) => void
+}) {
+  const { prefix, speed, say, workers, api } = options
+  const isScaled = ({ limits }: { limits: FleetLimits }) => limits.min < limits.max
+  if (![workers, api].some(isScaled)) return { close: async () => {} }
+  // What is wrong with Redis is told by who keeps it running.
+  const redis = connectRedis(options.redisUrl, createLog({ level: 'silent', instance: 'autoscaler' }))
+  const heartbeats = createHeartbeats({ redis, prefix })
+  const journal = createFleetJournal({ redis, prefix })
+  const apiPolicy = hurry(apiScaling, speed)
+  const autoscalers = [
+    createAutoscaler({
+      ...workers,
+      tier: 'worker',
+      policy: hurry(workerScaling, speed),
+      readMetrics: async () => (await journal.points()).reverse().map(toMetricPoint),
+      journal,
+      say,
+    }),
+    createAutoscaler({
+      ...api,
+      tier: 'api',
+      policy: apiPolicy,
+      readMetrics: createCpuMetric({
+        heartbeats,
+        tier: 'api',
+        metric: apiScaling.scaleIn.metric,
+        periodMs: apiPolicy.metricPeriodMs,
+        keptPoints: pointsNeeded(apiPolicy),
+      }),
+      journal,
+      say,
+    }),
+  ].filter((_, index) => isScaled(index === 0 ? workers : api))
+  for (const autoscaler of autoscalers) autoscaler.start()
+  return {
+    async close(): Promise<void> {
+      await Promise.all(autoscalers.map((autoscaler) => autoscaler.stop()))
+      redis.disconnect()
+    },
+  }
+}
+
+function toMetricPoint({ at, load, demand }: LoadPoint): MetricPoint {
+  return {
+    atMs: Date.parse(at),
+    values: { [fleetMetrics.load.name]: load, [fleetMetrics.demand.name]: demand },
+  }
+}

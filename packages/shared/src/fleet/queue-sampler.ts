@@ -1,0 +1,57 @@
+import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import type { UploadQueue } from '../jobs/process-upload-job.ts'
+import type { LoadSample } from './fleet-journal.ts'
+import type { Heartbeats } from './heartbeats.ts'
+import { loadOf } from './queue-load.ts'
+
+/** SQS is asked for at most this long, in milliseconds: the next look is soon. */
+const patienceMs = 3_000
+
+/**
+ * Looks at the queue: what waits in SQS and in BullMQ, what is worked on, and how many slots there are for it.
+ *
+ * @param deps.now milliseconds since 1970
+ */
+export function createQueueSampler(deps: {
+  queue: UploadQueue
+  sqs: SQSClient
+  queueUrl: string
+  heartbeats: Heartbeats
+  now?: () => number
+}) {
+  const { queue, sqs, queueUrl, heartbeats, now = Date.now } = deps
+
+  return async function sampleQueue(): Promise<LoadSample> {
+    const [notRelayed, { waiting, prioritized, active, oldestAddedAt }, processes] = await Promise.all([
+      visibleMessages(),
+      queue.look(),
+      heartbeats.list(),
+    ])
+    const slots = processes
+      .filter(({ tier, state }) => tier === 'worker' && state === 'serving')
+      .reduce((sum, worker) => sum + worker.slots, 0)
+    return {
+      at: new Date(now()).toISOString(),
+      load: loadOf({ waiting, prioritized, active, notRelayed, slots }),
+      waiting,
+      prioritized,
+      active,
+      notRelayed,
+      slots,
+      oldestJobAgeMs: oldestAddedAt === undefined ? 0 : Math.max(0, now() - oldestAddedAt),
+    }
+  }
+
+  async function visibleMessages(): Promise<number> {
+    const { Attributes: attributes } = await sqs.send(
+      new GetQueueAttributesCommand({
+        QueueUrl: queueUrl,
+        AttributeNames: ['ApproximateNumberOfMessages'],
+      }),
+      { abortSignal: AbortSignal.timeout(patienceMs) },
+    )
+    return Number(attributes?.ApproximateNumberOfMessages ?? 0)
+  }
+}
+
+export type SampleQueue = ReturnType<typeof createQueueSampler>

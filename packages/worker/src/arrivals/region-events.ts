@@ -1,0 +1,28 @@
+import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
+import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import type { SettleUpload } from '../processing/finish-upload.ts'
+
+/**
+ * What follows from what other regions did, which S3 has copied here: what they finished is finished here, what they
+ * erased is erased here. The region that did it hears of it, too, and finds it done.
+ */
+export function createRegionEvents(deps: {
+  manifests: Manifests
+  settleUpload: SettleUpload
+  eraseUpload: EraseUpload
+}) {
+  const { manifests, settleUpload, eraseUpload } = deps
+  return {
+    /** Brings the record to what the manifest says, and deletes bytes that it says are not kept. */
+    async finished(address: UploadAddress): Promise<void> {
+      const manifest = await manifests.read(address)
+      if (manifest) await settleUpload.applyManifest(manifest)
+    },
+    async erased(address: UploadAddress): Promise<void> {
+      await eraseUpload(address)
+    },
+  }
+}
+
+export type RegionEvents = ReturnType<typeof createRegionEvents>

@@ -1,0 +1,47 @@
+import {
+  DeleteObjectCommand,
+  ListObjectVersionsCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
+import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import type { Arrival } from '@millrace/shared/uploads/upload.ts'
+
+/**
+ * Deletes the bytes of originals that are not what was announced. Other bytes, which came since, stay.
+ *
+ * @param deps.s3 the client
+ * @param deps.bucket the bucket that is the ledger
+ */
+export function createDiscardOriginal({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return async function discardOriginal(address: UploadAddress, arrival: Arrival): Promise<void> {
+    const key = originalKey(address)
+    if (!arrival.versionId) return discard({ Bucket: bucket, Key: key, IfMatch: `"${arrival.etag}"` })
+    for (const VersionId of await versionsUpTo(key, arrival.versionId)) {
+      await discard({ Bucket: bucket, Key: key, VersionId })
+    }
+  }
+
+  async function discard(what: DeleteObjectCommand['input']): Promise<void> {
+    try {
+      await s3.send(new DeleteObjectCommand(what))
+    } catch (error) {
+      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+      // Gone already, or other bytes are there.
+      if (status !== 404 && status !== 412) throw error
+    }
+  }
+
+  /** The version and those that it had replaced, oldest first: none of them is to come to light again. */
+  async function versionsUpTo(key: string, versionId: string): Promise<string[]> {
+    const { Versions: versions = [] } = await s3.send(
+      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: key }),
+    )
+    // S3 lists the newest version of a key first.
+    const ids = versions.flatMap(({ Key, VersionId }) => (Key === key && VersionId ? [VersionId] : []))
+    const at = ids.indexOf(versionId)
+    return at < 0 ? [] : ids.slice(at).reverse()
+  }
+}
+
+export type DiscardOriginal = ReturnType<typeof createDiscardOriginal>

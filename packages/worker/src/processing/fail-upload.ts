@@ -1,0 +1,39 @@
+import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
+import { AppError, errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import { isFinished, type UploadError } from '@millrace/shared/uploads/upload.ts'
+import type { Logger } from 'pino'
+import type { SettleUpload } from './finish-upload.ts'
+
+/** Ends an upload as `failed` whose job will not be tried again. */
+export function createGiveUpUpload(deps: {
+  lookup: UploadLookup
+  presets: Presets
+  settleUpload: SettleUpload
+}) {
+  const { lookup, presets, settleUpload } = deps
+
+  return async function giveUpUpload(job: ProcessUploadJob, error: unknown, log: Logger): Promise<void> {
+    const stored = await lookup.find(job)
+    const arrival = stored?.upload.arrival
+    if (!stored || arrival?.etag !== job.etag || isFinished(stored.upload)) return
+    const preset = presets.get(stored.upload.intent.preset)
+    await settleUpload.settle(stored.upload, arrival, {
+      outcome: 'failed',
+      recipe: preset ? recipeVersion(preset) : 'none',
+      findings: {},
+      variants: [],
+      error: failure(error),
+    })
+    log.warn({ event: 'processed', outcome: 'failed' }, 'upload failed')
+  }
+}
+
+export type GiveUpUpload = ReturnType<typeof createGiveUpUpload>
+
+/** What its owner is told: what is final says why, all else only that it was our side. */
+function failure(error: unknown): UploadError {
+  if (error instanceof AppError && !error.retryable) return { code: error.code, message: error.message }
+  return { code: 'processing_failed', message: errorCatalogue.processing_failed.message }
+}

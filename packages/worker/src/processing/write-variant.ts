@@ -1,0 +1,46 @@
+import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { type UploadAddress, variantKey } from '@millrace/shared/ledger/object-keys.ts'
+import type { VariantRecipe } from '@millrace/shared/presets/preset.ts'
+import type { Variant } from '@millrace/shared/uploads/upload.ts'
+import type { RenderedVariant } from '../images/render-variants.ts'
+
+const fileTypes = {
+  webp: { extension: 'webp', contentType: 'image/webp' },
+  jpeg: { extension: 'jpg', contentType: 'image/jpeg' },
+  avif: { extension: 'avif', contentType: 'image/avif' },
+  png: { extension: 'png', contentType: 'image/png' },
+} as const satisfies Record<VariantRecipe['format'], { extension: string; contentType: string }>
+
+/**
+ * Puts variants into S3, each under the key that its upload, preset and name make: done twice, it is the
+ * same object again.
+ *
+ * @param deps.s3 the client
+ * @param deps.bucket the bucket that is the ledger
+ */
+export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  /** @returns what the manifest says of the variant */
+  return async function writeVariant(
+    address: UploadAddress,
+    preset: string,
+    { recipe, body, width, height }: RenderedVariant,
+    signal: AbortSignal,
+  ): Promise<Variant> {
+    const { extension, contentType } = fileTypes[recipe.format]
+    const key = variantKey(address, { preset, name: recipe.name, extension })
+    await s3.send(
+      new PutObjectCommand({
+        Bucket: bucket,
+        Key: key,
+        Body: body,
+        ContentType: contentType,
+        // Private to its owner; a signed URL names one state of it, so what was fetched once stays good.
+        CacheControl: 'private, max-age=31536000, immutable',
+      }),
+      { abortSignal: signal },
+    )
+    return { name: recipe.name, key, contentType, width, height, size: body.length }
+  }
+}
+
+export type WriteVariant = ReturnType<typeof createVariantWriter>

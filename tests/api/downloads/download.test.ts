@@ -1,0 +1,250 @@
+import { generateKeyPairSync, verify } from 'node:crypto'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
+import { readConfig } from '@millrace/api/config.ts'
+import { createDownloadSigner } from '@millrace/api/downloads/sign-download.ts'
+import { Problem } from '@millrace/api/http/problem.ts'
+import { createCdnSigner } from '@millrace/api/signing/sign-cdn-url.ts'
+import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import {
+  originalKey,
+  parseOriginalKey,
+  type UploadAddress,
+  variantKey,
+} from '@millrace/shared/ledger/object-keys.ts'
+import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import type { Upload, UploadState } from '@millrace/shared/uploads/upload.ts'
+import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { bodyOf, createHttpClient } from '../../support/http-client.ts'
+import { announce, formOf, sendForm } from '../../support/send-upload.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('download')
+const bytes = new TextEncoder().encode('<b>hi</b>')
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances()
+})
+test.after(() => api.close())
+
+/** An upload as it stands after a worker was there. */
+async function finished(state: UploadState, filename = 'page.html', detectedType?: string) {
+  const client = createHttpClient(api.url)
+  const made = await announce(client, bytes.length, { filename, contentType: 'text/html' })
+  await sendForm(formOf(made), bytes)
+  const address = parseOriginalKey(formOf(made).fields['key'] ?? '')
+  if (!address) throw new Error('The form has no key of an original.')
+  const key = variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' })
+  await api.s3.send(
+    new PutObjectCommand({ Bucket: api.bucket, Key: key, Body: 'variant', ContentType: 'image/webp' }),
+  )
+  const original = await createOriginals({ s3: api.s3, bucket: api.bucket }).find(address)
+  if (!original) throw new Error('S3 has no original.')
+  await change(address, {
+    state,
+    arrival: original.arrival,
+    findings: { ...(detectedType && { detectedType }) },
+    variants: [{ name: 'w320', key, contentType: 'image/webp', width: 320, height: 200, size: 7 }],
+  })
+  return { client, id: made.id, address, form: formOf(made) }
+}
+
+async function change(address: UploadAddress, changes: Partial<Upload>) {
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  await records.update(address, (current) => ({ ...current, ...changes }))
+}
+
+test('redirects to a variant in S3', async () => {
+  const { client, id } = await finished('ready')
+  const answer = await client.get(`/uploads/${id}/variants/w320`)
+  assert.is(answer.status, 302)
+  assert.match(answer.headers.get('cache-control') ?? '', /^private, max-age=/)
+  assert.is(answer.headers.get('referrer-policy'), 'no-referrer')
+  const file = await fetch(answer.headers.get('location') ?? '')
+  assert.is(file.status, 200)
+  assert.is(file.headers.get('content-type'), 'image/webp')
+  assert.is(await file.text(), 'variant')
+  const again = await client.get(`/uploads/${id}/variants/w320`)
+  assert.is(again.headers.get('location'), answer.headers.get('location'))
+})
+
+test('hands out the original as a download under its name, never as a page', async () => {
+  const { client, id } = await finished('ready', 'Füße "1"\\%.html')
+  const answer = await client.get(`/uploads/${id}/original`)
+  const file = await fetch(answer.headers.get('location') ?? '')
+  assert.equal(new Uint8Array(await file.arrayBuffer()), bytes)
+  assert.is(file.headers.get('content-type'), 'application/octet-stream')
+  assert.is(
+    file.headers.get('content-disposition'),
+    `attachment; filename="F__e _1___.html"; filename*=UTF-8''F%C3%BC%C3%9Fe%20%221%22%5C%25.html`,
+  )
+})
+
+const hostileTypes = [
+  ...['text/html', 'image/svg+xml', 'image/svg', 'application/xhtml+xml', 'application/xml', 'text/xml'],
+  ...[
+    'application/rss+xml',
+    'text/javascript',
+    'text/css',
+    'text/plain',
+    'application/zip',
+    'message/rfc822',
+  ],
+  ...[
+    'multipart/related',
+    'application/x-mimearchive',
+    'image/x+xml',
+    'image/png; charset=utf-7',
+    'IMAGE/SVG+XML',
+  ],
+]
+
+for (const [detectedType, served] of [
+  ...hostileTypes.map((type) => [type, 'application/octet-stream']),
+  ...[
+    'image/png',
+    'image/jpeg',
+    'image/vnd.adobe.photoshop',
+    'video/mp4',
+    'audio/mpeg',
+    'application/pdf',
+  ].map((type) => [type, type]),
+]) {
+  test(`hands out ${detectedType} as a download of type ${served}`, async () => {
+    const { client, id } = await finished('ready', 'file', detectedType)
+    const answer = await client.get(`/uploads/${id}/original`)
+    assert.is(answer.status, 302)
+    const location = answer.headers.get('location') ?? ''
+    const file = await fetch(location)
+    assert.is(file.status, 200)
+    assert.is(file.headers.get('content-type'), served)
+    assert.match(file.headers.get('content-disposition') ?? '', /^attachment;/)
+    // Nobody can ask S3 for it in another way with the same signature.
+    for (const name of ['response-content-disposition', 'response-content-type']) {
+      const changed = new URL(location)
+      changed.searchParams.delete(name)
+      assert.is((await fetch(changed)).status, 403)
+    }
+  })
+}
+
+for (const state of ['awaiting', 'received', 'processing', 'rejected', 'failed'] as const) {
+  test(`serves no byte of an upload that is ${state}`, async () => {
+    const { client, id } = await finished(state)
+    for (const path of ['original', 'variants/w320']) {
+      const answer = await client.get(`/uploads/${id}/${path}`)
+      assert.is(answer.status, 409)
+      assert.is(bodyOf(answer, Problem).code, 'upload_not_ready')
+      assert.is(answer.headers.get('location'), null)
+    }
+  })
+}
+
+test('serves no bytes that were put in place of the inspected ones', async () => {
+  const { client, id, form } = await finished('ready')
+  const replaced = await sendForm(form, new TextEncoder().encode('<b>no</b>'))
+  assert.is(replaced.status, 201)
+  const answer = await client.get(`/uploads/${id}/original`)
+  const file = await fetch(answer.headers.get('location') ?? '')
+  assert.equal(new Uint8Array(await file.arrayBuffer()), bytes)
+})
+
+test('serves none at all where the bucket does not keep the inspected ones', async () => {
+  const { client, id, form, address } = await finished('ready')
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  await records.update(address, (current) => {
+    const { versionId: _, ...arrival } = current.arrival ?? { etag: '', size: 0 }
+    return { ...current, arrival }
+  })
+  assert.is((await client.get(`/uploads/${id}/original`)).status, 302)
+  await sendForm(form, new TextEncoder().encode('<b>no</b>'))
+  assert.is((await client.get(`/uploads/${id}/original`)).status, 409)
+})
+
+test('knows only the variants that there are', async () => {
+  const { client, id } = await finished('ready')
+  for (const name of ['w1', '..%2f..', 'w320%00', 'constructor']) {
+    const answer = await client.get(`/uploads/${id}/variants/${name}`)
+    assert.is(answer.status, 404)
+    assert.is(bodyOf(answer, Problem).code, 'variant_not_found')
+  }
+})
+
+for (const [method, query] of [
+  ['PUT', { partNumber: '7', uploadId: "a/b+c=d'e(f)!*~" }],
+  ['GET', { 'response-content-disposition': `attachment; filename*=UTF-8''%C3%BC` }],
+] satisfies ['PUT' | 'GET', Record<string, string>][]) {
+  test(`signs ${method} exactly as the SDK's own signer does`, async () => {
+    const key = originalKey({ owner: 's-1', id: '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa' })
+    const signedAt = new Date('2026-11-23T10:00:00Z')
+    const signer = createUrlSigner({ s3: api.s3, bucket: api.bucket })
+    const ours = new URL(await signer.sign({ method, key, query, expiresInSeconds: 60, signedAt }))
+    const theirs = await new S3RequestPresigner(api.s3.config).presign(
+      {
+        method,
+        protocol: ours.protocol,
+        hostname: ours.hostname,
+        port: Number(ours.port),
+        path: `/${api.bucket}/${key}`,
+        query,
+        headers: {},
+      },
+      { expiresIn: 60, signingDate: signedAt },
+    )
+    assert.is(ours.pathname, theirs.path)
+    assert.equal(Object.fromEntries(ours.searchParams), theirs.query)
+  })
+}
+
+test('signs variants for CloudFront where it delivers them, and originals for S3', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const origin = 'https://d111111abcdef8.cloudfront.net'
+  const cdn = createCdnSigner({
+    origin,
+    keyPairId: 'K123',
+    privateKey: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+  })
+  const { address } = await finished('ready')
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  const upload = (await records.find(address))?.upload
+  if (!upload) throw new Error('There is no record.')
+  const originals = createOriginals({ s3: api.s3, bucket: api.bucket })
+  const signer = createUrlSigner({ s3: api.s3, bucket: api.bucket })
+  const sign = createDownloadSigner({ signer, originals, cdn })
+
+  const url = new URL(await sign.variant(upload, 'w320'))
+  const resource = `${origin}/${upload.variants[0]?.key}`
+  assert.is(`${url.origin}${url.pathname}`, resource)
+  assert.is(url.searchParams.get('Key-Pair-Id'), 'K123')
+  const expires = Number(url.searchParams.get('Expires'))
+  const lifeSeconds = expires - Date.now() / 1000
+  assert.ok(lifeSeconds > 9 * 60 && lifeSeconds <= 15 * 60, `${lifeSeconds} s`)
+  // CloudFront Developer Guide, "Code examples for creating a signature for a signed URL": +=/ become -_~.
+  const policy = `{"Statement":[{"Resource":"${resource}","Condition":{"DateLessThan":{"AWS:EpochTime":${expires}}}}]}`
+  const signature = String(url.searchParams.get('Signature')).replace(
+    /[-_~]/g,
+    (c) => ({ '-': '+', _: '=', '~': '/' })[c] ?? c,
+  )
+  assert.ok(verify('sha1', Buffer.from(policy), publicKey, Buffer.from(signature, 'base64')))
+
+  assert.ok((await sign.original(upload)).startsWith(await signer.origin()))
+})
+
+test('refuses half of what CloudFront needs', () => {
+  const { environment } = api
+  for (const [variables, words] of [
+    [{ CDN_ORIGIN: 'https://d1.cloudfront.net' }, /CDN_KEY_PAIR_ID/],
+    [
+      { CDN_ORIGIN: 'https://d1.cloudfront.net', CDN_KEY_PAIR_ID: 'K1', CDN_PRIVATE_KEY: 'bm8=' },
+      /CDN_PRIVATE_KEY/,
+    ],
+    [{ CDN_ORIGIN: 'http://d1.cloudfront.net' }, /CDN_ORIGIN/],
+  ] as const) {
+    assert.throws(() => readConfig({ ...environment, ...variables }), words)
+  }
+})
+
+test.run()

@@ -1,0 +1,147 @@
+import { Problem } from '@millrace/api/http/problem.ts'
+import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
+import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { openEventStream } from '../../support/event-stream.ts'
+import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { announce, formOf } from '../../support/send-upload.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('owner events')
+const page = Compile(UploadPage)
+const view = Compile(UploadView)
+const erased = Compile(Type.Object({ id: Type.String() }))
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances({ count: 2 })
+})
+test.after(() => api.close())
+
+const listen = (client: HttpClient, lastEventId?: string, base = api.url) =>
+  openEventStream(new URL('/events', base), client, lastEventId)
+
+async function announced(client: HttpClient) {
+  const made = await announce(client, 7)
+  const address = parseOriginalKey(formOf(made).fields['key'] ?? '')
+  if (!address) throw new Error('The form has no key of an original.')
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  return {
+    id: made.id,
+    change: (state: Upload['state']) => records.update(address, (current) => ({ ...current, state })),
+  }
+}
+
+test('are a snapshot first, then every change of every upload, in order', async () => {
+  const client = createHttpClient(api.url)
+  const first = await announced(client)
+  const streams = await Promise.all(api.urls.map((base) => listen(client, undefined, base)))
+  for (const stream of streams) {
+    const snapshot = await stream.next()
+    assert.is(snapshot?.event, 'snapshot')
+    assert.equal(
+      page.Parse(snapshot?.data).uploads.map(({ id }) => id),
+      [first.id],
+    )
+  }
+  const second = await announced(client)
+  await first.change('processing')
+  await second.change('received')
+  await client.delete(`/uploads/${first.id}`)
+  for (const stream of streams) {
+    const told: unknown[] = []
+    for (let n = 0; n < 3; n++) {
+      const event = await stream.next()
+      const { id, state } = view.Parse(event?.data)
+      told.push([id, state])
+    }
+    assert.equal(told, [
+      [second.id, 'awaiting'],
+      [first.id, 'processing'],
+      [second.id, 'received'],
+    ])
+    const last = await stream.next()
+    assert.is(last?.event, 'erased')
+    assert.is(erased.Parse(last?.data).id, first.id)
+    stream.leave()
+  }
+})
+
+test('go on with what a client missed, without a snapshot', async () => {
+  const client = createHttpClient(api.url)
+  const one = await announced(client)
+  const two = await announced(client)
+  const before = await listen(client)
+  const snapshot = await before.next()
+  before.leave()
+  await one.change('received')
+  await one.change('processing')
+  await client.delete(`/uploads/${two.id}`)
+  const after = await listen(client, snapshot?.id, api.urls[1])
+  const missed = [await after.next(), await after.next()]
+  assert.equal(
+    missed.map((event) => event?.event),
+    ['upload', 'erased'],
+  )
+  assert.is(view.Parse(missed[0]?.data).state, 'processing')
+  await one.change('ready')
+  assert.is(view.Parse((await after.next())?.data).state, 'ready')
+  after.leave()
+})
+
+test('begin anew for a position that Redis does not remember', async () => {
+  const client = createHttpClient(api.url)
+  const { id } = await announced(client)
+  for (const position of ['1', '99999999999999', 'x', '-1']) {
+    const stream = await listen(client, position)
+    assert.is((await stream.next())?.event, 'snapshot')
+    stream.leave()
+  }
+  const stream = await listen(client)
+  const position = (await stream.next())?.id
+  stream.leave()
+  await api.redis.del(...(await api.redis.keys(`${api.prefix}:*:sequence`)))
+  await announced(client)
+  const again = await listen(client, position)
+  const snapshot = await again.next()
+  assert.is(snapshot?.event, 'snapshot')
+  assert.ok(page.Parse(snapshot?.data).uploads.some((upload) => upload.id === id))
+  again.leave()
+})
+
+test('tell nobody of what is not theirs', async () => {
+  const client = createHttpClient(api.url)
+  const stranger = createHttpClient(api.url)
+  await announced(client)
+  await stranger.get('/session')
+  const stream = await listen(stranger)
+  assert.equal(page.Parse((await stream.next())?.data).uploads, [])
+  await announced(client)
+  const own = await announced(stranger)
+  assert.is(view.Parse((await stream.next())?.data).id, own.id)
+  stream.leave()
+  const nobody = await createHttpClient(api.url).get('/events')
+  assert.is(nobody.status, 401)
+  assert.is(bodyOf(nobody, Problem).code, 'unauthenticated')
+})
+
+test('share one connection to Redis, however many clients listen', async () => {
+  const client = createHttpClient(api.url)
+  await announced(client)
+  const before = Number(/connected_clients:(\d+)/.exec(await api.redis.info('clients'))?.[1])
+  const streams = await Promise.all(Array.from({ length: 100 }, () => listen(client)))
+  for (const stream of streams) await stream.next()
+  const after = Number(/connected_clients:(\d+)/.exec(await api.redis.info('clients'))?.[1])
+  assert.ok(after - before < 20, `${after - before} more connections`)
+  const made = await announced(client)
+  for (const stream of streams) assert.is(view.Parse((await stream.next())?.data).id, made.id)
+  for (const stream of streams) stream.leave()
+})
+
+test.run()

@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { Ready } from '@millrace/api/fleet/health-routes.ts'
+import { Announced } from '@millrace/api/uploads/upload-routes.ts'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { bodyOf, createHttpClient } from '../../support/http-client.ts'
+import { announce } from '../../support/send-upload.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('graceful close')
+const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances()
+})
+test.after(() => api.close())
+
+/** Starts an instance as the process that it is in production. */
+async function startProcess(environment: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [main], {
+    env: { PATH: process.env['PATH'], ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`The API ended with ${code}.`)))
+    createInterface(child.stdout).on('line', (line) => {
+      const { event, port } = JSON.parse(line)
+      if (event === 'listening') resolve(`http://127.0.0.1:${port}`)
+    })
+  })
+  return { child, url }
+}
+
+async function exitCode(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null) await once(child, 'exit')
+  return child.exitCode
+}
+
+test('ends event streams, finishes what is under way, and exits with 0', async () => {
+  const { child, url } = await startProcess({ S3_PUBLIC_ENDPOINT: 'http://127.0.0.1:9' })
+  const client = createHttpClient(url)
+  const { id } = await announce(client, 7)
+  const events = await fetch(`${url}/uploads/${id}/events`, { headers: { cookie: client.cookie ?? '' } })
+
+  const body = JSON.stringify({ filename: 'a', contentType: 'a/b', size: 7 })
+  const slow = request(`${url}/uploads`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' },
+  })
+  slow.flushHeaders()
+  await once(slow, 'continue')
+  const answered = once(slow, 'response')
+  child.kill('SIGTERM')
+  assert.match(await events.text(), /event: upload/)
+  slow.end(body)
+  const [response] = await answered
+  assert.is(response.statusCode, 201)
+  const { transport } = Compile(Announced).Parse(JSON.parse(await text(response)))
+  assert.match(JSON.stringify(transport), '"http://127.0.0.1:9/millrace', 'signed for where clients reach S3')
+  assert.is(await exitCode(child), 0)
+})
+
+test('does not wait for connections that never asked for anything', async () => {
+  const instance = await startApiInstances()
+  const { port } = new URL(instance.url)
+  const silent = connect(Number(port), '127.0.0.1')
+  await once(silent, 'connect')
+  // An answer on a later connection: the instance has seen the silent one.
+  await fetch(`${instance.url}/health`)
+  const gone = once(silent.resume(), 'close')
+  await instance.close()
+  await gone
+})
+
+test('says that it is not ready before it stops taking requests', async () => {
+  const { child, url } = await startProcess({ CLOSE_DELAY_MS: '3600000' })
+  child.kill('SIGTERM')
+  const client = createHttpClient(url)
+  let ready = await client.request('GET', '/ready')
+  // The signal may come after the first question.
+  while (ready.status === 200) ready = await client.request('GET', '/ready')
+  assert.is(bodyOf(ready, Ready).status, 'draining')
+  assert.is((await client.request('GET', '/health')).status, 200)
+  assert.is((await client.request('GET', '/session')).status, 200)
+  child.kill('SIGKILL')
+  await exitCode(child)
+})
+
+test('takes two signals for one', async () => {
+  const { child } = await startProcess()
+  child.kill('SIGTERM')
+  child.kill('SIGINT')
+  assert.is(await exitCode(child), 0)
+})
+
+test('does not start with settings missing, and says which', async () => {
+  const child = spawn(process.execPath, [main], {
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [said] = await Promise.all([text(child.stderr), once(child, 'exit')])
+  assert.is(child.exitCode, 1)
+  for (const name of ['PUBLIC_ORIGIN', 'REDIS_URL', 'BUCKET', 'EVENTS_QUEUE_URL', 'SESSION_KEYS']) {
+    assert.match(said, new RegExp(`${name} is missing`))
+  }
+})
+
+test.run()

@@ -1,0 +1,49 @@
+import { createRequestLog, RequestLogController } from '@millrace/api/http/request-log.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import fastify from 'fastify'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('request log')
+
+/** The lines that an app writes at a level. */
+async function linesOf(level: string): Promise<Record<string, unknown>[]> {
+  const lines: string[] = []
+  const log = createLog({ level, instance: 'one' }, { write: (line: string) => void lines.push(line) })
+  const app = fastify({ loggerInstance: createRequestLog(log), logController: new RequestLogController() })
+  app.get('/uploads/:id', async (request) => {
+    request.log.warn({ seen: true }, 'first')
+    request.log.child({ part: 1 }).error('second')
+    return 'answer'
+  })
+  await app.inject('/uploads/0193a6c8-0000-7000-8000-000000000000?token=secret')
+  await app.close()
+  return lines.map((line) => JSON.parse(line)).filter((line) => 'reqId' in line)
+}
+
+test('names the request in every line of it, and tells of it once', async () => {
+  const lines = await linesOf('info')
+  assert.equal(
+    lines.map(({ msg }) => msg),
+    ['first', 'second', 'request completed'],
+  )
+  assert.is(new Set(lines.map(({ reqId }) => reqId)).size, 1)
+  assert.is(lines[1]?.['part'], 1)
+  const { route, uploadId } = Object(lines[2]?.['req'])
+  assert.equal(
+    { route, uploadId },
+    { route: '/uploads/:id', uploadId: '0193a6c8-0000-7000-8000-000000000000' },
+  )
+  assert.is(Object(lines[2]?.['res']).statusCode, 200)
+  assert.not.match(JSON.stringify(lines), 'secret')
+})
+
+test('tells of its beginning, too, where all is asked for, and of less where less is', async () => {
+  assert.is((await linesOf('debug'))[0]?.['msg'], 'incoming request')
+  assert.equal(
+    (await linesOf('error')).map(({ msg }) => msg),
+    ['second'],
+  )
+})
+
+test.run()

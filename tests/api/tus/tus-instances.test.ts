@@ -1,0 +1,114 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { Agent } from 'node:http'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { createClient } from '@millrace/client'
+import { startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
+import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { createApp } from '@millrace/worker/app.ts'
+import { readConfig } from '@millrace/worker/config.ts'
+import { DefaultHttpStack, Upload } from 'tus-js-client'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { startApiProcess } from '../../support/api-process.ts'
+import { createHttpClient } from '../../support/http-client.ts'
+import { look } from '../../support/send-upload.ts'
+import { suite } from '../../support/suite.ts'
+import { createTus, openPatch, patchTus, tusOffset } from '../../support/tus-client.ts'
+
+const MiB = 1024 ** 2
+const test = suite('tus on several instances', {}, { limitMs: 60_000 })
+const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances({ count: 2, environment: { API_KEYS: entry } })
+})
+test.after(() => api.close())
+
+const portOf = (url: string) => Number(new URL(url).port)
+const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
+
+/** A worker in this process, on the cloud of the instances. */
+async function startWorker() {
+  const config = readConfig(api.environment)
+  const log = createLog({ level: 'silent', instance: 'worker' })
+  const blockingRedis = connectBlockingRedis(config.redisUrl, log)
+  const worker = createApp(config, log, {
+    redis: api.redis,
+    blockingRedis,
+    s3: api.s3,
+    streamingS3: api.s3,
+    sqs: api.sqs,
+  })
+  await worker.start()
+  return {
+    async close() {
+      await worker.close()
+      blockingRedis.disconnect()
+    },
+  }
+}
+
+test('tus-js-client ends an upload of which one of three instances was killed in the middle', async () => {
+  const doomed = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  for (const port of [doomed.port, ...api.urls.map(portOf)]) balancer.add(port)
+  const worker = await startWorker()
+  const bytes = Buffer.from(bytesOf(21 * MiB))
+  const chunkSize = 6 * MiB
+  const seen: string[] = []
+  let patches = 0
+  const origin = `http://127.0.0.1:${balancer.port}`
+  // Every request on a connection of its own: the balancer gives each to the next instance. The third chunk is
+  // sent to the one that answered the announcement.
+  const httpStack = new DefaultHttpStack({ agent: new Agent({ keepAlive: false }) })
+  const url = await new Promise<string>((resolve, reject) => {
+    const upload = new Upload(bytes, {
+      endpoint: `${origin}/tus/`,
+      httpStack,
+      headers: { authorization: `Bearer ${key}` },
+      metadata: { filename: 'movie.bin', filetype: 'application/octet-stream' },
+      chunkSize,
+      retryDelays: [0, 100, 200],
+      onBeforeRequest: (request) => {
+        if (request.getMethod() === 'PATCH') patches += 1
+      },
+      onAfterResponse: (request, response) => {
+        seen.push(`${request.getMethod()} ${response.getStatus()}`)
+      },
+      onProgress: (sent) => {
+        if (patches === 3 && sent > 2 * chunkSize) doomed.kill()
+      },
+      onSuccess: () => resolve(upload.url ?? ''),
+      onError: reject,
+    })
+    upload.start()
+  })
+  assert.equal(seen.slice(0, 4), ['POST 201', 'PATCH 204', 'PATCH 204', 'HEAD 200'])
+  const id = url.slice(url.lastIndexOf('/') + 1)
+  const { state, sha256 } = await createClient({ origin: api.url, apiKey: key }).waitUntilFinished(id)
+  assert.is(state, 'ready')
+  assert.is(sha256, createHash('sha256').update(bytes).digest('hex'))
+  await worker.close()
+  await balancer.close()
+})
+
+test('an instance that shuts down keeps what it has, and another goes on', async () => {
+  const leaving = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
+  const client = createHttpClient(api.url)
+  const bytes = bytesOf(9 * MiB)
+  const path = await createTus(client, bytes.length)
+  const patch = openPatch(client, leaving.url + path, { offset: 0, length: bytes.length })
+  await patch.send(bytes.subarray(0, 8 * MiB + 1000))
+  const code = leaving.stop()
+  assert.is(await patch.answered, 503)
+  assert.is(await code, 0)
+  const offset = await tusOffset(client, path)
+  assert.ok(offset > 0)
+  const last = await patchTus(client, api.url + path, { offset, bytes: bytes.subarray(offset) })
+  assert.equal([last.status, last.offset], [204, bytes.length])
+  assert.is((await look(client, path.slice('/tus/'.length))).state, 'received')
+})
+
+test.run()

@@ -1,0 +1,105 @@
+import { Problem } from '@millrace/api/http/problem.ts'
+import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
+import { Queue } from 'bullmq'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('import by URL')
+const url = 'https://files.example/holiday%20in%20rome.jpg?token=s3cret'
+let api: ApiInstances
+let queue: Queue
+
+test.before(async () => {
+  api = await startApiInstances({ environment: { QUOTA_BYTES_TOTAL: '1000', QUOTA_FILES_TOTAL: '4' } })
+  queue = new Queue(importQueueName, { connection: api.redis, prefix: api.prefix })
+})
+test.after(async () => {
+  await queue.close()
+  await api.close()
+})
+
+async function known(): Promise<HttpClient> {
+  const client = createHttpClient(api.url)
+  await client.get('/session')
+  return client
+}
+
+test('takes the import down, and gives its job the trace and no address', async () => {
+  const client = await known()
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const answer = await client.post('/uploads', { sourceUrl: url }, { headers: { traceparent } })
+  const { id, state, transport, expiresAt } = bodyOf(answer, Announced)
+  assert.equal([answer.status, answer.headers.get('location')], [201, `/uploads/${id}`])
+  assert.equal([state, transport], ['awaiting', { kind: 'import' }])
+  assert.ok(Date.parse(expiresAt) > Date.now())
+  const job = await queue.getJob(id)
+  assert.equal(
+    [job?.name, job?.data.id, job?.data.version, job?.data.traceparent],
+    ['import-upload', id, 1, traceparent],
+  )
+  assert.not.match(JSON.stringify(job?.data), 's3cret')
+
+  const view = await client.get(`/uploads/${id}`)
+  const { filename, size, contentType } = bodyOf(view, UploadView)
+  assert.equal([filename, size, contentType], ['holiday in rome.jpg', 0, 'application/octet-stream'])
+  const page = await client.get('/uploads')
+  assert.is(bodyOf(page, UploadPage).uploads.length, 1)
+  assert.not.match(JSON.stringify([answer.body, view.body, page.body]), 's3cret')
+  assert.is((await (await known()).get(`/uploads/${id}`)).status, 404)
+  assert.is((await client.post(`/uploads/${id}/parts`, { partNumbers: [1] })).status, 409)
+
+  assert.is((await client.delete(`/uploads/${id}`)).status, 200)
+  assert.is(await queue.getJob(id), undefined)
+})
+
+test('takes it down once for one Idempotency-Key', async () => {
+  const client = await known()
+  const ask = (body: object) => client.post('/uploads', body, { headers: { 'idempotency-key': 'once' } })
+  const first = await ask({ sourceUrl: url, filename: 'a.jpg' })
+  assert.equal((await ask({ filename: 'a.jpg', sourceUrl: url })).body, first.body)
+  assert.is((await ask({ sourceUrl: `${url}2`, filename: 'a.jpg' })).status, 422)
+})
+
+test('says which field is wrong, of the form that was meant', async () => {
+  const client = await known()
+  const wrong: [body: unknown, fields: string[]][] = [
+    [{ sourceUrl: 7 }, ['sourceUrl']],
+    [{ sourceUrl: url, filename: '', size: 0 }, ['filename', 'size']],
+    [{ sourceUrl: url, sha: 'x' }, ['sha']],
+    [{ sourceUrl: `https://files.example/${'x'.repeat(9000)}` }, ['sourceUrl']],
+    [{ sourceUrl: '' }, ['sourceUrl']],
+    [{ sourceUrl: '/files/x' }, ['sourceUrl']],
+    [{ sourceUrl: 'file:///etc/passwd' }, ['sourceUrl']],
+    [{ sourceUrl: 'ftp://files.example/x' }, ['sourceUrl']],
+    [{ sourceUrl: 'https://user:pass@files.example/x' }, ['sourceUrl']],
+    [{ sourceUrl: 'https://files.example:22/x' }, ['sourceUrl']],
+    [{ sourceUrl: url, preset: 'none' }, ['preset']],
+    [{ sourceUrl: url, filename: 'ä'.repeat(255), metadata: { a: 'ä'.repeat(256) } }, ['metadata']],
+    [{}, ['filename', 'contentType', 'size']],
+    [{ filename: 'x', contentType: 'a/b', size: 'x' }, ['size']],
+    [[], ['body']],
+    ['x', ['body']],
+  ]
+  for (const [body, fields] of wrong) {
+    const answer = await client.post('/uploads', body)
+    const { status, errors } = bodyOf(answer, Problem)
+    assert.equal([status, errors?.map(({ field }) => field)], [400, fields], JSON.stringify(body))
+    assert.not.match(JSON.stringify(answer.body), /s3cret|passwd|pass@/)
+  }
+})
+
+test('counts what is known of its size', async () => {
+  const client = await known()
+  const told = await client.post('/uploads', { sourceUrl: url, size: 1001 })
+  assert.equal([told.status, bodyOf(told, Problem).code], [413, 'quota_exceeded'])
+  for (let file = 0; file < 4; file++) {
+    assert.is((await client.post('/uploads', { sourceUrl: url })).status, 201)
+  }
+  assert.is((await client.post('/uploads', { sourceUrl: url })).status, 413)
+})
+
+test.run()

@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto'
+import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
+import { Problem } from '@millrace/api/http/problem.ts'
+import { SentParts, SignedParts } from '@millrace/api/uploads/part-routes.ts'
+import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
+import { Queue } from 'bullmq'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { announce, formOf, look, multipartOf, sendPart } from '../../support/send-upload.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('upload in parts')
+const MiB = 1024 ** 2
+const size = 20 * MiB + 1
+const bytes = new Uint8Array(randomBytes(size))
+let api: ApiInstances
+
+test.before(async () => {
+  api = await startApiInstances({ count: 2 })
+})
+test.after(() => api.close())
+
+function part(partNumber: number, partSize: number): Uint8Array<ArrayBuffer> {
+  return bytes.slice((partNumber - 1) * partSize, partNumber * partSize)
+}
+
+/** Announces the file and sends all of its parts at once. */
+async function sendAllParts(client: HttpClient) {
+  const announced = await announce(client, size)
+  const { partSize, parts } = multipartOf(announced)
+  const claimed = await Promise.all(
+    parts.map(async ({ partNumber, url }) => ({
+      partNumber,
+      etag: await sendPart(url, part(partNumber, partSize)),
+    })),
+  )
+  return { announced, claimed }
+}
+
+async function jobs(id: string) {
+  const queue = new Queue('uploads', { connection: api.redis, prefix: api.prefix })
+  const found = (await queue.getJobs()).filter((job) => job.data.id === id)
+  await queue.close()
+  return found
+}
+
+test('takes parts in any order, lists what S3 has, and hands the whole on', async () => {
+  const client = createHttpClient(api.url)
+  const announced = await announce(client, size)
+  const { partSize, partCount, parts } = multipartOf(announced)
+  assert.equal([partSize, partCount, parts.length], [8 * MiB, 3, 3])
+  const etags = new Map<number, string>()
+  for (const { partNumber, url } of parts.toReversed()) {
+    etags.set(partNumber, await sendPart(url, part(partNumber, partSize)))
+  }
+  const path = `/uploads/${announced.id}`
+  const sent = bodyOf(await client.get(`${path}/parts`), SentParts).parts
+  assert.equal(
+    sent.map((one) => [one.partNumber, one.size]),
+    [
+      [1, 8 * MiB],
+      [2, 8 * MiB],
+      [3, 4 * MiB + 1],
+    ],
+  )
+  const body = { parts: [...etags].map(([partNumber, etag]) => ({ partNumber, etag })) }
+  const completed = await client.post(`${path}/complete`, body)
+  assert.is(completed.status, 202)
+  assert.is(bodyOf(completed, UploadView).state, 'received')
+  const [job, ...others] = await jobs(announced.id)
+  assert.equal(others, [])
+  assert.is(job?.name, 'process-upload')
+  assert.ok(Compile(ProcessUploadJob).Check(job?.data), JSON.stringify(job?.data))
+
+  const again = await client.post(`${path}/complete`, body)
+  assert.is(again.status, 202)
+  assert.is((await jobs(announced.id)).length, 1)
+  assert.is(bodyOf(await client.get(`${path}/parts`), Problem).code, 'upload_closed')
+  assert.is(bodyOf(await client.post(`${path}/parts`, { partNumbers: [1] }), Problem).code, 'upload_closed')
+})
+
+test('is told of by S3 as well', async () => {
+  const client = createHttpClient(api.url)
+  const { announced, claimed } = await sendAllParts(client)
+  await client.post(`/uploads/${announced.id}/complete`, { parts: claimed })
+  for (;;) {
+    const { Messages = [] } = await api.sqs.send(
+      new ReceiveMessageCommand({
+        QueueUrl: api.environment.EVENTS_QUEUE_URL,
+        WaitTimeSeconds: 20,
+        MaxNumberOfMessages: 10,
+      }),
+    )
+    if (Messages.some(({ Body }) => Body?.includes(announced.id))) break
+  }
+})
+
+test('completes once when both instances are asked at the same moment', async () => {
+  const client = createHttpClient(api.url)
+  const { announced, claimed } = await sendAllParts(client)
+  const answers = await Promise.all(
+    [...api.urls, ...api.urls].map((base) =>
+      client.post(`/uploads/${announced.id}/complete`, { parts: claimed }, { base }),
+    ),
+  )
+  assert.equal(
+    answers.map(({ status }) => status),
+    [202, 202, 202, 202],
+  )
+  assert.is((await jobs(announced.id)).length, 1)
+})
+
+test('signs parts again for a client that comes back, also at another instance', async () => {
+  const client = createHttpClient(api.url)
+  const announced = await announce(client, size)
+  const { partSize } = multipartOf(announced)
+  const base = api.urls[1] ?? ''
+  const answer = await client.post(`/uploads/${announced.id}/parts`, { partNumbers: [3, 1] }, { base })
+  const { parts } = bodyOf(answer, SignedParts)
+  assert.equal(
+    parts.map(({ partNumber }) => partNumber),
+    [3, 1],
+  )
+  for (const { partNumber, url } of parts) await sendPart(url, part(partNumber, partSize))
+  const sent = bodyOf(await client.get(`/uploads/${announced.id}/parts`, { base }), SentParts).parts
+  assert.equal(
+    sent.map(({ partNumber }) => partNumber),
+    [1, 3],
+  )
+})
+
+test('refuses to complete what S3 does not have as announced', async () => {
+  const client = createHttpClient(api.url)
+  const announced = await announce(client, size)
+  const { partSize, parts } = multipartOf(announced)
+  const path = `/uploads/${announced.id}/complete`
+  const claimed: { partNumber: number; etag: string }[] = []
+  for (const { partNumber, url } of parts.slice(0, 2)) {
+    claimed.push({ partNumber, etag: await sendPart(url, part(partNumber, partSize)) })
+  }
+  const missing = bodyOf(await client.post(path, { parts: claimed }), Problem)
+  assert.is(missing.code, 'parts_mismatch')
+  assert.match(missing.detail, /part 3 is missing/)
+
+  const third = parts[2]?.url ?? ''
+  claimed.push({ partNumber: 3, etag: await sendPart(third, new Uint8Array(9)) })
+  const short = bodyOf(await client.post(path, { parts: claimed }), Problem)
+  assert.match(short.detail, /part 3 has 9 bytes, not 4194305/)
+
+  const etag = await sendPart(third, part(3, partSize))
+  const stale = bodyOf(await client.post(path, { parts: claimed }), Problem)
+  assert.match(stale.detail, /part 3 has another etag/)
+
+  claimed[2] = { partNumber: 3, etag }
+  assert.is((await client.post(path, { parts: claimed })).status, 202)
+})
+
+test('refuses part numbers that the file does not have, and bodies out of shape', async () => {
+  const client = createHttpClient(api.url)
+  const { id } = await announce(client, size)
+  const cases: [string, unknown, string][] = [
+    ['parts', { partNumbers: [4] }, 'partNumbers'],
+    ['parts', { partNumbers: [0] }, 'partNumbers.0'],
+    ['parts', { partNumbers: [] }, 'partNumbers'],
+    ['parts', { partNumbers: [1, 1] }, 'partNumbers'],
+    ['parts', { partNumbers: Array.from({ length: 101 }, (_, n) => n + 1) }, 'partNumbers'],
+    ['parts', {}, 'partNumbers'],
+    ['complete', {}, 'parts'],
+    ['complete', { parts: [] }, 'parts'],
+    ['complete', { parts: [{ partNumber: 1 }] }, 'parts.0.etag'],
+    ['complete', { parts: [{ partNumber: 1, etag: 'x', size: 3 }] }, 'parts.0.size'],
+  ]
+  for (const [action, body, field] of cases) {
+    const answer = await client.post(`/uploads/${id}/${action}`, body)
+    assert.is(answer.status, 400, JSON.stringify(body))
+    assert.is(bodyOf(answer, Problem).errors?.[0]?.field, field)
+  }
+})
+
+test('has no parts for a file that goes up as a form', async () => {
+  const client = createHttpClient(api.url)
+  const announced = await announce(client, 8 * MiB)
+  formOf(announced)
+  const path = `/uploads/${announced.id}`
+  const answers = [
+    await client.get(`${path}/parts`),
+    await client.post(`${path}/parts`, { partNumbers: [1] }),
+    await client.post(`${path}/complete`, { parts: [{ partNumber: 1, etag: 'x' }] }),
+  ]
+  for (const answer of answers) {
+    assert.is(answer.status, 409)
+    assert.is(bodyOf(answer, Problem).code, 'upload_not_multipart')
+  }
+  multipartOf(await announce(client, 8 * MiB + 1))
+})
+
+test('lets nobody else at the parts', async () => {
+  const client = createHttpClient(api.url)
+  const stranger = createHttpClient(api.url)
+  await stranger.get('/session')
+  const { id } = await announce(client, size)
+  const answers = [
+    await stranger.get(`/uploads/${id}/parts`),
+    await stranger.post(`/uploads/${id}/parts`, { partNumbers: [1] }),
+    await stranger.post(`/uploads/${id}/complete`, { parts: [{ partNumber: 1, etag: 'x' }] }),
+  ]
+  assert.equal(
+    answers.map(({ status }) => status),
+    [404, 404, 404],
+  )
+  assert.is((await look(client, id)).state, 'awaiting')
+})
+
+test.run()

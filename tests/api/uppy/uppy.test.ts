@@ -1,0 +1,174 @@
+import { Problem } from '@millrace/api/http/problem.ts'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import Type from 'typebox'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { look, sendForm, sendPart } from '../../support/send-upload.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('Companion protocol for Uppy')
+const MiB = 1024 ** 2
+const reader = newApiKey('acme', ['uploads:read'])
+let api: ApiInstances
+
+const Params = Type.Object({
+  method: Type.Literal('POST'),
+  url: Type.String(),
+  fields: Type.Record(Type.String(), Type.String()),
+})
+const Opened = Type.Object({ uploadId: Type.String(), key: Type.String() })
+const Signed = Type.Object({ url: Type.String() })
+const Parts = Type.Array(
+  Type.Object({ PartNumber: Type.Integer(), ETag: Type.String(), Size: Type.Integer() }),
+)
+
+test.before(async () => {
+  api = await startApiInstances({ environment: { API_KEYS: reader.entry } })
+})
+test.after(() => api.close())
+
+/** The address that Uppy asks for a form at. */
+function paramsPath(metadata: Record<string, string>): string {
+  const entries = Object.entries(metadata).map(([name, value]) => [`metadata[${name}]`, value])
+  const query = new URLSearchParams({
+    filename: 'photo.jpg',
+    type: 'image/jpeg',
+    ...Object.fromEntries(entries),
+  })
+  return `/uppy/s3/params?${query}`
+}
+
+/** What Uppy puts into a file's `meta` by itself. */
+const ownMeta = { name: 'photo.jpg', type: 'image/jpeg', relativePath: null }
+
+async function openMultipart(client: HttpClient, size: number) {
+  const body = { filename: 'film.mp4', type: 'video/mp4', metadata: { ...ownMeta, size } }
+  return bodyOf(await client.post('/uppy/s3/multipart', body), Opened)
+}
+
+async function uploadsOf(client: HttpClient) {
+  return bodyOf(await client.get('/uploads'), UploadPage).uploads
+}
+
+test('gives a form for what the page says of the file, and for no other size', async () => {
+  const client = createHttpClient(api.url)
+  const asked = await client.get(
+    paramsPath({ name: 'photo.jpg', relativePath: 'null', size: '7', preset: 'default', album: 'summer' }),
+  )
+  const { url, fields } = bodyOf(asked, Params)
+  const [awaiting] = await uploadsOf(client)
+  assert.ok(awaiting)
+  assert.equal(
+    [awaiting.state, awaiting.filename, awaiting.size, awaiting.contentType],
+    ['awaiting', 'photo.jpg', 7, 'image/jpeg'],
+  )
+  assert.equal([awaiting.preset, awaiting.metadata], ['default', { album: 'summer' }])
+  assert.match(fields['key'] ?? '', new RegExp(`^originals/[^/]+/${awaiting.id}$`))
+
+  assert.is((await sendForm({ kind: 'form', url, fields }, new Uint8Array(8))).status, 400)
+  assert.is((await sendForm({ kind: 'form', url, fields }, new Uint8Array(7))).status, 201)
+})
+
+test('refuses a file whose size it is not told, or that does not fit, and takes nothing down', async () => {
+  const client = createHttpClient(api.url)
+  await client.get('/session')
+  const refused: [string, number, string][] = [
+    [paramsPath({}), 400, 'invalid_request'],
+    [paramsPath({ size: 'much' }), 400, 'invalid_request'],
+    [paramsPath({ size: '0' }), 400, 'invalid_request'],
+    [paramsPath({ size: '7', preset: 'nothing-like-it' }), 400, 'preset_unknown'],
+    [paramsPath({ size: '7', 'a note': 'with an odd name' }), 400, 'invalid_request'],
+    [paramsPath({ size: String(100 * MiB + 1) }), 413, 'upload_too_large'],
+    ['/uppy/s3/params?filename=a&filename=b&type=text/plain&metadata[size]=1', 400, 'invalid_request'],
+    ['/uppy/s3/params', 400, 'invalid_request'],
+  ]
+  for (const [path, status, code] of refused) {
+    const answer = await client.get(path)
+    assert.equal([answer.status, bodyOf(answer, Problem).code], [status, code], path)
+  }
+  const unsized = await client.get(paramsPath({}))
+  assert.match(bodyOf(unsized, Problem).detail, /docs\/uppy\.md/)
+  const body = { filename: 'film.mp4', type: 'video/mp4', metadata: ownMeta }
+  assert.is((await client.post('/uppy/s3/multipart', body)).status, 400)
+  assert.equal(await uploadsOf(client), [])
+})
+
+test('makes no upload for a page of somebody else, nor for a key that may only read', async () => {
+  const client = createHttpClient(api.url)
+  await client.get('/session')
+  const path = paramsPath({ size: '7' })
+  const foreign = [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://elsewhere.example' }]
+  for (const headers of foreign) {
+    const answer = await client.get(path, { headers })
+    assert.equal([answer.status, bodyOf(answer, Problem).code], [403, 'cross_site'])
+  }
+  assert.is((await client.request('HEAD', path)).status, 404)
+  const { uploadId } = await openMultipart(client, 6 * MiB)
+  const authorization = `Bearer ${reader.key}`
+  for (const asked of [path, `/uppy/s3/multipart/${uploadId}/1`]) {
+    const answer = await client.get(asked, { headers: { authorization } })
+    assert.equal([answer.status, bodyOf(answer, Problem).code], [403, 'forbidden'])
+  }
+  assert.is((await uploadsOf(client)).length, 1)
+})
+
+test("takes parts as Uppy cuts them, at the upload's own key whatever key is asked for", async () => {
+  const client = createHttpClient(api.url)
+  const size = 5 * MiB + 1
+  const { uploadId, key } = await openMultipart(client, size)
+  const [awaiting] = await uploadsOf(client)
+  assert.equal([awaiting?.id, awaiting?.state, awaiting?.size], [uploadId, 'awaiting', size])
+
+  const path = `/uppy/s3/multipart/${uploadId}`
+  const stranger = originalKey({ owner: 's_0', id: uploadId })
+  const sizes = [5 * MiB, 1]
+  const etags: string[] = []
+  for (const [index, bytes] of sizes.entries()) {
+    const query = new URLSearchParams({ key: stranger })
+    const { url } = bodyOf(await client.get(`${path}/${index + 1}?${query}`), Signed)
+    assert.ok(new URL(url).pathname.endsWith(`/${key}`), url)
+    etags.push(await sendPart(url, new Uint8Array(bytes)))
+  }
+  assert.is((await client.get(`${path}/3`)).status, 400)
+  assert.equal(
+    bodyOf(await client.get(path), Parts).map(({ PartNumber, Size }) => [PartNumber, Size]),
+    [
+      [1, 5 * MiB],
+      [2, 1],
+    ],
+  )
+  const claim = (ETag: string | undefined) => ({
+    parts: [
+      { PartNumber: 1, ETag: etags[0] },
+      { PartNumber: 2, ETag },
+    ],
+  })
+  const wrong = await client.post(`${path}/complete`, claim('another'))
+  assert.equal([wrong.status, bodyOf(wrong, Problem).code], [409, 'parts_mismatch'])
+  for (const _twice of [1, 2]) {
+    const completed = await client.post(`${path}/complete`, claim(etags[1]))
+    assert.is(completed.status, 200)
+    assert.equal(completed.body, { location: `http://localhost:3000/uploads/${uploadId}`, key })
+  }
+  assert.is((await look(client, uploadId)).state, 'received')
+
+  const late = await client.delete(path)
+  assert.equal([late.status, bodyOf(late, Problem).code], [409, 'upload_closed'])
+  assert.is((await look(client, uploadId)).state, 'received')
+})
+
+test('erases what is aborted', async () => {
+  const client = createHttpClient(api.url)
+  const { uploadId } = await openMultipart(client, 6 * MiB)
+  const path = `/uppy/s3/multipart/${uploadId}`
+  const { url } = bodyOf(await client.get(`${path}/1`), Signed)
+  assert.is((await client.delete(path)).status, 200)
+  assert.is((await client.get(`/uploads/${uploadId}`)).status, 404)
+  assert.is((await client.get(path)).status, 404)
+  assert.is((await fetch(url, { method: 'PUT', body: 'late' })).status, 404)
+})
+
+test.run()

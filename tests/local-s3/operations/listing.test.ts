@@ -1,0 +1,185 @@
+import fc from 'fast-check'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { openContractTarget } from '../support/contract-target.ts'
+import { refused } from '../support/refused.ts'
+
+const target = await openContractTarget()
+const { client, bucket, prefix } = target
+const put = (name: string) => client.putObject({ Bucket: bucket, Key: `${prefix}${name}`, Body: 'x' })
+
+/** Lists below the run's prefix; names come back without it. */
+async function list(options: { Prefix?: string; StartAfter?: string } & Record<string, unknown> = {}) {
+  const answer = await client.listObjectsV2({
+    Bucket: bucket,
+    ...options,
+    Prefix: `${prefix}${options.Prefix ?? ''}`,
+    ...(options.StartAfter === undefined ? {} : { StartAfter: `${prefix}${options.StartAfter}` }),
+  })
+  return {
+    ...answer,
+    keys: (answer.Contents ?? []).map(({ Key = '' }) => Key.slice(prefix.length)),
+    prefixes: (answer.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(prefix.length)),
+  }
+}
+
+/** Follows continuation tokens to the end. */
+async function listAll(options: { Prefix?: string } & Record<string, unknown>) {
+  const keys: string[] = []
+  const prefixes: string[] = []
+  let ContinuationToken: string | undefined
+  do {
+    const page = await list({ ...options, ContinuationToken })
+    keys.push(...page.keys)
+    prefixes.push(...page.prefixes)
+    ContinuationToken = page.NextContinuationToken
+  } while (ContinuationToken !== undefined)
+  return { keys, prefixes }
+}
+
+const test = suite('S3 listing')
+const names = [
+  'photos/2024/a.jpg',
+  'photos/2024/b.jpg',
+  'photos/2025/c.jpg',
+  'photos/top.jpg',
+  'readme',
+  'z/',
+]
+test.before(async () => {
+  for (const name of names) await put(name)
+})
+test.after(() => target.close())
+
+test('lists everything with size, etag and time', async () => {
+  const { keys, KeyCount, IsTruncated, Contents, MaxKeys } = await list()
+  assert.equal(keys, names)
+  assert.equal([KeyCount, IsTruncated, MaxKeys], [6, false, 1000])
+  const first = Contents?.[0]
+  assert.equal(
+    [first?.Size, first?.ETag, first?.StorageClass],
+    [1, '"9dd4e461268c8034f5c8564e155c67a6"', 'STANDARD'],
+  )
+  assert.ok(Math.abs(Date.now() - (first?.LastModified?.getTime() ?? 0)) < 60_000)
+})
+
+test('a delimiter rolls keys up', async () => {
+  const top = await list({ Delimiter: '/' })
+  assert.equal([top.keys, top.prefixes, top.KeyCount], [['readme'], ['photos/', 'z/'], 3])
+  const photos = await list({ Prefix: 'photos/', Delimiter: '/' })
+  assert.equal([photos.keys, photos.prefixes], [['photos/top.jpg'], ['photos/2024/', 'photos/2025/']])
+  const odd = await list({ Prefix: 'photos/', Delimiter: '.jp' })
+  assert.equal(odd.prefixes, ['photos/2024/a.jp', 'photos/2024/b.jp', 'photos/2025/c.jp', 'photos/top.jp'])
+})
+
+test('a prefix need not end at a delimiter', async () => {
+  assert.equal((await list({ Prefix: 'photos/2' })).keys, names.slice(0, 3))
+  assert.equal((await list({ Prefix: 'photos/2', Delimiter: '/' })).prefixes, [
+    'photos/2024/',
+    'photos/2025/',
+  ])
+  assert.equal((await list({ Prefix: 'nothing' })).keys, [])
+})
+
+test('start-after begins behind a key', async () => {
+  assert.equal((await list({ StartAfter: 'photos/2025/c.jpg' })).keys, ['photos/top.jpg', 'readme', 'z/'])
+  assert.equal((await list({ StartAfter: 'photos/2025/c.jp' })).keys[0], 'photos/2025/c.jpg')
+})
+
+test('pages of any size give the same list, rolled up or not', async () => {
+  const whole = { keys: names, prefixes: [] }
+  const rolled = { keys: ['readme'], prefixes: ['photos/', 'z/'] }
+  for (const MaxKeys of [1, 2, 3, 5, 6]) {
+    assert.equal(await listAll({ MaxKeys }), whole)
+    assert.equal(await listAll({ MaxKeys, Delimiter: '/' }), rolled)
+  }
+})
+
+test('max-keys 0 lists nothing; more than 1000 counts as 1000', async () => {
+  const none = await list({ MaxKeys: 0 })
+  assert.equal([none.keys, none.IsTruncated], [[], false])
+  assert.is((await list({ MaxKeys: 5000 })).MaxKeys, 1000)
+})
+
+test('parameters out of range are InvalidArgument', async () => {
+  const call = (options: object) => client.listObjectsV2({ Bucket: bucket, ...options })
+  await refused(call({ MaxKeys: -1 }), 'InvalidArgument', 400)
+  await refused(call({ ContinuationToken: 'bm90IGEgdG9rZW4=' }), 'InvalidArgument', 400)
+  await refused(call({ EncodingType: 'base64' }), 'InvalidArgument', 400)
+})
+
+test('encoding-type=url encodes keys and prefixes', async () => {
+  await put('enc/a b+ü&<>/x')
+  const { Contents } = await client.listObjectsV2({
+    Bucket: bucket,
+    Prefix: `${prefix}enc/`,
+    EncodingType: 'url',
+  })
+  assert.is(Contents?.[0]?.Key, `${prefix}enc/a+b%2B%C3%BC%26%3C%3E/x`)
+  const plain = await list({ Prefix: 'enc/' })
+  assert.equal(plain.keys, ['enc/a b+ü&<>/x'])
+})
+
+test('the order is that of UTF-8 bytes', async () => {
+  // UTF-16 order would put U+10000 before U+FF5E.
+  const ordered = ['A', 'B', 'a', '~', 'é', '\uff5e', '\u{10000}']
+  for (const name of ordered.toReversed()) await put(`order/${name}`)
+  assert.equal(
+    (await list({ Prefix: 'order/' })).keys,
+    ordered.map((name) => `order/${name}`),
+  )
+})
+
+test('rolling up agrees with a model, for any keys and any page size', async () => {
+  const runs = target.isLocal ? 25 : 3
+  const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', 'é'), minLength: 1, maxLength: 6 })
+  let round = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uniqueArray(key, { minLength: 1, maxLength: 10 }),
+      fc.integer({ min: 1, max: 4 }),
+      async (keys, MaxKeys) => {
+        const inner = `model-${round++}/`
+        await Promise.all(keys.map((name) => put(`${inner}${name}`)))
+        const expected = { keys: new Set<string>(), prefixes: new Set<string>() }
+        for (const name of keys.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))) {
+          const cut = name.indexOf('/')
+          if (cut < 0) expected.keys.add(`${inner}${name}`)
+          else expected.prefixes.add(`${inner}${name.slice(0, cut + 1)}`)
+        }
+        const found = await listAll({ Prefix: inner, Delimiter: '/', MaxKeys })
+        assert.equal(found, { keys: [...expected.keys], prefixes: [...expected.prefixes] })
+      },
+    ),
+    { numRuns: runs },
+  )
+})
+
+test('lists the versions of objects, in pages, and deletes one by its version', async () => {
+  await put('versions/a')
+  await put('versions/b')
+  await put('versions/b b')
+  const Prefix = `${prefix}versions/`
+  const seen: (string | undefined)[][] = []
+  let marker: { KeyMarker: string | undefined; VersionIdMarker: string | undefined } | undefined
+  do {
+    const page = await client.listObjectVersions({ Bucket: bucket, Prefix, MaxKeys: 2, ...marker })
+    for (const { Key, VersionId, IsLatest } of page.Versions ?? []) {
+      assert.ok(IsLatest)
+      seen.push([Key?.slice(Prefix.length), VersionId])
+    }
+    marker = page.IsTruncated
+      ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker }
+      : undefined
+  } while (marker)
+  assert.equal(
+    seen.map(([key]) => key),
+    ['a', 'b', 'b b'],
+  )
+  const Objects = seen.map(([key, VersionId]) => ({ Key: `${Prefix}${key}`, VersionId }))
+  await client.deleteObjects({ Bucket: bucket, Delete: { Objects } })
+  const left = await client.listObjectVersions({ Bucket: bucket, Prefix })
+  assert.equal(left.Versions ?? [], [])
+})
+
+test.run()

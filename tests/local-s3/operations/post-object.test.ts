@@ -1,0 +1,280 @@
+import { createPresignedPost, type PresignedPostOptions } from '@aws-sdk/s3-presigned-post'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { openContractTarget } from '../support/contract-target.ts'
+import { amzDate, errorCode, type RawAnswer, send, signer } from '../support/raw-http.ts'
+import { refused } from '../support/refused.ts'
+
+const target = await openContractTarget()
+const { client, plainClient, bucket, prefix, endpoint, credentials } = target
+
+type Part = { name: string; value: string | Buffer; filename?: string; type?: string }
+
+/** A multipart/form-data body, written by hand so that it can be wrong. */
+function encodeForm(parts: Part[], boundary = 'contract-boundary'): Buffer {
+  const pieces = parts.flatMap(({ name, value, filename, type }) => [
+    `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${filename}"`}\r\n`,
+    type === undefined ? '\r\n' : `Content-Type: ${type}\r\n\r\n`,
+    value,
+    '\r\n',
+  ])
+  return Buffer.concat([...pieces, `--${boundary}--\r\n`].map((piece) => Buffer.from(piece)))
+}
+
+function post(body: Buffer, headers: Record<string, string> = {}): Promise<RawAnswer> {
+  return send(endpoint, {
+    method: 'POST',
+    path: `/${bucket}`,
+    body,
+    headers: {
+      'content-type': 'multipart/form-data; boundary=contract-boundary',
+      'content-length': String(body.length),
+      ...headers,
+    },
+  })
+}
+
+/** A form as the SDK signs it, with its file last. `change` may tamper with the fields. */
+async function form(
+  options: Partial<PresignedPostOptions> & { Key: string },
+  file: string | Buffer,
+  change: (fields: Record<string, string>) => void = () => undefined,
+  filename = 'photo.jpg',
+): Promise<Buffer> {
+  const { fields } = await createPresignedPost(plainClient, { Bucket: bucket, ...options })
+  change(fields)
+  const parts: Part[] = Object.entries(fields).map(([name, value]) => ({ name, value }))
+  return encodeForm([...parts, { name: 'file', value: file, filename, type: 'application/x-ignored' }])
+}
+
+/** Fields of a policy written by hand. */
+function signPolicy(policy: unknown, fields: Record<string, string>): Part[] {
+  const text = typeof policy === 'string' ? policy : JSON.stringify(policy)
+  const encoded = Buffer.from(text).toString('base64')
+  const date = amzDate()
+  const { scope, sign } = signer(target, date)
+  return Object.entries({
+    ...fields,
+    'x-amz-algorithm': 'AWS4-HMAC-SHA256',
+    'x-amz-credential': `${credentials.accessKeyId}/${scope}`,
+    'x-amz-date': date,
+    ...(credentials.sessionToken === undefined ? {} : { 'x-amz-security-token': credentials.sessionToken }),
+    policy: encoded,
+    'x-amz-signature': sign(encoded),
+  }).map(([name, value]) => ({ name, value }))
+}
+
+const signedFields = [
+  ['starts-with', '$x-amz-algorithm', ''],
+  ['starts-with', '$x-amz-credential', ''],
+  ['starts-with', '$x-amz-date', ''],
+  ...(credentials.sessionToken === undefined ? [] : [['starts-with', '$x-amz-security-token', '']]),
+]
+const soon = () => new Date(Date.now() + 60_000).toISOString()
+const file: Part = { name: 'file', value: 'bytes', filename: 'f.txt' }
+
+async function assertRefused(body: Buffer, status: number, code: string, key?: string) {
+  const answer = await post(body)
+  assert.equal([answer.status, errorCode(answer)], [status, code])
+  if (key !== undefined) await refused(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
+}
+
+const test = suite('S3 form posts')
+test.after(() => target.close())
+
+test('a signed form stores its file with type and metadata', async () => {
+  const Key = `${prefix}form`
+  const Fields = { 'Content-Type': 'image/jpeg', 'x-amz-meta-filename': 'ürlaub.jpg'.replace('ü', 'u') }
+  const answer = await post(await form({ Key, Fields }, 'photo bytes'))
+  assert.equal([answer.status, answer.body], [204, ''])
+  assert.match(answer.headers.etag ?? '', /^"[0-9a-f]{32}"$/)
+  assert.ok(answer.headers.location)
+  const got = await client.getObject({ Bucket: bucket, Key })
+  assert.equal(
+    [await got.Body?.transformToString(), got.ContentType, got.Metadata, got.ETag],
+    ['photo bytes', 'image/jpeg', { filename: 'urlaub.jpg' }, answer.headers.etag],
+  )
+})
+
+test('success_action_status 200 and 201 answer so; 201 with a document', async () => {
+  const Key = `${prefix}a b&c`
+  const status = (success_action_status: string) => form({ Key, Fields: { success_action_status } }, 'x')
+  assert.is((await post(await status('200'))).status, 200)
+  assert.is((await post(await status('500'))).status, 204)
+  const created = await post(await status('201'))
+  assert.is(created.status, 201)
+  assert.match(created.body, /<PostResponse><Location>https?:.*<\/Location>/)
+  assert.match(created.body, `<Bucket>${bucket}</Bucket><Key>${prefix}a b&amp;c</Key><ETag>`)
+})
+
+test('success_action_redirect sends the browser on', async () => {
+  const Fields = { success_action_redirect: 'https://example.com/done?id=1' }
+  const answer = await post(await form({ Key: `${prefix}redirect`, Fields }, 'x'))
+  assert.is(answer.status, 303)
+  const location = new URL(answer.headers.location ?? '')
+  assert.is(location.origin + location.pathname, 'https://example.com/done')
+  assert.equal(
+    ['id', 'bucket', 'key'].map((name) => location.searchParams.get(name)),
+    ['1', bucket, `${prefix}redirect`],
+  )
+  assert.match(location.searchParams.get('etag') ?? '', /^"[0-9a-f]{32}"$/)
+})
+
+test('the filename variable becomes the file name, without directories', async () => {
+  const Key = `${prefix}named/\${filename}`
+  const body = await form(
+    { Key, Conditions: [['starts-with', '$key', `${prefix}named/`]] },
+    'x',
+    undefined,
+    'my photo.png',
+  )
+  assert.is((await post(body)).status, 204)
+  await client.headObject({ Bucket: bucket, Key: `${prefix}named/my photo.png` })
+})
+
+test('content-length-range is enforced at both ends', async () => {
+  const Conditions: PresignedPostOptions['Conditions'] = [['content-length-range', 3, 5]]
+  const sized = (Key: string, bytes: number) => form({ Key, Conditions }, Buffer.alloc(bytes, 'x'))
+  for (const bytes of [3, 5]) assert.is((await post(await sized(`${prefix}fits`, bytes))).status, 204)
+  await assertRefused(await sized(`${prefix}small`, 2), 400, 'EntityTooSmall', `${prefix}small`)
+  await assertRefused(await sized(`${prefix}large`, 6), 400, 'EntityTooLarge', `${prefix}large`)
+  await assertRefused(await sized(`${prefix}larger`, 3_000_000), 400, 'EntityTooLarge', `${prefix}larger`)
+})
+
+test('fields must be what was signed', async () => {
+  const Key = `${prefix}tampered`
+  const Fields = { 'Content-Type': 'image/png' }
+  const changes: ((fields: Record<string, string>) => void)[] = [
+    (fields) => Object.assign(fields, { key: `${prefix}elsewhere` }),
+    (fields) => Object.assign(fields, { 'Content-Type': 'text/html' }),
+    (fields) => delete fields['Content-Type'],
+    (fields) => Object.assign(fields, { 'x-amz-meta-extra': 'not in the policy' }),
+    (fields) => Object.assign(fields, { acl: 'public-read' }),
+    (fields) => delete fields['Policy'],
+  ]
+  for (const change of changes) {
+    await assertRefused(await form({ Key, Fields }, 'x', change), 403, 'AccessDenied', Key)
+  }
+  await refused(client.headObject({ Bucket: bucket, Key: `${prefix}elsewhere` }), 'NotFound', 404)
+})
+
+test('x-ignore- fields need no condition', async () => {
+  const body = await form({ Key: `${prefix}ignore` }, 'x', (fields) =>
+    Object.assign(fields, { 'x-ignore-csrf': 'token' }),
+  )
+  assert.is((await post(body)).status, 204)
+})
+
+test('a wrong signature, another key id and a cut policy are refused', async () => {
+  const Key = `${prefix}forged`
+  const forge = (change: (fields: Record<string, string>) => void) => form({ Key }, 'x', change)
+  const signature = await forge((fields) => Object.assign(fields, { 'X-Amz-Signature': '0'.repeat(64) }))
+  await assertRefused(signature, 403, 'SignatureDoesNotMatch', Key)
+  const policy = await forge((fields) => Object.assign(fields, { Policy: fields['Policy']?.slice(4) ?? '' }))
+  await assertRefused(policy, 403, 'SignatureDoesNotMatch', Key)
+  const credential = await forge((fields) =>
+    Object.assign(fields, {
+      'X-Amz-Credential': `AKIAOTHER/${fields['X-Amz-Credential']?.split('/').slice(1).join('/')}`,
+    }),
+  )
+  await assertRefused(credential, 403, 'InvalidAccessKeyId', Key)
+  const missing = await forge((fields) => delete fields['X-Amz-Signature'])
+  await assertRefused(missing, 400, 'InvalidArgument', Key)
+})
+
+test('an expired policy is refused', async () => {
+  const key = `${prefix}late`
+  const conditions = [{ bucket }, { key }, ...signedFields]
+  const expiration = new Date(Date.now() - 1000).toISOString()
+  await assertRefused(
+    encodeForm([...signPolicy({ expiration, conditions }, { key }), file]),
+    403,
+    'AccessDenied',
+    key,
+  )
+  const fresh = encodeForm([...signPolicy({ expiration: soon(), conditions }, { key }), file])
+  assert.is((await post(fresh)).status, 204)
+})
+
+test('starts-with and eq hold each field', async () => {
+  const key = `${prefix}conditions`
+  const fields = { key, 'content-type': 'image/png' }
+  const attempt = (type: unknown) =>
+    encodeForm([
+      ...signPolicy({ expiration: soon(), conditions: [{ bucket }, { key }, type, ...signedFields] }, fields),
+      file,
+    ])
+  assert.is((await post(attempt(['starts-with', '$Content-Type', 'image/']))).status, 204)
+  assert.is((await post(attempt(['eq', '$content-type', 'image/png']))).status, 204)
+  await assertRefused(attempt(['starts-with', '$Content-Type', 'video/']), 403, 'AccessDenied')
+  await assertRefused(attempt(['eq', '$Content-Type', 'image/pn']), 403, 'AccessDenied')
+})
+
+test('another bucket in the policy is refused', async () => {
+  const key = `${prefix}bucket`
+  const conditions = [{ bucket: 'some-other-bucket' }, { key }, ...signedFields]
+  await assertRefused(
+    encodeForm([...signPolicy({ expiration: soon(), conditions }, { key }), file]),
+    403,
+    'AccessDenied',
+    key,
+  )
+})
+
+test('a policy out of shape is InvalidPolicyDocument', async () => {
+  const key = `${prefix}shape`
+  const policies = [
+    'not json',
+    '[]',
+    { conditions: [] },
+    { expiration: 'tomorrow', conditions: [] },
+    { expiration: soon() },
+    { expiration: soon(), conditions: ['x'] },
+    { expiration: soon(), conditions: [['unknown', '$key', 'x']] },
+    { expiration: soon(), conditions: [['content-length-range', 'a', 'b']] },
+  ]
+  for (const policy of policies) {
+    await assertRefused(encodeForm([...signPolicy(policy, { key }), file]), 400, 'InvalidPolicyDocument', key)
+  }
+})
+
+test('the file must be there, once, and behind its fields', async () => {
+  const key = `${prefix}order`
+  const fields = signPolicy(
+    { expiration: soon(), conditions: [{ bucket }, { key }, ...signedFields] },
+    { key },
+  )
+  await assertRefused(encodeForm(fields), 400, 'InvalidArgument', key)
+  await assertRefused(encodeForm([file, ...fields]), 400, 'InvalidArgument', key)
+  if (target.isLocal) await assertRefused(encodeForm([...fields, file, file]), 400, 'InvalidArgument', key)
+})
+
+test('a body that is no form, or breaks off, is refused', async () => {
+  const key = `${prefix}broken`
+  const whole = await form({ Key: key }, Buffer.alloc(100_000, 'x'))
+  await assertRefused(whole.subarray(0, -60), 400, 'MalformedPOSTRequest', key)
+  const json = await post(Buffer.from('{}'), { 'content-type': 'application/json' })
+  assert.equal([json.status, errorCode(json)], [412, 'PreconditionFailed'])
+  const unbounded = await post(whole, { 'content-type': 'multipart/form-data' })
+  assert.ok(unbounded.status >= 400 && unbounded.status < 500)
+  const otherBoundary = await post(whole, { 'content-type': 'multipart/form-data; boundary=other' })
+  assert.ok(otherBoundary.status >= 400 && otherBoundary.status < 500)
+})
+
+test('fields may not be large', async () => {
+  const key = `${prefix}fields`
+  const fields = { key, 'x-ignore-large': 'x'.repeat(30_000) }
+  const body = encodeForm([
+    ...signPolicy({ expiration: soon(), conditions: [{ bucket }, { key }, ...signedFields] }, fields),
+    file,
+  ])
+  await assertRefused(body, 400, 'MaxPostPreDataLengthExceeded', key)
+})
+
+test('an empty file is an object of no bytes', async () => {
+  const Key = `${prefix}empty`
+  assert.is((await post(await form({ Key }, ''))).status, 204)
+  assert.is((await client.headObject({ Bucket: bucket, Key })).ContentLength, 0)
+})
+
+test.run()

@@ -1,0 +1,230 @@
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { openContractTarget } from '../support/contract-target.ts'
+import { refused } from '../support/refused.ts'
+
+// Local only: versioning cannot be switched off again, and the other files' bucket must not have it.
+
+type Removal = { eventName: string; key: string; versionId: string | undefined }
+const events: Removal[] = []
+const arrivals: (() => void)[] = []
+
+const target = await openContractTarget({
+  async deliver(_arn, body) {
+    for (const { eventName, s3 } of JSON.parse(body).Records ?? []) {
+      events.push({ eventName, key: s3.object.key, versionId: s3.object.versionId })
+    }
+    for (const arrived of arrivals.splice(0)) arrived()
+  },
+})
+const { client, bucket } = target
+const Bucket = bucket
+
+/** Waits for so many events of one key, in the order in which they came. */
+async function eventsOf(key: string, count: number) {
+  const found = () => events.filter((event) => event.key === key)
+  while (found().length < count) await new Promise<void>((resolve) => arrivals.push(resolve))
+  return found().map(({ eventName, versionId }) => [eventName, versionId])
+}
+
+const put = (Key: string, Body: string) => client.putObject({ Bucket, Key, Body })
+const textOf = async (Key: string, VersionId?: string) => {
+  const { Body } = await client.getObject({ Bucket, Key, VersionId })
+  return Body?.transformToString()
+}
+
+/** Every version and delete marker below a prefix, in pages. */
+async function listAll(Prefix: string, MaxKeys?: number) {
+  const listed: [key: string | undefined, id: string | undefined, kind: string, isLatest: boolean][] = []
+  let pages = 0
+  let markers: { KeyMarker: string | undefined; VersionIdMarker: string | undefined } | undefined
+  do {
+    const page = await client.listObjectVersions({ Bucket, Prefix, MaxKeys, ...markers })
+    pages += 1
+    for (const { Key, VersionId, IsLatest = false } of page.Versions ?? []) {
+      listed.push([Key, VersionId, 'version', IsLatest])
+    }
+    for (const { Key, VersionId, IsLatest = false } of page.DeleteMarkers ?? []) {
+      listed.push([Key, VersionId, 'marker', IsLatest])
+    }
+    markers = page.IsTruncated
+      ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker }
+      : undefined
+  } while (markers)
+  return { listed, pages }
+}
+
+const test = suite('S3 versions')
+test.before(async () => {
+  await put('before', 'unversioned')
+  await client.putBucketVersioning({ Bucket, VersioningConfiguration: { Status: 'Enabled' } })
+  await client.putBucketNotificationConfiguration({
+    Bucket,
+    NotificationConfiguration: {
+      QueueConfigurations: [
+        {
+          QueueArn: 'arn:aws:sqs:eu-central-1:000000000000:uploads',
+          Events: ['s3:ObjectCreated:*', 's3:ObjectRemoved:*'],
+        },
+      ],
+    },
+  })
+})
+test.after(() => target.close())
+
+test('a bucket says that it is versioned, and a status that is none is refused', async () => {
+  assert.is((await client.getBucketVersioning({ Bucket })).Status, 'Enabled')
+  await refused(
+    client.putBucketVersioning({ Bucket, VersioningConfiguration: {} }),
+    'IllegalVersioningConfigurationException',
+    400,
+  )
+})
+
+test('each write is a version, and each can be read', async () => {
+  const first = await put('twice', 'first')
+  const second = await put('twice', 'second')
+  assert.ok(first.VersionId && second.VersionId && first.VersionId !== second.VersionId)
+  assert.is(await textOf('twice'), 'second')
+  assert.is(await textOf('twice', first.VersionId), 'first')
+  assert.is((await client.headObject({ Bucket, Key: 'twice' })).VersionId, second.VersionId)
+  const { Contents } = await client.listObjectsV2({ Bucket, Prefix: 'twice' })
+  assert.equal(
+    Contents?.map(({ Size }) => Size),
+    ['second'.length],
+  )
+  assert.equal((await listAll('twice')).listed, [
+    ['twice', second.VersionId, 'version', true],
+    ['twice', first.VersionId, 'version', false],
+  ])
+  assert.equal(await eventsOf('twice', 2), [
+    ['ObjectCreated:Put', first.VersionId],
+    ['ObjectCreated:Put', second.VersionId],
+  ])
+})
+
+test('what was written before versioning is version null and stays', async () => {
+  await put('before', 'versioned')
+  assert.is(await textOf('before', 'null'), 'unversioned')
+  await client.deleteObject({ Bucket, Key: 'before', VersionId: 'null' })
+  await refused(client.getObject({ Bucket, Key: 'before', VersionId: 'null' }), 'NoSuchVersion', 404)
+  assert.is(await textOf('before'), 'versioned')
+})
+
+test('a deletion hides the object; deleting its marker brings it back', async () => {
+  const { VersionId } = await put('hidden', 'here')
+  const marker = await client.deleteObject({ Bucket, Key: 'hidden' })
+  assert.is(marker.DeleteMarker, true)
+  await refused(client.getObject({ Bucket, Key: 'hidden' }), 'NoSuchKey', 404)
+  await refused(
+    client.getObject({ Bucket, Key: 'hidden', VersionId: marker.VersionId }),
+    'MethodNotAllowed',
+    405,
+  )
+  assert.is((await client.listObjectsV2({ Bucket, Prefix: 'hidden' })).KeyCount, 0)
+  assert.is(await textOf('hidden', VersionId), 'here')
+
+  const undone = await client.deleteObject({ Bucket, Key: 'hidden', VersionId: marker.VersionId })
+  assert.equal([undone.DeleteMarker, undone.VersionId], [true, marker.VersionId])
+  assert.is(await textOf('hidden'), 'here')
+  assert.equal(await eventsOf('hidden', 3), [
+    ['ObjectCreated:Put', VersionId],
+    ['ObjectRemoved:DeleteMarkerCreated', marker.VersionId],
+    ['ObjectRemoved:Delete', marker.VersionId],
+  ])
+})
+
+test('deleting the newest version brings the one before it to light', async () => {
+  await put('undone', 'old')
+  const { VersionId } = await put('undone', 'new')
+  await client.deleteObject({ Bucket, Key: 'undone', VersionId })
+  assert.is(await textOf('undone'), 'old')
+  // Once more, or a version that never was: nothing is there to be deleted, and nothing is.
+  await client.deleteObject({ Bucket, Key: 'undone', VersionId })
+  assert.is(await textOf('undone'), 'old')
+})
+
+test('conditions look at the newest version, and a delete marker is none', async () => {
+  const { ETag } = await put('conditional', 'one')
+  await refused(
+    client.putObject({ Bucket, Key: 'conditional', Body: 'two', IfNoneMatch: '*' }),
+    'PreconditionFailed',
+    412,
+  )
+  await refused(
+    client.deleteObject({ Bucket, Key: 'conditional', IfMatch: '"of another"' }),
+    'PreconditionFailed',
+    412,
+  )
+  await client.deleteObject({ Bucket, Key: 'conditional', IfMatch: ETag })
+  await client.putObject({ Bucket, Key: 'conditional', Body: 'two', IfNoneMatch: '*' })
+  assert.is(await textOf('conditional'), 'two')
+})
+
+test('a copy can be made of an old version, and not of a marker', async () => {
+  const { VersionId } = await put('copied', 'old')
+  await put('copied', 'new')
+  const CopySource = `${bucket}/copied?versionId=${VersionId}`
+  const copy = await client.copyObject({ Bucket, Key: 'copied', CopySource })
+  assert.equal([copy.CopySourceVersionId, copy.VersionId === undefined], [VersionId, false])
+  assert.is(await textOf('copied'), 'old')
+  const marker = await client.deleteObject({ Bucket, Key: 'copied' })
+  const ofMarker = `${bucket}/copied?versionId=${marker.VersionId}`
+  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: ofMarker }), 'InvalidRequest', 400)
+  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: `${bucket}/copied` }), 'NoSuchKey', 404)
+  const ofNone = `${bucket}/copied?versionId=none`
+  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: ofNone }), 'NoSuchVersion', 404)
+})
+
+test('a completed multipart upload and a copy are versions, too', async () => {
+  const { UploadId } = await client.createMultipartUpload({ Bucket, Key: 'parts' })
+  const { ETag } = await client.uploadPart({ Bucket, Key: 'parts', UploadId, PartNumber: 1, Body: 'part' })
+  const completed = await client.completeMultipartUpload({
+    Bucket,
+    Key: 'parts',
+    UploadId,
+    MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] },
+  })
+  assert.ok(completed.VersionId)
+  await put('parts', 'over it')
+  assert.is(await textOf('parts', completed.VersionId), 'part')
+})
+
+test('pages end between two versions of a key and leave none out', async () => {
+  for (const body of ['1', '2', '3']) for (const key of ['page/a', 'page/b']) await put(key, body)
+  await client.deleteObject({ Bucket, Key: 'page/a' })
+  const whole = await listAll('page/')
+  assert.is(whole.listed.length, 7)
+  const paged = await listAll('page/', 2)
+  assert.is(paged.pages, 4)
+  const order = (entry: unknown[]) => entry.join()
+  assert.equal(paged.listed.map(order).sort(), whole.listed.map(order).sort())
+  assert.equal(
+    whole.listed.filter(([, , , isLatest]) => isLatest).map(([key, , kind]) => [key, kind]),
+    [
+      ['page/b', 'version'],
+      ['page/a', 'marker'],
+    ],
+  )
+  const behindNothing = { Prefix: 'page/', KeyMarker: 'page/a', VersionIdMarker: 'gone' }
+  await refused(client.listObjectVersions({ Bucket, ...behindNothing }), 'InvalidArgument', 400)
+})
+
+test('DeleteObjects takes versions and markers away for good', async () => {
+  await put('erased', 'one')
+  await put('erased', 'two')
+  await client.deleteObjects({ Bucket, Delete: { Objects: [{ Key: 'erased' }] } })
+  const { listed } = await listAll('erased')
+  assert.equal(listed.map(([, , kind]) => kind).sort(), ['marker', 'version', 'version'])
+  const Objects = listed.map(([Key = '', VersionId]) => ({ Key, VersionId }))
+  const { Deleted = [] } = await client.deleteObjects({ Bucket, Delete: { Objects } })
+  assert.is(Deleted.length, 3)
+  assert.is(Deleted.filter(({ DeleteMarker }) => DeleteMarker).length, 1)
+  assert.equal((await listAll('erased')).listed, [])
+})
+
+test('a bucket with nothing but old versions is not empty', async () => {
+  await refused(client.deleteBucket({ Bucket }), 'BucketNotEmpty', 409)
+})
+
+test.run()

@@ -1,0 +1,212 @@
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { createClient, openContractTarget } from '../support/contract-target.ts'
+import { amzDate, errorCode, send, signedRequest } from '../support/raw-http.ts'
+
+const target = await openContractTarget()
+const { client, plainClient, bucket, prefix, endpoint, region, credentials } = target
+const path = `/${bucket}/${prefix}object`
+const object = { Bucket: bucket, Key: `${prefix}object` }
+const minute = 60_000
+
+/** A presigned GET, taken apart so that tests can bend it. */
+async function presigned(expiresIn = 900, signingDate = new Date()): Promise<URL> {
+  return new URL(await getSignedUrl(client, new GetObjectCommand(object), { expiresIn, signingDate }))
+}
+
+async function get(url: URL) {
+  return send(url.origin, { method: 'GET', path: url.pathname + url.search })
+}
+
+const test = suite('S3 signatures')
+test.before(() => client.putObject({ ...object, Body: 'signed' }))
+test.after(() => target.close())
+
+test('a request signed by hand is served', async () => {
+  const answer = await send(endpoint, signedRequest(target, { method: 'GET', path }))
+  assert.equal([answer.status, answer.body], [200, 'signed'])
+})
+
+test('an unsigned request is AccessDenied, in the error document of S3', async () => {
+  const answer = await send(endpoint, { method: 'GET', path })
+  assert.is(answer.status, 403)
+  assert.is(answer.headers['content-type'], 'application/xml')
+  assert.is(errorCode(answer), 'AccessDenied')
+  assert.match(answer.body, `<RequestId>${answer.headers['x-amz-request-id']}</RequestId>`)
+  for (const method of ['PUT', 'DELETE', 'HEAD', 'POST']) {
+    assert.is((await send(endpoint, { method, path, headers: { 'content-length': '0' } })).status, 403)
+  }
+})
+
+test('a wrong secret is SignatureDoesNotMatch, an unknown key id InvalidAccessKeyId', async () => {
+  const wrongSecret = { ...target, credentials: { ...credentials, secretAccessKey: 'wrong' } }
+  const mismatch = await send(endpoint, signedRequest(wrongSecret, { method: 'GET', path }))
+  assert.equal([mismatch.status, errorCode(mismatch)], [403, 'SignatureDoesNotMatch'])
+  const unknown = { ...target, credentials: { accessKeyId: 'AKIAUNKNOWN', secretAccessKey: 'x' } }
+  const invalid = await send(endpoint, signedRequest(unknown, { method: 'GET', path }))
+  assert.equal([invalid.status, errorCode(invalid)], [403, 'InvalidAccessKeyId'])
+})
+
+test('a signature covers method, path, query, signed headers and payload hash', async () => {
+  const request = signedRequest(target, {
+    method: 'GET',
+    path,
+    headers: { 'x-amz-checksum-mode': 'ENABLED' },
+  })
+  const variants = [
+    { ...request, method: 'DELETE' },
+    { ...request, path: `${path}x` },
+    { ...request, path: `${path}?response-content-type=text%2Fhtml` },
+    { ...request, headers: { ...request.headers, 'x-amz-checksum-mode': 'DISABLED' } },
+    { ...request, headers: { ...request.headers, 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' } },
+    { ...request, headers: { ...request.headers, 'x-amz-date': amzDate(Date.now() + minute) } },
+  ]
+  for (const variant of variants) {
+    const answer = await send(endpoint, variant)
+    assert.equal([answer.status, errorCode(answer)], [403, 'SignatureDoesNotMatch'])
+  }
+  assert.is((await send(endpoint, request)).status, 200)
+})
+
+test('an x-amz- header that is not signed is refused', async () => {
+  const request = signedRequest(target, {
+    method: 'PUT',
+    path,
+    body: 'x',
+    headers: { 'content-length': '1' },
+    unsigned: { 'x-amz-meta-smuggled': 'yes' },
+  })
+  const answer = await send(endpoint, request)
+  assert.equal([answer.status, errorCode(answer)], [403, 'AccessDenied'])
+  assert.match(answer.body, '<HeadersNotSigned>x-amz-meta-smuggled</HeadersNotSigned>')
+})
+
+test('a clock may be off by 15 minutes and no more', async () => {
+  const at = (time: number) => send(endpoint, signedRequest(target, { method: 'GET', path, time }))
+  assert.is((await at(Date.now() - 14 * minute)).status, 200)
+  assert.is((await at(Date.now() + 14 * minute)).status, 200)
+  for (const time of [Date.now() - 16 * minute, Date.now() + 16 * minute]) {
+    const answer = await at(time)
+    assert.equal([answer.status, errorCode(answer)], [403, 'RequestTimeTooSkewed'])
+  }
+})
+
+test('another region is refused by name', async () => {
+  const elsewhere = { ...target, region: region === 'ap-south-1' ? 'eu-west-1' : 'ap-south-1' }
+  const answer = await send(endpoint, signedRequest(elsewhere, { method: 'GET', path }))
+  assert.equal([answer.status, errorCode(answer)], [400, 'AuthorizationHeaderMalformed'])
+  assert.match(answer.body, `<Region>${region}</Region>`)
+})
+
+test('malformed authorization is a 400, never a crash', async () => {
+  const { headers } = signedRequest(target, { method: 'GET', path })
+  for (const authorization of [
+    '',
+    'x',
+    'Bearer abc',
+    'AWS AKID:c2ln',
+    'AWS4-HMAC-SHA256',
+    'AWS4-HMAC-SHA256 Credential=,SignedHeaders=,Signature=',
+  ]) {
+    const answer = await send(endpoint, { method: 'GET', path, headers: { ...headers, authorization } })
+    assert.ok([400, 403].includes(answer.status), `${authorization}: ${answer.status}`)
+  }
+  const withoutHash: Record<string, string> = { ...headers }
+  delete withoutHash['x-amz-content-sha256']
+  assert.is(errorCode(await send(endpoint, { method: 'GET', path, headers: withoutHash })), 'InvalidRequest')
+})
+
+test('a presigned URL works until it expires', async () => {
+  const fresh = await get(await presigned())
+  assert.equal([fresh.status, fresh.body], [200, 'signed'])
+  const expired = await get(await presigned(60, new Date(Date.now() - 2 * minute)))
+  assert.equal([expired.status, errorCode(expired)], [403, 'AccessDenied'])
+  assert.match(expired.body, '<Message>Request has expired</Message>')
+  const early = await get(await presigned(60, new Date(Date.now() + 20 * minute)))
+  assert.equal([early.status, errorCode(early)], [403, 'AccessDenied'])
+})
+
+test('a presigned URL lives at most seven days', async () => {
+  assert.is((await get(await presigned(604_800))).status, 200)
+  const url = await presigned()
+  for (const expires of ['604801', '-1', 'soon', '']) {
+    url.searchParams.set('X-Amz-Expires', expires)
+    const answer = await get(url)
+    assert.equal([answer.status, errorCode(answer)], [400, 'AuthorizationQueryParametersError'])
+  }
+})
+
+test('a presigned URL cannot be bent', async () => {
+  const bend: ((url: URL) => void)[] = [
+    (url) => url.searchParams.set('X-Amz-Expires', '901'),
+    (url) => url.searchParams.set('response-content-type', 'text/html'),
+    (url) => {
+      url.pathname += 'x'
+    },
+    (url) => url.searchParams.set('X-Amz-Signature', '0'.repeat(64)),
+    (url) => url.searchParams.set('X-Amz-Signature', 'short'),
+  ]
+  for (const change of bend) {
+    const url = await presigned()
+    change(url)
+    const answer = await get(url)
+    assert.equal([answer.status, errorCode(answer)], [403, 'SignatureDoesNotMatch'])
+  }
+  const url = await presigned()
+  const asDelete = await send(url.origin, { method: 'DELETE', path: url.pathname + url.search })
+  assert.is(errorCode(asDelete), 'SignatureDoesNotMatch')
+})
+
+test('a URL and an Authorization header together are refused', async () => {
+  const url = await presigned()
+  const { headers } = signedRequest(target, { method: 'GET', path })
+  const answer = await send(url.origin, { method: 'GET', path: url.pathname + url.search, headers })
+  assert.equal([answer.status, errorCode(answer)], [400, 'InvalidArgument'])
+})
+
+test('a presigned PUT takes any type, and the metadata that its URL carries', async () => {
+  const command = new PutObjectCommand({ Bucket: bucket, Key: `${prefix}put`, Metadata: { owner: 'me' } })
+  const url = new URL(await getSignedUrl(plainClient, command))
+  const headers = { 'content-type': 'image/png', 'content-length': '4' }
+  const request = { method: 'PUT', path: url.pathname + url.search, headers, body: 'abcd' }
+  assert.is((await send(endpoint, request)).status, 200)
+  const head = await client.headObject({ Bucket: bucket, Key: `${prefix}put` })
+  assert.equal([head.ContentType, head.ContentLength, head.Metadata], ['image/png', 4, { owner: 'me' }])
+})
+
+test('a presigned PUT holds the client to signed headers', async () => {
+  const command = new PutObjectCommand({ Bucket: bucket, Key: `${prefix}typed`, ContentType: 'image/png' })
+  const signed = await getSignedUrl(plainClient, command, {
+    signableHeaders: new Set(['host', 'content-type']),
+  })
+  const url = new URL(signed)
+  const put = (type: string) =>
+    send(endpoint, {
+      method: 'PUT',
+      path: url.pathname + url.search,
+      headers: { 'content-type': type, 'content-length': '1' },
+      body: 'x',
+    })
+  assert.is(errorCode(await put('text/html')), 'SignatureDoesNotMatch')
+  assert.is((await put('image/png')).status, 200)
+})
+
+test('HeadObject has its own presigned URL', async () => {
+  const url = new URL(await getSignedUrl(client, new HeadObjectCommand(object)))
+  const head = await send(url.origin, { method: 'HEAD', path: url.pathname + url.search })
+  assert.equal([head.status, head.body, head.headers['content-length']], [200, '', '6'])
+})
+
+test('the SDK itself is refused with a wrong secret', async () => {
+  const stranger = createClient({ endpoint, region, credentials: { ...credentials, secretAccessKey: 'no' } })
+  let name = ''
+  await stranger.listObjectsV2({ Bucket: bucket }).catch((error: Error) => {
+    name = error.name
+  })
+  stranger.destroy()
+  assert.is(name, 'SignatureDoesNotMatch')
+})
+
+test.run()

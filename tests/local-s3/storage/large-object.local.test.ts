@@ -1,0 +1,102 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { localCredentials, localRegion } from '../support/contract-target.ts'
+import { send, signedRequest } from '../support/raw-http.ts'
+import { startServerProcess } from '../support/s3-server-process.ts'
+
+// Local only: measures the server's process. MILLRACE_S3_LARGE_BYTES scales it, up to S3's 5 GiB (5368709120).
+
+const size = Number(process.env['MILLRACE_S3_LARGE_BYTES'] ?? 256 * 1024 ** 2)
+const chunkBytes = 1024 ** 2
+/** A bare Node process has some 60 MiB; buffers under way and the SDK's hashes come on top, whatever the size. */
+const maxRssMebibytes = 250
+const Bucket = 'large-bucket'
+
+/** The object's bytes, different in every mebibyte. */
+function* pieces(): Generator<Buffer> {
+  for (let offset = 0; offset < size; offset += chunkBytes) {
+    const piece = Buffer.alloc(Math.min(chunkBytes, size - offset), offset / chunkBytes)
+    piece.writeUInt32BE(offset / chunkBytes)
+    yield piece
+  }
+}
+
+const directory = await mkdtemp(join(tmpdir(), 'millrace-s3-'))
+const server = await startServerProcess(directory)
+const target = { endpoint: server.endpoint, region: localRegion, credentials: localCredentials }
+const { hostname, port } = new URL(server.endpoint)
+
+const test = suite('S3 large objects', {}, { limitMs: 30_000 + size / 20_000 })
+test.after(async () => {
+  await server.kill()
+  await rm(directory, { recursive: true })
+})
+
+test('a large object passes through in flat memory, both ways', async () => {
+  await server.client.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: localRegion } })
+  const signed = signedRequest(target, {
+    method: 'PUT',
+    path: `/${Bucket}/large`,
+    payload: 'UNSIGNED-PAYLOAD',
+    headers: { 'content-length': String(size) },
+  })
+  const started = performance.now()
+  const put = request({
+    hostname,
+    port,
+    method: 'PUT',
+    path: signed.path,
+    headers: signed.headers,
+    agent: false,
+  })
+  const answered = once(put, 'response')
+  let sent = 0
+  for (const piece of pieces()) {
+    sent = crc32(piece, sent)
+    if (!put.write(piece)) await once(put, 'drain')
+  }
+  put.end()
+  const [answer] = await answered
+  assert.is(answer.statusCode, 200)
+  answer.resume()
+  const uploaded = performance.now()
+
+  const get = signedRequest(target, { method: 'GET', path: `/${Bucket}/large` })
+  const reading = request({
+    hostname,
+    port,
+    method: 'GET',
+    path: get.path,
+    headers: get.headers,
+    agent: false,
+  })
+  reading.end()
+  const [body] = await once(reading, 'response')
+  assert.is(body.headers['content-length'], String(size))
+  let received = 0
+  for await (const chunk of body) received = crc32(chunk, received)
+  assert.is(received, sent)
+  const downloaded = performance.now()
+
+  const speed = (milliseconds: number) => Math.round(size / 1024 ** 2 / (milliseconds / 1000))
+  const rss = await server.peakRssMebibytes()
+  console.log(
+    `${size / 1024 ** 2} MiB: PUT ${speed(uploaded - started)} MiB/s, GET ${speed(downloaded - uploaded)} MiB/s, peak RSS ${Math.round(rss)} MiB`,
+  )
+  assert.ok(rss < maxRssMebibytes, `the server took ${rss} MiB`)
+})
+
+test('a range near its end is served at once', async () => {
+  const path = `/${Bucket}/large`
+  const range = { range: `bytes=${size - 4}-` }
+  const answer = await send(server.endpoint, signedRequest(target, { method: 'GET', path, unsigned: range }))
+  assert.equal([answer.status, answer.headers['content-length']], [206, '4'])
+})
+
+test.run()

@@ -1,0 +1,116 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { GetBucketCorsCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { DeleteMessageCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { type LocalCloud, startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
+import { manifestKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const origin = 'http://localhost:3000'
+const owner = 'local-cloud-test'
+
+const test = suite('local cloud')
+let directory: string
+
+test.before.each(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'millrace-cloud-'))
+})
+
+test.after.each(() => rm(directory, { recursive: true }))
+
+const start = () => startLocalCloud({ directory, redisUrl: 'redis://127.0.0.1:6379', origins: [origin] })
+
+/** Clients as the services have them: pointed here by nothing but the environment's variables. */
+function connect({ environment }: LocalCloud) {
+  const identity = {
+    region: environment.AWS_REGION,
+    credentials: {
+      accessKeyId: environment.AWS_ACCESS_KEY_ID,
+      secretAccessKey: environment.AWS_SECRET_ACCESS_KEY,
+    },
+  }
+  const s3 = new S3Client({ endpoint: environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const sqs = new SQSClient({ endpoint: environment.AWS_ENDPOINT_URL_SQS, ...identity })
+  const put = (key: string) =>
+    s3.send(new PutObjectCommand({ Bucket: environment.BUCKET, Key: key, Body: 'bytes' }))
+  /** @returns the keys that the next message speaks of; none when there is no message within the wait */
+  const nextKeys = async (waitSeconds: number): Promise<string[]> => {
+    const queue = environment.EVENTS_QUEUE_URL
+    const { Messages = [] } = await sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: queue, WaitTimeSeconds: waitSeconds }),
+    )
+    const [message] = Messages
+    if (!message) return []
+    await sqs.send(new DeleteMessageCommand({ QueueUrl: queue, ReceiptHandle: message.ReceiptHandle }))
+    const { Event: kind, Records: records = [] } = JSON.parse(message.Body ?? '')
+    // S3 tries out a new notification with a message of its own.
+    if (kind === 's3:TestEvent') return nextKeys(waitSeconds)
+    return records.map((record: { s3: { object: { key: string } } }) =>
+      decodeURIComponent(record.s3.object.key),
+    )
+  }
+  const close = () => {
+    s3.destroy()
+    sqs.destroy()
+  }
+  return { s3, put, nextKeys, close }
+}
+
+test('tells the queue of each original that arrives, and of nothing else', async () => {
+  const cloud = await start()
+  const client = connect(cloud)
+  const address = { owner, id: newUploadId() }
+  await client.put(manifestKey({ owner, id: newUploadId() }))
+  await client.put(originalKey(address))
+  assert.equal(await client.nextKeys(20), [originalKey(address)])
+  assert.equal(await client.nextKeys(0), [])
+  client.close()
+  await cloud.close()
+})
+
+test('announces after a restart what has no manifest yet, and only that', async () => {
+  const first = await start()
+  const writing = connect(first)
+  const finished = { owner, id: newUploadId() }
+  const unfinished = { owner, id: newUploadId() }
+  for (const key of [originalKey(finished), manifestKey(finished), originalKey(unfinished)]) {
+    await writing.put(key)
+  }
+  writing.close()
+  await first.close()
+
+  const second = await start()
+  const reading = connect(second)
+  assert.equal(await reading.nextKeys(20), [originalKey(unfinished)])
+  assert.equal(await reading.nextKeys(0), [])
+  reading.close()
+  await second.close()
+})
+
+test("lets the console's page talk to the bucket", async () => {
+  const cloud = await start()
+  const client = connect(cloud)
+  const { CORSRules = [] } = await client.s3.send(
+    new GetBucketCorsCommand({ Bucket: cloud.environment.BUCKET }),
+  )
+  assert.equal(CORSRules[0]?.AllowedOrigins, [origin])
+  assert.equal(CORSRules[0]?.ExposeHeaders, ['ETag', 'Location'])
+  client.close()
+  await cloud.close()
+})
+
+test('keeps the credentials that it made, for their owner only', async () => {
+  const first = await start()
+  await first.close()
+  const second = await start()
+  await second.close()
+  const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = first.environment
+  assert.is(second.environment.AWS_ACCESS_KEY_ID, AWS_ACCESS_KEY_ID)
+  assert.is(second.environment.AWS_SECRET_ACCESS_KEY, AWS_SECRET_ACCESS_KEY)
+  assert.is((await stat(join(directory, 'secrets.json'))).mode & 0o777, 0o600)
+})
+
+test.run()

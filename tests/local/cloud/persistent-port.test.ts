@@ -1,0 +1,45 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { listenOnRememberedPort } from '@millrace/local/cloud/persistent-port.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('remembered port')
+
+async function listen(port: number): Promise<{ endpoint: string; server: Server }> {
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('A TCP server has no port.')
+  return { endpoint: `http://127.0.0.1:${address.port}`, server }
+}
+
+test('is taken again after a restart, and another while somebody else has it', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-port-'))
+  const first = await listenOnRememberedPort(directory, 'x', listen)
+  const meanwhile = await listenOnRememberedPort(directory, 'x', listen)
+  assert.is.not(meanwhile.endpoint, first.endpoint)
+  meanwhile.server.close()
+  await once(meanwhile.server, 'close')
+  const again = await listenOnRememberedPort(directory, 'x', listen)
+  assert.is(again.endpoint, meanwhile.endpoint)
+  first.server.close()
+  again.server.close()
+  await rm(directory, { recursive: true })
+})
+
+test('does not hide another reason for not listening', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-port-'))
+  let told: unknown
+  await listenOnRememberedPort(directory, 'x', () => Promise.reject(new Error('no'))).catch((error) => {
+    told = error
+  })
+  assert.equal(told, new Error('no'))
+  await rm(directory, { recursive: true })
+})
+
+test.run()

@@ -1,0 +1,110 @@
+import {
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs'
+import { type SqsServer, startSqsServer } from '@millrace/local/cloud/sqs-server.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const identity = {
+  region: 'us-east-1',
+  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+}
+
+const test = suite('sqs server')
+let server: SqsServer
+let client: SQSClient
+
+test.before(async () => {
+  server = await startSqsServer(identity)
+  client = new SQSClient({ endpoint: server.endpoint, ...identity })
+})
+
+test.after(async () => {
+  client.destroy()
+  await server.close()
+})
+
+test('listens on loopback, and so does the URL of its queue', () => {
+  assert.is(new URL(server.endpoint).hostname, '127.0.0.1')
+  assert.is(new URL(server.eventsQueueUrl).origin, server.endpoint)
+})
+
+test('hands a message to a consumer that waits for it, once', async () => {
+  const receive = () =>
+    client.send(new ReceiveMessageCommand({ QueueUrl: server.eventsQueueUrl, WaitTimeSeconds: 20 }))
+  const waiting = receive()
+  await client.send(new SendMessageCommand({ QueueUrl: server.eventsQueueUrl, MessageBody: 'arrived' }))
+  const { Messages } = await waiting
+  assert.equal(
+    Messages?.map(({ Body }) => Body),
+    ['arrived'],
+  )
+})
+
+test('gives a message to the next consumer when the one that waited has hung up', async () => {
+  const hangUp = new AbortController()
+  const receive = () => new ReceiveMessageCommand({ QueueUrl: server.eventsQueueUrl, WaitTimeSeconds: 20 })
+  const gone = client.send(receive(), { abortSignal: hangUp.signal }).catch((error: unknown) => error)
+  // Answered after the long poll has begun: requests of one client to one server keep their order.
+  await client.send(new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl }))
+  hangUp.abort()
+  await gone
+  await client.send(new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl }))
+  await client.send(new SendMessageCommand({ QueueUrl: server.eventsQueueUrl, MessageBody: 'unheard' }))
+  const { Messages } = await client.send(receive())
+  assert.equal(
+    Messages?.map(({ Body }) => Body),
+    ['unheard'],
+  )
+})
+
+test('hides a message for a minute and sets it aside after five receives', async () => {
+  const { Attributes } = await client.send(
+    new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl, AttributeNames: ['All'] }),
+  )
+  assert.is(Attributes?.['VisibilityTimeout'], '60')
+
+  await client.send(new SendMessageCommand({ QueueUrl: server.eventsQueueUrl, MessageBody: 'poison' }))
+  const receive = async (url: string) => {
+    const { Messages } = await client.send(
+      new ReceiveMessageCommand({ QueueUrl: url, VisibilityTimeout: 0, WaitTimeSeconds: 0 }),
+    )
+    return Messages?.[0]?.Body
+  }
+  const received: unknown[] = []
+  for (let round = 1; round <= 6; round += 1) received.push(await receive(server.eventsQueueUrl))
+  assert.equal(received, ['poison', 'poison', 'poison', 'poison', 'poison', undefined])
+  assert.is(await receive(server.deadLetterQueueUrl), 'poison')
+})
+
+test('closes at once although a consumer waits', async () => {
+  const other = await startSqsServer(identity)
+  const polling = new SQSClient({ endpoint: other.endpoint, maxAttempts: 1, ...identity })
+  const connected = new Promise<void>((resolve) => {
+    polling.middlewareStack.add(
+      (next) => (parameters) => {
+        const answer = next(parameters)
+        resolve()
+        return answer
+      },
+      { step: 'deserialize', priority: 'low' },
+    )
+  })
+  const poll = polling
+    .send(new ReceiveMessageCommand({ QueueUrl: other.eventsQueueUrl, WaitTimeSeconds: 20 }))
+    .then(
+      () => 'ended',
+      () => 'ended',
+    )
+  await connected
+  const startedAt = performance.now()
+  await other.close()
+  assert.is(await poll, 'ended')
+  assert.ok(performance.now() - startedAt < 2_000)
+  polling.destroy()
+})
+
+test.run()

@@ -1,0 +1,220 @@
+import { arrivedBetween, demandOf, loadOf, publishPeriodMs } from '@millrace/shared/fleet/queue-load.ts'
+import {
+  apiScaling,
+  decideFleetSize,
+  type FleetLimits,
+  type LastActions,
+  workerLimits,
+  workerScaling,
+} from '@millrace/shared/fleet/scaling-policy.ts'
+import fc from 'fast-check'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('scaling policy')
+const periodMs = workerScaling.metricPeriodMs
+
+type Values = { load: number; demand?: number }
+
+/** Decides at the end of the last of `values`, one a period. A plain number is a load. */
+function decide(
+  values: (number | Values)[],
+  fleet: { desired: number; inService: number; starting?: number },
+  { actions = {}, limits = { min: 0, max: 1000 } }: { actions?: LastActions; limits?: FleetLimits } = {},
+) {
+  const history = values.map((value, index) => {
+    const { load, demand = 0 } = typeof value === 'number' ? { load: value } : value
+    return { atMs: (index + 1) * periodMs, values: { Load: load, Demand: demand } }
+  })
+  const nowMs = values.length * periodMs
+  return decideFleetSize(workerScaling, {
+    history,
+    nowMs,
+    fleet: { starting: 0, ...fleet },
+    actions,
+    limits,
+  })
+}
+
+const anyNumber = fc.oneof(
+  fc.double({ min: 0, max: 2, noNaN: true }),
+  fc.double({ min: 0, max: 1e6, noNaN: true }),
+)
+const anyValues = fc.record({ load: anyNumber, demand: anyNumber })
+const anyFleet = fc
+  .record({ inService: fc.nat(200), starting: fc.nat(200), surplus: fc.integer({ min: -50, max: 50 }) })
+  .map(({ inService, starting, surplus }) => ({
+    inService,
+    starting,
+    desired: Math.max(0, inService + starting + surplus),
+  }))
+const anyLimits = fc.tuple(fc.nat(50), fc.nat(200)).map(([min, more]) => ({ min, max: min + more }))
+const anyActions = fc.dictionary(
+  fc.constantFrom('tracking', 'scale-in', ...workerScaling.scaleOut.map(({ name }) => name)),
+  fc.integer({ min: -200_000, max: 200_000 }),
+)
+
+test('never leaves its limits', () => {
+  fc.assert(
+    fc.property(
+      fc.array(anyValues, { maxLength: 40 }),
+      anyFleet,
+      anyLimits,
+      anyActions,
+      (values, fleet, limits, actions) => {
+        const { desired } = decide(values, fleet, { limits, actions })
+        assert.ok(desired >= limits.min && desired <= limits.max && Number.isInteger(desired))
+      },
+    ),
+  )
+})
+
+test('never wants less for more load or demand', () => {
+  const pair = fc.tuple(anyValues, anyValues).map(([a, b]) => ({
+    lower: { load: Math.min(a.load, b.load), demand: Math.min(a.demand, b.demand) },
+    higher: { load: Math.max(a.load, b.load), demand: Math.max(a.demand, b.demand) },
+  }))
+  fc.assert(
+    fc.property(
+      fc.array(pair, { minLength: 1, maxLength: 40 }),
+      anyFleet,
+      anyLimits,
+      anyActions,
+      (pairs, fleet, limits, actions) => {
+        const wanted = (which: 'lower' | 'higher') =>
+          decide(
+            pairs.map((each) => each[which]),
+            fleet,
+            { limits, actions },
+          ).desired
+        assert.ok(wanted('higher') >= wanted('lower'))
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+test('keeps a fleet that is at its target', () => {
+  const { desired, reason } = decide(Array(100).fill(0.6), { desired: 7, inService: 7 })
+  assert.is(desired, 7)
+  assert.match(reason, 'within bounds')
+})
+
+test('tracks its target when load stays above it, and not for one value', () => {
+  const { periods, target } = workerScaling.tracking
+  assert.is(decide([...Array(periods - 1).fill(0.9)], { desired: 14, inService: 14 }).desired, 14)
+  assert.is(
+    decide(Array(periods).fill(0.9), { desired: 14, inService: 14 }).desired,
+    Math.ceil((14 * 0.9) / target),
+  )
+})
+
+test('answers a burst at once by its size, and counts what is starting as added', () => {
+  const [step, larger] = workerScaling.scaleOut
+  const burst = { load: 1, demand: step.atLeast }
+  const first = decide([burst], { desired: 20, inService: 20 })
+  assert.is(first.desired, 20 + (20 * step.percent) / 100)
+  const fleet = { desired: first.desired, inService: 20, starting: first.desired - 20 }
+  assert.is(decide([burst, burst], fleet, first).desired, first.desired)
+  const second = decide([burst, { load: 1, demand: larger.atLeast }], fleet, first)
+  assert.is(second.desired, 20 + (20 * larger.percent) / 100)
+  const later = decide(Array(100).fill(burst), fleet, first)
+  assert.is(later.desired, first.desired)
+  assert.match(later.reason, 'enough are starting')
+})
+
+test('removes nothing while instances are starting, nor twice in a minute', () => {
+  const idle = Array(workerScaling.scaleIn.periods).fill(0)
+  assert.is(decide(idle, { desired: 10, inService: 8, starting: 2 }).desired, 10)
+  const first = decide(idle, { desired: 10, inService: 10 })
+  assert.ok(first.desired < 10)
+  assert.is(
+    decide([...idle, 0], { desired: first.desired, inService: first.desired }, first).desired,
+    first.desired,
+  )
+  const minute = Array(workerScaling.repeatMs / periodMs).fill(0)
+  const second = decide([...idle, ...minute], { desired: first.desired, inService: first.desired }, first)
+  assert.ok(second.desired < first.desired)
+})
+
+test('leaves the fleet alone without recent values', () => {
+  const fleet = { desired: 5, inService: 5, starting: 0 }
+  const old = [{ atMs: 0, values: { Load: 1000, Demand: 1000 } }]
+  const common = { fleet, actions: {}, limits: workerLimits }
+  assert.is(decideFleetSize(workerScaling, { history: [], nowMs: 0, ...common }).desired, 5)
+  assert.is(decideFleetSize(workerScaling, { history: old, nowMs: 40_000, ...common }).desired, 5)
+  assert.ok(decideFleetSize(workerScaling, { history: old, nowMs: 20_000, ...common }).desired > 5)
+})
+
+test('wakes an empty fleet for one job, and lets it fall asleep', () => {
+  const oneJob = loadOf({ waiting: 0, prioritized: 0, active: 0, notRelayed: 1, slots: 0 })
+  assert.is(decide([oneJob], { desired: 0, inService: 0 }).desired, 1)
+  const idle = Array(workerScaling.scaleIn.periods).fill(0)
+  assert.is(decide(idle, { desired: 1, inService: 1 }).desired, 0)
+  assert.is(decide(idle, { desired: 0, inService: 0 }).desired, 0)
+})
+
+test('takes a metric without a value for no reason to do anything', () => {
+  const history = Array.from({ length: 50 }, (_, index) => ({ atMs: index * periodMs, values: {} }))
+  const fleet = { desired: 5, inService: 5, starting: 0 }
+  const nowMs = 50 * periodMs
+  assert.is(
+    decideFleetSize(workerScaling, { history, nowMs, fleet, actions: {}, limits: workerLimits }).desired,
+    5,
+  )
+})
+
+test('divides by no zero', () => {
+  const count = fc.nat(1e9)
+  fc.assert(
+    fc.property(
+      count,
+      count,
+      count,
+      count,
+      fc.nat(1e5),
+      (waiting, prioritized, active, notRelayed, slots) => {
+        const load = loadOf({ waiting, prioritized, active, notRelayed, slots })
+        assert.ok(Number.isFinite(load) && load >= 0)
+        const sample = { arrived: waiting, periodMs: publishPeriodMs, jobDurationMs: active, slots }
+        assert.ok(Number.isFinite(demandOf(sample)) && demandOf(sample) >= 0)
+        assert.is(load === 0, waiting + prioritized + active + notRelayed === 0)
+      },
+    ),
+  )
+  assert.is(loadOf({ waiting: 1, prioritized: 2, active: 3, notRelayed: 1, slots: 10 }), 0.7)
+})
+
+test('counts arrivals by what is there and what has ended', () => {
+  assert.is(arrivedBetween(10, 12, 5), 7)
+  assert.is(arrivedBetween(10, 0, 5), 0)
+  // 40 jobs of 0.9 s in a second keep 36 slots busy.
+  assert.is(demandOf({ arrived: 400, periodMs: 10_000, jobDurationMs: 900, slots: 8 }), 4.5)
+})
+
+test('holds only what EC2 Auto Scaling and CloudWatch can do', () => {
+  assert.is(workerScaling.metricPeriodMs, publishPeriodMs)
+  for (const { metricPeriodMs, scaleOut, scaleIn, warmupMs } of [workerScaling, apiScaling]) {
+    // The periods of alarms, and the length of time that they may look at: a day.
+    assert.ok([10_000, 20_000, 30_000].includes(metricPeriodMs) || metricPeriodMs % 60_000 === 0)
+    for (const { periods } of [...scaleOut, scaleIn]) assert.ok(periods * metricPeriodMs <= 86_400_000)
+    assert.is(warmupMs % 1000, 0)
+    assert.ok(scaleIn.steps.length <= 20)
+    assert.is(scaleIn.steps[0].atMost, scaleIn.atMost)
+    const bounds = scaleIn.steps.map(({ atMost }) => atMost)
+    assert.equal(
+      bounds,
+      bounds.toSorted((a, b) => b - a),
+    )
+    const names: string[] = scaleOut.map(({ name }) => name)
+    assert.is(new Set(names).size, names.length)
+    assert.not(names.some((name) => name === 'tracking' || name === 'scale-in'))
+    const sameMetric = scaleOut.filter(({ metric }) => metric === scaleIn.metric)
+    assert.ok(sameMetric.every(({ atLeast }) => atLeast > scaleIn.atMost))
+  }
+  // Target tracking takes no longer period than a minute.
+  assert.ok(workerScaling.metricPeriodMs <= 60_000)
+  assert.ok(workerScaling.scaleIn.atMost < workerScaling.tracking.target)
+})
+
+test.run()

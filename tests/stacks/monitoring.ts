@@ -1,0 +1,156 @@
+import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
+import * as assert from 'uvu/assert'
+import type { Json } from '../support/mock-cloud.ts'
+import { suite } from '../support/suite.ts'
+import { deployed, production, staging, world } from './clouds.ts'
+import { at, behind, list, ofType, one, parse, texts } from './find.ts'
+
+const alarmType = 'aws:cloudwatch/metricAlarm:MetricAlarm'
+
+const test = suite('monitoring, budget')
+
+function widgets(cloud: typeof production, name = 'Dashboard'): Json[] {
+  const { inputs } = one(cloud, 'aws:cloudwatch/dashboard:Dashboard', name)
+  return list(at(parse(inputs['dashboardBody']), 'widgets'))
+}
+
+const title = (widget: Json) => at(widget, 'properties', 'title')
+
+test('the dashboard is laid out like the sketch, with the queue under it', () => {
+  const rows = new Map<number, Json[]>()
+  for (const widget of widgets(production)) {
+    const y = Number(at(widget, 'y'))
+    rows.set(y, [...(rows.get(y) ?? []), title(widget)])
+  }
+  assert.equal(
+    [...rows.values()],
+    [
+      ['Active instances', 'Requests a minute'],
+      ['CPU utilization (%)'],
+      ['Request latency (s)'],
+      ['Health check status', 'Answers 4xx, 5xx'],
+      ['Scaling events (last 24 h)', 'Desired instances'],
+      ['Queue depth', 'Age of the oldest job (s)', 'Jobs finished a minute', 'Dead letters'],
+      ['Load, and slots', 'Redis: memory, CPU (%)'],
+    ],
+  )
+  for (const y of rows.keys()) {
+    const row = widgets(production).filter((widget) => at(widget, 'y') === y)
+    assert.is(
+      row.reduce<number>((sum, widget) => sum + Number(at(widget, 'width')), 0),
+      24,
+    )
+  }
+})
+
+test('latency is shown as p50, p95 and p99', () => {
+  const latency = widgets(production).find((widget) => title(widget) === 'Request latency (s)')
+  const stats = list(at(latency, 'properties', 'metrics')).map((metric) => at(list(metric).at(-1), 'stat'))
+  assert.equal(stats, ['p50', 'p95', 'p99'])
+})
+
+test('all metrics of the fleet that are shown are published, under the stage', () => {
+  const names: string[] = Object.values(fleetMetrics).map(({ name }) => name)
+  const shown = widgets(production)
+    .flatMap((widget) => list(at(widget, 'properties', 'metrics')).map(list))
+    .filter(([namespace]) => namespace === 'Millrace')
+  assert.ok(shown.length >= 5)
+  for (const [, name, dimension, stage] of shown) {
+    assert.ok(names.includes(String(name)), String(name))
+    assert.equal([dimension, stage], ['Stage', 'production'])
+  }
+})
+
+test('each region has a dashboard of its own metrics', () => {
+  for (const [name, region] of [
+    ['Dashboard', 'us-east-1'],
+    ['DashboardEuWest1', 'eu-west-1'],
+  ] as const) {
+    for (const widget of widgets(world, name)) assert.is(at(widget, 'properties', 'region'), region)
+  }
+})
+
+test('launches and ends of instances are written down, where the dashboard counts them', () => {
+  const rule = one(production, 'aws:cloudwatch/eventRule:EventRule', 'ScalingEvents')
+  const pattern = parse(rule.inputs['eventPattern'])
+  assert.equal(at(pattern, 'source'), ['aws.autoscaling'])
+  assert.equal(at(pattern, 'detail', 'AutoScalingGroupName'), [
+    'millrace-production-api',
+    'millrace-production-worker',
+  ])
+  const target = one(production, 'aws:cloudwatch/eventTarget:EventTarget', 'ScalingEventsTarget')
+  const log = one(production, 'aws:cloudwatch/logGroup:LogGroup', 'ScalingEventsLog')
+  assert.is(target.inputs['arn'], log.outputs['arn'])
+  const widget = widgets(production).find((each) => at(each, 'type') === 'log')
+  assert.match(
+    String(at(widget, 'properties', 'query')),
+    /^SOURCE '\/aws\/events\/millrace-production-scaling'/,
+  )
+  const { inputs } = one(production, 'aws:cloudwatch/dashboard:Dashboard', 'Dashboard')
+  assert.is(at(parse(inputs['dashboardBody']), 'start'), '-PT24H')
+})
+
+test('every alarm tells somebody or scales, and says what it means', () => {
+  for (const cloud of Object.values(deployed)) {
+    for (const alarm of ofType(cloud, alarmType)) {
+      const targets = behind(cloud, alarm, 'alarmActions').map(({ type }) => type)
+      assert.ok(
+        ['aws:sns/topic:Topic', 'aws:autoscaling/policy:Policy'].includes(String(targets[0])),
+        alarm.name,
+      )
+      assert.ok(String(alarm.inputs['alarmDescription']).length > 10, alarm.name)
+    }
+  }
+})
+
+test('there is an alarm for whatever should wake somebody', () => {
+  const told = ofType(production, alarmType)
+    .filter((alarm) =>
+      behind(production, alarm, 'alarmActions').some(({ type }) => type === 'aws:sns/topic:Topic'),
+    )
+    .map(({ inputs }) => String(inputs['name']).replace('millrace-production-', ''))
+  assert.equal(told.sort(), [
+    'api-errors',
+    'balancer-errors',
+    'dead-letter',
+    'events-wait',
+    'jobs-wait',
+    'load-unknown',
+    'redis-cpu-1',
+    'redis-cpu-2',
+    'redis-memory-1',
+    'redis-memory-2',
+    'slow',
+    'unhealthy',
+    'workers-at-limit',
+  ])
+})
+
+test('silence of the fleet is an alarm', () => {
+  const { inputs } = one(production, alarmType, 'AlarmLoadUnknown')
+  assert.equal([inputs['treatMissingData'], inputs['comparisonOperator']], ['breaching', 'LessThanThreshold'])
+})
+
+test('alarms go by mail where there is an address', () => {
+  const type = 'aws:sns/topicSubscription:TopicSubscription'
+  assert.equal(
+    ofType(world, type).map(({ inputs }) => inputs['endpoint']),
+    ['ops@example.com', 'ops@example.com'],
+  )
+  assert.is(ofType(staging, type).length, 0)
+})
+
+test('the budget counts what the stage costs, and tells at 80 % and when it is about to be exceeded', () => {
+  const { inputs } = one(world, 'aws:budgets/budget:Budget', 'Budget')
+  assert.equal([inputs['limitAmount'], inputs['limitUnit'], inputs['timeUnit']], ['900', 'USD', 'MONTHLY'])
+  assert.equal(texts(at(inputs, 'costFilters', 0, 'values')), ['user:Stage$production'])
+  assert.equal(
+    list(inputs['notifications']).map((each) => [at(each, 'notificationType'), at(each, 'threshold')]),
+    [
+      ['ACTUAL', 80],
+      ['FORECASTED', 100],
+    ],
+  )
+})
+
+test.run()

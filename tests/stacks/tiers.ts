@@ -1,0 +1,250 @@
+import { readConfig as readApiConfig } from '@millrace/api/config.ts'
+import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import { readConfig as readWorkerConfig } from '@millrace/worker/config.ts'
+import * as assert from 'uvu/assert'
+import type { Cloud } from '../support/mock-cloud.ts'
+import { suite } from '../support/suite.ts'
+import { deployed, dev, production, staging, world } from './clouds.ts'
+import { at, behind, list, ofType, one, texts, userDataOf } from './find.ts'
+
+const groupType = 'aws:autoscaling/group:Group'
+const templateType = 'aws:ec2/launchTemplate:LaunchTemplate'
+const alarmType = 'aws:cloudwatch/metricAlarm:MetricAlarm'
+const policyType = 'aws:autoscaling/policy:Policy'
+
+const test = suite('API and worker tier')
+
+test('the API has 2 to 10 instances in production, and fewer in other stages', () => {
+  const sizes = (cloud: Cloud) => {
+    const { inputs } = one(cloud, groupType, 'Api')
+    return [inputs['minSize'], inputs['desiredCapacity'], inputs['maxSize']]
+  }
+  assert.equal(sizes(production), [2, 2, 10])
+  assert.equal(sizes(staging), [2, 2, 4])
+  assert.equal(sizes(dev), [1, 1, 2])
+})
+
+test('instances have IMDSv2, an encrypted disk, Graviton, and no public address', () => {
+  for (const cloud of Object.values(deployed)) {
+    for (const { inputs } of ofType(cloud, templateType)) {
+      assert.is(at(inputs, 'metadataOptions', 'httpTokens'), 'required')
+      assert.is(at(inputs, 'metadataOptions', 'instanceMetadataTags'), 'enabled')
+      assert.is(at(inputs, 'blockDeviceMappings', 0, 'ebs', 'encrypted'), 'true')
+      assert.is(at(inputs, 'networkInterfaces', 0, 'associatePublicIpAddress'), 'false')
+      assert.is(at(inputs, 'monitoring', 'enabled'), true)
+      assert.match(String(inputs['imageId']), /al2023-ami-kernel-default-arm64$/)
+    }
+  }
+  assert.is(one(production, templateType, 'ApiTemplate').inputs['instanceType'], 't4g.small')
+})
+
+test('a new image replaces instances, never below full strength, and goes back when it fails', () => {
+  for (const { name, inputs } of ofType(production, groupType)) {
+    const preferences = at(inputs, 'instanceRefresh', 'preferences')
+    assert.is(at(preferences, 'autoRollback'), true)
+    assert.is(at(preferences, 'minHealthyPercentage'), 100)
+    assert.is(
+      at(preferences, 'scaleInProtectedInstances'),
+      'Refresh',
+      `${name}: long work holds up no deploy`,
+    )
+    const template =
+      inputs['launchTemplate'] ??
+      at(inputs, 'mixedInstancesPolicy', 'launchTemplate', 'launchTemplateSpecification')
+    assert.is(at(template, 'version'), '1', `${name}: a rollback needs a version by its number`)
+  }
+  const alarms = at(
+    one(production, groupType, 'Api').inputs,
+    'instanceRefresh',
+    'preferences',
+    'alarmSpecification',
+  )
+  const names = ofType(production, alarmType).map(({ inputs }) => inputs['name'])
+  assert.equal(texts(at(alarms, 'alarms')), ['millrace-production-api-errors'])
+  assert.ok(names.includes('millrace-production-api-errors'))
+})
+
+test('groups tell their metrics, and the API counts as healthy only when the load balancer says so', () => {
+  for (const { inputs } of ofType(production, groupType)) {
+    assert.ok(texts(inputs['enabledMetrics']).includes('GroupInServiceInstances'))
+  }
+  const api = one(production, groupType, 'Api')
+  assert.is(api.inputs['healthCheckType'], 'ELB')
+  assert.equal(
+    behind(production, api, 'targetGroupArns').map(({ name }) => name),
+    ['Targets'],
+  )
+})
+
+test('workers are of several types, Spot above a base, and replaced before they are interrupted', () => {
+  const { inputs } = one(production, groupType, 'Worker')
+  const distribution = at(inputs, 'mixedInstancesPolicy', 'instancesDistribution')
+  assert.is(at(distribution, 'onDemandBaseCapacity'), 1)
+  assert.is(at(distribution, 'onDemandPercentageAboveBaseCapacity'), 0)
+  assert.is(at(distribution, 'spotAllocationStrategy'), 'price-capacity-optimized')
+  assert.ok(list(at(inputs, 'mixedInstancesPolicy', 'launchTemplate', 'overrides')).length > 2)
+  assert.is(inputs['capacityRebalance'], true)
+})
+
+test('an instance begins when its script says so and holds by itself, and a worker ends when it has drained', () => {
+  const hooks = (name: string) => list(one(production, groupType, name).inputs['initialLifecycleHooks'])
+  const describe = (name: string) => hooks(name).map((hook) => [at(hook, 'name'), at(hook, 'defaultResult')])
+  assert.equal(describe('Api'), [['launch', 'ABANDON']])
+  assert.equal(describe('Worker'), [
+    ['launch', 'ABANDON'],
+    ['terminate', 'CONTINUE'],
+  ])
+  assert.is(one(production, groupType, 'Worker').inputs['protectFromScaleIn'], false)
+  const script = userDataOf(one(production, templateType, 'WorkerTemplate'))
+  assert.match(script, /^launch_hook='launch'$/m)
+  assert.match(script, /TERMINATION_HOOK=terminate$/m)
+  // The worker's heartbeat comes every 10 s; EC2 gives two minutes after a Spot notice.
+  assert.ok(Number(at(hooks('Worker')[1], 'heartbeatTimeout')) >= 30)
+  assert.ok(Number(/DRAIN_DEADLINE_MS=(\d+)/.exec(script)?.[1]) < 120_000)
+})
+
+test('scripts start the image by its digest from the region, and log where there is a log', () => {
+  for (const [template, tier] of [
+    ['ApiTemplateEuWest1', 'api'],
+    ['WorkerTemplateEuWest1', 'worker'],
+  ] as const) {
+    const script = userDataOf(one(world, templateType, template))
+    assert.match(
+      script,
+      new RegExp(
+        `^image='123456789012\\.dkr\\.ecr\\.eu-west-1\\.amazonaws\\.com/millrace-production-${tier}@sha256:`,
+        'm',
+      ),
+    )
+    assert.match(script, new RegExp(`^log_group='/millrace/production/${tier}'$`, 'm'))
+    assert.match(script, new RegExp(`^tier='${tier}'$`, 'm'))
+  }
+})
+
+test('both services can read the environment that they are given', () => {
+  for (const cloud of Object.values(deployed)) {
+    const api = readApiConfig({ ...environmentOf(cloud, 'ApiTemplate'), ...secretsOf(cloud, 'api') })
+    assert.equal(api.trustedProxies, ['10.0.0.0/16'])
+    assert.is(api.host, '0.0.0.0')
+    assert.is(api.port, 3000)
+    assert.is(api.cdn?.origin, cloud === staging ? 'https://d111111abcdef8.cloudfront.net' : undefined)
+    assert.match(api.redisUrl, /^rediss:\/\/:p{64}@master\..*:6379$/)
+    assert.match(
+      api.publicOrigin,
+      cloud === dev || cloud === production ? /^http:\/\/[^A-Z]+$/ : /^https:\/\/[^A-Z]+$/,
+    )
+    const worker = readWorkerConfig({
+      ...environmentOf(cloud, 'WorkerTemplate'),
+      ...secretsOf(cloud, 'worker'),
+    })
+    assert.is(worker.redisUrl, api.redisUrl)
+    const logLevel = cloud === dev ? 'debug' : 'info'
+    assert.equal([api.logLevel, worker.logLevel], [logLevel, logLevel])
+    assert.is(worker.bucket, api.bucket)
+    assert.is(worker.eventsQueueUrl, api.eventsQueueUrl)
+  }
+})
+
+test('no secret is in a script', () => {
+  for (const cloud of Object.values(deployed)) {
+    const secrets = ofType(cloud, 'aws:ssm/parameter:Parameter').map(({ inputs }) => String(inputs['value']))
+    for (const template of ofType(cloud, templateType)) {
+      const script = userDataOf(template)
+      for (const secret of secrets) assert.ok(secret.length < 10 || !script.includes(secret), template.name)
+    }
+  }
+})
+
+test('API instances scale as the policy says', () => {
+  assertScaling('Api', apiScaling, 'AWS/EC2', { AutoScalingGroupName: 'millrace-production-api' })
+})
+
+test('workers scale on the metric of ten seconds, as the policy says', () => {
+  assertScaling('Worker', workerScaling, 'Millrace', { Stage: 'production' })
+  const tracking = one(production, policyType, 'WorkerTracking').inputs['targetTrackingConfiguration']
+  const metrics = list(at(tracking, 'customizedMetricSpecification', 'metrics'))
+  assert.is(at(tracking, 'targetValue'), workerScaling.tracking.target)
+  assert.is(at(tracking, 'disableScaleIn'), true)
+  assert.is(at(metrics[0], 'metricStat', 'period'), 10)
+  assert.is(at(metrics[0], 'metricStat', 'metric', 'metricName'), workerScaling.tracking.metric)
+  assert.equal(at(metrics[0], 'metricStat', 'metric', 'dimensions'), [{ name: 'Stage', value: 'production' }])
+  assert.is(at(metrics[1], 'expression'), 'IF(m1 > 1, 1, m1)')
+  assert.equal(
+    metrics.map((metric) => at(metric, 'returnData')),
+    [false, true],
+  )
+})
+
+test.run()
+
+/** Each step of a policy is an alarm that has the action of a step policy, and nothing else scales. */
+function assertScaling(
+  id: string,
+  policy: ScalingPolicy,
+  namespace: string,
+  dimensions: Record<string, string>,
+) {
+  const alarms = ofType(production, alarmType).filter(({ name }) => name.startsWith(`${id}Alarm`))
+  const seen = alarms.map((alarm) => {
+    const [action] = behind(production, alarm, 'alarmActions')
+    assert.is(action?.inputs['adjustmentType'], 'PercentChangeInCapacity')
+    assert.is(action?.inputs['minAdjustmentMagnitude'], 1)
+    assert.is(action?.inputs['estimatedInstanceWarmup'], policy.warmupMs / 1000)
+    assert.is(alarm.inputs['period'], policy.metricPeriodMs / 1000)
+    assert.is(alarm.inputs['namespace'], namespace)
+    assert.equal(alarm.inputs['dimensions'], dimensions)
+    return {
+      metric: alarm.inputs['metricName'],
+      compares: alarm.inputs['comparisonOperator'],
+      threshold: alarm.inputs['threshold'],
+      periods: alarm.inputs['evaluationPeriods'],
+      steps: list(action?.inputs['stepAdjustments']).map((step) => [
+        at(step, 'metricIntervalLowerBound'),
+        at(step, 'metricIntervalUpperBound'),
+        at(step, 'scalingAdjustment'),
+      ]),
+    }
+  })
+  const { scaleOut, scaleIn } = policy
+  const out = scaleOut.map(({ metric, atLeast, periods, percent }) => ({
+    metric,
+    compares: 'GreaterThanOrEqualToThreshold',
+    threshold: atLeast,
+    periods,
+    steps: [['0', undefined, percent]],
+  }))
+  // Bounds are differences from the threshold: (lower, upper], from the highest step to the lowest.
+  const steps = scaleIn.steps.map(({ atMost, percent }, index) => {
+    const next = scaleIn.steps[index + 1]
+    const difference = (value: number) => String(Number((value - scaleIn.atMost).toFixed(6)))
+    return [next && difference(next.atMost), difference(atMost), -percent]
+  })
+  const into = {
+    metric: scaleIn.metric,
+    compares: 'LessThanOrEqualToThreshold',
+    threshold: scaleIn.atMost,
+    periods: scaleIn.periods,
+    steps,
+  }
+  assert.equal(seen, [...out, into])
+}
+
+/** The lines of the script's `environment`. */
+function environmentOf(cloud: Cloud, template: string): Record<string, string> {
+  const [, lines = ''] = /^environment='([^']*)'$/m.exec(userDataOf(one(cloud, templateType, template))) ?? []
+  return Object.fromEntries(
+    lines.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  )
+}
+
+/** What an instance of the home region would find in SSM. */
+function secretsOf(cloud: Cloud, tier: string): Record<string, string> {
+  const parameters = ofType(cloud, 'aws:ssm/parameter:Parameter').filter(
+    ({ name }) => !name.endsWith('EuWest1'),
+  )
+  return Object.fromEntries(
+    parameters
+      .filter(({ inputs }) => String(inputs['name']).startsWith(`/millrace/${cloud.stage}/${tier}/`))
+      .map(({ inputs }) => [String(inputs['name']).split('/').at(-1) ?? '', String(inputs['value'])]),
+  )
+}

@@ -1,0 +1,190 @@
+import { spawn } from 'node:child_process'
+import { text } from 'node:stream/consumers'
+import { CannotStart } from '@millrace/local/setup/start-error.ts'
+import { provideProgram, shellcheckProgram } from '@millrace/local/setup/system-programs.ts'
+import * as assert from 'uvu/assert'
+import { renderUserData, type UserData } from '../../stacks/user-data.ts'
+import { suite } from '../support/suite.ts'
+import { bootInSandbox } from './boot-sandbox.ts'
+
+const test = suite('user data')
+
+const settings: UserData = {
+  tier: 'api',
+  image: 'registry.test/millrace/api@sha256:0123',
+  environment: { HOST: '0.0.0.0', PORT: '3000', BUCKET: "it's $HOME", PUBLIC_ORIGIN: 'https://files.test' },
+  port: 3000,
+  logGroup: '/millrace/production/api',
+  launchHook: 'launching',
+  stopSeconds: 60,
+}
+const script = renderUserData(settings)
+const secret = "rediss://:p4$$`w0rd`'@redis.test:6379?a=b"
+const parameters = `/millrace/production/api/REDIS_URL\\t${secret}\\n/millrace/production/api/SESSION_KEYS\\tAAAA=,BBBB=\\n`
+
+const hookCall = (result: string) =>
+  `aws autoscaling complete-lifecycle-action --auto-scaling-group-name millrace-production-api --instance-id i-0abc --lifecycle-hook-name launching --lifecycle-action-result ${result}`
+const metadataCalls = (path: string) => [
+  'curl -sSf --max-time 5 -X PUT -H X-aws-ec2-metadata-token-ttl-seconds: 60 http://169.254.169.254/latest/api/token',
+  `curl -sSf --max-time 5 -H X-aws-ec2-metadata-token: TOKEN http://169.254.169.254/latest/meta-data/${path}`,
+]
+const health = 'curl -sf --max-time 2 --output /dev/null http://127.0.0.1:3000/health'
+
+test('boots: metadata, secrets, image, service, and in service once /health answers', async () => {
+  const boot = await bootInSandbox(script, { parameters })
+  // Both ends of a pipe: either may be first.
+  const password = 'aws ecr get-login-password'
+  assert.ok(boot.calls.includes(password))
+  assert.equal(
+    boot.calls.filter((call) => call !== password),
+    [
+      ...metadataCalls('placement/region'),
+      ...metadataCalls('tags/instance/aws:autoscaling:groupName'),
+      ...metadataCalls('instance-id'),
+      ...metadataCalls('tags/instance/Stage'),
+      'systemctl enable --now docker',
+      'aws ssm get-parameters-by-path --path /millrace/production/api --with-decryption --query Parameters[].[Name,Value] --output text',
+      'docker login --username AWS --password-stdin registry.test',
+      'docker pull --quiet registry.test/millrace/api@sha256:0123',
+      'systemctl daemon-reload',
+      'systemctl enable --now millrace',
+      health,
+      hookCall('CONTINUE'),
+    ],
+  )
+  assert.is(boot.code, 0)
+  assert.is(boot.login, 'REGISTRY-PASSWORD')
+  assert.is(boot.secrets, `REDIS_URL=${secret}\nSESSION_KEYS=AAAA=,BBBB=\n`)
+  assert.is(
+    boot.environment,
+    "HOST=0.0.0.0\nPORT=3000\nBUCKET=it's $HOME\nPUBLIC_ORIGIN=https://files.test\nAWS_REGION=eu-west-1\nINSTANCE=i-0abc\nSTAGE=production\n",
+  )
+  assert.equal(boot.modes, ['700', '600', '600'])
+  assert.is(boot.leftovers, undefined)
+})
+
+test('runs the service under systemd, confined, with its log sent on and no secret in the unit', async () => {
+  const { unit = '' } = await bootInSandbox(script, { parameters })
+  const command = unit
+    .replaceAll('\\\n ', '')
+    .match(/^ExecStart=(.*)$/m)?.[1]
+    ?.replaceAll(/ +/g, ' ')
+  assert.is(
+    command,
+    '/usr/bin/docker run --name millrace --init --network host --read-only --tmpfs /tmp --user 1000:1000 ' +
+      '--cap-drop ALL --security-opt no-new-privileges --ulimit nofile=65536:65536 ' +
+      '--env-file /etc/millrace/environment --env-file /etc/millrace/secrets --stop-timeout 60 ' +
+      '--log-driver awslogs --log-opt awslogs-region=eu-west-1 --log-opt awslogs-group=/millrace/production/api ' +
+      '--log-opt awslogs-stream=i-0abc --log-opt mode=non-blocking --log-opt max-buffer-size=4m ' +
+      'registry.test/millrace/api@sha256:0123',
+  )
+  for (const line of [
+    'Restart=on-failure',
+    'StartLimitIntervalSec=0',
+    'TimeoutStopSec=70',
+    'ExecStop=/usr/bin/docker stop millrace',
+  ]) {
+    assert.ok(unit.split('\n').includes(line), line)
+  }
+})
+
+test('installs Docker where the image brings none', async () => {
+  const { code, calls } = await bootInSandbox(script, { parameters, docker: false })
+  assert.is(code, 0)
+  assert.is(
+    calls.indexOf('dnf install --quiet --assumeyes docker') + 1,
+    calls.indexOf('systemctl enable --now docker'),
+  )
+})
+
+/** What the script does that can fail, and what it had not done yet then. */
+const steps: [name: string, fails: string, docker?: boolean][] = [
+  ['the stage', 'tags/instance/Stage'],
+  ['installing Docker', '^dnf', false],
+  ['starting Docker', '^systemctl enable --now docker'],
+  ['the secrets', '^aws ssm'],
+  ['the password of the registry', '^aws ecr'],
+  ['logging in', '^docker login'],
+  ['the image', '^docker pull'],
+  ['reading the unit', '^systemctl daemon-reload'],
+  ['starting the service', '^systemctl enable --now millrace'],
+  ['the service itself', '/health$'],
+  ['putting it in service', 'CONTINUE$'],
+]
+
+for (const [name, fails, docker = true] of steps) {
+  test(`abandons the launch where ${name} fails`, async () => {
+    const { code, calls } = await bootInSandbox(script, { parameters, fails, docker })
+    assert.is.not(code, 0)
+    assert.is(calls.at(-1), hookCall('ABANDON'))
+    assert.is(calls.includes(hookCall('CONTINUE')), fails === 'CONTINUE$')
+    assert.is(
+      calls.some((call) => new RegExp(fails).test(call)),
+      true,
+    )
+  })
+}
+
+test('leaves the launch to the timeout of its hook where the instance does not know who it is', async () => {
+  for (const fails of ['api/token', 'placement/region', 'groupName$', 'instance-id']) {
+    const { code, calls } = await bootInSandbox(script, { parameters, fails })
+    assert.is.not(code, 0)
+    assert.is(
+      calls.every((call) => call.startsWith('curl ')),
+      true,
+    )
+  }
+})
+
+test('tries again what may fail for a moment', async () => {
+  for (const fails of [
+    'api/token',
+    'meta-data',
+    '^dnf',
+    '^aws ssm',
+    '^aws ecr',
+    '^docker',
+    '/health$',
+    '^aws autoscaling',
+  ]) {
+    const { code, calls } = await bootInSandbox(script, {
+      parameters,
+      fails,
+      failsTimes: 2,
+      docker: fails !== '^dnf',
+    })
+    assert.is(code, 0, fails)
+    assert.is(calls.at(-1), hookCall('CONTINUE'))
+  }
+})
+
+test('abandons a launch for which there are no secrets', async () => {
+  const { code, calls } = await bootInSandbox(script, { parameters: '' })
+  assert.is.not(code, 0)
+  assert.is(calls.at(-1), hookCall('ABANDON'))
+})
+
+test('refuses settings that EC2 or Docker would not take', () => {
+  const twoLines = { ...settings, environment: { A: 'b\nSESSION_KEYS=mine' } }
+  assert.throws(() => renderUserData(twoLines), 'Not one line: A')
+  const large = { ...settings, environment: { A: 'b'.repeat(16_384) } }
+  assert.throws(() => renderUserData(large), /EC2 takes 16384 at most/)
+})
+
+const shellcheck = await provideProgram(shellcheckProgram, console.log).catch((error) => {
+  if (error instanceof CannotStart) return error
+  throw error
+})
+const title = 'is clean by ShellCheck, for both tiers'
+if (shellcheck instanceof CannotStart) test.skip(title, shellcheck.message)
+else {
+  test(title, async () => {
+    for (const tier of ['api', 'worker'] as const) {
+      const checker = spawn(shellcheck, ['-'])
+      checker.stdin.end(renderUserData({ ...settings, environment: { PORT: '3000' }, tier }))
+      assert.is(await text(checker.stdout), '')
+    }
+  })
+}
+
+test.run()

@@ -1,0 +1,225 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { basename, join } from 'node:path'
+import * as assert from 'uvu/assert'
+import { listProcesses } from './process-list.ts'
+import { runTestFile } from './run-file.ts'
+import { suite } from './suite.ts'
+
+const fixtures = join(import.meta.dirname, '../fixtures')
+
+/** Each thing that plain uvu forgives: what the runner counts as failed, and what the reader is told. */
+const forgivenByUvu: Record<string, { failures: string[]; says?: RegExp }> = {
+  'test-fails': { failures: ['fixture › fails'], says: /Actual:[\s\S]*Expected:[\s\S]*test-fails\.ts:\d+/ },
+  'before-throws': {
+    failures: ['the before hook of "fixture" failed', 'fixture › passes'],
+    says: /from the hook/,
+  },
+  'before-rejects': {
+    failures: ['the before hook of "fixture" failed', 'fixture › passes'],
+    says: /from the hook/,
+  },
+  'after-throws': { failures: ['the after hook of "fixture" failed'], says: /from the hook/ },
+  'before-each-throws': { failures: ['fixture › passes'], says: /from the hook/ },
+  'after-each-throws': { failures: ['fixture › passes'], says: /from the hook/ },
+  'throws-undefined': { failures: ['fixture › throws undefined'], says: /threw undefined/ },
+  'throws-null': { failures: ['fixture › throws null'], says: /threw null/ },
+  'throws-string': { failures: ['fixture › throws a string'], says: /threw 'a string'/ },
+  'hook-throws-undefined': { failures: ['the after hook of "fixture" failed'], says: /threw undefined/ },
+  'unprintable-operands': {
+    failures: ['fixture › fails on what uvu cannot show'],
+    says: /actual: \[ Symbol\(one\) \]/,
+  },
+  'run-forgotten': { failures: ['suite "fixture" is never run: its test.run() is missing'] },
+  'one-run-forgotten': { failures: ['suite "other" is never run: its test.run() is missing'] },
+  'empty-suite': { failures: ['the file does not load'], says: /Suite "fixture" has no tests/ },
+  'empty-file': { failures: ['the file declares no suite'] },
+  'never-ends': { failures: ['fixture › never ends'], says: /test "never ends" of "fixture" never ends/ },
+  'hook-never-ends': {
+    failures: ['the before hook of "fixture" failed', 'fixture › passes'],
+    says: /the before hook of "fixture" never ends/,
+  },
+  'too-slow': {
+    failures: ['fixture › is too slow'],
+    says: /test "is too slow" of "fixture" did not end within 50 ms/,
+  },
+  'unhandled-rejection': {
+    failures: ['fixture › leaves a rejection'],
+    says: /unhandled rejection during test "leaves a rejection"/,
+  },
+  'late-rejection': {
+    failures: ['unhandled rejection outside of any test'],
+    says: /nobody handles this/,
+  },
+  'uncaught-exception': {
+    failures: ['fixture › throws from a callback'],
+    says: /uncaught exception during test "throws from a callback"/,
+  },
+  only: { failures: ['the file does not load'], says: /test\.only is not a function/ },
+  'same-name': { failures: ['the file does not load'], says: /Two tests .* are named "passes"/ },
+  'same-suite-name': { failures: ['the file does not load'], says: /Two suites are named "fixture"/ },
+  'test-after-run': { failures: ['the file does not load'], says: /is added to after its run/ },
+  'exits-zero': { failures: ['the process ended in the middle of test "exits" of "fixture"'] },
+  'exits-zero-after': { failures: ['fixture › fails'], says: /hidden/ },
+  'exits-zero-while-loading': { failures: ['the process ended before the file had loaded'] },
+  'plain-uvu-beside': { failures: ['a suite is imported from uvu itself, which forgives too much'] },
+  'plain-uvu-first': {
+    failures: ['the file ended without running the guarded suite (exit code 1)'],
+    says: /never from uvu/,
+  },
+  'does-not-load': { failures: ['the file does not load'], says: /while loading/ },
+  'loads-forever': { failures: ['the process ended before the file had loaded'] },
+  'handle-left-open': { failures: [], says: /something was left open: .*TCPServerWrap/ },
+  killed: { failures: ['the file was ended by SIGKILL, in fixture › is killed'] },
+}
+
+const runFixture = (name: string) =>
+  runTestFile(join(fixtures, 'suite', `${name}.ts`), {
+    environment: process.env,
+    limitMs: 20_000,
+    signal: new AbortController().signal,
+  })
+
+/** Runs a command to its end, without a runner that listens. */
+async function run(parameters: string[]) {
+  const child = spawn(process.execPath, parameters, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      output += chunk
+    })
+  }
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  return { code, output, lastLine: output.trimEnd().split('\n').at(-1) }
+}
+
+const runRunner = (fixture: string, ...parameters: string[]) =>
+  run([
+    join(import.meta.dirname, '../run.ts'),
+    '--root',
+    join(fixtures, 'run', fixture),
+    '--minimum',
+    '1',
+    ...parameters,
+  ])
+
+const guard = suite('guarded suite')
+
+guard('passes what is sound', async () => {
+  const result = await runFixture('healthy')
+  assert.equal(result.failures, [])
+  assert.is(result.exitCode, 0)
+  assert.is(result.passed, 3)
+  assert.equal(result.skipped, [{ name: 'is left out', reason: 'to be counted' }])
+})
+
+for (const [name, { failures, says }] of Object.entries(forgivenByUvu)) {
+  guard(`is red: ${name}`, async () => {
+    const result = await runFixture(name)
+    for (const failure of failures) assert.ok(result.failures.includes(failure), result.failures.join('\n'))
+    assert.ok(result.failures.length > 0)
+    assert.is.not(result.exitCode, 0)
+    if (says) assert.match(result.output, says)
+  })
+}
+
+guard('has a test for each fixture', () => {
+  const names = readdirSync(join(fixtures, 'suite')).map((file) => basename(file, '.ts'))
+  assert.equal(names.toSorted(), ['healthy', ...Object.keys(forgivenByUvu)].toSorted())
+})
+
+guard.run()
+
+const runner = suite('test runner')
+
+runner('counts what passed and what was skipped on its last line', async () => {
+  const { code, lastLine } = await runRunner('healthy')
+  assert.is(lastLine, '2 passed, 0 failed, 1 skipped')
+  assert.is(code, 0)
+})
+
+runner('is red below the minimum count', async () => {
+  const { code, output, lastLine } = await runRunner('healthy', '--minimum', '4')
+  assert.match(output, 'Only 3 tests were counted; there should be at least 4.')
+  assert.is(lastLine, '2 passed, 1 failed, 1 skipped')
+  assert.is(code, 1)
+})
+
+runner('asks no minimum of a filtered run', async () => {
+  const { code, lastLine } = await runRunner('healthy', '--minimum', '4', 'one.test')
+  assert.is(lastLine, '1 passed, 0 failed')
+  assert.is(code, 0)
+})
+
+runner('is red when a filter matches nothing', async () => {
+  const { code, output, lastLine } = await runRunner('healthy', 'no-such-file')
+  assert.match(output, 'No test file matches no-such-file.')
+  assert.is(lastLine, '0 passed, 1 failed')
+  assert.is(code, 1)
+})
+
+runner('is red when a file exits with 0 and ran nothing', async () => {
+  const { code, output, lastLine } = await runRunner('runs-nothing')
+  assert.match(output, 'ended without running the guarded suite (exit code 0)')
+  assert.is(lastLine, '0 passed, 1 failed')
+  assert.is(code, 1)
+})
+
+runner('counts nothing that a file merely prints', async () => {
+  const { code, lastLine } = await runRunner('fakes-output')
+  assert.is(lastLine, '0 passed, 1 failed')
+  assert.is(code, 1)
+})
+
+runner('is red when a file is killed', async () => {
+  const { code, output, lastLine } = await runRunner('killed')
+  assert.match(output, 'ended by SIGKILL, in fixture › is killed')
+  assert.is(lastLine, '0 passed, 1 failed')
+  assert.is(code, 1)
+})
+
+runner('kills a file that hangs, and names the test', async () => {
+  const { code, output, lastLine } = await runRunner('hangs', '--limit-seconds', '2')
+  assert.match(output, 'spinning')
+  assert.match(output, 'ran longer than 2 s, in fixture › spins')
+  assert.is(lastLine, '0 passed, 1 failed')
+  assert.is(code, 1)
+})
+
+runner('ends the processes that a file leaves behind', async () => {
+  const { output, lastLine } = await runRunner('leaves-a-process')
+  assert.is(lastLine, '1 passed, 1 failed')
+  const pid = Number(/left (\d+)/.exec(output)?.[1])
+  assert.not(listProcesses().some((process) => process.pid === pid))
+})
+
+runner('ends its files when it is interrupted', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  assert.ok(address && typeof address === 'object')
+  const parameters = ['--root', join(fixtures, 'run/holds-a-connection'), '--minimum', '1']
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../run.ts'), ...parameters], {
+    env: { ...process.env, FIXTURE_PORT: String(address.port) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let output = ''
+  child.stdout.on('data', (chunk) => {
+    output += chunk
+  })
+  const ended = once(child, 'close')
+  const [connection]: Socket[] = await once(server, 'connection')
+  assert.ok(connection)
+  connection.on('error', () => {}).resume()
+  child.kill('SIGINT')
+  await once(connection, 'close')
+  server.close()
+  const [code] = await ended
+  assert.match(output, 'was interrupted, in fixture › holds a connection')
+  assert.is(output.trimEnd().split('\n').at(-1), '0 passed, 1 failed')
+  assert.is(code, 1)
+})
+
+runner.run()

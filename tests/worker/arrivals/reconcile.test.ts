@@ -1,0 +1,274 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import { PurgeQueueCommand } from '@aws-sdk/client-sqs'
+import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { processUploadJobId } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
+import { originalKey, type UploadAddress, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
+import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
+import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
+import { createExpireUnfinished } from '@millrace/worker/arrivals/expire-unfinished.ts'
+import { createReconcile } from '@millrace/worker/arrivals/reconcile.ts'
+import { createReconcileSchedule } from '@millrace/worker/arrivals/reconcile-schedule.ts'
+import { Queue } from 'bullmq'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { watchForCommand } from '../../support/watch-for-command.ts'
+import { sampleImage } from '../support/sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
+
+const test = suite('reconcile')
+const log = createLog({ level: 'silent', instance: 'test' })
+let directory: string
+/** Of this suite's own, since everything in it is deleted. */
+let redisServer: RedisServer
+let fleet: WorkerFleet
+
+test.before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
+  redisServer = await startRedisServer({ directory })
+})
+test.after(async () => {
+  await redisServer.close()
+  await rm(directory, { recursive: true })
+})
+test.before.each(async () => {
+  fleet = await startWorkerFleet({ redisUrl: redisServer.url })
+})
+test.after.each(() => fleet.close())
+
+function receiveUploads() {
+  const { records, manifests, queue } = fleet
+  const originals = createOriginals(fleet)
+  const lookup = createUploadLookup({ records, manifests, originals })
+  return createReceiveUpload({
+    lookup,
+    records,
+    originals,
+    queue,
+    eraseObjects: createEraseObjects({ s3: fleet.s3, bucket: fleet.bucket }),
+  })
+}
+
+function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: UploadAddress[] } = {}) {
+  const receiveUpload = received
+    ? async (address: UploadAddress) => {
+        received.push(address)
+        return undefined
+      }
+    : receiveUploads()
+  const { s3, bucket, queue } = fleet
+  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, copyGraceMs: graceMs, log })(
+    async () => {},
+  )
+}
+
+/** The message that S3 sends is lost. */
+async function loseMessages(): Promise<void> {
+  await fleet.sqs.send(new PurgeQueueCommand({ QueueUrl: fleet.environment['EVENTS_QUEUE_URL'] }))
+}
+
+function isListing(output: object): output is ListObjectsV2CommandOutput {
+  return 'KeyCount' in output
+}
+
+test('brings an upload to its end though its event and all of Redis were lost', async () => {
+  const address = await fleet.arrive(await sampleImage('image/png'), { filename: 'kept.png' })
+  await loseMessages()
+  await fleet.startWorker()
+  await fleet.redis.flushall()
+  assert.equal(await reconcileNow(), { seen: 1, received: 1 })
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.intent.filename], ['ready', 'kept.png'])
+})
+
+test('brings an upload to its end though Redis was lost with its job', async () => {
+  const receiveUpload = receiveUploads()
+  const address = await fleet.arrive(await sampleImage('image/png'))
+  await receiveUpload(address)
+  await loseMessages()
+  await fleet.redis.flushall()
+  await reconcileNow()
+  await fleet.startWorker()
+  assert.is((await fleet.finished(address)).state, 'ready')
+})
+
+test('lets a job start over that was given up with its upload unfinished', async () => {
+  const address = await fleet.arrive(await sampleImage('image/png'))
+  await loseMessages()
+  const stored = await receiveUploads()(address)
+  const job = { id: address.id, etag: stored?.upload.arrival?.etag ?? '' }
+  const queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
+  // As BullMQ keeps a job that failed.
+  const jobKey = `${fleet.prefix}:uploads:${processUploadJobId(job)}`
+  await fleet.redis.lrem(`${fleet.prefix}:uploads:wait`, 1, processUploadJobId(job))
+  await fleet.redis.zadd(`${fleet.prefix}:uploads:failed`, Date.now(), processUploadJobId(job))
+  await fleet.redis.hset(jobKey, 'atm', 5, 'failedReason', 'S3 was away', 'finishedOn', Date.now())
+  assert.is(await queue.getJobState(processUploadJobId(job)), 'failed')
+
+  await reconcileNow()
+  const revived = await queue.getJob(processUploadJobId(job))
+  assert.equal([await revived?.getState(), revived?.attemptsMade], ['waiting', 0])
+  await queue.close()
+  await fleet.startWorker()
+  assert.is((await fleet.finished(address)).state, 'ready')
+})
+
+test('leaves finished uploads and young originals alone', async () => {
+  const worker = await fleet.startWorker()
+  const done = await fleet.arrive(await sampleImage('image/png'))
+  await fleet.finished(done)
+  await worker.close()
+  const young = await fleet.arrive(Buffer.from('text'))
+  const received: UploadAddress[] = []
+  assert.equal(await reconcileNow({ received, graceMs: 60_000 }), { seen: 2, received: 0 })
+  await reconcileNow()
+  assert.is((await fleet.records.find(done))?.upload.state, 'ready')
+  assert.is((await fleet.records.find(young))?.upload.state, 'received')
+})
+
+test('merges both listings over many pages, owners and strange keys', async () => {
+  const put = (key: string) =>
+    fleet.s3.send(new PutObjectCommand({ Bucket: fleet.bucket, Key: key, Body: 'x' }))
+  const owners = ['a', 'a-b', 'a0', 'b', 's-1']
+  const addresses = owners.flatMap((owner) => Array.from({ length: 5 }, () => ({ owner, id: newUploadId() })))
+  for (const address of addresses) await put(originalKey(address))
+  for (const key of ['originals/a/strange', 'originals/zz', 'manifests/a/strange.json', 'manifests/zz']) {
+    await put(key)
+  }
+  // Manifests with no original are what an expired original leaves.
+  for (const { owner, id } of [
+    { owner: 'a', id: newUploadId() },
+    { owner: 'zz', id: newUploadId() },
+  ]) {
+    await put(`manifests/${owner}/${id}.json`)
+  }
+  const finished = addresses.filter((_, i) => i % 2 === 0)
+  for (const { owner, id } of finished) await put(`manifests/${owner}/${id}.json`)
+
+  const s3 = new S3Client({ endpoint: fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '', ...fleet.identity })
+  s3.middlewareStack.add((next) => (args) => next({ ...args, input: { ...args.input, MaxKeys: 3 } }), {
+    step: 'initialize',
+  })
+  // S3 dates objects by the second, and a manifest of the same second might be older than its original.
+  s3.middlewareStack.add(
+    (next) => async (args) => {
+      const answer = await next(args)
+      if (!isListing(answer.output)) return answer
+      for (const object of answer.output.Contents ?? []) {
+        if (object.Key?.startsWith('manifests/')) object.LastModified = new Date(Date.now() + 1_000)
+      }
+      return answer
+    },
+    { step: 'initialize' },
+  )
+  const received: string[] = []
+  let pages = 0
+  const receiveUpload = async ({ id }: UploadAddress) => {
+    received.push(id)
+    return undefined
+  }
+  const { bucket, queue } = fleet
+  const result = await createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs: 0, log })(
+    async () => {
+      pages += 1
+    },
+  )
+  s3.destroy()
+  const open = addresses.filter((address) => !finished.includes(address)).map(({ id }) => id)
+  assert.equal(received.sort(), open.sort())
+  assert.equal(result, { seen: 25, received: open.length })
+  assert.ok(pages >= 9, `${pages} pages`)
+})
+
+test('runs when a worker starts, at intervals, and on one worker at a time', async () => {
+  const { redis, prefix } = fleet
+  const hold = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const runs: string[] = []
+  const schedule = (name: string, intervalMs: number, work: () => Promise<void>) =>
+    createReconcileSchedule({
+      redis,
+      prefix,
+      intervalMs,
+      log,
+      expireUnfinished: async () => 0,
+      reconcile: async () => {
+        runs.push(name)
+        await work()
+        return { seen: 0, received: 0 }
+      },
+    })
+  const first = schedule('first', 3_600_000, async () => {
+    begun.resolve()
+    await hold.promise
+  })
+  first.start()
+  await begun.promise
+  const asked = await watchForCommand(
+    redisServer.url,
+    (command) => command[1] === `${prefix}:reconcile` && command.includes('NX'),
+  )
+  const second = schedule('second', 3_600_000, async () => {})
+  second.start()
+  await asked.seen
+  await second.stop()
+  hold.resolve()
+  await first.stop()
+  assert.equal(runs, ['first'])
+
+  const thrice = Promise.withResolvers<void>()
+  const third = schedule('third', 10, async () => {
+    if (runs.length >= 4) thrice.resolve()
+    throw new Error('S3 is away')
+  })
+  third.start()
+  await thrice.promise
+  await third.stop()
+  assert.equal(runs.slice(0, 4), ['first', 'third', 'third', 'third'])
+})
+
+test('erases what never came to its end once its time is over, and nothing else', async () => {
+  const { s3, bucket } = fleet
+  const erase = createEraseUnfinished({ s3, bucket })
+  const expireUnfinished = createExpireUnfinished({ s3, bucket, eraseUnfinished: erase })
+  const address = { owner: 's-tester', id: newUploadId() }
+  const startedAtMs = uploadIdTimeMs(address.id)
+  const where = { Bucket: bucket, Key: originalKey(address) }
+  await s3.send(new CreateMultipartUploadCommand(where))
+  const beside = { Bucket: bucket, Key: unfinishedKey(address), Body: 'x' }
+  await s3.send(new PutObjectCommand(beside))
+  const whole = await fleet.arrive(new Uint8Array(7))
+  const keys = async () => {
+    const { Contents = [] }: ListObjectsV2CommandOutput = await s3.send(
+      new ListObjectsV2Command({ Bucket: bucket }),
+    )
+    const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket: bucket }))
+    return [Contents, Uploads].flat().map(({ Key = '' }) => Key)
+  }
+  const before = [originalKey(whole), unfinishedKey(address), originalKey(address)]
+  const onPage = async () => undefined
+  const daysMs = 24 * 60 * 60 * 1000
+  assert.is(await expireUnfinished(onPage, startedAtMs + 7 * daysMs), 0)
+  assert.equal((await keys()).toSorted(), before.toSorted())
+  assert.is(await expireUnfinished(onPage, startedAtMs + 8 * daysMs), 1)
+  assert.equal(await keys(), [originalKey(whole)])
+  // Bytes of a small tus upload have no multipart upload beside them.
+  await s3.send(new PutObjectCommand(beside))
+  assert.is(await expireUnfinished(onPage, startedAtMs + 8 * daysMs), 1)
+  assert.equal(await keys(), [originalKey(whole)])
+})
+
+test.run()

@@ -1,0 +1,281 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
+import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
+import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
+import {
+  erasureKey,
+  manifestKey,
+  originalKey,
+  type UploadAddress,
+  unfinishedKey,
+  variantKey,
+} from '@millrace/shared/ledger/object-keys.ts'
+import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
+import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { createQuota } from '@millrace/shared/quotas/quota.ts'
+import { createQuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { createReconcile } from '@millrace/worker/arrivals/reconcile.ts'
+import { createRepeatErasures } from '@millrace/worker/arrivals/repeat-erasures.ts'
+import { Compile } from 'typebox/compile'
+import * as assert from 'uvu/assert'
+import { createObjectCopier, type ObjectCopier, putCopy } from '../../support/copy-objects.ts'
+import { suite } from '../../support/suite.ts'
+import { watchForCommand } from '../../support/watch-for-command.ts'
+import { sampleImage } from '../support/sample-images.ts'
+import { type Region, startRegion } from '../support/start-region.ts'
+
+const test = suite('two regions')
+const log = createLog({ level: 'silent', instance: 'test' })
+const receipt = Compile(Receipt)
+const owner = 'acme'
+const minuteMs = 60_000
+const { key, entry } = newApiKey(owner, ['uploads:read', 'uploads:write'])
+let here: Region
+let there: Region
+let copyThere: ObjectCopier
+let copyHere: ObjectCopier
+let workerHere: Awaited<ReturnType<Region['startWorker']>>
+let png: Buffer
+
+test.before(async () => {
+  here = await startRegion({ apiKey: entry })
+  there = await startRegion({ apiKey: entry })
+  copyThere = createObjectCopier(here, there)
+  copyHere = createObjectCopier(there, here)
+  workerHere = await here.startWorker()
+  await there.startWorker()
+  png = await sampleImage('image/png')
+})
+test.after(async () => {
+  await here.close()
+  await there.close()
+})
+
+function ask({ api }: Region, method: 'GET' | 'DELETE', path: string) {
+  return api.inject({ method, url: path, headers: { authorization: `Bearer ${key}` } })
+}
+
+/** What a region's worker has, with times of the test's own. */
+function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region) {
+  const originals = createOriginals({ s3, bucket })
+  const lookup = createUploadLookup({ records, manifests, originals })
+  const eraseObjects = createEraseObjects({ s3, bucket })
+  const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
+  const imports = createImportQueue({ redis, prefix })
+  const quota = createQuota({
+    ledger: createQuotaLedger({ redis, prefix }),
+    limits: { bytesTotal: undefined, filesTotal: undefined, bytesPerDay: undefined, filesPerDay: undefined },
+    originals,
+    s3,
+    bucket,
+  })
+  const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })
+  return {
+    reconcile: (copyGraceMs: number) =>
+      createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs, log })(async () => {}),
+    async repeatErasures(afterMs: number): Promise<number> {
+      const repeat = createRepeatErasures({ s3, bucket, records, eraseUpload, log })
+      return repeat(async () => {}, Date.now() + afterMs)
+    },
+    close: () => imports.close(),
+  }
+}
+
+/** Whether nothing is to be rendered: in this order, for a job that ended meanwhile has changed the state. */
+async function waitsIn(region: Region, address: UploadAddress): Promise<boolean> {
+  const { waiting, active } = await region.queue.look()
+  return waiting + active === 0 && (await stateIn(region, address)) === 'received'
+}
+
+async function stateIn({ records }: Region, address: UploadAddress): Promise<string | undefined> {
+  return (await records.find(address))?.upload.state
+}
+
+test('render an upload once, and both serve it', async () => {
+  const address = await here.arrive(png, { owner })
+  await here.finished(address)
+  const copied = await copyThere.copy()
+  await there.handled(manifestKey(address))
+  await there.handled(originalKey(address))
+  assert.ok(copied.length > 3, `${copied.length} objects`)
+  assert.equal(await there.versions(address), await here.versions(address))
+  assert.equal(await copyHere.copy(), [], 'nothing was written there')
+  assert.not.ok(there.changes.states(address.id).includes('processing'))
+  assert.is(await stateIn(there, address), 'ready')
+
+  const { uploads } = (await ask(there, 'GET', '/uploads')).json<{
+    uploads: { id: string; state: string }[]
+  }>()
+  assert.equal(
+    uploads.map(({ id, state }) => [id, state]),
+    [[address.id, 'ready']],
+  )
+  for (const part of ['original', 'variants/w320']) {
+    const { statusCode, headers } = await ask(there, 'GET', `/uploads/${address.id}/${part}`)
+    assert.is(statusCode, 302)
+    assert.is((await fetch(String(headers['location']))).status, 200, part)
+  }
+})
+
+test('read a copy whose manifest is not here yet, and then its end', async () => {
+  const address = await here.arrive(png, { owner })
+  await here.finished(address)
+  const inFlight = await copyThere.read()
+  const isManifest = (each: { key: string }) => each.key === manifestKey(address)
+  for (const object of inFlight.filter((each) => !isManifest(each))) await object.land()
+  await there.handled(originalKey(address))
+  const asked = await ask(there, 'GET', `/uploads/${address.id}`)
+  assert.is(asked.json<{ state: string }>().state, 'received')
+  assert.ok(await waitsIn(there, address))
+  for (const object of inFlight.filter(isManifest)) await object.land()
+  assert.is((await there.finished(address)).state, 'ready')
+  assert.equal(there.changes.states(address.id), ['received', 'ready'])
+})
+
+test('keep no bytes that were rejected in either', async () => {
+  const address = await here.arrive(png, { owner, declaredSha256: '0'.repeat(64) })
+  const inFlight = await copyThere.read()
+  await here.finished(address, 'rejected')
+  for (const { land } of inFlight) await land()
+  await there.handled(originalKey(address))
+  await copyThere.copy()
+  await there.handled(manifestKey(address))
+  assert.is(await stateIn(there, address), 'rejected')
+  const left = await there.versions(address)
+  assert.equal(left, await here.versions(address))
+  assert.equal(
+    left.map((version) => version.split(' ')[0]),
+    [manifestKey(address)],
+  )
+})
+
+test('both erase what one was asked to erase, and what lands late', async () => {
+  const [early, late] = [await here.arrive(png, { owner }), await here.arrive(png, { owner })]
+  await here.finished(early)
+  await here.finished(late)
+  const inFlight = await copyThere.read()
+  for (const object of inFlight) if (object.key.includes(early.id)) await object.land()
+  await there.handled(manifestKey(early))
+  // Bytes of tus, and what is left of another preset.
+  for (const Key of [
+    unfinishedKey(early),
+    variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' }),
+  ]) {
+    await here.s3.send(new PutObjectCommand({ Bucket: here.bucket, Key, Body: 'x' }))
+  }
+  inFlight.push(...(await copyThere.read()))
+
+  for (const address of [early, late]) {
+    const answer = await ask(here, 'DELETE', `/uploads/${address.id}`)
+    assert.is(answer.statusCode, 200)
+    const { erased } = receipt.Parse(answer.json())
+    assert.ok(erased.some((object) => object.key === originalKey(address)))
+    assert.not.ok(erased.some((object) => object.key === erasureKey(address)))
+    await here.handled(erasureKey(address))
+  }
+  const left = async (region: Region) =>
+    (await region.versions(early, late)).map((version) => version.split(' ')[0])
+  const markers = [erasureKey(early), erasureKey(late)]
+  assert.equal(await left(here), markers)
+  await copyThere.copy()
+  for (const marker of markers) await there.handled(marker)
+  assert.equal(await left(there), markers)
+  assert.is((await ask(there, 'GET', `/uploads/${early.id}`)).statusCode, 404)
+
+  // What S3 had read before its source was gone. No event tells of variants, nor of what tus keeps beside.
+  const silent = [unfinishedKey(early), variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' })]
+  const isLoud = ({ key }: { key: string }) => key.includes(late.id) && !silent.includes(key)
+  for (const object of inFlight.filter(isLoud)) await object.land()
+  await there.handled(originalKey(late))
+  await there.handled(manifestKey(late))
+  for (const object of inFlight) if (silent.includes(object.key)) await object.land()
+  assert.equal((await left(there)).toSorted(), [...markers, ...silent].toSorted())
+  const { repeatErasures, close } = parts(there)
+  assert.is(await repeatErasures(14 * minuteMs), 0, 'they may still land')
+  assert.is(await repeatErasures(15 * minuteMs), 2)
+  assert.equal(await left(there), markers)
+  assert.is(await repeatErasures(15 * minuteMs), 0, 'once is enough')
+
+  // A Redis that lost everything learns it again.
+  await there.redis.del(`${there.prefix}:{${owner}}:erased:${early.id}`)
+  assert.is(await repeatErasures(15 * minuteMs), 1)
+  assert.ok(await there.records.isErased(early))
+  await close()
+  assert.is((await ask(here, 'DELETE', `/uploads/${early.id}`)).statusCode, 200, 'may be repeated')
+  await copyThere.copy()
+  await there.handled(erasureKey(early), 2)
+})
+
+test('are told of an erasure once it is verified, and not before', async () => {
+  const address = await here.arrive(png, { owner })
+  await here.finished(address)
+  const leftWhenTold: string[][] = []
+  here.s3.middlewareStack.add(
+    (next, context) => async (args) => {
+      if (context['commandName'] !== 'PutObjectCommand' || leftWhenTold.length > 0) return next(args)
+      leftWhenTold.push(await here.versions(address))
+      throw new Error('S3 is away')
+    },
+    { step: 'initialize', name: 'refuseMarker' },
+  )
+  assert.is((await ask(here, 'DELETE', `/uploads/${address.id}`)).statusCode, 500, 'no receipt')
+  here.s3.middlewareStack.remove('refuseMarker')
+  assert.equal(leftWhenTold, [[]])
+  const again = await ask(here, 'DELETE', `/uploads/${address.id}`)
+  assert.equal([again.statusCode, receipt.Parse(again.json()).erased], [200, []])
+  await copyThere.copy()
+  await there.handled(erasureKey(address))
+})
+
+test('look again at what was erased by themselves', async () => {
+  const address = { owner, id: newUploadId() }
+  const told = { key: erasureKey(address), versionId: 'v1', bytes: new Uint8Array() }
+  await putCopy(there, { ...told, modifiedAt: new Date(Date.now() - 16 * minuteMs) })
+  await there.handled(erasureKey(address))
+  const late = {
+    key: variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
+    versionId: 'v2',
+  }
+  await putCopy(there, { ...late, modifiedAt: new Date(), bytes: new Uint8Array(7) })
+
+  const confirmed = await watchForCommand(
+    there.environment['REDIS_URL'] ?? '',
+    ([command, redisKey = '', value]) => {
+      const isOurs = redisKey.startsWith(there.prefix) && redisKey.endsWith(address.id)
+      return command === 'set' && isOurs && value === 'confirmed'
+    },
+  )
+  const { close } = await there.startWorker()
+  await confirmed.seen
+  await close()
+  assert.equal(await there.versions(address), [`${erasureKey(address)} v1`])
+})
+
+test('one renders what the other one, which is down, took in, once it has waited long enough', async () => {
+  await workerHere.close()
+  const address = await here.arrive(png, { owner })
+  await copyThere.copy()
+  await there.handled(originalKey(address))
+  assert.ok(await waitsIn(there, address))
+  const { reconcile, close } = parts(there)
+  await reconcile(30 * minuteMs)
+  assert.ok(await waitsIn(there, address))
+  await reconcile(0)
+  assert.is((await there.finished(address)).state, 'ready')
+  await close()
+
+  await copyHere.copy()
+  workerHere = await here.startWorker()
+  await here.handled(originalKey(address))
+  await here.handled(manifestKey(address))
+  assert.is((await here.finished(address)).state, 'ready')
+  await workerHere.close()
+  assert.equal(await here.versions(address), await there.versions(address))
+})
+
+test.run()

@@ -1,0 +1,332 @@
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListObjectVersionsCommand,
+} from '@aws-sdk/client-s3'
+import type { AskedImport } from '@millrace/api/uploads/start-import.ts'
+import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
+import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
+import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { Queue } from 'bullmq'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { createImporter, type Importer } from '../support/announce-import.ts'
+import { sampleImage } from '../support/sample-images.ts'
+import { type SourceServer, startSourceServer } from '../support/source-server.ts'
+import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
+
+const test = suite('import')
+const MiB = 1024 ** 2
+const owner = 's-tester'
+const limits = { bytesTotal: 100 * MiB }
+let fleet: WorkerFleet
+let source: SourceServer
+let importer: Importer
+let queue: Queue
+
+test.before(async () => {
+  source = await startSourceServer()
+  fleet = await startWorkerFleet({
+    environment: {
+      IMPORT_ALLOWED_NETWORKS: '127.0.0.1/32',
+      IMPORT_ALLOWED_PORTS: String(source.port),
+      MAX_UPLOAD_BYTES: String(50 * MiB),
+      QUOTA_BYTES_TOTAL: String(limits.bytesTotal),
+    },
+  })
+  importer = createImporter(fleet, { ports: [source.port], maxUploadBytes: 50 * MiB, limits })
+  queue = new Queue(importQueueName, { connection: fleet.redis, prefix: fleet.prefix })
+})
+test.after(async () => {
+  await queue.close()
+  await importer.close()
+  await fleet.close()
+  await source.close()
+})
+
+function announce({ path, ...more }: Omit<AskedImport, 'sourceUrl'> & { path: string }) {
+  return importer.announce(source.url(path), more)
+}
+
+/** How many bytes the owner's uploads count for. */
+async function reserved(): Promise<number> {
+  return Number(await fleet.redis.hget(`${fleet.prefix}:{${owner}}:quota`, 'bytes'))
+}
+
+async function openParts(): Promise<number> {
+  const { Uploads = [] } = await fleet.s3.send(new ListMultipartUploadsCommand({ Bucket: fleet.bucket }))
+  return Uploads.length
+}
+
+async function versions({ id }: UploadAddress): Promise<string[]> {
+  const listed = await fleet.s3.send(new ListObjectVersionsCommand({ Bucket: fleet.bucket }))
+  return (listed.Versions ?? []).map(({ Key = '' }) => Key).filter((key) => key.includes(id))
+}
+
+test('fetches an image, and goes on as with any other upload', async () => {
+  const bytes = await sampleImage('image/png', 300, 200)
+  let ageMs = 0
+  source.on('/a/holiday.png', (_request, response) => {
+    ageMs = worker.oldestWork.ageMs()
+    response.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length }).end(bytes)
+  })
+  const address = await announce({ path: '/a/holiday.png?signature=s3cret', metadata: { album: 'x' } })
+  const waiting = await fleet.records.find(address)
+  assert.equal([waiting?.upload.state, waiting?.upload.intent.filename], ['awaiting', 'holiday.png'])
+  const job = await queue.getJob(address.id)
+  assert.equal(job?.data, { version: 1, ...address })
+  const worker = await fleet.startWorker()
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.variants.length, upload.findings.width], ['ready', 4, 300])
+  assert.equal(upload.intent, {
+    filename: 'holiday.png',
+    contentType: 'image/png',
+    size: bytes.length,
+    preset: 'default',
+    metadata: { album: 'x' },
+  })
+  assert.equal(await fleet.object(originalKey(address)), bytes)
+  const steps = fleet.changes.states(address.id).filter((state, at, all) => state !== all[at - 1])
+  assert.equal(steps, ['awaiting', 'received', 'processing', 'ready'])
+  assert.not.match(JSON.stringify(upload), 's3cret')
+  assert.not.match(JSON.stringify(await fleet.manifests.read(address)), 's3cret')
+  assert.is(await reserved(), bytes.length)
+  await worker.close()
+  assert.ok(ageMs > 0, 'while it lasts, it is work that can hold the instance')
+  assert.is(worker.oldestWork.ageMs(), 0)
+})
+
+test('takes name and type from the source, unless the client has said them', async () => {
+  source.on('/named', (_request, response) =>
+    response
+      .writeHead(200, {
+        'content-type': 'text/plain; charset=utf-8',
+        'content-disposition': 'attachment; filename="../../etc/na\tme.txt"',
+      })
+      .end('text'),
+  )
+  source.on('/long', (_request, response) =>
+    response
+      .writeHead(200, { 'content-disposition': `attachment; filename*=UTF-8''${'%C3%A4'.repeat(250)}` })
+      .end('x'),
+  )
+  const worker = await fleet.startWorker()
+  const found = await fleet.finished(await announce({ path: '/named' }))
+  assert.equal([found.intent.filename, found.intent.contentType], ['name.txt', 'text/plain; charset=utf-8'])
+  const told = await fleet.finished(
+    await announce({ path: '/named', filename: 'mine.bin', contentType: 'a/b', size: 4 }),
+  )
+  assert.equal([told.state, told.intent.filename, told.intent.contentType], ['ready', 'mine.bin', 'a/b'])
+  const long = await fleet.finished(await announce({ path: '/long' }))
+  assert.equal([long.state, /^ä{200,255}$/.test(long.intent.filename)], ['ready', true])
+  await worker.close()
+})
+
+test('takes a file of unknown size in parts, and counts it for what it is', async () => {
+  const bytes = randomBytes(20 * MiB)
+  source.on('/stream', (_request, response) => {
+    for (let at = 0; at < bytes.length; at += MiB) response.write(bytes.subarray(at, at + MiB))
+    response.end()
+  })
+  const before = await reserved()
+  const worker = await fleet.startWorker()
+  const address = await announce({
+    path: '/stream',
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+  })
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.error, upload.intent.size], ['ready', undefined, bytes.length])
+  assert.match(upload.arrival?.etag ?? '', /-3$/, 'three parts')
+  assert.is((await reserved()) - before, bytes.length)
+  assert.is(await openParts(), 0)
+  await worker.close()
+})
+
+test('rejects what a source does not give, or gives too much of', async () => {
+  const before = await reserved()
+  const endless = (path: string, headers: Record<string, string | number>) =>
+    source.on(path, (_request, response) => {
+      response.writeHead(200, headers)
+      const more = () => {
+        while (!response.destroyed && response.write(Buffer.alloc(MiB)));
+      }
+      response.on('drain', more)
+      more()
+    })
+  endless('/endless', {})
+  endless('/huge', { 'content-length': 50 * MiB + 1 })
+  endless('/beyond-quota', { 'content-length': 45 * MiB })
+  source.redirect('/metadata', 'http://169.254.169.254/latest/meta-data/iam/')
+  source.on('/five', (_request, response) => response.writeHead(200, { 'content-length': 5 }).end('bytes'))
+  source.on('/nothing', (_request, response) => {
+    response.write('')
+    response.end()
+  })
+  const worker = await fleet.startWorker()
+  const room = limits.bytesTotal - before
+  const held = { owner, id: newUploadId() }
+  const expected: [string, string, Partial<AskedImport>?][] = [
+    ['/missing', 'source_not_found'],
+    ['/metadata', 'source_refused'],
+    ['/huge', 'upload_too_large'],
+    ['/endless', 'upload_too_large'],
+    ['/endless', 'size_mismatch', { size: 9 * MiB }],
+    ['/five', 'size_mismatch', { size: 6 }],
+    ['/nothing', 'source_unusable'],
+    ['/beyond-quota', 'quota_exceeded'],
+  ]
+  for (const [path, code, more] of expected) {
+    const isOfQuota = code === 'quota_exceeded'
+    if (isOfQuota) await importer.quota.reserve(held, room - 44 * MiB, Date.now() + 60_000)
+    const address = await announce({ path, ...more })
+    const upload = await fleet.finished(address)
+    if (isOfQuota) await importer.quota.release(held)
+    assert.equal([upload.state, upload.error?.code], ['rejected', code], path)
+    assert.equal([upload.source, upload.expiresAt], [undefined, undefined])
+    assert.equal(await versions(address), [], path)
+  }
+  // Whoever reads of it may be faster than what follows it.
+  await worker.close()
+  assert.is(await openParts(), 0)
+  assert.is(await reserved(), before)
+})
+
+test('rejects a file that drips without end', async () => {
+  source.on('/drip', (_request, response) => {
+    const drip = setInterval(() => response.write('x'), 20)
+    response.on('close', () => clearInterval(drip))
+  })
+  const worker = await fleet.startWorker({ environment: { IMPORT_TIMEOUT_MS: '300' } })
+  const upload = await fleet.finished(await announce({ path: '/drip' }))
+  assert.equal([upload.state, upload.error?.code], ['rejected', 'source_too_slow'])
+  await worker.close()
+})
+
+test('tries again when a source breaks off, and fails the upload in the end', async () => {
+  const before = await reserved()
+  let asked = 0
+  source.on('/breaks', (_request, response) => {
+    asked += 1
+    response.writeHead(200, { 'content-length': 10 * MiB })
+    if (asked > 2) return response.end(Buffer.alloc(10 * MiB))
+    // In the middle of the body, once with parts under way and once without.
+    return response.write(Buffer.alloc(MiB), () => response.destroy())
+  })
+  source.on('/unwell', (_request, response) => response.writeHead(503).end())
+  const addJob = async (path: string) => {
+    const address = await announce({ path })
+    await queue.remove(address.id)
+    await queue.add('import-upload', { version: 1, ...address }, { jobId: address.id, attempts: 3 })
+    return address
+  }
+  const recovering = await addJob('/breaks')
+  const failing = await addJob('/unwell')
+  const worker = await fleet.startWorker()
+  assert.is((await fleet.finished(recovering)).state, 'ready')
+  assert.is(asked, 3)
+  const failed = await fleet.finished(failing)
+  assert.equal(
+    [failed.state, failed.error],
+    [
+      'failed',
+      { code: 'source_unavailable', message: 'The source answered with status 503 instead of the file.' },
+    ],
+  )
+  await worker.close()
+  assert.is(await queue.getJobState(failing.id), 'failed')
+  assert.is((await reserved()) - before, 10 * MiB)
+})
+
+test('takes no more of a body than its length, and no less', async () => {
+  source.on('/longer', ({ socket }) => {
+    socket.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nbytes and more of them')
+  })
+  const worker = await fleet.startWorker()
+  const address = await announce({ path: '/longer' })
+  assert.is((await fleet.finished(address)).state, 'ready')
+  assert.is(String(await fleet.object(originalKey(address))), 'bytes')
+  await worker.close()
+})
+
+test('stops when its upload is erased, and leaves nothing', async () => {
+  const begun = Promise.withResolvers<void>()
+  const cut = Promise.withResolvers<void>()
+  source.on('/erased', (_request, response) => {
+    response.write(Buffer.alloc(9 * MiB), () => begun.resolve())
+    response.on('close', () => cut.resolve())
+  })
+  const before = await reserved()
+  const worker = await fleet.startWorker()
+  const running = await announce({ path: '/erased' })
+  await begun.promise
+  const eraseUpload = createEraseUpload({
+    records: fleet.records,
+    queue: fleet.queue,
+    imports: importer.imports,
+    eraseObjects: createEraseObjects(fleet),
+    quota: importer.quota,
+  })
+  await eraseUpload(running)
+  await cut.promise
+  await worker.close()
+  // One that waits is taken out.
+  const waiting = await announce({ path: '/erased' })
+  await eraseUpload(waiting)
+  assert.is(await queue.getJob(waiting.id), undefined)
+  assert.is(await queue.getJob(running.id), undefined, 'it has ended well')
+  for (const address of [running, waiting]) {
+    assert.is(await fleet.records.find(address), undefined)
+    assert.equal(await versions(address), [])
+  }
+  assert.is(await openParts(), 0)
+  assert.is(await reserved(), before)
+})
+
+test('does not fetch what is there, and clears up what a lost predecessor has left', async () => {
+  source.on('/once', (_request, response) => response.end('once'))
+  const address = await announce({ path: '/once' })
+  const there = await announce({ path: '/once?there', size: 4 })
+  await fleet.s3.send(new CreateMultipartUploadCommand({ Bucket: fleet.bucket, Key: originalKey(address) }))
+  await fleet.arrive(Buffer.from('four'), there)
+  const worker = await fleet.startWorker()
+  assert.is((await fleet.finished(address)).state, 'ready')
+  assert.is((await fleet.finished(there)).state, 'ready')
+  await worker.close()
+  assert.is(await openParts(), 0)
+  assert.is(source.seen.filter(({ path }) => path === '/once?there').length, 0)
+  assert.is(source.seen.filter(({ path }) => path === '/once').length, 1)
+})
+
+test('keeps what comes although Redis has forgotten the upload', async () => {
+  const begun = Promise.withResolvers<() => void>()
+  source.on('/forgotten.txt', (_request, response) => {
+    response.writeHead(200, { 'content-length': 4, 'content-type': 'text/plain' })
+    response.write('fo', () => begun.resolve(() => void response.end('ur')))
+  })
+  const worker = await fleet.startWorker()
+  const address = await announce({ path: '/forgotten.txt' })
+  const end = await begun.promise
+  await fleet.redis.del(`${fleet.prefix}:{${owner}}:upload:${address.id}`)
+  end()
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.intent.filename, upload.arrival?.size], ['ready', 'forgotten.txt', 4])
+  await worker.close()
+})
+
+test('ends jobs of which nobody knows, and jobs that are none', async () => {
+  const unknown = newUploadId()
+  await importer.imports.add({ owner, id: unknown })
+  const misshapen = await queue.add('import-upload', { version: 1, owner, url: 'http://x' }, { attempts: 3 })
+  const worker = await fleet.startWorker()
+  source.on('/later', (_request, response) => response.end('later'))
+  await fleet.finished(await announce({ path: '/later' }))
+  await worker.close()
+  assert.is(await queue.getJob(unknown), undefined)
+  assert.is(await queue.getJobState(misshapen.id ?? ''), 'failed')
+  assert.is((await queue.getJob(misshapen.id ?? ''))?.attemptsMade, 1)
+})
+
+test.run()

@@ -1,0 +1,164 @@
+import { ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3'
+import { processUploadJobId } from '@millrace/shared/jobs/process-upload-job.ts'
+import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import { Queue } from 'bullmq'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { type S3Proxy, type SeenRequest, startS3Proxy } from '../support/s3-proxy.ts'
+import { sampleImage } from '../support/sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
+
+const test = suite('retries')
+let fleet: WorkerFleet
+let proxy: S3Proxy
+/** Goes through the proxy and does not try again by itself. */
+let brokenS3: S3Client
+let queue: Queue
+
+test.before.each(async () => {
+  fleet = await startWorkerFleet()
+  proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+  brokenS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
+  queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
+})
+test.after.each(async () => {
+  delete process.env['NODE_OPTIONS']
+  await queue.close()
+  await fleet.close()
+  brokenS3.destroy()
+  await proxy.close()
+})
+
+/** An arrived upload whose job is tried three times with no time in between. */
+async function arriveWithJob(bytes: Buffer, announced?: UploadAddress) {
+  const address = await fleet.arrive(bytes, announced)
+  const original = await createOriginals(fleet).find(address)
+  const job = { version: 1, ...address, etag: original?.arrival.etag ?? '' }
+  const jobId = processUploadJobId(job)
+  await queue.add('process-upload', job, { jobId, attempts: 3 })
+  return { address, jobId, etag: job.etag }
+}
+
+const writes =
+  (prefix: string) =>
+  ({ method, path }: SeenRequest) =>
+    method === 'PUT' && path.includes(`/${prefix}/`)
+
+test('tries again when an answer breaks off', async () => {
+  const { address } = await arriveWithJob(await sampleImage('image/png', 400, 300))
+  let cut = 0
+  proxy.intercept(({ method, path }) =>
+    method === 'GET' && path.includes('/originals/') && ++cut <= 2 ? 'cut' : 'pass',
+  )
+  await fleet.startWorker({ s3: brokenS3 })
+  assert.is((await fleet.finished(address)).state, 'ready')
+  assert.is(cut, 3)
+})
+
+test('fails the upload after the last attempt, and can be tried again', async () => {
+  const { address, jobId, etag } = await arriveWithJob(await sampleImage('image/png'))
+  let refused = 0
+  proxy.intercept((seen) => {
+    if (!writes('variants')(seen)) return 'pass'
+    refused += 1
+    return 'refuse'
+  })
+  const worker = await fleet.startWorker({ s3: brokenS3 })
+  const upload = await fleet.finished(address)
+  assert.equal(
+    [upload.state, upload.error],
+    [
+      'failed',
+      { code: 'processing_failed', message: 'The file could not be processed. It can be tried again.' },
+    ],
+  )
+  assert.is((await fleet.manifests.read(address))?.outcome, 'failed')
+  assert.is(refused, 3 * 4, 'four variants in each of three attempts')
+  assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'failed'])
+  await worker.close()
+  assert.is(await queue.getJobState(jobId), 'failed')
+
+  proxy.intercept(() => 'pass')
+  await fleet.queue.revive({ id: address.id, etag })
+  await fleet.startWorker({ s3: brokenS3 })
+  assert.is((await fleet.finished(address, 'ready')).error, undefined)
+  assert.is((await fleet.manifests.read(address))?.outcome, 'ready')
+})
+
+test('leaves an upload open when S3 does not even take its failure', async () => {
+  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  proxy.intercept((seen) => (writes('variants')(seen) || writes('manifests')(seen) ? 'refuse' : 'pass'))
+  const worker = await fleet.startWorker({ s3: brokenS3 })
+  const failed = Promise.withResolvers<void>()
+  proxy.intercept((seen) => {
+    if (writes('manifests')(seen)) failed.resolve()
+    return writes('variants')(seen) || writes('manifests')(seen) ? 'refuse' : 'pass'
+  })
+  await failed.promise
+  await worker.close()
+  assert.is(await queue.getJobState(jobId), 'failed')
+  assert.is((await fleet.records.find(address))?.upload.state, 'processing')
+  assert.is(await fleet.manifests.read(address), undefined)
+})
+
+test('ends jobs that it does not know or understand, and goes on', async () => {
+  const unknown = await queue.add('no-such-job', {}, { attempts: 3 })
+  const misshapen = await queue.add('process-upload', { version: 1, owner: '../..' }, { attempts: 3 })
+  const later = await queue.add('process-upload', { version: 2 }, { attempts: 3 })
+  await fleet.startWorker()
+  const address = await fleet.arrive(await sampleImage('image/png'))
+  assert.is((await fleet.finished(address)).state, 'ready')
+  for (const { id = '' } of [unknown, misshapen, later]) {
+    const job = await queue.getJob(id)
+    assert.is(await job?.getState(), 'failed')
+    assert.is(job?.attemptsMade, 1)
+  }
+})
+
+test('does not fail an upload whose worker was lost again and again through no fault of its own', async () => {
+  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  await fleet.redis.hset(`${fleet.prefix}:uploads:${jobId}`, 'stc', 50)
+  await fleet.startWorker()
+  assert.is((await fleet.finished(address)).state, 'ready')
+})
+
+test('fails an image that kills the process which decodes it, and outlives it', async () => {
+  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  await fleet.redis.hset(`${fleet.prefix}:uploads:${jobId}`, 'stc', 2)
+  // The process in quarantine inherits this and dies for want of memory, as it would of an image.
+  process.env['NODE_OPTIONS'] = '--max-old-space-size=1'
+  await fleet.startWorker()
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.error?.code], ['failed', 'processing_failed'])
+  delete process.env['NODE_OPTIONS']
+  assert.is((await fleet.finished(await fleet.arrive(await sampleImage('image/png')))).state, 'ready')
+})
+
+test('stops decoding an image that is larger than the limit for images, before reading it', async () => {
+  const bytes = await sampleImage('image/png')
+  await fleet.startWorker({ environment: { MAX_IMAGE_BYTES: String(bytes.length - 1) } })
+  const upload = await fleet.finished(await fleet.arrive(bytes))
+  assert.equal([upload.state, upload.error?.code], ['rejected', 'image_too_large'])
+  assert.equal(upload.findings, { detectedType: 'image/png' })
+})
+
+test('deletes in a later attempt the bytes that an earlier one had rejected', async () => {
+  const announced = await fleet.announce(Buffer.alloc(1000))
+  const { address } = await arriveWithJob(Buffer.alloc(999), announced)
+  let refused = 0
+  proxy.intercept(({ method }) => {
+    if (method !== 'DELETE' || refused > 0) return 'pass'
+    refused += 1
+    return 'refuse'
+  })
+  await fleet.startWorker({ s3: brokenS3 })
+  const upload = await fleet.finished(address, 'rejected')
+  assert.equal([upload.error?.code, refused], ['size_mismatch', 1])
+  const { Versions } = await fleet.s3.send(
+    new ListObjectVersionsCommand({ Bucket: fleet.bucket, Prefix: originalKey(address) }),
+  )
+  assert.is(Versions, undefined)
+})
+
+test.run()

@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto'
+import { HeadObjectCommand } from '@aws-sdk/client-s3'
+import sharp from 'sharp'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import {
+  damaged,
+  decompressionBomb,
+  phonePhoto,
+  quarters,
+  sampleImage,
+  truncated,
+} from '../support/sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
+
+const test = suite('process upload')
+let fleet: WorkerFleet
+
+test.before(async () => {
+  fleet = await startWorkerFleet()
+  await fleet.startWorker()
+})
+test.after(() => fleet.close())
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+test('takes a photo all the way', async () => {
+  const bytes = await phonePhoto(1200, 900)
+  const address = await fleet.arrive(bytes, { filename: 'Größe 😀.jpg', metadata: { album: 'été' } })
+  const upload = await fleet.finished(address)
+
+  assert.is(upload.state, 'ready')
+  assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'])
+  const { placeholder, ...findings } = upload.findings
+  assert.equal(findings, { detectedType: 'image/jpeg', sha256: sha256(bytes), width: 900, height: 1200 })
+  assert.is(Buffer.from(placeholder ?? '', 'base64').length > 10, true)
+  assert.is(upload.intent.filename, 'Größe 😀.jpg')
+  assert.equal(upload.intent.metadata, { album: 'été' })
+  assert.equal(
+    upload.variants.map(({ name, width, height, contentType }) => [name, width, height, contentType]),
+    [
+      ['w1920', 900, 1200, 'image/webp'],
+      ['w960', 900, 1200, 'image/webp'],
+      ['w320', 320, 427, 'image/webp'],
+      ['thumbnail', 200, 200, 'image/jpeg'],
+    ],
+  )
+  for (const { key, width, height, size, contentType } of upload.variants) {
+    const body = await fleet.object(key)
+    const metadata = await sharp(body).metadata()
+    assert.equal([metadata.width, metadata.height, body.length], [width, height, size])
+    assert.is(metadata.exif, undefined)
+    assert.is(await quarters(body), 'blue red yellow green', 'upright')
+    const head = await fleet.s3.send(new HeadObjectCommand({ Bucket: fleet.bucket, Key: key }))
+    assert.is(head.ContentType, contentType)
+    assert.is(head.CacheControl, 'private, max-age=31536000, immutable')
+  }
+  assert.is(upload.variants[3]?.key, `variants/s-tester/${address.id}/default/thumbnail.jpg`)
+
+  const manifest = await fleet.manifests.read(address)
+  assert.is(manifest?.outcome, 'ready')
+  assert.equal(manifest?.variants, upload.variants)
+  assert.equal(manifest?.findings, upload.findings)
+  assert.equal(manifest?.arrival, upload.arrival)
+})
+
+const pdf = Buffer.from('%PDF-1.7\n1 0 obj\n<<>>\nendobj\n')
+const plainFiles: [string, Buffer, string | undefined][] = [
+  [
+    'an SVG that is named .jpg',
+    Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
+    'image/svg+xml',
+  ],
+  ['HTML', Buffer.from('<!doctype html><script>alert(1)</script>'), undefined],
+  ['a PDF', pdf, 'application/pdf'],
+  ['a ZIP', Buffer.from('PK\x05\x06'.padEnd(22, '\0'), 'latin1'), 'application/zip'],
+  [
+    'a HEIC',
+    Buffer.concat([Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic'), Buffer.alloc(64)]),
+    'image/heic',
+  ],
+  ['an empty file', Buffer.alloc(0), undefined],
+  ['more than one chunk of text', Buffer.alloc(300_000, 'text '), undefined],
+]
+for (const [name, bytes, detectedType] of plainFiles) {
+  test(`keeps ${name} as a plain file`, async () => {
+    const upload = await fleet.finished(await fleet.arrive(bytes))
+    assert.is(upload.state, 'ready')
+    assert.equal(upload.variants, [])
+    assert.equal(upload.findings, { ...(detectedType && { detectedType }), sha256: sha256(bytes) })
+  })
+}
+
+test('judges a file by its bytes, not by its name and declared type', async () => {
+  const png = await sampleImage('image/png')
+  const upload = await fleet.finished(
+    await fleet.arrive(png, { filename: 'invoice.pdf', contentType: 'application/pdf' }),
+  )
+  assert.equal([upload.state, upload.findings.detectedType], ['ready', 'image/png'])
+  assert.is(upload.variants.length, 4)
+})
+
+test('makes of a polyglot what its first bytes are, and nothing of the rest', async () => {
+  const polyglot = Buffer.concat([
+    await sampleImage('image/jpeg'),
+    Buffer.from('PK\x03\x04<script>alert(1)</script>'),
+  ])
+  const upload = await fleet.finished(await fleet.arrive(polyglot))
+  assert.is(upload.findings.detectedType, 'image/jpeg')
+  for (const { key } of upload.variants) assert.is((await fleet.object(key)).includes('script'), false)
+})
+
+test('rejects damaged images in words, keeps what was found, and goes on', async () => {
+  const whole = await sampleImage('image/jpeg')
+  const cases: [Buffer, string, RegExp][] = [
+    [truncated(whole), 'image_corrupt', /^The JPEG is incomplete/],
+    [damaged(await sampleImage('image/png')), 'image_corrupt', /^The PNG is damaged/],
+    [Buffer.from('GIF89a'), 'image_corrupt', /^The GIF is /],
+    [decompressionBomb(), 'image_too_many_pixels', /more than 268,402,689 pixels/],
+  ]
+  for (const [bytes, code, sentence] of cases) {
+    const address = await fleet.arrive(bytes)
+    const upload = await fleet.finished(address)
+    assert.equal([upload.state, upload.error?.code], ['rejected', code])
+    assert.match(upload.error?.message ?? '', sentence)
+    assert.equal(upload.variants, [])
+    assert.is(upload.findings.sha256, sha256(bytes))
+    assert.is((await fleet.manifests.read(address))?.outcome, 'rejected')
+  }
+  assert.is((await fleet.finished(await fleet.arrive(whole))).state, 'ready')
+})
+
+test('rejects another size than was announced', async () => {
+  const announced = await fleet.announce(Buffer.alloc(1000))
+  await fleet.arrive(Buffer.alloc(999), announced)
+  const upload = await fleet.finished(announced)
+  assert.equal(
+    [upload.state, upload.error?.code, upload.error?.message],
+    ['rejected', 'size_mismatch', 'The file that arrived has 999 bytes; 1000 were announced.'],
+  )
+})
+
+test('compares the SHA-256 that was announced', async () => {
+  const declaredSha256 = sha256(pdf)
+  assert.is((await fleet.finished(await fleet.arrive(pdf, { declaredSha256 }))).state, 'ready')
+  for (const other of [Buffer.from('%PDF-1.4'), await sampleImage('image/png')]) {
+    const upload = await fleet.finished(await fleet.arrive(other, { declaredSha256 }))
+    assert.equal([upload.state, upload.error?.code], ['rejected', 'checksum_mismatch'])
+    assert.is(upload.findings.sha256, sha256(other))
+    assert.equal(upload.variants, [])
+  }
+})
+
+test('fails what names a preset that does not exist', async () => {
+  const upload = await fleet.finished(await fleet.arrive(pdf, { preset: 'no-such' }))
+  assert.equal([upload.state, upload.error?.code], ['failed', 'preset_unknown'])
+})
+
+test('goes from awaiting to ready where the upload was announced', async () => {
+  const bytes = await sampleImage('image/webp')
+  const announced = await fleet.announce(bytes, { filename: 'announced.webp' })
+  await fleet.arrive(bytes, { ...announced, filename: 'other.webp' })
+  const upload = await fleet.finished(announced)
+  assert.equal(fleet.changes.states(announced.id), ['awaiting', 'received', 'processing', 'ready'])
+  assert.is(upload.intent.filename, 'announced.webp', 'what was announced counts')
+})
+
+test('works on many at once', async () => {
+  const images = await Promise.all(
+    Array.from({ length: 12 }, (_, i) => sampleImage('image/jpeg', 64 + i, 48)),
+  )
+  const addresses = await Promise.all(images.map((bytes) => fleet.arrive(bytes)))
+  const uploads = await Promise.all(addresses.map((address) => fleet.finished(address)))
+  assert.equal(
+    uploads.map(({ state, findings }) => [state, findings.sha256]),
+    images.map((bytes) => ['ready', sha256(bytes)]),
+  )
+})
+
+test('does not do again what is done', async () => {
+  const address = await fleet.arrive(await sampleImage('image/png'))
+  const upload = await fleet.finished(address)
+  const before = await fleet.manifests.read(address)
+  await fleet.queue.add({ ...address, etag: upload.arrival?.etag ?? '' })
+  // Changes come in order, so when the next upload is done, whatever was to come of the job has come.
+  await fleet.finished(await fleet.arrive(pdf))
+  await fleet.finished(await fleet.arrive(pdf))
+  assert.equal(await fleet.manifests.read(address), before)
+  assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'])
+})
+
+test.run()

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto'
+import { S3Client } from '@aws-sdk/client-s3'
+import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import sharp from 'sharp'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { startS3Proxy } from '../support/s3-proxy.ts'
+import { sampleImage } from '../support/sample-images.ts'
+import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
+
+const test = suite('replaced bytes')
+let fleet: WorkerFleet
+
+test.before.each(async () => {
+  fleet = await startWorkerFleet()
+})
+test.after.each(() => fleet.close())
+
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
+
+/** Two files of one size, as two uploads by one form are, since the form names the size. */
+function ofOneSize(first: Buffer, second: Buffer): [Buffer, Buffer] {
+  const size = Math.max(first.length, second.length)
+  const padded = (file: Buffer) => Buffer.concat([file, Buffer.alloc(size - file.length)])
+  return [padded(first), padded(second)]
+}
+
+test('lets the newest bytes win when others came before them', async () => {
+  const [first, second] = ofOneSize(
+    await sampleImage('image/png', 40, 30),
+    await sampleImage('image/png', 80, 60),
+  )
+  const address = await fleet.arrive(first)
+  await fleet.arrive(second, address)
+  await fleet.startWorker()
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.findings.sha256], ['ready', sha256(second)])
+})
+
+test('inspects anew what replaces a finished upload', async () => {
+  await fleet.startWorker()
+  const [first, second] = ofOneSize(await sampleImage('image/png', 40, 30), Buffer.from('just text'))
+  const address = await fleet.arrive(first)
+  await fleet.finished(address)
+  fleet.changes.forget()
+  await fleet.arrive(second, address)
+  const upload = await fleet.finished(address)
+  assert.equal([upload.state, upload.findings, upload.variants], ['ready', { sha256: sha256(second) }, []])
+  assert.is((await fleet.manifests.read(address))?.findings.sha256, sha256(second))
+})
+
+test('stands for the newest version when the same bytes come once more', async () => {
+  await fleet.startWorker()
+  const bytes = await sampleImage('image/png', 40, 30)
+  const address = await fleet.arrive(bytes)
+  const first = await fleet.finished(address)
+  fleet.changes.forget()
+  await fleet.arrive(bytes, address)
+  const second = await fleet.finished(address)
+  assert.is.not(second.arrival?.versionId, first.arrival?.versionId)
+  assert.equal({ ...second, arrival: first.arrival, updatedAt: first.updatedAt }, first)
+  const present = await createOriginals({ s3: fleet.s3, bucket: fleet.bucket }).find(address)
+  assert.equal(second.arrival, present?.arrival)
+  assert.equal((await fleet.manifests.read(address))?.arrival, present?.arrival)
+})
+
+test('ends quietly when the original is gone', async () => {
+  await fleet.startWorker()
+  const gone = { owner: 's-tester', id: '01890a5d-ac96-774b-bcce-b302099a8057' }
+  await fleet.queue.add({ ...gone, etag: 'd41d8cd98f00b204e9800998ecf8427e' })
+  const address = await fleet.arrive(await sampleImage('image/png'))
+  assert.is((await fleet.finished(address)).state, 'ready')
+  assert.is(await fleet.records.find(gone), undefined)
+  assert.is(await fleet.manifests.read(gone), undefined)
+})
+
+test('puts right what a late worker wrote over newer bytes', async () => {
+  const proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+  const slowS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity })
+  // The older bytes' largest variant is on its way until the newer bytes are done, and then takes their place.
+  const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('w1920'))
+  const late = await fleet.startWorker({ s3: slowS3 })
+  const [first, second] = ofOneSize(
+    await sampleImage('image/png', 400, 300),
+    await sampleImage('image/png', 300, 400),
+  )
+  const address = await fleet.arrive(first)
+  await held.arrived
+  await fleet.startWorker()
+  await fleet.arrive(second, address)
+  const newer = await fleet.finished(address)
+  assert.is(newer.findings.sha256, sha256(second))
+
+  held.release()
+  await late.close()
+  const manifest = await fleet.manifests.read(address)
+  assert.equal(manifest?.findings, newer.findings)
+  for (const { key, width, height } of newer.variants) {
+    const found = await sharp(await fleet.object(key)).metadata()
+    assert.equal([found.width, found.height], [width, height], key)
+  }
+  const stored = await fleet.records.find(address)
+  assert.equal([stored?.upload.state, stored?.upload.findings], ['ready', newer.findings])
+  slowS3.destroy()
+  await proxy.close()
+})
+
+test.run()

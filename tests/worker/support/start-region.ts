@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto'
+import { ListObjectVersionsCommand, PutBucketNotificationConfigurationCommand } from '@aws-sdk/client-s3'
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import { createApp } from '@millrace/api/app.ts'
+import { readConfig } from '@millrace/api/config.ts'
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  type UploadAddress,
+} from '@millrace/shared/ledger/object-keys.ts'
+import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { parseS3Event } from '@millrace/worker/arrivals/s3-event.ts'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+import { startWorkerFleet } from './worker-fleet.ts'
+
+const received = Compile(
+  Type.Object({ Messages: Type.Array(Type.Object({ ReceiptHandle: Type.String(), Body: Type.String() })) }),
+)
+const deleted = Compile(Type.Object({ Entries: Type.Array(Type.Object({ ReceiptHandle: Type.String() })) }))
+
+export type Region = Awaited<ReturnType<typeof startRegion>>
+
+/**
+ * A region of several: bucket, queue, Redis' prefix, an API, and workers as the test starts them. Its bucket tells its
+ * queue of all that the stacks have it tell of.
+ *
+ * @param options.apiKey the entry for `API_KEYS`
+ */
+export async function startRegion({ apiKey }: { apiKey: string }) {
+  const fleet = await startWorkerFleet({ takesCopies: true, environment: { BUCKET_REPLICATED: 'true' } })
+  const { s3, sqs, bucket, redis, streamingS3, environment } = fleet
+  const messages = watchMessages(fleet)
+  const { Attributes: { QueueArn } = {} } = await sqs.send(
+    new GetQueueAttributesCommand({
+      QueueUrl: environment['EVENTS_QUEUE_URL'],
+      AttributeNames: ['QueueArn'],
+    }),
+  )
+  await s3.send(
+    new PutBucketNotificationConfigurationCommand({
+      Bucket: bucket,
+      NotificationConfiguration: {
+        QueueConfigurations: [originalsPrefix, manifestsPrefix, erasedPrefix].map((Value) => ({
+          QueueArn,
+          Events: ['s3:ObjectCreated:*'],
+          Filter: { Key: { FilterRules: [{ Name: 'prefix', Value }] } },
+        })),
+      },
+    }),
+  )
+  const log = createLog({ level: 'silent', instance: 'test' })
+  const subscriber = connectBlockingRedis(environment['REDIS_URL'] ?? '', log)
+  const config = readConfig({
+    ...environment,
+    API_KEYS: apiKey,
+    PUBLIC_ORIGIN: 'http://localhost:3000',
+    SESSION_KEYS: randomBytes(32).toString('base64'),
+    MAX_EVENT_LOOP_DELAY_MS: '0',
+  })
+  const api = await createApp({ config, log, redis, subscriber, s3, streamingS3, sqs })
+  return {
+    ...fleet,
+    api,
+    /** Waits until as many messages as that about a key have been dealt with. */
+    handled: messages.handled,
+    /** Key and version of all that the bucket has of these uploads, delete markers as well. */
+    async versions(...addresses: UploadAddress[]): Promise<string[]> {
+      const { Versions = [], DeleteMarkers = [] } = await s3.send(
+        new ListObjectVersionsCommand({ Bucket: bucket }),
+      )
+      return [...Versions, ...DeleteMarkers]
+        .filter(({ Key }) => addresses.some(({ id }) => Key?.includes(id)))
+        .map(({ Key, VersionId }) => `${Key} ${VersionId}`)
+        .toSorted()
+    },
+    async close() {
+      await api.close()
+      subscriber.disconnect()
+      await fleet.close()
+    },
+  }
+}
+
+/** Which messages workers take from the queue, and delete since they are done with them. */
+function watchMessages({
+  sqs,
+  bucket,
+}: Pick<Awaited<ReturnType<typeof startWorkerFleet>>, 'sqs' | 'bucket'>) {
+  const keys = new Map<string, string[]>()
+  const handled: string[] = []
+  const waiting = new Set<() => void>()
+  sqs.middlewareStack.add(
+    (next) => async (args) => {
+      const answer = await next(args)
+      if (received.Check(answer.output)) {
+        for (const { ReceiptHandle, Body } of answer.output.Messages) {
+          keys.set(ReceiptHandle, parseS3Event(Body, bucket) ?? [])
+        }
+      }
+      if (deleted.Check(args.input)) {
+        for (const { ReceiptHandle } of args.input.Entries) handled.push(...(keys.get(ReceiptHandle) ?? []))
+        for (const look of waiting) look()
+      }
+      return answer
+    },
+    { step: 'initialize' },
+  )
+  return {
+    async handled(key: string, times = 1): Promise<void> {
+      await new Promise<void>((resolve) => {
+        const look = () => {
+          if (handled.filter((each) => each === key).length < times) return
+          waiting.delete(look)
+          resolve()
+        }
+        waiting.add(look)
+        look()
+      })
+    },
+  }
+}

@@ -1,0 +1,284 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
+import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createManifests } from '@millrace/shared/ledger/manifest.ts'
+import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
+import {
+  connectBlockingRedis,
+  connectRedis,
+  connectStreamingS3,
+} from '@millrace/shared/service/connections.ts'
+import type { Environment } from '@millrace/shared/service/environment.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { isFinished, Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import { createApp } from '@millrace/worker/app.ts'
+import { readConfig } from '@millrace/worker/config.ts'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
+
+const workerProgram = fileURLToPath(import.meta.resolve('@millrace/worker/main.ts'))
+const change = Compile(Type.Object({ upload: Upload }))
+
+export type WorkerFleet = Awaited<ReturnType<typeof startWorkerFleet>>
+
+/**
+ * A local cloud of the test's own, and as many workers on it as the test starts: in this process, or as
+ * processes that can be killed.
+ *
+ * @param options.environment replaces variables of the workers'
+ * @param options.redisUrl a Redis of the test's own
+ * @param options.takesCopies lets the test copy objects here from another region
+ */
+export async function startWorkerFleet(
+  options: { environment?: Environment; redisUrl?: string; takesCopies?: boolean } = {},
+) {
+  const { takesCopies = false } = options
+  const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
+  if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-worker-'))
+  const cloud = await startLocalCloud({
+    directory,
+    redisUrl,
+    origins: ['http://localhost:3000'],
+    takesCopies,
+  })
+  const prefix = `test-${randomUUID()}`
+  const environment: Environment = {
+    ...cloud.environment,
+    REDIS_PREFIX: prefix,
+    LOG_LEVEL: 'silent',
+    WORKER_SLOTS: '2',
+    ...options.environment,
+  }
+  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = cloud.environment
+  const identity = {
+    region: AWS_REGION,
+    credentials: { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY },
+  }
+  const bucket = cloud.environment.BUCKET
+  const s3 = new S3Client({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const streamingS3 = connectStreamingS3({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
+  const silent = createLog({ level: 'silent', instance: 'test' })
+  const redis = connectRedis(redisUrl, silent)
+  const records = createUploadRecords({ redis, prefix })
+  const changes = await watchChanges(redisUrl, prefix)
+  const closers: (() => Promise<void>)[] = []
+
+  const fleet = {
+    environment,
+    prefix,
+    bucket,
+    identity,
+    redis,
+    s3,
+    streamingS3,
+    sqs,
+    records,
+    manifests: createManifests({ s3, bucket }),
+    queue: createUploadQueue({ redis, prefix }),
+    changes,
+    /** Takes S3 and SQS away. */
+    stopCloud: cloud.close,
+
+    /** A worker in this process, with a client of its own for S3 where the test wants one. */
+    async startWorker(more: { environment?: Environment; s3?: S3Client } = {}) {
+      const config = readConfig({ ...environment, ...more.environment })
+      const log = createLog({ level: config.logLevel, instance: config.instance })
+      const blockingRedis = connectBlockingRedis(redisUrl, log)
+      const app = createApp(config, log, { redis, blockingRedis, s3: more.s3 ?? s3, streamingS3, sqs })
+      await app.start()
+      let closing: Promise<void> | undefined
+      const close = () => {
+        closing ??= app.close().then(() => blockingRedis.disconnect())
+        return closing
+      }
+      closers.push(close)
+      return { close, oldestWork: app.oldestWork }
+    },
+
+    /** A worker as a process; it may still be starting. */
+    startProcess(more: Environment = {}) {
+      const child = spawn(process.execPath, [workerProgram], {
+        env: { ...process.env, ...environment, LOG_LEVEL: 'info', ...more },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      // Not `exit`, which may come before the last lines of its log.
+      const exited = once(child, 'close')
+      closers.push(async () => {
+        if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+        await exited
+      })
+      return {
+        log: watchLog(child),
+        pid: child.pid,
+        kill: (signal: NodeJS.Signals) => child.kill(signal),
+        /** @returns exit code or signal */
+        async exit(): Promise<unknown> {
+          const [code, signal]: unknown[] = await exited
+          return code ?? signal
+        },
+      }
+    },
+
+    /** A worker as a process that has started. */
+    async spawnWorker(more: Environment = {}) {
+      const worker = fleet.startProcess(more)
+      await worker.log.until((line) => line['event'] === 'started')
+      return worker
+    },
+
+    /** Puts an original into S3 as a client would, which sends its event. */
+    async arrive(
+      bytes: Uint8Array,
+      more: Partial<UploadIntent & UploadAddress> = {},
+    ): Promise<UploadAddress> {
+      const { owner = 's-tester', id = newUploadId(), ...intent } = more
+      const whole = intentOf(bytes, intent)
+      await s3.send(
+        new PutObjectCommand({
+          Bucket: bucket,
+          Key: originalKey({ owner, id }),
+          Body: bytes,
+          ContentType: whole.contentType,
+          Metadata: toObjectMetadata(whole),
+        }),
+      )
+      return { owner, id }
+    },
+
+    /** The record that the API makes before any byte comes. */
+    async announce(bytes: Uint8Array, intent: Partial<UploadIntent> = {}): Promise<UploadAddress> {
+      const address = { owner: 's-tester', id: newUploadId() }
+      const now = new Date().toISOString()
+      await records.create({
+        ...address,
+        state: 'awaiting',
+        intent: intentOf(bytes, intent),
+        findings: {},
+        variants: [],
+        createdAt: now,
+        updatedAt: now,
+      })
+      return address
+    },
+
+    /** The upload once it is finished, or in the state that is asked for. */
+    async finished({ id }: UploadAddress, state?: Upload['state']): Promise<Upload> {
+      return changes.until(id, (upload) => (state ? upload.state === state : isFinished(upload)))
+    },
+
+    async message(body: string): Promise<void> {
+      await sqs.send(
+        new SendMessageCommand({ QueueUrl: cloud.environment.EVENTS_QUEUE_URL, MessageBody: body }),
+      )
+    },
+
+    async object(key: string): Promise<Buffer> {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+      return Buffer.from((await Body?.transformToByteArray()) ?? [])
+    },
+
+    async close() {
+      for (const close of closers.reverse()) await close()
+      await fleet.queue.close()
+      changes.close()
+      redis.disconnect()
+      streamingS3.destroy()
+      s3.destroy()
+      sqs.destroy()
+      await cloud.close()
+      await rm(directory, { recursive: true })
+    },
+  }
+  return fleet
+}
+
+function intentOf(bytes: Uint8Array, more: Partial<UploadIntent>): UploadIntent {
+  return {
+    filename: 'photo.jpg',
+    contentType: 'image/jpeg',
+    size: bytes.length,
+    preset: 'default',
+    ...more,
+  }
+}
+
+/** All changes of all uploads under a prefix, as its subscribers are told of them. */
+async function watchChanges(redisUrl: string, prefix: string) {
+  const silent = createLog({ level: 'silent', instance: 'test' })
+  const subscriber = connectBlockingRedis(redisUrl, silent)
+  const seen: Upload[] = []
+  const waiting = new Set<(upload: Upload) => void>()
+  subscriber.on('pmessage', (_pattern, _channel, text) => {
+    const told: unknown = JSON.parse(text)
+    if (typeof told === 'object' && told && 'erased' in told) return
+    const { upload } = change.Parse(told)
+    seen.push(upload)
+    for (const tell of waiting) tell(upload)
+  })
+  await subscriber.psubscribe(`${prefix}:changes:*`)
+  return {
+    /** The states that an upload went through. */
+    states: (id: string) => seen.filter((upload) => upload.id === id).map(({ state }) => state),
+    /** The first change, of those seen or to come, that fits. */
+    async until(id: string, fits: (upload: Upload) => boolean): Promise<Upload> {
+      const already = seen.find((upload) => upload.id === id && fits(upload))
+      if (already) return already
+      return new Promise((resolve) => {
+        const tell = (upload: Upload) => {
+          if (upload.id !== id || !fits(upload)) return
+          waiting.delete(tell)
+          resolve(upload)
+        }
+        waiting.add(tell)
+      })
+    },
+    forget: () => seen.splice(0),
+    close: () => subscriber.disconnect(),
+  }
+}
+
+type LogLine = Record<string, unknown>
+
+/** The lines of a process's log. */
+function watchLog(child: ChildProcess) {
+  const lines: LogLine[] = []
+  const waiting = new Set<(line: LogLine) => void>()
+  if (!child.stdout) throw new Error('The process has no stdout.')
+  createInterface({ input: child.stdout }).on('line', (text) => {
+    const line: LogLine = JSON.parse(text)
+    lines.push(line)
+    for (const tell of waiting) tell(line)
+  })
+  return {
+    lines,
+    async until(fits: (line: LogLine) => boolean): Promise<LogLine> {
+      const already = lines.find(fits)
+      if (already) return already
+      return new Promise((resolve, reject) => {
+        const tell = (line: LogLine) => {
+          if (!fits(line)) return
+          waiting.delete(tell)
+          resolve(line)
+        }
+        waiting.add(tell)
+        child.once('close', (code, signal) =>
+          reject(new Error(`The worker ended (${code ?? signal}): ${JSON.stringify(lines.at(-1))}`)),
+        )
+      })
+    },
+  }
+}
