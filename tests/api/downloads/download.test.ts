@@ -6,14 +6,10 @@ import { createDownloadSigner } from '@millrace/api/downloads/sign-download.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createCdnSigner } from '@millrace/api/signing/sign-cdn-url.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
-import {
-  originalKey,
-  parseOriginalKey,
-  type UploadAddress,
-  variantKey,
-} from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey, parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import type { Upload, UploadState } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'

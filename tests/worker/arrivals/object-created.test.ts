@@ -1,7 +1,7 @@
 import { CreateQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createObjectCreated, waitSeconds } from '@millrace/worker/arrivals/object-created.ts'
 import { parseS3Event } from '@millrace/worker/arrivals/s3-event.ts'

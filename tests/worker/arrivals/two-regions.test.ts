@@ -7,7 +7,6 @@ import {
   erasureKey,
   manifestKey,
   originalKey,
-  type UploadAddress,
   unfinishedKey,
   variantKey,
 } from '@millrace/shared/ledger/object-keys.ts'
@@ -18,6 +17,7 @@ import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
 import { createQuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createReconcile } from '@millrace/worker/arrivals/reconcile.ts'
 import { createRepeatErasures } from '@millrace/worker/arrivals/repeat-erasures.ts'

@@ -1,11 +1,11 @@
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'
 import { type AskedImport, createStartImport } from '@millrace/api/uploads/start-import.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
 import { createQuotaLedger, type QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 
 const owner = 's-tester'

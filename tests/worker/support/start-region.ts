@@ -3,14 +3,10 @@ import { ListObjectVersionsCommand, PutBucketNotificationConfigurationCommand } 
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
-import {
-  erasedPrefix,
-  manifestsPrefix,
-  originalsPrefix,
-  type UploadAddress,
-} from '@millrace/shared/ledger/object-keys.ts'
+import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { parseS3Event } from '@millrace/worker/arrivals/s3-event.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'

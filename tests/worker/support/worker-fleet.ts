@@ -11,7 +11,7 @@ import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
 import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
-import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import {
   connectBlockingRedis,
@@ -21,6 +21,7 @@ import {
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { isFinished, Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { createApp } from '@millrace/worker/app.ts'

@@ -1,4 +1,3 @@
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
 import { emptyFile, putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
@@ -10,6 +9,7 @@ import {
   type Upload,
   type UploadIntent,
 } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { CheckIntent } from '../uploads/check-intent.ts'

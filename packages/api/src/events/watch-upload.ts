@@ -1,7 +1,7 @@
 import { EventEmitter, on } from 'node:events'
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 

@@ -1,8 +1,9 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
-import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 
 /** How long a form may be sent, in ms. A file of 8 MiB needs minutes at worst. */
 export const formLifeMs = 60 * 60 * 1000

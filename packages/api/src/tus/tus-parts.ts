@@ -6,11 +6,12 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { originalKey, type UploadAddress, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Part } from '../uploads/multipart-uploads.ts'
 
 /** The user metadata of unfinished bytes that says which part they begin. */

@@ -1,7 +1,7 @@
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { DataStore, ERRORS, Metadata, Server, Upload } from '@tus/server'
 import { type ChunkChecksum, checksumAlgorithms } from './tus-checksum.ts'
 import type { Chunk, ReceiveChunk } from './tus-chunk.ts'

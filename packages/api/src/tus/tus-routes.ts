@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { isUploadId, newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Api } from '../http/api.ts'

@@ -1,7 +1,7 @@
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { formLifeMs } from '../signing/sign-form.ts'

@@ -1,8 +1,8 @@
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, Upload } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { MultipartUploads, Part } from './multipart-uploads.ts'
 
 /** Makes one object of the parts that a client sent, and hands it on to the workers. */

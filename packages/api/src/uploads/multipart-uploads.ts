@@ -5,12 +5,13 @@ import {
   NoSuchUpload,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UrlSigner } from '../signing/sign-url.ts'
 
 /** How long one part's URL is good for, in seconds. The client asks for new ones after that. */

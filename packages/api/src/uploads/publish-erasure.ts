@@ -1,5 +1,6 @@
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
-import { erasureKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { erasureKey } from '@millrace/shared/ledger/object-keys.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 
 /**
  * Tells other regions of an erasure, by an empty object that S3 copies to them as it copies everything; each

@@ -5,8 +5,9 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { AppError } from '../service/app-error.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
-import { manifestKey, originalKey, type UploadAddress, unfinishedKey, variantsPrefix } from './object-keys.ts'
+import { manifestKey, originalKey, unfinishedKey, variantsPrefix } from './object-keys.ts'
 
 /** An object that is gone, with how many versions of it there were. */
 export type ErasedObject = { key: string; versions: number }

@@ -3,8 +3,9 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Owner } from '../uploads/owner.ts'
 import { Arrival, Findings, type Upload, UploadError, UploadIntent, Variant } from '../uploads/upload.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import { UploadId } from '../uploads/upload-id.ts'
-import { manifestKey, type UploadAddress } from './object-keys.ts'
+import { manifestKey } from './object-keys.ts'
 
 /**
  * The commit point of an upload: once its manifest is in S3, the upload is finished. It says what was found,

@@ -12,15 +12,13 @@
  *   erased/{owner}/{uploadId}                             written by the API where several regions copy to each
  *                                                         other: says that the upload was erased. Empty
  */
-import Type from 'typebox'
+
 import { Compile } from 'typebox/compile'
 import { Owner } from '../uploads/owner.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import { isUploadId } from '../uploads/upload-id.ts'
 
 const owner = Compile(Owner)
-
-/** The name of a preset or of a variant within one: part of a key, so nothing in it needs escaping. */
-export const PresetName = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' })
 
 /** Where S3's event notifications look for arrivals. */
 export const originalsPrefix = 'originals/'
@@ -29,9 +27,6 @@ export const manifestsPrefix = 'manifests/'
 export const unfinishedPrefix = 'unfinished/'
 /** Where regions look for what others have erased. */
 export const erasedPrefix = 'erased/'
-
-/** What an upload is found by: its owner and its id. Without the owner an id finds nothing. */
-export type UploadAddress = { owner: string; id: string }
 
 export function originalKey({ owner, id }: UploadAddress): string {
   return `${originalsPrefix}${owner}/${id}`

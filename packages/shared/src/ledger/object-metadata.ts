@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
+import { PresetName } from '../presets/preset.ts'
 import { type UploadIntent, UploadMetadata } from '../uploads/upload.ts'
-import { PresetName } from './object-keys.ts'
 
 /**
  * S3 takes 2 KB of user metadata with an object, names and values together

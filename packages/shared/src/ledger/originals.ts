@@ -1,7 +1,8 @@
 import { HeadObjectCommand, NotFound, type S3Client } from '@aws-sdk/client-s3'
 import { defaultPreset } from '../presets/preset.ts'
 import type { Arrival, UploadIntent } from '../uploads/upload.ts'
-import { originalKey, type UploadAddress } from './object-keys.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
+import { originalKey } from './object-keys.ts'
 import { fromObjectMetadata } from './object-metadata.ts'
 
 /** An original as it lies in S3: which bytes, and what was announced with them. */

@@ -1,8 +1,8 @@
 import type { ImportQueue } from '../jobs/import-upload-job.ts'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
-import type { UploadAddress } from '../ledger/object-keys.ts'
 import type { Quota } from '../quotas/quota.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 
 /** What was erased, and when a listing showed that nothing is left (ISO 8601). */

@@ -1,8 +1,8 @@
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { EraseObjects } from '../ledger/erase-objects.ts'
-import type { UploadAddress } from '../ledger/object-keys.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { type Arrival, isFinished, isSameArrival, type Upload } from '../uploads/upload.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { UploadLookup } from './upload-lookup.ts'
 

@@ -1,7 +1,7 @@
 import { type Manifests, uploadFromManifest } from '../ledger/manifest.ts'
-import type { UploadAddress } from '../ledger/object-keys.ts'
 import type { Original, Originals } from '../ledger/originals.ts'
 import { isSameArrival, type Upload } from '../uploads/upload.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import Type, { type Static } from 'typebox'
-import { PresetName } from '../ledger/object-keys.ts'
+
+/** The name of a preset or of a variant within one: part of a key, so nothing in it needs escaping. */
+export const PresetName = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' })
 
 /**
  * One picture to make out of an image. `fit: 'inside'` keeps the whole picture within the box and its

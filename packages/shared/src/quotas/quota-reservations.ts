@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { UploadAddress } from '../ledger/object-keys.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 
 const dayMs = 24 * 60 * 60 * 1000

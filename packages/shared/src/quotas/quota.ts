@@ -1,7 +1,8 @@
 import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
-import { originalsPrefix, parseOriginalKey, type UploadAddress } from '../ledger/object-keys.ts'
+import { originalsPrefix, parseOriginalKey } from '../ledger/object-keys.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { QuotaLedger, QuotaLimit, QuotaLimits } from './quota-reservations.ts'
 
 /** An upload that was begun in time may still come this long after it expired, in ms. */

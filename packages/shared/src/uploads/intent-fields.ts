@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { PresetName } from '../ledger/object-keys.ts'
+import { PresetName } from '../presets/preset.ts'
 import { UploadMetadata } from './upload.ts'
 
 /** What a client may say of a file, whichever way the file comes. */

@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
-import type { UploadAddress } from '../ledger/object-keys.ts'
 import { AppError } from '../service/app-error.ts'
 import { createAskTogether } from '../service/batcher.ts'
 import { isFinished, Upload } from './upload.ts'
+import type { UploadAddress } from './upload-address.ts'
 
 const upload = Compile(Upload)
 

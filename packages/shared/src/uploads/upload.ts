@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { PresetName } from '../ledger/object-keys.ts'
+import { PresetName } from '../presets/preset.ts'
 import { errorCatalogue } from '../service/app-error.ts'
 import { Owner } from './owner.ts'
 import { UploadId } from './upload-id.ts'

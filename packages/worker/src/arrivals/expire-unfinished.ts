@@ -9,10 +9,10 @@ import {
   originalsPrefix,
   parseOriginalKey,
   parseUnfinishedKey,
-  type UploadAddress,
   unfinishedPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 
 /** What was begun in time may still come to its end this long after it expired, in ms. */

@@ -5,13 +5,9 @@ import {
   ReceiveMessageCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
-import {
-  parseErasureKey,
-  parseManifestKey,
-  parseOriginalKey,
-  type UploadAddress,
-} from '@millrace/shared/ledger/object-keys.ts'
+import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
 import type { RegionEvents } from './region-events.ts'
 import { parseS3Event } from './s3-event.ts'

@@ -5,10 +5,10 @@ import {
   originalsPrefix,
   parseManifestKey,
   parseOriginalKey,
-  type UploadAddress,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
 
 /** How many uploads are put right at once. */

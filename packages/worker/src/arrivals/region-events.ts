@@ -1,6 +1,6 @@
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { SettleUpload } from '../processing/finish-upload.ts'
 
 /**

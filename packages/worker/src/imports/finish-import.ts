@@ -1,7 +1,7 @@
-import type { UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import type { UploadError } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 
 /** The codes that end an import as `rejected`: asking again would not help, or not before somebody did something. */

@@ -4,8 +4,9 @@ import {
   type S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3'
-import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Arrival } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 
 /**
  * Deletes the bytes of originals that are not what was announced. Other bytes, which came since, stay.

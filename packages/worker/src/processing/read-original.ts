@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { addAbortSignal, Readable } from 'node:stream'
 import { GetObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
-import { originalKey, type UploadAddress } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { detectMediaType, typeHeadBytes } from '../images/image-kind.ts'
 
 /** An original of which the first bytes have been read. One of the three functions must be called, once. */

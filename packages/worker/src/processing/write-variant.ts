@@ -1,7 +1,8 @@
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
-import { type UploadAddress, variantKey } from '@millrace/shared/ledger/object-keys.ts'
+import { variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import type { Variant } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { RenderedVariant } from '../images/render-variants.ts'
 
 const fileTypes = {
