@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
-import { CannotStart } from '@millrace/local/setup/start-error.ts'
+import { StartError } from '@millrace/local/setup/start-error.ts'
 import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
 import { type FileResult, runTestFile } from './support/run-file.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
@@ -119,7 +119,7 @@ async function runWithServices(files: string[]) {
       await redis.close()
     }
   } catch (error) {
-    if (!(error instanceof CannotStart)) throw error
+    if (!(error instanceof StartError)) throw error
     complain(error.message)
     return []
   }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
-import { CannotStart } from '@millrace/local/setup/start-error.ts'
+import { StartError } from '@millrace/local/setup/start-error.ts'
 import { provideProgram, shellcheckProgram } from '@millrace/local/setup/system-programs.ts'
 import * as assert from 'uvu/assert'
 import { renderUserData, type UserData } from '../../stacks/user-data.ts'
@@ -172,11 +172,11 @@ test('refuses settings that EC2 or Docker would not take', () => {
 })
 
 const shellcheck = await provideProgram(shellcheckProgram, console.log).catch((error) => {
-  if (error instanceof CannotStart) return error
+  if (error instanceof StartError) return error
   throw error
 })
 const title = 'is clean by ShellCheck, for both tiers'
-if (shellcheck instanceof CannotStart) test.skip(title, shellcheck.message)
+if (shellcheck instanceof StartError) test.skip(title, shellcheck.message)
 else {
   test(title, async () => {
     for (const tier of ['api', 'worker'] as const) {

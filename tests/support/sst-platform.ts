@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { CannotStart } from '@millrace/local/setup/start-error.ts'
+import { StartError } from '@millrace/local/setup/start-error.ts'
 
 export const root = join(import.meta.dirname, '../..')
 /** Where SST puts its components, their types and the providers' packages. */
@@ -13,7 +13,7 @@ export const platform = join(root, '.sst/platform')
  * which are only downloaded from where a test machine may not reach. Everything else comes from the npm registry.
  *
  * @param say tells somebody who waits why
- * @throws CannotStart with SST's own words
+ * @throws StartError with SST's own words
  */
 export async function provideSstPlatform(say: (line: string) => void): Promise<void> {
   if (platformIsCurrent()) return
@@ -34,10 +34,9 @@ export async function provideSstPlatform(say: (line: string) => void): Promise<v
       },
     })
   } catch (error) {
-    throw new CannotStart(`SST's platform could not be installed by \`sst install\`: ${describe(error)}`)
+    throw new StartError(`SST's platform could not be installed by \`sst install\`: ${describe(error)}`)
   }
-  if (!platformIsCurrent())
-    throw new CannotStart("`sst install` ended well, but SST's platform is not there.")
+  if (!platformIsCurrent()) throw new StartError("`sst install` ended well, but SST's platform is not there.")
 }
 
 /** Whether the platform is of the installed SST, and has the providers that sst.config.ts asks for. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { PutLoad } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
+import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
 import { createFleetJournal } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createFleetReporter } from '@millrace/shared/fleet/fleet-reporter.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
@@ -17,7 +17,7 @@ import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
-import { createQuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import fastify from 'fastify'
@@ -38,13 +38,13 @@ import { createBurnCpu } from './fleet/burn-cpu.ts'
 import { clusterRoutes } from './fleet/cluster-routes.ts'
 import { createClusterView } from './fleet/cluster-view.ts'
 import { countRequests } from './fleet/count-requests.ts'
-import { loadRoutes } from './fleet/cpu-burn-routes.ts'
+import { cpuBurnRoutes } from './fleet/cpu-burn-routes.ts'
 import { healthRoutes } from './fleet/health-routes.ts'
 import { createReadiness } from './fleet/readiness.ts'
 import type { Api } from './http/api.ts'
 import { closeUnusedConnections } from './http/close-unused-connections.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http/http-limits.ts'
-import { answerProblems, answerUnroutable } from './http/problem.ts'
+import { registerErrorHandler, respondToUnroutable } from './http/problem.ts'
 import { createRequestLog, RequestLogController } from './http/request-log.ts'
 import { securityHeaders } from './http/security-headers.ts'
 import { validatorCompiler } from './http/validation.ts'
@@ -54,9 +54,9 @@ import { createRequestOwner } from './identity/request-owner.ts'
 import { createSessionCookie, sessionCookieName } from './identity/session-cookie.ts'
 import { createSessionRecords } from './identity/session-records.ts'
 import { sessionRoutes } from './identity/session-routes.ts'
-import { shedLoad } from './limits/overload.ts'
+import { refuseWhenOverloaded } from './limits/overload.ts'
 import { limitRates } from './limits/rate-limits.ts'
-import { refuseSlowBodies } from './limits/slow-bodies.ts'
+import { timeOutSlowBodies } from './limits/slow-bodies.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createCdnSigner } from './signing/sign-cdn-url.ts'
 import { createFormSigner } from './signing/sign-form.ts'
@@ -64,19 +64,19 @@ import { createUrlSigner } from './signing/sign-url.ts'
 import { createReceiveChunk } from './tus/tus-chunk.ts'
 import { createTusLocks } from './tus/tus-lock.ts'
 import { createTusParts } from './tus/tus-parts.ts'
-import { createSpeakTus } from './tus/tus-protocol.ts'
+import { createTusHandler } from './tus/tus-protocol.ts'
 import { tusRoutes } from './tus/tus-routes.ts'
 import { createTusUploads } from './tus/tus-uploads.ts'
 import { createAnnounceUpload } from './uploads/announce-upload.ts'
 import { createIntentCheck } from './uploads/check-intent.ts'
 import { createCompleteUpload } from './uploads/complete-upload.ts'
 import { eraseRoutes } from './uploads/erase-routes.ts'
-import { createOwnedUpload } from './uploads/find-own-upload.ts'
-import { createAnswerOnce, createHonourKey } from './uploads/idempotency-key.ts'
+import { createFindOwnUpload } from './uploads/find-own-upload.ts'
+import { createRespondOnce, createWithIdempotencyKey } from './uploads/idempotency-key.ts'
 import { createListUploads } from './uploads/list-uploads.ts'
 import { createMultipartUploads } from './uploads/multipart-uploads.ts'
 import { partRoutes } from './uploads/part-routes.ts'
-import { createAnnounceErasure } from './uploads/publish-erasure.ts'
+import { createPublishErasure } from './uploads/publish-erasure.ts'
 import { createStartImport } from './uploads/start-import.ts'
 import { createStartUpload } from './uploads/start-upload.ts'
 import { uploadRoutes } from './uploads/upload-routes.ts'
@@ -93,7 +93,7 @@ const bodyLimitBytes = 64 * 1024
  * @param deps.publicS3 signs what clients send to S3 themselves; default: `s3`
  * @param deps.draining is aborted when the instance should be given no more work; it may go on for a while
  * @param deps.streamingS3 for bodies that pass through
- * @param deps.putLoad where the fleet's load goes besides Redis, if anywhere
+ * @param deps.putFleetMetrics where the fleet's load goes besides Redis, if anywhere
  */
 export async function createApp(deps: {
   config: Config
@@ -105,7 +105,7 @@ export async function createApp(deps: {
   streamingS3: S3Client
   draining?: AbortSignal
   sqs: SQSClient
-  putLoad?: PutLoad | undefined
+  putFleetMetrics?: PutFleetMetrics | undefined
 }) {
   const { config, log, redis, subscriber, s3, publicS3 = s3, streamingS3, sqs } = deps
   const { bucket, redisPrefix: prefix, sessionTtlMs: ttlMs, instance } = config
@@ -130,7 +130,7 @@ export async function createApp(deps: {
     maxUploadBytes: config.maxUploadBytes,
   })
   const quota = createQuota({
-    ledger: createQuotaLedger({ redis, prefix }),
+    ledger: createQuotaReservations({ redis, prefix }),
     limits: config.quota,
     originals,
     s3,
@@ -146,7 +146,7 @@ export async function createApp(deps: {
     imports,
     eraseObjects,
     quota,
-    announceErasure: config.bucketReplicated ? createAnnounceErasure({ s3, bucket }) : undefined,
+    publishErasure: config.bucketReplicated ? createPublishErasure({ s3, bucket }) : undefined,
   })
   const startImport = createStartImport({
     records,
@@ -174,7 +174,7 @@ export async function createApp(deps: {
     receiveUpload,
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
   })
-  const speakTus = createSpeakTus({
+  const handleTusRequest = createTusHandler({
     tusUploads,
     receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, eraseObjects }),
     locks: createTusLocks({ redis, subscriber, prefix, log }),
@@ -187,8 +187,11 @@ export async function createApp(deps: {
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const sessions = createSessionRecords({ redis, prefix, ttlMs })
   const owner = createRequestOwner({ cookie, sessions })
-  const ownedUpload = createOwnedUpload({ owner, lookup })
-  const honourKey = createHonourKey({ owner, answerOnce: createAnswerOnce({ redis, prefix }) })
+  const findOwnUpload = createFindOwnUpload({ owner, lookup })
+  const withIdempotencyKey = createWithIdempotencyKey({
+    owner,
+    respondOnce: createRespondOnce({ redis, prefix }),
+  })
 
   const app = fastify({
     loggerInstance: createRequestLog(log),
@@ -197,7 +200,7 @@ export async function createApp(deps: {
     bodyLimit: bodyLimitBytes,
     ...httpLimits(config),
     routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
-    frameworkErrors: answerUnroutable,
+    frameworkErrors: respondToUnroutable,
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.removeContentTypeParser('text/plain')
@@ -225,7 +228,7 @@ export async function createApp(deps: {
     version: packageJson.version,
     slots: 0,
     activity,
-    putLoad: deps.putLoad,
+    putFleetMetrics: deps.putFleetMetrics,
     publishPeriodMs: config.publishPeriodMs,
     log,
   })
@@ -237,21 +240,21 @@ export async function createApp(deps: {
     await imports.close()
     queueRedis.disconnect()
   })
-  answerProblems(app)
+  registerErrorHandler(app)
   securityHeaders(app, { secure })
 
   refuseOddRequests(app)
   closeUnusedConnections(app)
-  shedLoad(app, {
+  refuseWhenOverloaded(app, {
     eventLoopDelayMs: config.maxEventLoopDelayMs,
     heapUsedBytes: config.maxHeapUsedBytes,
     rssBytes: config.maxRssBytes,
   })
-  refuseSlowBodies(app, { graceMs: config.slowBodyMs })
+  timeOutSlowBodies(app, { graceMs: config.slowBodyMs })
   await limitRates(app, {
     redis,
     prefix,
-    patienceMs: config.rateLimitPatienceMs,
+    timeoutMs: config.rateLimitPatienceMs,
     perOwner: config.rateLimitPerMinute,
     perAddress: config.rateLimitPerAddressPerMinute,
   })
@@ -273,21 +276,21 @@ export async function createApp(deps: {
     sessionRoutes(scope, { cookie, sessions, instance })
     uploadRoutes(scope, {
       owner,
-      ownedUpload,
-      honourKey,
+      findOwnUpload,
+      withIdempotencyKey,
       startUpload,
       startImport,
       listUploads,
     })
-    partRoutes(scope, { ownedUpload, multipartUploads, completeUpload })
-    directUploadRoutes(scope, { honourKey, directUpload, silenceMs: config.uploadSilenceMs })
-    tusRoutes(scope, { owner, speakTus, silenceMs: config.uploadSilenceMs, closing: closing.signal })
-    downloadRoutes(scope, { ownedUpload, signDownload: createDownloadSigner({ signer, originals, cdn }) })
+    partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload })
+    directUploadRoutes(scope, { withIdempotencyKey, directUpload, silenceMs: config.uploadSilenceMs })
+    tusRoutes(scope, { owner, handleTusRequest, silenceMs: config.uploadSilenceMs, closing: closing.signal })
+    downloadRoutes(scope, { findOwnUpload, signDownload: createDownloadSigner({ signer, originals, cdn }) })
     eraseRoutes(scope, { owner, lookup, records, eraseUpload })
     scope.register(async (uppyScope: Api) =>
       uppyRoutes(uppyScope, {
         owner,
-        ownedUpload,
+        findOwnUpload,
         announceUpload,
         signForm,
         multipartUploads,
@@ -298,7 +301,7 @@ export async function createApp(deps: {
     )
     eventRoutes(scope, {
       owner,
-      ownedUpload,
+      findOwnUpload,
       watchUpload: createWatchUpload({ lookup, changes }),
       watchOwner: createWatchOwner({ records, lookup, listUploads, changes }),
       closing: closing.signal,
@@ -310,7 +313,7 @@ export async function createApp(deps: {
       }),
       closing: closing.signal,
     })
-    loadRoutes(scope, { burnCpu: createBurnCpu(closing.signal), instance })
+    cpuBurnRoutes(scope, { burnCpu: createBurnCpu(closing.signal), instance })
   })
   const { consoleDirectory } = config
   if (consoleDirectory)

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { openMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -10,12 +10,12 @@ import {
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
-import { keepGarbageYoung } from './http/disable-pretenuring.ts'
+import { disablePretenuring } from './http/disable-pretenuring.ts'
 
 /** How long requests under way may take to end once the instance shuts down, in ms. */
 const closeDeadlineMs = 10_000
 
-keepGarbageYoung()
+disablePretenuring()
 const config = readConfig(process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)
@@ -24,7 +24,7 @@ const s3 = connectS3()
 const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
 const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const { putLoad, close: closeMetrics } = await openMetrics(config.metricsStage)
+const { putFleetMetrics, close: closeMetrics } = await connectMetrics(config.metricsStage)
 const stopping = new AbortController()
 const app = await createApp({
   config,
@@ -36,7 +36,7 @@ const app = await createApp({
   streamingS3,
   draining: stopping.signal,
   sqs,
-  putLoad,
+  putFleetMetrics,
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

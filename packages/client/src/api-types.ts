@@ -366,10 +366,10 @@ export interface components {
             /** @description newest first */
             decisions: components["schemas"]["ScalingDecision"][];
             /** @description newest first */
-            history: components["schemas"]["LoadPoint"][];
+            history: components["schemas"]["QueueLoadPoint"][];
             instances: components["schemas"]["Instance"][];
             /** @description the last look at the queue; null: no news */
-            load: components["schemas"]["LoadSample"] | null;
+            load: components["schemas"]["QueueLoadSample"] | null;
             /** @description of tiers that the local autoscaler looks after */
             scaling: components["schemas"]["TierScaling"][];
             tiers: components["schemas"]["Tier"][];
@@ -487,7 +487,7 @@ export interface components {
             tier: "api" | "worker";
             version: string;
         };
-        LoadPoint: {
+        QueueLoadPoint: {
             /** @description the end of the period, ISO 8601 */
             at: string;
             /** @description work that arrived for each slot, such as keeps it busy */
@@ -504,7 +504,7 @@ export interface components {
             /** @description on average */
             slots: number;
         };
-        LoadSample: {
+        QueueLoadSample: {
             active: number;
             /** @description ISO 8601 */
             at: string;

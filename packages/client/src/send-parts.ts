@@ -1,8 +1,8 @@
 import type { Client } from 'openapi-fetch'
 import type { components, paths } from './api-types.ts'
 import { dataOf, SendError } from './millrace-error.ts'
+import { isRetryable, retry } from './retry.ts'
 import { sendBody } from './send-body.ts'
-import { mayPass, tryAgain } from './try-again.ts'
 
 /** Parts of one file on their way at once. */
 const partsAtOnce = 4
@@ -86,11 +86,11 @@ export async function sendParts(options: {
       }
     }
     const passes = (error: unknown) => {
-      if (!isForbidden(error)) return mayPass(error)
+      if (!isForbidden(error)) return isRetryable(error)
       renewals += 1
       return renewals <= renewalsOfPart
     }
-    const etag = await tryAgain(send, { signal, passes })
+    const etag = await retry(send, { signal, passes })
     if (etag === null) {
       throw new SendError(0, 'The storage hides the ETag of what it received: its CORS rules must expose it.')
     }

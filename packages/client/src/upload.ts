@@ -1,9 +1,9 @@
 import type { Client } from 'openapi-fetch'
 import type { components, paths } from './api-types.ts'
 import { dataOf } from './millrace-error.ts'
+import { retry } from './retry.ts'
 import { sendBody } from './send-body.ts'
 import { sendParts } from './send-parts.ts'
-import { tryAgain } from './try-again.ts'
 
 type Schemas = components['schemas']
 export type Upload = Schemas['Upload']
@@ -72,7 +72,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
       ...(sha256 !== undefined && { sha256 }),
     }
     const header = { 'idempotency-key': `upload-${randomHex()}` }
-    return tryAgain(async () => dataOf(await api.POST('/uploads', { params: { header }, body, signal })), {
+    return retry(async () => dataOf(await api.POST('/uploads', { params: { header }, body, signal })), {
       signal,
     })
   }
@@ -82,7 +82,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
     if (known.size !== file.size) throw new Error(`Upload ${id} is of a file of ${known.size} bytes.`)
     if (known.state !== 'awaiting') return known
     const params = { path: { id } }
-    const { parts, ...plan } = await tryAgain(
+    const { parts, ...plan } = await retry(
       async () => dataOf(await api.GET('/uploads/{id}/parts', { params, signal })),
       { signal },
     )
@@ -94,7 +94,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
 
   function complete(id: string, parts: { partNumber: number; etag: string }[], signal: AbortSignal) {
     const params = { path: { id } }
-    return tryAgain(
+    return retry(
       async () => dataOf(await api.POST('/uploads/{id}/complete', { params, body: { parts }, signal })),
       { signal },
     )
@@ -102,7 +102,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
 
   function find(id: string, signal: AbortSignal): Promise<Upload> {
     const params = { path: { id } }
-    return tryAgain(async () => dataOf(await api.GET('/uploads/{id}', { params, signal })), { signal })
+    return retry(async () => dataOf(await api.GET('/uploads/{id}', { params, signal })), { signal })
   }
 }
 
@@ -118,7 +118,7 @@ async function sendForm(
   body.append('file', file)
   // The form is a little larger than the file, so its progress is told as a share.
   const onProgress = (share: number) => onSent(Math.round(share * file.size))
-  await tryAgain(() => sendBody({ method: 'POST', url, body, onProgress, signal }), { signal })
+  await retry(() => sendBody({ method: 'POST', url, body, onProgress, signal }), { signal })
 }
 
 /** `crypto.randomUUID` is for secure contexts only; this is for all. */

@@ -2,7 +2,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Client } from 'openapi-fetch'
 import type { paths } from './api-types.ts'
 import { dataOf } from './millrace-error.ts'
-import { pause, tryAgain } from './try-again.ts'
+import { pause, retry } from './retry.ts'
 import type { Upload } from './upload.ts'
 
 /** Before a stream that broke off is opened once more, in ms, unless the API says otherwise. */
@@ -31,7 +31,7 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
     }
 
     async function follow(): Promise<Upload | undefined> {
-      const stream = await tryAgain(() => open(), { signal, tries: Number.POSITIVE_INFINITY })
+      const stream = await retry(() => open(), { signal, tries: Number.POSITIVE_INFINITY })
       // The end was seen before.
       if (!stream) return dataOf(await api.GET('/uploads/{id}', { params: { path: { id } }, signal }))
       const events = stream

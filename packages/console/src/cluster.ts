@@ -27,7 +27,7 @@ export type TierView = {
   latencyMs: Percentiles | null
 }
 
-export type LoadSample = {
+export type QueueLoadSample = {
   load: number
   waiting: number
   prioritized: number
@@ -37,7 +37,7 @@ export type LoadSample = {
   oldestJobAgeMs: number
 }
 
-export type LoadPoint = {
+export type QueueLoadPoint = {
   at: string
   load: number
   demand: number
@@ -64,8 +64,8 @@ export type Cluster = {
   at: string
   tiers: TierView[]
   instances: Instance[]
-  load: LoadSample | null
-  history: LoadPoint[]
+  load: QueueLoadSample | null
+  history: QueueLoadPoint[]
   scaling: TierScaling[]
   decisions: ScalingDecision[]
 }

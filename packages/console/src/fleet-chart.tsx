@@ -1,4 +1,4 @@
-import type { LoadPoint } from './cluster.ts'
+import type { QueueLoadPoint } from './cluster.ts'
 import { momentText, shortNumber } from './quantities.ts'
 
 /** In units of the drawing. */
@@ -8,7 +8,7 @@ const height = 120
 const leastTop = 1.2
 
 /** The load of the last while as bars, with a line where all slots are busy. @param history newest first */
-export function FleetChart({ history }: { history: LoadPoint[] }) {
+export function FleetChart({ history }: { history: QueueLoadPoint[] }) {
   const points = history.toReversed()
   const top = Math.max(leastTop, ...points.map(({ load }) => load))
   const step = width / Math.max(points.length, 20)

@@ -1,5 +1,5 @@
 import { ApiProblem, type Client, SendError } from '@millrace/client'
-import { mayPass } from '@millrace/client/try-again.ts'
+import { isRetryable } from '@millrace/client/retry.ts'
 import { createSender, isLarge, type SentFile } from './sender.ts'
 import { createSpeedometer } from './speedometer.ts'
 
@@ -116,7 +116,7 @@ export function createTransfers(deps: {
 export type Transfers = ReturnType<typeof createTransfers>
 
 function explain(error: { message: string }): { problem: string; retryable: boolean } {
-  if (error instanceof ApiProblem) return { problem: sentence(error), retryable: mayPass(error) }
+  if (error instanceof ApiProblem) return { problem: sentence(error), retryable: isRetryable(error) }
   // Of the page's own requests, only those to the API fail like this.
   if (error instanceof TypeError) return { problem: 'The server could not be reached.', retryable: true }
   if (error instanceof SendError) return { problem: error.message, retryable: true }

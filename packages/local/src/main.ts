@@ -1,5 +1,5 @@
 import { readOptions, usage } from './options.ts'
-import { CannotStart } from './setup/start-error.ts'
+import { StartError } from './setup/start-error.ts'
 
 /** npm passes on a Ctrl-C that the terminal has sent to everyone already: two at once are one. */
 const sameSignalMs = 500
@@ -60,7 +60,7 @@ async function main() {
 try {
   await main()
 } catch (error) {
-  if (!(error instanceof CannotStart)) throw error
+  if (!(error instanceof StartError)) throw error
   say(error.message)
   process.exitCode = error.exitCode
 }

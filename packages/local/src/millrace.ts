@@ -9,7 +9,7 @@ import { createServiceFleet, type ServiceEvents } from './fleet/service-fleet.ts
 import { startServiceProcess } from './fleet/service-process.ts'
 import type { Options } from './options.ts'
 import { buildConsole } from './setup/console-build.ts'
-import { takeDataDirectory } from './setup/data-directory.ts'
+import { lockDataDirectory } from './setup/data-directory.ts'
 import { readLocalSecrets } from './setup/local-secrets.ts'
 
 const packages = join(import.meta.dirname, '../..')
@@ -30,7 +30,7 @@ export type Millrace = Awaited<ReturnType<typeof startMillrace>>
  * @param options.stopping aborts a start that is under way
  * @returns the console's address; `failed`, which rejects when something cannot be kept running; and
  *   `close()`, which stops everything in the reverse order and leaves nothing behind
- * @throws CannotStart after having stopped what was already started
+ * @throws StartError after having stopped what was already started
  */
 export async function startMillrace(
   options: Options & {
@@ -55,7 +55,7 @@ export async function startMillrace(
   }
 
   try {
-    const lock = takeDataDirectory(directory)
+    const lock = lockDataDirectory(directory)
     opened.push(lock.release)
     const balancer = await open(startLoadBalancer(options), (part) => part.close())
     const redis = await open(superviseRedis(options), (part) => part.close())

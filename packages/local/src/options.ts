@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { FleetLimits } from '@millrace/shared/fleet/scaling-policy.ts'
-import { CannotStart } from './setup/start-error.ts'
+import { StartError } from './setup/start-error.ts'
 
 /** Of one kind. More would only wait for each other. */
 const mostProcesses = 32
@@ -27,7 +27,7 @@ export type Options = NonNullable<ReturnType<typeof readOptions>>
  * Reads the command line.
  * @param parameters without the program's own name
  * @returns undefined when help is asked for
- * @throws CannotStart with one sentence and exit code 2
+ * @throws StartError with one sentence and exit code 2
  */
 export function readOptions(parameters: string[]) {
   const values = parse(parameters)
@@ -62,14 +62,14 @@ function parse(parameters: string[]) {
     if (!(error instanceof TypeError)) throw error
     // Node's own words end in a hint at positional arguments, which there are none of.
     const [sentence] = error.message.split('. ')
-    throw new CannotStart(`${sentence?.replace(/\.$/, '')}; --help lists the options.`, 2)
+    throw new StartError(`${sentence?.replace(/\.$/, '')}; --help lists the options.`, 2)
   }
 }
 
 function wholeNumber(flag: string, text: string, minimum: number, maximum: number): number {
   const value = Number(text)
   if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value
-  throw new CannotStart(`${flag} takes a whole number from ${minimum} to ${maximum}, not "${text}".`, 2)
+  throw new StartError(`${flag} takes a whole number from ${minimum} to ${maximum}, not "${text}".`, 2)
 }
 
 /** How many at least and at most: `2`, or `1..4`. @param fewest of a range; of a fixed number it is one */
@@ -77,7 +77,7 @@ function limits(flag: string, text: string, fewest: number): FleetLimits {
   const [, one = '', other = one] = /^(\d+)(?:\.\.(\d+))?$/.exec(text) ?? []
   const [min, max] = [Number(one), Number(other)]
   if (one !== '' && min >= fewest && max >= Math.max(1, min) && max <= mostProcesses) return { min, max }
-  throw new CannotStart(
+  throw new StartError(
     `${flag} takes a whole number from 1 to ${mostProcesses}, or two of them as in 1..4, not "${text}".`,
     2,
   )

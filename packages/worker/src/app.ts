@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
-import type { PutLoad } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
+import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
 import { createFinishedJobs } from '@millrace/shared/fleet/finished-jobs.ts'
 import { createFleetReporter } from '@millrace/shared/fleet/fleet-reporter.ts'
 import { createRecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
@@ -16,7 +16,7 @@ import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
-import { createQuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -28,19 +28,19 @@ import { createReconcileSchedule } from './arrivals/reconcile-schedule.ts'
 import { createRegionEvents } from './arrivals/region-events.ts'
 import { createRepeatErasures } from './arrivals/repeat-erasures.ts'
 import type { Config } from './config.ts'
-import { quarantineImage } from './images/render-isolated.ts'
-import { createOpenSource } from './imports/fetch-source.ts'
-import { createEndImport } from './imports/finish-import.ts'
+import { renderIsolated } from './images/render-isolated.ts'
+import { createFetchSource } from './imports/fetch-source.ts'
+import { createFinishImport } from './imports/finish-import.ts'
 import { createImportUpload } from './imports/import-upload.ts'
 import { createPublicAddress } from './imports/public-address.ts'
 import { createSourceAddresses } from './imports/source-addresses.ts'
-import { createJobsUnderWay, uncountedJobs } from './jobs/active-jobs.ts'
+import { createActiveJobs, uncountedActiveJobs } from './jobs/active-jobs.ts'
 import { createJobHandlers, createProcessor } from './jobs/job-handlers.ts'
-import { createOldestWork } from './jobs/oldest-job.ts'
-import { createUploadWorker } from './jobs/queue-worker.ts'
+import { createOldestJob } from './jobs/oldest-job.ts'
+import { createQueueWorker } from './jobs/queue-worker.ts'
 import { createDiscardOriginal } from './processing/discard-original.ts'
-import { createGiveUpUpload } from './processing/fail-upload.ts'
-import { createSettleUpload } from './processing/finish-upload.ts'
+import { createFailUpload } from './processing/fail-upload.ts'
+import { createFinishUpload } from './processing/finish-upload.ts'
 import { createProcessUpload } from './processing/process-upload.ts'
 import { createOriginalReader } from './processing/read-original.ts'
 import { createVariantWriter } from './processing/write-variant.ts'
@@ -62,7 +62,7 @@ const handBackMs = 3_000
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues, which wait
  * @param clients.streamingS3 for bodies that pass through
- * @param clients.putLoad where the fleet's load goes besides Redis, if anywhere
+ * @param clients.putFleetMetrics where the fleet's load goes besides Redis, if anywhere
  */
 export function createApp(
   config: Config,
@@ -73,7 +73,7 @@ export function createApp(
     s3: S3Client
     streamingS3: S3Client
     sqs: SQSClient
-    putLoad?: PutLoad | undefined
+    putFleetMetrics?: PutFleetMetrics | undefined
   },
 ) {
   const { redis, blockingRedis, s3, streamingS3, sqs } = clients
@@ -86,13 +86,13 @@ export function createApp(
   const eraseObjects = createEraseObjects({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests, originals })
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
-  const quotaLedger = createQuotaLedger({ redis, prefix })
-  const settleUpload = createSettleUpload({
+  const quotaReservations = createQuotaReservations({ redis, prefix })
+  const finishUpload = createFinishUpload({
     manifests,
     records,
     eraseObjects,
     discardOriginal: createDiscardOriginal({ s3, bucket }),
-    quotaLedger,
+    quotaReservations,
   })
 
   const processUpload = createProcessUpload({
@@ -103,22 +103,22 @@ export function createApp(
     presets,
     openOriginal: createOriginalReader({ s3, bucket }),
     writeVariant: createVariantWriter({ s3, bucket }),
-    quarantineImage,
-    settleUpload,
+    renderIsolated,
+    finishUpload,
     eraseObjects,
     maxImageBytes,
     maxImagePixels,
   })
-  const giveUpUpload = createGiveUpUpload({ lookup, presets, settleUpload })
-  const quota = createQuota({ ledger: quotaLedger, limits: config.quota, originals, s3, bucket })
-  const endImport = createEndImport({ records, quota })
+  const failUpload = createFailUpload({ lookup, presets, finishUpload })
+  const quota = createQuota({ ledger: quotaReservations, limits: config.quota, originals, s3, bucket })
+  const finishImport = createFinishImport({ records, quota })
   const importUpload = createImportUpload({
     records,
     receiveUpload,
     eraseObjects,
     abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
     quota,
-    openSource: createOpenSource({
+    fetchSource: createFetchSource({
       sourceAddresses: createSourceAddresses({
         isPermitted: createPublicAddress(config.importAllowedNetworks),
         dnsServers: config.importDnsServers,
@@ -127,26 +127,26 @@ export function createApp(
       silenceMs: config.importSilenceMs,
     }),
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
-    endImport,
+    finishImport,
     maxUploadBytes: config.maxUploadBytes,
     timeoutMs: config.importTimeoutMs,
   })
-  const handlers = createJobHandlers({ processUpload, giveUpUpload, importUpload, endImport })
+  const handlers = createJobHandlers({ processUpload, failUpload, importUpload, finishImport })
   const activity = createRecentActivity()
-  const jobsUnderWay = createJobsUnderWay({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
-  const oldestWork = createOldestWork()
+  const activeJobs = createActiveJobs({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
+  const oldestJob = createOldestJob()
   const queues = { redis: blockingRedis, prefix, log }
-  const uploadWorker = createUploadWorker({
+  const uploadQueueWorker = createQueueWorker({
     ...queues,
     queueName: uploadQueueName,
     slots: config.slots,
-    processor: createProcessor({ handlers, jobsUnderWay, oldestWork, log }),
+    processor: createProcessor({ handlers, activeJobs, oldestJob, log }),
   })
-  const importWorker = createUploadWorker({
+  const importQueueWorker = createQueueWorker({
     ...queues,
     queueName: importQueueName,
     slots: config.importSlots,
-    processor: createProcessor({ handlers, jobsUnderWay: uncountedJobs, oldestWork, log }),
+    processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log }),
   })
   const imports = config.bucketReplicated ? createImportQueue({ redis, prefix }) : undefined
   const eraseUpload = imports && createEraseUpload({ records, queue, imports, eraseObjects, quota })
@@ -155,7 +155,7 @@ export function createApp(
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
-    regionEvents: eraseUpload && createRegionEvents({ manifests, settleUpload, eraseUpload }),
+    regionEvents: eraseUpload && createRegionEvents({ manifests, finishUpload, eraseUpload }),
     log,
   })
   const reconcile = createReconcile({
@@ -192,16 +192,16 @@ export function createApp(
     version: packageJson.version,
     slots: config.slots,
     activity,
-    putLoad: clients.putLoad,
+    putFleetMetrics: clients.putFleetMetrics,
     publishPeriodMs: config.publishPeriodMs,
     log,
   })
 
   return {
     /** How long jobs and imports have been under way here. */
-    oldestWork,
+    oldestJob,
     async start(): Promise<void> {
-      await Promise.all([uploadWorker.start(), importWorker.start()])
+      await Promise.all([uploadQueueWorker.start(), importQueueWorker.start()])
       objectCreated.start()
       reconcileSchedule.start()
       fleetReporter.start()
@@ -219,7 +219,11 @@ export function createApp(
         objectCreated.stop({ patient }),
         reconcileSchedule.stop(),
         // Imports end by adding jobs.
-        Promise.all([uploadWorker.drain(deadlineMs), importWorker.drain(deadlineMs), fleetReporter.drain()])
+        Promise.all([
+          uploadQueueWorker.drain(deadlineMs),
+          importQueueWorker.drain(deadlineMs),
+          fleetReporter.drain(),
+        ])
           .then(() => fleetReporter.stop())
           .then(() => Promise.all([queue.close(), imports?.close()])),
       ]

@@ -1,5 +1,5 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
-import { openMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -27,14 +27,14 @@ const blockingRedis = connectBlockingRedis(config.redisUrl, log)
 const s3 = connectS3()
 const streamingS3 = connectStreamingS3()
 const sqs = connectSqs()
-const metrics = await openMetrics(config.metricsStage)
+const metrics = await connectMetrics(config.metricsStage)
 const app = createApp(config, log, {
   redis,
   blockingRedis,
   s3,
   streamingS3,
   sqs,
-  putLoad: metrics.putLoad,
+  putFleetMetrics: metrics.putFleetMetrics,
 })
 
 const stopping = new AbortController()
@@ -64,7 +64,7 @@ async function endWithInstance(hookName: string): Promise<void> {
   const protection = createScaleInProtection({
     autoScaling,
     metadata,
-    oldestWork: app.oldestWork,
+    oldestJob: app.oldestJob,
     longWorkMs: config.longWorkMs,
     intervalMs: config.noticeIntervalMs,
     log,

@@ -11,8 +11,8 @@ import { scrubSecrets } from '@millrace/shared/service/scrub-secrets.ts'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createJobHandlers, createProcessor } from '@millrace/worker/jobs/job-handlers.ts'
-import { createOldestWork } from '@millrace/worker/jobs/oldest-job.ts'
-import { createUploadWorker } from '@millrace/worker/jobs/queue-worker.ts'
+import { createOldestJob } from '@millrace/worker/jobs/oldest-job.ts'
+import { createQueueWorker } from '@millrace/worker/jobs/queue-worker.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { startApiProcess } from '../../support/api-process.ts'
@@ -163,19 +163,19 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
     async processUpload() {
       throw new AppError('image_corrupt', { cause: await awsError() })
     },
-    giveUpUpload: async () => {},
+    failUpload: async () => {},
     importUpload: async () => {},
-    endImport: async () => {},
+    finishImport: async () => {},
   })
-  const worker = createUploadWorker({
+  const worker = createQueueWorker({
     queueName: uploadQueueName,
     redis,
     prefix,
     slots: 1,
     processor: createProcessor({
       handlers,
-      jobsUnderWay: { begin: () => () => undefined },
-      oldestWork: createOldestWork(),
+      activeJobs: { begin: () => () => undefined },
+      oldestJob: createOldestJob(),
       log,
     }),
     log,

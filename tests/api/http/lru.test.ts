@@ -1,11 +1,11 @@
-import { createRecentValues } from '@millrace/api/http/lru.ts'
+import { createLru } from '@millrace/api/http/lru.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('recent values')
 
 test('keeps what is asked for, and never more than twice the limit', () => {
-  const values = createRecentValues<number>(10)
+  const values = createLru<number>(10)
   values.keep('asked for', -1)
   for (let index = 0; index < 1000; index++) {
     values.keep(`key ${index}`, index)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { createAnswerOnce } from '@millrace/api/uploads/idempotency-key.ts'
+import { createRespondOnce } from '@millrace/api/uploads/idempotency-key.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import Type from 'typebox'
@@ -183,10 +183,10 @@ const Made = Compile(Type.Object({ made: Type.Integer() }))
 test('frees the key of an instance that died in the middle, and holds that of one that only takes long', async () => {
   // Long enough that a busy machine renews it in time.
   const lockMs = 1_500
-  const answerOnce = createAnswerOnce({ redis: api.redis, prefix: api.prefix, lockMs })
+  const respondOnce = createRespondOnce({ redis: api.redis, prefix: api.prefix, lockMs })
   const request = { owner: 'crashing', key: randomUUID(), content: 1 }
   const { promise, resolve } = Promise.withResolvers<{ made: number }>()
-  const slow = answerOnce(request, Made, () => promise)
+  const slow = respondOnce(request, Made, () => promise)
   const [lock = ''] = await waitForKey(`${api.prefix}:{crashing}:idempotency:*`)
   // Renewed: its life goes up again.
   await until(async () => {
@@ -194,24 +194,24 @@ test('frees the key of an instance that died in the middle, and holds that of on
     const after = await api.redis.pttl(lock)
     return before > 0 && before <= lockMs && after > before
   })
-  await answerOnce(request, Made, async () => ({ made: 2 })).then(
+  await respondOnce(request, Made, async () => ({ made: 2 })).then(
     () => assert.unreachable('it was made twice'),
     (error) => assert.is(error.code, 'idempotency_key_in_use'),
   )
   resolve({ made: 1 })
   assert.equal(await slow, { made: 1 })
-  assert.equal(await answerOnce(request, Made, async () => ({ made: 2 })), { made: 1 })
+  assert.equal(await respondOnce(request, Made, async () => ({ made: 2 })), { made: 1 })
 
   // As a dead instance leaves it: taken, and renewed by nobody.
   const dead = { ...request, key: randomUUID() }
-  await answerOnce(dead, Made, async () => ({ made: 3 }))
+  await respondOnce(dead, Made, async () => ({ made: 3 }))
   const left = (await api.redis.keys(`${api.prefix}:{crashing}:idempotency:*`)).find((key) => key !== lock)
   if (!left) throw new Error('Nothing was kept.')
   await api.redis.hdel(left, 'answer')
   await api.redis.hset(left, 'holder', 'dead')
   await api.redis.pexpire(left, 50)
   await until(async () => (await api.redis.exists(left)) === 0)
-  assert.equal(await answerOnce(dead, Made, async () => ({ made: 4 })), { made: 4 })
+  assert.equal(await respondOnce(dead, Made, async () => ({ made: 4 })), { made: 4 })
 })
 
 async function waitForKey(pattern: string): Promise<string[]> {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { Announced } from '@millrace/api/uploads/upload-routes.ts'
-import { createQuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpAnswer, type HttpClient } from '../../support/http-client.ts'
@@ -138,7 +138,7 @@ test('finds once a day what was missed: bytes that nobody counted, and bytes tha
   const client = await known(api)
   const { id } = await announce(client, 10)
   const owner = await ownerOf(api, id)
-  const ledger = createQuotaLedger({ redis: api.redis, prefix: api.prefix })
+  const ledger = createQuotaReservations({ redis: api.redis, prefix: api.prefix })
   const gone = '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
   const uncounted = '0199bbbb-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
   await ledger.adopt(owner, [{ id: gone, bytes: 90 }], Date.now())
@@ -180,7 +180,7 @@ test('gives back what a worker rejected and deleted', async () => {
   const fleet = await startWorkerFleet()
   try {
     await fleet.startWorker()
-    const ledger = createQuotaLedger({ redis: fleet.redis, prefix: fleet.prefix })
+    const ledger = createQuotaReservations({ redis: fleet.redis, prefix: fleet.prefix })
     const announced = await fleet.announce(Buffer.alloc(1000))
     await ledger.adopt(announced.owner, [], Date.now())
     const limits = { bytesTotal: 1000 }
@@ -196,7 +196,7 @@ test('gives back what a worker rejected and deleted', async () => {
 
 test('counts to petabytes exactly', async () => {
   const api = await start({})
-  const ledger = createQuotaLedger({ redis: api.redis, prefix: api.prefix })
+  const ledger = createQuotaReservations({ redis: api.redis, prefix: api.prefix })
   const owner = `o-${randomUUID()}`
   const fiveTiB = 5 * 1024 ** 4
   await ledger.adopt(owner, [], Date.now())

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { listenOnRememberedPort } from '@millrace/local/cloud/persistent-port.ts'
+import { listenOnPersistentPort } from '@millrace/local/cloud/persistent-port.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -20,12 +20,12 @@ async function listen(port: number): Promise<{ endpoint: string; server: Server 
 
 test('is taken again after a restart, and another while somebody else has it', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-port-'))
-  const first = await listenOnRememberedPort(directory, 'x', listen)
-  const meanwhile = await listenOnRememberedPort(directory, 'x', listen)
+  const first = await listenOnPersistentPort(directory, 'x', listen)
+  const meanwhile = await listenOnPersistentPort(directory, 'x', listen)
   assert.is.not(meanwhile.endpoint, first.endpoint)
   meanwhile.server.close()
   await once(meanwhile.server, 'close')
-  const again = await listenOnRememberedPort(directory, 'x', listen)
+  const again = await listenOnPersistentPort(directory, 'x', listen)
   assert.is(again.endpoint, meanwhile.endpoint)
   first.server.close()
   again.server.close()
@@ -35,7 +35,7 @@ test('is taken again after a restart, and another while somebody else has it', a
 test('does not hide another reason for not listening', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-port-'))
   let told: unknown
-  await listenOnRememberedPort(directory, 'x', () => Promise.reject(new Error('no'))).catch((error) => {
+  await listenOnPersistentPort(directory, 'x', () => Promise.reject(new Error('no'))).catch((error) => {
     told = error
   })
   assert.equal(told, new Error('no'))

@@ -101,7 +101,7 @@ test('says in one sentence why it does not start', async () => {
   const address = taken.address()
   assert.ok(address && typeof address === 'object')
   const error = await startRedisServer({ directory, port: address.port }).catch((reason) => reason)
-  assert.is(error.name, 'CannotStart')
+  assert.is(error.name, 'StartError')
   assert.match(error.message, `Redis did not start on port ${address.port}: it ended.`)
   assert.match(error.message, 'Address already in use')
   taken.close()
@@ -117,7 +117,7 @@ test('refuses a REDIS_URL where nothing listens, without its password', async ()
   const message = await refusal('redis://user:secret@127.0.0.1:1')
   assert.match(
     message,
-    /^CannotStart: The Redis of REDIS_URL \(127\.0\.0\.1:1\) does not answer: .*ECONNREFUSED/,
+    /^StartError: The Redis of REDIS_URL \(127\.0\.0\.1:1\) does not answer: .*ECONNREFUSED/,
   )
   assert.not.match(message, 'secret')
 })
@@ -141,7 +141,7 @@ test('refuses a REDIS_URL that wants another password', async () => {
   await client.config('SET', 'requirepass', 'right')
   client.disconnect()
   const message = await refusal(server.url.replace('redis://', 'redis://:wrong@'))
-  assert.match(message, 'CannotStart')
+  assert.match(message, 'StartError')
   assert.not.match(message, /wrong@|:wrong/)
   await server.close()
 })

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { Cluster } from '@millrace/api/fleet/cluster-view.ts'
-import { createAutoscaler, hurry } from '@millrace/local/fleet/autoscaler.ts'
+import { acceleratePolicy, createAutoscaler } from '@millrace/local/fleet/autoscaler.ts'
 import { createCpuMetric } from '@millrace/local/fleet/cpu-metric.ts'
 import type { ScalingDecision, TierScaling } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats, type Heartbeat, heartbeatMs } from '@millrace/shared/fleet/heartbeats.ts'
@@ -150,12 +150,12 @@ test('keeps what it has without news of the load, and within its limits always',
 })
 
 test('hurries without changing anything but time', () => {
-  const hurried = hurry(workerScaling, 10)
+  const acceleratedPolicy = acceleratePolicy(workerScaling, 10)
   const { warmupMs } = workerScaling
-  assert.equal({ ...hurried, metricPeriodMs, warmupMs, repeatMs }, workerScaling)
-  const times = [hurried.metricPeriodMs, hurried.warmupMs, hurried.repeatMs]
+  assert.equal({ ...acceleratedPolicy, metricPeriodMs, warmupMs, repeatMs }, workerScaling)
+  const times = [acceleratedPolicy.metricPeriodMs, acceleratedPolicy.warmupMs, acceleratedPolicy.repeatMs]
   assert.equal(times, [metricPeriodMs / 10, warmupMs / 10, repeatMs / 10])
-  assert.equal(hurry(apiScaling, 1), apiScaling)
+  assert.equal(acceleratePolicy(apiScaling, 1), apiScaling)
 })
 
 test('has no numbers of its own: thresholds, shares and pauses are those of the shared policy', () => {

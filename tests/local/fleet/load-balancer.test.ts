@@ -130,14 +130,14 @@ test('closes at once, and every connection with it', async () => {
 test('refuses a port in use in one sentence that names the flag', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   const error = await startLoadBalancer({ host: '127.0.0.1', port: balancer.port }).catch((reason) => reason)
-  assert.is(error.name, 'CannotStart')
+  assert.is(error.name, 'StartError')
   assert.match(error.message, new RegExp(`^Port ${balancer.port} is in use: .*--port`))
   await balancer.close()
 })
 
 test('refuses an address that is not of this machine', async () => {
   const error = await startLoadBalancer({ host: '192.0.2.1', port: 0 }).catch((reason) => reason)
-  assert.is(error.name, 'CannotStart')
+  assert.is(error.name, 'StartError')
   assert.match(error.message, '192.0.2.1 is not an address of this machine')
 })
 

@@ -105,7 +105,7 @@ test('gives up on a service that never gets ready, with its last words', async (
     () => undefined,
     (reason) => reason,
   )
-  assert.is(error?.name, 'CannotStart')
+  assert.is(error?.name, 'StartError')
   assert.match(error.message, 'api-1 does not start; it ended 3 times (exit code 3).')
   assert.match(error.message, 'error: cannot go on: the reason')
   await service.stop()

@@ -67,7 +67,7 @@ test('names the exact command where this user may not install', async () => {
   await place('apt-get', `echo called >> ${path}/calls`)
   await place('sudo', 'exit 1')
   const error = await provide(false)
-  assert.is(error.name, 'CannotStart')
+  assert.is(error.name, 'StartError')
   assert.match(
     error.message,
     '`sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends redis-tools`',
@@ -79,7 +79,7 @@ test('names the exact command where this user may not install', async () => {
 test('shows why an installation failed', async () => {
   await place('apt-get', 'echo "no space left"; exit 100')
   const error = await provide(true)
-  assert.is(error.name, 'CannotStart')
+  assert.is(error.name, 'StartError')
   assert.match(error.message, 'could not be installed')
   assert.match(error.message, 'ended with code 100')
   assert.match(error.message, 'no space left')
@@ -87,7 +87,7 @@ test('shows why an installation failed', async () => {
 
 test('says what to do on a machine without a known package manager', async () => {
   const error = await provide(true)
-  assert.is(error.name, 'CannotStart')
+  assert.is(error.name, 'StartError')
   assert.match(error.message, 'install redis-server, or set REDIS_URL')
 })
 

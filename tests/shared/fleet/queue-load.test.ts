@@ -1,7 +1,7 @@
 import { createFinishedJobs } from '@millrace/shared/fleet/finished-jobs.ts'
-import { createFleetJournal, type LoadSample } from '@millrace/shared/fleet/fleet-journal.ts'
+import { createFleetJournal, type QueueLoadSample } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats, type Heartbeat } from '@millrace/shared/fleet/heartbeats.ts'
-import { createLoadPublisher } from '@millrace/shared/fleet/queue-load-publisher.ts'
+import { createQueueLoadPublisher } from '@millrace/shared/fleet/queue-load-publisher.ts'
 import { createQueueSampler } from '@millrace/shared/fleet/queue-sampler.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
@@ -164,9 +164,9 @@ test('is left to the workers by the API, which stands in where there is none', a
   const lease = (holder: string) => createRedisLease({ redis, key, holder, ttlMs: 60_000 })
   const looked = Promise.withResolvers<void>()
   let free = false
-  const publisher = createLoadPublisher({
+  const publisher = createQueueLoadPublisher({
     lease: lease('api-1'),
-    async sampleQueue(): Promise<LoadSample> {
+    async sampleQueue(): Promise<QueueLoadSample> {
       assert.ok(free, 'a worker publishes')
       looked.resolve()
       return {
@@ -182,10 +182,10 @@ test('is left to the workers by the API, which stands in where there is none', a
     },
     finishedJobs: createFinishedJobs({ redis, prefix }),
     journal: createFleetJournal({ redis, prefix }),
-    putLoad: undefined,
+    putFleetMetrics: undefined,
     samplePeriodMs: 10,
     publishPeriodMs: 10_000,
-    patienceMs: 100,
+    takeoverDelayMs: 100,
     log: createLog({ level: 'silent', instance: 'test' }),
   })
   const worker = lease('worker-1')

@@ -1,4 +1,4 @@
-import { arrivedBetween, demandOf, loadOf, publishPeriodMs } from '@millrace/shared/fleet/queue-load.ts'
+import { arrivedBetween, demandOf, publishPeriodMs, queueLoadOf } from '@millrace/shared/fleet/queue-load.ts'
 import {
   apiScaling,
   decideFleetSize,
@@ -147,7 +147,7 @@ test('leaves the fleet alone without recent values', () => {
 })
 
 test('wakes an empty fleet for one job, and lets it fall asleep', () => {
-  const oneJob = loadOf({ waiting: 0, prioritized: 0, active: 0, notRelayed: 1, slots: 0 })
+  const oneJob = queueLoadOf({ waiting: 0, prioritized: 0, active: 0, notRelayed: 1, slots: 0 })
   assert.is(decide([oneJob], { desired: 0, inService: 0 }).desired, 1)
   const idle = Array(workerScaling.scaleIn.periods).fill(0)
   assert.is(decide(idle, { desired: 1, inService: 1 }).desired, 0)
@@ -174,7 +174,7 @@ test('divides by no zero', () => {
       count,
       fc.nat(1e5),
       (waiting, prioritized, active, notRelayed, slots) => {
-        const load = loadOf({ waiting, prioritized, active, notRelayed, slots })
+        const load = queueLoadOf({ waiting, prioritized, active, notRelayed, slots })
         assert.ok(Number.isFinite(load) && load >= 0)
         const sample = { arrived: waiting, periodMs: publishPeriodMs, jobDurationMs: active, slots }
         assert.ok(Number.isFinite(demandOf(sample)) && demandOf(sample) >= 0)
@@ -182,7 +182,7 @@ test('divides by no zero', () => {
       },
     ),
   )
-  assert.is(loadOf({ waiting: 1, prioritized: 2, active: 3, notRelayed: 1, slots: 10 }), 0.7)
+  assert.is(queueLoadOf({ waiting: 1, prioritized: 2, active: 3, notRelayed: 1, slots: 10 }), 0.7)
 })
 
 test('counts arrivals by what is there and what has ended', () => {

@@ -1,4 +1,4 @@
-import { createAskTogether } from '@millrace/shared/service/batcher.ts'
+import { createBatcher } from '@millrace/shared/service/batcher.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -6,7 +6,7 @@ const test = suite('ask together')
 
 test('asks once for all of one turn, and gives each its own answer', async () => {
   const asked: number[][] = []
-  const double = createAskTogether(async (numbers: number[]) => {
+  const double = createBatcher(async (numbers: number[]) => {
     asked.push(numbers)
     return numbers.map((number) => number * 2)
   }, 3)
@@ -16,7 +16,7 @@ test('asks once for all of one turn, and gives each its own answer', async () =>
 })
 
 test('fails those that were asked together, and nobody else', async () => {
-  const ask = createAskTogether(async (names: string[]) => {
+  const ask = createBatcher(async (names: string[]) => {
     if (names.includes('bad')) throw new Error('refused')
     return names
   }, 2)
@@ -29,7 +29,7 @@ test('fails those that were asked together, and nobody else', async () => {
 })
 
 test('leaves no question waiting for an answer that is missing', async () => {
-  const ask = createAskTogether(async (names: string[]) => names.slice(1), 10)
+  const ask = createBatcher(async (names: string[]) => names.slice(1), 10)
   const settled = await Promise.allSettled(['first', 'second'].map(ask))
   assert.equal(
     settled.map(({ status }) => status),

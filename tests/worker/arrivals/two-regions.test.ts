@@ -15,7 +15,7 @@ import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
-import { createQuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
@@ -68,7 +68,7 @@ function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region)
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
   const imports = createImportQueue({ redis, prefix })
   const quota = createQuota({
-    ledger: createQuotaLedger({ redis, prefix }),
+    ledger: createQuotaReservations({ redis, prefix }),
     limits: { bytesTotal: undefined, filesTotal: undefined, bytesPerDay: undefined, filesPerDay: undefined },
     originals,
     s3,

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { createOpenSource } from '@millrace/worker/imports/fetch-source.ts'
+import { createFetchSource } from '@millrace/worker/imports/fetch-source.ts'
 import { createPublicAddress } from '@millrace/worker/imports/public-address.ts'
 import { createSourceAddresses } from '@millrace/worker/imports/source-addresses.ts'
 import * as assert from 'uvu/assert'
@@ -30,8 +30,8 @@ test.after(async () => {
 function opener({ networks = ['127.0.0.1/32'], ports = [source.port], silenceMs = 10_000 } = {}) {
   const isPermitted = createPublicAddress(networks)
   const sourceAddresses = createSourceAddresses({ isPermitted, dnsServers: [dns.server] })
-  const openSource = createOpenSource({ sourceAddresses, allowedPorts: ports, silenceMs })
-  return (url: string) => openSource(url, new AbortController().signal)
+  const fetchSource = createFetchSource({ sourceAddresses, allowedPorts: ports, silenceMs })
+  return (url: string) => fetchSource(url, new AbortController().signal)
 }
 
 /** The code and the sentence with which a source is refused. */

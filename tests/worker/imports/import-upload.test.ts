@@ -4,7 +4,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import type { AskedImport } from '@millrace/api/uploads/start-import.ts'
+import type { ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
 import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
@@ -48,7 +48,7 @@ test.after(async () => {
   await source.close()
 })
 
-function announce({ path, ...more }: Omit<AskedImport, 'sourceUrl'> & { path: string }) {
+function announce({ path, ...more }: Omit<ImportRequest, 'sourceUrl'> & { path: string }) {
   return importer.announce(source.url(path), more)
 }
 
@@ -71,7 +71,7 @@ test('fetches an image, and goes on as with any other upload', async () => {
   const bytes = await sampleImage('image/png', 300, 200)
   let ageMs = 0
   source.on('/a/holiday.png', (_request, response) => {
-    ageMs = worker.oldestWork.ageMs()
+    ageMs = worker.oldestJob.ageMs()
     response.writeHead(200, { 'content-type': 'image/png', 'content-length': bytes.length }).end(bytes)
   })
   const address = await announce({ path: '/a/holiday.png?signature=s3cret', metadata: { album: 'x' } })
@@ -97,7 +97,7 @@ test('fetches an image, and goes on as with any other upload', async () => {
   assert.is(await reserved(), bytes.length)
   await worker.close()
   assert.ok(ageMs > 0, 'while it lasts, it is work that can hold the instance')
-  assert.is(worker.oldestWork.ageMs(), 0)
+  assert.is(worker.oldestJob.ageMs(), 0)
 })
 
 test('takes name and type from the source, unless the client has said them', async () => {
@@ -169,7 +169,7 @@ test('rejects what a source does not give, or gives too much of', async () => {
   const worker = await fleet.startWorker()
   const room = limits.bytesTotal - before
   const held = { owner, id: newUploadId() }
-  const expected: [string, string, Partial<AskedImport>?][] = [
+  const expected: [string, string, Partial<ImportRequest>?][] = [
     ['/missing', 'source_not_found'],
     ['/metadata', 'source_refused'],
     ['/huge', 'upload_too_large'],

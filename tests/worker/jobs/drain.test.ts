@@ -5,7 +5,7 @@ import { createInstanceNotices } from '@millrace/worker/instance/instance-notice
 import { createLeaveInstance } from '@millrace/worker/instance/leave-instance.ts'
 import { createScaleInProtection } from '@millrace/worker/instance/scale-in-protection.ts'
 import { createTerminationHook } from '@millrace/worker/instance/termination-hook.ts'
-import { createOldestWork } from '@millrace/worker/jobs/oldest-job.ts'
+import { createOldestJob } from '@millrace/worker/jobs/oldest-job.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { type FakeInstance, hook, instance, startFakeInstance } from '../support/fake-instance.ts'
@@ -57,10 +57,10 @@ function createParts(drain: (deadlineMs: number) => Promise<void>) {
 }
 
 /** Scale-in protection, with work whose clock the test moves. */
-function createProtection(more: { oldestWork?: { ageMs(): number }; longWorkMs?: number } = {}) {
+function createProtection(more: { oldestJob?: { ageMs(): number }; longWorkMs?: number } = {}) {
   const { lines, log } = createSeenLog()
   const clock = { ms: 0 }
-  const work = createOldestWork(() => clock.ms)
+  const work = createOldestJob(() => clock.ms)
   const autoScaling = new AutoScalingClient({
     endpoint: fake.autoScalingEndpoint,
     maxAttempts: 1,
@@ -69,7 +69,7 @@ function createProtection(more: { oldestWork?: { ageMs(): number }; longWorkMs?:
   const protection = createScaleInProtection({
     autoScaling,
     metadata: createInstanceMetadata({ endpoint: fake.metadataEndpoint }),
-    oldestWork: work,
+    oldestJob: work,
     longWorkMs: 30_000,
     intervalMs: 1,
     log,
@@ -275,7 +275,7 @@ test('a call that was heard although it seemed to fail is taken back', async () 
 
 test('looks come one after the other, and end with the watch', async () => {
   let looks = 0
-  const { watch } = createProtection({ longWorkMs: 1, oldestWork: { ageMs: () => ++looks % 2 } })
+  const { watch } = createProtection({ longWorkMs: 1, oldestJob: { ageMs: () => ++looks % 2 } })
   const stopping = new AbortController()
   const watched = watch(stopping.signal)
   await fake.untilCalls(6)
@@ -290,7 +290,7 @@ test('looks come one after the other, and end with the watch', async () => {
 })
 
 test('an instance that is chosen ends a call under way, and does not complain', async () => {
-  const { watch, lines } = createProtection({ longWorkMs: 1, oldestWork: { ageMs: () => 1 } })
+  const { watch, lines } = createProtection({ longWorkMs: 1, oldestJob: { ageMs: () => 1 } })
   const stopping = new AbortController()
   fake.setAnswers('held')
   const watched = watch(stopping.signal)

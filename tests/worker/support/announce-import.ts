@@ -1,10 +1,10 @@
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'
-import { type AskedImport, createStartImport } from '@millrace/api/uploads/start-import.ts'
+import { createStartImport, type ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
-import { createQuotaLedger, type QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createQuotaReservations, type QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 
@@ -23,7 +23,7 @@ export function createImporter(
   const { ports, maxUploadBytes, limits = {} } = options
   const { records, s3, bucket } = fleet
   const imports = createImportQueue(fleet)
-  const ledger = createQuotaLedger(fleet)
+  const ledger = createQuotaReservations(fleet)
   const quota = createQuota({ ledger, limits, originals: createOriginals(fleet), s3, bucket })
   const checkIntent = createIntentCheck({ presets: builtInPresets, maxUploadBytes })
   const startImport = createStartImport({ records, checkIntent, quota, imports, allowedPorts: ports })
@@ -31,7 +31,7 @@ export function createImporter(
     imports,
     quota,
     /** What `POST /uploads` does. */
-    async announce(sourceUrl: string, more: Omit<AskedImport, 'sourceUrl'> = {}): Promise<UploadAddress> {
+    async announce(sourceUrl: string, more: Omit<ImportRequest, 'sourceUrl'> = {}): Promise<UploadAddress> {
       const { id } = await startImport(owner, { sourceUrl, ...more })
       return { owner, id }
     },

@@ -107,7 +107,7 @@ export async function startWorkerFleet(
         return closing
       }
       closers.push(close)
-      return { close, oldestWork: app.oldestWork }
+      return { close, oldestJob: app.oldestJob }
     },
 
     /** A worker as a process; it may still be starting. */

@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
-import { createFreeAsItPasses } from '../http/collect-stream-garbage.ts'
-import { answerBeforeBody } from '../http/early-response.ts'
-import { followTransfer } from '../http/transfer-timeout.ts'
-import { type HonourKey, IdempotencyHeaders } from '../uploads/idempotency-key.ts'
+import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
+import { allowEarlyResponse } from '../http/early-response.ts'
+import { startTransferTimeout } from '../http/transfer-timeout.ts'
+import { IdempotencyHeaders, type WithIdempotencyKey } from '../uploads/idempotency-key.ts'
 import { UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
@@ -20,13 +20,13 @@ const uploadView = Compile(UploadView)
  */
 export function directUploadRoutes(
   api: Api,
-  deps: { honourKey: HonourKey; directUpload: DirectUpload; silenceMs: number },
+  deps: { withIdempotencyKey: WithIdempotencyKey; directUpload: DirectUpload; silenceMs: number },
 ): void {
-  const { honourKey, directUpload, silenceMs } = deps
-  const freeAsItPasses = createFreeAsItPasses()
+  const { withIdempotencyKey, directUpload, silenceMs } = deps
+  const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {
-    answerBeforeBody(scope)
+    allowEarlyResponse(scope)
     // Bodies reach the handler unread, whatever their type.
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
@@ -35,10 +35,10 @@ export function directUploadRoutes(
       '/upload',
       { schema: { headers: IdempotencyHeaders, querystring: FileQuery, response: { 201: UploadView } } },
       async (request, reply) => {
-        const transfer = followTransfer(request, reply, silenceMs)
-        freeAsItPasses(request.raw)
+        const transfer = startTransferTimeout(request, reply, silenceMs)
+        collectGarbageDuringStream(request.raw)
         try {
-          const upload = await honourKey(
+          const upload = await withIdempotencyKey(
             request,
             { key: request.headers['idempotency-key'], content: contentOf(request), answer: uploadView },
             async (asking) => {

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
-import { type OwnedUpload, UploadParams } from '../uploads/find-own-upload.ts'
+import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import { type DownloadSigner, redirectLifeSeconds } from './sign-download.ts'
 
 const VariantParams = Type.Object({ ...UploadParams.properties, name: Type.String() })
@@ -9,17 +9,17 @@ const VariantParams = Type.Object({ ...UploadParams.properties, name: Type.Strin
 /** `/uploads/{id}/original` and `/variants/{name}`: redirects to short-lived signed URLs of S3. */
 export function downloadRoutes(
   api: Api,
-  deps: { ownedUpload: OwnedUpload; signDownload: DownloadSigner },
+  deps: { findOwnUpload: FindOwnUpload; signDownload: DownloadSigner },
 ): void {
-  const { ownedUpload, signDownload } = deps
+  const { findOwnUpload, signDownload } = deps
 
   api.get('/uploads/:id/original', { schema: { params: UploadParams } }, async (request, reply) => {
-    const { upload } = await ownedUpload(request, request.params.id)
+    const { upload } = await findOwnUpload(request, request.params.id)
     return redirect(reply, await signDownload.original(upload))
   })
 
   api.get('/uploads/:id/variants/:name', { schema: { params: VariantParams } }, async (request, reply) => {
-    const { upload } = await ownedUpload(request, request.params.id)
+    const { upload } = await findOwnUpload(request, request.params.id)
     return redirect(reply, await signDownload.variant(upload, request.params.name))
   })
 

@@ -4,7 +4,7 @@ import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import { type ServerSentEvent, sendEvents } from '../http/server-sent-events.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
-import { type OwnedUpload, UploadParams } from '../uploads/find-own-upload.ts'
+import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import { uploadVersion, viewUpload } from '../uploads/upload-view.ts'
 import type { OwnerEvent, WatchOwner } from './watch-owner.ts'
 import type { WatchUpload } from './watch-upload.ts'
@@ -26,20 +26,20 @@ export function eventRoutes(
   api: Api,
   deps: {
     owner: RequestOwner
-    ownedUpload: OwnedUpload
+    findOwnUpload: FindOwnUpload
     watchUpload: WatchUpload
     watchOwner: WatchOwner
     closing: AbortSignal
   },
 ): void {
-  const { owner, ownedUpload, watchUpload, watchOwner, closing } = deps
+  const { owner, findOwnUpload, watchUpload, watchOwner, closing } = deps
 
   api.get(
     '/uploads/:id/events',
     { schema: { params: UploadParams, headers: LastEventId } },
     async (request, reply) => {
       const lastSeen = request.headers['last-event-id']
-      const found = await ownedUpload(request, request.params.id)
+      const found = await findOwnUpload(request, request.params.id)
       if (isFinished(found.upload) && uploadVersion(found) === lastSeen) return reply.code(204).send()
       return sendEvents(reply, (signal) => events(found.upload, lastSeen, signal), closing)
     },

@@ -1,7 +1,7 @@
 import {
   type FleetJournal,
-  LoadPoint,
-  LoadSample,
+  QueueLoadPoint,
+  QueueLoadSample,
   ScalingDecision,
   TierScaling,
 } from '@millrace/shared/fleet/fleet-journal.ts'
@@ -43,8 +43,10 @@ export const Cluster = Type.Object(
     at: Type.String({ description: 'ISO 8601' }),
     tiers: Type.Array(TierView),
     instances: Type.Array(Instance),
-    load: Type.Union([LoadSample, Type.Null()], { description: 'the last look at the queue; null: no news' }),
-    history: Type.Array(LoadPoint, { description: 'newest first' }),
+    load: Type.Union([QueueLoadSample, Type.Null()], {
+      description: 'the last look at the queue; null: no news',
+    }),
+    history: Type.Array(QueueLoadPoint, { description: 'newest first' }),
     scaling: Type.Array(TierScaling, { description: 'of tiers that the local autoscaler looks after' }),
     decisions: Type.Array(ScalingDecision, { description: 'newest first' }),
   },

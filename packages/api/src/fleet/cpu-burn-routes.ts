@@ -9,7 +9,7 @@ const LoadParams = Type.Object({ ms: Type.Integer({ minimum: 1, maximum: longest
 export const BurntCpu = Type.Object({ ms: Type.Integer(), servedBy: Type.String() }, { title: 'BurntCpu' })
 
 /** `/load/:ms`: keeps one core busy for so long, to see the API tier scale. */
-export function loadRoutes(api: Api, { burnCpu, instance }: { burnCpu: BurnCpu; instance: string }): void {
+export function cpuBurnRoutes(api: Api, { burnCpu, instance }: { burnCpu: BurnCpu; instance: string }): void {
   api.get(
     '/load/:ms',
     { config: { scope: 'admin' }, schema: { params: LoadParams, response: { 200: BurntCpu } } },

@@ -1,6 +1,6 @@
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
-import { servedUnderPressure } from '../limits/overload.ts'
+import { servedWhenOverloaded } from '../limits/overload.ts'
 import type { CheckReadiness } from './readiness.ts'
 
 export const Health = Type.Object(
@@ -34,7 +34,7 @@ export function healthRoutes(
 ): void {
   const { checkReadiness, instance, version, draining } = deps
 
-  const config = { rateLimit: false, uncounted: true, ...servedUnderPressure } as const
+  const config = { rateLimit: false, uncounted: true, ...servedWhenOverloaded } as const
   api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
     status: 'ok' as const,
     instance,

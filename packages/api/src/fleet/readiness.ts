@@ -3,7 +3,7 @@ import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { Redis } from 'ioredis'
 
 /** How long a dependency may take to answer, in ms. */
-const patienceMs = 2000
+const timeoutMs = 2000
 
 export type Readiness = { ready: boolean; checks: Record<'redis' | 's3' | 'sqs', 'ok' | 'failed'> }
 
@@ -23,7 +23,7 @@ export function createReadiness(deps: {
   const { redis, s3, sqs, bucket, queueUrl } = deps
 
   return async function readiness(): Promise<Readiness> {
-    const abortSignal = AbortSignal.timeout(patienceMs)
+    const abortSignal = AbortSignal.timeout(timeoutMs)
     const [redisOk, s3Ok, sqsOk] = await Promise.all([
       answers(Promise.race([redis.ping(), rejectOn(abortSignal)])),
       answers(s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal })),

@@ -14,7 +14,7 @@ const betweenBytes = 8 * 1024 ** 2
  *
  * @throws Error where V8 has no such collection
  */
-export function createFreeAsItPasses() {
+export function createCollectGarbageDuringStream() {
   // There is no other way to it than the flag, and no need to have it in everybody's global scope.
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
@@ -29,7 +29,7 @@ export function createFreeAsItPasses() {
   }
 
   /** @param body which somebody else begins to read, and reads in their own time */
-  return function freeAsItPasses(body: Readable): void {
+  return function collectGarbageDuringStream(body: Readable): void {
     // A listener for data would make it flow before its reader is there.
     body.once('resume', () => body.on('data', count))
   }

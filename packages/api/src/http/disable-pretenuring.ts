@@ -8,6 +8,6 @@ import { setFlagsFromString } from 'node:v8'
  *
  * To be called first thing in a process that serves requests.
  */
-export function keepGarbageYoung(): void {
+export function disablePretenuring(): void {
   setFlagsFromString('--no-allocation-site-pretenuring')
 }

@@ -10,7 +10,7 @@ const lingerMs = 5_000
  * unread bytes at once would reset it, which can take the answer with it (RFC 9112, 9.6): so the answer is
  * sent, and the connection stays open while the client still sends, for a few seconds.
  */
-export function answerBeforeBody(api: FastifyInstance): void {
+export function allowEarlyResponse(api: FastifyInstance): void {
   api.addHook('onSend', async (request, reply, payload: unknown) => {
     if (request.raw.complete || request.raw.destroyed || typeof payload !== 'string') return payload
     reply.header('connection', 'close')

@@ -4,7 +4,7 @@
  *
  * @param limit how many values
  */
-export function createRecentValues<Value>(limit: number) {
+export function createLru<Value>(limit: number) {
   let young = new Map<string, Value>()
   let old = new Map<string, Value>()
 

@@ -68,7 +68,7 @@ export const Problem = Type.Object(
 )
 
 /** Answers every failure of an app, and every address that no route has, as a problem. */
-export function answerProblems(app: FastifyInstance): void {
+export function registerErrorHandler(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => answer(new AppError('not_found'), request, reply))
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = toAppError(thrown)
@@ -81,14 +81,18 @@ export function answerProblems(app: FastifyInstance): void {
 }
 
 /** Answers a request that Fastify refused before any hook has seen it: its address cannot be read. */
-export function answerUnroutable(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+export function respondToUnroutable(
+  thrown: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
   request.log.info({ why: thrown.code }, 'request refused')
   answer(new AppError('invalid_request', { message: 'The address cannot be read.' }), request, reply)
 }
 
 /** An error as clients see it. */
-export function describeProblem(error: AppError, requestId: string): Static<typeof Problem> {
+export function toProblem(error: AppError, requestId: string): Static<typeof Problem> {
   return {
     type: `urn:millrace:problem:${error.code}`,
     title: errorCatalogue[error.code].message,
@@ -103,7 +107,7 @@ export function describeProblem(error: AppError, requestId: string): Static<type
 }
 
 function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
-  const problem = describeProblem(error, request.id)
+  const problem = toProblem(error, request.id)
   const { status } = problem
   // RFC 9110, 11.6.1: a 401 says how to authenticate.
   if (status === 401) reply.header('www-authenticate', 'Bearer')

@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
-import { describeProblem, statusOfCode } from './problem.ts'
+import { statusOfCode, toProblem } from './problem.ts'
 
 /**
  * Answers on a connection that has no request which Fastify could answer, since it never became one or never
  * came to its end, and closes it.
  */
 export function closeWithProblem(socket: Socket, code: ErrorCode): void {
-  const body = JSON.stringify(describeProblem(new AppError(code), randomUUID()))
+  const body = JSON.stringify(toProblem(new AppError(code), randomUUID()))
   const status = statusOfCode[code]
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

@@ -8,7 +8,7 @@ import { closeWithProblem } from './raw-problem.ts'
  *
  * @param silenceMs milliseconds
  */
-export function followTransfer(
+export function startTransferTimeout(
   request: FastifyRequest,
   reply: FastifyReply,
   silenceMs: number,

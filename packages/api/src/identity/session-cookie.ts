@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { createRecentValues } from '../http/lru.ts'
+import { createLru } from '../http/lru.ts'
 
 declare module '@fastify/secure-session' {
   interface SessionData extends SealedSession {}
@@ -71,7 +71,7 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const remembered = createRecentValues<ReturnType<typeof opened>>(rememberedCookies)
+  const remembered = createLru<ReturnType<typeof opened>>(rememberedCookies)
   let registered: FastifyInstance | undefined
 
   /** Where the plugin's functions are. */

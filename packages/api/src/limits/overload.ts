@@ -10,7 +10,7 @@ declare module 'fastify' {
 }
 
 /** For a route's config: it is served however loaded the instance is. */
-export const servedUnderPressure = { pressureHandler: () => undefined }
+export const servedWhenOverloaded = { pressureHandler: () => undefined }
 
 class Overloaded extends AppError {
   constructor() {
@@ -26,7 +26,7 @@ class Overloaded extends AppError {
  * @param limits.heapUsedBytes what JavaScript holds
  * @param limits.rssBytes what the process holds
  */
-export function shedLoad(
+export function refuseWhenOverloaded(
   app: FastifyInstance,
   limits: { eventLoopDelayMs: number; heapUsedBytes: number; rssBytes: number },
 ): void {

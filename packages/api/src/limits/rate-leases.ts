@@ -1,6 +1,6 @@
 import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import type { Redis } from 'ioredis'
-import { createRecentValues } from '../http/lru.ts'
+import { createLru } from '../http/lru.ts'
 
 /** Sessions, keys and addresses of which an instance keeps leases: at least so many, at most twice. */
 const keptLeases = 10_000
@@ -43,7 +43,7 @@ type Lease = {
  */
 export function createRateLeases(deps: { redis: Redis; prefix: string; windowMs: number }) {
   const { redis, prefix, windowMs } = deps
-  const leases = createRecentValues<Lease>(keptLeases)
+  const leases = createLru<Lease>(keptLeases)
 
   function leaseOf(key: string): Lease {
     const found = leases.find(key)

@@ -3,7 +3,7 @@ import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
-import { createRecentValues } from '../http/lru.ts'
+import { createLru } from '../http/lru.ts'
 import { createRateLeases } from './rate-leases.ts'
 
 const windowMs = 60_000
@@ -20,18 +20,18 @@ const rememberedTokens = { texts: 5_000, characters: 512 }
  * @param deps.redis whose server counts, over a connection of its own that fails rather than waits
  * @param deps.prefix begins every key: `{prefix}:rate:…`
  * @param deps.perOwner requests a minute of one session or API key; 0 for no limit
- * @param deps.patienceMs how long a request waits to be counted, in ms
+ * @param deps.timeoutMs how long a request waits to be counted, in ms
  * @param deps.perAddress requests a minute from one address, an IPv6 network of /64 counting as one; 0 likewise
  */
 export async function limitRates(
   app: FastifyInstance,
-  deps: { redis: Redis; prefix: string; patienceMs: number; perOwner: number; perAddress: number },
+  deps: { redis: Redis; prefix: string; timeoutMs: number; perOwner: number; perAddress: number },
 ): Promise<void> {
   if (deps.perOwner === 0 && deps.perAddress === 0) return
   const counter = deps.redis.duplicate({
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: deps.patienceMs,
+    commandTimeout: deps.timeoutMs,
   })
   // The connection that this one is a copy of tells of the same outage.
   counter.on('error', () => undefined)
@@ -82,7 +82,7 @@ function refusal(reply: FastifyReply, counts: Count[]): AppError | undefined {
  *   who sends longer ones would take what memory there is
  */
 function rememberKeys(limits: { texts: number; characters: number }, make: (text: string) => string) {
-  const made = createRecentValues<string>(limits.texts)
+  const made = createLru<string>(limits.texts)
 
   return (text: string): string => {
     const known = made.find(text)

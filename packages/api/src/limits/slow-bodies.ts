@@ -13,7 +13,7 @@ const looksPerGrace = 4
  *
  * @param options.graceMs how long a body may take at least, in ms
  */
-export function refuseSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: number }): void {
+export function timeOutSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: number }): void {
   const reading = new Map<FastifyRequest, { reply: FastifyReply; startedAtMs: number; bytesBefore: number }>()
 
   const look = setInterval(() => {

@@ -27,7 +27,7 @@ export type TusRequest = {
 }
 
 /** What is answered where all went well. */
-export type TusAnswer = { status: number; headers: [name: string, value: string][] }
+export type TusResponse = { status: number; headers: [name: string, value: string][] }
 
 const extensions = ['creation', 'creation-with-upload', 'termination', 'expiration', 'checksum']
 const path = '/tus'
@@ -39,7 +39,7 @@ const path = '/tus'
  *
  * @param deps.maxUploadBytes told to clients as `Tus-Max-Size`
  */
-export function createSpeakTus(deps: {
+export function createTusHandler(deps: {
   tusUploads: TusUploads
   receiveChunk: ReceiveChunk
   locks: TusLocks
@@ -49,7 +49,7 @@ export function createSpeakTus(deps: {
   const { tusUploads, receiveChunk, locks, eraseUpload, maxUploadBytes } = deps
 
   /** @throws whatever is wrong, as AppError where it is the client's fault */
-  return async function speakTus(request: TusRequest): Promise<TusAnswer> {
+  return async function handleTusRequest(request: TusRequest): Promise<TusResponse> {
     const { method, headers, address } = request
     let failure: unknown
     const { store, newLock } = createStore(request)
@@ -137,7 +137,7 @@ export function createSpeakTus(deps: {
   }
 }
 
-export type SpeakTus = ReturnType<typeof createSpeakTus>
+export type HandleTusRequest = ReturnType<typeof createTusHandler>
 
 function readMetadata(header: string | undefined) {
   if (header === undefined) return undefined

@@ -5,15 +5,15 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { isUploadId, newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Api } from '../http/api.ts'
-import { createFreeAsItPasses } from '../http/collect-stream-garbage.ts'
-import { answerBeforeBody } from '../http/early-response.ts'
+import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
+import { allowEarlyResponse } from '../http/early-response.ts'
 import { traceOf } from '../http/traceparent.ts'
-import { followTransfer } from '../http/transfer-timeout.ts'
+import { startTransferTimeout } from '../http/transfer-timeout.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { UploadParams } from '../uploads/find-own-upload.ts'
 import { readChecksum } from './tus-checksum.ts'
 import type { Chunk } from './tus-chunk.ts'
-import type { SpeakTus } from './tus-protocol.ts'
+import type { HandleTusRequest } from './tus-protocol.ts'
 
 const version = '1.0.0'
 const chunkType = 'application/offset+octet-stream'
@@ -43,13 +43,13 @@ const exposedHeaders = [
  */
 export function tusRoutes(
   api: Api,
-  deps: { owner: RequestOwner; speakTus: SpeakTus; silenceMs: number; closing: AbortSignal },
+  deps: { owner: RequestOwner; handleTusRequest: HandleTusRequest; silenceMs: number; closing: AbortSignal },
 ): void {
-  const { owner, speakTus, silenceMs, closing } = deps
-  const freeAsItPasses = createFreeAsItPasses()
+  const { owner, handleTusRequest, silenceMs, closing } = deps
+  const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {
-    answerBeforeBody(scope)
+    allowEarlyResponse(scope)
     // Bodies reach the handler unread, whatever their type.
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
@@ -96,17 +96,17 @@ export function tusRoutes(
       throw new AppError('unsupported_media_type', { message: `The bytes of a file come as ${chunkType}.` })
     }
     const checksum = readChecksum(headers['upload-checksum'])
-    const transfer = followTransfer(request, reply, silenceMs)
+    const transfer = startTransferTimeout(request, reply, silenceMs)
     const cutting = new AbortController()
     const signal = AbortSignal.any([transfer.signal, closing, cutting.signal])
     try {
-      const answer = await speakTus({
+      const answer = await handleTusRequest({
         method,
         headers: pick(headers),
         address,
         ...traceOf(request),
         openBody() {
-          freeAsItPasses(raw)
+          collectGarbageDuringStream(raw)
           return bodyUntil(raw, signal)
         },
         checksum,

@@ -10,11 +10,11 @@ import type { RequestOwner } from '../identity/request-owner.ts'
 export const UploadParams = Type.Object({ id: Type.String({ description: 'UUIDv7' }) })
 
 /** Finds the upload that a request is about, among those of who is asking. */
-export function createOwnedUpload(deps: { owner: RequestOwner; lookup: UploadLookup }) {
+export function createFindOwnUpload(deps: { owner: RequestOwner; lookup: UploadLookup }) {
   const { owner, lookup } = deps
 
   /** @throws AppError `upload_not_found`, also where the upload is somebody else's */
-  return async function ownedUpload(request: FastifyRequest, id: string): Promise<StoredUpload> {
+  return async function findOwnUpload(request: FastifyRequest, id: string): Promise<StoredUpload> {
     const asking = isUploadId(id) ? await owner.find(request) : undefined
     const found = asking && (await lookup.find({ owner: asking, id }))
     if (!found) throw new AppError('upload_not_found')
@@ -22,4 +22,4 @@ export function createOwnedUpload(deps: { owner: RequestOwner; lookup: UploadLoo
   }
 }
 
-export type OwnedUpload = ReturnType<typeof createOwnedUpload>
+export type FindOwnUpload = ReturnType<typeof createFindOwnUpload>

@@ -81,7 +81,7 @@ export type RepeatableRequest = {
  * @param deps.prefix begins every key
  * @param deps.lockMs how long the key of a request under way outlives its instance, in ms
  */
-export function createAnswerOnce(deps: { redis: Redis; prefix: string; lockMs?: number }) {
+export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?: number }) {
   const { redis, prefix, lockMs = defaultLockMs } = deps
 
   /**
@@ -90,7 +90,7 @@ export function createAnswerOnce(deps: { redis: Redis; prefix: string; lockMs?: 
    * @throws AppError `idempotency_key_reused` where the key was another request's, `idempotency_key_in_use`
    *   while the first is still under way, and whatever `work` throws
    */
-  return async function answerOnce<Answer>(
+  return async function respondOnce<Answer>(
     { owner, key, content }: RepeatableRequest,
     answer: { Parse(value: unknown): Answer },
     work: () => Promise<Answer>,
@@ -134,17 +134,23 @@ export function createAnswerOnce(deps: { redis: Redis; prefix: string; lockMs?: 
   }
 }
 
-export type AnswerOnce = ReturnType<typeof createAnswerOnce>
+export type RespondOnce = ReturnType<typeof createRespondOnce>
 
 /** Honours a request's `Idempotency-Key`, if it has one, for whom it comes from. */
-export function createHonourKey({ owner, answerOnce }: { owner: RequestOwner; answerOnce: AnswerOnce }) {
+export function createWithIdempotencyKey({
+  owner,
+  respondOnce,
+}: {
+  owner: RequestOwner
+  respondOnce: RespondOnce
+}) {
   /**
    * @param what.content what makes the request this very one, besides its owner
    * @param what.answer reads a kept answer back
    * @param make makes the answer for an owner. Who has no session yet gets one, and has no earlier answer
-   * @throws AppError as `answerOnce` does, and whatever `make` throws
+   * @throws AppError as `respondOnce` does, and whatever `make` throws
    */
-  return async function honourKey<Answer>(
+  return async function withIdempotencyKey<Answer>(
     request: FastifyRequest,
     {
       key,
@@ -154,11 +160,11 @@ export function createHonourKey({ owner, answerOnce }: { owner: RequestOwner; an
   ): Promise<Answer> {
     const known = key === undefined ? undefined : await owner.find(request)
     if (key === undefined || known === undefined) return make(await owner.findOrStart(request))
-    return answerOnce({ owner: known, key, content: what.content }, what.answer, () => make(known))
+    return respondOnce({ owner: known, key, content: what.content }, what.answer, () => make(known))
   }
 }
 
-export type HonourKey = ReturnType<typeof createHonourKey>
+export type WithIdempotencyKey = ReturnType<typeof createWithIdempotencyKey>
 
 /** A hundred signed URLs differ in little: they pack to an eighth. */
 async function pack(text: string): Promise<string> {

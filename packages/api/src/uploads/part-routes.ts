@@ -3,7 +3,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import type { CompleteUpload } from './complete-upload.ts'
-import { type OwnedUpload, UploadParams } from './find-own-upload.ts'
+import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
 import { PartUrlView } from './upload-routes.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
@@ -51,15 +51,15 @@ export const completeBodyLimitBytes = 2 * 1024 * 1024
 /** `/uploads/{id}/parts` and `/complete`: a file that goes up in parts. */
 export function partRoutes(
   api: Api,
-  deps: { ownedUpload: OwnedUpload; multipartUploads: MultipartUploads; completeUpload: CompleteUpload },
+  deps: { findOwnUpload: FindOwnUpload; multipartUploads: MultipartUploads; completeUpload: CompleteUpload },
 ): void {
-  const { ownedUpload, multipartUploads, completeUpload } = deps
+  const { findOwnUpload, multipartUploads, completeUpload } = deps
 
   api.post(
     '/uploads/:id/parts',
     { schema: { params: UploadParams, body: PartsToSign, response: { 200: SignedParts } } },
     async (request, reply) => {
-      const { upload } = await ownedUpload(request, request.params.id)
+      const { upload } = await findOwnUpload(request, request.params.id)
       if (upload.state !== 'awaiting') throw new AppError('upload_closed')
       if (!upload.multipart) throw new AppError('upload_not_multipart')
       const { partNumbers } = request.body
@@ -80,7 +80,7 @@ export function partRoutes(
     '/uploads/:id/parts',
     { schema: { params: UploadParams, response: { 200: SentParts } } },
     async (request, reply) => {
-      const { upload } = await ownedUpload(request, request.params.id)
+      const { upload } = await findOwnUpload(request, request.params.id)
       if (upload.state !== 'awaiting') throw new AppError('upload_closed')
       if (!upload.multipart) throw new AppError('upload_not_multipart')
       reply.header('cache-control', 'no-store')
@@ -96,7 +96,7 @@ export function partRoutes(
       schema: { params: UploadParams, body: ClaimedParts, response: { 202: UploadView } },
     },
     async (request, reply) => {
-      const { upload } = await ownedUpload(request, request.params.id)
+      const { upload } = await findOwnUpload(request, request.params.id)
       reply.code(202)
       return viewUpload(await completeUpload(upload, request.body.parts))
     },

@@ -9,11 +9,11 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
-export function createAnnounceErasure({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  return async function announceErasure(address: UploadAddress): Promise<void> {
+export function createPublishErasure({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return async function publishErasure(address: UploadAddress): Promise<void> {
     // The SDK takes an empty body for one of unknown length.
     await s3.send(new PutObjectCommand({ Bucket: bucket, Key: erasureKey(address), ContentLength: 0 }))
   }
 }
 
-export type AnnounceErasure = ReturnType<typeof createAnnounceErasure>
+export type PublishErasure = ReturnType<typeof createPublishErasure>

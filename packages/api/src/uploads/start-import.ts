@@ -13,7 +13,7 @@ import type { CheckIntent } from './check-intent.ts'
 export const importLifeMs = 24 * 60 * 60 * 1000
 
 /** A file that a client wants to have fetched, and what it knows of it. Sizes in bytes. */
-export type AskedImport = {
+export type ImportRequest = {
   sourceUrl: string
   filename?: string
   contentType?: string
@@ -53,7 +53,7 @@ export function createStartImport(deps: {
    *
    * @throws AppError `invalid_request` where the URL is none that files are fetched from, and as `startUpload`
    */
-  return async function startImport(owner: string, asked: AskedImport): Promise<StartedImport> {
+  return async function startImport(owner: string, asked: ImportRequest): Promise<StartedImport> {
     const { sourceUrl, filename, contentType, size } = asked
     const url = URL.parse(sourceUrl)
     const problem = sourceUrlProblem(url, allowedPorts)
@@ -96,7 +96,7 @@ export function createStartImport(deps: {
 export type StartImport = ReturnType<typeof createStartImport>
 
 /** What is known before the source has answered. Unknown sizes are 0. */
-function intentOf(asked: AskedImport, url: URL): UploadIntent {
+function intentOf(asked: ImportRequest, url: URL): UploadIntent {
   const { filename, contentType, size, preset, sha256, metadata, traceparent } = asked
   const intent = {
     filename: filename ?? namedByUrl(url),

@@ -7,8 +7,8 @@ import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
-import { type OwnedUpload, UploadParams } from './find-own-upload.ts'
-import { type HonourKey, IdempotencyHeaders } from './idempotency-key.ts'
+import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
+import { IdempotencyHeaders, type WithIdempotencyKey } from './idempotency-key.ts'
 import type { ListUploads } from './list-uploads.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
@@ -94,14 +94,14 @@ export function uploadRoutes(
   api: Api,
   deps: {
     owner: RequestOwner
-    ownedUpload: OwnedUpload
-    honourKey: HonourKey
+    findOwnUpload: FindOwnUpload
+    withIdempotencyKey: WithIdempotencyKey
     startUpload: StartUpload
     startImport: StartImport
     listUploads: ListUploads
   },
 ): void {
-  const { owner, ownedUpload, honourKey, startUpload, startImport, listUploads } = deps
+  const { owner, findOwnUpload, withIdempotencyKey, startUpload, startImport, listUploads } = deps
 
   api.post(
     '/uploads',
@@ -114,7 +114,7 @@ export function uploadRoutes(
     },
     async (request, reply) => {
       const asked = request.body
-      const started = await honourKey(
+      const started = await withIdempotencyKey(
         request,
         {
           key: request.headers['idempotency-key'],
@@ -156,7 +156,7 @@ export function uploadRoutes(
     { schema: { params: UploadParams, response: { 200: UploadView } } },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      const { upload } = await ownedUpload(request, request.params.id)
+      const { upload } = await findOwnUpload(request, request.params.id)
       return viewUpload(upload)
     },
   )

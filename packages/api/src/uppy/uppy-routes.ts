@@ -11,7 +11,7 @@ import type { RequestOwner } from '../identity/request-owner.ts'
 import type { FormSigner } from '../signing/sign-form.ts'
 import type { AnnounceUpload } from '../uploads/announce-upload.ts'
 import type { CompleteUpload } from '../uploads/complete-upload.ts'
-import { type OwnedUpload, UploadParams } from '../uploads/find-own-upload.ts'
+import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import type { MultipartUploads } from '../uploads/multipart-uploads.ts'
 import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-routes.ts'
 import { UppyFile, uppyFileOfQuery, uppyIntent } from './uppy-file.ts'
@@ -31,7 +31,7 @@ export function uppyRoutes(
   api: Api,
   deps: {
     owner: RequestOwner
-    ownedUpload: OwnedUpload
+    findOwnUpload: FindOwnUpload
     announceUpload: AnnounceUpload
     signForm: FormSigner
     multipartUploads: MultipartUploads
@@ -40,7 +40,7 @@ export function uppyRoutes(
     publicOrigin: string
   },
 ): void {
-  const { owner, ownedUpload, announceUpload, multipartUploads, completeUpload } = deps
+  const { owner, findOwnUpload, announceUpload, multipartUploads, completeUpload } = deps
   api.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
@@ -98,7 +98,7 @@ export function uppyRoutes(
     '/uppy/s3/multipart/:id/complete',
     { bodyLimit: completeBodyLimitBytes, schema: { hide: true, params: UploadParams, body: UppyParts } },
     async (request) => {
-      const { upload } = await ownedUpload(request, request.params.id)
+      const { upload } = await findOwnUpload(request, request.params.id)
       const parts = request.body.parts.map(({ PartNumber, ETag }) => ({ partNumber: PartNumber, etag: ETag }))
       await completeUpload(upload, parts)
       return { location: `${deps.publicOrigin}/uploads/${upload.id}`, key: originalKey(upload) }
@@ -116,7 +116,7 @@ export function uppyRoutes(
     request: FastifyRequest,
     id: string,
   ): Promise<{ upload: Upload; multipart: OpenMultipart }> {
-    const { upload } = await ownedUpload(request, id)
+    const { upload } = await findOwnUpload(request, id)
     if (upload.state !== 'awaiting') throw new AppError('upload_closed')
     if (!upload.multipart) throw new AppError('upload_not_multipart')
     return { upload, multipart: upload.multipart }

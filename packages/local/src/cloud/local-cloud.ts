@@ -11,8 +11,8 @@ import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createS3Server } from '@millrace/local-s3/s3-server.ts'
 import { originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { readLocalSecrets } from '../setup/local-secrets.ts'
-import { announceArrivals } from './announce-arrivals.ts'
-import { listenOnRememberedPort } from './persistent-port.ts'
+import { listenOnPersistentPort } from './persistent-port.ts'
+import { republishArrivals } from './republish-arrivals.ts'
 import { startSqsServer } from './sqs-server.ts'
 
 const region = 'us-east-1'
@@ -61,14 +61,14 @@ export async function startLocalCloud(options: {
     const listen = (port: number) =>
       createS3Server({ directory: join(directory, 's3'), host, port, ...identity, deliver, takesCopies })
     const storage = await (s3Port === undefined
-      ? listenOnRememberedPort(directory, 's3', listen)
+      ? listenOnPersistentPort(directory, 's3', listen)
       : listen(s3Port))
     opened.push(storage.close)
     const s3 = new S3Client({ endpoint: storage.endpoint, ...identity })
     opened.push(() => s3.destroy())
 
     await setUpBucket(s3, { origins: options.origins, eventsQueueArn: queue.eventsQueueArn })
-    await announceArrivals({ s3, bucket, announce: (body) => deliver(queue.eventsQueueArn, body) })
+    await republishArrivals({ s3, bucket, announce: (body) => deliver(queue.eventsQueueArn, body) })
     return {
       environment: {
         AWS_REGION: region,

@@ -8,7 +8,7 @@ import { join } from 'node:path'
  * @param directory keeps the port, in a file named `{name}-port`
  * @param listen starts the server on a port, 0 for any free one; rejects with EADDRINUSE where it is taken
  */
-export async function listenOnRememberedPort<Server extends { endpoint: string }>(
+export async function listenOnPersistentPort<Server extends { endpoint: string }>(
   directory: string,
   name: string,
   listen: (port: number) => Promise<Server>,

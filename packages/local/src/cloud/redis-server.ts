@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { CannotStart } from '../setup/start-error.ts'
+import { StartError } from '../setup/start-error.ts'
 import { findOnPath, redisProgram } from '../setup/system-programs.ts'
 
 const startLimitMs = 15_000
@@ -36,11 +36,11 @@ export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>
  * @param options.port 0 or none for a free one
  * @param options.program path of the server; found on PATH when absent
  * @returns its URL; `ended`, which resolves when the server is gone; and `close()`
- * @throws CannotStart with Redis' own words when it does not start
+ * @throws StartError with Redis' own words when it does not start
  */
 export async function startRedisServer(options: { directory: string; port?: number; program?: string }) {
   const program = options.program ?? findOnPath(redisProgram.names)
-  if (!program) throw new CannotStart('No Redis server is on PATH: install one, or set REDIS_URL.')
+  if (!program) throw new StartError('No Redis server is on PATH: install one, or set REDIS_URL.')
   await mkdir(options.directory, { recursive: true })
   const directory = await realpath(options.directory)
   await stopLeftover(directory)
@@ -69,7 +69,7 @@ export async function startRedisServer(options: { directory: string; port?: numb
     const portTaken = output.includes('Address already in use')
     if (portTaken && !options.port && attempt < portAttempts) continue
     const reason = outcome === 'late' ? `it was not ready within ${startLimitMs / 1000} s` : 'it ended'
-    throw new CannotStart(`Redis did not start on port ${port}: ${reason}.\n${output.trim()}`)
+    throw new StartError(`Redis did not start on port ${port}: ${reason}.\n${output.trim()}`)
   }
 }
 
@@ -170,12 +170,12 @@ async function findFreePort(): Promise<number> {
 
 /**
  * Makes sure that the Redis of a given URL answers, within a few seconds.
- * @throws CannotStart with a sentence that names the server but never its password
+ * @throws StartError with a sentence that names the server but never its password
  */
 export async function checkRedis(url: string): Promise<void> {
   const place = URL.parse(url)
   if (!place || !/^rediss?:$/.test(place.protocol)) {
-    throw new CannotStart('REDIS_URL is not a Redis URL; it should look like redis://127.0.0.1:6379.')
+    throw new StartError('REDIS_URL is not a Redis URL; it should look like redis://127.0.0.1:6379.')
   }
   const client = new Redis(url, {
     lazyConnect: true,
@@ -194,7 +194,7 @@ export async function checkRedis(url: string): Promise<void> {
     await client.ping()
   } catch (error) {
     if (reason === 'no answer' && error instanceof Error) reason = error.message
-    throw new CannotStart(`The Redis of REDIS_URL (${place.host}) does not answer: ${reason}.`)
+    throw new StartError(`The Redis of REDIS_URL (${place.host}) does not answer: ${reason}.`)
   } finally {
     client.disconnect()
   }

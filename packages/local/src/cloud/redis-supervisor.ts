@@ -6,7 +6,7 @@ import { checkRedis, startRedisServer } from './redis-server.ts'
  * Provides Redis: checks the one that REDIS_URL names, or installs where needed, starts and keeps running
  * one of our own under the data directory.
  * @returns its URL; `failed`, which rejects when it cannot be started again; and `close()`
- * @throws CannotStart when there is no Redis to be had
+ * @throws StartError when there is no Redis to be had
  */
 export async function superviseRedis(options: {
   directory: string

@@ -10,7 +10,7 @@ const received = Compile(Type.Object({ Messages: Type.Array(Type.Object({ Receip
  * whose connection is closed, so a worker that stopped would swallow the next message, which nobody then
  * sees until its visibility timeout is over.
  */
-export function returnUnheardMessages(app: ReturnType<typeof buildApp>): void {
+export function returnUnreceivedMessages(app: ReturnType<typeof buildApp>): void {
   app.addHook('onSend', async (request, reply, payload) => {
     if (!reply.raw.destroyed || request.headers['x-amz-target'] !== 'AmazonSQS.ReceiveMessage') return payload
     const answer: unknown = typeof payload === 'string' ? JSON.parse(payload) : undefined

@@ -5,7 +5,7 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { buildApp } from 'fauxqs'
-import { returnUnheardMessages } from './return-unreceived-messages.ts'
+import { returnUnreceivedMessages } from './return-unreceived-messages.ts'
 
 const eventsQueue = 'millrace-events'
 const deadLetterQueue = 'millrace-events-dead'
@@ -23,7 +23,7 @@ export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 
 /**
  * Starts SQS, on a free loopback port unless told otherwise, with the queue for S3's events and its dead-letter queue.
- * Messages live in memory only: what a stop forgets, `announceArrivals` says again.
+ * Messages live in memory only: what a stop forgets, `republishArrivals` says again.
  * @param options.host what to listen on; nothing beyond loopback unless asked
  * @param options.port 0 for any free one
  * @returns the endpoint, the events queue's URL and ARN, and `close()`, which ends long polls at once
@@ -31,7 +31,7 @@ export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 export async function startSqsServer(identity: AwsIdentity, options: { host?: string; port?: number } = {}) {
   const { host = '127.0.0.1', port = 0 } = options
   const app = buildApp({ logger: false, defaultRegion: identity.region })
-  returnUnheardMessages(app)
+  returnUnreceivedMessages(app)
   const endpoint = await app.listen({ host, port })
   const client = new SQSClient({ endpoint, ...identity })
   const createQueue = async (name: string, attributes: Partial<Record<QueueAttributeName, string>>) => {

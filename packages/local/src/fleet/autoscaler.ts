@@ -89,7 +89,7 @@ export type Autoscaler = ReturnType<typeof createAutoscaler>
  *
  * @param speed how many times as fast
  */
-export function hurry(policy: ScalingPolicy, speed: number): ScalingPolicy {
+export function acceleratePolicy(policy: ScalingPolicy, speed: number): ScalingPolicy {
   return {
     ...policy,
     metricPeriodMs: policy.metricPeriodMs / speed,

@@ -1,4 +1,4 @@
-import { createFleetJournal, type LoadPoint } from '@millrace/shared/fleet/fleet-journal.ts'
+import { createFleetJournal, type QueueLoadPoint } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
 import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
 import {
@@ -10,7 +10,7 @@ import {
 } from '@millrace/shared/fleet/scaling-policy.ts'
 import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { createAutoscaler, hurry } from './autoscaler.ts'
+import { acceleratePolicy, createAutoscaler } from './autoscaler.ts'
 import { createCpuMetric } from './cpu-metric.ts'
 import type { ServiceFleet } from './service-fleet.ts'
 
@@ -35,12 +35,12 @@ export function startAutoscaling(options: {
   const redis = connectRedis(options.redisUrl, createLog({ level: 'silent', instance: 'autoscaler' }))
   const heartbeats = createHeartbeats({ redis, prefix })
   const journal = createFleetJournal({ redis, prefix })
-  const apiPolicy = hurry(apiScaling, speed)
+  const apiPolicy = acceleratePolicy(apiScaling, speed)
   const autoscalers = [
     createAutoscaler({
       ...workers,
       tier: 'worker',
-      policy: hurry(workerScaling, speed),
+      policy: acceleratePolicy(workerScaling, speed),
       readMetrics: async () => (await journal.points()).reverse().map(toMetricPoint),
       journal,
       say,
@@ -69,7 +69,7 @@ export function startAutoscaling(options: {
   }
 }
 
-function toMetricPoint({ at, load, demand }: LoadPoint): MetricPoint {
+function toMetricPoint({ at, load, demand }: QueueLoadPoint): MetricPoint {
   return {
     atMs: Date.parse(at),
     values: { [fleetMetrics.load.name]: load, [fleetMetrics.demand.name]: demand },

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { CannotStart } from '../setup/start-error.ts'
+import { StartError } from '../setup/start-error.ts'
 
 const unavailable = [
   'HTTP/1.1 503 Service Unavailable',
@@ -18,7 +18,7 @@ export type LoadBalancer = Awaited<ReturnType<typeof startLoadBalancer>>
  * It works on connections, not on requests, so uploads and event streams pass untouched.
  * @param options.port 0 for a free one
  * @returns the port; `add` and `remove` of instances by their loopback port; and `close()`
- * @throws CannotStart when the port is in use or not allowed
+ * @throws StartError when the port is in use or not allowed
  */
 export async function startLoadBalancer(options: { host: string; port: number }) {
   const instances: number[] = []
@@ -124,15 +124,15 @@ async function listenIfPossible(listen: () => Promise<Server>) {
 
 function refusal(error: unknown, { host, port }: { host: string; port: number }) {
   if (hasCode(error, 'EADDRINUSE')) {
-    return new CannotStart(
+    return new StartError(
       `Port ${port} is in use: choose another one with --port, as in npm start -- --port 3001.`,
     )
   }
   if (hasCode(error, 'EACCES')) {
-    return new CannotStart(`This user may not listen on port ${port}: choose one above 1023 with --port.`)
+    return new StartError(`This user may not listen on port ${port}: choose one above 1023 with --port.`)
   }
   if (hasCode(error, 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN')) {
-    return new CannotStart(`${host} is not an address of this machine: choose another one with --host.`)
+    return new StartError(`${host} is not an address of this machine: choose another one with --host.`)
   }
   return error
 }

@@ -4,7 +4,7 @@ import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { CannotStart } from '../setup/start-error.ts'
+import { StartError } from '../setup/start-error.ts'
 import { readLogLine, warningLevel } from './log-line.ts'
 
 const readyLimitMs = 60_000
@@ -29,7 +29,7 @@ export type ServiceProcess = ReturnType<typeof startServiceProcess>
  * @param options.onReady gets the `port` of that line, if it has one; called again after each restart
  * @param options.onGone called when a service that was ready is gone
  * @param options.verbose shows every line rather than warnings and errors only
- * @returns `ready`, which rejects with CannotStart when the service never gets ready; `failed`, which
+ * @returns `ready`, which rejects with StartError when the service never gets ready; `failed`, which
  *   rejects the same way at any later time; and `stop()`
  */
 export function startServiceProcess(options: {
@@ -108,7 +108,7 @@ export function startServiceProcess(options: {
       deaths = upMs === undefined ? deaths + 1 : 0
       if (deaths >= deathsBeforeReady) {
         const words = lastWords.join('\n') || 'It said nothing.'
-        throw new CannotStart(`${name} does not start; it ended ${deaths} times (${how}).\n${words}`)
+        throw new StartError(`${name} does not start; it ended ${deaths} times (${how}).\n${words}`)
       }
       if (upMs !== undefined) say(`${name} ended (${how}); starting it again.`)
       pauseMs =

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import { CannotStart } from './start-error.ts'
+import { StartError } from './start-error.ts'
 
 const packages = join(import.meta.dirname, '../../..')
 const consolePackage = join(packages, 'console')
@@ -20,7 +20,7 @@ const sources = [
  * Builds the console with Vite, unless the last build is newer than all of its sources.
  * @param say is told, in one line, when there is something to build
  * @returns the directory that holds the built page
- * @throws CannotStart with Vite's own words when the build fails
+ * @throws StartError with Vite's own words when the build fails
  */
 export async function buildConsole(say: (line: string) => void): Promise<string> {
   const directory = join(consolePackage, 'dist')
@@ -36,7 +36,7 @@ export async function buildConsole(say: (line: string) => void): Promise<string>
     'bin/vite.js',
   )
   const { code, output } = await run(process.execPath, [vite, 'build', '--outDir', draft, '--emptyOutDir'])
-  if (code !== 0) throw new CannotStart(`The console could not be built.\n${output}`)
+  if (code !== 0) throw new StartError(`The console could not be built.\n${output}`)
   await rm(directory, { recursive: true, force: true })
   await rename(draft, directory)
   return directory

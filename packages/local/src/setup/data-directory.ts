@@ -1,21 +1,21 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { CannotStart } from './start-error.ts'
+import { StartError } from './start-error.ts'
 
 /**
  * Takes a data directory for this process alone. The lock is SQLite's lock on a file, so the system releases
  * it even when this process is killed; a file with a process id would stay behind.
  * @returns `release()`
- * @throws CannotStart when another supervisor has it, or when it cannot be written
+ * @throws StartError when another supervisor has it, or when it cannot be written
  */
-export function takeDataDirectory(directory: string) {
+export function lockDataDirectory(directory: string) {
   const pidFile = join(directory, 'supervisor.pid')
   const lockFile = join(directory, 'supervisor.lock')
   try {
     makeDirectory(directory)
   } catch (error) {
-    throw new CannotStart(`The data directory ${directory} cannot be made: ${messageOf(error)}.`)
+    throw new StartError(`The data directory ${directory} cannot be made: ${messageOf(error)}.`)
   }
   const database = openDatabase(lockFile, directory)
   try {
@@ -25,7 +25,7 @@ export function takeDataDirectory(directory: string) {
   } catch {
     database.close()
     const pid = readFileSync(pidFile, 'utf8').trim()
-    throw new CannotStart(
+    throw new StartError(
       `Millrace already runs on ${directory} (process ${pid}): stop it, or choose another directory with --data.`,
     )
   }
@@ -51,7 +51,7 @@ function openDatabase(file: string, directory: string) {
   try {
     return new DatabaseSync(file, { timeout: 0 })
   } catch (error) {
-    throw new CannotStart(`The data directory ${directory} cannot be written to: ${messageOf(error)}.`)
+    throw new StartError(`The data directory ${directory} cannot be written to: ${messageOf(error)}.`)
   }
 }
 

@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { CannotStart } from './start-error.ts'
+import { StartError } from './start-error.ts'
 
 const LocalSecrets = Type.Object({
   accessKeyId: Type.String({ minLength: 1 }),
@@ -18,7 +18,7 @@ const validator = Compile(LocalSecrets)
 /**
  * Reads a data directory's own credentials and keys, and makes them at random the first time.
  * Only the user who made them may read the file.
- * @throws CannotStart when the file is damaged
+ * @throws StartError when the file is damaged
  */
 export async function readLocalSecrets(directory: string): Promise<LocalSecrets> {
   const file = join(directory, 'secrets.json')
@@ -28,7 +28,7 @@ export async function readLocalSecrets(directory: string): Promise<LocalSecrets>
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
     if (!missing) {
-      throw new CannotStart(`${file} is damaged: delete it to have new keys made (sessions will end).`)
+      throw new StartError(`${file} is damaged: delete it to have new keys made (sessions will end).`)
     }
   }
   const secrets: LocalSecrets = {

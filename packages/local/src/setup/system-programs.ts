@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { CannotStart } from './start-error.ts'
+import { StartError } from './start-error.ts'
 
 type Program = {
   /** What the sentences call it. */
@@ -105,7 +105,7 @@ async function asRoot(manager: string, { path, isRoot }: Machine): Promise<strin
  * Finds a program on PATH, or installs it with the system's package manager.
  * @param say is told, in one line, when something is installed
  * @returns its path
- * @throws CannotStart naming the exact command to run, where this user may not install packages
+ * @throws StartError naming the exact command to run, where this user may not install packages
  */
 export async function provideProgram(
   program: Program,
@@ -118,7 +118,7 @@ export async function provideProgram(
   const managers = Object.keys(packageManagers) as (keyof typeof packageManagers)[]
   const manager = managers.find((name) => findOnPath([name], machine.path))
   if (!manager) {
-    throw new CannotStart(
+    throw new StartError(
       `${program.title} is needed but none is on PATH: install ${program.names[0]}, or ${program.instead}.`,
     )
   }
@@ -128,7 +128,7 @@ export async function provideProgram(
   const prefix = await asRoot(manager, machine)
   const byHand = steps.map((step) => `${manager === 'brew' ? '' : 'sudo '}${step.join(' ')}`).join(' && ')
   if (!prefix) {
-    throw new CannotStart(
+    throw new StartError(
       `${program.title} is needed and this user may not install it: run \`${byHand}\`, or ${program.instead}.`,
     )
   }
@@ -138,12 +138,12 @@ export async function provideProgram(
     const { code, output } = await run(findOnPath([command], machine.path) ?? command, parameters)
     // Old package lists often suffice, so only the installation itself decides.
     if (code !== 0 && step === installation) {
-      throw new CannotStart(
+      throw new StartError(
         `${program.title} could not be installed: \`${byHand}\` ended with code ${code}.\n${output}`,
       )
     }
   }
   const installed = findOnPath(program.names, machine.path)
-  if (!installed) throw new CannotStart(`${program.title} is still not on PATH after \`${byHand}\`.`)
+  if (!installed) throw new StartError(`${program.title} is still not on PATH after \`${byHand}\`.`)
   return installed
 }

@@ -4,7 +4,7 @@ import {
   PutMetricDataCommand,
   type StandardUnit,
 } from '@aws-sdk/client-cloudwatch'
-import { depthOf, type LoadSample } from './fleet-journal.ts'
+import { depthOf, type QueueLoadSample } from './fleet-journal.ts'
 import { bucketMs, countOf, type LatencyHistogram } from './latency-histogram.ts'
 import { fleetMetrics, metricNamespace, stageDimension } from './queue-load.ts'
 
@@ -24,7 +24,7 @@ export function connectCloudWatch(): CloudWatchClient {
 /** One period: its samples, what arrived in it (`demandOf`), and the jobs that ended in it. */
 export type LoadPeriod = {
   startedAtMs: number
-  samples: LoadSample[]
+  samples: QueueLoadSample[]
   demand: number
   finished: LatencyHistogram
 }
@@ -42,8 +42,13 @@ export function createCloudWatchMetrics({
   cloudWatch: CloudWatchClient
   stage: string
 }) {
-  return async function putLoad({ startedAtMs, samples, demand, finished }: LoadPeriod): Promise<void> {
-    const each = (read: (sample: LoadSample) => number) => ({ Values: samples.map(read) })
+  return async function putFleetMetrics({
+    startedAtMs,
+    samples,
+    demand,
+    finished,
+  }: LoadPeriod): Promise<void> {
+    const each = (read: (sample: QueueLoadSample) => number) => ({ Values: samples.map(read) })
     const data: [keyof typeof fleetMetrics, Pick<MetricDatum, 'Value' | 'Values' | 'Counts'>][] = [
       ['load', each(({ load }) => load)],
       ['demand', { Value: demand }],
@@ -72,7 +77,7 @@ export function createCloudWatchMetrics({
   }
 }
 
-export type PutLoad = ReturnType<typeof createCloudWatchMetrics>
+export type PutFleetMetrics = ReturnType<typeof createCloudWatchMetrics>
 
 function durations(finished: LatencyHistogram): ['jobDuration', Pick<MetricDatum, 'Values' | 'Counts'>][] {
   const chunks = Array.from({ length: Math.ceil(finished.length / maxValues) }, (_, index) =>

@@ -3,9 +3,12 @@
  *
  * @param stage whose metrics they are; undefined: nothing is written
  */
-export async function openMetrics(stage: string | undefined) {
-  if (stage === undefined) return { putLoad: undefined, close: () => undefined }
+export async function connectMetrics(stage: string | undefined) {
+  if (stage === undefined) return { putFleetMetrics: undefined, close: () => undefined }
   const { connectCloudWatch, createCloudWatchMetrics } = await import('./cloudwatch-metrics.ts')
   const cloudWatch = connectCloudWatch()
-  return { putLoad: createCloudWatchMetrics({ cloudWatch, stage }), close: () => cloudWatch.destroy() }
+  return {
+    putFleetMetrics: createCloudWatchMetrics({ cloudWatch, stage }),
+    close: () => cloudWatch.destroy(),
+  }
 }

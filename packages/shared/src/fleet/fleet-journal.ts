@@ -7,7 +7,7 @@ const At = Type.String({ description: 'ISO 8601' })
 const Count = Type.Integer({ minimum: 0 })
 
 /** One look at the queue. */
-export const LoadSample = Type.Object(
+export const QueueLoadSample = Type.Object(
   {
     at: At,
     load: Type.Number({ minimum: 0, description: 'jobs there are for each worker slot' }),
@@ -18,22 +18,22 @@ export const LoadSample = Type.Object(
     slots: Type.Integer({ minimum: 0, description: 'of all workers that take jobs' }),
     oldestJobAgeMs: Type.Number({ minimum: 0, description: 'of the job that waits longest' }),
   },
-  { title: 'LoadSample' },
+  { title: 'QueueLoadSample' },
 )
-export type LoadSample = Static<typeof LoadSample>
+export type QueueLoadSample = Static<typeof QueueLoadSample>
 
 /** Jobs and messages that are there. */
-export function presentOf({ waiting, prioritized, active, notRelayed }: LoadSample): number {
+export function presentOf({ waiting, prioritized, active, notRelayed }: QueueLoadSample): number {
   return waiting + prioritized + active + notRelayed
 }
 
 /** Jobs and messages that wait. */
-export function depthOf({ waiting, prioritized, notRelayed }: LoadSample): number {
+export function depthOf({ waiting, prioritized, notRelayed }: QueueLoadSample): number {
   return waiting + prioritized + notRelayed
 }
 
 /** The samples of one period of the metric in one. */
-export const LoadPoint = Type.Object(
+export const QueueLoadPoint = Type.Object(
   {
     at: Type.String({ description: 'the end of the period, ISO 8601' }),
     load: Type.Number({ minimum: 0, description: 'on average' }),
@@ -49,9 +49,9 @@ export const LoadPoint = Type.Object(
     }),
     slots: Type.Number({ minimum: 0, description: 'on average' }),
   },
-  { title: 'LoadPoint' },
+  { title: 'QueueLoadPoint' },
 )
-export type LoadPoint = Static<typeof LoadPoint>
+export type QueueLoadPoint = Static<typeof QueueLoadPoint>
 
 /** What the local autoscaler makes of a tier at the moment. On AWS, Auto Scaling has that in its own console. */
 export const TierScaling = Type.Object(
@@ -102,19 +102,19 @@ export function createFleetJournal({ redis, prefix }: { redis: Redis; prefix: st
   }
 
   return {
-    async setSample(sample: LoadSample): Promise<void> {
+    async setSample(sample: QueueLoadSample): Promise<void> {
       await redis.set(key('sample'), JSON.stringify(sample), 'PX', momentTtlMs)
     },
-    addPoint: (point: LoadPoint) => keep('load', point, keptPoints),
+    addPoint: (point: QueueLoadPoint) => keep('load', point, keptPoints),
     async setScaling(scaling: TierScaling): Promise<void> {
       await redis.set(key(`scaling:${scaling.tier}`), JSON.stringify(scaling), 'PX', momentTtlMs)
     },
     addDecision: (decision: ScalingDecision) => keep('decisions', decision, keptDecisions),
 
-    async sample(): Promise<LoadSample | undefined> {
+    async sample(): Promise<QueueLoadSample | undefined> {
       return readSample(await redis.get(key('sample')))[0]
     },
-    async points(): Promise<LoadPoint[]> {
+    async points(): Promise<QueueLoadPoint[]> {
       return (await redis.lrange(key('load'), 0, -1)).flatMap(readPoint)
     },
     async scaling(): Promise<TierScaling[]> {
@@ -137,7 +137,7 @@ function reader<Schema extends TSchema>(schema: Schema) {
   }
 }
 
-const readSample = reader(LoadSample)
-const readPoint = reader(LoadPoint)
+const readSample = reader(QueueLoadSample)
+const readPoint = reader(QueueLoadPoint)
 const readScaling = reader(TierScaling)
 const readDecision = reader(ScalingDecision)

@@ -4,20 +4,20 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import { createRedisLease } from '../service/redis-lease.ts'
-import type { PutLoad } from './cloudwatch-metrics.ts'
+import type { PutFleetMetrics } from './cloudwatch-metrics.ts'
 import { createFinishedJobs } from './finished-jobs.ts'
 import { createFleetJournal } from './fleet-journal.ts'
 import { createHeartbeatSchedule } from './heartbeat-schedule.ts'
 import { createHeartbeats, fleetKey, type Tier } from './heartbeats.ts'
 import { samplePeriodMs } from './queue-load.ts'
-import { createLoadPublisher, publisherLeaseMs } from './queue-load-publisher.ts'
+import { createQueueLoadPublisher, publisherLeaseMs } from './queue-load-publisher.ts'
 import { createQueueSampler } from './queue-sampler.ts'
 import type { RecentActivity } from './recent-activity.ts'
 
 /** For how long the API leaves the publishing to workers, in milliseconds. One of them takes it within a second. */
-const patienceOfApiMs = 10_000
+const apiTakeoverDelayMs = 10_000
 /** How long a process that leaves waits for Redis to take that down, in milliseconds: untold it shows by itself. */
-const farewellMs = 1_000
+const closeTimeoutMs = 1_000
 
 /**
  * What a process tells the fleet of itself (heartbeats), and of the fleet, where it is the one to do so (load).
@@ -37,14 +37,14 @@ export function createFleetReporter(deps: {
   version: string
   slots: number
   activity: RecentActivity
-  putLoad: PutLoad | undefined
+  putFleetMetrics: PutFleetMetrics | undefined
   publishPeriodMs: number
   log: Pick<Logger, 'info' | 'warn'>
 }) {
   const { redis, prefix, sqs, queueUrl, queue, id, publishPeriodMs } = deps
   const heartbeats = createHeartbeats({ redis, prefix })
   const schedule = createHeartbeatSchedule({ ...deps, heartbeats })
-  const publisher = createLoadPublisher({
+  const publisher = createQueueLoadPublisher({
     lease: createRedisLease({
       redis,
       key: fleetKey(prefix, 'publisher'),
@@ -54,10 +54,10 @@ export function createFleetReporter(deps: {
     sampleQueue: createQueueSampler({ queue, sqs, queueUrl, heartbeats }),
     finishedJobs: createFinishedJobs({ redis, prefix }),
     journal: createFleetJournal({ redis, prefix }),
-    putLoad: deps.putLoad,
+    putFleetMetrics: deps.putFleetMetrics,
     samplePeriodMs: Math.min(samplePeriodMs, publishPeriodMs),
     publishPeriodMs,
-    patienceMs: deps.tier === 'worker' ? 0 : patienceOfApiMs,
+    takeoverDelayMs: deps.tier === 'worker' ? 0 : apiTakeoverDelayMs,
     log: deps.log,
   })
 
@@ -82,6 +82,6 @@ export type FleetReporter = ReturnType<typeof createFleetReporter>
 /** Where Redis is away each command takes seconds to say so. */
 async function briefly(farewell: Promise<unknown>): Promise<void> {
   const over = new AbortController()
-  const patience = delay(farewellMs, undefined, { signal: over.signal }).catch(() => undefined)
+  const patience = delay(closeTimeoutMs, undefined, { signal: over.signal }).catch(() => undefined)
   await Promise.race([farewell, patience]).finally(() => over.abort())
 }

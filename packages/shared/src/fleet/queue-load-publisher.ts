@@ -1,8 +1,14 @@
 import type { Logger } from 'pino'
 import type { RedisLease } from '../service/redis-lease.ts'
-import type { PutLoad } from './cloudwatch-metrics.ts'
+import type { PutFleetMetrics } from './cloudwatch-metrics.ts'
 import type { FinishedJobs } from './finished-jobs.ts'
-import { depthOf, type FleetJournal, type LoadPoint, type LoadSample, presentOf } from './fleet-journal.ts'
+import {
+  depthOf,
+  type FleetJournal,
+  presentOf,
+  type QueueLoadPoint,
+  type QueueLoadSample,
+} from './fleet-journal.ts'
 import { countOf, meanMs } from './latency-histogram.ts'
 import { arrivedBetween, assumedJobDurationMs, demandOf, jobDurationWindowMs } from './queue-load.ts'
 import type { SampleQueue } from './queue-sampler.ts'
@@ -11,31 +17,31 @@ import type { SampleQueue } from './queue-sampler.ts'
 export const publisherLeaseMs = 4_000
 
 /** What has been seen of a period so far. `before`: jobs and messages that were there when it began. */
-type Period = { startedAtMs: number; before: number; samples: LoadSample[] }
+type Period = { startedAtMs: number; before: number; samples: QueueLoadSample[] }
 
 /**
  * Publishes the fleet's load: every process may run one, and a lease lets one at a time do it. It looks at the
  * queue every second and writes what it saw once a period, of the periods that CloudWatch has too (multiples of
  * ten seconds since 1970).
  *
- * @param deps.putLoad where it writes besides Redis; undefined off AWS
+ * @param deps.putFleetMetrics where it writes besides Redis; undefined off AWS
  * @param deps.samplePeriodMs between two looks at the queue, in milliseconds
  * @param deps.publishPeriodMs what a point covers, in milliseconds
- * @param deps.patienceMs how long nobody must have held the lease before this process takes it; workers have
+ * @param deps.takeoverDelayMs how long nobody must have held the lease before this process takes it; workers have
  *   none, the API stands in where there are no workers, as in a fleet scaled to zero
  */
-export function createLoadPublisher(deps: {
+export function createQueueLoadPublisher(deps: {
   lease: RedisLease
   sampleQueue: SampleQueue
   finishedJobs: FinishedJobs
   journal: FleetJournal
-  putLoad: PutLoad | undefined
+  putFleetMetrics: PutFleetMetrics | undefined
   samplePeriodMs: number
   publishPeriodMs: number
-  patienceMs: number
+  takeoverDelayMs: number
   log: Pick<Logger, 'warn' | 'info'>
 }) {
-  const { lease, sampleQueue, finishedJobs, journal, putLoad, publishPeriodMs, patienceMs, log } = deps
+  const { lease, sampleQueue, finishedJobs, journal, putFleetMetrics, publishPeriodMs, takeoverDelayMs, log } = deps
   let timer: NodeJS.Timeout | undefined
   let turn: Promise<void> | undefined
   let writing: Promise<void> | undefined
@@ -63,20 +69,20 @@ export function createLoadPublisher(deps: {
   }
 
   async function holdLease(): Promise<boolean> {
-    if (holds || patienceMs === 0) return lease.hold()
+    if (holds || takeoverDelayMs === 0) return lease.hold()
     if ((await lease.holder()) !== undefined) {
       freeSince = undefined
       return false
     }
     freeSince ??= performance.now()
-    return performance.now() - freeSince >= patienceMs && lease.hold()
+    return performance.now() - freeSince >= takeoverDelayMs && lease.hold()
   }
 
   /** @param last taken when the period was over, and the first one of the next */
-  async function endPeriod({ startedAtMs, before, samples }: Period, last: LoadSample): Promise<void> {
+  async function endPeriod({ startedAtMs, before, samples }: Period, last: QueueLoadSample): Promise<void> {
     period = undefined
     const finished = await finishedJobs.take()
-    const average = (read: (sample: LoadSample) => number) =>
+    const average = (read: (sample: QueueLoadSample) => number) =>
       samples.reduce((sum, sample) => sum + read(sample), 0) / samples.length
     const point = {
       at: new Date(startedAtMs + publishPeriodMs).toISOString(),
@@ -94,9 +100,9 @@ export function createLoadPublisher(deps: {
       slots: last.slots,
     })
     await journal.addPoint({ ...point, demand })
-    if (!putLoad) return
+    if (!putFleetMetrics) return
     // Looking at the queue does not wait for CloudWatch, and a lease does not run out over it.
-    writing = attempt('metrics-failed', () => putLoad({ startedAtMs, samples, demand, finished }))
+    writing = attempt('metrics-failed', () => putFleetMetrics({ startedAtMs, samples, demand, finished }))
   }
 
   /** What fails is told once, until it works again: the next second may do better. */
@@ -132,9 +138,9 @@ export function createLoadPublisher(deps: {
   }
 }
 
-export type LoadPublisher = ReturnType<typeof createLoadPublisher>
+export type QueueLoadPublisher = ReturnType<typeof createQueueLoadPublisher>
 
-type Durations = Pick<LoadPoint, 'at' | 'jobsFinished' | 'jobDurationMs'>
+type Durations = Pick<QueueLoadPoint, 'at' | 'jobsFinished' | 'jobDurationMs'>
 
 /** How long jobs took lately, whoever published that, in milliseconds. @param points newest first */
 function recentJobDurationMs(points: Durations[]): number {

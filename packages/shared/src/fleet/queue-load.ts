@@ -32,7 +32,7 @@ const slotsOfEmptyFleet = 0.001
  * Work for each slot: (waiting + prioritized + active + not yet relayed) ÷ slots. Below 1 it is the share of
  * the slots that are busy; above 1 jobs wait.
  */
-export function loadOf({ waiting, prioritized, active, notRelayed, slots }: QueueSample): number {
+export function queueLoadOf({ waiting, prioritized, active, notRelayed, slots }: QueueSample): number {
   return (waiting + prioritized + active + notRelayed) / Math.max(slots, slotsOfEmptyFleet)
 }
 
@@ -83,7 +83,7 @@ export const stageDimension = 'Stage'
  * only such metrics can be looked at in periods of 10 s.
  */
 export const fleetMetrics = {
-  /** `loadOf` each sample. */
+  /** `queueLoadOf` each sample. */
   load: { name: 'Load', unit: 'None', statistic: 'Average' },
   /** `demandOf` the period. */
   demand: { name: 'Demand', unit: 'None', statistic: 'Average' },

@@ -1,11 +1,11 @@
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
-import type { LoadSample } from './fleet-journal.ts'
+import type { QueueLoadSample } from './fleet-journal.ts'
 import type { Heartbeats } from './heartbeats.ts'
-import { loadOf } from './queue-load.ts'
+import { queueLoadOf } from './queue-load.ts'
 
 /** SQS is asked for at most this long, in milliseconds: the next look is soon. */
-const patienceMs = 3_000
+const timeoutMs = 3_000
 
 /**
  * Looks at the queue: what waits in SQS and in BullMQ, what is worked on, and how many slots there are for it.
@@ -21,7 +21,7 @@ export function createQueueSampler(deps: {
 }) {
   const { queue, sqs, queueUrl, heartbeats, now = Date.now } = deps
 
-  return async function sampleQueue(): Promise<LoadSample> {
+  return async function sampleQueue(): Promise<QueueLoadSample> {
     const [notRelayed, { waiting, prioritized, active, oldestAddedAt }, processes] = await Promise.all([
       visibleMessages(),
       queue.look(),
@@ -32,7 +32,7 @@ export function createQueueSampler(deps: {
       .reduce((sum, worker) => sum + worker.slots, 0)
     return {
       at: new Date(now()).toISOString(),
-      load: loadOf({ waiting, prioritized, active, notRelayed, slots }),
+      load: queueLoadOf({ waiting, prioritized, active, notRelayed, slots }),
       waiting,
       prioritized,
       active,
@@ -48,7 +48,7 @@ export function createQueueSampler(deps: {
         QueueUrl: queueUrl,
         AttributeNames: ['ApproximateNumberOfMessages'],
       }),
-      { abortSignal: AbortSignal.timeout(patienceMs) },
+      { abortSignal: AbortSignal.timeout(timeoutMs) },
     )
     return Number(attributes?.ApproximateNumberOfMessages ?? 0)
   }

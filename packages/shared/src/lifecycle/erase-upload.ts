@@ -11,7 +11,7 @@ export type ErasureReceipt = { id: string; erased: ErasedObject[]; verifiedAt: s
 /**
  * Erases uploads, for good, in this region.
  *
- * @param deps.announceErasure tells other regions, which then do the same
+ * @param deps.publishErasure tells other regions, which then do the same
  */
 export function createEraseUpload(deps: {
   records: UploadRecords
@@ -19,9 +19,9 @@ export function createEraseUpload(deps: {
   imports: ImportQueue
   eraseObjects: EraseObjects
   quota: Quota
-  announceErasure?: ((address: UploadAddress) => Promise<void>) | undefined
+  publishErasure?: ((address: UploadAddress) => Promise<void>) | undefined
 }) {
-  const { records, queue, imports, eraseObjects, quota, announceErasure } = deps
+  const { records, queue, imports, eraseObjects, quota, publishErasure } = deps
 
   /**
    * That the upload is erased is remembered first: from then on nothing brings it back, neither a job that
@@ -38,7 +38,7 @@ export function createEraseUpload(deps: {
     else await imports.remove({ id })
     const erased = await eraseObjects({ owner, id })
     const verifiedAt = new Date().toISOString()
-    await announceErasure?.({ owner, id })
+    await publishErasure?.({ owner, id })
     await quota.release({ owner, id })
     return { id, erased, verifiedAt }
   }

@@ -115,7 +115,7 @@ for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
  * @param deps.redis a connection
  * @param deps.prefix begins every key
  */
-export function createQuotaLedger({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefix: string }) {
   const key = (owner: string, name = '') => `${prefix}:{${owner}}:quota${name}`
   const dayKey = (owner: string, timeMs: number) => key(owner, `:${dayOf(timeMs)}`)
 
@@ -195,7 +195,7 @@ export function createQuotaLedger({ redis, prefix }: { redis: Redis; prefix: str
   }
 }
 
-export type QuotaLedger = ReturnType<typeof createQuotaLedger>
+export type QuotaReservations = ReturnType<typeof createQuotaReservations>
 
 function dayOf(timeMs: number): string {
   return new Date(timeMs).toISOString().slice(0, 10)

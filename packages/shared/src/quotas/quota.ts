@@ -3,7 +3,7 @@ import { originalsPrefix, parseOriginalKey } from '../ledger/object-keys.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
-import type { QuotaLedger, QuotaLimit, QuotaLimits } from './quota-reservations.ts'
+import type { QuotaLimit, QuotaLimits, QuotaReservations } from './quota-reservations.ts'
 
 /** An upload that was begun in time may still come this long after it expired, in ms. */
 const graceMs = 60 * 60 * 1000
@@ -26,7 +26,7 @@ const described = {
  * @param deps.limits of each owner; where there are none, nothing is counted
  */
 export function createQuota(deps: {
-  ledger: QuotaLedger
+  ledger: QuotaReservations
   limits: QuotaLimits
   originals: Originals
   s3: S3Client

@@ -5,7 +5,7 @@
  * @param most how many questions go together at most
  * @returns asks one question; rejects, with all that were asked together, where `ask` does
  */
-export function createAskTogether<Question, Answer>(
+export function createBatcher<Question, Answer>(
   ask: (questions: Question[]) => Promise<Answer[]>,
   most: number,
 ) {

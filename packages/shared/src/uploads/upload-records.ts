@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
-import { createAskTogether } from '../service/batcher.ts'
+import { createBatcher } from '../service/batcher.ts'
 import { isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
@@ -124,7 +124,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     return { upload: upload.Parse(JSON.parse(record)), revision: Number(revision) }
   }
 
-  const read = createAskTogether(async (recordKeys: string[]) => {
+  const read = createBatcher(async (recordKeys: string[]) => {
     const pipeline = redis.pipeline()
     for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record')
     const answers = (await pipeline.exec()) ?? []

@@ -2,8 +2,8 @@ import {
   assumedJobDurationMs,
   demandOf,
   jobDurationWindowMs,
-  loadOf,
   publishPeriodMs,
+  queueLoadOf,
 } from '@millrace/shared/fleet/queue-load.ts'
 
 export const metricPeriodS = publishPeriodMs / 1000
@@ -63,7 +63,7 @@ export function createFleetMetrics(keep: number) {
       points.push({
         atS: nowS,
         load: mean(({ waiting, busySlots, slots }) =>
-          loadOf({ waiting, active: busySlots, prioritized: 0, notRelayed: 0, slots }),
+          queueLoadOf({ waiting, active: busySlots, prioritized: 0, notRelayed: 0, slots }),
         ),
         demand: demandOf({
           arrived: now.arrived - arrivedBefore,

@@ -40,7 +40,7 @@ export function createObjectCreated(deps: {
   const { sqs, queueUrl, bucket, receiveUpload, regionEvents, log } = deps
   const stopping = new AbortController()
   /** Gives up the request under way as well. */
-  const hurrying = new AbortController()
+  const forceStop = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
   return {
@@ -54,7 +54,7 @@ export function createObjectCreated(deps: {
      */
     async stop({ patient = false } = {}): Promise<void> {
       stopping.abort()
-      if (!patient) hurrying.abort()
+      if (!patient) forceStop.abort()
       await loop
     },
   }
@@ -84,7 +84,7 @@ export function createObjectCreated(deps: {
         MaxNumberOfMessages: messagesAtOnce,
         WaitTimeSeconds: waitSeconds,
       }),
-      { abortSignal: hurrying.signal },
+      { abortSignal: forceStop.signal },
     )
     const handled = await Promise.all(
       messages.map(async (message) => ((await handle(message)) ? [message] : [])),

@@ -1,7 +1,7 @@
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { SettleUpload } from '../processing/finish-upload.ts'
+import type { FinishUpload } from '../processing/finish-upload.ts'
 
 /**
  * What follows from what other regions did, which S3 has copied here: what they finished is finished here, what they
@@ -9,15 +9,15 @@ import type { SettleUpload } from '../processing/finish-upload.ts'
  */
 export function createRegionEvents(deps: {
   manifests: Manifests
-  settleUpload: SettleUpload
+  finishUpload: FinishUpload
   eraseUpload: EraseUpload
 }) {
-  const { manifests, settleUpload, eraseUpload } = deps
+  const { manifests, finishUpload, eraseUpload } = deps
   return {
     /** Brings the record to what the manifest says, and deletes bytes that it says are not kept. */
     async finished(address: UploadAddress): Promise<void> {
       const manifest = await manifests.read(address)
-      if (manifest) await settleUpload.applyManifest(manifest)
+      if (manifest) await finishUpload.applyManifest(manifest)
     },
     async erased(address: UploadAddress): Promise<void> {
       await eraseUpload(address)

@@ -14,7 +14,7 @@ const program = fileURLToPath(import.meta.resolve('./render-isolated-main.ts'))
  *
  * @throws AppError `processing_failed` where the process died
  */
-export async function quarantineImage(
+export async function renderIsolated(
   image: InspectedImage,
   preset: Preset,
   signal: AbortSignal,
@@ -38,4 +38,4 @@ export async function quarantineImage(
   })
 }
 
-export type QuarantineImage = typeof quarantineImage
+export type RenderIsolated = typeof renderIsolated

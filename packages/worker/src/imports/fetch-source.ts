@@ -15,7 +15,7 @@ const redirects = new Set([301, 302, 303, 307, 308])
 const passing = new Set([408, 425, 429])
 
 /** A source that has answered with its file. Its body must be read or destroyed. */
-export type OpenedSource = {
+export type FetchedSource = {
   body: IncomingMessage
   /** Bytes, where the source says so. */
   size: number | undefined
@@ -33,7 +33,7 @@ export type OpenedSource = {
  * @param deps.allowedPorts of sources
  * @param deps.silenceMs how long a source may keep silent, and how long it may take to answer, in ms
  */
-export function createOpenSource(deps: {
+export function createFetchSource(deps: {
   sourceAddresses: SourceAddresses
   allowedPorts: readonly number[]
   silenceMs: number
@@ -46,7 +46,7 @@ export function createOpenSource(deps: {
    * @param signal ends the connection, also while its body is read
    * @throws AppError `source_refused`, `source_not_found`, `source_unusable`, `source_unavailable`
    */
-  return async function openSource(sourceUrl: string, signal: AbortSignal): Promise<OpenedSource> {
+  return async function fetchSource(sourceUrl: string, signal: AbortSignal): Promise<FetchedSource> {
     let url = checked(URL.parse(sourceUrl))
     for (let followed = 0; followed <= mostRedirects; followed++) {
       const answer = await ask(url, signal)
@@ -118,7 +118,7 @@ export function createOpenSource(deps: {
     })
   }
 
-  function opened(answer: IncomingMessage): OpenedSource {
+  function opened(answer: IncomingMessage): FetchedSource {
     const { headers } = answer
     try {
       checkStatus(answer.statusCode ?? 0)
@@ -143,7 +143,7 @@ export function createOpenSource(deps: {
   }
 }
 
-export type OpenSource = ReturnType<typeof createOpenSource>
+export type FetchSource = ReturnType<typeof createFetchSource>
 
 export function emptySource(): AppError {
   return new AppError('source_unusable', { message: 'The file at the source is empty.' })

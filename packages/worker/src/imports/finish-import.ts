@@ -25,11 +25,11 @@ export function endsImport(thrown: unknown): thrown is AppError {
  * Ends imports of which no byte has arrived. There is no manifest, which speaks of bytes: the record alone says
  * how such an upload ended, as it alone said that there was one.
  */
-export function createEndImport({ records, quota }: { records: UploadRecords; quota: Quota }) {
+export function createFinishImport({ records, quota }: { records: UploadRecords; quota: Quota }) {
   /**
    * @param state `rejected`: the day's quota keeps it; `failed`: it is as if it had not been announced
    */
-  return async function endImport(
+  return async function finishImport(
     address: UploadAddress,
     state: 'rejected' | 'failed',
     thrown: unknown,
@@ -51,7 +51,7 @@ export function createEndImport({ records, quota }: { records: UploadRecords; qu
   }
 }
 
-export type EndImport = ReturnType<typeof createEndImport>
+export type FinishImport = ReturnType<typeof createFinishImport>
 
 /** What its owner is told: what a source did is said, all else only that it was our side. */
 function told(thrown: unknown): UploadError {

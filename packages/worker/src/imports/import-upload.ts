@@ -12,8 +12,8 @@ import type { Arrival, Upload, UploadIntent, UploadSource } from '@millrace/shar
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Attempt } from '../processing/process-upload.ts'
-import { emptySource, type OpenedSource, type OpenSource, unavailable } from './fetch-source.ts'
-import { type EndImport, endsImport } from './finish-import.ts'
+import { emptySource, type FetchedSource, type FetchSource, unavailable } from './fetch-source.ts'
+import { endsImport, type FinishImport } from './finish-import.ts'
 
 /** How often a running import looks whether its upload was erased, in ms. */
 const erasedCheckMs = 1_000
@@ -35,13 +35,13 @@ export function createImportUpload(deps: {
   eraseObjects: EraseObjects
   abortMultipartUploads: AbortMultipartUploads
   quota: Quota
-  openSource: OpenSource
+  fetchSource: FetchSource
   storeOriginal: StoreOriginal
-  endImport: EndImport
+  finishImport: FinishImport
   maxUploadBytes: number
   timeoutMs: number
 }) {
-  const { records, receiveUpload, eraseObjects, quota, openSource, storeOriginal, maxUploadBytes } = deps
+  const { records, receiveUpload, eraseObjects, quota, fetchSource, storeOriginal, maxUploadBytes } = deps
 
   /** @throws AppError and others, which are tried again: what is final has ended the upload instead */
   return async function importUpload(job: ImportUploadJob, { log, signal }: Attempt): Promise<void> {
@@ -66,7 +66,7 @@ export function createImportUpload(deps: {
       if (signal.aborted) throw error
       if (await records.isErased(job)) return await erase(job)
       if (!endsImport(error)) throw error
-      await deps.endImport(job, 'rejected', error)
+      await deps.finishImport(job, 'rejected', error)
       log.info({ event: 'import-rejected', code: error.code }, error.message)
       return
     } finally {
@@ -101,7 +101,7 @@ export function createImportUpload(deps: {
   }
 
   async function fetchInto(upload: Upload, source: UploadSource, signal: AbortSignal): Promise<Arrival> {
-    const opened = await openSource(source.url, signal)
+    const opened = await fetchSource(source.url, signal)
     const broken = new AbortController()
     // Without a listener it would end the process where nobody happens to read.
     const breakOff = (error: Error) => broken.abort(error instanceof AppError ? error : unavailable(error))
@@ -121,7 +121,7 @@ export function createImportUpload(deps: {
   async function store(
     upload: Upload,
     source: UploadSource,
-    opened: OpenedSource,
+    opened: FetchedSource,
     signal: AbortSignal,
   ): Promise<Arrival> {
     const { size, body } = opened
@@ -174,7 +174,7 @@ export type ImportUpload = ReturnType<typeof createImportUpload>
 function intentOf(
   announced: UploadIntent,
   told: UploadSource,
-  found: Pick<OpenedSource, 'filename' | 'contentType' | 'size'>,
+  found: Pick<FetchedSource, 'filename' | 'contentType' | 'size'>,
 ): UploadIntent {
   const contentType = told.contentType ?? declaredType(found.contentType)
   const intent = { ...announced, contentType, size: found.size ?? 0 }

@@ -1,5 +1,5 @@
 /** How long the service, which is on the instance's own host, may take to answer, in milliseconds. */
-const patienceMs = 2_000
+const timeoutMs = 2_000
 /** The longest that it takes: six hours. */
 const tokenSeconds = 21_600
 
@@ -17,7 +17,7 @@ export function createInstanceMetadata({ endpoint }: { endpoint: string }) {
   let token: string | undefined
 
   async function ask(path: string, more: RequestInit): Promise<Response> {
-    return fetch(`${endpoint}/latest/${path}`, { ...more, signal: AbortSignal.timeout(patienceMs) })
+    return fetch(`${endpoint}/latest/${path}`, { ...more, signal: AbortSignal.timeout(timeoutMs) })
   }
 
   async function fetchToken(): Promise<string> {

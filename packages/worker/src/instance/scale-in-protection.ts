@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type AutoScalingClient, SetInstanceProtectionCommand } from '@aws-sdk/client-auto-scaling'
 import type { Logger } from 'pino'
-import type { OldestWork } from '../jobs/oldest-job.ts'
+import type { OldestJob } from '../jobs/oldest-job.ts'
 import { readGroupMembership } from './group-membership.ts'
 import type { InstanceMetadata } from './instance-metadata.ts'
 
 /** How long one call may take, the SDK's own new attempts included, in milliseconds. */
-const patienceMs = 60_000
+const timeoutMs = 60_000
 
 /**
  * Has the Auto Scaling group choose other instances than this one while there is long work on it. Short jobs never
@@ -22,12 +22,12 @@ const patienceMs = 60_000
 export function createScaleInProtection(deps: {
   autoScaling: AutoScalingClient
   metadata: InstanceMetadata
-  oldestWork: Pick<OldestWork, 'ageMs'>
+  oldestJob: Pick<OldestJob, 'ageMs'>
   longWorkMs: number
   intervalMs: number
   log: Logger
 }) {
-  const { autoScaling, metadata, oldestWork, longWorkMs, intervalMs, log } = deps
+  const { autoScaling, metadata, oldestJob, longWorkMs, intervalMs, log } = deps
   /** Undefined: not known. */
   let isHeld: boolean | undefined
   let failing = false
@@ -52,7 +52,7 @@ export function createScaleInProtection(deps: {
 
   /** Makes one call where something changed. A call that fails is logged and made up for by the next look. */
   async function look(stopping: AbortSignal): Promise<void> {
-    const isWanted = oldestWork.ageMs() >= longWorkMs
+    const isWanted = oldestJob.ageMs() >= longWorkMs
     if (isWanted === isHeld) return
     isHeld = undefined
     try {
@@ -63,7 +63,7 @@ export function createScaleInProtection(deps: {
           InstanceIds: [instance],
           ProtectedFromScaleIn: isWanted,
         }),
-        { abortSignal: AbortSignal.any([stopping, AbortSignal.timeout(patienceMs)]) },
+        { abortSignal: AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]) },
       )
       isHeld = isWanted
       failing = false

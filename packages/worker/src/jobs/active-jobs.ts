@@ -5,7 +5,7 @@ import type { RecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 export type AttemptEnd = 'finished' | 'unfinished'
 
 /** Counts the jobs that this worker is at, and tells how long those took that came to their end. */
-export function createJobsUnderWay(deps: { activity: RecentActivity; finishedJobs: FinishedJobs }) {
+export function createActiveJobs(deps: { activity: RecentActivity; finishedJobs: FinishedJobs }) {
   return {
     /** An attempt begins. @returns a function to call once, at its end */
     begin() {
@@ -19,7 +19,7 @@ export function createJobsUnderWay(deps: { activity: RecentActivity; finishedJob
   }
 }
 
-export type JobsUnderWay = ReturnType<typeof createJobsUnderWay>
+export type ActiveJobs = ReturnType<typeof createActiveJobs>
 
 /** For jobs that hold none of the slots that the fleet scales on. */
-export const uncountedJobs: JobsUnderWay = { begin: () => () => undefined }
+export const uncountedActiveJobs: ActiveJobs = { begin: () => () => undefined }

@@ -6,12 +6,12 @@ import { type Job, UnrecoverableError, WaitingError } from 'bullmq'
 import type { Logger } from 'pino'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
-import type { EndImport } from '../imports/finish-import.ts'
+import type { FinishImport } from '../imports/finish-import.ts'
 import type { ImportUpload } from '../imports/import-upload.ts'
-import type { GiveUpUpload } from '../processing/fail-upload.ts'
+import type { FailUpload } from '../processing/fail-upload.ts'
 import type { Attempt, ProcessUpload } from '../processing/process-upload.ts'
-import type { AttemptEnd, JobsUnderWay } from './active-jobs.ts'
-import type { OldestWork } from './oldest-job.ts'
+import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
+import type { OldestJob } from './oldest-job.ts'
 
 /**
  * A job that was lost with its worker this often is tried out in quarantine before it is worked on. Once
@@ -42,18 +42,18 @@ const anyJob = Compile(
  */
 export function createJobHandlers(deps: {
   processUpload: ProcessUpload
-  giveUpUpload: GiveUpUpload
+  failUpload: FailUpload
   importUpload: ImportUpload
-  endImport: EndImport
+  finishImport: FinishImport
 }) {
   const handlers = {
     'process-upload': {
       run: (job, attempt) => deps.processUpload(readPayload(processUploadJob, job), attempt),
-      giveUp: (job, error, log) => deps.giveUpUpload(readPayload(processUploadJob, job), error, log),
+      giveUp: (job, error, log) => deps.failUpload(readPayload(processUploadJob, job), error, log),
     },
     'import-upload': {
       run: (job, attempt) => deps.importUpload(readPayload(importUploadJob, job), attempt),
-      giveUp: (job, error) => deps.endImport(readPayload(importUploadJob, job), 'failed', error),
+      giveUp: (job, error) => deps.finishImport(readPayload(importUploadJob, job), 'failed', error),
     },
   } satisfies Record<JobName, JobHandler>
   const found: ReadonlyMap<string, JobHandler> = new Map(Object.entries(handlers))
@@ -71,16 +71,16 @@ export type JobHandlers = ReturnType<typeof createJobHandlers>
  * It must name three parameters: BullMQ counts them, and makes an AbortSignal only for a processor that
  * takes one.
  *
- * @param deps.jobsUnderWay is told of every attempt
- * @param deps.oldestWork is, too
+ * @param deps.activeJobs is told of every attempt
+ * @param deps.oldestJob is, too
  */
 export function createProcessor(deps: {
   handlers: JobHandlers
-  jobsUnderWay: JobsUnderWay
-  oldestWork: Pick<OldestWork, 'begin'>
+  activeJobs: ActiveJobs
+  oldestJob: Pick<OldestJob, 'begin'>
   log: Logger
 }) {
-  const { handlers, jobsUnderWay, oldestWork, log } = deps
+  const { handlers, activeJobs, oldestJob, log } = deps
   return async function processor(
     job: UploadJob,
     token: string | undefined,
@@ -89,8 +89,8 @@ export function createProcessor(deps: {
     const handler = handlers.get(job.name)
     if (!handler) throw new UnrecoverableError(`There is no handler for the job ${job.name}.`)
     if (!signal) throw new Error('BullMQ gave no signal.')
-    const end = jobsUnderWay.begin()
-    const endWork = oldestWork.begin()
+    const end = activeJobs.begin()
+    const endWork = oldestJob.begin()
     let how: AttemptEnd = 'finished'
     const jobLog = log.child({ jobId: job.id, ...traceFields(job.data) })
     try {

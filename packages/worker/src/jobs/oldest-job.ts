@@ -3,7 +3,7 @@
  *
  * @param now milliseconds, of a clock that never goes back
  */
-export function createOldestWork(now: () => number = () => performance.now()) {
+export function createOldestJob(now: () => number = () => performance.now()) {
   // In the order in which they began: the first one is the oldest.
   const underWay = new Set<{ beganAtMs: number }>()
 
@@ -22,4 +22,4 @@ export function createOldestWork(now: () => number = () => performance.now()) {
   }
 }
 
-export type OldestWork = ReturnType<typeof createOldestWork>
+export type OldestJob = ReturnType<typeof createOldestJob>

@@ -19,7 +19,7 @@ const stalledIntervalMs = 5_000
  * @param deps.redis a connection that waits for Redis as long as it takes
  * @param deps.slots how many jobs at once
  */
-export function createUploadWorker(deps: {
+export function createQueueWorker(deps: {
   queueName: string
   redis: Redis
   prefix: string
@@ -66,4 +66,4 @@ export function createUploadWorker(deps: {
   }
 }
 
-export type UploadWorker = ReturnType<typeof createUploadWorker>
+export type QueueWorker = ReturnType<typeof createQueueWorker>

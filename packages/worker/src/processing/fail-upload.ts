@@ -4,22 +4,22 @@ import { type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { isFinished, type UploadError } from '@millrace/shared/uploads/upload.ts'
 import type { Logger } from 'pino'
-import type { SettleUpload } from './finish-upload.ts'
+import type { FinishUpload } from './finish-upload.ts'
 
 /** Ends an upload as `failed` whose job will not be tried again. */
-export function createGiveUpUpload(deps: {
+export function createFailUpload(deps: {
   lookup: UploadLookup
   presets: Presets
-  settleUpload: SettleUpload
+  finishUpload: FinishUpload
 }) {
-  const { lookup, presets, settleUpload } = deps
+  const { lookup, presets, finishUpload } = deps
 
-  return async function giveUpUpload(job: ProcessUploadJob, error: unknown, log: Logger): Promise<void> {
+  return async function failUpload(job: ProcessUploadJob, error: unknown, log: Logger): Promise<void> {
     const stored = await lookup.find(job)
     const arrival = stored?.upload.arrival
     if (!stored || arrival?.etag !== job.etag || isFinished(stored.upload)) return
     const preset = presets.get(stored.upload.intent.preset)
-    await settleUpload.settle(stored.upload, arrival, {
+    await finishUpload.settle(stored.upload, arrival, {
       outcome: 'failed',
       recipe: preset ? recipeVersion(preset) : 'none',
       findings: {},
@@ -30,7 +30,7 @@ export function createGiveUpUpload(deps: {
   }
 }
 
-export type GiveUpUpload = ReturnType<typeof createGiveUpUpload>
+export type FailUpload = ReturnType<typeof createFailUpload>
 
 /** What its owner is told: what is final says why, all else only that it was our side. */
 function failure(error: unknown): UploadError {

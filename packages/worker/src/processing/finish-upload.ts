@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/ledger/manifest.ts'
-import type { QuotaLedger } from '@millrace/shared/quotas/quota-reservations.ts'
+import type { QuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import {
   type Arrival,
@@ -50,14 +50,14 @@ export function isRejection(thrown: unknown): thrown is AppError {
  * Ends uploads whose bytes have come. This is the only place that does: first the manifest, which is the commit point, then the
  * record, whose change tells everybody who watches.
  */
-export function createSettleUpload(deps: {
+export function createFinishUpload(deps: {
   manifests: Manifests
   records: UploadRecords
   eraseObjects: EraseObjects
   discardOriginal: DiscardOriginal
-  quotaLedger: QuotaLedger
+  quotaReservations: QuotaReservations
 }) {
-  const { manifests, records, eraseObjects, discardOriginal, quotaLedger } = deps
+  const { manifests, records, eraseObjects, discardOriginal, quotaReservations } = deps
 
   /**
    * Does what follows from a manifest: deletes bytes that are not what was announced, and brings the record to
@@ -78,7 +78,7 @@ export function createSettleUpload(deps: {
   async function apply(manifest: Manifest): Promise<boolean> {
     if (manifest.error && discarded.has(manifest.error.code)) {
       await discardOriginal(manifest, manifest.arrival)
-      await quotaLedger.release(manifest)
+      await quotaReservations.release(manifest)
     }
     const settled = uploadFromManifest(manifest)
     const stored =
@@ -119,4 +119,4 @@ export function createSettleUpload(deps: {
   }
 }
 
-export type SettleUpload = ReturnType<typeof createSettleUpload>
+export type FinishUpload = ReturnType<typeof createFinishUpload>

@@ -17,9 +17,9 @@ import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 import { isImageKind } from '../images/image-kind.ts'
 import { inspectImage } from '../images/inspect-image.ts'
-import type { QuarantineImage } from '../images/render-isolated.ts'
+import type { RenderIsolated } from '../images/render-isolated.ts'
 import { renderVariants } from '../images/render-variants.ts'
-import { isRejection, type Outcome, type SettleUpload } from './finish-upload.ts'
+import { type FinishUpload, isRejection, type Outcome } from './finish-upload.ts'
 import type { createOriginalReader, OpenedOriginal } from './read-original.ts'
 import { createStepDurations, type StepDurations } from './step-durations.ts'
 import type { WriteVariant } from './write-variant.ts'
@@ -52,13 +52,13 @@ export function createProcessUpload(deps: {
   presets: Presets
   openOriginal: ReturnType<typeof createOriginalReader>
   writeVariant: WriteVariant
-  quarantineImage: QuarantineImage
-  settleUpload: SettleUpload
+  renderIsolated: RenderIsolated
+  finishUpload: FinishUpload
   eraseObjects: EraseObjects
   maxImageBytes: number
   maxImagePixels: number
 }) {
-  const { lookup, records, originals, manifests, presets, settleUpload } = deps
+  const { lookup, records, originals, manifests, presets, finishUpload } = deps
 
   /**
    * @throws AppError; one that is not retryable ends the upload, all others are tried again
@@ -79,14 +79,14 @@ export function createProcessUpload(deps: {
     if (finished && saysAll(finished, upload, arrival)) {
       opened?.discard()
       // The same bytes, sent once more, are another version: the manifest has to speak of the one that S3 has.
-      if (finished.arrival.versionId === arrival.versionId) await settleUpload.applyManifest(finished)
-      else await settleUpload.settle(upload, arrival, outcomeOf(finished))
+      if (finished.arrival.versionId === arrival.versionId) await finishUpload.applyManifest(finished)
+      else await finishUpload.settle(upload, arrival, outcomeOf(finished))
       log.info({ event: 'already-processed', outcome: finished.outcome }, 'already processed')
       return
     }
     if (!opened) return superseded(log)
     const ended = await work(upload, opened, attempt, durations).finally(() => opened.discard())
-    const settled = await durations.measure('settle', () => settleUpload.settle(upload, arrival, ended))
+    const settled = await durations.measure('settle', () => finishUpload.settle(upload, arrival, ended))
     log.info(
       {
         event: 'processed',
@@ -114,7 +114,7 @@ export function createProcessUpload(deps: {
     if (!opened) return superseded(attempt.log)
     const durations = createStepDurations()
     const ended = await work(stored.upload, opened, attempt, durations).finally(() => opened.discard())
-    const settled = await settleUpload.settle(stored.upload, arrival, ended)
+    const settled = await finishUpload.settle(stored.upload, arrival, ended)
     attempt.log.info({ event: 'processed-again', outcome: ended.outcome, settled }, 'newer bytes processed')
     if (!settled) throw new AppError('conflict')
   }
@@ -197,7 +197,7 @@ export function createProcessUpload(deps: {
     )
     findings.width = image.width
     findings.height = image.height
-    if (suspect) await durations.measure('quarantine', () => deps.quarantineImage(image, preset, signal))
+    if (suspect) await durations.measure('quarantine', () => deps.renderIsolated(image, preset, signal))
     const writes: Promise<Variant>[] = []
     findings.placeholder = await durations.measure('render', () =>
       renderVariants(image, preset, {

@@ -11,7 +11,7 @@ const longestAskedMs = 60_000
 const passingStatuses = [408, 429, 500, 502, 503, 504]
 
 /** Whether the same request may well succeed a little later. */
-export function mayPass(error: unknown): boolean {
+export function isRetryable(error: unknown): boolean {
   if (error instanceof SendError) return error.status === 0 || passingStatuses.includes(error.status)
   if (error instanceof ApiProblem) {
     return passingStatuses.includes(error.status) || error.code === 'idempotency_key_in_use'
@@ -28,11 +28,11 @@ export function mayPass(error: unknown): boolean {
  * @param options.tries how often, unless it is six times
  * @throws the last failure; the signal's reason where it aborts
  */
-export async function tryAgain<Result>(
+export async function retry<Result>(
   work: () => Promise<Result>,
   options: { signal: AbortSignal; passes?: (error: unknown) => boolean; tries?: number },
 ): Promise<Result> {
-  const { signal, passes = mayPass } = options
+  const { signal, passes = isRetryable } = options
   for (let tried = 1; ; tried += 1) {
     try {
       return await work()
