@@ -41,7 +41,16 @@ export function createQueueLoadPublisher(deps: {
   takeoverDelayMs: number
   log: Pick<Logger, 'warn' | 'info'>
 }) {
-  const { lease, sampleQueue, finishedJobs, journal, putFleetMetrics, publishPeriodMs, takeoverDelayMs, log } = deps
+  const {
+    lease,
+    sampleQueue,
+    finishedJobs,
+    journal,
+    putFleetMetrics,
+    publishPeriodMs,
+    takeoverDelayMs,
+    log,
+  } = deps
   let timer: NodeJS.Timeout | undefined
   let turn: Promise<void> | undefined
   let writing: Promise<void> | undefined
