@@ -13,7 +13,7 @@ const copied = ['originals/', 'manifests/', 'variants/', 'erased/']
 /**
  * Copies every bucket's objects to all the others, whoever wrote them first: originals, variants and manifests, so that
  * each region can serve and rebuild everything. That versions were erased S3 does not copy; an object under erased/ says
- * so (docs/decisions/0018-several-regions.md).
+ * so (docs/decisions/0018-replicate-objects-between-regions.md).
  */
 export function replicateLedgers(ledgers: Ledger[]) {
   for (const source of ledgers) {

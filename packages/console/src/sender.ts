@@ -18,7 +18,7 @@ const smallAtOnce = 2
 
 /**
  * An Uppy whose transport is Millrace's own client. `@uppy/aws-s3` works as well (docs/uppy.md), but it sends
- * the parts of a file one after the other (docs/decisions/0011-uppy-speaks-companion.md).
+ * the parts of a file one after the other (docs/decisions/0011-implement-companions-protocol-for-uppy.md).
  *
  * A file whose meta has an `uploadId` already goes on with what S3 does not have of it yet.
  */

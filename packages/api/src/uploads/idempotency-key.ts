@@ -75,7 +75,7 @@ export type RepeatableRequest = {
  *   {prefix}:{owner}:idempotency:{SHA-256 of the key}   hash: fingerprint, and holder (under way) or answer
  *
  * Only what succeeded is kept: what failed made nothing, so it may be tried again under the same key
- * (docs/decisions/0005-failures-release-the-idempotency-key.md).
+ * (docs/decisions/0005-release-the-idempotency-key-after-a-failure.md).
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key
