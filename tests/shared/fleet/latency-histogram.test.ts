@@ -71,10 +71,10 @@ test('is told of the last minute alone', () => {
   assert.is(countOf(activity.latency()), 1)
   now = 55_000
   const end = activity.begin()
-  assert.is(activity.underWay(), 1)
+  assert.is(activity.active(), 1)
   now = 59_000
   end('measured')
-  assert.is(activity.underWay(), 0)
+  assert.is(activity.active(), 0)
   assert.is(countOf(activity.latency()), 2)
   assert.ok(activity.perSecond() > 2 / 60 && activity.perSecond() < 2 / 45)
   now = 75_000

@@ -8,21 +8,21 @@ import { depthOf, type QueueLoadSample } from './fleet-journal.ts'
 import { bucketMs, countOf, type LatencyHistogram } from './latency-histogram.ts'
 import { fleetMetrics, metricNamespace, stageDimension } from './queue-load.ts'
 
-/** Seconds. Only what is stored like this can be looked at in periods of less than a minute. */
+/** In seconds. Only metrics with this resolution can be read in periods of less than a minute. */
 const storageResolution = 1
-/** Of one datum: the most that CloudWatch takes. */
+/** CloudWatch's maximum per datum. */
 const maxValues = 150
 
-/** In milliseconds. What takes longer than a period or so is of no use any more. */
-const timeLimits = { connectionTimeout: 3_000, requestTimeout: 8_000 }
+/** In ms. Metrics that are later than about one period are of no use. */
+const timeouts = { connectionTimeout: 3_000, requestTimeout: 8_000 }
 
-/** CloudWatch, where and as whom the SDK's own variables say. */
+/** Connects to CloudWatch with the endpoint and credentials of the SDK's own variables. */
 export function connectCloudWatch(): CloudWatchClient {
-  return new CloudWatchClient({ requestHandler: timeLimits })
+  return new CloudWatchClient({ requestHandler: timeouts })
 }
 
-/** One period: its samples, what arrived in it (`demandOf`), and the jobs that ended in it. */
-export type LoadPeriod = {
+/** One period: its samples, its demand (`demandOf`), and the jobs that finished in it. */
+export type MetricsPeriod = {
   startedAtMs: number
   samples: QueueLoadSample[]
   demand: number
@@ -30,8 +30,8 @@ export type LoadPeriod = {
 }
 
 /**
- * Writes the fleet's load and what explains it to CloudWatch: one request a period, zeros included. Only the
- * duration of jobs is left out where none ended: a zero would be the duration of a job that never was.
+ * Writes the fleet's metrics to CloudWatch: one request per period, including zeros. Only the job duration is left
+ * out if no job finished, since a zero would distort the average.
  *
  * @param deps.stage the value of the metrics' only dimension
  */
@@ -47,14 +47,14 @@ export function createCloudWatchMetrics({
     samples,
     demand,
     finished,
-  }: LoadPeriod): Promise<void> {
-    const each = (read: (sample: QueueLoadSample) => number) => ({ Values: samples.map(read) })
+  }: MetricsPeriod): Promise<void> {
+    const valuesOf = (read: (sample: QueueLoadSample) => number) => ({ Values: samples.map(read) })
     const data: [keyof typeof fleetMetrics, Pick<MetricDatum, 'Value' | 'Values' | 'Counts'>][] = [
-      ['load', each(({ load }) => load)],
+      ['load', valuesOf(({ load }) => load)],
       ['demand', { Value: demand }],
-      ['queueDepth', each(depthOf)],
-      ['oldestJobAge', each(({ oldestJobAgeMs }) => oldestJobAgeMs / 1000)],
-      ['workerSlots', each(({ slots }) => slots)],
+      ['queueDepth', valuesOf(depthOf)],
+      ['oldestJobAge', valuesOf(({ oldestJobAgeMs }) => oldestJobAgeMs / 1000)],
+      ['workerSlots', valuesOf(({ slots }) => slots)],
       ['jobsFinished', { Value: countOf(finished) }],
       ...durations(finished),
     ]

@@ -1,7 +1,7 @@
 /**
- * Opens the way to CloudWatch, where there is one. Its client is loaded only then: off AWS nobody waits for it.
+ * Connects to CloudWatch. The client is loaded only if metrics are written, to start faster off AWS.
  *
- * @param stage whose metrics they are; undefined: nothing is written
+ * @param stage the stage whose metrics are written; undefined: none
  */
 export async function connectMetrics(stage: string | undefined) {
   if (stage === undefined) return { putFleetMetrics: undefined, close: () => undefined }

@@ -6,54 +6,54 @@ import { fleetKey, Tier } from './heartbeats.ts'
 const At = Type.String({ description: 'ISO 8601' })
 const Count = Type.Integer({ minimum: 0 })
 
-/** One look at the queue. */
+/** One sample of the queue. */
 export const QueueLoadSample = Type.Object(
   {
     at: At,
-    load: Type.Number({ minimum: 0, description: 'jobs there are for each worker slot' }),
+    load: Type.Number({ minimum: 0, description: 'queue load: jobs ÷ worker slots' }),
     waiting: Count,
     prioritized: Count,
     active: Count,
-    notRelayed: Type.Integer({ minimum: 0, description: 'messages in SQS that have not become jobs yet' }),
-    slots: Type.Integer({ minimum: 0, description: 'of all workers that take jobs' }),
-    oldestJobAgeMs: Type.Number({ minimum: 0, description: 'of the job that waits longest' }),
+    notRelayed: Type.Integer({ minimum: 0, description: 'messages in SQS without a job yet' }),
+    slots: Type.Integer({ minimum: 0, description: 'of all workers that are not draining' }),
+    oldestJobAgeMs: Type.Number({ minimum: 0, description: 'of the longest waiting job' }),
   },
   { title: 'QueueLoadSample' },
 )
 export type QueueLoadSample = Static<typeof QueueLoadSample>
 
-/** Jobs and messages that are there. */
+/** Returns the number of jobs and messages, waiting and active. */
 export function presentOf({ waiting, prioritized, active, notRelayed }: QueueLoadSample): number {
   return waiting + prioritized + active + notRelayed
 }
 
-/** Jobs and messages that wait. */
+/** Returns the number of waiting jobs and messages. */
 export function depthOf({ waiting, prioritized, notRelayed }: QueueLoadSample): number {
   return waiting + prioritized + notRelayed
 }
 
-/** The samples of one period of the metric in one. */
+/** The samples of one period, combined into one point of the metrics. */
 export const QueueLoadPoint = Type.Object(
   {
     at: Type.String({ description: 'the end of the period, ISO 8601' }),
-    load: Type.Number({ minimum: 0, description: 'on average' }),
+    load: Type.Number({ minimum: 0, description: 'average queue load' }),
     demand: Type.Number({
       minimum: 0,
-      description: 'work that arrived for each slot, such as keeps it busy',
+      description: 'arriving work ÷ slots',
     }),
-    queueDepth: Type.Number({ minimum: 0, description: 'jobs and messages that wait, on average' }),
-    oldestJobAgeMs: Type.Number({ minimum: 0, description: 'at most' }),
+    queueDepth: Type.Number({ minimum: 0, description: 'average number of waiting jobs and messages' }),
+    oldestJobAgeMs: Type.Number({ minimum: 0, description: 'maximum' }),
     jobsFinished: Count,
     jobDurationMs: Type.Union([Type.Number(), Type.Null()], {
-      description: 'on average; null: no job ended',
+      description: 'average; null if no job finished',
     }),
-    slots: Type.Number({ minimum: 0, description: 'on average' }),
+    slots: Type.Number({ minimum: 0, description: 'average' }),
   },
   { title: 'QueueLoadPoint' },
 )
 export type QueueLoadPoint = Static<typeof QueueLoadPoint>
 
-/** What the local autoscaler makes of a tier at the moment. On AWS, Auto Scaling has that in its own console. */
+/** The current state of the local autoscaler for one tier. On AWS, the Auto Scaling console shows it. */
 export const TierScaling = Type.Object(
   {
     tier: Tier,
@@ -63,7 +63,7 @@ export const TierScaling = Type.Object(
     desired: Count,
     inService: Count,
     starting: Count,
-    reason: Type.String({ description: 'why it is as it is' }),
+    reason: Type.String({ description: 'the reason for the last decision' }),
   },
   { title: 'TierScaling' },
 )
@@ -75,41 +75,41 @@ export const ScalingDecision = Type.Object(
 )
 export type ScalingDecision = Static<typeof ScalingDecision>
 
-/** How many of each are kept. Ten minutes of load on AWS. */
-const keptPoints = 60
-const keptDecisions = 50
-/** In milliseconds: what is of this moment, and what is history. */
-const momentTtlMs = 10_000
+/** The length of each list. 60 points are ten minutes on AWS. */
+const maxPoints = 60
+const maxDecisions = 50
+/** How long a current state and the history are kept, in ms. */
+const currentTtlMs = 10_000
 const historyTtlMs = 24 * 60 * 60 * 1000
 
 /**
- * What the fleet's load was and what was decided on it, newest first.
+ * Stores the fleet's queue load and scaling decisions in Redis, newest first.
  *
- *   {prefix}:{fleet}:sample           the last look at the queue; expires
+ *   {prefix}:{fleet}:sample           the last sample of the queue; expires
  *   {prefix}:{fleet}:load             list: the last points
- *   {prefix}:{fleet}:scaling:{tier}   how a tier is scaled at the moment; expires
+ *   {prefix}:{fleet}:scaling:{tier}   the current scaling state of a tier; expires
  *   {prefix}:{fleet}:decisions        list: the last changes of size
  */
 export function createFleetJournal({ redis, prefix }: { redis: Redis; prefix: string }) {
   const key = (name: string) => fleetKey(prefix, name)
 
-  async function keep(name: string, entry: object, kept: number): Promise<void> {
+  async function prepend(name: string, entry: object, maxLength: number): Promise<void> {
     await Promise.all([
       redis.lpush(key(name), JSON.stringify(entry)),
-      redis.ltrim(key(name), 0, kept - 1),
+      redis.ltrim(key(name), 0, maxLength - 1),
       redis.pexpire(key(name), historyTtlMs),
     ])
   }
 
   return {
     async setSample(sample: QueueLoadSample): Promise<void> {
-      await redis.set(key('sample'), JSON.stringify(sample), 'PX', momentTtlMs)
+      await redis.set(key('sample'), JSON.stringify(sample), 'PX', currentTtlMs)
     },
-    addPoint: (point: QueueLoadPoint) => keep('load', point, keptPoints),
+    addPoint: (point: QueueLoadPoint) => prepend('load', point, maxPoints),
     async setScaling(scaling: TierScaling): Promise<void> {
-      await redis.set(key(`scaling:${scaling.tier}`), JSON.stringify(scaling), 'PX', momentTtlMs)
+      await redis.set(key(`scaling:${scaling.tier}`), JSON.stringify(scaling), 'PX', currentTtlMs)
     },
-    addDecision: (decision: ScalingDecision) => keep('decisions', decision, keptDecisions),
+    addDecision: (decision: ScalingDecision) => prepend('decisions', decision, maxDecisions),
 
     async sample(): Promise<QueueLoadSample | undefined> {
       return readSample(await redis.get(key('sample')))[0]
@@ -128,7 +128,7 @@ export function createFleetJournal({ redis, prefix }: { redis: Redis; prefix: st
 
 export type FleetJournal = ReturnType<typeof createFleetJournal>
 
-/** Reads entries of a schema; those that another version wrote otherwise are left out. */
+/** Reads entries of a schema. Skips entries that another version wrote in another shape. */
 function reader<Schema extends TSchema>(schema: Schema) {
   const validator = Compile(schema)
   return (text: string | null): Static<Schema>[] => {

@@ -14,17 +14,17 @@ import { createQueueLoadPublisher, publisherLeaseMs } from './queue-load-publish
 import { createQueueSampler } from './queue-sampler.ts'
 import type { RecentActivity } from './recent-activity.ts'
 
-/** For how long the API leaves the publishing to workers, in milliseconds. One of them takes it within a second. */
+/** The API publishes after no worker has for this long, in ms. A worker takes over within a second. */
 const apiTakeoverDelayMs = 10_000
-/** How long a process that leaves waits for Redis to take that down, in milliseconds: untold it shows by itself. */
+/** How long a closing process waits for Redis, in ms. Without it, the heartbeat and the lease expire. */
 const closeTimeoutMs = 1_000
 
 /**
- * What a process tells the fleet of itself (heartbeats), and of the fleet, where it is the one to do so (load).
+ * Publishes this process's heartbeats and, if it holds the publisher's lease, the fleet's queue load.
  *
- * @param deps.id names this process, and no other
- * @param deps.slots how many jobs at once; 0 for the API
- * @param deps.publishPeriodMs what one value of the load covers, in milliseconds
+ * @param deps.id unique name of this process
+ * @param deps.slots number of concurrent jobs; 0 for the API
+ * @param deps.publishPeriodMs period of one point of the metrics, in ms
  */
 export function createFleetReporter(deps: {
   redis: Redis
@@ -66,22 +66,22 @@ export function createFleetReporter(deps: {
       schedule.start()
       publisher.start()
     },
-    /** This process takes nothing more: nobody is to count on it, and another one is to publish. */
+    /** Marks this process as draining and releases the publisher's lease. Resolves within `closeTimeoutMs`. */
     async drain(): Promise<void> {
-      await briefly(Promise.all([schedule.drain(), publisher.stop()]))
+      await withTimeout(Promise.all([schedule.drain(), publisher.stop()]))
     },
-    /** The process is about to end. */
+    /** Removes this process from the fleet. Resolves within `closeTimeoutMs`. */
     async stop(): Promise<void> {
-      await briefly(Promise.all([schedule.stop(), publisher.stop()]))
+      await withTimeout(Promise.all([schedule.stop(), publisher.stop()]))
     },
   }
 }
 
 export type FleetReporter = ReturnType<typeof createFleetReporter>
 
-/** Where Redis is away each command takes seconds to say so. */
-async function briefly(farewell: Promise<unknown>): Promise<void> {
-  const over = new AbortController()
-  const patience = delay(closeTimeoutMs, undefined, { signal: over.signal }).catch(() => undefined)
-  await Promise.race([farewell, patience]).finally(() => over.abort())
+/** Resolves after `closeTimeoutMs` at the latest. Without Redis, each command takes seconds to fail. */
+async function withTimeout(closing: Promise<unknown>): Promise<void> {
+  const settled = new AbortController()
+  const timeout = delay(closeTimeoutMs, undefined, { signal: settled.signal }).catch(() => undefined)
+  await Promise.race([closing, timeout]).finally(() => settled.abort())
 }

@@ -3,9 +3,9 @@ import { type Heartbeat, type Heartbeats, heartbeatMs, type Tier } from './heart
 import type { RecentActivity } from './recent-activity.ts'
 
 /**
- * Tells every second that this process lives, and what it does.
+ * Publishes this process's heartbeat every second.
  *
- * @param deps.slots how many jobs at once; 0 for the API
+ * @param deps.slots number of concurrent jobs; 0 for the API
  */
 export function createHeartbeatSchedule(deps: {
   heartbeats: Heartbeats
@@ -19,13 +19,13 @@ export function createHeartbeatSchedule(deps: {
   const { heartbeats, id, tier, version, slots, activity, log } = deps
   const since = new Date(Date.now() - process.uptime() * 1000).toISOString()
   let state: Heartbeat['state'] = 'serving'
-  let usedCpu = process.cpuUsage()
-  let usedAt = performance.now()
+  let lastCpu = process.cpuUsage()
+  let lastCpuAtMs = performance.now()
   let timer: NodeJS.Timeout | undefined
-  let beating: Promise<void> | undefined
+  let publishing: Promise<void> | undefined
   let failing = false
 
-  async function beat(): Promise<void> {
+  async function publish(): Promise<void> {
     const { rss } = process.memoryUsage()
     try {
       await heartbeats.publish({
@@ -37,50 +37,50 @@ export function createHeartbeatSchedule(deps: {
         cpuPercent: cpuSinceLast(),
         rssBytes: rss,
         slots,
-        busy: activity.underWay(),
+        busy: activity.active(),
         perSecond: activity.perSecond(),
         latency: activity.latency(),
       })
       failing = false
     } catch (error) {
-      // An outage of Redis is told once, not every second.
+      // Logs an outage of Redis once, not every second.
       if (!failing) log.warn({ err: error, event: 'heartbeat-failed' }, 'heartbeat')
       failing = true
     }
   }
 
   function cpuSinceLast(): number {
-    const now = performance.now()
-    const { user, system } = process.cpuUsage(usedCpu)
-    const percent = (user + system) / 1000 / Math.max(1, now - usedAt)
-    usedCpu = process.cpuUsage()
-    usedAt = now
-    return Math.round(percent * 1000) / 10
+    const nowMs = performance.now()
+    const { user, system } = process.cpuUsage(lastCpu)
+    const share = (user + system) / 1000 / Math.max(1, nowMs - lastCpuAtMs)
+    lastCpu = process.cpuUsage()
+    lastCpuAtMs = nowMs
+    return Math.round(share * 1000) / 10
   }
 
-  /** One at a time: where Redis is slow, heartbeats are left out rather than piled up. */
-  function beatUnlessBeating(): Promise<void> {
-    beating ??= beat().finally(() => {
-      beating = undefined
+  /** Publishes one heartbeat at a time. If Redis is slow, heartbeats are skipped, not queued. */
+  function publishOnce(): Promise<void> {
+    publishing ??= publish().finally(() => {
+      publishing = undefined
     })
-    return beating
+    return publishing
   }
 
   return {
     start(): void {
-      timer = setInterval(beatUnlessBeating, heartbeatMs).unref()
-      void beatUnlessBeating()
+      timer = setInterval(publishOnce, heartbeatMs).unref()
+      void publishOnce()
     },
-    /** From now on this process takes nothing more, and is not counted on. */
+    /** Publishes the state `draining`, so that this process's slots no longer count. */
     async drain(): Promise<void> {
       state = 'draining'
-      await beating
-      if (timer) await beatUnlessBeating()
+      await publishing
+      if (timer) await publishOnce()
     },
-    /** The process is about to end. Where that cannot be told, its last heartbeat expires. */
+    /** Removes the heartbeat. If Redis does not respond, the heartbeat expires. */
     async stop(): Promise<void> {
       clearInterval(timer)
-      await beating
+      await publishing
       if (timer) await heartbeats.remove(id).catch(() => undefined)
     },
   }

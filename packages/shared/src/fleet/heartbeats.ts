@@ -6,67 +6,67 @@ import { LatencyHistogram } from './latency-histogram.ts'
 export const Tier = Type.Union([Type.Literal('api'), Type.Literal('worker')])
 export type Tier = Static<typeof Tier>
 
-/** What a process says of itself. */
+/** The state that a process publishes. */
 export const Heartbeat = Type.Object({
-  id: Type.String({ minLength: 1, description: 'the name that it has in logs' }),
+  id: Type.String({ minLength: 1, description: 'instance name, as in log lines' }),
   tier: Tier,
   state: Type.Union([Type.Literal('serving'), Type.Literal('draining')]),
-  since: Type.String({ description: 'when it started, ISO 8601' }),
+  since: Type.String({ description: 'start time, ISO 8601' }),
   version: Type.String(),
-  cpuPercent: Type.Number({ minimum: 0, description: 'of one core, since the last heartbeat' }),
+  cpuPercent: Type.Number({ minimum: 0, description: 'of one core, since the previous heartbeat' }),
   rssBytes: Type.Integer({ minimum: 0 }),
-  slots: Type.Integer({ minimum: 0, description: 'jobs that a worker takes at once; 0 for the API' }),
-  busy: Type.Integer({ minimum: 0, description: 'requests or jobs under way' }),
-  perSecond: Type.Number({ minimum: 0, description: 'requests or jobs, over the last minute' }),
+  slots: Type.Integer({ minimum: 0, description: 'concurrent jobs of a worker; 0 for the API' }),
+  busy: Type.Integer({ minimum: 0, description: 'active requests or jobs' }),
+  perSecond: Type.Number({ minimum: 0, description: 'requests or jobs per second, over the last minute' }),
   latency: LatencyHistogram,
 })
 export type Heartbeat = Static<typeof Heartbeat>
 
-/** How often a process tells that it lives, and how long it is believed; in milliseconds. */
+/** Interval and expiry of a heartbeat, in ms. */
 export const heartbeatMs = 1_000
 export const heartbeatTtlMs = 5_000
-/** The index of a fleet that is gone disappears, too. */
+/** Expiry of the index, so that a stopped fleet leaves no keys behind. In ms. */
 const indexTtlMs = 60 * 60 * 1000
 
 const heartbeat = Compile(Heartbeat)
 
-/** Keys of the fleet share a hash tag, so that they are in one slot of a Redis Cluster. */
+/** Returns a key of the fleet. The keys share a hash tag, so they are in one slot of a Redis Cluster. */
 export function fleetKey(prefix: string, name: string): string {
   return `${prefix}:{fleet}:${name}`
 }
 
 /**
- * The heartbeats of all processes.
+ * Stores the heartbeats of all processes in Redis.
  *
- *   {prefix}:{fleet}:processes        set: the ids of those that live or did so lately
- *   {prefix}:{fleet}:heartbeat:{id}   what one said last; expires
+ *   {prefix}:{fleet}:processes        set: the ids of processes that run or ran recently
+ *   {prefix}:{fleet}:heartbeat:{id}   the last heartbeat of a process; expires
  */
 export function createHeartbeats({ redis, prefix }: { redis: Redis; prefix: string }) {
   const index = fleetKey(prefix, 'processes')
   const key = (id: string) => fleetKey(prefix, `heartbeat:${id}`)
 
   return {
-    async publish(said: Heartbeat): Promise<void> {
+    async publish(sent: Heartbeat): Promise<void> {
       await Promise.all([
-        redis.sadd(index, said.id),
+        redis.sadd(index, sent.id),
         redis.pexpire(index, indexTtlMs),
-        redis.set(key(said.id), JSON.stringify(said), 'PX', heartbeatTtlMs),
+        redis.set(key(sent.id), JSON.stringify(sent), 'PX', heartbeatTtlMs),
       ])
     },
     async remove(id: string): Promise<void> {
       await Promise.all([redis.srem(index, id), redis.del(key(id))])
     },
-    /** Of every process that lives, by id. One of another version that says what we do not know is left out. */
+    /** Returns the heartbeats of all running processes, sorted by id. Skips those of an unknown shape. */
     async list(): Promise<Heartbeat[]> {
       const ids = (await redis.smembers(index)).sort()
       if (ids.length === 0) return []
       const texts = await redis.mget(ids.map(key))
-      const gone = ids.filter((_, position) => texts[position] === null)
-      // A process that was only slow adds itself again.
-      if (gone.length > 0) await redis.srem(index, gone)
+      const expired = ids.filter((_, position) => texts[position] === null)
+      // A slow process adds itself again with its next heartbeat.
+      if (expired.length > 0) await redis.srem(index, expired)
       return texts.flatMap((text) => {
-        const said: unknown = text === null || text === undefined ? undefined : JSON.parse(text)
-        return heartbeat.Check(said) ? [said] : []
+        const entry: unknown = text === null || text === undefined ? undefined : JSON.parse(text)
+        return heartbeat.Check(entry) ? [entry] : []
       })
     },
   }

@@ -1,67 +1,67 @@
 import Type, { type Static } from 'typebox'
 
-/** The upper bound of bucket 0, in ms: nothing that we measure is worth telling apart below it. */
+/** The upper bound of bucket 0, in ms. Shorter durations need not be distinguished. */
 const smallestMs = 0.1
-/** Buckets from one power of two to the next, so that no value is off by more than 4.5 %. */
+/** Buckets per power of two. The error of a value is at most 4.5 %. */
 const bucketsPerDoubling = 8
-/** A day. What takes longer counts as that. */
+/** One day. Longer durations count as this bucket. */
 const lastBucket = 239
 
 /**
- * Durations as counts in fixed buckets, those without any left out: `[bucket, count]`, in order. Bucket n holds
- * what is above 0.1 ms × 2^((n-1)/8), up to 0.1 ms × 2^(n/8). The buckets are the same everywhere, so histograms
- * of many processes add up to the histogram of all that they did, and its percentiles are true ones.
+ * Durations as counts in fixed buckets, without empty buckets: `[bucket, count]`, in order. Bucket n counts durations
+ * above 0.1 ms × 2^((n-1)/8), up to 0.1 ms × 2^(n/8). All processes use the same buckets, so their histograms add up
+ * to the fleet's, and its percentiles are correct (decision 0015).
  */
 export const LatencyHistogram = Type.Array(
   Type.Tuple([
     Type.Integer({ minimum: 0, maximum: lastBucket }),
-    Type.Integer({ minimum: 1, description: 'how many' }),
+    Type.Integer({ minimum: 1, description: 'count' }),
   ]),
 )
 export type LatencyHistogram = Static<typeof LatencyHistogram>
 
-/** @param ms a duration in milliseconds */
+/** Returns the bucket of a duration. @param ms the duration, in ms */
 export function bucketOf(ms: number): number {
   if (!(ms > smallestMs)) return 0
   return Math.min(lastBucket, Math.ceil(Math.log2(ms / smallestMs) * bucketsPerDoubling))
 }
 
-/** The (geometric) middle of a bucket, in milliseconds. */
+/** Returns the geometric mean of a bucket's bounds, in ms. */
 export function bucketMs(bucket: number): number {
   return smallestMs * 2 ** ((bucket - 0.5) / bucketsPerDoubling)
 }
 
-/** Adds histograms up. */
+/** Returns the sum of histograms. */
 export function mergeHistograms(histograms: Iterable<LatencyHistogram>): LatencyHistogram {
   const sums = new Map<number, number>()
   for (const histogram of histograms) {
     for (const [bucket, count] of histogram) sums.set(bucket, (sums.get(bucket) ?? 0) + count)
   }
-  return [...sums].sort(([one], [other]) => one - other)
+  return [...sums].sort(([bucketA], [bucketB]) => bucketA - bucketB)
 }
 
 export function countOf(histogram: LatencyHistogram): number {
   return histogram.reduce((sum, [, count]) => sum + count, 0)
 }
 
-/** The mean in milliseconds, undefined where nothing was counted. */
+/** Returns the mean in ms, or undefined if the histogram is empty. */
 export function meanMs(histogram: LatencyHistogram): number | undefined {
   const count = countOf(histogram)
   if (count === 0) return undefined
-  return histogram.reduce((sum, [bucket, each]) => sum + bucketMs(bucket) * each, 0) / count
+  return histogram.reduce((sum, [bucket, inBucket]) => sum + bucketMs(bucket) * inBucket, 0) / count
 }
 
 /**
- * The duration that a share of all is no longer than (nearest rank).
+ * Returns a quantile (nearest-rank method).
  *
- * @param share such as 0.95
- * @returns milliseconds, undefined where nothing was counted
+ * @param share for example 0.95
+ * @returns ms, or undefined if the histogram is empty
  */
 export function quantileMs(histogram: LatencyHistogram, share: number): number | undefined {
-  let left = Math.max(1, Math.ceil(share * countOf(histogram)))
+  let rank = Math.max(1, Math.ceil(share * countOf(histogram)))
   for (const [bucket, count] of histogram) {
-    left -= count
-    if (left <= 0) return bucketMs(bucket)
+    rank -= count
+    if (rank <= 0) return bucketMs(bucket)
   }
   return undefined
 }

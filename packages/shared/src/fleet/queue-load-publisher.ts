@@ -13,22 +13,22 @@ import { countOf, meanMs } from './latency-histogram.ts'
 import { arrivedBetween, assumedJobDurationMs, demandOf, jobDurationWindowMs } from './queue-load.ts'
 import type { SampleQueue } from './queue-sampler.ts'
 
-/** How long the lease lasts that is not renewed, in milliseconds: so soon does a dead publisher have an heir. */
+/** The publisher's lease, in ms. After a crash, another process publishes within this time. */
 export const publisherLeaseMs = 4_000
 
-/** What has been seen of a period so far. `before`: jobs and messages that were there when it began. */
+/** The samples of a period so far. `before`: jobs and messages at its start. */
 type Period = { startedAtMs: number; before: number; samples: QueueLoadSample[] }
 
 /**
- * Publishes the fleet's load: every process may run one, and a lease lets one at a time do it. It looks at the
- * queue every second and writes what it saw once a period, of the periods that CloudWatch has too (multiples of
- * ten seconds since 1970).
+ * Publishes the fleet's queue load and demand. Every process runs a publisher; a lease makes one of them active. It
+ * samples the queue every second and writes one point per period. Periods start at multiples of ten seconds since
+ * 1970, as CloudWatch's do.
  *
- * @param deps.putFleetMetrics where it writes besides Redis; undefined off AWS
- * @param deps.samplePeriodMs between two looks at the queue, in milliseconds
- * @param deps.publishPeriodMs what a point covers, in milliseconds
- * @param deps.takeoverDelayMs how long nobody must have held the lease before this process takes it; workers have
- *   none, the API stands in where there are no workers, as in a fleet scaled to zero
+ * @param deps.putFleetMetrics writes to CloudWatch; undefined off AWS
+ * @param deps.samplePeriodMs time between two samples, in ms
+ * @param deps.publishPeriodMs period of one point, in ms
+ * @param deps.takeoverDelayMs how long the lease must be free before this process takes it, in ms. 0 for workers;
+ *   the API publishes only if there are no workers, as in a fleet scaled to zero
  */
 export function createQueueLoadPublisher(deps: {
   lease: RedisLease
@@ -52,17 +52,17 @@ export function createQueueLoadPublisher(deps: {
     log,
   } = deps
   let timer: NodeJS.Timeout | undefined
-  let turn: Promise<void> | undefined
+  let sampling: Promise<void> | undefined
   let writing: Promise<void> | undefined
   let holds = false
   let freeSince: number | undefined
   let period: Period | undefined
   const failing = new Set<string>()
 
-  async function takeTurn(): Promise<void> {
-    const held = await holdLease()
-    if (held !== holds) log.info({ event: held ? 'publisher' : 'publisher-no-more' }, 'load')
-    holds = held
+  async function sampleIfPublisher(): Promise<void> {
+    const isHolder = await holdLease()
+    if (isHolder !== holds) log.info({ event: isHolder ? 'publisher' : 'publisher-no-more' }, 'queue load')
+    holds = isHolder
     if (!holds) {
       period = undefined
       return
@@ -87,7 +87,7 @@ export function createQueueLoadPublisher(deps: {
     return performance.now() - freeSince >= takeoverDelayMs && lease.hold()
   }
 
-  /** @param last taken when the period was over, and the first one of the next */
+  /** @param last the first sample after the period, which is also the first of the next one */
   async function endPeriod({ startedAtMs, before, samples }: Period, last: QueueLoadSample): Promise<void> {
     period = undefined
     const finished = await finishedJobs.take()
@@ -110,36 +110,36 @@ export function createQueueLoadPublisher(deps: {
     })
     await journal.addPoint({ ...point, demand })
     if (!putFleetMetrics) return
-    // Looking at the queue does not wait for CloudWatch, and a lease does not run out over it.
+    // Sampling does not wait for CloudWatch, so a slow CloudWatch does not let the lease expire.
     writing = attempt('metrics-failed', () => putFleetMetrics({ startedAtMs, samples, demand, finished }))
   }
 
-  /** What fails is told once, until it works again: the next second may do better. */
+  /** Logs a failure once, until the same work succeeds again. The next period retries. */
   async function attempt(event: string, work: () => Promise<void>): Promise<void> {
     try {
       await work()
       failing.delete(event)
     } catch (error) {
-      if (!failing.has(event)) log.warn({ err: error, event }, 'load')
+      if (!failing.has(event)) log.warn({ err: error, event }, 'queue load')
       failing.add(event)
     }
   }
 
-  function turnUnlessTaken(): void {
-    turn ??= attempt('load-failed', takeTurn).finally(() => {
-      turn = undefined
+  function sampleOnce(): void {
+    sampling ??= attempt('load-failed', sampleIfPublisher).finally(() => {
+      sampling = undefined
     })
   }
 
   return {
     start(): void {
-      timer = setInterval(turnUnlessTaken, deps.samplePeriodMs).unref()
-      turnUnlessTaken()
+      timer = setInterval(sampleOnce, deps.samplePeriodMs).unref()
+      sampleOnce()
     },
-    /** Hands the lease on. Redis away, it runs out by itself. */
+    /** Releases the lease. If Redis does not respond, the lease expires. */
     async stop(): Promise<void> {
       clearInterval(timer)
-      await turn
+      await sampling
       await writing
       if (holds) await lease.release().catch(() => undefined)
       holds = false
@@ -151,15 +151,15 @@ export type QueueLoadPublisher = ReturnType<typeof createQueueLoadPublisher>
 
 type Durations = Pick<QueueLoadPoint, 'at' | 'jobsFinished' | 'jobDurationMs'>
 
-/** How long jobs took lately, whoever published that, in milliseconds. @param points newest first */
+/** Returns the recent average duration of jobs, in ms. @param points newest first, by any publisher */
 function recentJobDurationMs(points: Durations[]): number {
-  const told = points.flatMap(({ at, jobsFinished: jobs, jobDurationMs: ms }) =>
+  const durations = points.flatMap(({ at, jobsFinished: jobs, jobDurationMs: ms }) =>
     ms === null ? [] : [{ atMs: Date.parse(at), jobs, ms }],
   )
-  const [latest] = told
+  const [latest] = durations
   if (!latest) return assumedJobDurationMs
   const since = Date.parse(points[0]?.at ?? '') - jobDurationWindowMs
-  const recent = told.filter(({ atMs }) => atMs > since)
+  const recent = durations.filter(({ atMs }) => atMs > since)
   const jobs = recent.reduce((sum, point) => sum + point.jobs, 0)
   return jobs === 0 ? latest.ms : recent.reduce((sum, point) => sum + point.jobs * point.ms, 0) / jobs
 }

@@ -4,13 +4,13 @@ import type { QueueLoadSample } from './fleet-journal.ts'
 import type { Heartbeats } from './heartbeats.ts'
 import { queueLoadOf } from './queue-load.ts'
 
-/** SQS is asked for at most this long, in milliseconds: the next look is soon. */
+/** Timeout of the SQS request, in ms. The next sample follows soon. */
 const timeoutMs = 3_000
 
 /**
- * Looks at the queue: what waits in SQS and in BullMQ, what is worked on, and how many slots there are for it.
+ * Samples the queue: waiting jobs in SQS and BullMQ, active jobs, and worker slots.
  *
- * @param deps.now milliseconds since 1970
+ * @param deps.now ms since 1970
  */
 export function createQueueSampler(deps: {
   queue: UploadQueue

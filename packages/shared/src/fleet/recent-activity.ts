@@ -1,18 +1,18 @@
 import { bucketOf, type LatencyHistogram, mergeHistograms } from './latency-histogram.ts'
 
-/** What is told of is no older than this, in milliseconds, and forgotten a slice at a time. */
+/** The measured window, in ms. It moves by one slice at a time. */
 const windowMs = 60_000
 const sliceMs = 10_000
 
 /**
- * What a process has done in the last minute, and what it is doing: requests of the API, jobs of a worker.
+ * Measures what a process does now and did in the last minute: requests of the API, jobs of a worker.
  *
- * @param now milliseconds, of a clock that never goes back
+ * @param now a monotonic clock, in ms
  */
 export function createRecentActivity(now: () => number = () => performance.now()) {
   const startedAt = now()
   const slices = new Map<number, Map<number, number>>()
-  let underWay = 0
+  let active = 0
 
   function currentSlices(): Map<number, number>[] {
     const oldest = Math.floor((now() - windowMs) / sliceMs)
@@ -21,13 +21,13 @@ export function createRecentActivity(now: () => number = () => performance.now()
   }
 
   return {
-    /** @returns a function to call once, when it is over; 'unmeasured' leaves its duration out */
+    /** Counts one activity as active. @returns a function to call once at its end, with whether to measure it */
     begin() {
       const beganAt = now()
-      underWay += 1
+      active += 1
       return (measured: 'measured' | 'unmeasured'): number => {
         const ms = now() - beganAt
-        underWay -= 1
+        active -= 1
         if (measured === 'unmeasured') return ms
         const number = Math.floor(now() / sliceMs)
         const slice = slices.get(number) ?? new Map<number, number>()
@@ -37,15 +37,15 @@ export function createRecentActivity(now: () => number = () => performance.now()
         return ms
       }
     },
-    underWay: () => underWay,
+    active: () => active,
     latency: (): LatencyHistogram => mergeHistograms(currentSlices().map((slice) => [...slice])),
-    /** What was measured, per second of the last minute. */
+    /** Returns the measured activities per second, over the last minute. */
     perSecond(): number {
       const count = currentSlices().reduce(
-        (sum, slice) => sum + slice.values().reduce((all, each) => all + each, 0),
+        (sum, slice) => sum + slice.values().reduce((total, inBucket) => total + inBucket, 0),
         0,
       )
-      // The newest slice has only begun, so the window is between five and six of them long.
+      // The newest slice is incomplete, so the window covers between five and six slices.
       const coveredMs = windowMs - sliceMs + (now() % sliceMs)
       return (count * 1000) / Math.max(1000, Math.min(now() - startedAt, coveredMs))
     },
