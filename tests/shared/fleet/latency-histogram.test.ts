@@ -20,13 +20,13 @@ function histogramOf(durations: number[]): LatencyHistogram {
 const isNear = (found: number | undefined, ms: number) =>
   assert.ok(found !== undefined && Math.abs(found / ms - 1) <= 0.045, `${found} is not near ${ms}`)
 
-test('knows durations to 4.5 %, from a tenth of a millisecond to a day', () => {
+test('buckets are exact to 4.5 %, from a tenth of a millisecond to a day', () => {
   for (let ms = 0.11; ms < 80_000_000; ms *= 1.013) isNear(bucketMs(bucketOf(ms)), ms)
   for (const odd of [0, -1, Number.NaN]) assert.is(bucketOf(odd), 0)
   assert.is(bucketOf(Number.POSITIVE_INFINITY), bucketOf(1e12))
 })
 
-test('merges into the percentiles of all, which are not the average of each', () => {
+test('percentiles of merged histograms are those of all values, not the average of each', () => {
   // One instance answers 990 in 10 ms, the other 10 in 1 s: the average of both 95th percentiles is half a second.
   const fast = histogramOf(Array.from({ length: 990 }, () => 10))
   const slow = histogramOf(Array.from({ length: 10 }, () => 1000))
@@ -38,7 +38,7 @@ test('merges into the percentiles of all, which are not the average of each', ()
   isNear(meanMs(all), 19.9)
 })
 
-test('finds the same percentiles as a sorted list, to 4.5 %', () => {
+test('percentiles equal those of a sorted list, to 4.5 %', () => {
   // A fixed sequence that looks like chance (Lehmer, 1951).
   let seed = 42
   const durations = Array.from({ length: 5_000 }, () => {
@@ -53,12 +53,12 @@ test('finds the same percentiles as a sorted list, to 4.5 %', () => {
   }
 })
 
-test('has nothing to say of nothing', () => {
+test('an empty histogram has no mean and no percentile', () => {
   assert.is(quantileMs([], 0.5), undefined)
   assert.is(meanMs([]), undefined)
 })
 
-test('is told of the last minute alone', () => {
+test('recent activity covers the last minute only', () => {
   let now = 5_000
   const activity = createRecentActivity(() => now)
   const request = (ms: number, how: 'measured' | 'unmeasured' = 'measured') => {

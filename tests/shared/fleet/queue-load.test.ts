@@ -39,7 +39,7 @@ const all = (values: number[] | undefined, value: number) =>
   values !== undefined && values.length > 0 && values.every((each) => each === value)
 const sum = (values: number[] = []) => values.reduce((one, other) => one + other, 0)
 
-test('is zero where there is nothing to do, grows with what waits for a slot, and outlives CloudWatch', async () => {
+test('queue load is zero without jobs, grows with waiting jobs, and is published while CloudWatch fails', async () => {
   const released = Promise.withResolvers<void>()
   proxy.intercept(async ({ method, path }): Promise<Fate> => {
     if (method === 'PUT' && path.includes('/variants/')) await released.promise
@@ -95,7 +95,7 @@ test('is zero where there is nothing to do, grows with what waits for a slot, an
   assert.is(await worker.exit(), 0)
 })
 
-test('moves to another worker when its publisher is killed, and is published by one at a time', async () => {
+test('another worker publishes the queue load after its publisher is killed, one at a time', async () => {
   const publishes = ({ event }: Record<string, unknown>) => event === 'publisher'
   type Worker = Awaited<ReturnType<typeof fleet.spawnWorker>>
   const nextPublisher = (workers: Worker[]) =>
@@ -121,7 +121,7 @@ test('moves to another worker when its publisher is killed, and is published by 
   assert.equal(periods, [...new Set(periods)])
 })
 
-test('goes nowhere but to Redis off AWS', async () => {
+test('queue load goes only to Redis off AWS', async () => {
   const journal = createFleetJournal({ redis: fleet.redis, prefix: fleet.prefix })
   const { AWS_ENDPOINT_URL_CLOUDWATCH } = onAws()
   const worker = await fleet.spawnWorker({ AWS_ENDPOINT_URL_CLOUDWATCH })
@@ -132,7 +132,7 @@ test('goes nowhere but to Redis off AWS', async () => {
   assert.is(cloudWatch.puts.length, 0)
 })
 
-test('counts what waits in SQS and in BullMQ, and the slots of those who take jobs', async () => {
+test('a sample counts waiting messages and jobs, and the slots of workers that are not draining', async () => {
   const { redis, prefix, queue, sqs } = fleet
   const heartbeats = createHeartbeats({ redis, prefix })
   const queueUrl = fleet.environment['EVENTS_QUEUE_URL'] ?? ''
@@ -158,7 +158,7 @@ test('counts what waits in SQS and in BullMQ, and the slots of those who take jo
   assert.is(load, (before + 5) / 4)
 })
 
-test('is left to the workers by the API, which stands in where there is none', async () => {
+test('the API publishes the queue load only if no worker does', async () => {
   const { redis, prefix } = fleet
   const key = `${prefix}:{fleet}:publisher`
   const lease = (holder: string) => createRedisLease({ redis, key, holder, ttlMs: 60_000 })

@@ -54,7 +54,7 @@ const anyActions = fc.dictionary(
   fc.integer({ min: -200_000, max: 200_000 }),
 )
 
-test('never leaves its limits', () => {
+test('the fleet size is always within its limits', () => {
   fc.assert(
     fc.property(
       fc.array(anyValues, { maxLength: 40 }),
@@ -69,7 +69,7 @@ test('never leaves its limits', () => {
   )
 })
 
-test('never wants less for more load or demand', () => {
+test('a higher queue load or demand never gives a smaller fleet', () => {
   const pair = fc.tuple(anyValues, anyValues).map(([a, b]) => ({
     lower: { load: Math.min(a.load, b.load), demand: Math.min(a.demand, b.demand) },
     higher: { load: Math.max(a.load, b.load), demand: Math.max(a.demand, b.demand) },
@@ -94,13 +94,13 @@ test('never wants less for more load or demand', () => {
   )
 })
 
-test('keeps a fleet that is at its target', () => {
+test('a fleet at its target is not changed', () => {
   const { desired, reason } = decide(Array(100).fill(0.6), { desired: 7, inService: 7 })
   assert.is(desired, 7)
   assert.match(reason, 'within bounds')
 })
 
-test('tracks its target when load stays above it, and not for one value', () => {
+test('target tracking acts on a queue load that stays above the target, not on a single value', () => {
   const { periods, target } = workerScaling.tracking
   assert.is(decide([...Array(periods - 1).fill(0.9)], { desired: 14, inService: 14 }).desired, 14)
   assert.is(
@@ -109,7 +109,7 @@ test('tracks its target when load stays above it, and not for one value', () => 
   )
 })
 
-test('answers a burst at once by its size, and counts what is starting as added', () => {
+test('a burst adds instances at once by its size; starting instances count as added', () => {
   const [step, larger] = workerScaling.scaleOut
   const burst = { load: 1, demand: step.atLeast }
   const first = decide([burst], { desired: 20, inService: 20 })
@@ -123,7 +123,7 @@ test('answers a burst at once by its size, and counts what is starting as added'
   assert.match(later.reason, 'enough are starting')
 })
 
-test('removes nothing while instances are starting, nor twice in a minute', () => {
+test('nothing is removed while instances are starting, nor twice in a minute', () => {
   const idle = Array(workerScaling.scaleIn.periods).fill(0)
   assert.is(decide(idle, { desired: 10, inService: 8, starting: 2 }).desired, 10)
   const first = decide(idle, { desired: 10, inService: 10 })
@@ -137,7 +137,7 @@ test('removes nothing while instances are starting, nor twice in a minute', () =
   assert.ok(second.desired < first.desired)
 })
 
-test('leaves the fleet alone without recent values', () => {
+test('without recent values the fleet is not changed', () => {
   const fleet = { desired: 5, inService: 5, starting: 0 }
   const old = [{ atMs: 0, values: { Load: 1000, Demand: 1000 } }]
   const common = { fleet, actions: {}, limits: workerLimits }
@@ -146,7 +146,7 @@ test('leaves the fleet alone without recent values', () => {
   assert.ok(decideFleetSize(workerScaling, { history: old, nowMs: 20_000, ...common }).desired > 5)
 })
 
-test('wakes an empty fleet for one job, and lets it fall asleep', () => {
+test('an empty fleet starts one instance for one job, and scales back to zero', () => {
   const oneJob = queueLoadOf({ waiting: 0, prioritized: 0, active: 0, notRelayed: 1, slots: 0 })
   assert.is(decide([oneJob], { desired: 0, inService: 0 }).desired, 1)
   const idle = Array(workerScaling.scaleIn.periods).fill(0)
@@ -154,7 +154,7 @@ test('wakes an empty fleet for one job, and lets it fall asleep', () => {
   assert.is(decide(idle, { desired: 0, inService: 0 }).desired, 0)
 })
 
-test('takes a metric without a value for no reason to do anything', () => {
+test('a metric without a value causes no action', () => {
   const history = Array.from({ length: 50 }, (_, index) => ({ atMs: index * periodMs, values: {} }))
   const fleet = { desired: 5, inService: 5, starting: 0 }
   const nowMs = 50 * periodMs
@@ -164,7 +164,7 @@ test('takes a metric without a value for no reason to do anything', () => {
   )
 })
 
-test('divides by no zero', () => {
+test('an empty fleet does not divide by zero', () => {
   const count = fc.nat(1e9)
   fc.assert(
     fc.property(
@@ -185,14 +185,14 @@ test('divides by no zero', () => {
   assert.is(queueLoadOf({ waiting: 1, prioritized: 2, active: 3, notRelayed: 1, slots: 10 }), 0.7)
 })
 
-test('counts arrivals by what is there and what has ended', () => {
+test('arrivals are the growth of the queue plus the finished jobs', () => {
   assert.is(arrivedBetween(10, 12, 5), 7)
   assert.is(arrivedBetween(10, 0, 5), 0)
   // 40 jobs of 0.9 s in a second keep 36 slots busy.
   assert.is(demandOf({ arrived: 400, periodMs: 10_000, jobDurationMs: 900, slots: 8 }), 4.5)
 })
 
-test('holds only what EC2 Auto Scaling and CloudWatch can do', () => {
+test('the policies contain only what EC2 Auto Scaling and CloudWatch can do', () => {
   assert.is(workerScaling.metricPeriodMs, publishPeriodMs)
   for (const { metricPeriodMs, scaleOut, scaleIn, warmupMs } of [workerScaling, apiScaling]) {
     // The periods of alarms, and the length of time that they may look at: a day.
