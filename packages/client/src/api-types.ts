@@ -375,50 +375,50 @@ export interface components {
             tiers: components["schemas"]["Tier"][];
         };
         /**
-         * @description - `invalid_request` (status 400): The request is not in the expected form.
-         *     - `body_too_large` (status 413): The request body is larger than this route takes.
-         *     - `unsupported_media_type` (status 415): This route does not take that kind of body.
-         *     - `unauthenticated` (status 401): The API key is not known, or there is none.
-         *     - `forbidden` (status 403): The API key does not allow this.
-         *     - `cross_site` (status 403): A page of another site may not do this with your session.
-         *     - `rate_limited` (status 429, may pass): There were too many requests in a short time.
-         *     - `request_timeout` (status 408, may pass): The request came too slowly.
-         *     - `headers_too_large` (of a request whose headers are refused before any route is known): The headers of the request are too large.
-         *     - `not_found` (of an address that no route has): There is nothing at this address.
-         *     - `upload_not_found` (status 404): There is no upload with this id.
-         *     - `variant_not_found` (status 404): This upload has no variant of that name.
-         *     - `preset_unknown` (status 400): There is no preset of that name.
+         * @description - `invalid_request` (status 400): The request does not match the schema.
+         *     - `body_too_large` (status 413): The request body is larger than this route allows.
+         *     - `unsupported_media_type` (status 415): This route does not accept this content type.
+         *     - `unauthenticated` (status 401): The API key is unknown or missing.
+         *     - `forbidden` (status 403): The API key does not have the required scope.
+         *     - `cross_site` (status 403): Cross-site request refused: the page has another origin than this API.
+         *     - `rate_limited` (status 429, may pass): Too many requests.
+         *     - `request_timeout` (status 408, may pass): The request was sent too slowly.
+         *     - `headers_too_large` (of a request whose headers are refused before any route is known): The request headers are too large.
+         *     - `not_found` (of an address that no route has): No such route.
+         *     - `upload_not_found` (status 404): No upload with this id.
+         *     - `variant_not_found` (status 404): The upload has no variant with this name.
+         *     - `preset_unknown` (status 400): No preset with this name.
          *     - `upload_too_large` (status 413): The file is larger than the limit.
-         *     - `quota_exceeded` (status 413, may pass): The file does not fit into what is left of the quota.
-         *     - `quota_exhausted_today` (status 429, may pass): The quota of today is used up.
-         *     - `upload_not_ready` (status 409): The upload has not passed inspection, so no byte of it is served.
-         *     - `upload_not_multipart` (status 409): This upload is not sent in parts.
-         *     - `upload_closed` (status 409): The upload has already been received.
-         *     - `parts_mismatch` (status 409): The parts do not add up to the announced file.
-         *     - `idempotency_key_reused` (status 422): The Idempotency-Key was that of another request.
-         *     - `idempotency_key_in_use` (status 409, may pass): The first request with this Idempotency-Key is still under way.
-         *     - `tus_version_unsupported` (of tus, at `/tus/`): This is tus 1.0.0: say so in Tus-Resumable.
-         *     - `upload_offset_mismatch` (of tus, at `/tus/`, may pass): The bytes do not begin where those that are here end.
-         *     - `upload_expired` (of tus, at `/tus/`): The rest of the upload did not come in time.
-         *     - `upload_locked` (of tus, at `/tus/`, may pass): Another request is sending bytes of this upload at this moment.
-         *     - `chunk_checksum_mismatch` (of tus, at `/tus/`, may pass): The bytes of the request do not have the checksum that it names.
-         *     - `image_corrupt` (of an upload that was rejected): The image is damaged or incomplete and cannot be read to its end.
+         *     - `quota_exceeded` (status 413, may pass): The file exceeds the remaining quota.
+         *     - `quota_exhausted_today` (status 429, may pass): Today's quota is used up.
+         *     - `upload_not_ready` (status 409): The upload has not passed inspection, so nothing of it is served.
+         *     - `upload_not_multipart` (status 409): The upload is not a multipart upload.
+         *     - `upload_closed` (status 409): The upload was already received.
+         *     - `parts_mismatch` (status 409): The parts do not match the announced file.
+         *     - `idempotency_key_reused` (status 422): The Idempotency-Key was used for a different request.
+         *     - `idempotency_key_in_use` (status 409, may pass): The first request with this Idempotency-Key is still running.
+         *     - `tus_version_unsupported` (of tus, at `/tus/`): Unsupported tus version: send Tus-Resumable: 1.0.0.
+         *     - `upload_offset_mismatch` (of tus, at `/tus/`, may pass): Upload-Offset does not match the upload's current offset.
+         *     - `upload_expired` (of tus, at `/tus/`): The upload expired before all bytes arrived.
+         *     - `upload_locked` (of tus, at `/tus/`, may pass): Another request is writing to this upload.
+         *     - `chunk_checksum_mismatch` (of tus, at `/tus/`, may pass): The request body does not match its checksum.
+         *     - `image_corrupt` (of an upload that was rejected): The image is damaged or incomplete.
          *     - `image_too_many_pixels` (of an upload that was rejected): The image has more pixels than the limit.
          *     - `image_too_large` (of an upload that was rejected): The image file is larger than the limit for images.
-         *     - `size_mismatch` (of an upload that was rejected): The file that arrived is not of the size that was announced.
-         *     - `checksum_mismatch` (of an upload that was rejected): The file that arrived does not have the SHA-256 that was announced.
-         *     - `type_not_allowed` (of an upload that was rejected): The file is of a type that its preset does not accept.
-         *     - `source_refused` (of an import that was rejected): Files are fetched from public web addresses only. This one is not public, or does not exist.
-         *     - `source_not_found` (of an import that was rejected): The source has no file at this address.
-         *     - `source_unusable` (of an import that was rejected): The source answered with something else than the file.
+         *     - `size_mismatch` (of an upload that was rejected): The file's size differs from the announced size.
+         *     - `checksum_mismatch` (of an upload that was rejected): The file's SHA-256 differs from the announced one.
+         *     - `type_not_allowed` (of an upload that was rejected): The preset does not accept this file type.
+         *     - `source_refused` (of an import that was rejected): Files are imported from public addresses only. This address is not public or does not exist.
+         *     - `source_not_found` (of an import that was rejected): The source has no file at this URL.
+         *     - `source_unusable` (of an import that was rejected): The source's response does not contain the file.
          *     - `source_too_slow` (of an import that was rejected): The source sent the file too slowly.
-         *     - `source_unavailable` (of an import that failed, may pass): The source did not answer, or broke off.
-         *     - `processing_failed` (of an upload that failed, may pass): The file could not be processed. It can be tried again.
-         *     - `dependency_unavailable` (status 503, may pass): A service that this depends on does not answer.
-         *     - `overloaded` (status 503, may pass): This instance has more to do than it can.
+         *     - `source_unavailable` (of an import that failed, may pass): The source did not respond or closed the connection.
+         *     - `processing_failed` (of an upload that failed, may pass): The file could not be processed. Processing can be retried.
+         *     - `dependency_unavailable` (status 503, may pass): A required service does not respond.
+         *     - `overloaded` (status 503, may pass): This instance is overloaded.
          *     - `draining` (of an instance that is shutting down, may pass): This instance is shutting down.
-         *     - `conflict` (status 409, may pass): The upload is being changed by something else at this moment.
-         *     - `internal` (status 500, may pass): Something went wrong on our side.
+         *     - `conflict` (status 409, may pass): The upload is being changed by another process.
+         *     - `internal` (status 500, may pass): Internal error.
          * @enum {unknown}
          */
         ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
@@ -815,7 +815,7 @@ export interface operations {
                     "application/json": components["schemas"]["Cluster"];
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -829,7 +829,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A page of another site may not do this with your session. Or: The API key does not allow this. */
+            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -843,7 +843,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -857,7 +857,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -871,7 +871,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance has more to do than it can. */
+            /** @description This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -914,7 +914,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -928,7 +928,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A page of another site may not do this with your session. Or: The API key does not allow this. */
+            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -942,7 +942,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -956,7 +956,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -970,7 +970,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance has more to do than it can. */
+            /** @description This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1016,7 +1016,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1030,7 +1030,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1044,7 +1044,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1058,7 +1058,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1072,7 +1072,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1086,7 +1086,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1130,7 +1130,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1144,7 +1144,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance has more to do than it can. */
+            /** @description This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1189,7 +1189,7 @@ export interface operations {
                     "application/json": components["schemas"]["BurntCpu"];
                 };
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1203,7 +1203,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1217,7 +1217,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A page of another site may not do this with your session. Or: The API key does not allow this. */
+            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1231,7 +1231,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1245,7 +1245,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1259,7 +1259,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance has more to do than it can. */
+            /** @description This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1305,7 +1305,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1369,7 +1369,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1383,7 +1383,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1397,7 +1397,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1411,7 +1411,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1425,7 +1425,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1470,7 +1470,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1484,7 +1484,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1498,7 +1498,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1512,7 +1512,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request came too slowly. */
+            /** @description The request was sent too slowly. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -1526,7 +1526,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request body is larger than this route takes. */
+            /** @description The request body is larger than this route allows. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1540,7 +1540,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This route does not take that kind of body. */
+            /** @description This route does not accept this content type. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1554,7 +1554,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1568,7 +1568,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1582,7 +1582,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1618,7 +1618,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1632,7 +1632,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1646,7 +1646,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1660,7 +1660,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1674,7 +1674,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1773,7 +1773,7 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The request is not in the expected form. Or: There is no preset of that name. */
+            /** @description The request does not match the schema. Or: No preset with this name. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1787,7 +1787,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1801,7 +1801,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1815,7 +1815,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request came too slowly. */
+            /** @description The request was sent too slowly. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -1829,7 +1829,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The first request with this Idempotency-Key is still under way. Or: The upload is being changed by something else at this moment. */
+            /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1843,7 +1843,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The file is larger than the limit. Or: The file does not fit into what is left of the quota. */
+            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1857,7 +1857,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This route does not take that kind of body. */
+            /** @description This route does not accept this content type. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -1871,7 +1871,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The Idempotency-Key was that of another request. */
+            /** @description The Idempotency-Key was used for a different request. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -1885,7 +1885,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The quota of today is used up. Or: There were too many requests in a short time. */
+            /** @description Today's quota is used up. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1899,7 +1899,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1913,7 +1913,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1992,7 +1992,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadPage"];
                 };
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2006,7 +2006,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2020,7 +2020,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2034,7 +2034,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2048,7 +2048,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2062,7 +2062,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2117,7 +2117,7 @@ export interface operations {
                     "application/json": components["schemas"]["AnnouncedUpload"];
                 };
             };
-            /** @description There is no preset of that name. Or: The request is not in the expected form. */
+            /** @description No preset with this name. Or: The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2131,7 +2131,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2145,7 +2145,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2159,7 +2159,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request came too slowly. */
+            /** @description The request was sent too slowly. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2173,7 +2173,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The first request with this Idempotency-Key is still under way. */
+            /** @description The first request with this Idempotency-Key is still running. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2187,7 +2187,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The file is larger than the limit. Or: The file does not fit into what is left of the quota. Or: The request body is larger than this route takes. */
+            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. Or: The request body is larger than this route allows. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2201,7 +2201,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This route does not take that kind of body. */
+            /** @description This route does not accept this content type. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2215,7 +2215,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The Idempotency-Key was that of another request. */
+            /** @description The Idempotency-Key was used for a different request. */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2229,7 +2229,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The quota of today is used up. Or: There were too many requests in a short time. */
+            /** @description Today's quota is used up. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2243,7 +2243,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2257,7 +2257,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2329,7 +2329,7 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2343,7 +2343,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2357,7 +2357,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2371,7 +2371,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2385,7 +2385,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2399,7 +2399,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2453,7 +2453,7 @@ export interface operations {
                     "application/json": components["schemas"]["Receipt"];
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2467,7 +2467,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2481,7 +2481,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2495,7 +2495,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload is being changed by something else at this moment. */
+            /** @description The upload is being changed by another process. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2509,7 +2509,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2523,7 +2523,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2537,7 +2537,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2613,7 +2613,7 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2627,7 +2627,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2641,7 +2641,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2655,7 +2655,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2669,7 +2669,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request came too slowly. */
+            /** @description The request was sent too slowly. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2683,7 +2683,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This upload is not sent in parts. Or: The parts do not add up to the announced file. Or: The upload is being changed by something else at this moment. */
+            /** @description The upload is not a multipart upload. Or: The parts do not match the announced file. Or: The upload is being changed by another process. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2697,7 +2697,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request body is larger than this route takes. */
+            /** @description The request body is larger than this route allows. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2711,7 +2711,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This route does not take that kind of body. */
+            /** @description This route does not accept this content type. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2725,7 +2725,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2739,7 +2739,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2753,7 +2753,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2812,7 +2812,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2826,7 +2826,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2840,7 +2840,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2854,7 +2854,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2868,7 +2868,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2882,7 +2882,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2896,7 +2896,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2938,7 +2938,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2952,7 +2952,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2966,7 +2966,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2980,7 +2980,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload has not passed inspection, so no byte of it is served. */
+            /** @description The upload has not passed inspection, so nothing of it is served. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2994,7 +2994,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3008,7 +3008,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3022,7 +3022,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3082,7 +3082,7 @@ export interface operations {
                     "application/json": components["schemas"]["SentParts"];
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3096,7 +3096,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3110,7 +3110,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3124,7 +3124,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload has already been received. Or: This upload is not sent in parts. */
+            /** @description The upload was already received. Or: The upload is not a multipart upload. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3138,7 +3138,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3152,7 +3152,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3166,7 +3166,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3234,7 +3234,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignedParts"];
                 };
             };
-            /** @description The request is not in the expected form. */
+            /** @description The request does not match the schema. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3248,7 +3248,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3262,7 +3262,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. Or: A page of another site may not do this with your session. */
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3276,7 +3276,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. */
+            /** @description No upload with this id. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3290,7 +3290,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request came too slowly. */
+            /** @description The request was sent too slowly. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3304,7 +3304,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload has already been received. Or: This upload is not sent in parts. */
+            /** @description The upload was already received. Or: The upload is not a multipart upload. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3318,7 +3318,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request body is larger than this route takes. */
+            /** @description The request body is larger than this route allows. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3332,7 +3332,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This route does not take that kind of body. */
+            /** @description This route does not accept this content type. */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3346,7 +3346,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3360,7 +3360,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3374,7 +3374,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3418,7 +3418,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The API key is not known, or there is none. */
+            /** @description The API key is unknown or missing. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3432,7 +3432,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not allow this. */
+            /** @description The API key does not have the required scope. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3446,7 +3446,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There is no upload with this id. Or: This upload has no variant of that name. */
+            /** @description No upload with this id. Or: The upload has no variant with this name. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3460,7 +3460,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The upload has not passed inspection, so no byte of it is served. */
+            /** @description The upload has not passed inspection, so nothing of it is served. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3474,7 +3474,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description There were too many requests in a short time. */
+            /** @description Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3488,7 +3488,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something went wrong on our side. */
+            /** @description Internal error. */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3502,7 +3502,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A service that this depends on does not answer. Or: This instance has more to do than it can. */
+            /** @description A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */

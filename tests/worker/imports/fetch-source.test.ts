@@ -53,7 +53,7 @@ async function text(url: string, open = opener()): Promise<string> {
 
 const refused = [
   'source_refused',
-  'Files are fetched from public web addresses only. This one is not public, or does not exist.',
+  'Files are imported from public addresses only. This address is not public or does not exist.',
 ]
 
 test('gives what the source says of its file, and asks for it plainly', async () => {
@@ -204,7 +204,7 @@ test('takes no file that has to be unfolded, and no empty one', async () => {
 
 test('waits for nobody who keeps silent, drips its headers, or does not speak HTTP', async () => {
   const open = opener({ silenceMs: 200 })
-  const unavailable = ['source_unavailable', 'The source did not answer, or broke off.']
+  const unavailable = ['source_unavailable', 'The source did not respond or closed the connection.']
   source.on('/silent', () => {})
   assert.equal(await refusal(source.url('/silent'), open), unavailable)
   source.on('/drip', ({ socket }) => {

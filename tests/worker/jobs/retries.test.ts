@@ -71,7 +71,7 @@ test('fails the upload after the last attempt, and can be tried again', async ()
     [upload.state, upload.error],
     [
       'failed',
-      { code: 'processing_failed', message: 'The file could not be processed. It can be tried again.' },
+      { code: 'processing_failed', message: 'The file could not be processed. Processing can be retried.' },
     ],
   )
   assert.is((await fleet.manifests.read(address))?.outcome, 'failed')
