@@ -130,7 +130,7 @@ export async function createApp(deps: {
     maxUploadBytes: config.maxUploadBytes,
   })
   const quota = createQuota({
-    ledger: createQuotaReservations({ redis, prefix }),
+    reservations: createQuotaReservations({ redis, prefix }),
     limits: config.quota,
     originals,
     s3,

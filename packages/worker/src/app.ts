@@ -110,7 +110,7 @@ export function createApp(
     maxImagePixels,
   })
   const failUpload = createFailUpload({ lookup, presets, finishUpload })
-  const quota = createQuota({ ledger: quotaReservations, limits: config.quota, originals, s3, bucket })
+  const quota = createQuota({ reservations: quotaReservations, limits: config.quota, originals, s3, bucket })
   const finishImport = createFinishImport({ records, quota })
   const importUpload = createImportUpload({
     records,

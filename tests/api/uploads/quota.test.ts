@@ -60,7 +60,7 @@ test('takes no more bytes in all than the quota, and says what is left', async (
   assert.is((await ask(client, 40)).status, 201)
   const full = await ask(client, 1)
   assert.equal(told(full), [413, 'quota_exceeded', 100, 0])
-  assert.is(bodyOf(full, Problem).detail, 'The quota is 100 bytes in all; 0 are left.')
+  assert.is(bodyOf(full, Problem).detail, 'The quota is 100 bytes in total; 0 are left.')
   assert.is((await ask(await known(api), 100)).status, 201, 'others have their own')
 })
 

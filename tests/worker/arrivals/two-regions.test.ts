@@ -68,7 +68,7 @@ function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region)
   const receiveUpload = createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
   const imports = createImportQueue({ redis, prefix })
   const quota = createQuota({
-    ledger: createQuotaReservations({ redis, prefix }),
+    reservations: createQuotaReservations({ redis, prefix }),
     limits: { bytesTotal: undefined, filesTotal: undefined, bytesPerDay: undefined, filesPerDay: undefined },
     originals,
     s3,
@@ -88,7 +88,7 @@ function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region)
 
 /** Whether nothing is to be rendered: in this order, for a job that ended meanwhile has changed the state. */
 async function waitsIn(region: Region, address: UploadAddress): Promise<boolean> {
-  const { waiting, active } = await region.queue.look()
+  const { waiting, active } = await region.queue.counts()
   return waiting + active === 0 && (await stateIn(region, address)) === 'received'
 }
 

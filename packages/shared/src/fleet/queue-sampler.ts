@@ -24,7 +24,7 @@ export function createQueueSampler(deps: {
   return async function sampleQueue(): Promise<QueueLoadSample> {
     const [notRelayed, { waiting, prioritized, active, oldestAddedAt }, processes] = await Promise.all([
       visibleMessages(),
-      queue.look(),
+      queue.counts(),
       heartbeats.list(),
     ])
     const slots = processes

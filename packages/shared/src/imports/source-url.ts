@@ -1,25 +1,23 @@
-/** Longer ones are no addresses that anybody hands out; URLs that are signed for S3 with a session have 2 KB. */
+/** Longest accepted URL, in characters. A URL signed for S3 with session credentials has about 2 KB. */
 export const sourceUrlMaxLength = 8192
 
-/** The port of a URL, also where it is the usual one of its scheme. */
+/** Returns a URL's port, or its scheme's default port. */
 function portOf({ protocol, port }: URL): number {
   if (port !== '') return Number(port)
   return protocol === 'https:' ? 443 : 80
 }
 
 /**
- * Looks at the form of an address that a file is to be fetched from. Where it leads is not known before its
- * name has been resolved: that is looked at by who connects to it.
+ * Validates the form of an import's URL. The address is checked later, when the worker resolves the name and connects.
  *
- * @param url as the WHATWG parser reads it, which turns every spelling of an IPv4 address into the usual one;
- *   null where it cannot
- * @param allowedPorts all others are refused, also of public hosts, so that nobody looks for services through us
- * @returns what is wrong with it, in words that follow the name of a field; undefined where nothing is
+ * @param url from the WHATWG parser, which normalizes every spelling of an IPv4 address; null if it does not parse
+ * @param allowedPorts other ports are refused, also on public hosts, so that imports cannot scan for services
+ * @returns the problem, as a phrase that follows the field's name, or undefined if there is none
  */
 export function sourceUrlProblem(url: URL | null, allowedPorts: readonly number[]): string | undefined {
-  if (!url) return 'must be a whole URL'
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must begin with https:// or http://'
-  if (url.username !== '' || url.password !== '') return 'must not hold a user name or a password'
-  if (!allowedPorts.includes(portOf(url))) return `must be of port ${allowedPorts.join(' or ')}`
+  if (!url) return 'must be an absolute URL'
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must start with https:// or http://'
+  if (url.username !== '' || url.password !== '') return 'must not contain a user name or a password'
+  if (!allowedPorts.includes(portOf(url))) return `must use port ${allowedPorts.join(' or ')}`
   return undefined
 }

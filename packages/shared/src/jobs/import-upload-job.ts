@@ -5,14 +5,14 @@ import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
 
 /**
- * The queue of imports. It is one of its own so that sources which send slowly take no slot from images. Its
- * Redis keys begin with `{prefix}:imports:`.
+ * The queue of `import-upload` jobs. It is separate so that slow sources take no slots from images. Its Redis keys
+ * start with `{prefix}:imports:`.
  */
 export const importQueueName = 'imports'
 
 /**
- * What an `import-upload` job says: which upload. The source's URL is in the record alone, which goes with the
- * upload and is shown on no dashboard.
+ * Payload of an `import-upload` job: the upload. The source's URL is only in the record, which no dashboard shows and
+ * which is erased with the upload.
  */
 export const ImportUploadJob = Type.Object(
   {
@@ -25,14 +25,14 @@ export const ImportUploadJob = Type.Object(
 )
 export type ImportUploadJob = Static<typeof ImportUploadJob>
 
-/** How often a source is asked before its upload is `failed`. */
+/** Number of attempts before the upload is `failed`. */
 export const importUploadAttempts = 5
 
 /**
- * The producing end of the queue.
+ * Adds jobs to the queue.
  *
  * @param deps.redis a connection; it is not closed with the queue
- * @param deps.prefix begins every key
+ * @param deps.prefix prefix of every key
  */
 export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: string }) {
   const queue = new Queue<ImportUploadJob, void, 'import-upload'>(importQueueName, {
@@ -40,15 +40,15 @@ export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: str
     prefix,
     defaultJobOptions: {
       attempts: importUploadAttempts,
-      // Milliseconds: 5 s, 10 s, 20 s, 40 s, each shortened by up to half. A server that is unwell needs longer
-      // than our own parts do.
+      // Milliseconds: 5 s, 10 s, 20 s, 40 s, each shortened by up to half. A failing source needs more time than our
+      // own services.
       backoff: { type: 'exponential', delay: 5000, jitter: 0.5 },
       removeOnComplete: true,
       removeOnFail: { age: 7 * 24 * 60 * 60, count: 10_000 },
     },
   })
 
-  // Without a listener BullMQ prints the connection's errors, which the connection's owner logs already.
+  // Without a listener, BullMQ prints the connection's errors, which are already logged where it is created.
   queue.on('error', () => undefined)
 
   return {
@@ -56,7 +56,7 @@ export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: str
     async add(job: Omit<ImportUploadJob, 'version'>): Promise<void> {
       await queue.add('import-upload', { version: 1, ...job }, { jobId: job.id })
     },
-    /** Takes a job out that waits. One that is under way finds its upload erased, and ends. */
+    /** Removes a waiting job. An active job finds its upload erased and ends. */
     async remove({ id }: { id: string }): Promise<void> {
       await queue.remove(id)
     },

@@ -5,13 +5,13 @@ import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 
-/** What was erased, and when a listing showed that nothing is left (ISO 8601). */
+/** The erased objects, and when a listing verified that nothing is left (ISO 8601). */
 export type ErasureReceipt = { id: string; erased: ErasedObject[]; verifiedAt: string }
 
 /**
- * Erases uploads, for good, in this region.
+ * Erases uploads in this region (decision 0006).
  *
- * @param deps.publishErasure tells other regions, which then do the same
+ * @param deps.publishErasure notifies other regions, which then erase their copies
  */
 export function createEraseUpload(deps: {
   records: UploadRecords
@@ -24,11 +24,10 @@ export function createEraseUpload(deps: {
   const { records, queue, imports, eraseObjects, quota, publishErasure } = deps
 
   /**
-   * That the upload is erased is remembered first: from then on nothing brings it back, neither a job that
-   * is under way, nor a late event, nor bytes sent to a URL that was signed before. Done again it erases what
-   * an erasure that broke off has left.
+   * Records the erasure first. After that nothing restores the upload: no active job, no late event, no bytes sent to a
+   * URL that was signed before. A repeated call erases what an interrupted one left.
    *
-   * Other regions are told last: once nothing is left here, S3 has nothing to copy to them any more.
+   * Notifies other regions last. Then nothing is left here that S3 could still copy to them.
    */
   return async function eraseUpload({ owner, id }: UploadAddress): Promise<ErasureReceipt> {
     const found = await records.find({ owner, id })

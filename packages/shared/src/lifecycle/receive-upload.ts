@@ -7,9 +7,9 @@ import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { UploadLookup } from './upload-lookup.ts'
 
 /**
- * What happens when bytes are said to have arrived, whoever says so: S3's event, the API that completed the
- * upload itself, or reconciliation. Each may say it twice, late, or of bytes that others have replaced since;
- * so the word is only a hint, and what S3 has at this moment is what counts.
+ * Records the arrival of bytes. The caller is the handler of S3's event, the API that completed the upload, or
+ * reconciliation. Each may call twice, late, or for bytes that were replaced since. So the call is only a hint, and
+ * the current object in S3 decides (decision 0002).
  */
 export function createReceiveUpload(deps: {
   lookup: UploadLookup
@@ -21,15 +21,15 @@ export function createReceiveUpload(deps: {
   const { lookup, records, originals, queue, eraseObjects } = deps
 
   /**
-   * Records the arrival and adds the job, in this order: a crash in between leaves a record without a job,
-   * and whoever told of the arrival tells of it again.
+   * Records the arrival and adds the job, in this order. A crash in between leaves a record without a job, and the
+   * event or reconciliation calls again.
    *
-   * A copy is recorded only: the region where it was uploaded does the work, and its manifest is copied, too.
+   * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
-   * @param options.arrival what S3 answered to whoever has just put the bytes there, so that it need not be asked
-   * @param options.takesCopy does the work for a copy, too
-   * @returns the upload, or undefined where S3 has no original for it, or it was erased: bytes that were sent
-   *   all the same, to a URL signed before, are erased as well
+   * @param options.arrival S3's response to the caller's own write; without it, S3 is read
+   * @param options.takesCopy adds a job for a copy as well
+   * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived after the
+   *   erasure, through a URL signed before, are erased
    */
   return async function receiveUpload(
     address: UploadAddress,
@@ -41,16 +41,16 @@ export function createReceiveUpload(deps: {
     }
     const original = arrival ? { arrival, isCopy: false } : await originals.find(address)
     if (!original) {
-      // A worker may have been faster: it had rejected these bytes, and deleted them.
-      const known = await lookup.find(address)
-      return known?.upload.state === 'rejected' ? known : undefined
+      // A worker may already have rejected and deleted these bytes.
+      const found = await lookup.find(address)
+      return found?.upload.state === 'rejected' ? found : undefined
     }
-    const change = (current: Upload) => arrive(current, original.arrival)
+    const change = (current: Upload) => recordArrival(current, original.arrival)
     let stored = await records.update(address, change)
-    // Redis has lost the record: S3 gives it back.
+    // If Redis lost the record, the lookup restores it from S3.
     if (!stored && (await lookup.find(address))) stored = await records.update(address, change)
-    const isOurs = takesCopy || !original.isCopy
-    if (stored && isOurs && !isFinished(stored.upload)) {
+    const needsJob = takesCopy || !original.isCopy
+    if (stored && needsJob && !isFinished(stored.upload)) {
       const { traceparent } = stored.upload.intent
       await queue.add({
         owner: address.owner,
@@ -66,11 +66,11 @@ export function createReceiveUpload(deps: {
 export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
 
 /**
- * The record after these bytes arrived. The same bytes change nothing; others put the upload back to the
- * start, for what was found in the old ones says nothing about them.
+ * Returns the record after these bytes arrived, or undefined if they are already recorded. Other bytes reset the upload,
+ * since the findings of the old ones do not apply.
  */
-export function arrive(current: Upload, arrival: Arrival): Upload | undefined {
+export function recordArrival(current: Upload, arrival: Arrival): Upload | undefined {
   if (current.arrival && isSameArrival(current.arrival, arrival)) return undefined
-  const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...kept } = current
-  return { ...kept, state: 'received', arrival, findings: {}, variants: [] }
+  const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...rest } = current
+  return { ...rest, state: 'received', arrival, findings: {}, variants: [] }
 }

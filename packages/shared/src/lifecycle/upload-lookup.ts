@@ -5,7 +5,7 @@ import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 
-/** The record of an upload of which only the original is known. */
+/** Returns the record of an upload of which only the original exists. */
 export function uploadFromOriginal(address: UploadAddress, original: Original): Upload {
   return {
     id: address.id,
@@ -21,8 +21,8 @@ export function uploadFromOriginal(address: UploadAddress, original: Original): 
 }
 
 /**
- * Finds an upload wherever it is known: in Redis, else by its manifest, else by its original. What S3 gave
- * back is put into Redis again, so a Redis that lost everything fills itself as it is asked.
+ * Finds an upload in Redis, or else by its manifest, or else by its original. A record rebuilt from S3 is stored in
+ * Redis again, so a Redis that lost its data is refilled by lookups.
  */
 export function createUploadLookup(deps: {
   records: UploadRecords
@@ -32,13 +32,13 @@ export function createUploadLookup(deps: {
   const { records, manifests, originals } = deps
 
   return {
-    /** @returns the upload, or undefined where neither Redis nor S3 knows of it, or it was erased */
+    /** @returns the upload, or undefined if neither Redis nor S3 has it, or if it was erased */
     async find(address: UploadAddress): Promise<StoredUpload | undefined> {
       const stored = await records.find(address)
       if (stored) return stored
       if (await records.isErased(address)) return undefined
       const [manifest, original] = await Promise.all([manifests.read(address), originals.find(address)])
-      // The manifest speaks for the bytes it was made from. Others that came since have yet to be inspected.
+      // The manifest is valid for the bytes it was made from. Bytes that arrived later must be inspected first.
       if (manifest && (!original || isSameArrival(manifest.arrival, original.arrival))) {
         return records.create(uploadFromManifest(manifest))
       }

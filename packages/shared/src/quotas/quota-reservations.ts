@@ -4,15 +4,15 @@ import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
 
-/** The totals of who uploads nothing for this long are had back from S3. */
+/** Totals of an owner without uploads for this long expire; they are computed from S3 again. */
 const totalsTtlMs = 30 * dayMs
-/** Totals are compared with S3 once a day, so what was missed is put right. */
+/** Totals are compared with S3 once a day, to correct what was missed. */
 const wholeTtlMs = dayMs
 const todayTtlMs = 2 * dayMs
-/** How many uploads one script adopts. */
-const batch = 500
+/** How many uploads one script call adopts. */
+const adoptBatch = 500
 
-/** What an owner may have, in bytes and in files; undefined for no limit. */
+/** An owner's limits in bytes and files; undefined for no limit. */
 export type QuotaLimits = {
   bytesTotal?: number | undefined
   filesTotal?: number | undefined
@@ -20,21 +20,21 @@ export type QuotaLimits = {
   filesPerDay?: number | undefined
 }
 
-/** The order in which limits are looked at, and in which the script is told of them. */
+/** The order in which limits are checked and passed to the script. */
 const limitNames = ['bytesTotal', 'filesTotal', 'bytesPerDay', 'filesPerDay'] as const
 export type QuotaLimit = (typeof limitNames)[number]
 
-/** What became of a reservation. `unknown`: Redis does not know what the owner has, so S3 is to be asked. */
+/** The result of a reservation. `unknown`: Redis has no totals of this owner, so they must be computed from S3. */
 export type Reservation =
   | { outcome: 'reserved' }
   | { outcome: 'unknown' }
   | { outcome: 'refused'; by: QuotaLimit; limit: number; remaining: number }
 
 /**
- * Takes room for an upload, or changes the room that it has, where all limits allow it.
+ * Reserves quota for an upload, or changes the size of its reservation, if all limits allow it.
  *
- * KEYS: totals, held, open, whole, day. ARGV: id, bytes, when to look for it in ms since 1970, life of the
- * totals in ms, life of the day in ms, then the four limits, -1 for none.
+ * KEYS: totals, held, open, whole, day. ARGV: id, bytes, when to check for the file in ms since 1970, expiry of the
+ * totals in ms, expiry of the day in ms, then the four limits, -1 for none.
  */
 const reserveScript = `
 if redis.call('EXISTS', KEYS[4]) == 0 then return {'unknown'} end
@@ -61,7 +61,7 @@ redis.call('PEXPIRE', KEYS[5], ARGV[5])
 return {'reserved'}
 `
 
-/** KEYS: totals, held, open, day. ARGV: id, '1' where the day is to have it back, too. */
+/** KEYS: totals, held, open, day. ARGV: id, '1' to release it from the day as well. */
 const releaseScript = `
 local bytes = redis.call('HGET', KEYS[2], ARGV[1])
 if not bytes then return 0 end
@@ -86,7 +86,7 @@ redis.call('HINCRBY', KEYS[1], 'bytes', string.format('%.0f', tonumber(ARGV[2]) 
 return 1
 `
 
-/** KEYS: totals, held, today. ARGV: both lives in ms, then id, bytes and '1' for one of today, of each. */
+/** KEYS: totals, held, today. ARGV: both expiries in ms, then for each upload id, bytes and '1' if it is of today. */
 const adoptScript = `
 for i = 3, #ARGV, 3 do
   if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then
@@ -103,17 +103,17 @@ for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
 `
 
 /**
- * How much each owner has, by upload, so that nothing is counted or given back twice. Like all in Redis it is
- * a cache: S3's listing of the originals can give it back.
+ * Stores each owner's quota reservations by upload, so that nothing is counted or released twice. This is a cache: the
+ * totals can be computed from S3's listing of the originals.
  *
- *   {prefix}:{owner}:quota              hash: bytes and files in all
+ *   {prefix}:{owner}:quota              hash: bytes and files in total
  *   {prefix}:{owner}:quota:held         hash: the bytes of each upload, by its id
- *   {prefix}:{owner}:quota:open         sorted set: announced uploads, by when to look whether they came
- *   {prefix}:{owner}:quota:whole        there while the above is known to agree with S3
+ *   {prefix}:{owner}:quota:open         sorted set: announced uploads, by when to check whether they arrived
+ *   {prefix}:{owner}:quota:whole        exists while the above is known to agree with S3
  *   {prefix}:{owner}:quota:{day}        hash: bytes and files announced on a day (UTC)
  *
  * @param deps.redis a connection
- * @param deps.prefix begins every key
+ * @param deps.prefix prefix of every key
  */
 export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefix: string }) {
   const key = (owner: string, name = '') => `${prefix}:{${owner}}:quota${name}`
@@ -121,32 +121,32 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
 
   return {
     /**
-     * Takes room for an upload; called again it changes the room to another size.
-     * @param lookAtMs when it should have come at the latest, ms since 1970
+     * Reserves quota for an upload. A second call changes the reservation's size.
+     * @param overdueAtMs when the file should have arrived at the latest, ms since 1970
      */
     async reserve(
       { owner, id }: UploadAddress,
       bytes: number,
-      lookAtMs: number,
+      overdueAtMs: number,
       limits: QuotaLimits,
     ): Promise<Reservation> {
-      const answer = await redis.eval(
+      const result = await redis.eval(
         reserveScript,
         5,
         ...[key(owner), key(owner, ':held'), key(owner, ':open'), key(owner, ':whole')],
         dayKey(owner, uploadIdTimeMs(id)),
-        ...[id, bytes, lookAtMs, totalsTtlMs, todayTtlMs],
+        ...[id, bytes, overdueAtMs, totalsTtlMs, todayTtlMs],
         ...limitNames.map((name) => limits[name] ?? -1),
       )
-      const [outcome, by, limit, remaining] = Array.isArray(answer) ? answer : []
+      const [outcome, by, limit, remaining] = Array.isArray(result) ? result : []
       if (outcome !== 'refused') return { outcome: outcome === 'reserved' ? 'reserved' : 'unknown' }
       const refusedBy = limitNames[Number(by)] ?? 'bytesTotal'
       return { outcome, by: refusedBy, limit: Number(limit), remaining: Number(remaining) }
     },
 
     /**
-     * Gives an upload's room back. Of one that has none, it changes nothing.
-     * @param ofToday whether it also is not to count as announced: it never came to be, by no fault of the owner
+     * Releases an upload's reservation. Does nothing if there is none.
+     * @param ofToday also releases it from the day: the announcement failed, through no fault of the owner
      */
     async release({ owner, id }: UploadAddress, { ofToday = false } = {}): Promise<void> {
       await redis.eval(
@@ -157,36 +157,36 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
       )
     },
 
-    /** Says that an announced upload has come, with these bytes. */
+    /** Records that an announced upload arrived with this size. */
     async confirm({ owner, id }: UploadAddress, bytes: number): Promise<void> {
       await redis.eval(confirmScript, 3, key(owner), key(owner, ':held'), key(owner, ':open'), id, bytes)
     },
 
-    /** The ids of announced uploads that should have come by now. */
-    async due(owner: string, nowMs: number, limit: number): Promise<string[]> {
+    /** Returns the ids of announced uploads that should have arrived. */
+    async overdue(owner: string, nowMs: number, limit: number): Promise<string[]> {
       return redis.zrangebyscore(key(owner, ':open'), '-inf', nowMs, 'LIMIT', 0, limit)
     },
 
-    /** The ids of uploads that are known to have come. */
+    /** Returns the ids of uploads that are known to have arrived. */
     async arrived(owner: string): Promise<string[]> {
       const [held, open] = await Promise.all([
         redis.hkeys(key(owner, ':held')),
         redis.zrangebyscore(key(owner, ':open'), '-inf', '+inf'),
       ])
-      const awaited = new Set(open)
-      return held.filter((id) => !awaited.has(id))
+      const announced = new Set(open)
+      return held.filter((id) => !announced.has(id))
     },
 
-    /** Counts what S3 has and Redis did not know of, and remembers for a day that the two agree. */
+    /** Adds uploads that S3 has and Redis does not, and records for a day that the two agree. */
     async adopt(owner: string, uploads: { id: string; bytes: number }[], nowMs: number): Promise<void> {
       const today = dayOf(nowMs)
-      for (let i = 0; i < uploads.length; i += batch) {
+      for (let i = 0; i < uploads.length; i += adoptBatch) {
         await redis.eval(
           adoptScript,
           3,
           ...[key(owner), key(owner, ':held'), dayKey(owner, nowMs), totalsTtlMs, todayTtlMs],
           ...uploads
-            .slice(i, i + batch)
+            .slice(i, i + adoptBatch)
             .flatMap(({ id, bytes }) => [id, bytes, dayOf(uploadIdTimeMs(id)) === today ? '1' : '0']),
         )
       }

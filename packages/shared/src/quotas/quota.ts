@@ -5,53 +5,53 @@ import { AppError } from '../service/app-error.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { QuotaLimit, QuotaLimits, QuotaReservations } from './quota-reservations.ts'
 
-/** An upload that was begun in time may still come this long after it expired, in ms. */
+/** An upload that was started in time may still arrive this long after its expiry, in ms. */
 const graceMs = 60 * 60 * 1000
-/** How many announced uploads are looked for at once when they should have come. */
-const dueAtOnce = 64
+/** How many overdue reservations are checked at once. */
+const overdueBatch = 64
 const dayMs = 24 * 60 * 60 * 1000
 
-/** What each limit is of, as people say it. */
-const described = {
-  bytesTotal: 'bytes in all',
-  filesTotal: 'files in all',
-  bytesPerDay: 'bytes a day',
-  filesPerDay: 'files a day',
+/** What each limit counts, for messages. */
+const limitUnits = {
+  bytesTotal: 'bytes in total',
+  filesTotal: 'files in total',
+  bytesPerDay: 'bytes per day',
+  filesPerDay: 'files per day',
 } satisfies Record<QuotaLimit, string>
 
 /**
- * Holds owners to their quotas. Originals count, variants do not. Room is taken when a file is announced, and
- * given back when it is rejected, erased, or never comes.
+ * Enforces the owners' quotas (decision 0007). Originals count, variants do not. Quota is reserved when a file is
+ * announced, and released when the file is rejected, erased, or never arrives.
  *
- * @param deps.limits of each owner; where there are none, nothing is counted
+ * @param deps.limits limits of each owner; without any, nothing is counted
  */
 export function createQuota(deps: {
-  ledger: QuotaReservations
+  reservations: QuotaReservations
   limits: QuotaLimits
   originals: Originals
   s3: S3Client
   bucket: string
 }) {
-  const { ledger, limits, originals, s3, bucket } = deps
+  const { reservations, limits, originals, s3, bucket } = deps
   const isLimited = Object.values(limits).some((limit) => limit !== undefined)
 
-  /** Announced uploads that should have come by now are looked for in S3, and count for what they are. */
-  async function settleDue(owner: string): Promise<number> {
-    const due = await ledger.due(owner, Date.now(), dueAtOnce)
+  /** Checks overdue reservations against S3: confirms them with the real size, or releases them. */
+  async function checkOverdue(owner: string): Promise<number> {
+    const overdue = await reservations.overdue(owner, Date.now(), overdueBatch)
     await Promise.all(
-      due.map(async (id) => {
+      overdue.map(async (id) => {
         const original = await originals.find({ owner, id })
-        if (original) await ledger.confirm({ owner, id }, original.arrival.size)
-        else await ledger.release({ owner, id })
+        if (original) await reservations.confirm({ owner, id }, original.arrival.size)
+        else await reservations.release({ owner, id })
       }),
     )
-    return due.length
+    return overdue.length
   }
 
-  /** Makes what Redis counts agree with what S3 has. */
+  /** Computes the owner's totals in Redis from S3's listing. */
   async function recount(owner: string): Promise<void> {
-    // Before the listing: what came since is not in it, and is not to be given back.
-    const known = await ledger.arrived(owner)
+    // Read before the listing, so that files that arrive meanwhile are not released.
+    const counted = await reservations.arrived(owner)
     const uploads: { id: string; bytes: number }[] = []
     const pages = paginateListObjectsV2(
       { client: s3 },
@@ -64,53 +64,53 @@ export function createQuota(deps: {
       }
     }
     const found = new Set(uploads.map(({ id }) => id))
-    for (const id of known) if (!found.has(id)) await ledger.release({ owner, id })
-    await ledger.adopt(owner, uploads, Date.now())
+    for (const id of counted) if (!found.has(id)) await reservations.release({ owner, id })
+    await reservations.adopt(owner, uploads, Date.now())
   }
 
   return {
     /**
-     * Takes room for an upload. Called again for the same upload it changes the room to another size.
+     * Reserves quota for an upload. A second call for the same upload changes the reservation's size.
      *
-     * @param bytes that it will have
-     * @param expiresAtMs when it should have come, ms since 1970
-     * @throws AppError `quota_exceeded` where it does not fit, `quota_exhausted_today` where it may tomorrow
+     * @param bytes the upload's size
+     * @param expiresAtMs when the file should have arrived, ms since 1970
+     * @throws AppError `quota_exceeded` if it does not fit, `quota_exhausted_today` if it may fit tomorrow
      */
     async reserve(address: UploadAddress, bytes: number, expiresAtMs: number): Promise<void> {
       if (!isLimited) return
       for (;;) {
-        const settled = await settleDue(address.owner)
-        const reservation = await ledger.reserve(address, bytes, expiresAtMs + graceMs, limits)
+        const checked = await checkOverdue(address.owner)
+        const reservation = await reservations.reserve(address, bytes, expiresAtMs + graceMs, limits)
         if (reservation.outcome === 'reserved') return
         if (reservation.outcome === 'unknown') await recount(address.owner)
-        else if (settled < dueAtOnce) throw refusal(reservation, bytes)
+        else if (checked < overdueBatch) throw quotaError(reservation, bytes)
       }
     },
 
-    /** Gives the room of an upload back that is no longer there. */
+    /** Releases the quota of an upload that no longer exists. */
     async release(address: UploadAddress): Promise<void> {
-      if (isLimited) await ledger.release(address)
+      if (isLimited) await reservations.release(address)
     },
 
-    /** Undoes the reservation of an upload that did not come to be. */
+    /** Undoes the reservation of an announcement that failed; it does not count for the day either. */
     async cancel(address: UploadAddress): Promise<void> {
-      if (isLimited) await ledger.release(address, { ofToday: true })
+      if (isLimited) await reservations.release(address, { ofToday: true })
     },
   }
 }
 
 export type Quota = ReturnType<typeof createQuota>
 
-function refusal(
+function quotaError(
   { by, limit, remaining }: { by: QuotaLimit; limit: number; remaining: number },
   bytes: number,
 ): AppError {
-  const told = { limit, remaining }
-  const message = `The quota is ${limit} ${described[by]}; ${remaining} are left.`
-  const fitsNoDay = by === 'bytesPerDay' ? bytes > limit : limit === 0
-  if (by === 'bytesTotal' || by === 'filesTotal' || fitsNoDay) {
-    return new AppError('quota_exceeded', { message, ...told })
+  const details = { limit, remaining }
+  const message = `The quota is ${limit} ${limitUnits[by]}; ${remaining} are left.`
+  const exceedsEveryDay = by === 'bytesPerDay' ? bytes > limit : limit === 0
+  if (by === 'bytesTotal' || by === 'filesTotal' || exceedsEveryDay) {
+    return new AppError('quota_exceeded', { message, ...details })
   }
   const retryAfterSeconds = Math.ceil((dayMs - (Date.now() % dayMs)) / 1000)
-  return new AppError('quota_exhausted_today', { message, ...told, retryAfterSeconds })
+  return new AppError('quota_exhausted_today', { message, ...details, retryAfterSeconds })
 }

@@ -4,86 +4,85 @@ import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 
 /**
- * A connection for commands that should fail rather than wait for long: when Redis is away, each is tried
- * again twice and then rejected.
+ * Connects to Redis for commands that should fail fast: without Redis, each is retried twice and then rejected.
  *
- * Without ioredis' auto-pipelining: with it, what had waited for an answer outlives the young generation (decision
- * 0019). What is asked often is asked together instead (`ask-together.ts`).
+ * Without ioredis' auto-pipelining, which promotes garbage to V8's old generation (decision 0019). Hot lookups are
+ * batched instead (`batcher.ts`).
  *
  * @param url `redis://` or `rediss://`
  */
 export function connectRedis(url: string, log: Logger): Redis {
-  return logged(new Redis(url, { maxRetriesPerRequest: 2 }), log)
+  return logErrors(new Redis(url, { maxRetriesPerRequest: 2 }), log)
 }
 
 /**
- * A connection for BullMQ's workers and for subscribers, which wait for Redis as long as it takes
- * (BullMQ demands `maxRetriesPerRequest: null` of the connections it blocks on).
+ * Connects to Redis for BullMQ's workers and for subscribers, which wait for Redis without a limit (BullMQ requires
+ * `maxRetriesPerRequest: null` of blocking connections).
  *
  * @param url `redis://` or `rediss://`
  */
 export function connectBlockingRedis(url: string, log: Logger): Redis {
-  return logged(new Redis(url, { maxRetriesPerRequest: null }), log)
+  return logErrors(new Redis(url, { maxRetriesPerRequest: null }), log)
 }
 
-function logged(redis: Redis, log: Logger): Redis {
-  // Without a listener an outage would end the process; ioredis goes on reconnecting by itself.
+function logErrors(redis: Redis, log: Logger): Redis {
+  // Without a listener, an outage would end the process. ioredis reconnects by itself.
   return redis.on('error', (error) => log.warn({ err: error }, 'Redis connection'))
 }
 
 /**
- * Without limits of time a connection that went dead would hold its request, and the job behind it, forever.
- * In milliseconds; a socket may stay silent for longer than SQS' long poll lasts (20 s).
+ * In ms. Without timeouts, a dead connection would block its request, and the job behind it, forever. The socket's
+ * timeout is longer than SQS' longest long poll (20 s).
  */
-const timeLimits = { connectionTimeout: 5_000, socketTimeout: 30_000 }
+const timeouts = { connectionTimeout: 5_000, socketTimeout: 30_000 }
 
 /**
- * The SDK would ask S3 first whether it may send a body of 2 MiB and more, and has a connection of its own for each such
- * request: a handshake and two more round trips for every file and every part.
+ * By default the SDK sends `Expect: 100-continue` for bodies of 2 MiB and more, and opens a new connection for each such
+ * request: a handshake and two more round trips for every file and part.
  */
-const withoutAsking = { expectContinueHeader: false }
+const withoutExpectContinue = { expectContinueHeader: false }
 
 /**
- * S3, where and as whom the SDK's own variables say.
+ * Connects to S3 with the endpoint and credentials of the SDK's own variables.
  * @param endpoint replaces theirs
  */
 export function connectS3(endpoint?: string): S3Client {
-  return new S3Client({ ...withoutAsking, requestHandler: timeLimits, ...(endpoint && { endpoint }) })
+  return new S3Client({ ...withoutExpectContinue, requestHandler: timeouts, ...(endpoint && { endpoint }) })
 }
 
 /**
- * Closes connections that were idle for 5 s, in milliseconds: a body that passes through can't be sent again, so it
- * should not begin on one that S3 is just about to close.
+ * Closes connections that were idle for 5 s (in ms). A streamed body cannot be sent twice, so it must not start on a
+ * connection that S3 is about to close.
  */
 const streamingAgent = { maxSockets: Number.POSITIVE_INFINITY, timeout: 5_000 }
 
 /**
- * S3 for bodies that pass through: sent as they come, however slowly, so a socket may be silent for as long
- * as its source is (whoever sends watches over that), and one socket for each body rather than the SDK's 50
- * in all. The bytes go unhashed: TLS guards them, and the worker computes their SHA-256 once for all.
+ * Connects to S3 for streamed bodies. They are sent as they arrive, so a socket may be silent as long as its source (the
+ * sender has an idle timeout). Each body has a socket, instead of the SDK's 50 in total. The bytes are not hashed: TLS
+ * protects them, and the worker computes their SHA-256 once.
  *
- * @param where replaces what the SDK's own variables say
+ * @param where replaces the values of the SDK's own variables
  */
 export function connectStreamingS3(
   where: Pick<S3ClientConfig, 'endpoint' | 'region' | 'credentials'> = {},
 ): S3Client {
   const s3 = new S3Client({
     ...where,
-    ...withoutAsking,
+    ...withoutExpectContinue,
     requestChecksumCalculation: 'WHEN_REQUIRED',
-    // The SDK would tell the console that a stream cannot be tried again; whoever sends learns it anyway.
+    // The SDK would print that a stream cannot be retried. The sender gets the error anyway.
     logger: silent,
     requestHandler: {
-      connectionTimeout: timeLimits.connectionTimeout,
+      connectionTimeout: timeouts.connectionTimeout,
       httpAgent: streamingAgent,
       httpsAgent: streamingAgent,
     },
   })
   s3.middlewareStack.add(
     (next) => (args) => {
-      // What the SDK signs for streams anyway; for a part in memory it would hash all of it on the event loop.
+      // The SDK signs streams this way anyway. For a part in memory it would hash all bytes on the event loop.
       const { request } = args
-      if (!hasHeaders(request)) throw new TypeError('The SDK made a request without headers.')
+      if (!hasHeaders(request)) throw new TypeError('The SDK built a request without headers.')
       request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
       return next(args)
     },
@@ -92,13 +91,13 @@ export function connectStreamingS3(
   return s3
 }
 
-/** SQS, where and as whom the SDK's own variables say. */
+/** Connects to SQS with the endpoint and credentials of the SDK's own variables. */
 export function connectSqs(): SQSClient {
-  return new SQSClient({ requestHandler: timeLimits })
+  return new SQSClient({ requestHandler: timeouts })
 }
 
-const nothing = () => undefined
-const silent = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing }
+const ignore = () => undefined
+const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
 
 function hasHeaders(request: unknown): request is { headers: Record<string, string> } {
   return typeof request === 'object' && request !== null && 'headers' in request

@@ -2,7 +2,7 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 import { loggableError } from './loggable-error.ts'
 import { scrubSecrets } from './scrub-secrets.ts'
 
-/** Names under which something that nobody should read may come along. `*` is any one level. */
+/** Property names that may hold secrets or personal data; removed at the top level and one level below. */
 const secretNames = [
   'headers',
   'rawHeaders',
@@ -19,18 +19,18 @@ const secretNames = [
 ]
 
 /**
- * A process's log: one JSON object a line on standard output. No line holds cookies, keys, signed URLs or
- * names of people's files: errors are reduced to what they say, properties that are known to carry secrets
- * are left out, and whatever still looks like a secret is scrubbed from the finished line.
+ * Creates a process's log: one JSON object per line on standard output. No line contains cookies, keys, signed URLs or
+ * file names: errors are reduced (`loggableError`), properties with secrets are removed, and the finished line is
+ * scrubbed (`scrubSecrets`).
  *
  * @param options.level pino's level
- * @param options.instance names the process among its peers
- * @param destination where lines go; standard output where it is not given
+ * @param options.instance name of this process
+ * @param destination default: standard output
  */
 export function createLog(
   { level, instance }: { level: string; instance: string },
-  // Written at once: of lines that wait, sonic-boom 4.2 writes the last ones at the process's exit, and tries for
-  // ever where whoever read them is gone.
+  // Synchronous: sonic-boom 4.2 flushes buffered lines when the process exits, and retries forever if the reader of
+  // the pipe is gone.
   destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
 ): Logger {
   return pino(

@@ -1,36 +1,36 @@
 import { scrubSecrets } from './scrub-secrets.ts'
 
-/** An error as it is logged. */
+/** The logged form of an error. */
 export type LoggableError = {
   type: string
   message: string
   stack?: string
   code?: string
-  /** What AWS answered, and the id under which its support finds the request. */
+  /** The status of AWS' response, and its request id for AWS support. */
   httpStatus?: number
   awsRequestId?: string
   cause?: LoggableError
   errors?: LoggableError[]
 }
 
-/** A chain of causes that is longer than this tells nothing more, and may be a circle. */
-const deepestCause = 5
-/** Of the errors behind one, the first ones are telling: all addresses of a host refuse alike. */
-const mostErrors = 4
+/** Longest logged chain of causes. A longer one may be a circle. */
+const maxCauses = 5
+/** Of an AggregateError, the first errors are enough: usually all addresses of a host fail alike. */
+const maxErrors = 4
 
 /**
- * What is logged of a thrown thing. Errors of libraries carry whole requests, headers and commands with them
- * (`$response` of the AWS SDK, `command` of ioredis); none of that is taken along, only what is named here.
+ * Returns the logged form of a thrown value. Errors of libraries carry requests, headers and commands (`$response` of
+ * the AWS SDK, `command` of ioredis). Only the fields named here are copied.
  *
  * @param thrown anything
  */
 export function loggableError(thrown: unknown, depth = 0): LoggableError {
   if (!(thrown instanceof Error))
-    return { type: typeof thrown, message: 'Something was thrown that is no Error.' }
+    return { type: typeof thrown, message: 'A value was thrown that is not an Error.' }
   const { cause } = thrown
   const metadata = '$metadata' in thrown ? thrown.$metadata : undefined
   const errors = thrown instanceof AggregateError ? thrown.errors : []
-  const deeper = depth < deepestCause
+  const logsCause = depth < maxCauses
   return {
     type: thrown.name,
     message: scrubSecrets(thrown.message),
@@ -39,10 +39,10 @@ export function loggableError(thrown: unknown, depth = 0): LoggableError {
     ...(isObject(metadata) &&
       typeof metadata.httpStatusCode === 'number' && { httpStatus: metadata.httpStatusCode }),
     ...(isObject(metadata) && typeof metadata.requestId === 'string' && { awsRequestId: metadata.requestId }),
-    ...(deeper && cause instanceof Error && { cause: loggableError(cause, depth + 1) }),
-    ...(deeper &&
+    ...(logsCause && cause instanceof Error && { cause: loggableError(cause, depth + 1) }),
+    ...(logsCause &&
       errors.length > 0 && {
-        errors: errors.slice(0, mostErrors).map((error: unknown) => loggableError(error, depth + 1)),
+        errors: errors.slice(0, maxErrors).map((error: unknown) => loggableError(error, depth + 1)),
       }),
   }
 }

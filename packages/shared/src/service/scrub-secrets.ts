@@ -1,14 +1,14 @@
-/** What stands where a secret was. */
+/** Replaces a secret. */
 const scrubbed = '[scrubbed]'
 
 /**
- * What secrets look like in running text, also in text that is inside JSON: none of these runs past a quote or
- * a backslash, so a line that was JSON still is.
+ * Patterns of secrets in text, including text inside JSON. No pattern matches past a quote or a backslash, so a JSON line
+ * stays valid.
  */
 const secretForms: [form: RegExp, replacement: string][] = [
   // RFC 3986 userinfo: redis://user:password@host
   [/\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#@"'\\<>]+@/gi, `$1${scrubbed}@`],
-  // Signed URLs carry what opens them in their query; no URL's query is needed to understand a failure.
+  // Signed URLs carry their signature in the query. No failure needs a URL's query to be understood.
   [/\b([a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"'\\<>]+)\?[^\s"'\\<>]+/gi, `$1?${scrubbed}`],
   // Signature Version 4, as query parameters or as form fields, without the URL around them
   [
@@ -24,19 +24,19 @@ const secretForms: [form: RegExp, replacement: string][] = [
     /\b((?:set-)?cookie|(?:proxy-)?authorization|x-api-key|x-amz-meta-filename)((?:\\?["'])?\s*[:=]\s*(?:\\?["'])?)[^"'\\\n]+/gi,
     `$1$2${scrubbed}`,
   ],
-  // V8 quotes what it could not parse: Unexpected token 'x', "{"filename"... is not valid JSON
+  // V8 quotes invalid JSON input: Unexpected token 'x', "{"filename"... is not valid JSON
   [/(in JSON|Unexpected [^,\n]{0,40}), (?:\.{3})?\\?".{0,80}?(?= is not valid JSON)/gs, `$1, ${scrubbed}`],
 ]
 
-/** Whether it is worth looking closer. Most lines of a log hold nothing that could be a secret. */
+/** A cheap pre-check. Most log lines contain nothing that could be a secret. */
 const suspicious = /:\/\/|x-amz-|aws4-|bearer|basic|cookie|authorization|x-api-key|not valid JSON/i
 
 /**
- * Takes secrets out of a text: userinfo and queries of URLs, signatures and credentials of AWS, bearer tokens,
- * cookies, and what a JSON parser quotes of its input.
+ * Removes secrets from a text: userinfo and queries of URLs, AWS signatures and credentials, bearer tokens, cookies, and
+ * the input that a JSON parser quotes.
  *
  * @param text a message, a stack, or a whole line of a JSON log
- * @returns the text, with a mark where something was taken out
+ * @returns the text with `[scrubbed]` in place of each secret
  */
 export function scrubSecrets(text: string): string {
   if (!suspicious.test(text)) return text

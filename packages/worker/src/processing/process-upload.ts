@@ -2,7 +2,7 @@ import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.
 import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import type { Manifest, Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
-import { arrive } from '@millrace/shared/lifecycle/receive-upload.ts'
+import { recordArrival } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { acceptsType, type Preset, type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -237,7 +237,7 @@ function superseded(log: Logger): void {
 
 /** The record of an upload that is being worked on. */
 function begin(current: Upload, arrival: Arrival): Upload | undefined {
-  const arrived = current.arrival?.etag === arrival.etag ? current : arrive(current, arrival)
+  const arrived = current.arrival?.etag === arrival.etag ? current : recordArrival(current, arrival)
   if (!arrived || arrived.state === 'processing') return undefined
   // A finished one goes on saying so until the manifest has been looked at.
   if (arrived.state === 'ready' || arrived.state === 'rejected') return undefined
