@@ -23,8 +23,8 @@ export function createImporter(
   const { ports, maxUploadBytes, limits = {} } = options
   const { records, s3, bucket } = fleet
   const imports = createImportQueue(fleet)
-  const ledger = createQuotaReservations(fleet)
-  const quota = createQuota({ ledger, limits, originals: createOriginals(fleet), s3, bucket })
+  const reservations = createQuotaReservations(fleet)
+  const quota = createQuota({ reservations, limits, originals: createOriginals(fleet), s3, bucket })
   const checkIntent = createIntentCheck({ presets: builtInPresets, maxUploadBytes })
   const startImport = createStartImport({ records, checkIntent, quota, imports, allowedPorts: ports })
   return {

@@ -1,2 +1,2 @@
-/** What an upload is found by: its owner and its id. Without the owner an id finds nothing. */
+/** Identifies an upload. An id without its owner finds nothing (decision 0004). */
 export type UploadAddress = { owner: string; id: string }

@@ -7,36 +7,36 @@ import type { UploadAddress } from './upload-address.ts'
 
 const upload = Compile(Upload)
 
-/** A record with the count of its changes, which names this very content of it. */
+/** A record and its revision, which identifies this exact content. */
 export type StoredUpload = { upload: Upload; revision: number }
 
 const dayMs = 24 * 60 * 60 * 1000
 
-/** How long Redis keeps what the manifest can give back. */
+/** Expiry of records that can be rebuilt from a manifest. */
 const finishedTtlMs = 7 * dayMs
-/** Longer than any upload may stay open: awaiting ones have an expiry of their own, at most this. */
+/** Longer than any upload may stay open. */
 const openTtlMs = 14 * dayMs
-/** The index outlives the records; an index that was not used for this long is rebuilt from S3. */
+/** The index outlives the records. An index that was not used for this long is rebuilt from S3. */
 const indexTtlMs = 30 * dayMs
 
-/** How often a change is tried again when another process changed the same record in between. */
+/** How often a change is repeated if another process changed the same record meanwhile. */
 const attempts = 16
 
-/** How many records are asked for in one pipeline. */
-const recordsAtOnce = 100
+/** How many records are read in one pipeline. */
+const readBatch = 100
 
-/** How long an erased upload is remembered: longer than anything that was signed for it is good for. */
+/** Expiry of an erasure marker: longer than any signature for the upload is valid. */
 const erasedTtlMs = 8 * dayMs
-/** How long it is remembered that nothing is left of one that other regions were told of: longer than they are told. */
+/** Expiry of a confirmed erasure marker: longer than the marker in S3 for other regions lives. */
 const confirmedTtlMs = 31 * dayMs
-/** What stands in the memory of an erasure then. */
+/** The value of a confirmed erasure marker. */
 const confirmed = 'confirmed'
-/** How many of an owner's last changes a client that reconnects can catch up on. */
+/** How many of an owner's last changes a reconnecting client can receive. */
 const recentChanges = 1000
 
 /**
- * Numbers a change among all of its owner's. Numbers are milliseconds since 1970 at least, so they go on
- * rising when Redis has lost the last one; `since` is where it began to remember.
+ * Gives a change the next number of its owner's sequence. Numbers are at least the current ms since 1970, so they keep
+ * rising if Redis lost the last one. `since` is the start of the known sequence.
  */
 const nextSequence = `
 local time = redis.call('TIME')
@@ -53,12 +53,11 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
 `
 
 /**
- * Sets a record only where its revision is still the one that the change was made from and the upload was
- * not erased, puts it into its owner's index and tells the owner's subscribers, all at once: subscribers see
- * every change exactly in the order in which they were made.
+ * Compare-and-set: saves a record if its revision is still the expected one and the upload was not erased, adds it to its
+ * owner's index and publishes the change, in one step. So subscribers receive all changes in their order.
  *
- * KEYS: record, index, erased, sequence, recent. ARGV: id, index time to live in ms, channel, record,
- * expected revision ('' for none), time to live in ms.
+ * KEYS: record, index, erased, sequence, recent. ARGV: id, expiry of the index in ms, channel, record, expected revision
+ * ('' for none), expiry of the record in ms.
  */
 const saveScript = `
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
@@ -76,8 +75,8 @@ return nextRevision
 `
 
 /**
- * Removes a record, remembers that it was erased, and tells so. KEYS as above. ARGV: id, index time to live
- * in ms, channel, time to live of the memory in ms.
+ * Deletes a record, sets the erasure marker, and publishes the erasure. KEYS as above. ARGV: id, expiry of the index in
+ * ms, channel, expiry of the marker in ms.
  */
 const eraseScript = `
 redis.call('SET', KEYS[3], 1, 'PX', ARGV[4])
@@ -88,26 +87,26 @@ redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1
 return 1
 `
 
-/** The channel on which an owner's changes are told. */
+/** Returns the channel on which an owner's changes are published. */
 export function changesChannel(prefix: string, owner: string): string {
   return `${prefix}:changes:${owner}`
 }
 
 /**
- * The records of uploads in Redis: a cache of what S3 knows, and the only place that knows of uploads whose
- * bytes have not come yet. Every key is under its owner, so another owner's id finds nothing.
+ * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
+ * Every key contains the owner, so another owner's id finds nothing.
  *
  *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON)
- *   {prefix}:{owner}:uploads       sorted set of ids, all of score 0: UUIDv7 sort by time
- *   {prefix}:{owner}:listed        there while the sorted set is known to be whole
- *   {prefix}:{owner}:erased:{id}   there while an upload is remembered as erased; 1, or `confirmed`
- *   {prefix}:{owner}:sequence      hash: last, since: the numbers of the owner's changes
- *   {prefix}:{owner}:recent        sorted set of ids by the number of their last change
+ *   {prefix}:{owner}:uploads       sorted set of ids, all with score 0: UUIDv7 sort by time
+ *   {prefix}:{owner}:listed        exists while the sorted set is known to be complete
+ *   {prefix}:{owner}:erased:{id}   erasure marker: 1, or `confirmed`
+ *   {prefix}:{owner}:sequence      hash: last, since: the sequence numbers of the owner's changes
+ *   {prefix}:{owner}:recent        sorted set of ids by the sequence number of their last change
  *
- * The owner is the hash tag, so all of one owner's keys lie in one slot of a Redis cluster.
+ * The owner is the hash tag, so all keys of an owner are in one slot of a Redis Cluster.
  *
  * @param deps.redis a connection
- * @param deps.prefix begins every key
+ * @param deps.prefix prefix of every key
  */
 export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: string }) {
   const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
@@ -117,7 +116,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
   const recentKey = (owner: string) => `${prefix}:{${owner}}:recent`
   const listedKey = (owner: string) => `${prefix}:{${owner}}:listed`
 
-  /** @returns the record, or undefined where Redis has none (S3 may) */
+  /** @returns the record, or undefined if Redis has none (S3 may have the upload) */
   async function find(address: UploadAddress): Promise<StoredUpload | undefined> {
     const { revision, record } = await read(recordKey(address))
     if (typeof record !== 'string') return undefined
@@ -127,14 +126,14 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
   const read = createBatcher(async (recordKeys: string[]) => {
     const pipeline = redis.pipeline()
     for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record')
-    const answers = (await pipeline.exec()) ?? []
-    return answers.map(([error, fields]) => {
+    const results = (await pipeline.exec()) ?? []
+    return results.map(([error, fields]) => {
       if (error) throw error
-      if (!Array.isArray(fields)) throw new Error('Redis answered a command otherwise than it says.')
+      if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
       const [revision, record]: unknown[] = fields
       return { revision, record }
     })
-  }, recordsAtOnce)
+  }, readBatch)
 
   function keys(address: UploadAddress): string[] {
     const { owner } = address
@@ -142,8 +141,8 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
   }
 
   /**
-   * @returns the new revision, or undefined where the record was no longer at the expected one
-   * @throws AppError `upload_not_found` where the upload was erased
+   * @returns the new revision, or undefined if the record's revision is not the expected one
+   * @throws AppError `upload_not_found` if the upload was erased
    */
   async function save(next: Upload, expectedRevision: number | undefined): Promise<number | undefined> {
     const revision = await redis.eval(
@@ -165,24 +164,24 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     find,
 
     /**
-     * Keeps a record that Redis did not have. Where somebody else put one there first, theirs stays.
-     * @returns what Redis has now
+     * Creates a record. If another process created one first, that one is kept.
+     * @returns the record in Redis
+     * @throws AppError `upload_not_found` if the upload was erased
      */
-    async create(made: Upload): Promise<StoredUpload> {
-      const revision = await save(made, undefined)
-      if (revision !== undefined) return { upload: made, revision }
-      const found = await find(made)
+    async create(created: Upload): Promise<StoredUpload> {
+      const revision = await save(created, undefined)
+      if (revision !== undefined) return { upload: created, revision }
+      const found = await find(created)
       if (!found) throw new AppError('conflict')
       return found
     },
 
     /**
-     * Changes a record, however many others do so at the same time: the change is made anew from what is
-     * there until it fits.
+     * Changes a record by compare-and-set. If another process changed it meanwhile, the change is computed again.
      *
-     * @param change makes the next record; may run several times; returns undefined to leave things be
-     * @returns what Redis has afterwards, or undefined where it has no such record
-     * @throws AppError `conflict` after 16 collisions, `upload_not_found` where the upload was erased
+     * @param change returns the next record, or undefined for no change; may be called several times
+     * @returns the record in Redis afterwards, or undefined if there is none
+     * @throws AppError `conflict` after 16 collisions, `upload_not_found` if the upload was erased
      */
     async update(
       address: UploadAddress,
@@ -201,8 +200,8 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     },
 
     /**
-     * One page of an owner's ids, newest first.
-     * @param before leaves out this id and all newer ones
+     * Returns one page of an owner's ids, newest first.
+     * @param before excludes this id and all newer ones
      */
     async ids(owner: string, { before, limit }: { before?: string; limit: number }): Promise<string[]> {
       return redis.zrange(
@@ -217,12 +216,12 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       )
     },
 
-    /** Whether the index is known to hold every upload that S3 has of this owner. */
+    /** Whether the index is known to contain every upload of this owner in S3. */
     async isListed(owner: string): Promise<boolean> {
       return (await redis.exists(listedKey(owner))) === 1
     },
 
-    /** Adds what S3 was found to have, and remembers for a day that the index is whole. */
+    /** Adds the ids that S3 has, and records for a day that the index is complete. */
     async list(owner: string, ids: string[]): Promise<void> {
       const pipeline = redis.pipeline()
       for (let i = 0; i < ids.length; i += 1000) {
@@ -233,42 +232,40 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error
     },
 
-    /** Removes the record of an upload that never came to be, and its id from the index. */
+    /** Deletes the record of an upload whose admission failed, and its id in the index. */
     async forget(address: UploadAddress): Promise<void> {
       await redis.multi().del(recordKey(address)).zrem(indexKey(address.owner), address.id).exec()
     },
 
-    /**
-     * Removes the record, for good: whatever still works on the upload can't bring it back.
-     */
+    /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
       await redis.eval(eraseScript, 5, ...keys(address), address.id, indexTtlMs, channel, erasedTtlMs)
     },
 
-    /** Whether an upload was erased, as far as Redis remembers. */
+    /** Whether Redis has an erasure marker for the upload. */
     async isErased(address: UploadAddress): Promise<boolean> {
       return (await redis.exists(erasedKey(address))) === 1
     },
 
-    /** Remembers that a second look at an erased upload has found, or left, nothing of it. */
+    /** Records that the second erasure of an upload left nothing. */
     async confirmErasure(address: UploadAddress): Promise<void> {
       await redis.set(erasedKey(address), confirmed, 'PX', confirmedTtlMs)
     },
 
-    /** Whether there was that second look, as far as Redis remembers. */
+    /** Whether Redis has a confirmed erasure marker for the upload. */
     async isErasureConfirmed(address: UploadAddress): Promise<boolean> {
       return (await redis.get(erasedKey(address))) === confirmed
     },
 
-    /** The number of an owner's last change; 0 where there is none. */
+    /** Returns the sequence number of an owner's last change, or 0 if there is none. */
     async lastSequence(owner: string): Promise<number> {
       return Number(await redis.hget(sequenceKey(owner), 'last')) || 0
     },
 
     /**
-     * What changed after a change that somebody has seen, in the order of changes.
-     * @returns undefined where Redis does not remember all of it
+     * Returns the changes after a sequence number, in their order.
+     * @returns undefined if Redis does not have all of them
      */
     async changedSince(owner: string, seen: number): Promise<{ id: string; sequence: number }[] | undefined> {
       const [[last, since], oldest, recent] = await Promise.all([
@@ -277,8 +274,8 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
         redis.zrangebyscore(recentKey(owner), `(${seen}`, '+inf', 'WITHSCORES'),
       ])
       if (!last || !since || seen > Number(last) || seen < Number(since)) return undefined
-      const isCut = (await redis.zcard(recentKey(owner))) >= recentChanges
-      if (isCut && seen < Number(oldest[1])) return undefined
+      const isTruncated = (await redis.zcard(recentKey(owner))) >= recentChanges
+      if (isTruncated && seen < Number(oldest[1])) return undefined
       const changed: { id: string; sequence: number }[] = []
       for (let i = 0; i + 1 < recent.length; i += 2) {
         changed.push({ id: recent[i] ?? '', sequence: Number(recent[i + 1]) })
@@ -286,7 +283,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       return changed
     },
 
-    /** Takes an id out of the index: neither Redis nor S3 knows of it any more. */
+    /** Removes an id from the index, because neither Redis nor S3 has the upload. */
     async unlist({ owner, id }: UploadAddress): Promise<void> {
       await redis.zrem(indexKey(owner), id)
     },

@@ -4,7 +4,7 @@ import { errorCatalogue } from '../service/app-error.ts'
 import { Owner } from './owner.ts'
 import { UploadId } from './upload-id.ts'
 
-/** How long an upload in parts may stay open, in ms: a client may come back days later. */
+/** How long an upload in parts may stay open, in ms. A client may resume days later. */
 export const openUploadLifeMs = 7 * 24 * 60 * 60 * 1000
 
 const Timestamp = Type.String({ description: 'ISO 8601, UTC' })
@@ -12,8 +12,8 @@ const Pixels = Type.Integer({ minimum: 1, description: 'pixels' })
 const Bytes = Type.Integer({ minimum: 0, description: 'bytes' })
 
 /**
- * `awaiting` (announced, bytes not here yet) → `received` (S3 has them) → `processing` → one of the ends:
- * `ready`, `rejected` (the file's fault, final) or `failed` (ours, after retries; can be tried again).
+ * `awaiting` (announced, no bytes yet) → `received` (S3 has the bytes) → `processing` → a final state: `ready`,
+ * `rejected` (the file's fault) or `failed` (our fault, after all attempts; can be retried).
  */
 export const UploadState = Type.Union(
   [
@@ -28,14 +28,14 @@ export const UploadState = Type.Union(
 )
 export type UploadState = Static<typeof UploadState>
 
-/** Why an upload ended otherwise than `ready`: a code of the error catalogue, and a sentence for people. */
+/** Why an upload is not `ready`: a code of the error catalogue, and a sentence for people. */
 export const UploadError = Type.Object(
   { code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }), message: Type.String() },
   { title: 'UploadError' },
 )
 export type UploadError = Static<typeof UploadError>
 
-/** Free notes that the client gave to its upload: kept with the original in S3, returned as they came. */
+/** The client's own name and value pairs. They are stored with the original in S3 and returned unchanged. */
 export const UploadMetadata = Type.Record(
   Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' }),
   Type.String({ maxLength: 256 }),
@@ -43,7 +43,7 @@ export const UploadMetadata = Type.Record(
 )
 export type UploadMetadata = Static<typeof UploadMetadata>
 
-/** One variant as it lies in S3. */
+/** A variant in S3. */
 export const Variant = Type.Object({
   name: PresetName,
   key: Type.String({ description: 'object key' }),
@@ -54,10 +54,10 @@ export const Variant = Type.Object({
 })
 export type Variant = Static<typeof Variant>
 
-/** What the client announced. All of it travels as metadata of the original, so S3 alone can give it back. */
+/** What the client announced. It is stored as the original's object metadata, so it can be read back from S3. */
 export const UploadIntent = Type.Object({
   filename: Type.String(),
-  contentType: Type.String({ description: 'as declared by the client; never trusted' }),
+  contentType: Type.String({ description: 'declared by the client; never trusted' }),
   size: Bytes,
   preset: PresetName,
   metadata: Type.Optional(UploadMetadata),
@@ -66,32 +66,31 @@ export const UploadIntent = Type.Object({
 })
 export type UploadIntent = Static<typeof UploadIntent>
 
-/** The bytes that S3 has. They are named by their etag: other bytes under the same key are another arrival. */
+/** The bytes in S3, identified by their etag. Other bytes under the same key are another arrival. */
 export const Arrival = Type.Object({
-  etag: Type.String({ description: 'as S3 gives it, without quotes' }),
-  versionId: Type.Optional(Type.String({ description: 'where the bucket is versioned' })),
+  etag: Type.String({ description: 'as returned by S3, without quotes' }),
+  versionId: Type.Optional(Type.String({ description: 'if the bucket is versioned' })),
   size: Bytes,
 })
 export type Arrival = Static<typeof Arrival>
 
 /**
- * Whether two arrivals are of the same bytes. A copy in another region's bucket has the version of what it was copied
- * from, but may have an etag of its own: under KMS that is no hash of the bytes (S3 User Guide, "Replicating encrypted
- * objects").
+ * Whether two arrivals have the same bytes. A copy in another region's bucket keeps the version of its source but may
+ * have another etag: under KMS an etag is not a hash of the bytes (S3 User Guide, "Replicating encrypted objects").
  */
 export function hasSameBytes(one: Arrival, other: Arrival): boolean {
   const isSameVersion = one.versionId !== undefined && one.versionId === other.versionId
   return isSameVersion || one.etag === other.etag
 }
 
-/** Whether two arrivals are one: the same bytes, sent once. */
+/** Whether two arrivals are the same: the same bytes, sent once. */
 export function isSameArrival(one: Arrival, other: Arrival): boolean {
   return one.versionId === other.versionId && hasSameBytes(one, other)
 }
 
-/** What inspection and rendering found and made. Empty but for `sha256` where the file is not an image. */
+/** Results of inspection. Only `sha256` is set if the file type is unknown or not an image. */
 export const Findings = Type.Object({
-  detectedType: Type.Optional(Type.String({ description: 'media type by the bytes themselves' })),
+  detectedType: Type.Optional(Type.String({ description: 'media type detected from the bytes' })),
   sha256: Type.Optional(Type.String({ description: '64 hex digits' })),
   width: Type.Optional(Pixels),
   height: Type.Optional(Pixels),
@@ -99,30 +98,29 @@ export const Findings = Type.Object({
 })
 export type Findings = Static<typeof Findings>
 
-/** The multipart upload that S3 has open for an awaiting upload. */
+/** The open S3 multipart upload of an awaiting upload. */
 export const OpenMultipart = Type.Object({
-  uploadId: Type.String({ description: "S3's own id of the multipart upload" }),
+  uploadId: Type.String({ description: "S3's id of the multipart upload" }),
   partSize: Bytes,
   partCount: Type.Integer({ minimum: 1, maximum: 10_000 }),
 })
 export type OpenMultipart = Static<typeof OpenMultipart>
 
-/** What is known of a tus upload that is under way. What it has of its bytes, S3 says. */
+/** State of an open tus upload. Its offset is read from S3. */
 export const TusState = Type.Object({
-  metadata: Type.String({ description: "the client's Upload-Metadata, as it came" }),
+  metadata: Type.String({ description: "the client's Upload-Metadata, unchanged" }),
   multipartId: Type.Optional(
-    Type.String({ description: "S3's own id of the multipart upload, if there is one" }),
+    Type.String({ description: "S3's id of the multipart upload, if there is one" }),
   ),
   trustedParts: Type.Optional(
-    Type.Integer({ minimum: 0, description: 'parts above this number have not passed their checksum' }),
+    Type.Integer({ minimum: 0, description: 'parts above this number failed their checksum' }),
   ),
 })
 export type TusState = Static<typeof TusState>
 
 /**
- * Where a worker is to fetch the file of an awaiting upload, and what the client said of it; the source fills
- * in the rest. The URL may open what it names to anybody: it is in the record alone, is never shown, and goes
- * as soon as it is not needed any more.
+ * The source of an import, and the fields that the client declared. The source's response provides the others. The URL
+ * may contain a secret. It is stored only in the record, never shown, and removed when it is no longer needed.
  */
 export const UploadSource = Type.Object({
   url: Type.String(),
@@ -133,8 +131,8 @@ export const UploadSource = Type.Object({
 export type UploadSource = Static<typeof UploadSource>
 
 /**
- * The record of an upload, as Redis keeps it. It is a cache: the manifest, or else the original's metadata,
- * can give all of it back.
+ * The record of an upload in Redis. It is a cache: it can be rebuilt from the manifest, or else from the original's
+ * metadata.
  */
 export const Upload = Type.Object({
   id: UploadId,
@@ -154,7 +152,7 @@ export const Upload = Type.Object({
 })
 export type Upload = Static<typeof Upload>
 
-/** Whether an upload has come to its end (a failed one may still be tried again). */
+/** Whether an upload is finished. A failed one can still be retried. */
 export function isFinished(upload: Upload): boolean {
   return upload.state === 'ready' || upload.state === 'rejected' || upload.state === 'failed'
 }
