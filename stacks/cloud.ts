@@ -7,12 +7,11 @@ import { createPlace, type Place } from './place.ts'
 import { createRegion } from './region.ts'
 import { replicateLedgers } from './replication.ts'
 import { createSessionKeys } from './secrets.ts'
-import { checkSettings, type Settings } from './settings.ts'
+import type { Settings } from './settings.ts'
 
 /** A stage: everything in AWS for `sst deploy`, bucket and queue only for `sst dev`. @returns what SST prints at the end */
 export function createCloud(settings: Settings) {
   const { stage } = $app
-  checkSettings(stage, settings)
   const [home, ...others] = settings.regions
   const homePlace = createPlace({ stage, region: home, isHome: true })
   const { accountId } = aws.getCallerIdentityOutput({}, homePlace.options)
