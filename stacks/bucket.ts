@@ -1,9 +1,13 @@
+import { erasedPrefix, originalsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
-/** S3 keeps parts of uploads that nobody completed, and bills them. The API lets an upload resume for a week. */
-const abortMultipartDays = 7
+const dayMs = 24 * 60 * 60 * 1000
+
+/** S3 keeps and bills the parts of an upload that no client completed, until the upload can no longer be resumed. */
+const abortMultipartDays = openUploadLifeMs / dayMs
 
 /** How long other regions have to hear of an erasure: S3 keeps what is still to be copied beyond that. */
 const erasureDays = 30
@@ -77,7 +81,7 @@ function deliverVariants(accountId: $util.Input<string>) {
   return {
     principals: [{ type: 'service' as const, identifiers: ['cloudfront.amazonaws.com'] }],
     actions: ['s3:GetObject'],
-    paths: ['variants/*'],
+    paths: [`${variantsPrefix}*`],
     conditions: [
       {
         test: 'ArnLike',
@@ -92,7 +96,7 @@ function deliverVariants(accountId: $util.Input<string>) {
 const forgetErasures = {
   id: 'forget-erasures',
   status: 'Enabled',
-  filter: { prefix: 'erased/' },
+  filter: { prefix: erasedPrefix },
   expiration: { days: erasureDays },
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
@@ -117,7 +121,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
       expiration: { expiredObjectDeleteMarker: true },
     },
     ...(transitions.length > 0
-      ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: 'originals/' }, transitions }]
+      ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),
   ]
 }

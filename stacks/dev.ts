@@ -1,6 +1,7 @@
+import { apiPort } from './security-groups.ts'
+
 /** Where the local Redis of `sst dev` listens; not where one usually does, which may be somebody's own. */
 const redisPort = 6390
-const apiPort = 3000
 
 /** The page that `sst dev` serves. */
 export const devOrigin = `http://localhost:${apiPort}`

@@ -1,3 +1,4 @@
+import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
@@ -42,7 +43,7 @@ export function createEventsQueue({ place, key }: { place: Place; key: Encryptio
 export type EventsQueue = ReturnType<typeof createEventsQueue>
 
 /** What S3 tells of: arrivals; and where several regions copy to each other, what others have finished and erased. */
-const prefixes = { always: ['originals/'], isReplicated: ['manifests/', 'erased/'] }
+const prefixes = { always: [originalsPrefix], isReplicated: [manifestsPrefix, erasedPrefix] }
 
 /**
  * Has S3 tell the queue of every new original, and in a stage with several regions of manifests and erasures.

@@ -1,3 +1,9 @@
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
@@ -8,7 +14,7 @@ type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
  * What each region needs of the others. Not what tus puts under unfinished/ between two requests: an upload that has
  * begun goes on where it began.
  */
-const copied = ['originals/', 'manifests/', 'variants/', 'erased/']
+const copied = [originalsPrefix, manifestsPrefix, variantsPrefix, erasedPrefix]
 
 /**
  * Copies every bucket's objects to all the others, whoever wrote them first: originals, variants and manifests, so that

@@ -1,4 +1,11 @@
 import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  unfinishedPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { EventsQueue } from './events-queue.ts'
@@ -35,7 +42,7 @@ export function createApiRole(deps: RoleDeps) {
     Sid: 'TellOfErasures',
     Effect: 'Allow',
     Action: ['s3:PutObject'],
-    Resource: $interpolate`${bucket.arn}/erased/*`,
+    Resource: objectsUnder(bucket, erasedPrefix),
   }
   return createInstanceRole('api', deps, [
     {
@@ -54,13 +61,13 @@ export function createApiRole(deps: RoleDeps) {
         's3:AbortMultipartUpload',
         's3:ListMultipartUploadParts',
       ],
-      Resource: [$interpolate`${bucket.arn}/originals/*`, $interpolate`${bucket.arn}/unfinished/*`],
+      Resource: [objectsUnder(bucket, originalsPrefix), objectsUnder(bucket, unfinishedPrefix)],
     },
     {
       Sid: 'Serve',
       Effect: 'Allow',
       Action: ['s3:GetObject'],
-      Resource: [$interpolate`${bucket.arn}/variants/*`, $interpolate`${bucket.arn}/manifests/*`],
+      Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
     eraseStatement(bucket),
     ...(isReplicated ? [tellOfErasures] : []),
@@ -87,13 +94,13 @@ export function createWorkerRole(deps: RoleDeps) {
       Sid: 'ReadAndImportOriginals',
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:GetObjectVersion', 's3:PutObject', 's3:AbortMultipartUpload'],
-      Resource: $interpolate`${bucket.arn}/originals/*`,
+      Resource: objectsUnder(bucket, originalsPrefix),
     },
     {
       Sid: 'WriteResults',
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
-      Resource: [$interpolate`${bucket.arn}/variants/*`, $interpolate`${bucket.arn}/manifests/*`],
+      Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
     eraseStatement(bucket),
     {
@@ -121,14 +128,19 @@ function groupArn({ place, accountId, groupName }: RoleDeps): $util.Output<strin
   return $interpolate`arn:aws:autoscaling:${place.region}:${accountId}:autoScalingGroup:*:autoScalingGroupName/${groupName}`
 }
 
+/** The ARN of all objects under a prefix. */
+function objectsUnder(bucket: Bucket, prefix: string): $util.Output<string> {
+  return $interpolate`${bucket.arn}/${prefix}*`
+}
+
 /** Both tiers erase: one on request, the other what was rejected or came too late. */
 function eraseStatement(bucket: Bucket): Statement {
   return {
     Sid: 'Erase',
     Effect: 'Allow',
     Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
-    Resource: ['originals', 'unfinished', 'variants', 'manifests'].map(
-      (prefix) => $interpolate`${bucket.arn}/${prefix}/*`,
+    Resource: [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix].map((prefix) =>
+      objectsUnder(bucket, prefix),
     ),
   }
 }

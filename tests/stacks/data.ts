@@ -1,4 +1,10 @@
-import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
+import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { all, deployed, dev, production, sstDev, staging, world } from './clouds.ts'
@@ -7,6 +13,8 @@ import { at, behind, list, ofType, one, parse, statements, texts, userDataOf } f
 const queueType = 'aws:sqs/queue:Queue'
 const redisType = 'aws:elasticache/replicationGroup:ReplicationGroup'
 const lifecycleType = 'aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration'
+
+const dayMs = 24 * 60 * 60 * 1000
 
 const test = suite('bucket, queue, Redis')
 
@@ -71,7 +79,7 @@ test('what was never completed, replaced or deleted is forgotten', () => {
   const rules = list(one(production, lifecycleType, 'LedgerLifecycle').inputs['rules'])
   const days = (...path: string[]) =>
     rules.map((rule) => at(rule, ...path)).find((value) => value !== undefined)
-  assert.is(days('abortIncompleteMultipartUpload', 'daysAfterInitiation'), 7)
+  assert.is(days('abortIncompleteMultipartUpload', 'daysAfterInitiation'), openUploadLifeMs / dayMs)
   assert.is(days('noncurrentVersionExpiration', 'noncurrentDays'), 30)
   assert.is(days('expiration', 'expiredObjectDeleteMarker'), true)
   assert.not.ok(
@@ -191,7 +199,7 @@ test('two regions copy to each other, each with its own key', () => {
     const rules = list(inputs['rules'])
     assert.equal(
       rules.map((rule) => at(rule, 'filter', 'prefix')),
-      [originalsPrefix, manifestsPrefix, 'variants/', erasedPrefix],
+      [originalsPrefix, manifestsPrefix, variantsPrefix, erasedPrefix],
     )
     assert.is(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
     const bucketOf = (suffix = '') => one(world, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs
