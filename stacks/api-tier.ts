@@ -1,4 +1,5 @@
 import { apiScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'
@@ -13,8 +14,8 @@ import {
   userDataOf,
 } from './tier.ts'
 
-/** Requests under way have 10 s to end (api/main.ts); in seconds. */
-const stopSeconds = 20
+/** How long the container may take to stop, in seconds: the deadline of active requests, and 10 s to close the rest. */
+const stopSeconds = requestsDeadlineMs / 1000 + 10
 /** From in service until the load balancer has had its two good answers, in seconds. */
 const graceSeconds = 60
 

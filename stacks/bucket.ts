@@ -1,5 +1,5 @@
 import { erasedPrefix, originalsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
-import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
+import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
@@ -8,9 +8,6 @@ const dayMs = 24 * 60 * 60 * 1000
 
 /** S3 keeps and bills the parts of an upload that no client completed, until the upload can no longer be resumed. */
 const abortMultipartDays = openUploadLifeMs / dayMs
-
-/** How long other regions have to hear of an erasure: S3 keeps what is still to be copied beyond that. */
-const erasureDays = 30
 
 /**
  * The ledger: private, TLS only, encrypted by the region's key, versioned.
@@ -97,7 +94,7 @@ const forgetErasures = {
   id: 'forget-erasures',
   status: 'Enabled',
   filter: { prefix: erasedPrefix },
-  expiration: { days: erasureDays },
+  expiration: { days: erasureMarkerLifeMs / dayMs },
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 

@@ -54,6 +54,7 @@ const Service = Type.Object({
   command: Type.Optional(Type.Array(Type.String())),
   ports: Type.Optional(Type.Array(Type.String())),
   profiles: Type.Optional(Type.Array(Type.String())),
+  stop_grace_period: Type.Optional(Type.String()),
   healthcheck: Type.Optional(Type.Object({ test: Type.Array(Type.String()) })),
   environment: Type.Optional(Type.Record(Type.String(), Type.String())),
   depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }))),
@@ -240,6 +241,11 @@ test('the services of Compose find each other', async () => {
   assert.is(told.get('AWS_ACCESS_KEY_ID'), environmentOf('worker')['AWS_ACCESS_KEY_ID'])
   assert.is(new URL(told.get('AWS_ENDPOINT_URL_S3') ?? '').hostname, '127.0.0.1', 'loopback unless asked')
   await rm(data, { recursive: true })
+})
+
+test('Compose gives a worker more time to stop than it takes to drain', () => {
+  const [, seconds] = /^(\d+)s$/.exec(services['worker']?.stop_grace_period ?? '') ?? []
+  assert.ok(Number(seconds) * 1000 > readWorkerConfig(environmentOf('worker')).drainDeadlineMs)
 })
 
 /** Docker's plugin, or Debian's program of the time before it. */

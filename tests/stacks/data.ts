@@ -4,7 +4,7 @@ import {
   originalsPrefix,
   variantsPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
-import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
+import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { all, deployed, dev, production, sstDev, staging, world } from './clouds.ts'
@@ -231,7 +231,7 @@ test('two regions hear of what the other one finished and erased, and forget era
   for (const region of ['', 'EuWest1']) {
     assert.equal(told(world, region), ['originals/', 'manifests/', 'erased/'])
     const [rule, ...more] = erasures(world, region)
-    assert.equal([at(rule, 'expiration'), more], [{ days: 30 }, []])
+    assert.equal([at(rule, 'expiration'), more], [{ days: erasureMarkerLifeMs / dayMs }, []])
     assert.equal(at(rule, 'noncurrentVersionExpiration'), { noncurrentDays: 1 })
     assert.ok(isTold(world, `ApiTemplate${region}`) && isTold(world, `WorkerTemplate${region}`))
   }

@@ -1,6 +1,8 @@
 import { readConfig as readApiConfig } from '@millrace/api/config.ts'
 import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import { readConfig as readWorkerConfig } from '@millrace/worker/config.ts'
+import { defaultHeartbeatMs } from '@millrace/worker/instance/leave-instance.ts'
 import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
@@ -98,8 +100,8 @@ test('an instance begins when its script says so and holds by itself, and a work
   const script = userDataOf(one(production, templateType, 'WorkerTemplate'))
   assert.match(script, /^launch_hook='launch'$/m)
   assert.match(script, /TERMINATION_HOOK=terminate$/m)
-  // The worker's heartbeat comes every 10 s; EC2 gives two minutes after a Spot notice.
-  assert.ok(Number(at(hooks('Worker')[1], 'heartbeatTimeout')) >= 30)
+  assert.ok(Number(at(hooks('Worker')[1], 'heartbeatTimeout')) * 1000 >= 3 * defaultHeartbeatMs)
+  // EC2 ends a Spot instance two minutes after its notice.
   assert.ok(Number(/DRAIN_DEADLINE_MS=(\d+)/.exec(script)?.[1]) < 120_000)
 })
 
@@ -143,6 +145,19 @@ test('both services can read the environment that they are given', () => {
     assert.is(worker.bucket, api.bucket)
     assert.is(worker.eventsQueueUrl, api.eventsQueueUrl)
   }
+})
+
+test('a container has more time to stop than its service needs', () => {
+  const stopMs = (template: string) => {
+    const script = userDataOf(one(production, templateType, template))
+    return Number(/^stop_seconds='(\d+)'$/m.exec(script)?.[1]) * 1000
+  }
+  assert.ok(stopMs('ApiTemplate') > requestsDeadlineMs)
+  const worker = readWorkerConfig({
+    ...environmentOf(production, 'WorkerTemplate'),
+    ...secretsOf(production, 'worker'),
+  })
+  assert.ok(stopMs('WorkerTemplate') > worker.drainDeadlineMs)
 })
 
 test('no secret is in a script', () => {

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
-import { isFinished, Upload } from './upload.ts'
+import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
 const upload = Compile(Upload)
@@ -28,7 +28,7 @@ const recordsAtOnce = 100
 /** How long an erased upload is remembered: longer than anything that was signed for it is good for. */
 const erasedTtlMs = 8 * dayMs
 /** How long it is remembered that nothing is left of one that other regions were told of: longer than they are told. */
-const confirmedTtlMs = 31 * dayMs
+const confirmedTtlMs = erasureMarkerLifeMs + dayMs
 /** What stands in the memory of an erasure then. */
 const confirmed = 'confirmed'
 /** How many of an owner's last changes a client that reconnects can catch up on. */
