@@ -1,3 +1,4 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/fleet/queue-load.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { LoadBalancer } from './load-balancer.ts'
@@ -24,7 +25,7 @@ export function createDashboard(options: {
   const { region } = place
   const balancer = ['LoadBalancer', loadBalancer.loadBalancer.arnSuffix]
   const targets = ['TargetGroup', loadBalancer.targets.arnSuffix, ...balancer]
-  const group = (tier: 'api' | 'worker') => ['AutoScalingGroupName', groups[tier].name]
+  const group = (tier: Tier) => ['AutoScalingGroupName', groups[tier].name]
   const fleet = (metric: keyof typeof fleetMetrics) => {
     const { name, statistic } = fleetMetrics[metric]
     return [metricNamespace, name, stageDimension, place.stage, { stat: statistic, label: name }]

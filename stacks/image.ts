@@ -1,5 +1,5 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { Place } from './place.ts'
-import type { Tier } from './secrets.ts'
 import { architectureOf } from './settings.ts'
 
 /** How many images of a tier are kept to go back to. */

@@ -1,3 +1,4 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { apiErrorsAlarm, createAlarms, createAlarmTopic } from './alarms.ts'
 import { createApiTier } from './api-tier.ts'
 import { createCdn } from './cdn.ts'
@@ -65,7 +66,7 @@ export function createRegion(options: {
     // glibc keeps what was freed in an arena for each thread; sharp and Node have many. No harm with jemalloc.
     MALLOC_ARENA_MAX: '2',
   }
-  const roleDeps = (tier: 'api' | 'worker'): RoleDeps => ({
+  const roleDeps = (tier: Tier): RoleDeps => ({
     place,
     accountId,
     bucket,

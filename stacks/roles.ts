@@ -1,3 +1,4 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
 import {
   erasedPrefix,
@@ -11,7 +12,7 @@ import type { EncryptionKey } from './encryption-key.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { Image } from './image.ts'
 import type { Place } from './place.ts'
-import { secretsPath, type Tier } from './secrets.ts'
+import { secretsPath } from './secrets.ts'
 
 type Statement = {
   Sid: string

@@ -1,9 +1,8 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { Cdn } from './cdn.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 import type { Redis } from './redis.ts'
-
-export type Tier = 'api' | 'worker'
 
 /**
  * The keys that seal sessions: made once, known to every region. Adding a name to the list of generations makes a new

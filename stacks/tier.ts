@@ -1,5 +1,5 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { Place } from './place.ts'
-import type { Tier } from './secrets.ts'
 import type { architectureOf } from './settings.ts'
 import { renderUserData } from './user-data.ts'
 

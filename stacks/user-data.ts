@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 
 /** From the project's root, where SST runs its configuration: as a bundle, which knows no folder of its own. */
 const templateFile = 'stacks/user-data.sh'
@@ -6,7 +7,7 @@ const templateFile = 'stacks/user-data.sh'
 const limitBytes = 16_384
 
 export type UserData = {
-  tier: 'api' | 'worker'
+  tier: Tier
   /** `host/repository@sha256:…` in ECR. */
   image: string
   /** What the service reads from its environment and everybody may know. Region, instance and stage are added. */
