@@ -135,7 +135,7 @@ test('no rule about bodies blocks by itself; ours does, except where files are m
       assert.ok(at(override, 'actionToUse', 'count'))
     }
   }
-  const ours = rules.find((rule) => at(rule, 'name') === 'bodies-where-none-is-meant-to-be')
+  const ours = rules.find((rule) => at(rule, 'name') === 'suspicious-bodies')
   const conditions = at(ours, 'statement', 'andStatement', 'statements')
   const exception = at(conditions, 1, 'notStatement', 'statements', 0, 'regexMatchStatement', 'regexString')
   assert.is(exception, largeBodies)

@@ -28,10 +28,10 @@ test('the dashboard is laid out like the sketch, with the queue under it', () =>
       ['Active instances', 'Requests a minute'],
       ['CPU utilization (%)'],
       ['Request latency (s)'],
-      ['Health check status', 'Answers 4xx, 5xx'],
+      ['Health check status', 'Responses 4xx, 5xx'],
       ['Scaling events (last 24 h)', 'Desired instances'],
       ['Queue depth', 'Age of the oldest job (s)', 'Jobs finished a minute', 'Dead letters'],
-      ['Load, and slots', 'Redis: memory, CPU (%)'],
+      ['Queue load, demand, slots', 'Redis: memory, CPU (%)'],
     ],
   )
   for (const y of rows.keys()) {

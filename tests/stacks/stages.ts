@@ -57,7 +57,7 @@ test('`sst dev` refuses a stage that is to be kept, which it would take apart', 
     await buildCloud({ stage: 'production', dev: true })
     assert.unreachable()
   } catch (error) {
-    assert.match(String(error), /would take stage "production" apart/)
+    assert.match(String(error), /would remove most resources of stage "production"/)
   }
 })
 

@@ -166,9 +166,9 @@ test('abandons a launch for which there are no secrets', async () => {
 
 test('refuses settings that EC2 or Docker would not take', () => {
   const twoLines = { ...settings, environment: { A: 'b\nSESSION_KEYS=mine' } }
-  assert.throws(() => renderUserData(twoLines), 'Not one line: A')
+  assert.throws(() => renderUserData(twoLines), 'The environment variable A has several lines; allowed: one.')
   const large = { ...settings, environment: { A: 'b'.repeat(16_384) } }
-  assert.throws(() => renderUserData(large), /EC2 takes 16384 at most/)
+  assert.throws(() => renderUserData(large), /allowed: 16384\./)
 })
 
 const shellcheck = await provideProgram(shellcheckProgram, console.log).catch((error) => {
