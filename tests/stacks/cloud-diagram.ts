@@ -240,7 +240,7 @@ function prefixesOf(allowed: ReturnType<typeof statements>): string {
 }
 
 /** The page that `npm run diagram` writes. */
-export function cloudPage(clouds: { production: Cloud; world: Cloud }): string {
+export function cloudPage(clouds: { production: Cloud; twoRegions: Cloud }): string {
   const count = (cloud: Cloud) => cloud.resources.filter(({ type }) => type.startsWith('aws:')).length
   return `# The cloud
 
@@ -251,9 +251,9 @@ of date. Arrows are what security groups, roles and S3's configuration allow.
 
 ${drawing(clouds.production)}
 
-## Production, in two regions with a domain: ${count(clouds.world)} resources
+## Production, in two regions with a domain: ${count(clouds.twoRegions)} resources
 
-${drawing(clouds.world)}
+${drawing(clouds.twoRegions)}
 `
 }
 
