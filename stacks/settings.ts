@@ -15,7 +15,7 @@ const group = <Properties extends TProperties>(properties: Properties) =>
   Type.Object(properties, { additionalProperties: false, description: 'an object' })
 const listOf = <Item extends TSchema>(item: Item) =>
   Type.Array(item, { minItems: 1, uniqueItems: true, description: 'a list of at least 1 item, each once' })
-const oneOf = <Choice extends string | number>(...choices: Choice[]) =>
+const oneOf = <Choice extends string | number>(choices: Choice[]) =>
   Type.Enum(choices, { description: choices.join(', ') })
 const wholeNumber = (minimum: number, maximum: number) =>
   Type.Integer({ minimum, maximum, description: `a whole number from ${minimum} to ${maximum}` })
@@ -36,7 +36,7 @@ const InstanceType = Type.String({
 /** Becomes a part of a resource's logical name. */
 const Generation = Type.String({ pattern: '^[A-Za-z0-9]+$', description: 'letters and digits' })
 const InstanceCount = wholeNumber(0, 10_000)
-/** Of the encrypted root volume. Amazon Linux 2023 needs 8 GiB; the maximum is that of gp3. */
+/** Of the encrypted root volume. Amazon Linux 2023 needs 8 GiB. */
 const DiskGiB = wholeNumber(8, 16_384)
 /** S3 lifecycle rules count in days. */
 const AgeDays = wholeNumber(0, 36_500)
@@ -45,7 +45,7 @@ const Settings = group({
   /** AWS regions, the home region first. Each has everything: load balancer, both tiers, Redis, bucket. */
   regions: listOf(Region),
   /** How Route 53 chooses among several regions. Both skip an unhealthy region. */
-  routing: oneOf('latency', 'geolocation'),
+  routing: oneOf(['latency', 'geolocation']),
   /** With `geolocation`: the region that serves a continent (Route 53's codes). The home region serves the others. */
   continents: group({
     AF: Type.Optional(Region),
@@ -64,7 +64,7 @@ const Settings = group({
     /** Availability zones. A load balancer needs two. */
     zones: wholeNumber(2, 6),
     /** How private subnets reach the internet, in each zone: AWS's gateway, a small instance, or not at all. */
-    nat: oneOf('gateway', 'instance', 'none'),
+    nat: oneOf(['gateway', 'instance', 'none']),
     /** Whether the VPC has endpoints for SQS, ECR, CloudWatch, SSM and others. S3 always has one; it is free. */
     interfaceEndpoints: trueOrFalse,
   }),
@@ -107,30 +107,9 @@ const Settings = group({
   /** How long overwritten and deleted objects can be restored. */
   noncurrentDays: wholeNumber(1, 36_500),
   /** The retention times that CloudWatch Logs offers (API reference, PutRetentionPolicy). */
-  logDays: oneOf(
-    1,
-    3,
-    5,
-    7,
-    14,
-    30,
-    60,
-    90,
-    120,
-    150,
-    180,
-    365,
-    400,
-    545,
-    731,
-    1096,
-    1827,
-    2192,
-    2557,
-    2922,
-    3288,
-    3653,
-  ),
+  logDays: oneOf([
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+  ]),
   firewall: group({
     /** Requests of one address in five minutes. The range is WAF's own. */
     requestsPerAddress: wholeNumber(10, 2_000_000_000),
