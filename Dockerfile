@@ -1,10 +1,10 @@
-# The images of both tiers, `--target api` and `--target worker`, and of compose.yaml's stand-in for AWS,
-# `--target local-cloud`. What runs during the build runs on the builder's own platform and installs for the platform
-# that is built for: an image for Graviton needs no emulation.
+# The images of both tiers, `--target api` and `--target worker`, and of the local S3 and SQS of compose.yaml,
+# `--target local-cloud`. All build steps run on the builder's own platform and install packages for the target platform,
+# so an image for Graviton needs no emulation.
 
 ARG NODE=node:24.21.0-trixie-slim
 
-# jemalloc gives memory that image libraries freed back to the system, which glibc's malloc keeps.
+# jemalloc returns memory that image libraries have freed to the system; glibc's malloc keeps it.
 FROM --platform=$BUILDPLATFORM $NODE AS jemalloc
 ARG TARGETARCH
 WORKDIR /jemalloc
@@ -16,7 +16,7 @@ ARG TARGETARCH
 ENV TARGETARCH=$TARGETARCH
 WORKDIR /millrace
 COPY <<"EOF" /usr/local/bin/install-for
-# install-for <package>: what the package needs in production, without what only people and compilers read.
+# install-for <package>: installs its production dependencies, without docs, types and source maps.
 set -eu
 case $TARGETARCH in amd64) cpu=x64 ;; *) cpu=$TARGETARCH ;; esac
 npm ci --omit=dev --ignore-scripts --os=linux --cpu="$cpu" --libc=glibc --workspace="packages/$1"
@@ -71,7 +71,7 @@ HEALTHCHECK --start-period=60s --start-interval=1s --interval=30s --timeout=5s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.HEALTH_PORT + '/health').then(({ ok }) => process.exit(ok ? 0 : 1))"]
 CMD ["node", "packages/worker/src/main.ts"]
 
-# For development only: it keeps what it is given in /data.
+# For development only. It stores its data in /data.
 FROM runtime AS local-cloud
 COPY --from=local-packages /millrace/node_modules node_modules
 COPY packages/local packages/local

@@ -2,17 +2,16 @@
 
 export default $config({
   async app({ stage }) {
-    const { settingsFor } = await import('./stacks/settings.ts')
-    const settings = settingsFor(stage, process.env)
-    // AWS has new regions sooner than the provider's list of them, and says itself what is none.
-    const region = settings.regions[0] as aws.Region
+    const { readAppSettings } = await import('./stacks/settings.ts')
+    const { region, keep } = readAppSettings(stage, process.env)
     return {
       name: 'millrace',
       home: 'aws',
-      removal: settings.keep ? 'retain' : 'remove',
-      protect: settings.keep,
+      removal: keep ? 'retain' : 'remove',
+      protect: keep,
       providers: {
-        aws: { version: '7.20.0', region },
+        // AWS opens regions earlier than the provider's type lists them, and AWS itself refuses an unknown one.
+        aws: { version: '7.20.0', region: region as aws.Region },
         'docker-build': '0.0.14',
         random: '4.16.6',
         tls: '5.0.1',
@@ -20,8 +19,8 @@ export default $config({
     }
   },
   async run() {
-    const { settingsFor } = await import('./stacks/settings.ts')
+    const { readSettings } = await import('./stacks/settings.ts')
     const { createCloud } = await import('./stacks/cloud.ts')
-    return createCloud(settingsFor($app.stage, process.env))
+    return createCloud(readSettings($app.stage, process.env))
   },
 })

@@ -7,7 +7,7 @@ import type { Redis } from './redis.ts'
 import { fleetMetricsOf } from './scaling.ts'
 import type { Settings } from './settings.ts'
 
-/** Where alarms and the budget are told. */
+/** The SNS topic that alarms and the budget publish to, with an email subscription if `email` is set. */
 export function createAlarmTopic(options: {
   place: Place
   key: EncryptionKey
@@ -50,11 +50,11 @@ export function createAlarmTopic(options: {
   return topic
 }
 
-/** An alarm on which a new API image is rolled back. */
+/** The name of the alarm that rolls a new API image back. */
 export const apiErrorsAlarm = (place: Place) => place.name('api-errors')
 
 /**
- * What somebody should be woken for. Each says in its description what it means; docs/deploy.md says what to do.
+ * Creates the alarms that need a person. The description of each explains the alarm; docs/deploy.md lists what to do.
  * Alarms that scale are in scaling.ts.
  */
 export function createAlarms(options: {
@@ -71,7 +71,7 @@ export function createAlarms(options: {
   const targets = { ...balancer, TargetGroup: loadBalancer.targets.arnSuffix }
   const fleet = fleetMetricsOf(place)
 
-  alarm('ApiErrors', apiErrorsAlarm(place), 'The API answered 5xx ten times a minute, for two minutes.', {
+  alarm('ApiErrors', apiErrorsAlarm(place), 'The API sent ten 5xx responses a minute, for two minutes.', {
     namespace: 'AWS/ApplicationELB',
     metricName: 'HTTPCode_Target_5XX_Count',
     dimensions: targets,
@@ -82,7 +82,7 @@ export function createAlarms(options: {
   alarm(
     'BalancerErrors',
     place.name('balancer-errors'),
-    'The load balancer found no instance that answers.',
+    'The load balancer found no instance that responds.',
     {
       namespace: 'AWS/ApplicationELB',
       metricName: 'HTTPCode_ELB_5XX_Count',
@@ -108,26 +108,36 @@ export function createAlarms(options: {
     threshold: 5,
     evaluationPeriods: 10,
   })
-  alarm('DeadLetter', place.name('dead-letter'), 'There is something in S3 that no worker can deal with.', {
-    namespace: 'AWS/SQS',
-    metricName: 'ApproximateNumberOfMessagesVisible',
-    dimensions: { QueueName: queue.deadLetters.name },
-    statistic: 'Maximum',
-    threshold: 1,
-    evaluationPeriods: 1,
-  })
-  alarm('EventsWait', place.name('events-wait'), "S3's events wait for ten minutes: no worker relays them.", {
-    namespace: 'AWS/SQS',
-    metricName: 'ApproximateAgeOfOldestMessage',
-    dimensions: { QueueName: queue.queue.name },
-    statistic: 'Maximum',
-    threshold: 600,
-    evaluationPeriods: 2,
-  })
+  alarm(
+    'DeadLetter',
+    place.name('dead-letter'),
+    'Workers failed to handle an S3 event, after all attempts.',
+    {
+      namespace: 'AWS/SQS',
+      metricName: 'ApproximateNumberOfMessagesVisible',
+      dimensions: { QueueName: queue.deadLetters.name },
+      statistic: 'Maximum',
+      threshold: 1,
+      evaluationPeriods: 1,
+    },
+  )
+  alarm(
+    'EventsWait',
+    place.name('events-wait'),
+    'An S3 event has waited for ten minutes: no worker relays it.',
+    {
+      namespace: 'AWS/SQS',
+      metricName: 'ApproximateAgeOfOldestMessage',
+      dimensions: { QueueName: queue.queue.name },
+      statistic: 'Maximum',
+      threshold: 600,
+      evaluationPeriods: 2,
+    },
+  )
   alarm(
     'JobsWait',
     place.name('jobs-wait'),
-    'A job has waited for 15 minutes: too few workers, or none works.',
+    'A job has waited for 15 minutes: there are too few workers, or none of them works.',
     {
       ...fleet,
       metricName: fleetMetrics.oldestJobAge.name,
@@ -136,19 +146,24 @@ export function createAlarms(options: {
       evaluationPeriods: 2,
     },
   )
-  alarm('LoadUnknown', place.name('load-unknown'), 'Nobody publishes the load, so workers do not scale.', {
-    ...fleet,
-    metricName: fleetMetrics.load.name,
-    statistic: 'SampleCount',
-    comparisonOperator: 'LessThanThreshold',
-    threshold: 1,
-    evaluationPeriods: 5,
-    treatMissingData: 'breaching',
-  })
+  alarm(
+    'LoadUnknown',
+    place.name('load-unknown'),
+    'No process publishes the queue load, so workers do not scale.',
+    {
+      ...fleet,
+      metricName: fleetMetrics.load.name,
+      statistic: 'SampleCount',
+      comparisonOperator: 'LessThanThreshold',
+      threshold: 1,
+      evaluationPeriods: 5,
+      treatMissingData: 'breaching',
+    },
+  )
   alarm(
     'WorkersAtLimit',
     place.name('workers-at-limit'),
-    'As many workers as there may be, for half an hour.',
+    'The worker tier has been at its maximum size for half an hour.',
     {
       namespace: 'AWS/AutoScaling',
       metricName: 'GroupInServiceInstances',
@@ -162,7 +177,7 @@ export function createAlarms(options: {
     alarm(
       `RedisMemory${index + 1}`,
       place.name(`redis-memory-${index + 1}`),
-      'Redis is full to 80 %: writes fail at 100 %.',
+      'Redis uses 80 % of its memory: writes fail at 100 %.',
       {
         namespace: 'AWS/ElastiCache',
         metricName: 'DatabaseMemoryUsagePercentage',

@@ -1,4 +1,5 @@
 import { apiScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'
@@ -13,9 +14,9 @@ import {
   userDataOf,
 } from './tier.ts'
 
-/** Requests under way have 10 s to end (api/main.ts); in seconds. */
-const stopSeconds = 20
-/** From in service until the load balancer has had its two good answers, in seconds. */
+/** How long the container may take to stop, in seconds: the deadline of active requests, and 10 s to close the rest. */
+const stopSeconds = requestsDeadlineMs / 1000 + 10
+/** From in service until two health checks of the load balancer have passed, in seconds. */
 const graceSeconds = 60
 
 export type ServiceDeps = {
@@ -26,11 +27,11 @@ export type ServiceDeps = {
   imageUri: $util.Output<string>
   logGroup: aws.cloudwatch.LogGroup
   environment: ServiceEnvironment
-  /** Names of alarms that stop a deploy. */
+  /** Names of alarms that stop a deploy and roll it back. */
   alarms: $util.Input<string>[]
 }
 
-/** The API's instances, behind the load balancer. */
+/** Creates the API's instances, behind the load balancer. */
 export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; settings: Settings['api'] }) {
   const { place, network, groups, profile, imageUri, logGroup, environment, alarms, loadBalancer, settings } =
     deps
@@ -62,14 +63,14 @@ export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; 
       targetGroupArns: [loadBalancer.targets.arn],
       healthCheckType: 'ELB',
       healthCheckGracePeriod: graceSeconds,
-      // A rollback needs a version by its number.
+      // Auto Scaling can roll back only to a template version with a number.
       launchTemplate: { id: template.id, version: template.latestVersion.apply(String) },
-      // With the group itself, since its first instances ask for it.
+      // Part of the group, because its first instances already need the hook.
       initialLifecycleHooks: [launchHookArgs],
     },
     {
       ...place.options,
-      // How many there are is scaling's affair from then on.
+      // After the first deploy, scaling sets the number of instances.
       ignoreChanges: ['desiredCapacity'],
       dependsOn: loadBalancer.listeners,
     },

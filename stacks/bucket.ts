@@ -1,19 +1,20 @@
+import { erasedPrefix, originalsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
-/** S3 keeps parts of uploads that nobody completed, and bills them. The API lets an upload resume for a week. */
-const abortMultipartDays = 7
+const dayMs = 24 * 60 * 60 * 1000
 
-/** How long other regions have to hear of an erasure: S3 keeps what is still to be copied beyond that. */
-const erasureDays = 30
+/** S3 keeps and bills the parts of an upload that no client completed, until the upload can no longer be resumed. */
+const abortMultipartDays = openUploadLifeMs / dayMs
 
 /**
- * The ledger: private, TLS only, encrypted by the region's key, versioned.
+ * Creates the ledger: a private, versioned bucket that accepts TLS only and is encrypted with the region's key.
  *
- * @param options.origins pages that may send files to it and read its answers
- * @param options.isReplicated whether it and those of other regions copy to each other
- * @param options.cloudFrontOf the account whose CloudFront may read variants
+ * @param options.origins origins of pages that may send files to the bucket and read its responses (CORS)
+ * @param options.isReplicated whether the buckets of all regions copy to each other
+ * @param options.cloudFrontOf the account whose CloudFront distributions may read variants
  */
 export function createBucket(options: {
   place: Place
@@ -30,13 +31,13 @@ export function createBucket(options: {
     {
       versioning: true,
       enforceHttps: true,
-      // Not `access: 'cloudfront'`, which lets any distribution of anybody read everything.
-      ...(cloudFrontOf && { policy: [deliverVariants(cloudFrontOf)] }),
+      // Not `access: 'cloudfront'`: it allows distributions of any account to read everything.
+      ...(cloudFrontOf && { policy: [allowCloudFront(cloudFrontOf)] }),
       cors: {
         allowOrigins: origins,
         allowMethods: ['GET', 'HEAD', 'POST', 'PUT'],
         allowHeaders: ['*'],
-        // Without ETag a page can't complete an upload in parts; Uppy 5 complains of a form without Location.
+        // A page needs ETag to complete a multipart upload. Uppy 5 reports an error if a form's response has no Location.
         exposeHeaders: ['ETag', 'Location'],
         maxAge: '1 hour',
       },
@@ -51,7 +52,7 @@ export function createBucket(options: {
       rules: [
         {
           applyServerSideEncryptionByDefault: { sseAlgorithm: 'aws:kms', kmsMasterKeyId: key.arn },
-          // One request to KMS for many objects.
+          // Then S3 needs one KMS request for many objects.
           bucketKeyEnabled: true,
         },
       ],
@@ -65,7 +66,10 @@ export function createBucket(options: {
   )
   new aws.s3.BucketLifecycleConfiguration(
     id('LedgerLifecycle'),
-    { bucket: bucket.name, rules: [...lifecycleRules(settings), ...(isReplicated ? [forgetErasures] : [])] },
+    {
+      bucket: bucket.name,
+      rules: [...lifecycleRules(settings), ...(isReplicated ? [expireErasureMarkers] : [])],
+    },
     place.options,
   )
   return bucket
@@ -73,11 +77,12 @@ export function createBucket(options: {
 
 export type Bucket = ReturnType<typeof createBucket>
 
-function deliverVariants(accountId: $util.Input<string>) {
+/** Allows CloudFront distributions of one account to read variants. */
+function allowCloudFront(accountId: $util.Input<string>) {
   return {
     principals: [{ type: 'service' as const, identifiers: ['cloudfront.amazonaws.com'] }],
     actions: ['s3:GetObject'],
-    paths: ['variants/*'],
+    paths: [`${variantsPrefix}*`],
     conditions: [
       {
         test: 'ArnLike',
@@ -88,12 +93,12 @@ function deliverVariants(accountId: $util.Input<string>) {
   }
 }
 
-/** What regions tell each other of erasures: the expiry leaves a delete marker, which the rule for those takes away. */
-const forgetErasures = {
-  id: 'forget-erasures',
+/** Expires erasure markers. In a versioned bucket this leaves a delete marker, which the rule for those removes. */
+const expireErasureMarkers = {
+  id: 'expire-erasure-markers',
   status: 'Enabled',
-  filter: { prefix: 'erased/' },
-  expiration: { days: erasureDays },
+  filter: { prefix: erasedPrefix },
+  expiration: { days: erasureMarkerLifeMs / dayMs },
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
@@ -104,20 +109,20 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
   ].flatMap(({ days, storageClass }) => (days === undefined ? [] : [{ days, storageClass }]))
   return [
     {
-      id: 'forget-what-was-never-completed',
+      id: 'abort-incomplete-uploads',
       status: 'Enabled',
       filter: { prefix: '' },
       abortIncompleteMultipartUpload: { daysAfterInitiation: abortMultipartDays },
     },
     {
-      id: 'forget-what-was-replaced-or-deleted',
+      id: 'expire-noncurrent-versions',
       status: 'Enabled',
       filter: { prefix: '' },
       noncurrentVersionExpiration: { noncurrentDays },
       expiration: { expiredObjectDeleteMarker: true },
     },
     ...(transitions.length > 0
-      ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: 'originals/' }, transitions }]
+      ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),
   ]
 }

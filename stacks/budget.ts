@@ -1,8 +1,9 @@
 import type { Place } from './place.ts'
 
 /**
- * Tells somebody when the stage is about to cost more than it may. It counts by the tag `Stage`, which has to be
- * activated as a cost allocation tag once in an account (docs/deploy.md).
+ * Creates the budget, which notifies the topic when the stage has cost 80 % of its limit, and when AWS forecasts more
+ * than 100 %. It counts by the tag `Stage`, which must be activated once in an account as a cost allocation tag
+ * (docs/deploy.md).
  */
 export function createBudget(options: { place: Place; topic: aws.sns.Topic; limitUsd: number }) {
   const { place, topic, limitUsd } = options

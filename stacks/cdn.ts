@@ -1,12 +1,12 @@
 import type { Bucket } from './bucket.ts'
 import type { Place } from './place.ts'
 
-/** AWS's own "CachingOptimized": by the path alone, a day unless the object says otherwise. */
+/** AWS's managed policy "CachingOptimized": caches by path only, for a day unless the object has its own max-age. */
 const cachingOptimized = '658327ea-f89d-4fab-a63d-7e88639e58f6'
 
 /**
- * CloudFront in front of the variants. It may read them and nothing else of the bucket, which stays private; viewers
- * need URLs that the API has signed with a key that is made here.
+ * Creates a CloudFront distribution for the variants. It may read the variants and nothing else in the bucket, which
+ * stays private. Viewers need URLs that the API has signed with the key that is created here.
  */
 export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
   const { id, name } = place
@@ -60,7 +60,7 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
   return {
     origin: $interpolate`https://${distribution.domainName}`,
     keyPairId: publicKey.id,
-    /** PEM in base64, since it becomes one line of an environment file. A secret. */
+    /** A secret: PEM in base64, because it becomes one line of an environment file. */
     privateKey: $util.secret(signer.privateKeyPem.apply((pem) => Buffer.from(pem).toString('base64'))),
   }
 }

@@ -7,21 +7,26 @@ import { createPlace, type Place } from './place.ts'
 import { createRegion } from './region.ts'
 import { replicateLedgers } from './replication.ts'
 import { createSessionKeys } from './secrets.ts'
-import { checkSettings, type Settings } from './settings.ts'
+import type { Settings } from './settings.ts'
 
-/** A stage: everything in AWS for `sst deploy`, bucket and queue only for `sst dev`. @returns what SST prints at the end */
+/**
+ * Creates a stage: everything on AWS for `sst deploy`, only bucket and queue for `sst dev`.
+ *
+ * @returns the outputs that SST prints at the end
+ */
 export function createCloud(settings: Settings) {
   const { stage } = $app
-  checkSettings(stage, settings)
   const [home, ...others] = settings.regions
   const homePlace = createPlace({ stage, region: home, isHome: true })
   const { accountId } = aws.getCallerIdentityOutput({}, homePlace.options)
   const sessionKeys = createSessionKeys(settings.sessionKeys)
 
   if ($dev) {
-    // SST removes what it does not find any more, and that would be all but the bucket and the queue.
+    // SST removes resources that this run does not create: everything except the bucket and the queue.
     if (settings.keep)
-      throw new Error(`\`sst dev\` would take stage "${stage}" apart. Use a stage of your own.`)
+      throw new Error(
+        `\`sst dev\` would remove most resources of stage "${stage}", which is protected. Use a stage of your own.`,
+      )
     const { bucket, queue } = createLedger({
       place: homePlace,
       settings,
@@ -36,7 +41,7 @@ export function createCloud(settings: Settings) {
   const places = [homePlace, ...others.map((region) => createPlace({ stage, region, isHome: false }))]
   const apiImages = createImage({ places, tier: 'api', instanceType: settings.api.instanceType })
   const workerImages = createImage({ places, tier: 'worker', instanceType: settings.worker.instanceTypes[0] })
-  // `npx sst secret set ApiKeys …`; a comma is a list of none, and SSM keeps nothing that is empty.
+  // Set by `npx sst secret set ApiKeys …`. The default is a comma, an empty list, because SSM refuses empty values.
   const apiKeys = new sst.Secret('ApiKeys', ',').value
   const zoneId = settings.domain && findZone(settings.domain).zoneId
 

@@ -1,16 +1,17 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/fleet/queue-load.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Place } from './place.ts'
 import type { Redis } from './redis.ts'
 
-/** CloudWatch's grid is 24 wide. */
+/** The width of CloudWatch's grid, in its units. */
 const full = 24
 const height = 6
 
 /**
- * The dashboard of the sketch (instances and requests, CPU, latency, health, scaling events of the last day), and under
- * it what only Millrace has: the queue.
+ * Creates the region's dashboard: instances and requests, CPU, latency, health, scaling events of the last day, and the
+ * queue.
  */
 export function createDashboard(options: {
   place: Place
@@ -24,7 +25,7 @@ export function createDashboard(options: {
   const { region } = place
   const balancer = ['LoadBalancer', loadBalancer.loadBalancer.arnSuffix]
   const targets = ['TargetGroup', loadBalancer.targets.arnSuffix, ...balancer]
-  const group = (tier: 'api' | 'worker') => ['AutoScalingGroupName', groups[tier].name]
+  const group = (tier: Tier) => ['AutoScalingGroupName', groups[tier].name]
   const fleet = (metric: keyof typeof fleetMetrics) => {
     const { name, statistic } = fleetMetrics[metric]
     return [metricNamespace, name, stageDimension, place.stage, { stat: statistic, label: name }]
@@ -67,10 +68,15 @@ export function createDashboard(options: {
         ['AWS/ApplicationELB', 'HealthyHostCount', ...targets, { label: 'Healthy', stat: 'Minimum' }],
         ['AWS/ApplicationELB', 'UnHealthyHostCount', ...targets, { label: 'Unhealthy', stat: 'Maximum' }],
       ]),
-      lines('Answers 4xx, 5xx', [
+      lines('Responses 4xx, 5xx', [
         ['AWS/ApplicationELB', 'HTTPCode_Target_4XX_Count', ...targets, { label: '4xx', stat: 'Sum' }],
         ['AWS/ApplicationELB', 'HTTPCode_Target_5XX_Count', ...targets, { label: '5xx', stat: 'Sum' }],
-        ['AWS/ApplicationELB', 'HTTPCode_ELB_5XX_Count', ...balancer, { label: 'balancer 5xx', stat: 'Sum' }],
+        [
+          'AWS/ApplicationELB',
+          'HTTPCode_ELB_5XX_Count',
+          ...balancer,
+          { label: 'load balancer 5xx', stat: 'Sum' },
+        ],
       ]),
     ],
     [
@@ -118,7 +124,7 @@ export function createDashboard(options: {
       ]),
     ],
     [
-      lines('Load, and slots', [fleet('load'), fleet('demand'), fleet('workerSlots')]),
+      lines('Queue load, demand, slots', [fleet('load'), fleet('demand'), fleet('workerSlots')]),
       lines(
         'Redis: memory, CPU (%)',
         redis.nodes.flatMap((node) =>

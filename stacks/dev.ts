@@ -1,13 +1,14 @@
-/** Where the local Redis of `sst dev` listens; not where one usually does, which may be somebody's own. */
-const redisPort = 6390
-const apiPort = 3000
+import { apiPort } from './security-groups.ts'
 
-/** The page that `sst dev` serves. */
+/** The port of the Redis that `sst dev` starts. Not 6379, where another Redis may be running. */
+const redisPort = 6390
+
+/** The origin of the API that `sst dev` runs. */
 export const devOrigin = `http://localhost:${apiPort}`
 
 /**
- * What `sst dev` runs on the developer's machine: Redis, API and worker, against the stage's real bucket and queue with
- * the developer's own rights. Changed files start the services anew.
+ * Registers the processes that `sst dev` runs on the developer's machine: Redis, API and worker. They use the stage's
+ * real bucket and queue, with the developer's own credentials. A changed file restarts the services.
  */
 export function createDevCommands(options: {
   region: string
@@ -26,7 +27,7 @@ export function createDevCommands(options: {
   new sst.x.DevCommand('Redis', {
     dev: {
       title: 'Redis',
-      // Debian names it so; Valkey brings the same name along.
+      // Debian's name of the program; Valkey installs the same name.
       command: `redis-server --port ${redisPort} --bind 127.0.0.1 --maxmemory-policy noeviction --save ""`,
       autostart: true,
     },

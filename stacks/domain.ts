@@ -4,30 +4,34 @@ import type { Settings } from './settings.ts'
 
 type Domain = NonNullable<Settings['domain']>
 
-/** The hosted zone that the domain is in. It has to be there: its name servers are at the registrar. */
+/** Finds the domain's hosted zone. It must exist, because the registrar refers to its name servers. */
 export function findZone(domain: Domain) {
   return aws.route53.getZoneOutput({ name: domain.zone })
 }
 
-/** Each region has a name of its own, by which its health is checked. */
+/** Returns the region's own name, which Route 53 uses for its health check. */
 export function regionalName(domain: Domain, place: Place): string {
   return `${place.region}.${domain.name}`
 }
 
-/** A certificate for the domain and the region's own name, proven by records in the zone. @returns its ARN once it is valid */
+/**
+ * Creates a certificate for the domain and the region's own name, validated by DNS records in the zone.
+ *
+ * @returns its ARN, once it is valid
+ */
 export function createCertificate(options: { place: Place; domain: Domain; zoneId: $util.Input<string> }) {
   const { place, domain, zoneId } = options
   const names = [domain.name, regionalName(domain, place)]
   const certificate = new aws.acm.Certificate(
     place.id('Certificate'),
     { domainName: domain.name, subjectAlternativeNames: names.slice(1), validationMethod: 'DNS' },
-    // A new one has to be in use before the old one can go.
+    // The old one can be deleted only after the new one is in use.
     { ...place.options, deleteBeforeReplace: false },
   )
   const proofs = names.map((name, index) => {
     const option = certificate.domainValidationOptions.apply((options) => {
       const found = options.find(({ domainName }) => domainName === name)
-      if (!found) throw new Error(`ACM did not say how to prove that ${name} is ours.`)
+      if (!found) throw new Error(`ACM returned no validation record for ${name}.`)
       return found
     })
     return new aws.route53.Record(
@@ -38,7 +42,7 @@ export function createCertificate(options: { place: Place; domain: Domain; zoneI
         type: option.resourceRecordType,
         records: [option.resourceRecordValue],
         ttl: 60,
-        // Every region asks for the same proof of the shared name.
+        // Every region needs the same validation record for the shared name.
         allowOverwrite: true,
       },
       place.options,
@@ -52,8 +56,8 @@ export function createCertificate(options: { place: Place; domain: Domain; zoneI
 }
 
 /**
- * Points the domain at the region's load balancer, and Route 53's health checks at the region's own name. With several
- * regions Route 53 chooses among those that are healthy.
+ * Points the domain at the region's load balancer, and Route 53's health check at the region's own name. With several
+ * regions, Route 53 chooses among the healthy ones.
  */
 export function createRecords(options: {
   place: Place
@@ -85,7 +89,7 @@ export function createRecords(options: {
       type: 'HTTPS',
       fqdn: regionalName(domain, place),
       port: 443,
-      // Not /health, which touches nothing: a region whose Redis or S3 is away should get no requests.
+      // Not /health, which checks no dependency: a region without Redis or S3 must get no requests.
       resourcePath: '/ready',
       enableSni: true,
       requestInterval: 10,
@@ -104,7 +108,7 @@ export function createRecords(options: {
   return healthCheck
 }
 
-/** One record for each way to the region. */
+/** Returns one record for each routing rule that leads to the region. */
 function routingPolicies(place: Place, settings: Pick<Settings, 'regions' | 'routing' | 'continents'>) {
   if (settings.regions.length === 1) return [{ suffix: '', args: () => ({}) }]
   if (settings.routing === 'latency') {
@@ -122,7 +126,7 @@ function routingPolicies(place: Place, settings: Pick<Settings, 'regions' | 'rou
   const continents = Object.entries(settings.continents).filter(([, region]) => region === place.region)
   const locations = [
     ...continents.map(([continent]) => ({ suffix: continent, location: { continent } })),
-    // Where no continent matches, and where the one that does is not healthy.
+    // If no continent matches, or if the matching region is not healthy.
     ...(place.isHome ? [{ suffix: 'Rest', location: { country: '*' } }] : []),
   ]
   return locations.map(({ suffix, location }) => ({

@@ -1,10 +1,10 @@
 import type { Place } from './place.ts'
 
 /**
- * The region's key for everything that lies still, except instances' disks, whose key AWS holds.
+ * Creates the region's key for data at rest. Only instances' disks use a key of AWS.
  *
- * Services that act on their own (S3's notifications, alarms, logs) are named in its policy and held to this account;
- * everybody else needs a policy of theirs.
+ * The key's policy names the services that act without a role of ours (S3's notifications, alarms, logs) and limits them
+ * to this account. Every other principal needs a policy of its own.
  */
 export function createEncryptionKey({ place, accountId }: { place: Place; accountId: $util.Input<string> }) {
   const { region } = place
@@ -20,8 +20,8 @@ export function createEncryptionKey({ place, accountId }: { place: Place; accoun
           Resource: '*',
         },
         {
-          // S3 says for which bucket it asks to the queue, whose policy is strict, but not to KMS (S3 User Guide,
-          // "Granting permissions to publish event notification messages").
+          // S3 sends the source bucket to the queue, whose policy checks it, but not to KMS (S3 User Guide, "Granting
+          // permissions to publish event notification messages").
           Sid: 'NotificationsOfOriginals',
           Effect: 'Allow',
           Principal: { Service: 's3.amazonaws.com' },

@@ -1,26 +1,27 @@
+import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
-/** How long a worker has for a message before another one gets it, in seconds: receiving an upload takes one or two. */
+/** How long a received message stays hidden from other workers, in seconds. Receiving an upload takes one or two. */
 const visibilitySeconds = 60
-/** A message that failed so often is about something that no worker can deal with. */
+/** SQS moves a message to the dead-letter queue after this many failed attempts. */
 const attempts = 10
-/** SQS keeps nothing longer: 14 days. */
-const longestSeconds = 14 * 24 * 60 * 60
+/** The longest retention that SQS offers: 14 days. */
+const retentionSeconds = 14 * 24 * 60 * 60
 
-/** S3's events about new originals and what other regions did, and behind it the queue of those that nobody could deal with. */
+/** Creates the queue for S3's events, and its dead-letter queue. */
 export function createEventsQueue({ place, key }: { place: Place; key: EncryptionKey }) {
   const encryption = { kmsMasterKeyId: key.arn, kmsDataKeyReusePeriodSeconds: 3_600 }
   const deadLetters = new aws.sqs.Queue(
     place.id('DeadLetters'),
-    { name: place.name('dead-letters'), messageRetentionSeconds: longestSeconds, ...encryption },
+    { name: place.name('dead-letters'), messageRetentionSeconds: retentionSeconds, ...encryption },
     place.options,
   )
   const queue = new aws.sqs.Queue(
     place.id('Events'),
     {
       name: place.name('events'),
-      messageRetentionSeconds: longestSeconds,
+      messageRetentionSeconds: retentionSeconds,
       visibilityTimeoutSeconds: visibilitySeconds,
       receiveWaitTimeSeconds: 20,
       redrivePolicy: $jsonStringify({ deadLetterTargetArn: deadLetters.arn, maxReceiveCount: attempts }),
@@ -41,14 +42,15 @@ export function createEventsQueue({ place, key }: { place: Place; key: Encryptio
 
 export type EventsQueue = ReturnType<typeof createEventsQueue>
 
-/** What S3 tells of: arrivals; and where several regions copy to each other, what others have finished and erased. */
-const prefixes = { always: ['originals/'], isReplicated: ['manifests/', 'erased/'] }
+/** Prefixes that S3 notifies about: arrivals, and with several regions also manifests and erasures of the others. */
+const prefixes = { always: [originalsPrefix], isReplicated: [manifestsPrefix, erasedPrefix] }
 
 /**
- * Has S3 tell the queue of every new original, and in a stage with several regions of manifests and erasures.
- * @returns what has to be there before an upload can be noticed
+ * Makes S3 send an event for every new original to the queue, and with several regions also for manifests and erasures.
+ *
+ * @returns the notification, which must exist before events of uploads arrive
  */
-export function tellOfObjects(options: {
+export function notifyQueue(options: {
   place: Place
   bucket: { arn: $util.Output<string>; name: $util.Output<string> }
   queue: aws.sqs.Queue
@@ -97,7 +99,7 @@ export function tellOfObjects(options: {
         filterPrefix,
       })),
     },
-    // S3 sends a test message first, and refuses where it may not.
+    // S3 sends a test message first, and refuses the notification without this policy.
     { ...place.options, dependsOn: [policy] },
   )
 }

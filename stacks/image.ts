@@ -1,16 +1,16 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { Place } from './place.ts'
-import type { Tier } from './secrets.ts'
 import { architectureOf } from './settings.ts'
 
-/** How many images of a tier are kept to go back to. */
+/** How many images of a tier the repository keeps, for rollbacks. */
 const imagesKept = 20
 
 /**
- * Builds a tier's image once, and pushes it to a repository in each region.
+ * Builds a tier's image once and pushes it to a repository in each region.
  *
  * @param options.places the regions, the home region first
- * @param options.instanceType decides the architecture
- * @returns by region, `host/repository@sha256:…`
+ * @param options.instanceType determines the architecture
+ * @returns by region: the repository, and the image as `host/repository@sha256:…`
  */
 export function createImage(options: { places: readonly Place[]; tier: Tier; instanceType: string }) {
   const { places, tier, instanceType } = options
@@ -43,7 +43,7 @@ function createRepository(place: Place, id: string, tier: Tier) {
       name: place.name(tier),
       imageScanningConfiguration: { scanOnPush: true },
       encryptionConfigurations: [{ encryptionType: 'AES256' }],
-      // What the tag pointed to before stays, by its digest, for as long as the rule below lets it.
+      // The tag moves with each deploy. Earlier images stay, by digest, until the rule below expires them.
       imageTagMutability: 'MUTABLE',
       forceDelete: true,
     },

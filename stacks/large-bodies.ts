@@ -1,15 +1,15 @@
 /**
- * As much as WAF reads of a body on its way to a load balancer, in bytes, and what its rule `SizeRestrictions_BODY`
- * refuses to see more of. Neither can be set (AWS, "Considerations for managing body inspection in AWS WAF").
+ * How much of a body WAF reads in front of a load balancer, in bytes. Its rule `SizeRestrictions_BODY` blocks larger
+ * bodies. Neither can be set (AWS, "Considerations for managing body inspection in AWS WAF").
  */
 export const inspectedBodyBytes = 8 * 1024
 
 /**
- * Where bodies are larger than that, or hold what nobody can foresee. The API has limits of its own for each.
- * `tests/api/openapi/openapi.test.ts` compares this with its routes.
+ * Paths whose bodies are larger, or hold any bytes. The API has its own limit for each of them.
+ * `tests/api/openapi/openapi.test.ts` compares this list with the API's routes.
  */
 const paths = [
-  // Announcements: names and notes as people write them, and addresses to import from of up to 8 KiB.
+  // Announcements: file names and metadata, and source URLs of imports with up to 8 KiB.
   'uploads',
   'uppy/s3/multipart',
   // Lists of up to 10,000 parts.
@@ -21,5 +21,5 @@ const paths = [
   'tus/[^/]+',
 ]
 
-/** The same as a regular expression without captures, which WAF has not. It may have 512 characters. */
+/** The paths as one regular expression. WAF has no capturing groups and allows 512 characters. */
 export const largeBodies = `^/(?:${paths.join('|')})/?$`

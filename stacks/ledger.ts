@@ -1,17 +1,17 @@
 import { createBucket } from './bucket.ts'
 import { createEncryptionKey } from './encryption-key.ts'
-import { createEventsQueue, tellOfObjects } from './events-queue.ts'
+import { createEventsQueue, notifyQueue } from './events-queue.ts'
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
-/** What keeps a region's data and tells of it: key, bucket and queue. All that `sst dev` needs. */
+/** Creates a region's key, bucket and queue, and S3's notifications. `sst dev` needs nothing else. */
 export function createLedger(options: {
   place: Place
   settings: Settings
   accountId: $util.Input<string>
-  /** Where the console is served from. */
+  /** The origin that serves the console. */
   origin: $util.Input<string>
-  /** Whether the bucket and those of other regions copy to each other. */
+  /** Whether the buckets of all regions copy to each other. */
   isReplicated: boolean
 }) {
   const { place, settings, accountId, origin, isReplicated } = options
@@ -25,7 +25,7 @@ export function createLedger(options: {
     cloudFrontOf: settings.cdn ? accountId : undefined,
   })
   const queue = createEventsQueue({ place, key })
-  tellOfObjects({ place, bucket, queue: queue.queue, accountId, isReplicated })
+  notifyQueue({ place, bucket, queue: queue.queue, accountId, isReplicated })
   return { key, bucket, queue }
 }
 

@@ -4,23 +4,24 @@ import { apiPort, type SecurityGroups } from './security-groups.ts'
 import type { Settings } from './settings.ts'
 
 /**
- * How long a connection may be silent, in seconds. Event streams send something every 20 s, uploads all the time; and
- * the API keeps idle connections for 75 s (http-limits.ts), which must be longer, or it closes one that is just used.
+ * The idle timeout of connections, in seconds. Longer than the 20 s between heartbeats of event streams. Shorter than
+ * the 75 s for which the API keeps idle connections (http-limits.ts): otherwise the API closes a connection that the load
+ * balancer is about to use.
  */
 const idleSeconds = 60
-/** How long an instance that leaves may take to answer what it has begun, in seconds. Event streams come back. */
+/** How long a deregistered instance may take for active requests, in seconds. Clients of event streams reconnect. */
 const deregistrationSeconds = 120
-/** Two good answers in a row, this many seconds apart: a new instance gets requests 10 s after it first answers. */
+/** Two checks in a row must pass, this many seconds apart: a new instance gets requests after 10 s. */
 const healthCheckSeconds = 5
 
-/** The application load balancer, the only thing that the internet reaches, and the API instances behind it. */
+/** Creates the load balancer, the only resource that the internet reaches, and the API's target group. */
 export function createLoadBalancer(options: {
   place: Place
   network: Network
   groups: SecurityGroups
   settings: Pick<Settings, 'keep' | 'logDays'>
   accountId: $util.Input<string>
-  /** Of a certificate for the domain; without one there is only HTTP. */
+  /** Of the domain's certificate. Without it, the load balancer offers only HTTP. */
   certificateArn?: $util.Output<string> | undefined
 }) {
   const { place, network, groups, settings, accountId, certificateArn } = options
@@ -40,7 +41,7 @@ export function createLoadBalancer(options: {
       enableDeletionProtection: settings.keep,
       accessLogs: { enabled: true, bucket: logs.name },
     },
-    // It tries whether it may write when it is told to.
+    // AWS checks that it may write the access log when the log is switched on.
     { ...place.options, dependsOn: [logs.policy] },
   )
   const targets = new aws.lb.TargetGroup(
@@ -86,7 +87,7 @@ export function createLoadBalancer(options: {
         loadBalancerArn: loadBalancer.arn,
         protocol: 'HTTPS',
         port: 443,
-        // TLS 1.2 and 1.3, with post-quantum key exchange where the client has it.
+        // TLS 1.2 and 1.3, with post-quantum key exchange if the client supports it.
         sslPolicy: 'ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09',
         certificateArn,
         defaultActions: forward,
@@ -100,7 +101,7 @@ export function createLoadBalancer(options: {
 
 export type LoadBalancer = ReturnType<typeof createLoadBalancer>
 
-/** A bucket for access logs. Of S3's own encryption: the load balancer can use no other. */
+/** Creates the bucket for access logs. S3 encrypts it with its own key, the only one that the load balancer can use. */
 function createAccessLog(
   place: Place,
   settings: Pick<Settings, 'keep' | 'logDays'>,
@@ -134,7 +135,7 @@ function createAccessLog(
       bucket: bucket.name,
       rules: [
         {
-          id: 'forget',
+          id: 'expire',
           status: 'Enabled',
           filter: { prefix: '' },
           expiration: { days: settings.logDays },
@@ -144,6 +145,6 @@ function createAccessLog(
     },
     place.options,
   )
-  // SST hands the bucket out once its policy is there.
+  // SST returns the bucket after it has created the bucket's policy.
   return { name: bucket.name, policy: bucket }
 }

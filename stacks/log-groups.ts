@@ -1,7 +1,7 @@
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
-/** Where each part writes its log. All are kept for so many days, and encrypted. */
+/** Creates the log groups of all parts. Each is encrypted and keeps its entries for `days`. */
 export function createLogGroups({ place, key, days }: { place: Place; key: EncryptionKey; days: number }) {
   const create = (part: string, name: string) =>
     new aws.cloudwatch.LogGroup(
@@ -13,9 +13,9 @@ export function createLogGroups({ place, key, days }: { place: Place; key: Encry
     api: create('Api', `/millrace/${place.stage}/api`),
     worker: create('Worker', `/millrace/${place.stage}/worker`),
     redis: create('Redis', `/millrace/${place.stage}/redis`),
-    // WAF writes to groups of this name only.
+    // WAF requires this prefix.
     firewall: create('Firewall', `aws-waf-logs-${place.name('firewall')}`),
-    // EventBridge likewise.
+    // EventBridge requires this prefix.
     scaling: create('ScalingEvents', `/aws/events/${place.name('scaling')}`),
   }
 }

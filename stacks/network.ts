@@ -1,14 +1,15 @@
 import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
-/** What instances talk to besides S3, by the last part of the endpoint's service name. */
+/** The services that instances use besides S3, by the last part of the endpoint's service name. */
 const interfaceServices = ['sqs', 'ecr.api', 'ecr.dkr', 'logs', 'monitoring', 'ssm', 'autoscaling'] as const
 
 /**
- * A VPC over several zones: public subnets for the load balancer (and for NAT), private ones for everything else.
+ * Creates a VPC over several zones: public subnets for the load balancer (and for NAT), private ones for everything
+ * else.
  *
- * Of SST's component we keep the subnets, routes and NAT; but nothing in a public subnet gets an address by itself,
- * the default security group lets nothing through, and a NAT instance takes only what comes from inside.
+ * Subnets, routes and NAT are those of SST's component, with three changes: resources in public subnets get no address
+ * automatically, the default security group allows no traffic, and a NAT instance accepts only traffic from the VPC.
  */
 export function createNetwork({ place, network }: { place: Place; network: Settings['network'] }) {
   const nat = { gateway: 'managed', instance: 'ec2', none: undefined } as const
@@ -56,10 +57,10 @@ export function createNetwork({ place, network }: { place: Place; network: Setti
 
 export type Network = ReturnType<typeof createNetwork>
 
-/** Of SST's `Vpc`, which takes no other. Regions may have the same one, since none talks to another. */
+/** The address range of SST's `Vpc`, which cannot be set. Regions can share it, because their VPCs are not connected. */
 const vpcCidr = '10.0.0.0/16'
 
-/** Keeps what goes to AWS inside of the VPC, so that it does not pay for NAT, or can go at all where there is none. */
+/** Creates endpoints that keep traffic to AWS inside the VPC. It then costs no NAT, and works without NAT. */
 export function createInterfaceEndpoints({
   place,
   network,

@@ -1,13 +1,13 @@
 /**
- * One region of a stage: where resources go and what they are called.
+ * Creates the place of resources: one region of a stage, with its provider and its naming rules.
  *
- * Everything is made by a provider of the region's own, which tags whatever can have tags. The home region's logical
- * names have no suffix, so a stage can get another region without anything in the first one being made anew.
+ * Every resource of the region uses its provider, which tags all resources that can have tags. Logical names of the home
+ * region have no suffix, so adding a region to a stage replaces nothing in the first one.
  */
 export function createPlace({ stage, region, isHome }: { stage: string; region: string; isHome: boolean }) {
   const suffix = isHome ? '' : pascal(region)
   const provider = new aws.Provider(`Provider${suffix}`, {
-    // AWS has new regions sooner than the provider's list of them.
+    // AWS opens regions earlier than the provider's type lists them.
     region: region as aws.Region,
     defaultTags: { tags: tagsOf(stage) },
   })
@@ -15,9 +15,9 @@ export function createPlace({ stage, region, isHome }: { stage: string; region: 
     stage,
     region,
     isHome,
-    /** Names a resource within the stack. */
+    /** Returns the logical name of a resource within the stack. */
     id: (part: string) => `${part}${suffix}`,
-    /** Names a resource within the region, for people, logs and policies. */
+    /** Returns the name of a resource within the region, as it appears in AWS, logs and policies. */
     name: (part: string) => `millrace-${stage}-${part}`,
     tags: tagsOf(stage),
     options: { provider },
@@ -26,7 +26,7 @@ export function createPlace({ stage, region, isHome }: { stage: string; region: 
 
 export type Place = ReturnType<typeof createPlace>
 
-/** `Stage` is read by instances about themselves, and by the budget. */
+/** Returns the tags of all resources. Instances read their own `Stage`, and the budget filters by it. */
 export function tagsOf(stage: string) {
   return { Project: 'millrace', Stage: stage }
 }

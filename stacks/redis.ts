@@ -5,10 +5,10 @@ import { redisPort, type SecurityGroups } from './security-groups.ts'
 import type { Settings } from './settings.ts'
 
 /**
- * Valkey: a primary and replicas in other zones, TLS, a token, encrypted, backed up.
+ * Creates Valkey: a primary and replicas in other zones, with TLS, a token, encryption and snapshots.
  *
- * Not `sst.aws.Redis`: it makes a cluster by default, whose slots BullMQ's scripts can't span, and has neither
- * replicas, zones, snapshots nor a key of ours. Nearly all of it would have to be transformed away.
+ * Not `sst.aws.Redis`: by default it creates a cluster, whose slots BullMQ's scripts cannot span, and it has no options
+ * for replicas, zones, snapshots or a key of ours. Nearly all of it would need transforms.
  */
 export function createRedis(options: {
   place: Place
@@ -23,7 +23,7 @@ export function createRedis(options: {
   const { id } = place
   const token = new random.RandomPassword(
     id('RedisToken'),
-    // Becomes part of a URL; ElastiCache takes 16 to 128 characters.
+    // The token becomes a part of a URL. ElastiCache allows 16 to 128 characters.
     { length: 64, special: false, keepers: { generation: settings.redisToken } },
   ).result
   const subnetGroup = new aws.elasticache.SubnetGroup(
@@ -36,7 +36,7 @@ export function createRedis(options: {
     {
       description: place.name('redis'),
       family: 'valkey8',
-      // What is evicted would be sessions and jobs. Writes fail instead, and the alarm on memory comes long before.
+      // Eviction would delete sessions and jobs. With this policy writes fail instead, long after the memory alarm.
       parameters: [{ name: 'maxmemory-policy', value: 'noeviction' }],
     },
     place.options,
@@ -59,7 +59,7 @@ export function createRedis(options: {
       transitEncryptionEnabled: true,
       transitEncryptionMode: 'required',
       authToken: token,
-      // The token before holds as well, until every instance has the new one.
+      // The previous token stays valid until every instance has the new one.
       authTokenUpdateStrategy: 'ROTATE',
       atRestEncryptionEnabled: true,
       kmsKeyId: key.arn,
@@ -82,9 +82,9 @@ export function createRedis(options: {
   )
   return {
     group,
-    /** TLS, with the token. A secret. */
+    /** A secret: the TLS URL with the token. */
     url: $util.secret($interpolate`rediss://:${token}@${group.primaryEndpointAddress}:${redisPort}`),
-    /** Of each node, as CloudWatch names them. */
+    /** The id of each node, as CloudWatch uses it. */
     nodes: Array.from({ length: 1 + redis.replicas }, (_, index) =>
       group.id.apply((name) => `${name}-${String(index + 1).padStart(3, '0')}`),
     ),

@@ -1,3 +1,4 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { apiErrorsAlarm, createAlarms, createAlarmTopic } from './alarms.ts'
 import { createApiTier } from './api-tier.ts'
 import { createCdn } from './cdn.ts'
@@ -18,7 +19,7 @@ import type { Settings } from './settings.ts'
 import { createWebFirewall } from './web-firewall.ts'
 import { createWorkerTier } from './worker-tier.ts'
 
-/** Everything that one region has, in the order in which a request and then a file meet it. */
+/** Creates everything in one region, in the order in which a request and then a file pass through it. */
 export function createRegion(options: {
   place: Place
   settings: Settings
@@ -39,7 +40,7 @@ export function createRegion(options: {
   const certificateArn = domain && zoneId ? createCertificate({ place, domain, zoneId }) : undefined
   const loadBalancer = createLoadBalancer({ place, network, groups, settings, accountId, certificateArn })
   const { dnsName } = loadBalancer.loadBalancer
-  // Browsers write hosts in lower case, AWS does not.
+  // Browsers send hosts in lower case; AWS generates mixed case.
   const origin = domain
     ? $util.output(`https://${domain.name}`)
     : dnsName.apply((name) => `http://${name.toLowerCase()}`)
@@ -60,12 +61,12 @@ export function createRegion(options: {
     ...(isReplicated && { BUCKET_REPLICATED: 'true' }),
     EVENTS_QUEUE_URL: queue.queue.url,
     METRICS_STAGE: place.stage,
-    // The image is read-only but for /tmp.
+    // The container's file system is read-only except for /tmp.
     NODE_COMPILE_CACHE: '/tmp/compiled',
-    // glibc keeps what was freed in an arena for each thread; sharp and Node have many. No harm with jemalloc.
+    // glibc keeps freed memory in one arena per thread, and sharp and Node have many threads. No effect on jemalloc.
     MALLOC_ARENA_MAX: '2',
   }
-  const roleDeps = (tier: 'api' | 'worker'): RoleDeps => ({
+  const roleDeps = (tier: Tier): RoleDeps => ({
     place,
     accountId,
     bucket,

@@ -1,3 +1,9 @@
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
@@ -5,15 +11,15 @@ import type { Place } from './place.ts'
 type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
 
 /**
- * What each region needs of the others. Not what tus puts under unfinished/ between two requests: an upload that has
- * begun goes on where it began.
+ * Prefixes that S3 copies. Not unfinished/, where tus keeps bytes between two requests: an upload continues in the region
+ * where it began.
  */
-const copied = ['originals/', 'manifests/', 'variants/', 'erased/']
+const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasedPrefix]
 
 /**
- * Copies every bucket's objects to all the others, whoever wrote them first: originals, variants and manifests, so that
- * each region can serve and rebuild everything. That versions were erased S3 does not copy; an object under erased/ says
- * so (docs/decisions/0018-replicate-objects-between-regions.md).
+ * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and
+ * rebuild everything. S3 does not copy the deletion of versions; erasure markers under erased/ announce it
+ * (docs/decisions/0018-replicate-objects-between-regions.md).
  */
 export function replicateLedgers(ledgers: Ledger[]) {
   for (const source of ledgers) {
@@ -79,10 +85,10 @@ function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
       bucket: bucket.name,
       role: role.arn,
       rules: destinations.flatMap((to, destination) =>
-        copied.map((prefix, index) => ({
+        copiedPrefixes.map((prefix, index) => ({
           id: `${prefix.slice(0, -1)}-to-${to.place.region}`,
-          // S3 wants each rule to have one of its own.
-          priority: destination * copied.length + index + 1,
+          // S3 requires a unique priority for each rule.
+          priority: destination * copiedPrefixes.length + index + 1,
           status: 'Enabled',
           filter: { prefix },
           deleteMarkerReplication: { status: 'Enabled' },
@@ -98,7 +104,7 @@ function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
         })),
       ),
     },
-    // S3 wants versioning on both sides, which SST's bucket has once it is handed out.
+    // S3 requires versioning on both sides. SST returns a bucket after it has enabled versioning.
     { ...place.options, dependsOn: [policy, ...destinations.map((to) => to.bucket), bucket] },
   )
 }

@@ -1,10 +1,18 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  unfinishedPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { Image } from './image.ts'
 import type { Place } from './place.ts'
-import { secretsPath, type Tier } from './secrets.ts'
+import { secretsPath } from './secrets.ts'
 
 type Statement = {
   Sid: string
@@ -19,33 +27,33 @@ export type RoleDeps = {
   accountId: $util.Input<string>
   bucket: Bucket
   queue: EventsQueue
-  /** Whether the bucket and those of other regions copy to each other. */
+  /** Whether the buckets of all regions copy to each other. */
   isReplicated: boolean
   key: EncryptionKey
   image: Image
   logGroup: aws.cloudwatch.LogGroup
-  /** Of the Auto Scaling group, which names the role itself and so can't be asked. */
+  /** Of the Auto Scaling group. The group depends on the role, so the role cannot depend on the group. */
   groupName: string
 }
 
-/** What the API may do: take uploads in, sign for them, read and erase. */
+/** Creates the API's role: accept and sign uploads, read them, erase them. */
 export function createApiRole(deps: RoleDeps) {
   const { bucket, queue, isReplicated } = deps
-  const tellOfErasures: Statement = {
-    Sid: 'TellOfErasures',
+  const publishErasures: Statement = {
+    Sid: 'PublishErasures',
     Effect: 'Allow',
     Action: ['s3:PutObject'],
-    Resource: $interpolate`${bucket.arn}/erased/*`,
+    Resource: objectsUnder(bucket, erasedPrefix),
   }
   return createInstanceRole('api', deps, [
     {
-      Sid: 'LookIntoTheLedger',
+      Sid: 'ListLedger',
       Effect: 'Allow',
       Action: ['s3:ListBucket', 's3:ListBucketVersions', 's3:ListBucketMultipartUploads'],
       Resource: bucket.arn,
     },
     {
-      Sid: 'TakeIn',
+      Sid: 'AcceptUploads',
       Effect: 'Allow',
       Action: [
         's3:GetObject',
@@ -54,18 +62,18 @@ export function createApiRole(deps: RoleDeps) {
         's3:AbortMultipartUpload',
         's3:ListMultipartUploadParts',
       ],
-      Resource: [$interpolate`${bucket.arn}/originals/*`, $interpolate`${bucket.arn}/unfinished/*`],
+      Resource: [objectsUnder(bucket, originalsPrefix), objectsUnder(bucket, unfinishedPrefix)],
     },
     {
-      Sid: 'Serve',
+      Sid: 'ReadResults',
       Effect: 'Allow',
       Action: ['s3:GetObject'],
-      Resource: [$interpolate`${bucket.arn}/variants/*`, $interpolate`${bucket.arn}/manifests/*`],
+      Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
     eraseStatement(bucket),
-    ...(isReplicated ? [tellOfErasures] : []),
+    ...(isReplicated ? [publishErasures] : []),
     {
-      Sid: 'SeeThatTheQueueIsThere',
+      Sid: 'CheckQueue',
       Effect: 'Allow',
       Action: ['sqs:GetQueueAttributes'],
       Resource: queue.queue.arn,
@@ -73,12 +81,12 @@ export function createApiRole(deps: RoleDeps) {
   ])
 }
 
-/** What a worker may do: hear of originals, fetch some, read them, write what it makes of them. */
+/** Creates a worker's role: receive events, import and read originals, write variants and manifests. */
 export function createWorkerRole(deps: RoleDeps) {
   const { bucket, queue } = deps
   return createInstanceRole('worker', deps, [
     {
-      Sid: 'LookIntoTheLedger',
+      Sid: 'ListLedger',
       Effect: 'Allow',
       Action: ['s3:ListBucket', 's3:ListBucketVersions', 's3:ListBucketMultipartUploads'],
       Resource: bucket.arn,
@@ -87,17 +95,17 @@ export function createWorkerRole(deps: RoleDeps) {
       Sid: 'ReadAndImportOriginals',
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:GetObjectVersion', 's3:PutObject', 's3:AbortMultipartUpload'],
-      Resource: $interpolate`${bucket.arn}/originals/*`,
+      Resource: objectsUnder(bucket, originalsPrefix),
     },
     {
       Sid: 'WriteResults',
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
-      Resource: [$interpolate`${bucket.arn}/variants/*`, $interpolate`${bucket.arn}/manifests/*`],
+      Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
     eraseStatement(bucket),
     {
-      Sid: 'HearOfOriginals',
+      Sid: 'ReceiveEvents',
       Effect: 'Allow',
       Action: [
         'sqs:ReceiveMessage',
@@ -108,7 +116,7 @@ export function createWorkerRole(deps: RoleDeps) {
       Resource: queue.queue.arn,
     },
     {
-      Sid: 'HoldInstancesDuringLongWork',
+      Sid: 'ProtectInstancesDuringLongWork',
       Effect: 'Allow',
       Action: ['autoscaling:SetInstanceProtection'],
       Resource: groupArn(deps),
@@ -116,24 +124,29 @@ export function createWorkerRole(deps: RoleDeps) {
   ])
 }
 
-/** Of the tier's own group, by its name: the rest of a group's ARN is known only once there is the group. */
+/** Returns the ARN of the tier's own group by its name. The rest of the ARN is known only after the group exists. */
 function groupArn({ place, accountId, groupName }: RoleDeps): $util.Output<string> {
   return $interpolate`arn:aws:autoscaling:${place.region}:${accountId}:autoScalingGroup:*:autoScalingGroupName/${groupName}`
 }
 
-/** Both tiers erase: one on request, the other what was rejected or came too late. */
+/** Returns the ARN of all objects under a prefix. */
+function objectsUnder(bucket: Bucket, prefix: string): $util.Output<string> {
+  return $interpolate`${bucket.arn}/${prefix}*`
+}
+
+/** Both tiers erase: the API on request, workers rejected and late uploads. */
 function eraseStatement(bucket: Bucket): Statement {
   return {
     Sid: 'Erase',
     Effect: 'Allow',
     Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
-    Resource: ['originals', 'unfinished', 'variants', 'manifests'].map(
-      (prefix) => $interpolate`${bucket.arn}/${prefix}/*`,
+    Resource: [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix].map((prefix) =>
+      objectsUnder(bucket, prefix),
     ),
   }
 }
 
-/** A role that instances of a tier have: the tier's statements, and what every instance needs to boot, log and end. */
+/** Creates a tier's role: the tier's statements, and those that every instance needs to boot, log and terminate. */
 function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[]) {
   const { place, accountId, key, image, logGroup } = deps
   const { region } = place
@@ -163,8 +176,8 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
         arn('ssm', `parameter${secretsPath(place, tier)}/*`),
       ],
     },
-    { Sid: 'UseTheKey', Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: key.arn },
-    // ECR knows no resource for this; the token opens only what the next statement allows.
+    { Sid: 'UseKey', Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: key.arn },
+    // This action has no resource in ECR. The token permits only what the next statement allows.
     { Sid: 'LogInToRegistry', Effect: 'Allow', Action: ['ecr:GetAuthorizationToken'], Resource: '*' },
     {
       Sid: 'PullImage',
@@ -178,7 +191,7 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
       Action: ['logs:CreateLogStream', 'logs:PutLogEvents'],
       Resource: $interpolate`${logGroup.arn}:*`,
     },
-    // CloudWatch knows no resource for this, so it is held to our namespace.
+    // This action has no resource in CloudWatch, so it is limited to our namespace.
     {
       Sid: 'PublishMetrics',
       Effect: 'Allow',
@@ -187,7 +200,7 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
       Condition: { StringEquals: { 'cloudwatch:namespace': metricNamespace } },
     },
     {
-      Sid: 'BeginAndEnd',
+      Sid: 'CompleteLifecycleActions',
       Effect: 'Allow',
       Action: ['autoscaling:CompleteLifecycleAction', 'autoscaling:RecordLifecycleActionHeartbeat'],
       Resource: groupArn(deps),

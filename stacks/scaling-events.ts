@@ -1,8 +1,8 @@
 import type { Place } from './place.ts'
 
 /**
- * Writes down what the groups did. CloudWatch keeps only how many instances there were, not why; Auto Scaling tells of
- * each launch and end as an event.
+ * Logs launches and terminations of instances. CloudWatch's metrics keep only the number of instances, not the reason;
+ * Auto Scaling sends an event for each launch and termination.
  */
 export function recordScalingEvents(options: {
   place: Place
@@ -14,7 +14,7 @@ export function recordScalingEvents(options: {
     place.id('ScalingEvents'),
     {
       name: place.name('scaling'),
-      description: 'Launches and ends of instances',
+      description: 'Launches and terminations of instances',
       eventPattern: $jsonStringify({
         source: ['aws.autoscaling'],
         'detail-type': [

@@ -2,24 +2,24 @@ import { fleetMetrics, metricNamespace, stageDimension } from '@millrace/shared/
 import { cappedMetric, type ScalingPolicy } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { Place } from './place.ts'
 
-/** Where a tier's metrics are: AWS's own of the group's instances, or ours of the whole stage. */
+/** Identifies a tier's metrics: AWS's own of the group's instances, or ours of the whole stage. */
 type Metrics = { namespace: string; dimensions: Record<string, $util.Input<string>> }
 
-/** Metrics of EC2, averaged over the group. */
+/** Returns EC2's metrics, averaged over the group. */
 export function instanceMetrics(group: aws.autoscaling.Group): Metrics {
   return { namespace: 'AWS/EC2', dimensions: { AutoScalingGroupName: group.name } }
 }
 
-/** Metrics that one process publishes for all workers (load-signal.ts). */
+/** Returns the metrics that one process publishes for all workers (queue-load-publisher.ts). */
 export function fleetMetricsOf(place: Place): Metrics {
   return { namespace: metricNamespace, dimensions: { [stageDimension]: place.stage } }
 }
 
 /**
- * Makes of a policy what EC2 Auto Scaling runs: for each step out a step policy with an alarm of its own, for the way
- * in one policy with a step for each share, for tracking a policy whose alarms AWS makes.
+ * Creates the EC2 Auto Scaling policies of a scaling policy: for each scale-out step a step policy with its own alarm,
+ * for scale-in one step policy with a step for each share, for tracking a policy whose alarms AWS creates.
  *
- * @param options.id begins the logical names, such as `Api`
+ * @param options.id begins the logical names, for example `Api`
  */
 export function createScaling(options: {
   place: Place
@@ -61,7 +61,7 @@ export function createScaling(options: {
     comparisonOperator: 'LessThanOrEqualToThreshold',
     threshold: scaleIn.atMost,
     evaluationPeriods: scaleIn.periods,
-    alarmDescription: 'Removes instances. In alarm whenever there is little to do: not a trouble',
+    alarmDescription: 'Removes instances. In alarm whenever there is little work, which is normal',
   })
 
   if (tracking) {
@@ -73,7 +73,7 @@ export function createScaling(options: {
         estimatedInstanceWarmup: policy.warmupMs / 1_000,
         targetTrackingConfiguration: {
           targetValue: tracking.target,
-          // The alarm above does it sooner.
+          // The alarm above scales in sooner.
           disableScaleIn: true,
           customizedMetricSpecification: {
             metrics: [
@@ -134,7 +134,7 @@ export function createScaling(options: {
         ...args,
         period,
         statistic: statisticOf(String(args.metricName)),
-        // Nobody publishes: nothing is known, so nothing is changed.
+        // Without data the queue load is unknown, so the number of instances does not change.
         treatMissingData: 'ignore',
         alarmActions: [action.arn],
       },
@@ -147,7 +147,7 @@ function statisticOf(metric: string): string {
   return Object.values(fleetMetrics).find(({ name }) => name === metric)?.statistic ?? 'Average'
 }
 
-/** Differences of decimal fractions, without what binary ones leave behind. */
+/** Formats a difference of decimal fractions without binary rounding errors. */
 function bound(difference: number): string {
   return String(Number(difference.toFixed(6)))
 }

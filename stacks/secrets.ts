@@ -1,13 +1,12 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { Cdn } from './cdn.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 import type { Redis } from './redis.ts'
 
-export type Tier = 'api' | 'worker'
-
 /**
- * The keys that seal sessions: made once, known to every region. Adding a name to the list of generations makes a new
- * one that seals from then on, while the older ones still open.
+ * Creates the keys that seal sessions. All regions use the same ones. A name added in front of the list creates a new
+ * key, which seals from then on; the older keys still open.
  */
 export function createSessionKeys(generations: readonly string[]) {
   const keys = generations.map((name) => new random.RandomBytes(`SessionKey${name}`, { length: 32 }).base64)
@@ -15,11 +14,11 @@ export function createSessionKeys(generations: readonly string[]) {
 }
 
 /**
- * What instances fetch when they boot, from `/millrace/{stage}/{tier}/{VARIABLE}` in SSM, encrypted by the region's
- * key. Each tier may read its own.
+ * Creates the secrets that instances read when they boot: parameters `/millrace/{stage}/{tier}/{VARIABLE}` in SSM,
+ * encrypted with the region's key. Each tier may read its own.
  *
- * @param options.shared the same in every region
- * @returns for each tier a word that changes with any of its secrets
+ * @param options.shared secrets that are the same in every region
+ * @returns for each tier a text that changes with any of its secrets
  */
 export function createSecrets(options: {
   place: Place
@@ -45,6 +44,7 @@ export function createSecrets(options: {
   return { versions: { api: versionOf(api), worker: versionOf(worker) } }
 }
 
+/** Returns the path of a tier's parameters in SSM. */
 export function secretsPath(place: Place, tier: Tier): string {
   return `/millrace/${place.stage}/${tier}`
 }

@@ -1,24 +1,26 @@
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'
 
-/** Where the API listens on its instance. */
+/** The API's port on its instance. */
 export const apiPort = 3000
-/** Where a worker answers `/health`, to its own instance only. */
+/** The port of a worker's `/health`, on loopback only. */
 export const workerHealthPort = 3001
 export const redisPort = 6379
 
+/** The other end of allowed connections. */
 type Peer = { group: aws.ec2.SecurityGroup } | { cidr: string }
-type Rule = { protocol?: 'tcp'; port: number; peer: Peer; why: string }
+type Rule = { protocol?: 'tcp'; port: number; peer: Peer; reason: string }
 
 /**
- * Who may talk to whom, and nobody else: internet → load balancer → API → Redis ← worker; both tiers → AWS and the
- * internet by TLS, and workers by plain HTTP, as sources of imports may have such addresses.
+ * Creates the security groups. They allow only: internet → load balancer → API → Redis ← worker; both tiers → AWS and
+ * the internet by TLS; workers → internet by plain HTTP, because sources of imports may have http URLs.
  */
 export function createSecurityGroups({ place, network }: { place: Place; network: Network }) {
   const group = (id: string, description: string) =>
     new aws.ec2.SecurityGroup(
       place.id(`${id}Group`),
-      // No rules inline: they would undo those below. `revokeRulesOnDelete` untangles groups that name each other.
+      // Inline rules would remove the rules below. `revokeRulesOnDelete` allows the deletion of groups that refer to
+      // each other.
       {
         vpcId: network.vpcId,
         description,
@@ -27,7 +29,7 @@ export function createSecurityGroups({ place, network }: { place: Place; network
       },
       place.options,
     )
-  const loadBalancer = group('LoadBalancer', 'The load balancer: the only one that the internet reaches')
+  const loadBalancer = group('LoadBalancer', 'Load balancer, the only resource that the internet reaches')
   const api = group('Api', 'API instances')
   const worker = group('Worker', 'Worker instances')
   const redis = group('Redis', 'Redis')
@@ -36,28 +38,28 @@ export function createSecurityGroups({ place, network }: { place: Place; network
   const anywhere: Peer = { cidr: '0.0.0.0/0' }
 
   allowIn('LoadBalancer', loadBalancer, [
-    { port: 443, peer: anywhere, why: 'HTTPS' },
-    { port: 80, peer: anywhere, why: 'HTTP' },
+    { port: 443, peer: anywhere, reason: 'HTTPS' },
+    { port: 80, peer: anywhere, reason: 'HTTP' },
   ])
-  allowOut('LoadBalancer', loadBalancer, [{ port: apiPort, peer: { group: api }, why: 'Requests' }])
-  allowIn('Api', api, [{ port: apiPort, peer: { group: loadBalancer }, why: 'Requests' }])
+  allowOut('LoadBalancer', loadBalancer, [{ port: apiPort, peer: { group: api }, reason: 'Requests' }])
+  allowIn('Api', api, [{ port: apiPort, peer: { group: loadBalancer }, reason: 'Requests' }])
   allowOut('Api', api, [
-    { port: redisPort, peer: { group: redis }, why: 'Sessions, records, queue' },
-    { port: 443, peer: anywhere, why: 'AWS' },
+    { port: redisPort, peer: { group: redis }, reason: 'Sessions, records, queue' },
+    { port: 443, peer: anywhere, reason: 'AWS' },
   ])
   allowOut('Worker', worker, [
-    { port: redisPort, peer: { group: redis }, why: 'Records, queue' },
-    { port: 443, peer: anywhere, why: 'AWS, imports' },
-    { port: 80, peer: anywhere, why: 'Imports' },
+    { port: redisPort, peer: { group: redis }, reason: 'Records, queue' },
+    { port: 443, peer: anywhere, reason: 'AWS, imports' },
+    { port: 80, peer: anywhere, reason: 'Imports' },
   ])
   allowIn('Redis', redis, [
-    { port: redisPort, peer: { group: api }, why: 'Sessions, records, queue' },
-    { port: redisPort, peer: { group: worker }, why: 'Records, queue' },
+    { port: redisPort, peer: { group: api }, reason: 'Sessions, records, queue' },
+    { port: redisPort, peer: { group: worker }, reason: 'Records, queue' },
   ])
   if (endpoints) {
     allowIn('Endpoints', endpoints, [
-      { port: 443, peer: { group: api }, why: 'AWS' },
-      { port: 443, peer: { group: worker }, why: 'AWS' },
+      { port: 443, peer: { group: api }, reason: 'AWS' },
+      { port: 443, peer: { group: worker }, reason: 'AWS' },
     ])
   }
   return { loadBalancer, api, worker, redis, endpoints }
@@ -79,13 +81,13 @@ export function createSecurityGroups({ place, network }: { place: Place; network
 
 export type SecurityGroups = ReturnType<typeof createSecurityGroups>
 
-function ruleArgs(group: aws.ec2.SecurityGroup, { port, peer, why }: Rule) {
+function ruleArgs(group: aws.ec2.SecurityGroup, { port, peer, reason }: Rule) {
   return {
     securityGroupId: group.id,
     ipProtocol: 'tcp',
     fromPort: port,
     toPort: port,
-    description: why,
+    description: reason,
     ...('group' in peer && { referencedSecurityGroupId: peer.group.id }),
     ...('cidr' in peer && { cidrIpv4: peer.cidr }),
   }

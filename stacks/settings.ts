@@ -1,80 +1,138 @@
-/**
- * What each stage is made of. To change a stage, change it here; what belongs to one owner rather than to the
- * project (domain, regions, who is told) comes from the environment or from `.env.<stage>`, which SST reads.
- * docs/deploy.md says what each setting does, docs/cost.md what it costs.
- */
-export type Settings = {
-  /** AWS regions, the home region first. Each has everything: load balancer, both tiers, Redis, bucket. */
-  regions: readonly [string, ...string[]]
-  /** How Route 53 chooses among several regions. Both pass over a region that is unhealthy. */
-  routing: 'latency' | 'geolocation'
-  /** With `geolocation`: which region answers which continent (Route 53's codes). The home region answers the rest. */
-  continents: Readonly<Record<string, string>>
-  /** Where the API is found, in a hosted zone of Route 53 that exists. None: HTTP only, at the load balancer's name. */
-  domain?: { name: string; zone: string } | undefined
-  /** Whether resources that hold data, and the load balancer, refuse to be deleted. */
-  keep: boolean
-  network: {
-    /** Availability zones; 2 at least. */
-    zones: number
-    /** How private subnets reach the internet, in each zone: AWS's gateway, a small instance, or not at all. */
-    nat: 'gateway' | 'instance' | 'none'
-    /** Whether SQS, ECR, CloudWatch, SSM and the like are reached inside of the VPC. S3 always is; it costs nothing. */
-    interfaceEndpoints: boolean
-  }
-  api: {
-    instanceType: string
-    min: number
-    desired: number
-    max: number
-    /** Of the encrypted root volume. */
-    diskGiB: number
-  }
-  worker: {
-    /** Any of these; several make it more likely that Spot capacity is found. All of one architecture. */
-    instanceTypes: readonly [string, ...string[]]
-    min: number
-    max: number
-    /** So many are never Spot. */
-    onDemandBase: number
-    /** Of those above the base, in percent. */
-    onDemandPercent: number
-    diskGiB: number
-  }
-  /** What both services read from their environment besides (.env.example), such as quotas. */
-  environment: Readonly<Record<string, string>>
-  redis: {
-    nodeType: string
-    /** Besides the primary, each in another zone; 0 has no failover. */
-    replicas: number
-    snapshotDays: number
-  }
-  originals: {
-    /** Days until S3 keeps them in Glacier Instant Retrieval: still served at once, 80 % cheaper, dearer to read. */
-    instantRetrievalAfterDays?: number | undefined
-    /** Days until Deep Archive. From then on they can't be downloaded or processed again before a restore of hours. */
-    deepArchiveAfterDays?: number | undefined
-  }
-  /** How long what was overwritten or deleted can be brought back. */
-  noncurrentDays: number
-  logDays: number
-  firewall: {
-    /** Requests of one address in five minutes. */
-    requestsPerAddress: number
-  }
-  /** Whether variants are delivered by CloudFront. */
-  cdn: boolean
-  /** Who is told of alarms and of the budget. None: alarms only show on the dashboard. */
-  email?: string | undefined
-  /** What the stage may cost a month before somebody is told. */
-  budgetUsd: number
-  /** Names of the generations of keys that seal sessions, the newest first. All of them open. */
-  sessionKeys: readonly [string, ...string[]]
-  /** The name of the generation of Redis' token: another name makes another token. The one before it still holds. */
-  redisToken: string
-}
+import { readFileSync } from 'node:fs'
+import Type, { type Static, type TProperties, type TSchema } from 'typebox'
+import Value from 'typebox/value'
 
-const production: Omit<Settings, keyof OwnersChoices> = {
+/**
+ * The settings of each stage. To change a stage, change it here. Settings of one owner rather than of the project
+ * (domain, regions, email address) come from the environment or from `.env.<stage>`, which SST reads.
+ * docs/deploy.md explains each setting, docs/cost.md its cost.
+ */
+
+// The descriptions of these schemas are what error messages print after "allowed:".
+
+/** Takes no properties but these: a misspelled setting must not become a default. */
+const group = <Properties extends TProperties>(properties: Properties) =>
+  Type.Object(properties, { additionalProperties: false, description: 'an object' })
+const listOf = <Item extends TSchema>(item: Item) =>
+  Type.Array(item, { minItems: 1, uniqueItems: true, description: 'a list of at least 1 item, each once' })
+const oneOf = <Choice extends string | number>(choices: Choice[]) =>
+  Type.Enum(choices, { description: choices.join(', ') })
+const wholeNumber = (minimum: number, maximum: number) =>
+  Type.Integer({ minimum, maximum, description: `a whole number from ${minimum} to ${maximum}` })
+const trueOrFalse = Type.Boolean({ description: 'true, false' })
+
+const Region = Type.String({
+  pattern: '^[a-z]{2,}(-[a-z]+)+-\\d$',
+  description: 'an AWS region such as eu-central-1',
+})
+const DomainName = Type.String({
+  pattern: '^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z][a-z0-9-]*[a-z0-9]$',
+  description: 'a domain name such as media.example.com',
+})
+const InstanceType = Type.String({
+  pattern: '^[a-z0-9-]+\\.[a-z0-9-]+$',
+  description: 'an EC2 instance type such as t4g.small',
+})
+/** Becomes a part of a resource's logical name. */
+const Generation = Type.String({ pattern: '^[A-Za-z0-9]+$', description: 'letters and digits' })
+const InstanceCount = wholeNumber(0, 10_000)
+/** Of the encrypted root volume. Amazon Linux 2023 needs 8 GiB. */
+const DiskGiB = wholeNumber(8, 16_384)
+/** S3 lifecycle rules count in days. */
+const AgeDays = wholeNumber(0, 36_500)
+
+const Settings = group({
+  /** AWS regions, the home region first. Each has everything: load balancer, both tiers, Redis, bucket. */
+  regions: listOf(Region),
+  /** How Route 53 chooses among several regions. Both skip an unhealthy region. */
+  routing: oneOf(['latency', 'geolocation']),
+  /** With `geolocation`: the region that serves a continent (Route 53's codes). The home region serves the others. */
+  continents: group({
+    AF: Type.Optional(Region),
+    AN: Type.Optional(Region),
+    AS: Type.Optional(Region),
+    EU: Type.Optional(Region),
+    NA: Type.Optional(Region),
+    OC: Type.Optional(Region),
+    SA: Type.Optional(Region),
+  }),
+  /** The API's name, in an existing hosted zone of Route 53. Without it: HTTP only, at the load balancer's name. */
+  domain: Type.Optional(group({ name: DomainName, zone: DomainName })),
+  /** Whether resources that hold data, and the load balancer, are protected from deletion. */
+  keep: trueOrFalse,
+  network: group({
+    /** Availability zones. A load balancer needs two. */
+    zones: wholeNumber(2, 6),
+    /** How private subnets reach the internet, in each zone: AWS's gateway, a small instance, or not at all. */
+    nat: oneOf(['gateway', 'instance', 'none']),
+    /** Whether the VPC has endpoints for SQS, ECR, CloudWatch, SSM and others. S3 always has one; it is free. */
+    interfaceEndpoints: trueOrFalse,
+  }),
+  api: group({
+    instanceType: InstanceType,
+    min: InstanceCount,
+    desired: InstanceCount,
+    max: InstanceCount,
+    diskGiB: DiskGiB,
+  }),
+  worker: group({
+    /** Several types make it more likely that Spot capacity is found. All of one architecture. */
+    instanceTypes: listOf(InstanceType),
+    min: InstanceCount,
+    max: InstanceCount,
+    /** The number of instances that are never Spot. */
+    onDemandBase: InstanceCount,
+    /** The share of on-demand instances above the base, in percent. */
+    onDemandPercent: wholeNumber(0, 100),
+    diskGiB: DiskGiB,
+  }),
+  /** More environment variables of both services (.env.example), such as quotas. */
+  environment: Type.Record(Type.String(), Type.String({ description: 'text' }), { description: 'an object' }),
+  redis: group({
+    nodeType: Type.String({
+      pattern: '^cache\\.[a-z0-9-]+\\.[a-z0-9-]+$',
+      description: 'an ElastiCache node type such as cache.t4g.small',
+    }),
+    /** Besides the primary, each in another zone. With 0 there is no failover. ElastiCache allows 5. */
+    replicas: wholeNumber(0, 5),
+    /** ElastiCache keeps snapshots up to 35 days. 0: no snapshots. */
+    snapshotDays: wholeNumber(0, 35),
+  }),
+  originals: group({
+    /** Age at which S3 moves them to Glacier Instant Retrieval: served as before, 80 % cheaper, dearer to read. */
+    instantRetrievalAfterDays: Type.Optional(AgeDays),
+    /** Age at which S3 moves them to Deep Archive. They cannot be downloaded or processed then until a restore. */
+    deepArchiveAfterDays: Type.Optional(AgeDays),
+  }),
+  /** How long overwritten and deleted objects can be restored. */
+  noncurrentDays: wholeNumber(1, 36_500),
+  /** The retention times that CloudWatch Logs offers (API reference, PutRetentionPolicy). */
+  logDays: oneOf([
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+  ]),
+  firewall: group({
+    /** Requests of one address in five minutes. The range is WAF's own. */
+    requestsPerAddress: wholeNumber(10, 2_000_000_000),
+  }),
+  /** Whether CloudFront delivers the variants. */
+  cdn: trueOrFalse,
+  /** Receives alarms and budget notices. Without it, alarms only show on the dashboard. */
+  email: Type.Optional(Type.String({ pattern: '^[^@\\s]+@[^@\\s]+$', description: 'an email address' })),
+  /** The stage's monthly cost above which AWS sends a budget notice. */
+  budgetUsd: Type.Number({ exclusiveMinimum: 0, description: 'a number above 0' }),
+  /** Names of the keys that seal sessions, the newest first. The first one seals, all of them open. */
+  sessionKeys: listOf(Generation),
+  /** The name of Redis' token. Another name creates another token. The previous token stays valid. */
+  redisToken: Generation,
+})
+export type Settings = Static<typeof Settings>
+
+type StageSettings = Omit<
+  Settings,
+  'regions' | 'routing' | 'continents' | 'domain' | 'cdn' | 'email' | 'budgetUsd' | 'originals'
+>
+
+const production: StageSettings = {
   keep: true,
   network: { zones: 3, nat: 'gateway', interfaceEndpoints: true },
   api: { instanceType: 't4g.small', min: 2, desired: 2, max: 10, diskGiB: 16 },
@@ -95,7 +153,7 @@ const production: Omit<Settings, keyof OwnersChoices> = {
   redisToken: '1',
 }
 
-const staging: typeof production = {
+const staging: StageSettings = {
   ...production,
   keep: false,
   network: { zones: 2, nat: 'instance', interfaceEndpoints: false },
@@ -113,7 +171,7 @@ const staging: typeof production = {
 }
 
 /** Every other stage: a developer's own, or one for a branch. */
-const other: typeof production = {
+const smallest: StageSettings = {
   ...staging,
   api: { ...staging.api, min: 1, desired: 1, max: 2 },
   worker: { ...staging.worker, max: 2 },
@@ -123,78 +181,70 @@ const other: typeof production = {
   logDays: 3,
 }
 
-const stages: Record<string, typeof production> = { production, staging }
+const stages = new Map([
+  ['production', production],
+  ['staging', staging],
+])
 
-type OwnersChoices = Pick<
-  Settings,
-  'regions' | 'routing' | 'continents' | 'domain' | 'cdn' | 'email' | 'budgetUsd' | 'originals'
->
+/** Variables of the environment, and the path of the setting that each one sets. */
+const variables = {
+  MILLRACE_REGIONS: ['regions'],
+  MILLRACE_ROUTING: ['routing'],
+  MILLRACE_CONTINENTS: ['continents'],
+  MILLRACE_DOMAIN: ['domain', 'name'],
+  MILLRACE_ZONE: ['domain', 'zone'],
+  MILLRACE_CDN: ['cdn'],
+  MILLRACE_EMAIL: ['email'],
+  MILLRACE_BUDGET_USD: ['budgetUsd'],
+  MILLRACE_INSTANT_RETRIEVAL_DAYS: ['originals', 'instantRetrievalAfterDays'],
+  MILLRACE_DEEP_ARCHIVE_DAYS: ['originals', 'deepArchiveAfterDays'],
+}
+
+/** Variables with our prefix that are no settings of a stage: the client's API key. */
+const otherVariables = ['MILLRACE_KEY']
+
+const defaultRegion = 'us-east-1'
+const defaultBudgetUsd = 200
+/** S3 bills an object in Instant Retrieval for 90 days at least (S3 User Guide, "Transitioning objects"). */
+const instantRetrievalDays = 90
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * @param environment `MILLRACE_REGIONS`, `MILLRACE_ROUTING`, `MILLRACE_CONTINENTS`, `MILLRACE_DOMAIN`, `MILLRACE_ZONE`,
- *   `MILLRACE_CDN`, `MILLRACE_EMAIL`, `MILLRACE_BUDGET_USD`, `MILLRACE_INSTANT_RETRIEVAL_DAYS`, `MILLRACE_DEEP_ARCHIVE_DAYS`
- * @returns settings that nobody has checked: SST hides what is thrown while it asks for an app's name
+ * Reads what `app()` of sst.config.ts needs. Checks nothing: SST hides errors that `app()` throws. `run()` reads the
+ * settings with `readSettings`, and reports problems.
  */
-export function settingsFor(stage: string, environment: Environment): Settings {
-  return { ...(stages[stage] ?? other), ...ownersChoices(environment) }
+export function readAppSettings(stage: string, environment: Environment): { region: string; keep: boolean } {
+  const [region = defaultRegion] = list(environment['MILLRACE_REGIONS'])
+  return { region, keep: (stages.get(stage) ?? smallest).keep }
 }
 
-/** @throws Error that says which settings do not go together */
-export function checkSettings(stage: string, settings: Settings): void {
-  const problems = [...problemsOf(settings)]
-  if (problems.length > 0) throw new Error(`Settings of stage "${stage}": ${problems.join(' ')}`)
+/**
+ * Reads the settings of a stage. An empty variable counts as missing.
+ *
+ * @param environment holds the `MILLRACE_…` variables that docs/deploy.md lists
+ * @throws Error that lists all problems, one a line
+ */
+export function readSettings(stage: string, environment: Environment): Settings {
+  const settings = { ...(stages.get(stage) ?? smallest), ...readOwnerSettings(environment) }
+  return parseSettings(stage, settings, [...environmentProblems(environment)])
 }
 
-function ownersChoices(environment: Environment): OwnersChoices {
-  const [home = 'us-east-1', ...others] = list(environment['MILLRACE_REGIONS'])
-  const domain = environment['MILLRACE_DOMAIN']
-  return {
-    regions: [home, ...others],
-    routing: environment['MILLRACE_ROUTING'] === 'geolocation' ? 'geolocation' : 'latency',
-    continents: Object.fromEntries(
-      list(environment['MILLRACE_CONTINENTS']).map((pair) => {
-        const [continent = '', region = ''] = pair.split('=')
-        return [continent, region]
-      }),
-    ),
-    domain: domain
-      ? { name: domain, zone: environment['MILLRACE_ZONE'] ?? domain.slice(domain.indexOf('.') + 1) }
-      : undefined,
-    cdn: environment['MILLRACE_CDN'] === 'true',
-    email: environment['MILLRACE_EMAIL'],
-    budgetUsd: Number(environment['MILLRACE_BUDGET_USD'] ?? 200),
-    originals: {
-      instantRetrievalAfterDays: days(environment['MILLRACE_INSTANT_RETRIEVAL_DAYS']),
-      deepArchiveAfterDays: days(environment['MILLRACE_DEEP_ARCHIVE_DAYS']),
-    },
-  }
-}
-
-function* problemsOf(settings: Settings) {
-  const { regions, continents, domain, network, api, worker, originals, budgetUsd, cdn } = settings
-  if (regions.length > 1 && !domain) yield 'Several regions need a domain.'
-  if (new Set(regions).size < regions.length) yield 'A region is named twice.'
-  for (const [continent, region] of Object.entries(continents)) {
-    if (!regions.includes(region))
-      yield `MILLRACE_CONTINENTS sends ${continent} to ${region || 'nowhere'}, which is no region of the stage.`
-  }
-  if (network.zones < 2) yield 'A load balancer needs two zones.'
-  if (network.nat === 'none' && !network.interfaceEndpoints)
-    yield 'Without NAT, interface endpoints are needed.'
-  if (!(api.min <= api.desired && api.desired <= api.max)) yield 'The API tier needs min ≤ desired ≤ max.'
-  if (worker.min > worker.max) yield 'The worker tier needs min ≤ max.'
-  if (new Set(worker.instanceTypes.map(architectureOf)).size > 1) yield 'Workers need one architecture.'
-  if (architectureOf(api.instanceType) !== architectureOf(worker.instanceTypes[0])) {
-    yield 'Both tiers need one architecture.'
-  }
-  const { instantRetrievalAfterDays: instant, deepArchiveAfterDays: deep } = originals
-  // S3 keeps an object 90 days in Instant Retrieval at least (S3 User Guide, "Transitioning objects").
-  if (instant !== undefined && deep !== undefined && deep < instant + 90) {
-    yield 'Deep Archive comes 90 days after Instant Retrieval at the earliest.'
-  }
-  if (!Number.isFinite(budgetUsd) || budgetUsd <= 0) yield 'MILLRACE_BUDGET_USD must be a number.'
-  if (cdn && regions.length > 1) yield 'CloudFront delivers the variants of one region only.'
+/**
+ * Checks settings against the schema, and against each other.
+ *
+ * @param problems that are known already
+ * @throws Error that lists all problems, one a line
+ */
+export function parseSettings(stage: string, settings: unknown, problems: string[] = []): Settings {
+  const all = [
+    ...problems,
+    ...schemaProblems(Settings, settings, []),
+    ...serviceVariableProblems(settings),
+    ...contradictions(settings),
+  ]
+  if (all.length === 0 && Value.Check(Settings, settings)) return settings
+  throw new Error([`Settings of stage "${stage}":`, ...all.map((problem) => `- ${problem}`)].join('\n'))
 }
 
 /** Graviton families have a `g` behind their generation: t4g, c7gd, m8g. */
@@ -202,13 +252,189 @@ export function architectureOf(instanceType: string): 'arm64' | 'x86_64' {
   return /^[a-z]+\d+g/.test(instanceType) ? 'arm64' : 'x86_64'
 }
 
+/** @returns values of unchecked types: texts that are no numbers stay texts, which the schema refuses */
+function readOwnerSettings(environment: Environment) {
+  const read = (name: keyof typeof variables) => environment[name] || undefined
+  // Not as an integer: TypeBox would cut 99.5 down to 99.
+  const number = (name: keyof typeof variables) => {
+    const text = read(name)
+    return text === undefined ? undefined : Value.Convert(Type.Number(), text)
+  }
+  const regions = read('MILLRACE_REGIONS')
+  const domain = read('MILLRACE_DOMAIN')
+  const cdn = read('MILLRACE_CDN')
+  const email = read('MILLRACE_EMAIL')
+  const instantRetrieval = number('MILLRACE_INSTANT_RETRIEVAL_DAYS')
+  const deepArchive = number('MILLRACE_DEEP_ARCHIVE_DAYS')
+  return {
+    regions: regions === undefined ? [defaultRegion] : list(regions),
+    routing: read('MILLRACE_ROUTING') ?? 'latency',
+    continents: Object.fromEntries(continentPairs(environment)),
+    ...(domain && {
+      domain: { name: domain, zone: read('MILLRACE_ZONE') ?? domain.slice(domain.indexOf('.') + 1) },
+    }),
+    cdn: cdn === undefined ? false : Value.Convert(Type.Boolean(), cdn),
+    ...(email && { email }),
+    budgetUsd: number('MILLRACE_BUDGET_USD') ?? defaultBudgetUsd,
+    originals: {
+      ...(instantRetrieval !== undefined && { instantRetrievalAfterDays: instantRetrieval }),
+      ...(deepArchive !== undefined && { deepArchiveAfterDays: deepArchive }),
+    },
+  }
+}
+
+/** Problems that no setting shows any more once the variables are read. */
+function* environmentProblems(environment: Environment): Generator<string> {
+  for (const name of Object.keys(environment)) {
+    if (!name.startsWith('MILLRACE_') || name in variables || otherVariables.includes(name)) continue
+    yield `${name} is not a setting; allowed: ${Object.keys(variables).join(', ')}.`
+  }
+  if (environment['MILLRACE_ZONE'] && !environment['MILLRACE_DOMAIN']) {
+    yield 'MILLRACE_ZONE is set, but MILLRACE_DOMAIN is missing.'
+  }
+  const continents = continentPairs(environment).map(([continent]) => continent)
+  for (const continent of new Set(continents.filter((each, index) => continents.indexOf(each) < index))) {
+    yield `MILLRACE_CONTINENTS names ${continent} twice; allowed: each continent once.`
+  }
+}
+
+/** `EU=eu-west-1,AF=eu-west-1` as pairs. */
+function continentPairs(environment: Environment): [continent: string, region: string][] {
+  return list(environment['MILLRACE_CONTINENTS']).map((pair) => {
+    const [continent = '', region = ''] = pair.split('=')
+    return [continent.trim(), region.trim()]
+  })
+}
+
+/** One sentence for each place in `value` that the schema does not allow. */
+function* schemaProblems(schema: TSchema, value: unknown, path: string[]): Generator<string> {
+  if (Type.IsObject(schema) && isObject(value)) {
+    const allowed = Object.keys(schema.properties)
+    for (const name of Object.keys(value)) {
+      if (!allowed.includes(name))
+        yield `${nameOf([...path, name])} is not a setting; allowed: ${allowed.join(', ')}.`
+    }
+    for (const [name, property] of Object.entries(schema.properties)) {
+      const inner = [...path, name]
+      if (value[name] !== undefined) yield* schemaProblems(property, value[name], inner)
+      else if (!Type.IsOptional(property))
+        yield `${nameOf(inner)} is missing; allowed: ${allowedBy(property)}.`
+    }
+    return
+  }
+  if (Type.IsRecord(schema) && isObject(value)) {
+    for (const [name, item] of Object.entries(value)) {
+      yield* schemaProblems(Type.RecordValue(schema), item, [...path, name])
+    }
+    return
+  }
+  if (Type.IsArray(schema) && Array.isArray(value)) {
+    const inItems = value.flatMap((item, index) => [
+      ...schemaProblems(schema.items, item, [...path, String(index)]),
+    ])
+    yield* inItems
+    if (inItems.length > 0) return
+  }
+  if (!Value.Check(schema, value)) {
+    yield `${nameOf(path)} is ${show(value)}; allowed: ${allowedBy(schema)}.`
+  }
+}
+
+/** Variables of the services that .env.example does not list: the services would ignore them. */
+function* serviceVariableProblems(settings: unknown): Generator<string> {
+  if (!Value.Check(Type.Object({ environment: Settings.properties.environment }), settings)) return
+  // Relative to the project's root, the working directory of `sst deploy`.
+  const listed = readFileSync('.env.example', 'utf8').matchAll(/^([A-Z_0-9]+)=/gm)
+  const allowed = Array.from(listed, ([, name]) => name)
+  for (const name of Object.keys(settings.environment)) {
+    // Node, libuv and the AWS SDK read variables of their own.
+    if (allowed.includes(name) || /^(NODE|UV|AWS)_/.test(name)) continue
+    yield `environment.${name} is not a setting; allowed: ${allowed.join(', ')}.`
+  }
+}
+
+/** Settings that are valid one by one, but not together. Skips what the schema has refused. */
+function* contradictions(settings: unknown): Generator<string> {
+  const { regions, routing, continents, domain, network, api, worker, originals, cdn } = Settings.properties
+  if (Value.Check(Type.Object({ regions, domain }), settings)) {
+    const { regions, domain } = settings
+    if (regions.length > 1 && !domain) yield 'MILLRACE_DOMAIN is missing; several regions need one.'
+    if (domain && domain.name !== domain.zone && !domain.name.endsWith(`.${domain.zone}`)) {
+      yield `MILLRACE_ZONE is ${show(domain.zone)}; allowed: a zone that contains ${domain.name} (MILLRACE_DOMAIN).`
+    }
+  }
+  if (Value.Check(Type.Object({ regions, continents }), settings)) {
+    for (const [continent, region] of Object.entries(settings.continents)) {
+      if (settings.regions.includes(region)) continue
+      yield `MILLRACE_CONTINENTS.${continent} is ${show(region)}; allowed: ${settings.regions.join(', ')} (MILLRACE_REGIONS).`
+    }
+  }
+  if (Value.Check(Type.Object({ routing, continents }), settings)) {
+    if (settings.routing !== 'geolocation' && Object.keys(settings.continents).length > 0) {
+      yield `MILLRACE_CONTINENTS is set, but MILLRACE_ROUTING is ${show(settings.routing)}; allowed: geolocation.`
+    }
+  }
+  if (Value.Check(Type.Object({ regions, cdn }), settings) && settings.cdn && settings.regions.length > 1) {
+    yield 'MILLRACE_CDN is true; allowed: false with several regions, because CloudFront delivers the variants of one region only.'
+  }
+  if (Value.Check(Type.Object({ originals }), settings)) {
+    const { instantRetrievalAfterDays: instant, deepArchiveAfterDays: deep } = settings.originals
+    if (instant !== undefined && deep !== undefined && deep < instant + instantRetrievalDays) {
+      yield `MILLRACE_DEEP_ARCHIVE_DAYS is ${deep}; allowed: ${instant + instantRetrievalDays} or more, which is ${instantRetrievalDays} days after MILLRACE_INSTANT_RETRIEVAL_DAYS.`
+    }
+  }
+  if (Value.Check(Type.Object({ network }), settings)) {
+    const { nat, interfaceEndpoints } = settings.network
+    if (nat === 'none' && !interfaceEndpoints) {
+      yield 'network.interfaceEndpoints is false; allowed: true without NAT.'
+    }
+  }
+  if (Value.Check(Type.Object({ api }), settings)) {
+    const { min, desired, max } = settings.api
+    if (!(min <= desired && desired <= max)) {
+      yield `api.desired is ${desired}; allowed: from api.min (${min}) to api.max (${max}).`
+    }
+  }
+  if (Value.Check(Type.Object({ worker }), settings)) {
+    const { min, max, instanceTypes } = settings.worker
+    if (min > max) yield `worker.min is ${min}; allowed: up to worker.max (${max}).`
+    const architectures = new Set(instanceTypes.map(architectureOf))
+    if (architectures.size > 1) {
+      yield `worker.instanceTypes is ${show(instanceTypes)}; allowed: types of one architecture.`
+    } else if (Value.Check(Type.Object({ api }), settings)) {
+      const { instanceType } = settings.api
+      if (!architectures.has(architectureOf(instanceType))) {
+        yield `api.instanceType is ${show(instanceType)}; allowed: a type of the workers' architecture (${[...architectures]}).`
+      }
+    }
+  }
+}
+
+/** Names a setting as its reader wrote it: by its variable, or by its path in this file. */
+function nameOf(path: string[]): string {
+  const variable = Object.entries(variables).find(([, setting]) =>
+    setting.every((part, index) => path[index] === part),
+  )
+  const [first = '', ...rest] = variable ? [variable[0], ...path.slice(variable[1].length)] : path
+  return rest.reduce((name, part) => (/^\d+$/.test(part) ? `${name}[${part}]` : `${name}.${part}`), first)
+}
+
+function allowedBy(schema: TSchema): string {
+  return 'description' in schema ? String(schema.description) : 'another value'
+}
+
+/** A value as a reader would write it. JSON has no NaN and no Infinity. */
+function show(value: unknown): string {
+  return typeof value === 'number' ? String(value) : JSON.stringify(value)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 function list(text = ''): string[] {
   return text
     .split(',')
     .map((item) => item.trim())
     .filter(Boolean)
-}
-
-function days(text: string | undefined): number | undefined {
-  return text ? Number(text) : undefined
 }

@@ -1,15 +1,15 @@
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { Place } from './place.ts'
-import type { Tier } from './secrets.ts'
 import type { architectureOf } from './settings.ts'
 import { renderUserData } from './user-data.ts'
 
-/** Both tiers have hooks of these names; user data completes the first one, the worker's drain the second. */
+/** Lifecycle hooks of the groups. User data completes the first one; a worker completes the second after its drain. */
 export const launchHook = 'launch'
 export const terminationHook = 'terminate'
 
-/** How long an instance may take from its launch until its user data says that it works, in seconds. */
+/** How long an instance may take from its launch until its user data completes the launch hook, in seconds. */
 const launchSeconds = 600
-/** Groups tell these of themselves, for nothing. */
+/** Metrics that groups publish free of charge. */
 const groupMetrics = [
   'GroupMinSize',
   'GroupMaxSize',
@@ -19,14 +19,14 @@ const groupMetrics = [
   'GroupTerminatingInstances',
   'GroupTotalInstances',
 ] satisfies aws.types.enums.autoscaling.Metric[]
-/** No instance gets older than this, whatever it may have piled up; in seconds. Patches come with each deploy. */
+/** The maximum age of an instance, in seconds. Patches come with each deploy. */
 const maxLifetimeSeconds = 30 * 24 * 60 * 60
 
-/** How instances of a tier are made: the same for all, and nothing in it can be reached from outside. */
+/** Creates the launch template of a tier's instances, which are not reachable from the internet. */
 export function createLaunchTemplate(options: {
   place: Place
   tier: Tier
-  /** Undefined where the group says which types. */
+  /** Undefined if the group lists the types. */
   instanceType?: string
   architecture: ReturnType<typeof architectureOf>
   diskGiB: number
@@ -41,7 +41,7 @@ export function createLaunchTemplate(options: {
     place.id(tier === 'api' ? 'ApiTemplate' : 'WorkerTemplate'),
     {
       name: place.name(tier),
-      // Its id of now. Were the parameter itself given here, Auto Scaling could not roll back.
+      // The AMI's current id. With a reference to the parameter, Auto Scaling could not roll back.
       imageId: aws.ssm.getParameterOutput(
         { name: `/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-${architecture}` },
         place.options,
@@ -51,7 +51,7 @@ export function createLaunchTemplate(options: {
       metadataOptions: {
         httpEndpoint: 'enabled',
         httpTokens: 'required',
-        // The service shares the host's network; nothing further away may ask.
+        // One hop is enough, because the service uses the host's network. Nothing further away can read the metadata.
         httpPutResponseHopLimit: 1,
         instanceMetadataTags: 'enabled',
       },
@@ -68,7 +68,7 @@ export function createLaunchTemplate(options: {
           securityGroups: [securityGroup.id],
         },
       ],
-      // Alarms look at CPU by the minute.
+      // Alarms evaluate the CPU once a minute.
       monitoring: { enabled: true },
       tagSpecifications: ['instance', 'volume', 'network-interface'].map((resourceType) => ({
         resourceType,
@@ -81,12 +81,12 @@ export function createLaunchTemplate(options: {
   )
 }
 
-/** What the groups of both tiers have in common. */
+/** Returns the arguments that the groups of both tiers share. */
 export function groupBasics(options: {
   place: Place
   tier: Tier
   warmupMs: number
-  /** A new image is rolled back while any of these alarms is on. */
+  /** Auto Scaling rolls a new image back while any of these alarms is in alarm state. */
   alarms: $util.Input<string>[]
 }) {
   const { place, tier, warmupMs, alarms } = options
@@ -97,7 +97,8 @@ export function groupBasics(options: {
     defaultInstanceWarmup: warmupMs / 1_000,
     maxInstanceLifetime: maxLifetimeSeconds,
     waitForCapacityTimeout: '15m',
-    // A deploy changes the template, so this replaces instances, some at a time, and none before there is another.
+    // A deploy changes the template, so this replaces instances: a few at a time, and each only after its successor is
+    // in service.
     instanceRefresh: {
       strategy: 'Rolling',
       preferences: {
@@ -106,13 +107,13 @@ export function groupBasics(options: {
         instanceWarmup: String(warmupMs / 1_000),
         skipMatching: true,
         autoRollback: true,
-        // Instances that are held by long work, too: they drain as before any end. Otherwise they would keep the old
-        // image (the provider's default) or hold the deploy up for an hour (AWS's).
+        // Replaces protected instances too; they drain first, as before any termination. The provider's default would
+        // leave the old image on them, and AWS's would delay the deploy by an hour.
         scaleInProtectedInstances: 'Refresh',
         ...(alarms.length > 0 && { alarmSpecification: { alarms } }),
       },
     },
-    // Propagated by the template, too; the group itself only has what it lists.
+    // The template tags instances, too. The group itself has only the tags of this list.
     tags: Object.entries({ ...place.tags, Name: place.name(tier), Tier: tier }).map(([key, value]) => ({
       key,
       value,
@@ -121,7 +122,7 @@ export function groupBasics(options: {
   }
 }
 
-/** An instance is in service once its user data says so. One that never says so is replaced. */
+/** An instance is in service after its user data completes this hook. Without that, the group replaces it. */
 export const launchHookArgs = {
   name: launchHook,
   lifecycleTransition: 'autoscaling:EC2_INSTANCE_LAUNCHING',
@@ -129,10 +130,10 @@ export const launchHookArgs = {
   defaultResult: 'ABANDON',
 }
 
-/** What a service reads from its environment, besides secrets. */
+/** The environment variables of a service, without secrets. */
 export type ServiceEnvironment = Record<string, $util.Input<string>>
 
-/** The script of a tier's instances, once everything that it names is known. In base64, as a template wants it. */
+/** Returns the user data of a tier's instances, in base64 as a launch template requires. */
 export function userDataOf(options: {
   tier: Tier
   imageUri: $util.Input<string>

@@ -1,7 +1,7 @@
 #!/bin/bash
-# What a new instance does once, at its first boot (Amazon Linux 2023, as root): gets Docker, secrets and the image,
-# runs the service under systemd, and has its Auto Scaling group put it in service once /health answers.
-# user-data.ts puts the settings in place of the next line.
+# Runs once on a new instance, at its first boot (Amazon Linux 2023, as root): installs Docker, reads the secrets, pulls
+# the image, runs the service under systemd, and puts the instance in service once /health responds.
+# user-data.ts replaces the next line with the settings.
 # @settings
 set -euo pipefail
 umask 077
@@ -10,7 +10,7 @@ export HOME=/root
 instance=
 launched=no
 
-# Tries a command, a second apart, until it succeeds: try <times> <command…>
+# Retries a command every second until it succeeds: try <times> <command…>
 try() {
   local left=$1
   shift
@@ -21,7 +21,7 @@ try() {
   done
 }
 
-# Instance metadata by IMDSv2: metadata <path>
+# Reads instance metadata by IMDSv2: metadata <path>
 metadata() {
   local token
   token=$(curl -sSf --max-time 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
@@ -29,19 +29,19 @@ metadata() {
   curl -sSf --max-time 5 -H "X-aws-ec2-metadata-token: $token" "http://169.254.169.254/latest/meta-data/$1"
 }
 
-# Ends the launch: finish CONTINUE puts the instance in service, finish ABANDON has it replaced.
+# Completes the launch hook: finish CONTINUE puts the instance in service, finish ABANDON has it replaced.
 finish() {
   aws autoscaling complete-lifecycle-action --auto-scaling-group-name "$group" --instance-id "$instance" \
     --lifecycle-hook-name "$launch_hook" --lifecycle-action-result "$1"
 }
 
-# Without an instance id nobody can be told; then the hook's own timeout abandons the launch.
-give_up() {
+# Abandons a failed launch. Without an instance id this is not possible, and the hook's own timeout abandons it.
+abandon_launch() {
   if [ "$launched" = no ] && [ -n "$instance" ]; then try 5 finish ABANDON; fi
 }
-trap give_up EXIT
+trap abandon_launch EXIT
 
-# Parameters under a path become lines NAME=value. They travel through pipes and files of root's only.
+# Writes the parameters under a path as lines NAME=value. Only root can read the pipes and files on the way.
 write_secrets() {
   aws ssm get-parameters-by-path --path "$secrets_path" --with-decryption \
     --query 'Parameters[].[Name,Value]' --output text >/etc/millrace/parameters || return
@@ -49,7 +49,7 @@ write_secrets() {
     printf '%s=%s\n' "${name##*/}" "$value"
   done </etc/millrace/parameters >/etc/millrace/secrets
   rm /etc/millrace/parameters
-  # An empty answer is a wrong path, not a service without secrets.
+  # An empty result means a wrong path: every service has secrets.
   [ -s /etc/millrace/secrets ]
 }
 
@@ -73,7 +73,8 @@ try 10 write_secrets
 printf '%s\n' "$environment" "AWS_REGION=$region" "INSTANCE=$instance" "STAGE=$stage" >/etc/millrace/environment
 try 10 pull_image
 
-# The service leaves with code 0 when it was told to stop or its instance is about to end: only then does it stay away.
+# The service exits with code 0 after a stop signal, or if its instance is about to terminate. Only then systemd does not
+# restart it.
 cat >/etc/systemd/system/millrace.service <<UNIT
 [Unit]
 Description=Millrace $tier

@@ -1,39 +1,43 @@
 import { readFileSync } from 'node:fs'
+import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 
-/** From the project's root, where SST runs its configuration: as a bundle, which knows no folder of its own. */
+/** Relative to the project's root, the working directory of SST. Its bundle has no folder of its own. */
 const templateFile = 'stacks/user-data.sh'
-/** EC2 takes no more, counted before base64. */
+/** EC2's limit on user data, in bytes before base64. */
 const limitBytes = 16_384
 
 export type UserData = {
-  tier: 'api' | 'worker'
+  tier: Tier
   /** `host/repository@sha256:…` in ECR. */
   image: string
-  /** What the service reads from its environment and everybody may know. Region, instance and stage are added. */
+  /** The environment variables of the service that are no secrets. The script adds region, instance and stage. */
   environment: Readonly<Record<string, string>>
-  /** Where the service answers `/health`; its PORT, or for workers its HEALTH_PORT. */
+  /** The port of the service's `/health`: its PORT, or for workers its HEALTH_PORT. */
   port: number
-  /** The name of a log group that exists. */
+  /** The name of an existing log group. */
   logGroup: string
   /** The name of the group's lifecycle hook for `autoscaling:EC2_INSTANCE_LAUNCHING`. */
   launchHook: string
-  /** How long the service may take to stop, in seconds. */
+  /** How long the container may take to stop, in seconds. */
   stopSeconds: number
 }
 
 /**
- * The script that an instance of a tier runs at its first boot: `user-data.sh` with these settings. A launch
- * template wants it in base64.
+ * Renders the script that an instance of a tier runs at its first boot: `user-data.sh` with these settings. A launch
+ * template needs it in base64.
  *
- * What else it counts on: IMDSv2 with instance tags in the metadata; a tag `Stage` on the instance; Amazon Linux
- * 2023 with its repositories in reach; secrets as parameters `/millrace/{stage}/{tier}/{VARIABLE}` in SSM; and a role
- * that may read and decrypt those, pull the image, write to the log group and complete the lifecycle action.
+ * The script requires: IMDSv2 with instance tags in the metadata; a tag `Stage` on the instance; Amazon Linux 2023 with
+ * access to its repositories; secrets as parameters `/millrace/{stage}/{tier}/{VARIABLE}` in SSM; and a role that may
+ * read and decrypt those, pull the image, write to the log group and complete the lifecycle action.
  *
- * @throws Error when a setting cannot be one line, or the script is larger than EC2 takes
+ * @throws Error if an environment variable has several lines, or if the script is larger than EC2 allows
  */
 export function renderUserData(settings: UserData): string {
   const lines = Object.entries(settings.environment).map(([name, value]) => `${name}=${value}`)
-  for (const line of lines) if (/[\r\n]/.test(line)) throw new Error(`Not one line: ${line.split('=')[0]}`)
+  for (const line of lines)
+    if (/[\r\n]/.test(line)) {
+      throw new Error(`The environment variable ${line.split('=')[0]} has several lines; allowed: one.`)
+    }
   const variables = {
     tier: settings.tier,
     image: settings.image,
@@ -47,11 +51,11 @@ export function renderUserData(settings: UserData): string {
   const template = readFileSync(templateFile, 'utf8')
   const script = template.replace('# @settings', () => assignments.join('\n'))
   const bytes = Buffer.byteLength(script)
-  if (bytes > limitBytes) throw new Error(`User data takes ${bytes} bytes; EC2 takes ${limitBytes} at most.`)
+  if (bytes > limitBytes) throw new Error(`User data has ${bytes} bytes; allowed: ${limitBytes}.`)
   return script
 }
 
-/** One word for a shell, whatever it holds. */
+/** Quotes a text as one word of a shell. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
 }

@@ -4,9 +4,9 @@ import type { Place } from './place.ts'
 import type { Settings } from './settings.ts'
 
 /**
- * AWS's rule groups, with the rules of theirs that don't refuse by themselves: those that look into bodies, the one
- * that wants every client to name itself, which scripts need not, and the one against queries of more than 2 KiB: the
- * metadata of a file may be as long (`POST /upload?metadata=…`).
+ * AWS's rule groups, and the rules in them that only count: those that inspect bodies; the one that requires a
+ * User-Agent, which scripts may not send; and the one that limits queries to 2 KiB, because a file's metadata may be as
+ * long (`POST /upload?metadata=…`).
  */
 const managedGroups = [
   {
@@ -25,11 +25,12 @@ const managedGroups = [
 ]
 
 /**
- * WAF in front of the load balancer: known attacks, known bad addresses, and too many requests of one address.
+ * Creates the WAF in front of the load balancer. It blocks known attacks, addresses of bad reputation, and too many
+ * requests of one address.
  *
- * What AWS's rules find in a body, and bodies larger than the 8 KiB that WAF reads, only leave a label; a rule of ours
- * refuses what has such a label, except where large bodies are meant to be: a photo may well contain what looks like an
- * attack, and a URL to import from is what the rule against remote file inclusion looks for.
+ * AWS's rules about bodies, and about bodies larger than the 8 KiB that WAF reads, only label a request. A rule of ours
+ * blocks labelled requests, except on paths with large bodies: a photo may contain bytes that look like an attack, and a
+ * source URL of an import matches the rule against remote file inclusion.
  */
 export function createWebFirewall(options: {
   place: Place
@@ -39,7 +40,7 @@ export function createWebFirewall(options: {
 }) {
   const { place, loadBalancer, settings, logGroup } = options
   const { id, name } = place
-  const seen = (rule: string) => ({
+  const visibility = (rule: string) => ({
     cloudwatchMetricsEnabled: true,
     sampledRequestsEnabled: true,
     metricName: name(rule),
@@ -56,7 +57,7 @@ export function createWebFirewall(options: {
           evaluationWindowSec: 300,
         },
       },
-      visibilityConfig: seen('requests-of-one-address'),
+      visibilityConfig: visibility('requests-of-one-address'),
     },
     ...managedGroups.map((group, index) => ({
       name: group.name,
@@ -71,10 +72,10 @@ export function createWebFirewall(options: {
           ),
         },
       },
-      visibilityConfig: seen(group.name),
+      visibilityConfig: visibility(group.name),
     })),
     {
-      name: 'bodies-where-none-is-meant-to-be',
+      name: 'suspicious-bodies',
       priority: managedGroups.length + 1,
       action: { block: {} },
       statement: {
@@ -105,7 +106,7 @@ export function createWebFirewall(options: {
           ],
         },
       },
-      visibilityConfig: seen('bodies'),
+      visibilityConfig: visibility('bodies'),
     },
   ]
   const firewall = new aws.wafv2.WebAcl(
@@ -114,7 +115,7 @@ export function createWebFirewall(options: {
       scope: 'REGIONAL',
       defaultAction: { allow: {} },
       rules,
-      visibilityConfig: seen('firewall'),
+      visibilityConfig: visibility('firewall'),
     },
     place.options,
   )
@@ -128,7 +129,7 @@ export function createWebFirewall(options: {
     {
       resourceArn: firewall.arn,
       logDestinationConfigs: [logGroup.arn],
-      // Who may ask is nobody else's business.
+      // They hold credentials.
       redactedFields: ['authorization', 'cookie'].map((header) => ({ singleHeader: { name: header } })),
       loggingFilter: {
         defaultBehavior: 'DROP',

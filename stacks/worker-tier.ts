@@ -5,16 +5,16 @@ import { workerHealthPort } from './security-groups.ts'
 import { architectureOf, type Settings } from './settings.ts'
 import { createLaunchTemplate, groupBasics, launchHookArgs, terminationHook, userDataOf } from './tier.ts'
 
-/** How long jobs under way may take once an instance has to go, in seconds. A Spot notice leaves two minutes. */
+/** How long active jobs may take once an instance must terminate, in seconds. A Spot notice leaves two minutes. */
 const drainSeconds = 90
-/** The service is stopped by systemd only after its drain, and may take a little longer. */
+/** How long the container may take to stop, in seconds: the drain, and 20 s to close the rest. */
 const stopSeconds = drainSeconds + 20
-/** The group waits so long for the worker's next heartbeat, which comes every 10 s (leave-instance.ts); in seconds. */
+/** How long the group waits for a worker's next heartbeat, in seconds. One comes every 10 s (leave-instance.ts). */
 const terminationSeconds = 60
 
 /**
- * The workers: several instance types, Spot above a base, replaced ahead of an interruption where EC2 sees one coming,
- * and never ended before they have drained.
+ * Creates the workers: several instance types, Spot above an on-demand base. The group replaces an instance before its
+ * interruption if EC2 announces a risk, and terminates none before it has drained.
  */
 export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worker'] }) {
   const { place, network, groups, profile, imageUri, logGroup, environment, alarms, settings } = deps
@@ -49,7 +49,7 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
       vpcZoneIdentifiers: network.privateSubnets,
       healthCheckType: 'EC2',
       capacityRebalance: true,
-      // Workers ask for it themselves, during long work.
+      // Workers set scale-in protection themselves, during long jobs.
       protectFromScaleIn: false,
       mixedInstancesPolicy: {
         instancesDistribution: {

@@ -6,8 +6,8 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** What every stand-in is: it notes how it was called, fails where it is told to, and answers as an instance's would. */
-const standIn = `#!/bin/bash
+/** The program behind every mocked command: it records its call, fails if configured, and prints what a real one prints. */
+const mockProgram = `#!/bin/bash
 call="\${0##*/} $*"
 printf '%s\\n' "$call" >>"$SANDBOX/calls"
 if [[ -n $FAILS && $call =~ $FAILS ]]; then
@@ -24,19 +24,19 @@ case $call in
 'aws ssm '*) printf '%b' "$PARAMETERS" ;;
 'aws ecr '*) printf REGISTRY-PASSWORD ;;
 'docker login '*) printf '%s' "$(</dev/stdin)" >"$SANDBOX/login" ;;
-'dnf '*) ln -s stand-in "$SANDBOX/bin/docker" ;;
+'dnf '*) ln -s mock-program "$SANDBOX/bin/docker" ;;
 esac
 `
-const programs = ['aws', 'curl', 'systemctl', 'dnf']
+const mockedPrograms = ['aws', 'curl', 'systemctl', 'dnf']
 
 /**
- * Runs a user-data script as an instance's first boot would, with stand-ins for all that is outside of the script
- * first on PATH, and with /etc in a directory of its own. Time does not pass: \`sleep\` returns at once.
+ * Runs a user-data script as at an instance's first boot. Mocks of all programs that it calls come first on PATH, and
+ * /etc is a temporary directory. `sleep` returns at once.
  *
- * @param options.fails a regular expression of calls that fail
- * @param options.failsTimes how often; always where it is not given
- * @param options.docker whether the image brings Docker
- * @param options.parameters what SSM answers, with escapes
+ * @param options.fails a regular expression that matches calls to fail
+ * @param options.failsTimes how often they fail; default: always
+ * @param options.docker whether the AMI includes Docker
+ * @param options.parameters SSM's response, with escapes
  */
 export async function bootInSandbox(
   script: string,
@@ -47,9 +47,9 @@ export async function bootInSandbox(
     const bin = join(sandbox, 'bin')
     await mkdir(bin)
     await mkdir(join(sandbox, 'etc/systemd/system'), { recursive: true })
-    await writeFile(join(bin, 'stand-in'), standIn, { mode: 0o755 })
-    const named = [...programs, ...(options.docker === false ? [] : ['docker'])]
-    await Promise.all(named.map((name) => symlink('stand-in', join(bin, name))))
+    await writeFile(join(bin, 'mock-program'), mockProgram, { mode: 0o755 })
+    const programs = [...mockedPrograms, ...(options.docker === false ? [] : ['docker'])]
+    await Promise.all(programs.map((name) => symlink('mock-program', join(bin, name))))
     await symlink('/bin/true', join(bin, 'sleep'))
     const code = await run(
       '/bin/bash',

@@ -1,5 +1,5 @@
 import type { Cloud, Resource } from '../support/mock-cloud.ts'
-import { at, behind, list, ofType, statements, texts } from './find.ts'
+import { at, behind, list, ofType, parse, statements, texts } from './find.ts'
 
 type Place = 'public' | 'private' | 'regional' | 'global'
 type Node = { id: string; label: string; shape: [string, string]; place: Place; region: string }
@@ -9,7 +9,7 @@ const box: [string, string] = ['[', ']']
 const store: [string, string] = ['[(', ')]']
 const queue: [string, string] = ['[[', ']]']
 
-/** What is drawn, by its type. Everything else shows in the edges, or not at all. */
+/** How each type of resource is drawn. Other types only cause edges, or are left out. */
 const drawn: Record<
   string,
   (resource: Resource) => { label: string; shape: [string, string]; place: Place }
@@ -30,7 +30,7 @@ const drawn: Record<
       at(each, 'instanceType'),
     )
     const base = at(inputs, 'mixedInstancesPolicy', 'instancesDistribution', 'onDemandBaseCapacity')
-    const spot = types.length > 0 ? `<br>${types[0]} or alike, Spot above ${base}` : ''
+    const spot = types.length > 0 ? `<br>${types[0]} or similar, Spot above ${base}` : ''
     const tier = name.startsWith('Api') ? 'API tier' : 'Worker tier'
     return {
       label: `${tier}<br>${inputs['minSize']} to ${inputs['maxSize']} instances${spot}`,
@@ -44,16 +44,16 @@ const drawn: Record<
     place: 'private',
   }),
   'aws:s3/bucket:Bucket': ({ name }) => ({
-    label: name.startsWith('Ledger') ? 'S3, the ledger' : 'S3, access log',
+    label: name.startsWith('Ledger') ? 'S3: ledger' : 'S3: access log',
     shape: store,
     place: 'regional',
   }),
   'aws:sqs/queue:Queue': ({ name }) => ({
-    label: name.startsWith('Events') ? 'SQS, events' : 'SQS, dead letters',
+    label: name.startsWith('Events') ? 'SQS: events' : 'SQS: dead letters',
     shape: queue,
     place: 'regional',
   }),
-  'aws:sns/topic:Topic': () => ({ label: 'SNS, alarms', shape: box, place: 'regional' }),
+  'aws:sns/topic:Topic': () => ({ label: 'SNS: alarms', shape: box, place: 'regional' }),
   'aws:budgets/budget:Budget': ({ inputs }) => ({
     label: `Budget<br>$${inputs['limitAmount']} a month`,
     shape: box,
@@ -61,14 +61,14 @@ const drawn: Record<
   }),
 }
 
-/** The cloud as a Mermaid flowchart: boxes by where they are, arrows by who may talk to whom. */
+/** Draws a cloud as a Mermaid flowchart: boxes by their place, arrows for allowed access. */
 export function drawCloud(cloud: Cloud): string {
   const nodes = new Map<string, Node>()
-  // Pulumi registers in no certain order.
+  // Pulumi registers resources in no fixed order.
   const resources = cloud.resources.toSorted((a, b) => a.name.localeCompare(b.name))
   for (const resource of resources) {
-    const look = drawn[resource.type]?.(resource)
-    if (look) nodes.set(resource.urn, { id: resource.name, region: regionOf(cloud, resource), ...look })
+    const node = drawn[resource.type]?.(resource)
+    if (node) nodes.set(resource.urn, { id: resource.name, region: regionOf(cloud, resource), ...node })
   }
   const edges = [...edgesOf(cloud)]
   const regions = [...new Set([...nodes.values()].map(({ region }) => region))]
@@ -112,7 +112,7 @@ function regionOf(cloud: Cloud, { provider }: Resource): string {
 function* edgesOf(cloud: Cloud): Generator<Edge> {
   yield* networkEdges(cloud)
   for (const association of ofType(cloud, 'aws:wafv2/webAclAssociation:WebAclAssociation')) {
-    yield* edge(cloud, [association, 'webAclArn'], [association, 'resourceArn'], 'guards')
+    yield* edge(cloud, [association, 'webAclArn'], [association, 'resourceArn'], 'filters')
   }
   for (const record of ofType(cloud, 'aws:route53/record:Record')) {
     const [balancer] = behind(cloud, record, 'aliases')
@@ -122,11 +122,11 @@ function* edgesOf(cloud: Cloud): Generator<Edge> {
     }
   }
   for (const balancer of ofType(cloud, 'aws:lb/loadBalancer:LoadBalancer')) {
-    // The bucket's name is known once its policy is there, so both are behind it.
+    // The bucket's name depends on its policy, so the input depends on both.
     const [bucket] = behind(cloud, balancer, 'accessLogs').filter(
       ({ type }) => type === 'aws:s3/bucket:Bucket',
     )
-    if (bucket) yield { from: balancer.name, to: bucket.name, label: 'access log' }
+    if (bucket) yield { from: balancer.name, to: bucket.name, label: 'writes access log' }
   }
   for (const notification of ofType(cloud, 'aws:s3/bucketNotification:BucketNotification')) {
     const [bucket] = behind(cloud, notification, 'bucket').filter(
@@ -135,41 +135,47 @@ function* edgesOf(cloud: Cloud): Generator<Edge> {
     const [queue] = behind(cloud, notification, 'queues')
     const prefixes = list(notification.inputs['queues']).map((each) => at(each, 'filterPrefix'))
     if (bucket && queue)
-      yield { from: bucket.name, to: queue.name, label: `created under ${prefixes.join(', ')}` }
+      yield {
+        from: bucket.name,
+        to: queue.name,
+        label: `notifies of new objects under ${prefixes.join(', ')}`,
+      }
   }
   for (const queue of ofType(cloud, 'aws:sqs/queue:Queue')) {
-    for (const letters of behind(cloud, queue, 'redrivePolicy')) {
-      if (letters.type === queue.type)
-        yield { from: queue.name, to: letters.name, label: 'after 10 attempts' }
+    for (const deadLetters of behind(cloud, queue, 'redrivePolicy')) {
+      if (deadLetters.type !== queue.type) continue
+      const attempts = at(parse(queue.inputs['redrivePolicy']), 'maxReceiveCount')
+      yield { from: queue.name, to: deadLetters.name, label: `moves after ${attempts} attempts` }
     }
   }
   yield* roleEdges(cloud)
   for (const replication of ofType(cloud, 'aws:s3/bucketReplicationConfig:BucketReplicationConfig')) {
-    yield* edge(cloud, [replication, 'bucket'], [replication, 'rules'], 'copies', 'aws:s3/bucket:Bucket')
+    yield* edge(cloud, [replication, 'bucket'], [replication, 'rules'], 'copies to', 'aws:s3/bucket:Bucket')
   }
   for (const distribution of ofType(cloud, 'aws:cloudfront/distribution:Distribution')) {
     for (const bucket of behind(cloud, distribution, 'origins')) {
       if (bucket.type === 'aws:s3/bucket:Bucket')
-        yield { from: distribution.name, to: bucket.name, label: 'variants' }
+        yield { from: distribution.name, to: bucket.name, label: 'reads variants/' }
     }
   }
   for (const budget of ofType(cloud, 'aws:budgets/budget:Budget')) {
     for (const topic of behind(cloud, budget, 'notifications')) {
-      yield { from: budget.name, to: topic.name, label: 'tells' }
+      yield { from: budget.name, to: topic.name, label: 'notifies' }
     }
   }
 }
 
-/** @param only keeps resources of one type where an input has several behind it */
+/** @param only keeps resources of one type if an input depends on several */
 function* edge(cloud: Cloud, from: [Resource, string], to: [Resource, string], label: string, only?: string) {
-  const wanted = (resource: Resource) => (only ? resource.type === only : drawn[resource.type] !== undefined)
-  for (const source of behind(cloud, ...from).filter(wanted)) {
-    for (const target of behind(cloud, ...to).filter(wanted))
+  const isIncluded = (resource: Resource) =>
+    only ? resource.type === only : drawn[resource.type] !== undefined
+  for (const source of behind(cloud, ...from).filter(isIncluded)) {
+    for (const target of behind(cloud, ...to).filter(isIncluded))
       yield { from: source.name, to: target.name, label }
   }
 }
 
-/** Rules of security groups, between those who have the groups. */
+/** Yields the rules of security groups as edges between the resources that have the groups. */
 function* networkEdges(cloud: Cloud): Generator<Edge> {
   for (const rule of ofType(cloud, 'aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule')) {
     const port = rule.inputs['fromPort']
@@ -204,7 +210,7 @@ function groupOf(cloud: Cloud, template: Resource): Resource | undefined {
   )
 }
 
-/** What roles let instances do, by what is drawn. */
+/** Yields what roles allow instances to do with the drawn resources. */
 function* roleEdges(cloud: Cloud): Generator<Edge> {
   const writes = /:(Put|Delete|Send|Receive)/
   for (const template of ofType(cloud, 'aws:ec2/launchTemplate:LaunchTemplate')) {
@@ -216,22 +222,22 @@ function* roleEdges(cloud: Cloud): Generator<Edge> {
       const allowed = statements(policy.inputs['policy'])
       for (const target of behind(cloud, policy, 'policy').filter(({ type }) => drawn[type])) {
         const arn = String(target.outputs['arn'])
-        const about = allowed.filter(({ resources }) =>
+        const relevant = allowed.filter(({ resources }) =>
           resources.some((resource) => resource.startsWith(arn)),
         )
-        const actions = about.flatMap(({ actions }) => actions)
+        const actions = relevant.flatMap(({ actions }) => actions)
         const label = actions.some((action) => writes.test(action))
           ? target.type.startsWith('aws:sqs')
-            ? 'takes'
-            : `reads, writes ${prefixesOf(about)}`
-          : 'asks'
+            ? 'receives'
+            : `reads and writes ${prefixesOf(relevant)}`
+          : 'reads'
         yield { from: group.name, to: target.name, label }
       }
     }
   }
 }
 
-/** Prefixes under which objects may be put. */
+/** Returns the prefixes under which objects may be written. */
 function prefixesOf(allowed: ReturnType<typeof statements>): string {
   const puts = allowed.filter(({ actions }) => actions.includes('s3:PutObject'))
   return puts
@@ -239,31 +245,22 @@ function prefixesOf(allowed: ReturnType<typeof statements>): string {
     .join(', ')
 }
 
-/** The page that `npm run diagram` writes. */
-export function cloudPage(clouds: { production: Cloud; world: Cloud }): string {
+/** Returns the page that `npm run diagram` writes: docs/cloud.md. */
+export function cloudPage(clouds: { production: Cloud; twoRegions: Cloud }): string {
   const count = (cloud: Cloud) => cloud.resources.filter(({ type }) => type.startsWith('aws:')).length
   return `# The cloud
 
-Drawn by \`npm run diagram\` from what sst.config.ts registers with Pulumi's mock engine; a test fails where it is out
-of date. Arrows are what security groups, roles and S3's configuration allow.
+\`npm run diagram\` writes this page from the resources that sst.config.ts registers with Pulumi's mock engine. A test fails
+if the page is out of date. Arrows show what security groups, roles and S3's configuration allow; a number is a port.
 
 ## Production, in one region: ${count(clouds.production)} resources
 
 ${drawing(clouds.production)}
 
-## Production, in two regions with a domain: ${count(clouds.world)} resources
+## Production, in two regions with a domain: ${count(clouds.twoRegions)} resources
 
-${drawing(clouds.world)}
+${drawing(clouds.twoRegions)}
 `
-}
-
-/** What stands between these two in the README is drawn, too. */
-const drawnPart = /(?<=<!-- drawn by .* -->\n\n).*(?=\n\n<!-- drawn until here -->)/s
-
-/** The README with production in one region as it is built. @throws Error where it has no place for the drawing */
-export function readmeWithDrawing(readme: string, production: Cloud): string {
-  if (!drawnPart.test(readme)) throw new Error('The README has no place for the drawing of the cloud.')
-  return readme.replace(drawnPart, () => drawing(production))
 }
 
 function drawing(cloud: Cloud): string {

@@ -1,4 +1,4 @@
-// One process for all of these: building the clouds takes as long as looking at them.
+// One process for all of these, because building the clouds takes as long as checking them.
 import './stages.ts'
 import './network.ts'
 import './load-balancer.ts'
@@ -6,4 +6,4 @@ import './tiers.ts'
 import './data.ts'
 import './roles.ts'
 import './monitoring.ts'
-import './everywhere.ts'
+import './all-resources.ts'

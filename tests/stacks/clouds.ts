@@ -2,8 +2,8 @@ import { buildCloud, bundleConfig } from '../support/mock-cloud.ts'
 
 await bundleConfig()
 
-/** What `.env.production` would say for several regions. */
-const worldwide = {
+/** The content of `.env.production` for two regions. */
+const twoRegionsEnvironment = {
   MILLRACE_REGIONS: 'us-east-1,eu-west-1',
   MILLRACE_DOMAIN: 'media.example.com',
   MILLRACE_EMAIL: 'ops@example.com',
@@ -12,17 +12,17 @@ const worldwide = {
   MILLRACE_DEEP_ARCHIVE_DAYS: '365',
 }
 
-/** A developer's machine under `sst dev`. */
+/** A developer's stage under `sst dev`. */
 export const sstDev = await buildCloud({ stage: 'ada', dev: true })
 /** A developer's stage, deployed. */
 export const dev = await buildCloud({ stage: 'ada' })
-/** With what is optional, but in one region. */
+/** One region, with domain and CloudFront. */
 export const staging = await buildCloud({
   stage: 'staging',
   environment: { MILLRACE_DOMAIN: 'staging.example.com', MILLRACE_CDN: 'true' },
 })
 export const production = await buildCloud({ stage: 'production' })
-export const world = await buildCloud({ stage: 'production', environment: worldwide })
+export const twoRegions = await buildCloud({ stage: 'production', environment: twoRegionsEnvironment })
 
-export const deployed = { dev, staging, production, world }
+export const deployed = { dev, staging, production, twoRegions }
 export const all = { sstDev, ...deployed }

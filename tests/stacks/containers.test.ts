@@ -27,13 +27,13 @@ const read = (file: string) => readFileSync(join(root, file), 'utf8')
 const dockerfile = read('Dockerfile')
 const heredoc = /^COPY <<"EOF" \S+\n(.*?)^EOF$/ms.exec(dockerfile)?.[1] ?? ''
 
-/** The instructions of each stage, with those of the stages that it stands on. */
+/** Returns the instructions of each stage, after those of its base stages. */
 function readStages() {
   const stages = new Map<string, { keyword: string; text: string }[]>()
   let current: { keyword: string; text: string }[] = []
   for (const instruction of DockerfileParser.parse(dockerfile).getInstructions()) {
     const keyword = instruction.getKeyword()
-    // The parser's own arguments leave out flags.
+    // The parser's own arguments omit flags.
     const { start, end } = instruction.getRange()
     const lines = dockerfile.split('\n').slice(start.line, end.line + 1)
     const text = lines.join('\n').replace(/^\w+\s+/, '')
@@ -54,6 +54,7 @@ const Service = Type.Object({
   command: Type.Optional(Type.Array(Type.String())),
   ports: Type.Optional(Type.Array(Type.String())),
   profiles: Type.Optional(Type.Array(Type.String())),
+  stop_grace_period: Type.Optional(Type.String()),
   healthcheck: Type.Optional(Type.Object({ test: Type.Array(Type.String()) })),
   environment: Type.Optional(Type.Record(Type.String(), Type.String())),
   depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }))),
@@ -62,7 +63,7 @@ const composeFile: unknown = parse(read('compose.yaml'), { merge: true })
 const { services } = Compile(Type.Object({ services: Type.Record(Type.String(), Service) })).Parse(
   composeFile,
 )
-/** What Compose makes of `${NAME:-default}` where NAME is not set. */
+/** Returns the environment of a service as Compose sets it if no variable of a `${NAME:-default}` is set. */
 const environmentOf = (service: string) =>
   Object.fromEntries(
     Object.entries(services[service]?.environment ?? {}).map(([name, value]) => [
@@ -71,13 +72,13 @@ const environmentOf = (service: string) =>
     ]),
   )
 
-test('the Dockerfile is one that Docker understands', () => {
-  const complaints = validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`)
-  assert.equal(complaints, [])
+test('the Dockerfile is valid and uses the Node version of package.json', () => {
+  const problems = validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`)
+  assert.equal(problems, [])
   assert.match(dockerfile, `ARG NODE=node:${JSON.parse(read('package.json')).devDependencies.node}-`)
 })
 
-test('both tiers run as nobody, with jemalloc and a health check', () => {
+test('images of both tiers run without root, with jemalloc and a health check', () => {
   for (const tier of ['api', 'worker']) {
     assert.is(last(tier, 'USER'), '1000:1000')
     assert.is(last(tier, 'CMD'), `["node", "packages/${tier}/src/main.ts"]`)
@@ -90,21 +91,21 @@ test('both tiers run as nobody, with jemalloc and a health check', () => {
   }
 })
 
-test('the build context holds what the Dockerfile copies, and no more', () => {
+test('the build context holds only what the Dockerfile copies', () => {
   const ignored = read('.dockerignore').trimEnd().split('\n')
   assert.is(ignored[0], '*')
-  const admitted = ignored.flatMap((line) => (line.startsWith('!') ? [line.slice(1)] : []))
+  const included = ignored.flatMap((line) => (line.startsWith('!') ? [line.slice(1)] : []))
   const copied = [...stages.values()]
     .flat()
     .filter(({ keyword, text }) => keyword === 'COPY' && !/^(--from|<<)/.test(text))
     .flatMap(({ text }) => text.split(' ').slice(0, -1))
   for (const source of copied) assert.ok(existsSync(join(root, source)), source)
-  assert.equal([...new Set(copied.map((source) => source.split('/')[0]))].sort(), admitted.sort())
+  assert.equal([...new Set(copied.map((source) => source.split('/')[0]))].sort(), included.sort())
   for (const pattern of ['**/node_modules', '**/dist', '**/.env'])
     assert.ok(ignored.includes(pattern), pattern)
 })
 
-test('each package imports only what is installed for it in production', () => {
+test('each package imports only its production dependencies', () => {
   for (const name of ['shared', 'api', 'worker', 'local', 'local-s3']) {
     const { dependencies } = JSON.parse(read(`packages/${name}/package.json`))
     for (const file of globSync(`packages/${name}/src/**/*.ts`, { cwd: root })) {
@@ -120,7 +121,7 @@ test('each package imports only what is installed for it in production', () => {
   }
 })
 
-test('each stage has the packages of ours that its package needs', () => {
+test('each stage copies all workspace packages that its package depends on', () => {
   const isCopied = (stage: string, source: string) =>
     stages.get(stage)?.some(({ keyword, text }) => keyword === 'COPY' && text.split(' ').includes(source))
   const needed: [stage: string, name: string][] = [
@@ -133,7 +134,7 @@ test('each stage has the packages of ours that its package needs', () => {
     assert.ok(isCopied(stage, `packages/${name}`), `${stage}: ${name}`)
     for (const dependency of Object.keys(JSON.parse(read(`packages/${name}/package.json`)).dependencies)) {
       if (!dependency.startsWith('@millrace/')) continue
-      // Our own packages reach no further than to shared and local-s3, which import none of ours.
+      // Workspace packages depend only on shared and local-s3, which depend on no workspace package.
       const own = dependency.replace('@millrace/', '')
       assert.ok(isCopied(stage, `packages/${own}`), `${stage}: ${own}`)
       const manifest = `packages/${own}/package.json`
@@ -142,7 +143,7 @@ test('each stage has the packages of ours that its package needs', () => {
   }
 })
 
-test('what is installed is for the platform of the image, and leaves out what only people read', async () => {
+test('an image installs packages for its platform, without docs, types and source maps', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-install-'))
   const files = ['a/index.js', 'a/index.d.ts', 'a/index.d.mts', 'a/index.js.map', 'a/README.md', 'a/LICENSE']
   const addons = [
@@ -165,9 +166,9 @@ test('what is installed is for the platform of the image, and leaves out what on
     called,
     'ci --omit=dev --ignore-scripts --os=linux --cpu=x64 --libc=glibc --workspace=packages/api',
   )
-  const kept = await readdir(join(directory, 'node_modules/a'), { recursive: true, withFileTypes: true })
+  const installed = await readdir(join(directory, 'node_modules/a'), { recursive: true, withFileTypes: true })
   assert.equal(
-    kept
+    installed
       .filter((entry) => entry.isFile())
       .map(({ name }) => name)
       .sort(),
@@ -177,8 +178,8 @@ test('what is installed is for the platform of the image, and leaves out what on
   await rm(directory, { recursive: true })
 })
 
-test('compose.yaml fits the Compose Specification', () => {
-  // Ajv knows neither its draft nor the ids of the drafts before, and needs none of them.
+test('compose.yaml matches the Compose Specification', () => {
+  // Ajv supports neither its draft nor `id` of earlier drafts, and needs neither.
   const { $schema: _, ...schema } = JSON.parse(
     JSON.stringify(composeSchema, (key, value) =>
       key === 'id' && typeof value === 'string' ? undefined : value,
@@ -189,7 +190,7 @@ test('compose.yaml fits the Compose Specification', () => {
   assert.is(check.errors, null)
 })
 
-test('Compose offers what the architecture shows, on this machine only', () => {
+test('Compose publishes its ports on loopback only, and waits for healthy dependencies', () => {
   const ports = Object.fromEntries(
     Object.entries(services).map(([name, service]) => [name, service.ports ?? []]),
   )
@@ -211,7 +212,7 @@ test('Compose offers what the architecture shows, on this machine only', () => {
   }
 })
 
-test('the services of Compose find each other', async () => {
+test('the services of Compose use the same Redis, bucket and queue', async () => {
   const api = readApiConfig({ HOST: '0.0.0.0', ...environmentOf('stateless-app') })
   const worker = readWorkerConfig(environmentOf('worker'))
   for (const name of ['redisUrl', 'bucket', 'eventsQueueUrl'] as const) assert.is(api[name], worker[name])
@@ -227,22 +228,27 @@ test('the services of Compose find each other', async () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     },
   )
-  const told = new Map<string, string>()
+  const printed = new Map<string, string>()
   for await (const line of createInterface({ input: cloud.stdout })) {
     const [name = '', value = ''] = line.split('=')
-    told.set(name, value)
+    printed.set(name, value)
     if (line.endsWith('is ready.')) cloud.kill('SIGTERM')
   }
   if (cloud.exitCode === null) await once(cloud, 'exit')
   assert.is(cloud.exitCode, 0)
-  assert.is(told.get('BUCKET'), worker.bucket)
-  assert.is(new URL(told.get('EVENTS_QUEUE_URL') ?? '').pathname, new URL(worker.eventsQueueUrl).pathname)
-  assert.is(told.get('AWS_ACCESS_KEY_ID'), environmentOf('worker')['AWS_ACCESS_KEY_ID'])
-  assert.is(new URL(told.get('AWS_ENDPOINT_URL_S3') ?? '').hostname, '127.0.0.1', 'loopback unless asked')
+  assert.is(printed.get('BUCKET'), worker.bucket)
+  assert.is(new URL(printed.get('EVENTS_QUEUE_URL') ?? '').pathname, new URL(worker.eventsQueueUrl).pathname)
+  assert.is(printed.get('AWS_ACCESS_KEY_ID'), environmentOf('worker')['AWS_ACCESS_KEY_ID'])
+  assert.is(new URL(printed.get('AWS_ENDPOINT_URL_S3') ?? '').hostname, '127.0.0.1', 'loopback by default')
   await rm(data, { recursive: true })
 })
 
-/** Docker's plugin, or Debian's program of the time before it. */
+test('Compose gives a worker more time to stop than it takes to drain', () => {
+  const [, seconds] = /^(\d+)s$/.exec(services['worker']?.stop_grace_period ?? '') ?? []
+  assert.ok(Number(seconds) * 1000 > readWorkerConfig(environmentOf('worker')).drainDeadlineMs)
+})
+
+/** Finds Docker's Compose plugin, or Debian's older program. */
 async function findCompose() {
   const docker = findOnPath(['docker'])
   const plugin =

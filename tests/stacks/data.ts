@@ -1,16 +1,24 @@
-import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import {
+  erasedPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
+import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
-import { all, deployed, dev, production, sstDev, staging, world } from './clouds.ts'
+import { all, deployed, dev, production, sstDev, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, parse, statements, texts, userDataOf } from './find.ts'
 
 const queueType = 'aws:sqs/queue:Queue'
 const redisType = 'aws:elasticache/replicationGroup:ReplicationGroup'
 const lifecycleType = 'aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration'
 
+const dayMs = 24 * 60 * 60 * 1000
+
 const test = suite('bucket, queue, Redis')
 
-test('the bucket is private, takes TLS only, keeps versions, and is encrypted by our key', () => {
+test('the bucket is private, accepts TLS only, is versioned, and is encrypted with our key', () => {
   for (const cloud of Object.values(all)) {
     const { inputs } = one(
       cloud,
@@ -51,14 +59,14 @@ test('the bucket is private, takes TLS only, keeps versions, and is encrypted by
   }
 })
 
-test("the console's page may send files and read the ETag, and no other page", () => {
+test("the bucket's CORS rule lets only the console's origin send files and read the ETag", () => {
   const rule = (cloud: typeof dev) =>
     at(
       one(cloud, 'aws:s3/bucketCorsConfiguration:BucketCorsConfiguration', 'LedgerCors').inputs,
       'corsRules',
       0,
     )
-  assert.equal(texts(at(rule(world), 'allowedOrigins')), ['https://media.example.com'])
+  assert.equal(texts(at(rule(twoRegions), 'allowedOrigins')), ['https://media.example.com'])
   assert.equal(texts(at(rule(sstDev), 'allowedOrigins')), ['http://localhost:3000'])
   assert.equal(texts(at(rule(production), 'allowedOrigins')), [
     'http://loadbalancer-1234567.us-east-1.elb.amazonaws.com',
@@ -67,26 +75,26 @@ test("the console's page may send files and read the ETag, and no other page", (
   assert.ok(texts(at(rule(production), 'allowedMethods')).includes('PUT'))
 })
 
-test('what was never completed, replaced or deleted is forgotten', () => {
+test('lifecycle rules remove incomplete uploads and noncurrent versions', () => {
   const rules = list(one(production, lifecycleType, 'LedgerLifecycle').inputs['rules'])
   const days = (...path: string[]) =>
     rules.map((rule) => at(rule, ...path)).find((value) => value !== undefined)
-  assert.is(days('abortIncompleteMultipartUpload', 'daysAfterInitiation'), 7)
+  assert.is(days('abortIncompleteMultipartUpload', 'daysAfterInitiation'), openUploadLifeMs / dayMs)
   assert.is(days('noncurrentVersionExpiration', 'noncurrentDays'), 30)
   assert.is(days('expiration', 'expiredObjectDeleteMarker'), true)
   assert.not.ok(
     rules.some((rule) => at(rule, 'expiration', 'days')),
-    'nothing that is current expires',
+    'no current object expires',
   )
 })
 
-test('originals are archived when the settings say so, and only originals', () => {
+test('lifecycle rules archive only originals, and only if the settings configure it', () => {
   const archives = (cloud: typeof dev) =>
     list(one(cloud, lifecycleType, 'LedgerLifecycle').inputs['rules']).filter((rule) =>
       at(rule, 'transitions'),
     )
   assert.equal(archives(production), [])
-  const [rule] = archives(world)
+  const [rule] = archives(twoRegions)
   assert.is(at(rule, 'filter', 'prefix'), 'originals/')
   assert.equal(at(rule, 'transitions'), [
     { days: 30, storageClass: 'GLACIER_IR' },
@@ -94,13 +102,13 @@ test('originals are archived when the settings say so, and only originals', () =
   ])
 })
 
-test('the bucket and its objects outlive the stack in production only', () => {
+test('removing a stage deletes its bucket, except in production', () => {
   const bucket = (cloud: typeof dev) => one(cloud, 'aws:s3/bucket:Bucket', 'LedgerBucket')
   assert.equal([bucket(production).inputs['forceDestroy'], bucket(production).retainOnDelete], [false, true])
   assert.is(bucket(dev).inputs['forceDestroy'], true)
 })
 
-test('S3 tells the queue of originals, and nobody else can', () => {
+test('only S3 can send to the queue, and sends events of originals', () => {
   for (const cloud of Object.values(all)) {
     const notification = one(cloud, 'aws:s3/bucketNotification:BucketNotification', 'EventsOfOriginals')
     const [queue] = list(notification.inputs['queues'])
@@ -122,7 +130,7 @@ test('S3 tells the queue of originals, and nobody else can', () => {
   }
 })
 
-test('a message that nobody can deal with ends in the dead-letter queue, which takes no others', () => {
+test('a message that failed ten times moves to the dead-letter queue, which accepts no other messages', () => {
   const events = one(production, queueType, 'Events')
   const redrive = parse(events.inputs['redrivePolicy'])
   assert.is(at(redrive, 'deadLetterTargetArn'), one(production, queueType, 'DeadLetters').outputs['arn'])
@@ -131,7 +139,7 @@ test('a message that nobody can deal with ends in the dead-letter queue, which t
   assert.equal(at(parse(allow['redriveAllowPolicy']), 'sourceQueueArns'), [events.outputs['arn']])
 })
 
-test('Redis is Valkey with a replica in another zone that takes over', () => {
+test('Redis is Valkey with a replica in another zone and automatic failover', () => {
   const { inputs, protect } = one(production, redisType, 'Redis')
   assert.is(inputs['engine'], 'valkey')
   assert.is(inputs['numCacheClusters'], 2)
@@ -143,7 +151,7 @@ test('Redis is Valkey with a replica in another zone that takes over', () => {
   assert.is(one(dev, redisType, 'Redis').inputs['automaticFailoverEnabled'], false)
 })
 
-test('Redis takes TLS and a token only, is encrypted by our key, and evicts nothing', () => {
+test('Redis requires TLS and a token, is encrypted with our key, and evicts nothing', () => {
   for (const cloud of Object.values(deployed)) {
     const redis = one(cloud, redisType, 'Redis')
     assert.is(redis.inputs['transitEncryptionEnabled'], true)
@@ -163,7 +171,7 @@ test('Redis takes TLS and a token only, is encrypted by our key, and evicts noth
   }
 })
 
-test('CloudFront reads variants only, and only for URLs that the API has signed', () => {
+test('CloudFront reads only variants, and serves only URLs that the API has signed', () => {
   const distribution = one(staging, 'aws:cloudfront/distribution:Distribution', 'Cdn')
   const origin = at(distribution.inputs, 'origins', 0)
   assert.is(at(origin, 'originAccessControlId'), 'CdnAccess-id')
@@ -180,27 +188,27 @@ test('CloudFront reads variants only, and only for URLs that the API has signed'
   assert.is(ofType(production, 'aws:cloudfront/distribution:Distribution').length, 0)
 })
 
-test('two regions copy to each other, each with its own key', () => {
+test('the buckets of two regions copy to each other, each with its own key', () => {
   const type = 'aws:s3/bucketReplicationConfig:BucketReplicationConfig'
   assert.is(ofType(production, type).length, 0)
   for (const [here, there] of [
     ['', 'EuWest1'],
     ['EuWest1', ''],
   ]) {
-    const { inputs } = one(world, type, `Replication${here}`)
+    const { inputs } = one(twoRegions, type, `Replication${here}`)
     const rules = list(inputs['rules'])
     assert.equal(
       rules.map((rule) => at(rule, 'filter', 'prefix')),
-      [originalsPrefix, manifestsPrefix, 'variants/', erasedPrefix],
+      [originalsPrefix, manifestsPrefix, variantsPrefix, erasedPrefix],
     )
     assert.is(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
-    const bucketOf = (suffix = '') => one(world, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs
+    const bucketOf = (suffix = '') => one(twoRegions, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs
     assert.is(inputs['bucket'], bucketOf(here)['bucket'])
     for (const rule of rules) {
       assert.is(at(rule, 'destination', 'bucket'), bucketOf(there)['arn'])
       assert.is(
         at(rule, 'destination', 'encryptionConfiguration', 'replicaKmsKeyId'),
-        one(world, 'aws:kms/key:Key', `Key${there}`).outputs['arn'],
+        one(twoRegions, 'aws:kms/key:Key', `Key${there}`).outputs['arn'],
       )
       assert.is(at(rule, 'sourceSelectionCriteria', 'sseKmsEncryptedObjects', 'status'), 'Enabled')
       assert.is(at(rule, 'deleteMarkerReplication', 'status'), 'Enabled')
@@ -208,8 +216,8 @@ test('two regions copy to each other, each with its own key', () => {
   }
 })
 
-test('two regions hear of what the other one finished and erased, and forget erasures; one region does nothing of it', () => {
-  const told = (cloud: typeof dev, region = '') => {
+test('only with several regions, S3 sends events of manifests and erasures, and expires erasure markers', () => {
+  const notifiedPrefixes = (cloud: typeof dev, region = '') => {
     const type = 'aws:s3/bucketNotification:BucketNotification'
     const { inputs } = one(cloud, type, `EventsOfOriginals${region}`)
     return list(inputs['queues']).map((queue) => at(queue, 'filterPrefix'))
@@ -218,25 +226,28 @@ test('two regions hear of what the other one finished and erased, and forget era
     list(one(cloud, lifecycleType, `LedgerLifecycle${region}`).inputs['rules']).filter(
       (rule) => at(rule, 'filter', 'prefix') === 'erased/',
     )
-  const isTold = (cloud: typeof dev, template: string) =>
+  const isReplicated = (cloud: typeof dev, template: string) =>
     userDataOf(one(cloud, 'aws:ec2/launchTemplate:LaunchTemplate', template)).includes('BUCKET_REPLICATED')
   for (const region of ['', 'EuWest1']) {
-    assert.equal(told(world, region), ['originals/', 'manifests/', 'erased/'])
-    const [rule, ...more] = erasures(world, region)
-    assert.equal([at(rule, 'expiration'), more], [{ days: 30 }, []])
+    assert.equal(notifiedPrefixes(twoRegions, region), ['originals/', 'manifests/', 'erased/'])
+    const [rule, ...more] = erasures(twoRegions, region)
+    assert.equal([at(rule, 'expiration'), more], [{ days: erasureMarkerLifeMs / dayMs }, []])
     assert.equal(at(rule, 'noncurrentVersionExpiration'), { noncurrentDays: 1 })
-    assert.ok(isTold(world, `ApiTemplate${region}`) && isTold(world, `WorkerTemplate${region}`))
+    assert.ok(
+      isReplicated(twoRegions, `ApiTemplate${region}`) && isReplicated(twoRegions, `WorkerTemplate${region}`),
+    )
   }
   for (const cloud of [sstDev, dev, staging, production]) {
-    assert.equal([told(cloud), erasures(cloud)], [['originals/'], []])
-    if (cloud !== sstDev) assert.not.ok(isTold(cloud, 'ApiTemplate') || isTold(cloud, 'WorkerTemplate'))
+    assert.equal([notifiedPrefixes(cloud), erasures(cloud)], [['originals/'], []])
+    if (cloud !== sstDev)
+      assert.not.ok(isReplicated(cloud, 'ApiTemplate') || isReplicated(cloud, 'WorkerTemplate'))
   }
 })
 
-test('both regions have everything, and seal sessions with the same keys', () => {
+test('both regions have the same resources, and seal sessions with the same keys', () => {
   const count = (provider: string) => {
     const types: Record<string, number> = {}
-    for (const resource of world.resources) {
+    for (const resource of twoRegions.resources) {
       if (resource.provider.includes(`::${provider}::`))
         types[resource.type] = (types[resource.type] ?? 0) + 1
     }
@@ -244,7 +255,7 @@ test('both regions have everything, and seal sessions with the same keys', () =>
     return types
   }
   assert.equal(count('ProviderEuWest1'), count('Provider'))
-  const parameter = (name: string) => one(world, 'aws:ssm/parameter:Parameter', name).inputs['value']
+  const parameter = (name: string) => one(twoRegions, 'aws:ssm/parameter:Parameter', name).inputs['value']
   assert.is(parameter('ApiSessionKeysEuWest1'), parameter('ApiSessionKeys'))
   assert.is.not(parameter('ApiRedisUrlEuWest1'), parameter('ApiRedisUrl'))
 })

@@ -1,11 +1,11 @@
 import type { Cloud, Json, Resource } from '../support/mock-cloud.ts'
 
-/** @returns the resources of a type, such as `aws:s3/bucket:Bucket` */
+/** Returns the resources of a type, for example `aws:s3/bucket:Bucket`. */
 export function ofType(cloud: Cloud, type: string): Resource[] {
   return cloud.resources.filter((resource) => resource.type === type)
 }
 
-/** @returns the only resource of the name and type. @throws Error where there is none or more */
+/** Returns the only resource of this name and type. @throws Error if there is none or more than one */
 export function one(cloud: Cloud, type: string, name: string): Resource {
   const found = ofType(cloud, type).filter((resource) => resource.name === name)
   const [resource] = found
@@ -13,7 +13,7 @@ export function one(cloud: Cloud, type: string, name: string): Resource {
   return resource
 }
 
-/** Follows keys and indices, as in `at(group.inputs, 'instanceRefresh', 'preferences')`. */
+/** Reads a nested value by keys and indices: `at(group.inputs, 'instanceRefresh', 'preferences')`. */
 export function at(value: Json, ...path: (string | number)[]): Json {
   return path.reduce<Json>((inner, key) => {
     if (typeof inner !== 'object' || inner === null) return undefined
@@ -41,7 +41,7 @@ export type Statement = {
   conditions: Json
 }
 
-/** The statements of a policy document, with all lists as lists. */
+/** Returns the statements of a policy document. Single values become lists. */
 export function statements(document: Json): Statement[] {
   return list(at(parse(document), 'Statement')).map((statement) => {
     const principal = at(statement, 'Principal')
@@ -57,12 +57,12 @@ export function statements(document: Json): Statement[] {
   })
 }
 
-/** What the script of a launch template says. */
+/** Returns the user data of a launch template as text. */
 export function userDataOf(template: Resource): string {
   return Buffer.from(String(template.inputs['userData']), 'base64').toString()
 }
 
-/** The resources that an input was made of. */
+/** Returns the resources that an input depends on. */
 export function behind(cloud: Cloud, resource: Resource, input: string): Resource[] {
   const urns = resource.dependencies[input] ?? []
   return cloud.resources.filter(({ urn }) => urns.includes(urn))

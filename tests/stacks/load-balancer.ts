@@ -1,7 +1,9 @@
+import { keepAliveMs } from '@millrace/api/http/http-limits.ts'
+import { heartbeatMs } from '@millrace/api/http/server-sent-events.ts'
 import * as assert from 'uvu/assert'
 import { largeBodies } from '../../stacks/large-bodies.ts'
 import { suite } from '../support/suite.ts'
-import { dev, production, staging, world } from './clouds.ts'
+import { dev, production, staging, twoRegions } from './clouds.ts'
 import { at, list, ofType, one, statements, texts } from './find.ts'
 
 const balancerType = 'aws:lb/loadBalancer:LoadBalancer'
@@ -10,7 +12,7 @@ const aclType = 'aws:wafv2/webAcl:WebAcl'
 
 const test = suite('load balancer, firewall, domain')
 
-test('checks /health and sends requests to the least busy instance', () => {
+test('the load balancer checks /health and sends requests to the least busy instance', () => {
   const { inputs } = one(dev, 'aws:lb/targetGroup:TargetGroup', 'Targets')
   assert.is(at(inputs, 'healthCheck', 'path'), '/health')
   assert.is(at(inputs, 'healthCheck', 'matcher'), '200')
@@ -22,13 +24,12 @@ test('checks /health and sends requests to the least busy instance', () => {
   assert.ok(seconds <= 10, `${seconds} s until a new instance gets requests`)
 })
 
-test('outlasts the silence between two events of a stream, and gives up before the API does', () => {
+test('the idle timeout of the load balancer is above the event heartbeat and below the keep-alive time of the API', () => {
   const idle = Number(one(dev, balancerType, 'LoadBalancer').inputs['idleTimeout'])
-  // server-sent-events.ts sends something every 20 s; http-limits.ts keeps idle connections for 75 s.
-  assert.ok(idle > 20 && idle < 75, `${idle} s`)
+  assert.ok(idle * 1000 > heartbeatMs && idle * 1000 < keepAliveMs, `${idle} s`)
 })
 
-test('writes an access log that only it can write, and cannot be deleted in production', () => {
+test('only the load balancer can write its access log, and production protects it from deletion', () => {
   const balancer = one(production, balancerType, 'LoadBalancer')
   assert.is(at(balancer.inputs, 'accessLogs', 'enabled'), true)
   assert.is(balancer.inputs['enableDeletionProtection'], true)
@@ -42,13 +43,13 @@ test('writes an access log that only it can write, and cannot be deleted in prod
   assert.is(writers.length, 1)
 })
 
-test('without a domain it speaks HTTP', () => {
+test('without a domain, the load balancer offers HTTP', () => {
   const listeners = ofType(production, listenerType)
   assert.is(listeners.length, 1)
   assert.is(at(listeners[0]?.inputs, 'defaultActions', 0, 'type'), 'forward')
 })
 
-test('with a domain it speaks TLS 1.2 and later, and sends HTTP there', () => {
+test('with a domain, the load balancer offers TLS 1.2 and later and redirects HTTP to it', () => {
   const https = one(staging, listenerType, 'Https').inputs
   assert.is(https['protocol'], 'HTTPS')
   assert.match(String(https['sslPolicy']), /^ELBSecurityPolicy-TLS13-1-2-Res/)
@@ -61,7 +62,7 @@ test('with a domain it speaks TLS 1.2 and later, and sends HTTP there', () => {
   assert.is(at(http, 'defaultActions', 0, 'redirect', 'statusCode'), 'HTTP_301')
 })
 
-test('proves the certificate by DNS, for the domain and for the region', () => {
+test('DNS records validate the certificate of the domain and of the region', () => {
   const { inputs } = one(staging, 'aws:acm/certificate:Certificate', 'Certificate')
   assert.is(inputs['domainName'], 'staging.example.com')
   assert.equal(inputs['subjectAlternativeNames'], ['us-east-1.staging.example.com'])
@@ -75,7 +76,7 @@ test('proves the certificate by DNS, for the domain and for the region', () => {
   )
 })
 
-test('the domain points at the load balancer, whose readiness Route 53 checks', () => {
+test('the domain points at the load balancer, and Route 53 checks its readiness', () => {
   const record = one(staging, 'aws:route53/record:Record', 'Domain').inputs
   assert.is(record['name'], 'staging.example.com')
   assert.is(at(record, 'aliases', 0, 'evaluateTargetHealth'), true)
@@ -86,9 +87,9 @@ test('the domain points at the load balancer, whose readiness Route 53 checks', 
   )
 })
 
-test('several regions: the nearest that is healthy answers', () => {
+test('with several regions, Route 53 chooses the nearest healthy one', () => {
   const records = ['Domain', 'DomainEuWest1'].map(
-    (name) => one(world, 'aws:route53/record:Record', name).inputs,
+    (name) => one(twoRegions, 'aws:route53/record:Record', name).inputs,
   )
   assert.equal(
     records.map((record) => [record['setIdentifier'], at(record, 'latencyRoutingPolicies', 0, 'region')]),
@@ -103,8 +104,8 @@ test('several regions: the nearest that is healthy answers', () => {
   )
 })
 
-test('the firewall has managed rules and a limit for each address, in front of every load balancer', () => {
-  for (const cloud of [dev, staging, production, world]) {
+test('every load balancer has a firewall with managed rules and a limit per address', () => {
+  for (const cloud of [dev, staging, production, twoRegions]) {
     assert.is(
       ofType(cloud, 'aws:wafv2/webAclAssociation:WebAclAssociation').length,
       ofType(cloud, balancerType).length,
@@ -126,7 +127,7 @@ test('the firewall has managed rules and a limit for each address, in front of e
   assert.equal(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
 })
 
-test('no rule about bodies blocks by itself; ours does, except where files are meant to be', () => {
+test('managed rules about bodies only count, and our rule blocks except on paths with large bodies', () => {
   const rules = list(one(production, aclType, 'Firewall').inputs['rules'])
   for (const rule of rules) {
     for (const override of list(at(rule, 'statement', 'managedRuleGroupStatement', 'ruleActionOverrides'))) {
@@ -134,12 +135,12 @@ test('no rule about bodies blocks by itself; ours does, except where files are m
       assert.ok(at(override, 'actionToUse', 'count'))
     }
   }
-  const ours = rules.find((rule) => at(rule, 'name') === 'bodies-where-none-is-meant-to-be')
+  const ours = rules.find((rule) => at(rule, 'name') === 'suspicious-bodies')
   const conditions = at(ours, 'statement', 'andStatement', 'statements')
   const exception = at(conditions, 1, 'notStatement', 'statements', 0, 'regexMatchStatement', 'regexString')
   assert.is(exception, largeBodies)
-  assert.ok(largeBodies.length <= 512, 'as AWS allows')
-  assert.match(largeBodies, /^(?:[\w/^$|)?+]|\[\^\/\]|\(\?:)+$/, 'nothing that WAF does not have')
+  assert.ok(largeBodies.length <= 512, 'AWS allows 512 characters')
+  assert.match(largeBodies, /^(?:[\w/^$|)?+]|\[\^\/\]|\(\?:)+$/, 'only syntax that WAF supports')
   const labels = list(at(conditions, 0, 'orStatement', 'statements')).map((each) =>
     String(at(each, 'labelMatchStatement', 'key')),
   )
@@ -148,7 +149,7 @@ test('no rule about bodies blocks by itself; ours does, except where files are m
       String(at(each, 'name')),
     ),
   )
-  // Labels are spelled like the rules that leave them, but for the last word.
+  // A label is spelled like the rule that sets it, except for the last word.
   assert.equal(
     labels.map((label) => label.split(':').at(-1)),
     counted.filter((name) => name.endsWith('_BODY')).map((name) => name.replace('_BODY', '_Body')),
@@ -156,7 +157,7 @@ test('no rule about bodies blocks by itself; ours does, except where files are m
   assert.ok(labels.length > 5)
 })
 
-test('what the firewall refuses is logged, without what would let somebody in', () => {
+test('the firewall logs blocked requests without their credentials', () => {
   const { inputs } = one(
     production,
     'aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration',

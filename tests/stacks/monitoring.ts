@@ -2,7 +2,7 @@ import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
 import * as assert from 'uvu/assert'
 import type { Json } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
-import { deployed, production, staging, world } from './clouds.ts'
+import { deployed, production, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, parse, texts } from './find.ts'
 
 const alarmType = 'aws:cloudwatch/metricAlarm:MetricAlarm'
@@ -16,7 +16,7 @@ function widgets(cloud: typeof production, name = 'Dashboard'): Json[] {
 
 const title = (widget: Json) => at(widget, 'properties', 'title')
 
-test('the dashboard is laid out like the sketch, with the queue under it', () => {
+test('the dashboard shows instances, requests, CPU, latency, health, scaling, queue and Redis, in this order', () => {
   const rows = new Map<number, Json[]>()
   for (const widget of widgets(production)) {
     const y = Number(at(widget, 'y'))
@@ -28,10 +28,10 @@ test('the dashboard is laid out like the sketch, with the queue under it', () =>
       ['Active instances', 'Requests a minute'],
       ['CPU utilization (%)'],
       ['Request latency (s)'],
-      ['Health check status', 'Answers 4xx, 5xx'],
+      ['Health check status', 'Responses 4xx, 5xx'],
       ['Scaling events (last 24 h)', 'Desired instances'],
       ['Queue depth', 'Age of the oldest job (s)', 'Jobs finished a minute', 'Dead letters'],
-      ['Load, and slots', 'Redis: memory, CPU (%)'],
+      ['Queue load, demand, slots', 'Redis: memory, CPU (%)'],
     ],
   )
   for (const y of rows.keys()) {
@@ -43,13 +43,13 @@ test('the dashboard is laid out like the sketch, with the queue under it', () =>
   }
 })
 
-test('latency is shown as p50, p95 and p99', () => {
+test('the dashboard shows latency as p50, p95 and p99', () => {
   const latency = widgets(production).find((widget) => title(widget) === 'Request latency (s)')
   const stats = list(at(latency, 'properties', 'metrics')).map((metric) => at(list(metric).at(-1), 'stat'))
   assert.equal(stats, ['p50', 'p95', 'p99'])
 })
 
-test('all metrics of the fleet that are shown are published, under the stage', () => {
+test('the dashboard shows only fleet metrics that are published, under the stage', () => {
   const names: string[] = Object.values(fleetMetrics).map(({ name }) => name)
   const shown = widgets(production)
     .flatMap((widget) => list(at(widget, 'properties', 'metrics')).map(list))
@@ -61,16 +61,16 @@ test('all metrics of the fleet that are shown are published, under the stage', (
   }
 })
 
-test('each region has a dashboard of its own metrics', () => {
+test('each region has a dashboard with its own metrics', () => {
   for (const [name, region] of [
     ['Dashboard', 'us-east-1'],
     ['DashboardEuWest1', 'eu-west-1'],
   ] as const) {
-    for (const widget of widgets(world, name)) assert.is(at(widget, 'properties', 'region'), region)
+    for (const widget of widgets(twoRegions, name)) assert.is(at(widget, 'properties', 'region'), region)
   }
 })
 
-test('launches and ends of instances are written down, where the dashboard counts them', () => {
+test('launches and terminations of instances go to the log group that the dashboard counts', () => {
   const rule = one(production, 'aws:cloudwatch/eventRule:EventRule', 'ScalingEvents')
   const pattern = parse(rule.inputs['eventPattern'])
   assert.equal(at(pattern, 'source'), ['aws.autoscaling'])
@@ -90,7 +90,7 @@ test('launches and ends of instances are written down, where the dashboard count
   assert.is(at(parse(inputs['dashboardBody']), 'start'), '-PT24H')
 })
 
-test('every alarm tells somebody or scales, and says what it means', () => {
+test('every alarm notifies the topic or scales, and has a description', () => {
   for (const cloud of Object.values(deployed)) {
     for (const alarm of ofType(cloud, alarmType)) {
       const targets = behind(cloud, alarm, 'alarmActions').map(({ type }) => type)
@@ -103,13 +103,13 @@ test('every alarm tells somebody or scales, and says what it means', () => {
   }
 })
 
-test('there is an alarm for whatever should wake somebody', () => {
-  const told = ofType(production, alarmType)
+test('these alarms notify the topic', () => {
+  const names = ofType(production, alarmType)
     .filter((alarm) =>
       behind(production, alarm, 'alarmActions').some(({ type }) => type === 'aws:sns/topic:Topic'),
     )
     .map(({ inputs }) => String(inputs['name']).replace('millrace-production-', ''))
-  assert.equal(told.sort(), [
+  assert.equal(names.sort(), [
     'api-errors',
     'balancer-errors',
     'dead-letter',
@@ -126,22 +126,22 @@ test('there is an alarm for whatever should wake somebody', () => {
   ])
 })
 
-test('silence of the fleet is an alarm', () => {
+test('missing data of the queue load raises an alarm', () => {
   const { inputs } = one(production, alarmType, 'AlarmLoadUnknown')
   assert.equal([inputs['treatMissingData'], inputs['comparisonOperator']], ['breaching', 'LessThanThreshold'])
 })
 
-test('alarms go by mail where there is an address', () => {
+test('the topic has an email subscription if the stage has an address', () => {
   const type = 'aws:sns/topicSubscription:TopicSubscription'
   assert.equal(
-    ofType(world, type).map(({ inputs }) => inputs['endpoint']),
+    ofType(twoRegions, type).map(({ inputs }) => inputs['endpoint']),
     ['ops@example.com', 'ops@example.com'],
   )
   assert.is(ofType(staging, type).length, 0)
 })
 
-test('the budget counts what the stage costs, and tells at 80 % and when it is about to be exceeded', () => {
-  const { inputs } = one(world, 'aws:budgets/budget:Budget', 'Budget')
+test('the budget counts costs of the stage, and notifies at 80 % and when the forecast exceeds it', () => {
+  const { inputs } = one(twoRegions, 'aws:budgets/budget:Budget', 'Budget')
   assert.equal([inputs['limitAmount'], inputs['limitUnit'], inputs['timeUnit']], ['900', 'USD', 'MONTHLY'])
   assert.equal(texts(at(inputs, 'costFilters', 0, 'values')), ['user:Stage$production'])
   assert.equal(

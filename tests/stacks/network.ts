@@ -5,8 +5,8 @@ import { at, behind, ofType, one, texts } from './find.ts'
 
 const test = suite('network')
 
-test('has a public and a private subnet in each of two zones or more', () => {
-  const zones = { dev: 2, staging: 2, production: 3, world: 6 }
+test('the network has a public and a private subnet in each of two zones or more', () => {
+  const zones = { dev: 2, staging: 2, production: 3, twoRegions: 6 }
   for (const [stage, cloud] of Object.entries(deployed)) {
     const subnets = ofType(cloud, 'aws:ec2/subnet:Subnet')
     const inZones = (kind: string) =>
@@ -19,7 +19,7 @@ test('has a public and a private subnet in each of two zones or more', () => {
   }
 })
 
-test('gives no address to anything in a public subnet by itself', () => {
+test('resources in public subnets get no address automatically', () => {
   for (const cloud of Object.values(deployed)) {
     for (const { name, inputs } of ofType(cloud, 'aws:ec2/subnet:Subnet')) {
       assert.is.not(inputs['mapPublicIpOnLaunch'], true, name)
@@ -27,7 +27,7 @@ test('gives no address to anything in a public subnet by itself', () => {
   }
 })
 
-test('puts the load balancer into public subnets, and instances and Redis into private ones', () => {
+test('the load balancer is in public subnets, and instances and Redis are in private ones', () => {
   for (const cloud of Object.values(deployed)) {
     const subnetsOf = (type: string, input: string) =>
       ofType(cloud, type).flatMap((resource) => texts(resource.inputs[input]))
@@ -44,7 +44,7 @@ test('puts the load balancer into public subnets, and instances and Redis into p
   }
 })
 
-test('reaches the internet from private subnets by NAT only, as the stage says', () => {
+test('private subnets reach the internet only through the NAT that the stage configures', () => {
   assert.is(ofType(production, 'aws:ec2/natGateway:NatGateway').length, 3)
   assert.is(ofType(production, 'aws:ec2/instance:Instance').length, 0)
   assert.is(ofType(dev, 'aws:ec2/natGateway:NatGateway').length, 0)
@@ -57,7 +57,7 @@ test('reaches the internet from private subnets by NAT only, as the stage says',
   }
 })
 
-test('a NAT instance takes only what comes from inside', () => {
+test('a NAT instance accepts traffic only from the VPC', () => {
   for (const { inputs } of ofType(staging, 'aws:ec2/securityGroup:SecurityGroup')) {
     for (const rule of [at(inputs, 'ingress', 0)].filter(Boolean)) {
       assert.equal(at(rule, 'cidrBlocks'), ['10.0.0.0/16'])
@@ -67,7 +67,7 @@ test('a NAT instance takes only what comes from inside', () => {
   assert.is(at(nat.inputs, 'metadataOptions', 'httpTokens'), 'required')
 })
 
-test('S3 is reached without NAT in every stage, the other services where the stage has endpoints', () => {
+test('every stage reaches S3 without NAT, and other services if it has interface endpoints', () => {
   const servicesOf = (cloud: typeof dev) =>
     ofType(cloud, 'aws:ec2/vpcEndpoint:VpcEndpoint').map(({ inputs }) => String(inputs['serviceName']))
   assert.equal(servicesOf(dev), ['com.amazonaws.us-east-1.s3'])
@@ -78,7 +78,7 @@ test('S3 is reached without NAT in every stage, the other services where the sta
   assert.is(texts(s3.inputs['routeTableIds']).length, 3)
 })
 
-test('the default security group lets nothing through', () => {
+test('the default security group allows no traffic', () => {
   for (const cloud of Object.values(deployed)) {
     for (const { inputs } of ofType(cloud, 'aws:ec2/defaultSecurityGroup:DefaultSecurityGroup')) {
       assert.equal([inputs['ingress'], inputs['egress']], [[], []])
@@ -86,7 +86,7 @@ test('the default security group lets nothing through', () => {
   }
 })
 
-test('security groups chain: internet → load balancer → API → Redis ← workers', () => {
+test('security groups allow only internet → load balancer → API → Redis ← workers', () => {
   for (const cloud of Object.values(deployed)) {
     const ways = ofType(cloud, 'aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule').map((rule) => {
       const [to] = behind(cloud, rule, 'securityGroupId')
@@ -103,7 +103,7 @@ test('security groups chain: internet → load balancer → API → Redis ← wo
       'WorkerGroup → RedisGroup 6379',
     ]
     const endpoints = ['ApiGroup → EndpointsGroup 443', 'WorkerGroup → EndpointsGroup 443']
-    const hasEndpoints = cloud === deployed.production || cloud === deployed.world
+    const hasEndpoints = cloud === deployed.production || cloud === deployed.twoRegions
     assert.equal([...new Set(ways)].sort(), [...expected, ...(hasEndpoints ? endpoints : [])].sort())
   }
 })

@@ -1,4 +1,4 @@
-// Has what sst.config.ts and stacks/ are checked against.
+// Installs the types that sst.config.ts and stacks/ are checked against.
 import { provideSstPlatform } from '../support/sst-platform.ts'
 
 await provideSstPlatform((line) => process.stderr.write(`${line}\n`))

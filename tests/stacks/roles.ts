@@ -1,15 +1,15 @@
 import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
-import { all, deployed, production, world } from './clouds.ts'
+import { all, deployed, production, twoRegions } from './clouds.ts'
 import { ofType, one, type Statement, statements } from './find.ts'
 
-/** Everything that AWS's documentation calls reading or listing, by how the action begins. */
+/** Matches actions that AWS's documentation classifies as read or list, by their first word. */
 const reading = /^[a-z0-9]+:(Get|List|Describe|BatchGet|Head)/
 
 const test = suite('roles')
 
-test('each tier has its own role, which only EC2 can take', () => {
+test('each tier has its own role, which only EC2 can assume', () => {
   for (const cloud of Object.values(deployed)) {
     for (const name of ['Api', 'Worker']) {
       const role = one(cloud, 'aws:iam/role:Role', `${name}Role`)
@@ -23,14 +23,14 @@ test('each tier has its own role, which only EC2 can take', () => {
   }
 })
 
-test('there are no users and no keys', () => {
+test('no stage has IAM users or access keys', () => {
   for (const cloud of Object.values(all)) {
     const kinds = cloud.resources.map(({ type }) => type)
     assert.not.ok(kinds.some((type) => /iam\/(user|accessKey|userPolicy)/.test(type)))
   }
 })
 
-test('nothing that writes is allowed on everything', () => {
+test('no role may write to all resources', () => {
   for (const cloud of Object.values(all)) {
     for (const { name, allowed } of identityPolicies(cloud)) {
       for (const { actions, resources, conditions } of allowed) {
@@ -40,41 +40,42 @@ test('nothing that writes is allowed on everything', () => {
         )
         if (!resources.includes('*')) continue
         const writing = actions.filter((action) => !reading.test(action))
-        // The only one that knows no resource; it is held to our namespace.
-        const isHeld = JSON.stringify(conditions) === '{"StringEquals":{"cloudwatch:namespace":"Millrace"}}'
-        assert.equal(writing, isHeld ? ['cloudwatch:PutMetricData'] : [], name)
+        // The only action without resources. A condition limits it to our namespace.
+        const isLimited =
+          JSON.stringify(conditions) === '{"StringEquals":{"cloudwatch:namespace":"Millrace"}}'
+        assert.equal(writing, isLimited ? ['cloudwatch:PutMetricData'] : [], name)
       }
     }
   }
 })
 
-test('the API writes what is taken in, and workers what is made of it and what they import', () => {
+test('the API may write originals and unfinished bytes, and workers originals, variants and manifests', () => {
   const puts = (policy: string, cloud = production) =>
     allowedBy(cloud, policy)
       .filter(({ actions }) => actions.includes('s3:PutObject'))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
   assert.equal(puts('ApiPolicy').sort(), ['originals', 'unfinished'])
   assert.equal(puts('WorkerPolicy').sort(), ['manifests', 'originals', 'variants'])
-  // Where there are other regions, the API tells them of erasures.
+  // With several regions, the API writes erasure markers for the others.
   for (const region of ['', 'EuWest1']) {
-    assert.equal(puts(`ApiPolicy${region}`, world).sort(), ['erased', 'originals', 'unfinished'])
-    assert.equal(puts(`WorkerPolicy${region}`, world).sort(), puts('WorkerPolicy').sort())
+    assert.equal(puts(`ApiPolicy${region}`, twoRegions).sort(), ['erased', 'originals', 'unfinished'])
+    assert.equal(puts(`WorkerPolicy${region}`, twoRegions).sort(), puts('WorkerPolicy').sort())
   }
 })
 
-test('only workers take messages, and nobody sends any', () => {
+test('only workers may receive messages, and no role may send them', () => {
   const actions = (policy: string) => allowedBy(production, policy).flatMap(({ actions }) => actions)
   assert.not.ok(actions('ApiPolicy').some((action) => /^sqs:(Receive|Delete|Send)/.test(action)))
   assert.ok(actions('WorkerPolicy').includes('sqs:ReceiveMessage'))
   assert.not.ok(actions('WorkerPolicy').includes('sqs:SendMessage'))
 })
 
-test("a tier reads its own secrets, with its region's key, and ends its own group's instances", () => {
+test("a tier's role is limited to its own secrets, its region's key and its own group", () => {
   for (const [suffix, region] of [
     ['', 'us-east-1'],
     ['EuWest1', 'eu-west-1'],
   ]) {
-    const allowed = allowedBy(world, `ApiPolicy${suffix}`)
+    const allowed = allowedBy(twoRegions, `ApiPolicy${suffix}`)
     const resourcesOf = (action: string) =>
       allowed.filter(({ actions }) => actions.includes(action)).flatMap(({ resources }) => resources)
     assert.equal(resourcesOf('ssm:GetParametersByPath'), [
@@ -91,26 +92,28 @@ test("a tier reads its own secrets, with its region's key, and ends its own grou
   }
 })
 
-test('only workers hold instances, and only those of their own group', () => {
+test('only workers may protect instances, and only those of their own group', () => {
   for (const [suffix, region] of [
     ['', 'us-east-1'],
     ['EuWest1', 'eu-west-1'],
   ]) {
-    const holding = (policy: string) =>
-      allowedBy(world, policy).filter(({ actions }) => actions.includes('autoscaling:SetInstanceProtection'))
+    const protecting = (policy: string) =>
+      allowedBy(twoRegions, policy).filter(({ actions }) =>
+        actions.includes('autoscaling:SetInstanceProtection'),
+      )
     assert.equal(
-      holding(`WorkerPolicy${suffix}`).map(({ resources }) => resources),
+      protecting(`WorkerPolicy${suffix}`).map(({ resources }) => resources),
       [
         [
           `arn:aws:autoscaling:${region}:123456789012:autoScalingGroup:*:autoScalingGroupName/millrace-production-worker`,
         ],
       ],
     )
-    assert.equal(holding(`ApiPolicy${suffix}`), [])
+    assert.equal(protecting(`ApiPolicy${suffix}`), [])
   }
 })
 
-test('secrets are encrypted parameters below the path that instances read', () => {
+test('secrets are encrypted parameters under the path that instances read', () => {
   for (const cloud of Object.values(deployed)) {
     const parameters = ofType(cloud, 'aws:ssm/parameter:Parameter')
     assert.ok(parameters.length >= 4)
@@ -129,7 +132,7 @@ function allowedBy(cloud: Cloud, policy: string): Statement[] {
   )
 }
 
-/** Policies of roles. Those of resources are about who, not what: the queue's, the bucket's, the key's own. */
+/** Returns the policies of roles. Policies of queue, bucket and key limit principals, not actions. */
 function identityPolicies(cloud: Cloud) {
   return ofType(cloud, 'aws:iam/rolePolicy:RolePolicy').map(({ name }) => ({
     name,

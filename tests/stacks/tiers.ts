@@ -1,10 +1,12 @@
 import { readConfig as readApiConfig } from '@millrace/api/config.ts'
 import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import { readConfig as readWorkerConfig } from '@millrace/worker/config.ts'
+import { defaultHeartbeatMs } from '@millrace/worker/instance/leave-instance.ts'
 import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
-import { deployed, dev, production, staging, world } from './clouds.ts'
+import { deployed, dev, production, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, texts, userDataOf } from './find.ts'
 
 const groupType = 'aws:autoscaling/group:Group'
@@ -38,7 +40,7 @@ test('instances have IMDSv2, an encrypted disk, Graviton, and no public address'
   assert.is(one(production, templateType, 'ApiTemplate').inputs['instanceType'], 't4g.small')
 })
 
-test('a new image replaces instances, never below full strength, and goes back when it fails', () => {
+test('a new image replaces instances without reducing their number, and is rolled back if it fails', () => {
   for (const { name, inputs } of ofType(production, groupType)) {
     const preferences = at(inputs, 'instanceRefresh', 'preferences')
     assert.is(at(preferences, 'autoRollback'), true)
@@ -46,12 +48,12 @@ test('a new image replaces instances, never below full strength, and goes back w
     assert.is(
       at(preferences, 'scaleInProtectedInstances'),
       'Refresh',
-      `${name}: long work holds up no deploy`,
+      `${name}: a long job does not delay a deploy`,
     )
     const template =
       inputs['launchTemplate'] ??
       at(inputs, 'mixedInstancesPolicy', 'launchTemplate', 'launchTemplateSpecification')
-    assert.is(at(template, 'version'), '1', `${name}: a rollback needs a version by its number`)
+    assert.is(at(template, 'version'), '1', `${name}: a rollback needs a version number`)
   }
   const alarms = at(
     one(production, groupType, 'Api').inputs,
@@ -64,7 +66,7 @@ test('a new image replaces instances, never below full strength, and goes back w
   assert.ok(names.includes('millrace-production-api-errors'))
 })
 
-test('groups tell their metrics, and the API counts as healthy only when the load balancer says so', () => {
+test('groups publish their metrics, and the load balancer decides whether an API instance is healthy', () => {
   for (const { inputs } of ofType(production, groupType)) {
     assert.ok(texts(inputs['enabledMetrics']).includes('GroupInServiceInstances'))
   }
@@ -76,7 +78,7 @@ test('groups tell their metrics, and the API counts as healthy only when the loa
   )
 })
 
-test('workers are of several types, Spot above a base, and replaced before they are interrupted', () => {
+test('workers have several instance types, are Spot above a base, and are replaced before an interruption', () => {
   const { inputs } = one(production, groupType, 'Worker')
   const distribution = at(inputs, 'mixedInstancesPolicy', 'instancesDistribution')
   assert.is(at(distribution, 'onDemandBaseCapacity'), 1)
@@ -86,7 +88,7 @@ test('workers are of several types, Spot above a base, and replaced before they 
   assert.is(inputs['capacityRebalance'], true)
 })
 
-test('an instance begins when its script says so and holds by itself, and a worker ends when it has drained', () => {
+test('lifecycle hooks wait for the boot script of an instance and for the drain of a worker', () => {
   const hooks = (name: string) => list(one(production, groupType, name).inputs['initialLifecycleHooks'])
   const describe = (name: string) => hooks(name).map((hook) => [at(hook, 'name'), at(hook, 'defaultResult')])
   assert.equal(describe('Api'), [['launch', 'ABANDON']])
@@ -98,17 +100,17 @@ test('an instance begins when its script says so and holds by itself, and a work
   const script = userDataOf(one(production, templateType, 'WorkerTemplate'))
   assert.match(script, /^launch_hook='launch'$/m)
   assert.match(script, /TERMINATION_HOOK=terminate$/m)
-  // The worker's heartbeat comes every 10 s; EC2 gives two minutes after a Spot notice.
-  assert.ok(Number(at(hooks('Worker')[1], 'heartbeatTimeout')) >= 30)
+  assert.ok(Number(at(hooks('Worker')[1], 'heartbeatTimeout')) * 1000 >= 3 * defaultHeartbeatMs)
+  // EC2 ends a Spot instance two minutes after its notice.
   assert.ok(Number(/DRAIN_DEADLINE_MS=(\d+)/.exec(script)?.[1]) < 120_000)
 })
 
-test('scripts start the image by its digest from the region, and log where there is a log', () => {
+test('user data starts the image of its region by digest, and logs to an existing log group', () => {
   for (const [template, tier] of [
     ['ApiTemplateEuWest1', 'api'],
     ['WorkerTemplateEuWest1', 'worker'],
   ] as const) {
-    const script = userDataOf(one(world, templateType, template))
+    const script = userDataOf(one(twoRegions, templateType, template))
     assert.match(
       script,
       new RegExp(
@@ -121,7 +123,7 @@ test('scripts start the image by its digest from the region, and log where there
   }
 })
 
-test('both services can read the environment that they are given', () => {
+test('both services accept the environment that their instances get', () => {
   for (const cloud of Object.values(deployed)) {
     const api = readApiConfig({ ...environmentOf(cloud, 'ApiTemplate'), ...secretsOf(cloud, 'api') })
     assert.equal(api.trustedProxies, ['10.0.0.0/16'])
@@ -145,7 +147,20 @@ test('both services can read the environment that they are given', () => {
   }
 })
 
-test('no secret is in a script', () => {
+test('a container has more time to stop than its service needs', () => {
+  const stopMs = (template: string) => {
+    const script = userDataOf(one(production, templateType, template))
+    return Number(/^stop_seconds='(\d+)'$/m.exec(script)?.[1]) * 1000
+  }
+  assert.ok(stopMs('ApiTemplate') > requestsDeadlineMs)
+  const worker = readWorkerConfig({
+    ...environmentOf(production, 'WorkerTemplate'),
+    ...secretsOf(production, 'worker'),
+  })
+  assert.ok(stopMs('WorkerTemplate') > worker.drainDeadlineMs)
+})
+
+test('no user data contains a secret', () => {
   for (const cloud of Object.values(deployed)) {
     const secrets = ofType(cloud, 'aws:ssm/parameter:Parameter').map(({ inputs }) => String(inputs['value']))
     for (const template of ofType(cloud, templateType)) {
@@ -155,11 +170,11 @@ test('no secret is in a script', () => {
   }
 })
 
-test('API instances scale as the policy says', () => {
+test('the alarms and steps of the API tier are those of its scaling policy', () => {
   assertScaling('Api', apiScaling, 'AWS/EC2', { AutoScalingGroupName: 'millrace-production-api' })
 })
 
-test('workers scale on the metric of ten seconds, as the policy says', () => {
+test('the alarms and steps of the worker tier are those of its scaling policy, on a metric of ten seconds', () => {
   assertScaling('Worker', workerScaling, 'Millrace', { Stage: 'production' })
   const tracking = one(production, policyType, 'WorkerTracking').inputs['targetTrackingConfiguration']
   const metrics = list(at(tracking, 'customizedMetricSpecification', 'metrics'))
@@ -177,7 +192,7 @@ test('workers scale on the metric of ten seconds, as the policy says', () => {
 
 test.run()
 
-/** Each step of a policy is an alarm that has the action of a step policy, and nothing else scales. */
+/** Asserts that each step of a policy is an alarm with a step policy, and that no other alarm scales. */
 function assertScaling(
   id: string,
   policy: ScalingPolicy,
@@ -229,7 +244,7 @@ function assertScaling(
   assert.equal(seen, [...out, into])
 }
 
-/** The lines of the script's `environment`. */
+/** Returns the environment variables of a template's user data. */
 function environmentOf(cloud: Cloud, template: string): Record<string, string> {
   const [, lines = ''] = /^environment='([^']*)'$/m.exec(userDataOf(one(cloud, templateType, template))) ?? []
   return Object.fromEntries(
@@ -237,7 +252,7 @@ function environmentOf(cloud: Cloud, template: string): Record<string, string> {
   )
 }
 
-/** What an instance of the home region would find in SSM. */
+/** Returns the parameters that an instance of the home region reads from SSM. */
 function secretsOf(cloud: Cloud, tier: string): Record<string, string> {
   const parameters = ofType(cloud, 'aws:ssm/parameter:Parameter').filter(
     ({ name }) => !name.endsWith('EuWest1'),

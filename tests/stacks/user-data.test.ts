@@ -30,9 +30,9 @@ const metadataCalls = (path: string) => [
 ]
 const health = 'curl -sf --max-time 2 --output /dev/null http://127.0.0.1:3000/health'
 
-test('boots: metadata, secrets, image, service, and in service once /health answers', async () => {
+test('an instance reads metadata and secrets, pulls the image, starts the service, and is in service once /health responds', async () => {
   const boot = await bootInSandbox(script, { parameters })
-  // Both ends of a pipe: either may be first.
+  // Both ends of a pipe start at once, in any order.
   const password = 'aws ecr get-login-password'
   assert.ok(boot.calls.includes(password))
   assert.equal(
@@ -63,7 +63,7 @@ test('boots: metadata, secrets, image, service, and in service once /health answ
   assert.is(boot.leftovers, undefined)
 })
 
-test('runs the service under systemd, confined, with its log sent on and no secret in the unit', async () => {
+test('systemd runs the service in a confined container, with its log in CloudWatch and no secret in the unit', async () => {
   const { unit = '' } = await bootInSandbox(script, { parameters })
   const command = unit
     .replaceAll('\\\n ', '')
@@ -88,7 +88,7 @@ test('runs the service under systemd, confined, with its log sent on and no secr
   }
 })
 
-test('installs Docker where the image brings none', async () => {
+test('an instance installs Docker if the AMI has none', async () => {
   const { code, calls } = await bootInSandbox(script, { parameters, docker: false })
   assert.is(code, 0)
   assert.is(
@@ -97,23 +97,23 @@ test('installs Docker where the image brings none', async () => {
   )
 })
 
-/** What the script does that can fail, and what it had not done yet then. */
+/** Each step of the script that can fail, and a call that fails in it. */
 const steps: [name: string, fails: string, docker?: boolean][] = [
-  ['the stage', 'tags/instance/Stage'],
+  ['reading the stage', 'tags/instance/Stage'],
   ['installing Docker', '^dnf', false],
   ['starting Docker', '^systemctl enable --now docker'],
-  ['the secrets', '^aws ssm'],
-  ['the password of the registry', '^aws ecr'],
-  ['logging in', '^docker login'],
-  ['the image', '^docker pull'],
-  ['reading the unit', '^systemctl daemon-reload'],
+  ['reading the secrets', '^aws ssm'],
+  ['reading the registry password', '^aws ecr'],
+  ['logging in to the registry', '^docker login'],
+  ['pulling the image', '^docker pull'],
+  ['reloading systemd', '^systemctl daemon-reload'],
   ['starting the service', '^systemctl enable --now millrace'],
-  ['the service itself', '/health$'],
-  ['putting it in service', 'CONTINUE$'],
+  ['the health check', '/health$'],
+  ['completing the launch', 'CONTINUE$'],
 ]
 
 for (const [name, fails, docker = true] of steps) {
-  test(`abandons the launch where ${name} fails`, async () => {
+  test(`an instance abandons its launch if ${name} fails`, async () => {
     const { code, calls } = await bootInSandbox(script, { parameters, fails, docker })
     assert.is.not(code, 0)
     assert.is(calls.at(-1), hookCall('ABANDON'))
@@ -125,7 +125,7 @@ for (const [name, fails, docker = true] of steps) {
   })
 }
 
-test('leaves the launch to the timeout of its hook where the instance does not know who it is', async () => {
+test('an instance that cannot read its own id leaves its launch to the timeout of the hook', async () => {
   for (const fails of ['api/token', 'placement/region', 'groupName$', 'instance-id']) {
     const { code, calls } = await bootInSandbox(script, { parameters, fails })
     assert.is.not(code, 0)
@@ -136,7 +136,7 @@ test('leaves the launch to the timeout of its hook where the instance does not k
   }
 })
 
-test('tries again what may fail for a moment', async () => {
+test('an instance retries each step that may fail briefly', async () => {
   for (const fails of [
     'api/token',
     'meta-data',
@@ -158,24 +158,24 @@ test('tries again what may fail for a moment', async () => {
   }
 })
 
-test('abandons a launch for which there are no secrets', async () => {
+test('an instance abandons its launch if there are no secrets', async () => {
   const { code, calls } = await bootInSandbox(script, { parameters: '' })
   assert.is.not(code, 0)
   assert.is(calls.at(-1), hookCall('ABANDON'))
 })
 
-test('refuses settings that EC2 or Docker would not take', () => {
+test('user data with a variable of several lines, or above the size limit of EC2, is refused', () => {
   const twoLines = { ...settings, environment: { A: 'b\nSESSION_KEYS=mine' } }
-  assert.throws(() => renderUserData(twoLines), 'Not one line: A')
+  assert.throws(() => renderUserData(twoLines), 'The environment variable A has several lines; allowed: one.')
   const large = { ...settings, environment: { A: 'b'.repeat(16_384) } }
-  assert.throws(() => renderUserData(large), /EC2 takes 16384 at most/)
+  assert.throws(() => renderUserData(large), /allowed: 16384\./)
 })
 
 const shellcheck = await provideProgram(shellcheckProgram, console.log).catch((error) => {
   if (error instanceof StartError) return error
   throw error
 })
-const title = 'is clean by ShellCheck, for both tiers'
+const title = 'ShellCheck finds nothing in the user data of both tiers'
 if (shellcheck instanceof StartError) test.skip(title, shellcheck.message)
 else {
   test(title, async () => {

@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import type { Json } from './mock-cloud.ts'
 
-/** What AWS would answer, as far as the configuration looks at it. */
-export type Answer = { id: string; state: Record<string, Json> }
+/** A resource as AWS would create it, with the attributes that the configuration reads. */
+export type MockedResource = { id: string; state: Record<string, Json> }
 
 type Inputs = Record<string, Json>
 
@@ -15,17 +15,18 @@ const rsaKey = generateKeyPairSync('rsa', {
 export const account = '123456789012'
 
 /**
- * A made resource: its inputs, and attributes that AWS adds. Only those that the configuration passes on matter;
- * each looks like the real thing, so that assertions about policies read like policies.
+ * Mocks the creation of a resource: returns its inputs and the attributes that AWS adds. Only attributes that the
+ * configuration uses are mocked. Each has AWS's real form, so that tests of policies read like policies.
  */
-export function answerResource(
+export function mockResource(
   request: { type: string; name: string; id?: string; inputs: Inputs },
   region: string,
-): Answer {
+): MockedResource {
   const { type, name, inputs } = request
   const service = type.split(':')[1]?.split('/')[0] ?? ''
-  const given = inputs['name'] ?? inputs['bucket'] ?? inputs['replicationGroupId'] ?? inputs['dashboardName']
-  const physical = typeof given === 'string' ? given : `${name.toLowerCase()}-1234567`
+  const ownName =
+    inputs['name'] ?? inputs['bucket'] ?? inputs['replicationGroupId'] ?? inputs['dashboardName']
+  const physical = typeof ownName === 'string' ? ownName : `${name.toLowerCase()}-1234567`
   const arn = (resource: string, where = region) => `arn:aws:${service}:${where}:${account}:${resource}`
   const id = request.id || `${name}-id`
   const state: Inputs = {
@@ -33,7 +34,7 @@ export function answerResource(
     arn: arn(`${type.split(':').at(-1)?.toLowerCase()}/${physical}`),
     name: physical,
   }
-  const of: Record<string, () => Inputs> = {
+  const attributes: Record<string, () => Inputs> = {
     'aws:s3/bucket:Bucket': () => ({
       arn: `arn:aws:s3:::${physical}`,
       bucket: physical,
@@ -101,17 +102,17 @@ export function answerResource(
       base64: Buffer.alloc(Number(inputs['length']), name).toString('base64'),
     }),
     'tls:index/privateKey:PrivateKey': () => ({
-      // A real one, since services read what they are given.
+      // A real key, because the services parse it.
       privateKeyPem: String(rsaKey.privateKey),
       publicKeyPem: String(rsaKey.publicKey),
     }),
   }
-  return { id, state: { ...state, ...of[type]?.() } }
+  return { id, state: { ...state, ...attributes[type]?.() } }
 }
 
-/** A question to AWS that changes nothing. @throws Error for one that nobody has thought of */
-export function answerCall(token: string, inputs: Inputs, region: string): Inputs {
-  const answers: Record<string, () => Inputs> = {
+/** Mocks a call that reads from AWS. @throws Error if the call has no mock */
+export function mockCall(token: string, inputs: Inputs, region: string): Inputs {
+  const results: Record<string, () => Inputs> = {
     'aws:index/getPartition:getPartition': () => ({ partition: 'aws', dnsSuffix: 'amazonaws.com' }),
     'aws:index/getRegion:getRegion': () => ({ region, name: region, id: region }),
     'aws:index/getCallerIdentity:getCallerIdentity': () => ({ accountId: account, id: account }),
@@ -129,12 +130,12 @@ export function answerCall(token: string, inputs: Inputs, region: string): Input
     'aws:cloudfront/getCachePolicy:getCachePolicy': () => ({ id: 'cache-policy' }),
     'aws:iam/getPolicyDocument:getPolicyDocument': () => ({ json: JSON.stringify(policyDocument(inputs)) }),
   }
-  const answer = answers[token]
-  if (!answer) throw new Error(`The mock of AWS has no answer to ${token}.`)
-  return answer()
+  const result = results[token]
+  if (!result) throw new Error(`The mock of AWS has no result for ${token}.`)
+  return result()
 }
 
-/** What the AWS provider computes without asking AWS. */
+/** Mocks what the AWS provider computes itself. */
 function policyDocument({ statements }: Inputs) {
   return {
     Version: '2012-10-17',
@@ -144,12 +145,12 @@ function policyDocument({ statements }: Inputs) {
       for (const each of list(conditions) as { test: string; variable: string; values: Json }[]) {
         condition[each.test] = { ...condition[each.test], [each.variable]: each.values }
       }
-      const who = (list(principals) as { type: string; identifiers: string[] }[]).map(
+      const principal = (list(principals) as { type: string; identifiers: string[] }[]).map(
         ({ type, identifiers }) => (type === '*' ? (['AWS', '*'] as const) : ([type, identifiers] as const)),
       )
       return {
         Effect: effect,
-        ...(who.length > 0 && { Principal: Object.fromEntries(who) }),
+        ...(principal.length > 0 && { Principal: Object.fromEntries(principal) }),
         Action: actions,
         Resource: resources,
         ...(Object.keys(condition).length > 0 && { Condition: condition }),

@@ -2,28 +2,28 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { answerCall, answerResource } from './mock-aws.ts'
+import { mockCall, mockResource } from './mock-aws.ts'
 import { platform, root } from './sst-platform.ts'
 
-/** A resource as it was registered: what its provider would be asked to make. */
+/** A resource as the configuration registered it with Pulumi. */
 export type Resource = {
   urn: string
-  /** Such as `aws:s3/bucket:Bucket`. */
+  /** For example `aws:s3/bucket:Bucket`. */
   type: string
-  /** Its logical name. */
+  /** The logical name. */
   name: string
-  /** Parent's urn; the stack for most. */
+  /** The parent's urn; the stack for most resources. */
   parent: string
   inputs: Record<string, Json>
-  /** What the mock answered: the inputs and what AWS would have added. */
+  /** The mock's result: the inputs, and the attributes that AWS would add. */
   outputs: Record<string, Json>
-  /** The urn of an explicit provider, or nothing. */
+  /** The urn of an explicit provider, or an empty text. */
   provider: string
-  /** Urns of what it depends on, by the input that has it; under '' those of `dependsOn`. */
+  /** Urns of dependencies, by the input that causes them; those of `dependsOn` under ''. */
   dependencies: Record<string, string[]>
   protect: boolean
   retainOnDelete: boolean
-  /** Whether it is read, not made. */
+  /** Whether it is an existing resource that the configuration reads. */
   existing: boolean
 }
 
@@ -32,9 +32,9 @@ export type Json = string | number | boolean | null | undefined | Json[] | { [ke
 export type Cloud = {
   stage: string
   resources: Resource[]
-  /** What `run()` of sst.config.ts returns. */
+  /** The result of `run()` in sst.config.ts. */
   outputs: Record<string, Json>
-  /** What `app()` of sst.config.ts returns. */
+  /** The result of `app()` in sst.config.ts. */
   app: Record<string, Json>
 }
 
@@ -48,9 +48,9 @@ const bundleFile = join(platform, 'millrace.mock.mjs')
 const fromPlatform = createRequire(join(platform, 'package.json'))
 
 /**
- * Bundles sst.config.ts the way that SST 4 does (`pkg/js`, `pkg/project/run.go`): providers and components as globals
- * in front of each file of ours, SST's shim injected, Pulumi left outside. Only what SST writes into the bundle for one
- * stage ($app, $cli, $dev) is read from globals, so that one bundle serves all stages.
+ * Bundles sst.config.ts as SST 4 does (`pkg/js`, `pkg/project/run.go`): providers and components as globals in front of
+ * each file of ours, SST's shim injected, Pulumi external. SST writes $app, $cli and $dev of one stage into the bundle;
+ * here they are read from globals, so that one bundle serves all stages.
  */
 export async function bundleConfig(): Promise<void> {
   const esbuild = fromPlatform('esbuild')
@@ -113,9 +113,9 @@ let builds = 0
 /**
  * Runs the bundled sst.config.ts for one stage under Pulumi's mock engine.
  *
- * @param options.environment what `.env.<stage>` would say
- * @param options.dev whether it is `sst dev` that runs it
- * @throws whatever the configuration throws
+ * @param options.environment the variables of `.env.<stage>`
+ * @param options.dev whether `sst dev` runs it, instead of `sst deploy`
+ * @throws the error that the configuration throws
  */
 export async function buildCloud(options: {
   stage: string
@@ -138,7 +138,7 @@ export async function buildCloud(options: {
       paths: { home: root, root, work: join(root, '.sst'), platform },
       state: { version: {} },
     }
-    // A fresh copy for each stage, as each has its own process under SST.
+    // A new module instance for each stage: SST uses a new process for each.
     const bundle = await import(`${pathToFileURL(bundleFile).href}?${++builds}`)
     const app = await bundle.app({ stage })
     globals.$mockApp = { ...app, stage, protect: app.protect ?? false, removal: app.removal ?? 'retain' }
@@ -152,19 +152,19 @@ export async function buildCloud(options: {
       }
       await pulumi.runtime.setMocks(
         {
-          newResource: (args: MockArgs) => answerResource(args, regionOf(args.provider ?? '')),
+          newResource: (args: MockArgs) => mockResource(args, regionOf(args.provider ?? '')),
           call: (args: MockArgs & { token: string }) =>
-            answerCall(args.token, args.inputs, regionOf(args.provider ?? '')),
+            mockCall(args.token, args.inputs, regionOf(args.provider ?? '')),
         },
         'millrace',
         stage,
       )
       const monitor = settings.getMonitor()
-      watch(monitor, 'registerResource', resources)
-      watch(monitor, 'readResource', resources)
-      watchOutputs(monitor, resources)
+      recordResources(monitor, 'registerResource', resources)
+      recordResources(monitor, 'readResource', resources)
+      recordOutputs(monitor, resources)
       let failure: unknown
-      // A stack whose program throws leaves rejected promises behind that nobody can wait for.
+      // A program that throws leaves rejected promises behind, which no caller can await.
       const outputs = await pulumi.runtime.runInPulumiStack(async () => {
         try {
           return await bundle.default()
@@ -204,8 +204,8 @@ type Response = { getUrn(): string; getObject?(): StructLike; getProperties?(): 
 type Callback = (error: unknown, response?: Response) => void
 type Monitor = Record<string, (request: Request, callback: Callback) => void>
 
-/** Notes what goes to the mock engine on its way. */
-function watch(
+/** Records the resources that go to the mock engine. */
+function recordResources(
   monitor: Monitor,
   method: 'registerResource' | 'readResource',
   resources: Map<string, Resource>,
@@ -219,8 +219,8 @@ function watch(
         request.getPropertydependenciesMap?.().forEach((urns, property) => {
           dependencies[property] = urns.getUrnsList()
         })
-        const named = new Set(Object.values(dependencies).flat())
-        dependencies[''] = request.getDependenciesList().filter((urn) => !named.has(urn))
+        const fromInputs = new Set(Object.values(dependencies).flat())
+        dependencies[''] = request.getDependenciesList().filter((urn) => !fromInputs.has(urn))
         const urn = response.getUrn()
         resources.set(urn, {
           urn,
@@ -240,8 +240,8 @@ function watch(
     })
 }
 
-/** Components tell SST's multiplexer what to run in their outputs. */
-function watchOutputs(monitor: Monitor, resources: Map<string, Resource>) {
+/** Records the outputs of components. In them SST's multiplexer finds the commands to run. */
+function recordOutputs(monitor: Monitor, resources: Map<string, Resource>) {
   const original = monitor['registerResourceOutputs']?.bind(monitor)
   monitor['registerResourceOutputs'] = (request, callback) => {
     const resource = resources.get(request.getUrn?.() ?? '')
@@ -251,7 +251,7 @@ function watchOutputs(monitor: Monitor, resources: Map<string, Resource>) {
   }
 }
 
-/** Pulumi wraps secrets on their way (`resource.proto`, "special signatures"). */
+/** Pulumi wraps secrets in objects with this signature (`resource.proto`, "special signatures"). */
 const signature = '4dabf18193072939515e22adb298388d'
 
 function plain(value: Record<string, Json>): Record<string, Json> {

@@ -5,26 +5,26 @@ import { promisify } from 'node:util'
 import { StartError } from '@millrace/local/setup/start-error.ts'
 
 export const root = join(import.meta.dirname, '../..')
-/** Where SST puts its components, their types and the providers' packages. */
+/** The directory of SST's components, their types and the providers' packages. */
 export const platform = join(root, '.sst/platform')
 
 /**
- * Installs SST's platform, where it is not: what `sst deploy` would do first, but without Pulumi, Bun and telemetry,
- * which are only downloaded from where a test machine may not reach. Everything else comes from the npm registry.
+ * Installs SST's platform unless it is current, as `sst deploy` does first. Skips Pulumi, Bun and telemetry, which come
+ * from servers that a test machine may not reach. Everything else comes from the npm registry.
  *
- * @param say tells somebody who waits why
- * @throws StartError with SST's own words
+ * @param print prints progress
+ * @throws StartError with SST's own output
  */
-export async function provideSstPlatform(say: (line: string) => void): Promise<void> {
+export async function provideSstPlatform(print: (line: string) => void): Promise<void> {
   if (platformIsCurrent()) return
-  say("Installing SST's platform, which takes about a minute the first time…")
+  print("Installing SST's platform, which takes about a minute the first time…")
   const sst = join(root, 'node_modules/.bin/sst')
   try {
     await promisify(execFile)(sst, ['install'], {
       cwd: root,
       env: {
         ...process.env,
-        // No secrets of a stage, no provider is asked: any name will do.
+        // Any name works: no secret of a stage is read, and no provider is called.
         SST_STAGE: 'install',
         SST_SKIP_DEPENDENCY_CHECK: '1',
         SST_NO_BUN: '1',
@@ -36,10 +36,10 @@ export async function provideSstPlatform(say: (line: string) => void): Promise<v
   } catch (error) {
     throw new StartError(`SST's platform could not be installed by \`sst install\`: ${describe(error)}`)
   }
-  if (!platformIsCurrent()) throw new StartError("`sst install` ended well, but SST's platform is not there.")
+  if (!platformIsCurrent()) throw new StartError("`sst install` succeeded, but SST's platform is missing.")
 }
 
-/** Whether the platform is of the installed SST, and has the providers that sst.config.ts asks for. */
+/** Checks that the platform belongs to the installed SST, and has the providers of sst.config.ts. */
 function platformIsCurrent(): boolean {
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules/sst/package.json'), 'utf8'))
   const lock = join(root, '.sst/provider-lock.json')
@@ -52,9 +52,9 @@ function platformIsCurrent(): boolean {
   )
   return providers.every(({ name, package: folder, version: locked }) => {
     const manifest = join(platform, 'node_modules', folder, 'package.json')
-    // A line of sst.config.ts such as `random: '4.16.6'` or `aws: { version: '7.20.0', …`.
-    const asked = new RegExp(`'?${name}'?: (?:\\{ version: )?'${locked.replaceAll('.', '\\.')}'`)
-    return existsSync(manifest) && asked.test(config)
+    // Matches a line of sst.config.ts such as `random: '4.16.6'` or `aws: { version: '7.20.0', …`.
+    const line = new RegExp(`'?${name}'?: (?:\\{ version: )?'${locked.replaceAll('.', '\\.')}'`)
+    return existsSync(manifest) && line.test(config)
   })
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -11,9 +12,6 @@ import { createLog } from '@millrace/shared/service/log.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { disablePretenuring } from './http/disable-pretenuring.ts'
-
-/** How long requests under way may take to end once the instance shuts down, in ms. */
-const closeDeadlineMs = 10_000
 
 disablePretenuring()
 const config = readConfig(process.env)
@@ -54,7 +52,7 @@ log.info({ event: 'listening', port: typeof address === 'object' ? address?.port
 async function close(signal: string): Promise<void> {
   log.info({ event: 'closing', signal }, 'closing')
   await delay(config.closeDelayMs)
-  const deadline = setTimeout(() => app.server.closeAllConnections(), closeDeadlineMs)
+  const deadline = setTimeout(() => app.server.closeAllConnections(), requestsDeadlineMs)
   await app.close()
   clearTimeout(deadline)
   closeMetrics()

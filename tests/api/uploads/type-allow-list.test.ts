@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
-import { originalKey, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey, uploadVariantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
@@ -84,7 +84,7 @@ test('rejects by the bytes, whatever name and type were declared, and deletes th
     assert.equal(upload.error, { code: 'type_not_allowed', message })
     assert.is(await hasOriginal(address), false)
     const made = await fleet.s3.send(
-      new ListObjectsV2Command({ Bucket: fleet.bucket, Prefix: variantsPrefix(address) }),
+      new ListObjectsV2Command({ Bucket: fleet.bucket, Prefix: uploadVariantsPrefix(address) }),
     )
     assert.is(made.KeyCount, 0)
   }

@@ -12,7 +12,7 @@ const maxParamCharacters = 256
  * How long an idle connection stays open, in ms: longer than the load balancer in front keeps it (60 s for
  * an ALB), or it would send a request into a connection that is being closed.
  */
-const keepAliveMs = 75_000
+export const keepAliveMs = 75_000
 
 /**
  * The limits of the HTTP server itself. None of them counts how long a whole request may take: an upload or a

@@ -8,7 +8,7 @@ export type ServerSentEvent = { id: string; event: string; data: unknown }
 const reconnectMs = 2000
 
 /** Proxies and load balancers close connections that are silent for a minute. */
-const heartbeatMs = 20_000
+export const heartbeatMs = 20_000
 
 /** A client that reads so slowly is cut off, in bytes; it reconnects and goes on where it was. */
 const patienceBytes = 4 * 1024 * 1024

@@ -7,7 +7,7 @@ import {
 import { AppError } from '../service/app-error.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
-import { manifestKey, originalKey, unfinishedKey, variantsPrefix } from './object-keys.ts'
+import { manifestKey, originalKey, unfinishedKey, uploadVariantsPrefix } from './object-keys.ts'
 
 /** An object that is gone, with how many versions of it there were. */
 export type ErasedObject = { key: string; versions: number }
@@ -35,7 +35,7 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
     const keys = [originalKey(address), manifestKey(address), unfinishedKey(address)]
-    return erase(address, { keys, prefix: variantsPrefix(address) })
+    return erase(address, { keys, prefix: uploadVariantsPrefix(address) })
   }
 }
 

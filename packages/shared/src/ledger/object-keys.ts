@@ -23,6 +23,7 @@ const owner = Compile(Owner)
 /** Where S3's event notifications look for arrivals. */
 export const originalsPrefix = 'originals/'
 export const manifestsPrefix = 'manifests/'
+export const variantsPrefix = 'variants/'
 /** Beside the originals, not among them: no event tells of it, and no listing takes it for an upload. */
 export const unfinishedPrefix = 'unfinished/'
 /** Where regions look for what others have erased. */
@@ -47,15 +48,15 @@ export function erasureKey({ owner, id }: UploadAddress): string {
 }
 
 /** Where all variants of an upload lie, whatever their preset. */
-export function variantsPrefix({ owner, id }: UploadAddress): string {
-  return `variants/${owner}/${id}/`
+export function uploadVariantsPrefix({ owner, id }: UploadAddress): string {
+  return `${variantsPrefix}${owner}/${id}/`
 }
 
 export function variantKey(
   address: UploadAddress,
   variant: { preset: string; name: string; extension: string },
 ): string {
-  return `${variantsPrefix(address)}${variant.preset}/${variant.name}.${variant.extension}`
+  return `${uploadVariantsPrefix(address)}${variant.preset}/${variant.name}.${variant.extension}`
 }
 
 /** @returns the upload whose original has this key, or undefined where the key is not an original's */

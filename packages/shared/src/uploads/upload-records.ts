@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
-import { isFinished, Upload } from './upload.ts'
+import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
 const upload = Compile(Upload)
@@ -28,7 +28,7 @@ const readBatch = 100
 /** Expiry of an erasure marker: longer than any signature for the upload is valid. */
 const erasedTtlMs = 8 * dayMs
 /** Expiry of a confirmed erasure marker: longer than the marker in S3 for other regions lives. */
-const confirmedTtlMs = 31 * dayMs
+const confirmedTtlMs = erasureMarkerLifeMs + dayMs
 /** The value of a confirmed erasure marker. */
 const confirmed = 'confirmed'
 /** How many of an owner's last changes a reconnecting client can receive. */

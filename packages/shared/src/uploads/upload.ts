@@ -7,6 +7,12 @@ import { UploadId } from './upload-id.ts'
 /** How long an upload in parts may stay open, in ms. A client may resume days later. */
 export const openUploadLifeMs = 7 * 24 * 60 * 60 * 1000
 
+/**
+ * How long S3 keeps an erasure marker, in ms: the time that other regions have to read it. S3 keeps a marker that it
+ * has not copied yet for longer.
+ */
+export const erasureMarkerLifeMs = 30 * 24 * 60 * 60 * 1000
+
 const Timestamp = Type.String({ description: 'ISO 8601, UTC' })
 const Pixels = Type.Integer({ minimum: 1, description: 'pixels' })
 const Bytes = Type.Integer({ minimum: 0, description: 'bytes' })

@@ -4,7 +4,7 @@ import type { TerminationHook } from './termination-hook.ts'
 /** How much of a Spot instance's last two minutes is left for handing back and for shutting down, in milliseconds. */
 const spotReserveMs = 15_000
 /** A third of the shortest timeout that a lifecycle hook can have, which is 30 s. In milliseconds. */
-const defaultHeartbeatMs = 10_000
+export const defaultHeartbeatMs = 10_000
 
 /**
  * Ends the work of an instance that got its notice: drains, keeps the group waiting meanwhile, and tells it when

@@ -1,26 +1,26 @@
-// Rules for every resource of every stage, whatever part it belongs to.
+// Rules for every resource of every stage.
 import * as assert from 'uvu/assert'
 import type { Cloud, Resource } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
 import { all } from './clouds.ts'
 import { at, behind, list, ofType, parse, statements, texts } from './find.ts'
 
-const test = suite('everywhere')
+const test = suite('all resources')
 
-/** Runs `look` for every resource of the types, in every cloud. At least one of them must be there. */
-function forEach(types: string[], look: (resource: Resource, cloud: Cloud) => void) {
+/** Runs `check` for every resource of the types, in every cloud. Fails if there is none. */
+function forEach(types: string[], check: (resource: Resource, cloud: Cloud) => void) {
   let seen = 0
   for (const cloud of Object.values(all)) {
     for (const resource of cloud.resources) {
       if (!types.includes(resource.type)) continue
       seen += 1
-      look(resource, cloud)
+      check(resource, cloud)
     }
   }
-  assert.ok(seen > 0, `there is none of ${types.join(', ')}`)
+  assert.ok(seen > 0, `no resource of ${types.join(', ')}`)
 }
 
-test('only load balancers can be reached from the internet', () => {
+test('only load balancers are reachable from the internet', () => {
   forEach(['aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule'], (rule, cloud) => {
     const source = String(rule.inputs['cidrIpv4'] ?? rule.inputs['cidrIpv6'] ?? '')
     if (source === '') return assert.ok(rule.inputs['referencedSecurityGroupId'], rule.name)
@@ -40,7 +40,7 @@ test('only load balancers can be reached from the internet', () => {
   forEach(['aws:ec2/eip:Eip'], ({ name }) => assert.match(name, /^Network(EuWest1)?ElasticIp/))
 })
 
-test('only the load balancer is on the internet side, and there is no function, API or website of another kind', () => {
+test('no stage has a public function, API gateway, website or database', () => {
   const kinds = new Set(Object.values(all).flatMap(({ resources }) => resources.map(({ type }) => type)))
   const open =
     /lambda\/functionUrl|apigateway|s3\/bucketWebsite|rds\/|opensearch|ec2\/securityGroupRule|vpcPeering/
@@ -54,7 +54,7 @@ test('only the load balancer is on the internet side, and there is no function, 
   })
 })
 
-test('no policy of a resource lets just anybody in', () => {
+test('no resource policy allows every principal', () => {
   const types = [
     'aws:s3/bucketPolicy:BucketPolicy',
     'aws:sqs/queuePolicy:QueuePolicy',
@@ -64,22 +64,22 @@ test('no policy of a resource lets just anybody in', () => {
     for (const { effect, principals, resources, conditions } of statements(inputs['policy'])) {
       if (effect === 'Deny') continue
       assert.not.ok(principals.includes('*'), name)
-      // AWS's services act for whoever asks them, so they are held to our account where they say for whom it is. Of
-      // load balancers' logs the path does, and S3 says it to the queue only, not to its key.
+      // An AWS service acts for any account, so conditions limit it to ours, if the service sends the account. The path
+      // limits load balancers' logs. S3 sends the account to the queue, but not to the key.
       const services = principals.filter((principal) => principal.endsWith('.amazonaws.com'))
-      const isHeld = /aws:SourceAccount|aws:SourceArn|kms:EncryptionContext/.test(
+      const isLimited = /aws:SourceAccount|aws:SourceArn|kms:EncryptionContext/.test(
         JSON.stringify(conditions ?? {}),
       )
-      const isHeldElsewhere =
+      const isLimitedElsewhere =
         (name.startsWith('AccessLog') &&
           resources.every((resource) => /\/AWSLogs\/\d{12}\/\*$/.test(resource))) ||
         (name.startsWith('Key') && String(services) === 's3.amazonaws.com')
-      assert.ok(services.length === 0 || isHeld || isHeldElsewhere, `${name}: ${services}`)
+      assert.ok(services.length === 0 || isLimited || isLimitedElsewhere, `${name}: ${services}`)
     }
   })
 })
 
-test('every bucket is closed to the public, takes TLS only, is encrypted, and forgets what was not completed', () => {
+test('every bucket blocks public access, accepts TLS only, is encrypted, and aborts incomplete multipart uploads', () => {
   for (const cloud of Object.values(all)) {
     const buckets = ofType(cloud, 'aws:s3/bucket:Bucket')
     const namesIn = (type: string) => ofType(cloud, type).map(({ inputs }) => inputs['bucket'])
@@ -110,7 +110,7 @@ test('every bucket is closed to the public, takes TLS only, is encrypted, and fo
   })
 })
 
-test('everything that lies still is encrypted', () => {
+test('all data at rest is encrypted', () => {
   const keyed: Record<string, string> = {
     'aws:sqs/queue:Queue': 'kmsMasterKeyId',
     'aws:sns/topic:Topic': 'kmsMasterKeyId',
@@ -122,7 +122,7 @@ test('everything that lies still is encrypted', () => {
     forEach([type], (resource, cloud) => {
       const [key] = behind(cloud, resource, input)
       assert.is(key?.type, 'aws:kms/key:Key', resource.name)
-      assert.is(key?.provider, resource.provider, `${resource.name} has a key of its own region`)
+      assert.is(key?.provider, resource.provider, `${resource.name} uses the key of its region`)
     })
   }
   forEach(['aws:ec2/launchTemplate:LaunchTemplate'], ({ inputs }) => {
@@ -137,7 +137,7 @@ test('everything that lies still is encrypted', () => {
   forEach(['aws:kms/key:Key'], ({ inputs }) => assert.is(inputs['enableKeyRotation'], true))
 })
 
-test('everything that can have tags has those of the project and the stage', () => {
+test('every resource that can have tags has those of project and stage', () => {
   for (const cloud of Object.values(all)) {
     const tags = { Project: 'millrace', Stage: cloud.stage }
     const providers = ofType(cloud, 'pulumi:providers:aws').filter(({ inputs }) => {
@@ -147,10 +147,10 @@ test('everything that can have tags has those of the project and the stage', () 
       if (!type.startsWith('aws:')) continue
       assert.ok(
         providers.some(({ urn }) => provider.startsWith(`${urn}::`)),
-        `${name} (${type}) is of a provider that tags`,
+        `the provider of ${name} (${type}) sets the tags`,
       )
     }
-    // What groups launch has no provider.
+    // Instances that groups launch have no provider.
     for (const { inputs } of ofType(cloud, 'aws:ec2/launchTemplate:LaunchTemplate')) {
       for (const kind of ['instance', 'volume', 'network-interface']) {
         const specification = list(inputs['tagSpecifications']).find(
@@ -171,13 +171,13 @@ test('everything that can have tags has those of the project and the stage', () 
   }
 })
 
-test('every log is forgotten after a while', () => {
+test('every log group has a retention time', () => {
   forEach(['aws:cloudwatch/logGroup:LogGroup'], ({ name, inputs }) => {
     assert.ok(Number(inputs['retentionInDays']) > 0, name)
   })
 })
 
-test('instances are in private subnets, without addresses, and ask for metadata by token', () => {
+test('instances are in private subnets, have no public address, and need a token for metadata', () => {
   forEach(['aws:autoscaling/group:Group'], ({ name, inputs }) => {
     const subnets = texts(inputs['vpcZoneIdentifiers'])
     assert.ok(subnets.length > 1 && subnets.every((id) => id.includes('PrivateSubnet')), name)
@@ -185,11 +185,11 @@ test('instances are in private subnets, without addresses, and ask for metadata 
   forEach(['aws:ec2/launchTemplate:LaunchTemplate', 'aws:ec2/instance:Instance'], ({ name, inputs }) => {
     assert.is(at(inputs, 'metadataOptions', 'httpTokens'), 'required', name)
     assert.is.not(inputs['associatePublicIpAddress'], true, name)
-    assert.is(inputs['keyName'], undefined, `nobody can log in to ${name}`)
+    assert.is(inputs['keyName'], undefined, `${name} has no SSH key`)
   })
 })
 
-test('no two resources have the same name in the same place', () => {
+test('no two resources of one type and region have the same name', () => {
   for (const cloud of Object.values(all)) {
     const names = cloud.resources.flatMap(({ type, provider, inputs }) =>
       typeof inputs['name'] === 'string' && type !== 'aws:route53/record:Record' && type.startsWith('aws:')
