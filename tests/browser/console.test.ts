@@ -140,7 +140,7 @@ test('sends a large file in parallel parts with one progress', async () => {
 
 test('says in a sentence why a damaged photo is rejected', async () => {
   await dropFiles(dropZone(), [jpeg('half.jpg', truncated(await samplePicture(300, 200).jpeg().toBuffer()))])
-  await state('half.jpg', 'The JPEG is incomplete: the file ends before the picture does.').waitFor()
+  await state('half.jpg', 'The JPEG is incomplete: the file ends before the end of the image.').waitFor()
   assert.is(await card('half.jpg').getByRole('link').count(), 0)
   assert.equal(errors, [])
 })

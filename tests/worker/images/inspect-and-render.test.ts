@@ -84,7 +84,7 @@ for (const kind of sampleKinds) {
     assert.is(error.code, 'image_corrupt')
     assert.match(
       error.message,
-      /^The \w+ is (incomplete: the file ends before the picture does|damaged: its picture data cannot be decoded)\.$/,
+      /^The \w+ is (incomplete: the file ends before the end of the image|damaged: its image data cannot be decoded)\.$/,
     )
   })
 
@@ -114,7 +114,7 @@ for (const kind of ['image/jpeg', 'image/png', 'image/avif', 'image/gif', 'image
 
 test('says of a JPEG cut off that it is incomplete', async () => {
   const error = await rejection(render(truncated(await sampleImage('image/jpeg'))))
-  assert.is(error.message, 'The JPEG is incomplete: the file ends before the picture does.')
+  assert.is(error.message, 'The JPEG is incomplete: the file ends before the end of the image.')
 })
 
 test('says of a PNG, a WebP, a GIF and an AVIF cut off that they are incomplete', async () => {
@@ -230,7 +230,7 @@ test('counts all frames against the limit of pixels', async () => {
   const bytes = await animation('image/gif', { frames: 4 })
   const error = await rejection(render(bytes, small, 120 * 80 * 4 - 1))
   assert.is(error.code, 'image_too_many_pixels')
-  assert.is(error.message, 'The image has 120 × 80 pixels in 4 frames, 38,400 in all; the limit is 38,399.')
+  assert.is(error.message, 'The image has 120 × 80 pixels in 4 frames, 38,400 in total; the limit is 38,399.')
   await render(bytes, small, 120 * 80 * 4)
 })
 

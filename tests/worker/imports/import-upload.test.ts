@@ -233,7 +233,7 @@ test('tries again when a source breaks off, and fails the upload in the end', as
     [failed.state, failed.error],
     [
       'failed',
-      { code: 'source_unavailable', message: 'The source answered with status 503 instead of the file.' },
+      { code: 'source_unavailable', message: 'The source returned status 503 instead of the file.' },
     ],
   )
   await worker.close()

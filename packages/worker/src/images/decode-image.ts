@@ -4,12 +4,11 @@ import type { Raster, Size } from './raster.ts'
 import { sharp } from './sharp-setup.ts'
 
 /**
- * How much a decoder takes amiss. libjpeg fills what it cannot read with grey and merely warns, also where
- * the entropy-coded data are plainly damaged ("premature end of data segment", "bad Huffman code"); so
- * warnings must count. Two of them say nothing about the picture, and phones and scanners are known to write
- * such files: a scan header whose spectral selection is not the one of sequential JPEG (sharp issue 1578, Samsung),
- * and stray bytes between the segments before the first scan. A file with only these is decoded again, where
- * a truncated one still fails.
+ * sharp's `failOn` levels. libjpeg fills unreadable areas with grey and only warns, even if the entropy-coded data is
+ * clearly damaged ("premature end of data segment", "bad Huffman code"). So warnings must fail. Two warnings are
+ * harmless, and phones and scanners write such files: a scan header whose spectral selection is not that of sequential
+ * JPEG (sharp issue 1578, Samsung), and stray bytes between the segments before the first scan. A file with only these
+ * warnings is decoded again leniently, which still fails for a truncated file.
  */
 const strict = 'warning'
 const lenient = 'error'
@@ -17,19 +16,19 @@ const lenient = 'error'
 const harmlessWarning =
   /^VipsJpeg: (Invalid SOS parameters for sequential JPEG|Corrupt JPEG data: \d+ extraneous bytes before marker 0x(c[0-2]|d[bd]|e[0-9a-f]|fe))$/
 
-/** What libvips adds when another of its threads finds the decoder stopped. */
-const consequence = /^VipsJpeg: out of order read at line \d+$/
+/** A follow-up message of libvips, when another of its threads finds the decoder stopped. */
+const followUpError = /^VipsJpeg: out of order read at line \d+$/
 
 /**
- * Decodes an image, once: upright, in sRGB with 8 bits a channel, and already no larger than asked for,
- * since JPEG and WebP decode to a smaller size at less cost.
+ * Decodes an image: upright, sRGB, 8 bits per channel, at the given size. JPEG and WebP decode to a smaller size at a
+ * lower cost.
  *
- * @param size pixels, no larger than the image; the image is brought to exactly this size
+ * @param size exact size of the result in pixels, not larger than the image
  * @returns the first frame
  * @throws AppError `image_corrupt`
  */
 export async function decodeImage(image: InspectedImage, size: Size): Promise<Raster> {
-  return decodeTolerantly(image, async (failOn) => {
+  return decodeWithFallback(image, async (failOn) => {
     const { data, info } = await sharp(image.bytes, { failOn, autoOrient: true })
       .resize({ ...size, fit: 'fill' })
       .toColourspace('srgb')
@@ -40,8 +39,8 @@ export async function decodeImage(image: InspectedImage, size: Size): Promise<Ra
 }
 
 /**
- * Makes an animated WebP of all frames. Animations are decoded for each variant anew: the frames of a long
- * one, kept decoded, would take more memory than all else together.
+ * Encodes all frames as an animated WebP. An animation is decoded again for each variant, since its decoded frames would
+ * need more memory than everything else together.
  *
  * @param size of one frame, in pixels
  * @param options quality 1–100, effort 0–6
@@ -52,7 +51,7 @@ export async function encodeAnimation(
   size: Size,
   options: { quality: number; effort?: number },
 ): Promise<Buffer> {
-  return decodeTolerantly(image, (failOn) =>
+  return decodeWithFallback(image, (failOn) =>
     sharp(image.bytes, { failOn, animated: true })
       .resize({ ...size, fit: 'fill' })
       .toColourspace('srgb')
@@ -61,7 +60,7 @@ export async function encodeAnimation(
   )
 }
 
-async function decodeTolerantly<Result>(
+async function decodeWithFallback<Result>(
   image: InspectedImage,
   decode: (failOn: typeof strict | typeof lenient) => Promise<Result>,
 ): Promise<Result> {
@@ -77,6 +76,6 @@ async function decodeTolerantly<Result>(
 
 function isHarmless(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  const causes = error.message.split('\n').filter((line) => line.trim() !== '' && !consequence.test(line))
-  return causes.length > 0 && causes.every((line) => harmlessWarning.test(line.trim()))
+  const messages = error.message.split('\n').filter((line) => line.trim() !== '' && !followUpError.test(line))
+  return messages.length > 0 && messages.every((line) => harmlessWarning.test(line.trim()))
 }

@@ -1,7 +1,7 @@
 import { detectXml } from '@file-type/xml'
 import { type Detector, FileTypeParser } from 'file-type'
 
-/** The kinds of image that variants are made of, and what people call them. */
+/** The kinds of image that are rendered, and their names in messages. */
 export const imageKindNames = {
   'image/jpeg': 'JPEG',
   'image/png': 'PNG',
@@ -14,7 +14,7 @@ export const imageKindNames = {
 
 export type ImageKind = keyof typeof imageKindNames
 
-/** How many of a file's first bytes decide its type. file-type's documentation names 4,100 as enough. */
+/** How many of a file's first bytes are read to detect its type. file-type's documentation recommends 4,100. */
 export const typeHeadBytes = 4100
 
 export function isImageKind(mediaType: string | undefined): mediaType is ImageKind {
@@ -22,22 +22,22 @@ export function isImageKind(mediaType: string | undefined): mediaType is ImageKi
 }
 
 /**
- * Tells a file's type by its bytes alone; its name and its declared type are not asked.
+ * Detects a file's type from its bytes. The file name and the declared type are ignored.
  *
- * @param head the file's first bytes, `typeHeadBytes` or all there are
- * @returns a media type, or undefined where the bytes are of no known kind (as those of plain text are)
+ * @param head the file's first `typeHeadBytes` bytes, or the whole file if it is shorter
+ * @returns a media type, or undefined if the type is unknown (as for plain text)
  */
 export async function detectMediaType(head: Uint8Array): Promise<string | undefined> {
   const detected = await new FileTypeParser({
     customDetectors: [{ id: 'xml', detect: detectWellFormedXml }],
   }).fromBuffer(head)
-  return detected?.mime ?? (beginsLikeTiff(head) ? 'image/tiff' : undefined)
+  return detected?.mime ?? (hasTiffSignature(head) ? 'image/tiff' : undefined)
 }
 
-/** The detector's parser throws at the first mistake; what is not well-formed is not XML. */
-const detectWellFormedXml: Detector['detect'] = async (...given) => {
+/** The detector's parser throws at the first syntax error. A text that is not well-formed is not XML. */
+const detectWellFormedXml: Detector['detect'] = async (...parameters) => {
   try {
-    return await detectXml.detect(...given)
+    return await detectXml.detect(...parameters)
   } catch (error) {
     if (error instanceof Error && error.message.includes('\nChar: ')) return undefined
     throw error
@@ -45,10 +45,10 @@ const detectWellFormedXml: Detector['detect'] = async (...given) => {
 }
 
 /**
- * TIFF 6.0, section 2, and BigTIFF: byte order, then 42 or 43. file-type reads on, to tell camera files
- * apart that are TIFF underneath, and gives up where the directory lies at the file's end; theirs never do.
+ * TIFF 6.0, section 2, and BigTIFF: byte order, then 42 or 43. file-type reads further to distinguish camera files based
+ * on TIFF, and fails if the directory is at the end of the file. In camera files it never is.
  */
-function beginsLikeTiff(head: Uint8Array): boolean {
+function hasTiffSignature(head: Uint8Array): boolean {
   const signature = Buffer.from(head.subarray(0, 4)).toString('latin1')
   return ['II*\0', 'MM\0*', 'II+\0', 'MM\0+'].includes(signature)
 }

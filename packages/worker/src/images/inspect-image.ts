@@ -3,18 +3,18 @@ import { corruptImage } from './corrupt-image.ts'
 import type { ImageKind } from './image-kind.ts'
 import { libraryPixelLimit, sharp } from './sharp-setup.ts'
 
-/** An image whose header was read and found acceptable. */
+/** An image whose header passed inspection. */
 export type InspectedImage = {
   kind: ImageKind
   bytes: Buffer
-  /** Pixels, as displayed: after the EXIF orientation is applied. Of one frame, where there are several. */
+  /** Pixels of one frame, as displayed: after the EXIF orientation is applied. */
   width: number
   height: number
-  /** Frames of an animation; 1 for a still image, and for what has pages rather than frames (TIFF). */
+  /** Frames of an animation. 1 for a still image and for a format with pages (TIFF). */
   frames: number
 }
 
-/** libvips' name of each kind's format: the header that is read must be of the kind that the bytes are. */
+/** libvips' format name of each kind. The header must be of the detected kind. */
 const formats = {
   'image/jpeg': 'jpeg',
   'image/png': 'png',
@@ -26,11 +26,11 @@ const formats = {
 } as const satisfies Record<ImageKind, string>
 
 /**
- * Reads an image's header; not one pixel is decoded.
+ * Reads an image's header. No pixels are decoded.
  *
- * @param image.kind what the bytes are
+ * @param image.kind the detected kind
  * @param image.bytes the whole file
- * @param maxPixels the limit; all frames of an animation count
+ * @param maxPixels limit for all frames together
  * @throws AppError `image_corrupt`, `image_too_many_pixels`
  */
 export async function inspectImage(
@@ -44,7 +44,7 @@ export async function inspectImage(
   if (pixels > maxPixels) {
     const size = `${width} × ${height}${frames > 1 ? ` pixels in ${frames} frames` : ' pixels'}`
     throw new AppError('image_too_many_pixels', {
-      message: `The image has ${size}, ${count(pixels)} in all; the limit is ${count(maxPixels)}.`,
+      message: `The image has ${size}, ${format(pixels)} in total; the limit is ${format(maxPixels)}.`,
       limit: maxPixels,
     })
   }
@@ -53,15 +53,15 @@ export async function inspectImage(
 
 async function readHeader(kind: ImageKind, bytes: Buffer) {
   try {
-    // Damage behind the header is for the decoder to find: `failOn` would only give it a vaguer name here.
+    // The decoder finds damage after the header. With `failOn`, the message here would be less precise.
     const header = await sharp(bytes, { failOn: 'none' }).metadata()
-    if (header.format !== formats[kind]) throw new Error(`a ${kind} was opened as ${header.format}`)
+    if (header.format !== formats[kind]) throw new Error(`libvips opened a ${kind} as ${header.format}`)
     return header
   } catch (error) {
-    // sharp's own limit, which is never lifted, however low or high ours is set.
+    // sharp's own limit, which stays in force whatever our limit is.
     if (error instanceof Error && /exceeds pixel limit/i.test(error.message)) {
       throw new AppError('image_too_many_pixels', {
-        message: `The image has more than ${count(libraryPixelLimit)} pixels, which is the limit.`,
+        message: `The image has more than ${format(libraryPixelLimit)} pixels, which is the limit.`,
         limit: libraryPixelLimit,
         cause: error,
       })
@@ -70,6 +70,6 @@ async function readHeader(kind: ImageKind, bytes: Buffer) {
   }
 }
 
-function count(pixels: number): string {
+function format(pixels: number): string {
   return pixels.toLocaleString('en-US')
 }

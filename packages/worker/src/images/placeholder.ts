@@ -1,16 +1,16 @@
 import { rgbaToThumbHash } from 'thumbhash'
 import { openRaster, type Raster, type Size } from './raster.ts'
 
-/** ThumbHash takes no more than this on either side, in pixels. */
+/** ThumbHash's limit for each side, in pixels. */
 const maxSide = 100
 
-/** How large an image must be decoded for its placeholder; at most 1, since nothing is enlarged. */
+/** Returns the scale at which an image must be decoded for its placeholder; at most 1, since nothing is enlarged. */
 export function placeholderScale({ width, height }: Size): number {
   return Math.min(1, maxSide / Math.max(width, height))
 }
 
 /**
- * A blurred preview of some 25 bytes that a page shows until the picture is there.
+ * Makes a blurred preview of about 25 bytes, which a page shows until the image is loaded.
  *
  * @returns a ThumbHash (evanw.github.io/thumbhash), base64
  */

@@ -7,12 +7,11 @@ import type { InspectedImage } from './inspect-image.ts'
 const program = fileURLToPath(import.meta.resolve('./render-isolated-main.ts'))
 
 /**
- * Tries an image out in a process of its own, which alone dies of it if the image is such as kills its
- * decoder. A job that was lost with its worker cannot know what the worker died of: a redeploy, a Spot
- * notice that came too late, a neighbour's image, or its own. This tells: where the process dies, the attempt
- * fails like any other, and after the last one so does the upload; where it does not, the job goes on.
+ * Renders an image in a child process first, to find out whether it crashes the decoder. If a worker died with a job,
+ * the cause is unknown: a deploy, a late Spot notice, another job's image, or this one. If the child process dies, the
+ * attempt fails, and after the last attempt the upload fails. Otherwise the job continues.
  *
- * @throws AppError `processing_failed` where the process died
+ * @throws AppError `processing_failed` if the child process died
  */
 export async function renderIsolated(
   image: InspectedImage,
@@ -25,16 +24,16 @@ export async function renderIsolated(
     signal,
     killSignal: 'SIGKILL',
   })
-  // A process that died before it had read everything closes its end; how it exits says all there is to say.
+  // A child that dies before it read everything closes the pipe. Its exit code is checked below.
   child.stdin.on('error', () => {})
   child.stdin.end(bytes)
-  const ending = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
+  const exit = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
     child.once('error', reject).once('exit', (code, killedBy) => resolve(killedBy ?? code))
   })
-  if (ending === 0) return
+  if (exit === 0) return
   throw new AppError('processing_failed', {
-    message: 'The image ends the process that decodes it.',
-    cause: new Error(`The process ended with ${ending}.`),
+    message: 'The image crashes its decoder.',
+    cause: new Error(`The child process ended with ${exit}.`),
   })
 }
 

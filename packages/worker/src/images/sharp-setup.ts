@@ -1,11 +1,10 @@
 import sharp from 'sharp'
 
 /**
- * The only place that imports sharp, so that nothing ever decodes an image without these settings.
+ * The only file that imports sharp, so that no image is decoded without these settings.
  *
- * Loaders: exactly the six kinds that are rendered. SVG (through librsvg), PDF, raw camera files and all that
- * libvips learns in future stay closed, whatever a file claims to be: an SVG may reference other files, and
- * every further parser is a way in.
+ * Loaders: exactly the six rendered formats. SVG (librsvg), PDF, raw camera files and future formats of libvips are
+ * blocked, whatever a file claims to be. An SVG may reference other files, and each parser adds attack surface.
  */
 sharp.block({ operation: ['VipsForeignLoad'] })
 sharp.unblock({
@@ -18,12 +17,12 @@ sharp.unblock({
     'VipsForeignLoadTiff',
   ],
 })
-// One thread an image: several images at once fill the cores better than several threads in one image.
+// One thread per image: several images at once use the cores better than several threads per image.
 sharp.concurrency(1)
-// libvips would keep the results of operations for the next one that is the same; no two uploads are.
+// libvips would cache results for repeated operations. Uploads do not repeat.
 sharp.cache(false)
 
 export { sharp }
 
-/** The highest number of pixels that sharp opens by default (0x3FFF squared); never lifted above it. */
+/** sharp's default pixel limit (0x3FFF squared). It must never be raised for user files. */
 export const libraryPixelLimit = 0x3fff * 0x3fff

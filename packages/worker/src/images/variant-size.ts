@@ -1,24 +1,24 @@
 import type { VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import type { Size } from './raster.ts'
 
-/** The longest side that each format's encoder takes, in pixels: the VP8 frame header's, libjpeg's, libheif's. */
+/** The longest side of each format, in pixels: limits of the VP8 frame header, libjpeg, libheif. */
 const maxSide = { webp: 16_383, jpeg: 65_500, avif: 16_384, png: 0x7fffffff } as const satisfies Record<
   VariantRecipe['format'],
   number
 >
 
-/** How a variant comes out of its image. */
+/** The computed scale and size of a variant. */
 export type VariantPlan = {
   recipe: VariantRecipe
-  /** What the whole image is scaled by; at most 1, since nothing is enlarged. */
+  /** Scale of the whole image; at most 1, since nothing is enlarged. */
   scale: number
-  /** Pixels of the variant itself: for `cover` what is left after the overhang is cut off. */
+  /** Size of the variant in pixels; for `cover`, after cropping. */
   size: Size
 }
 
 /**
- * Works out a variant's size. A box wider or higher than the format allows is cut down to what it allows, so
- * that a panorama gets its variants too.
+ * Computes a variant's size. A box larger than the format's limit is reduced to the limit, so that panoramas get variants
+ * too.
  *
  * @param image pixels, as displayed
  */
@@ -32,12 +32,12 @@ export function planVariant(image: Size, recipe: VariantRecipe): VariantPlan {
     return { recipe, scale, size: scaled(image, scale) }
   }
   const scale = Math.min(Math.max(across, down), 1)
-  const whole = scaled(image, scale)
-  const size = { width: Math.min(box.width, whole.width), height: Math.min(box.height, whole.height) }
+  const full = scaled(image, scale)
+  const size = { width: Math.min(box.width, full.width), height: Math.min(box.height, full.height) }
   return { recipe, scale, size }
 }
 
-/** A size scaled down and rounded, at least one pixel each way. */
+/** Returns a scaled, rounded size of at least one pixel per side. */
 export function scaled({ width, height }: Size, scale: number): Size {
   return {
     width: Math.max(1, Math.round(width * scale)),

@@ -7,31 +7,30 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { parse } from 'content-disposition'
 import type { SourceAddresses } from './source-addresses.ts'
 
-/** As many as curl's users and browsers get by with; more are a circle or a game. */
-const mostRedirects = 5
-/** RFC 9110, 15.4: those that say where the same thing is to be had by GET. */
-const redirects = new Set([301, 302, 303, 307, 308])
-/** Statuses below 500 that may pass: 408, 425 and 429 (RFC 9110, 8470, 6585). */
-const passing = new Set([408, 425, 429])
+/** Enough for real sources. More redirects are a loop or an attack. */
+const maxRedirects = 5
+/** RFC 9110, 15.4: statuses that redirect a GET request. */
+const redirectStatuses = new Set([301, 302, 303, 307, 308])
+/** Retryable statuses below 500: 408, 425 and 429 (RFC 9110, 8470, 6585). */
+const retryableStatuses = new Set([408, 425, 429])
 
-/** A source that has answered with its file. Its body must be read or destroyed. */
+/** A source's response with the file. Its body must be read or destroyed. */
 export type FetchedSource = {
   body: IncomingMessage
-  /** Bytes, where the source says so. */
+  /** Bytes; undefined if the source does not declare the size. */
   size: number | undefined
   contentType: string | undefined
-  /** The name in `Content-Disposition` (RFC 6266), as it stands there. */
+  /** The name in `Content-Disposition` (RFC 6266), unchanged. */
   filename: string | undefined
 }
 
 /**
- * Asks sources for their files, and nobody else for anything: each connection goes to an address that was
- * looked at just before, and to that one whatever DNS says by then. Proxies of the environment, cookies,
- * credentials and connections that were left open are not made use of.
+ * Downloads files from sources. Each connection goes to an address that was checked just before, even if DNS changes
+ * meanwhile (decision 0010). Proxies of the environment, cookies, credentials and kept connections are not used.
  *
- * @param deps.sourceAddresses resolves a name, and refuses what may not be talked to
- * @param deps.allowedPorts of sources
- * @param deps.silenceMs how long a source may keep silent, and how long it may take to answer, in ms
+ * @param deps.sourceAddresses resolves a name and refuses addresses that are not permitted
+ * @param deps.allowedPorts allowed ports of sources
+ * @param deps.silenceMs idle timeout of a source, and timeout of its response headers, in ms
  */
 export function createFetchSource(deps: {
   sourceAddresses: SourceAddresses
@@ -41,103 +40,102 @@ export function createFetchSource(deps: {
   const { sourceAddresses, allowedPorts, silenceMs } = deps
 
   /**
-   * Follows redirects, each of which is looked at like the first address.
+   * Requests a source's file. Follows redirects; each is checked like the first URL.
    *
-   * @param signal ends the connection, also while its body is read
+   * @param signal closes the connection, also while its body is read
    * @throws AppError `source_refused`, `source_not_found`, `source_unusable`, `source_unavailable`
    */
   return async function fetchSource(sourceUrl: string, signal: AbortSignal): Promise<FetchedSource> {
-    let url = checked(URL.parse(sourceUrl))
-    for (let followed = 0; followed <= mostRedirects; followed++) {
-      const answer = await ask(url, signal)
-      const next = redirectOf(answer, url)
-      if (!next) return opened(answer)
-      answer.destroy()
+    let url = checkUrl(URL.parse(sourceUrl))
+    for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+      const response = await request(url, signal)
+      const next = redirectOf(response, url)
+      if (!next) return openResponse(response)
+      response.destroy()
       url = next
     }
     throw new AppError('source_unusable', {
-      message: `The source redirects more than ${mostRedirects} times.`,
+      message: `The source redirects more than ${maxRedirects} times.`,
     })
   }
 
-  function checked(url: URL | null): URL {
+  function checkUrl(url: URL | null): URL {
     if (!url || sourceUrlProblem(url, allowedPorts)) throw new AppError('source_refused')
     return url
   }
 
-  /** @returns where an answer sends us, or undefined where it is the last one */
+  /** @returns the URL of a redirect, or undefined if the response is not one */
   function redirectOf({ statusCode = 0, headers }: IncomingMessage, url: URL): URL | undefined {
     const { location } = headers
-    if (!redirects.has(statusCode) || location === undefined) return undefined
-    const next = checked(URL.parse(location, url.href))
-    // What was to be had in private must not come by a way that anybody can read and change.
+    if (!redirectStatuses.has(statusCode) || location === undefined) return undefined
+    const next = checkUrl(URL.parse(location, url.href))
+    // An encrypted source must not continue over a connection that others can read and change.
     if (url.protocol === 'https:' && next.protocol === 'http:') {
       throw new AppError('source_unusable', { message: 'The source redirects from https to http.' })
     }
     return next
   }
 
-  async function ask(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+  async function request(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
     const addresses = await sourceAddresses(url.hostname)
     signal.throwIfAborted()
     return new Promise((resolve, reject) => {
-      const [requestOf, Agent] =
-        url.protocol === 'https:' ? [requestHttps, HttpsAgent] : [requestHttp, HttpAgent]
-      const request = requestOf(url, {
-        // One of its own: it keeps no connection, and knows of no proxy.
+      const [send, Agent] = url.protocol === 'https:' ? [requestHttps, HttpsAgent] : [requestHttp, HttpAgent]
+      const outgoing = send(url, {
+        // A separate agent, without kept connections and proxies.
         agent: new Agent({ keepAlive: false }),
-        lookup: pinned(addresses),
-        // The name stays what TLS asks for and checks the certificate against.
+        lookup: pinnedLookup(addresses),
+        // TLS checks the certificate against the name, not the address.
         rejectUnauthorized: true,
         insecureHTTPParser: false,
         headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'millrace' },
         timeout: silenceMs,
         signal,
       })
-      let answered: IncomingMessage | undefined
-      const silent = () => {
-        const error = unavailable(new Error(`Silent for ${silenceMs} ms.`))
-        answered?.destroy(error)
-        request.destroy(error)
+      let received: IncomingMessage | undefined
+      const onTimeout = () => {
+        const error = unavailable(new Error(`No data for ${silenceMs} ms.`))
+        received?.destroy(error)
+        outgoing.destroy(error)
       }
-      // A source that drips its headers is never silent.
-      const unanswered = setTimeout(silent, silenceMs)
-      request.on('timeout', silent)
-      request.on('error', (error) => {
-        clearTimeout(unanswered)
+      // The socket's timeout does not cover a source that sends its headers byte by byte.
+      const headersTimeout = setTimeout(onTimeout, silenceMs)
+      outgoing.on('timeout', onTimeout)
+      outgoing.on('error', (error) => {
+        clearTimeout(headersTimeout)
         reject(signal.aborted || error instanceof AppError ? error : unavailable(error))
       })
-      request.on('response', (answer) => {
-        clearTimeout(unanswered)
-        answered = answer
-        // It may break before its reader listens, who finds it errored then.
-        answer.on('error', () => undefined)
-        resolve(answer)
+      outgoing.on('response', (response) => {
+        clearTimeout(headersTimeout)
+        received = response
+        // The response may fail before its reader listens. The reader then finds `errored` set.
+        response.on('error', () => undefined)
+        resolve(response)
       })
-      request.end()
+      outgoing.end()
     })
   }
 
-  function opened(answer: IncomingMessage): FetchedSource {
-    const { headers } = answer
+  function openResponse(response: IncomingMessage): FetchedSource {
+    const { headers } = response
     try {
-      checkStatus(answer.statusCode ?? 0)
+      checkStatus(response.statusCode ?? 0)
       const encoding = headers['content-encoding']?.trim().toLowerCase()
-      // It was asked not to. What it would unfold to is nobody's to say, least of all a limit's.
+      // The request excluded compression. The decompressed size is unknown, so limits could not be checked.
       if (encoding && encoding !== 'identity') {
-        throw new AppError('source_unusable', { message: 'The source sends the file compressed only.' })
+        throw new AppError('source_unusable', { message: 'The source sends the file only compressed.' })
       }
       const length = headers['content-length']
       const size = length === undefined ? undefined : Number(length)
       if (size === 0) throw emptySource()
       return {
-        body: answer,
+        body: response,
         size,
         contentType: headers['content-type'],
-        filename: namedBy(headers['content-disposition']),
+        filename: filenameOf(headers['content-disposition']),
       }
     } catch (error) {
-      answer.destroy()
+      response.destroy()
       throw error
     }
   }
@@ -149,13 +147,13 @@ export function emptySource(): AppError {
   return new AppError('source_unusable', { message: 'The file at the source is empty.' })
 }
 
-/** What went wrong on the way to a source or back, whatever it was: anything more would tell of its network. */
+/** Any failure of the connection. The owner gets no details, which would describe the source's network. */
 export function unavailable(cause: unknown): AppError {
   return new AppError('source_unavailable', { cause })
 }
 
-/** Answers with the addresses that were looked at, whatever is asked. */
-function pinned(addresses: LookupAddress[]): LookupFunction {
+/** Returns a lookup function that always returns the checked addresses. */
+function pinnedLookup(addresses: LookupAddress[]): LookupFunction {
   return (_hostname, { all }, done) => {
     const [first] = addresses
     if (all || !first) done(null, addresses)
@@ -166,17 +164,17 @@ function pinned(addresses: LookupAddress[]): LookupFunction {
 function checkStatus(status: number): void {
   if (status === 200) return
   if (status === 404 || status === 410) throw new AppError('source_not_found')
-  const message = `The source answered with status ${status} instead of the file.`
-  if (status >= 500 || passing.has(status)) throw new AppError('source_unavailable', { message })
+  const message = `The source returned status ${status} instead of the file.`
+  if (status >= 500 || retryableStatuses.has(status)) throw new AppError('source_unavailable', { message })
   throw new AppError('source_unusable', { message })
 }
 
-function namedBy(disposition: string | undefined): string | undefined {
+function filenameOf(disposition: string | undefined): string | undefined {
   if (disposition === undefined) return undefined
   try {
     return parse(disposition).parameters['filename']
   } catch {
-    // Not in the form of the RFC: it names nothing.
+    // An invalid header has no file name.
     return undefined
   }
 }

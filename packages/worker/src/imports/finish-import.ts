@@ -4,8 +4,8 @@ import type { UploadError } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 
-/** The codes that end an import as `rejected`: asking again would not help, or not before somebody did something. */
-const final: ReadonlySet<ErrorCode> = new Set([
+/** The codes that finish an import as `rejected`, since a retry would not help. */
+const finalCodes: ReadonlySet<ErrorCode> = new Set([
   'source_refused',
   'source_not_found',
   'source_unusable',
@@ -16,19 +16,17 @@ const final: ReadonlySet<ErrorCode> = new Set([
   'quota_exhausted_today',
 ])
 
-/** Whether what was thrown says that the file cannot be had, or is not to be taken, now as later. */
-export function endsImport(thrown: unknown): thrown is AppError {
-  return thrown instanceof AppError && final.has(thrown.code)
+/** Whether a thrown error is final: the file cannot be downloaded or must not be accepted. */
+export function isFinalImportError(thrown: unknown): thrown is AppError {
+  return thrown instanceof AppError && finalCodes.has(thrown.code)
 }
 
 /**
- * Ends imports of which no byte has arrived. There is no manifest, which speaks of bytes: the record alone says
- * how such an upload ended, as it alone said that there was one.
+ * Finishes imports without any bytes. They have no manifest, since a manifest describes bytes. Only the record stores
+ * their outcome.
  */
 export function createFinishImport({ records, quota }: { records: UploadRecords; quota: Quota }) {
-  /**
-   * @param state `rejected`: the day's quota keeps it; `failed`: it is as if it had not been announced
-   */
+  /** @param state `rejected` still counts for the day's quota; `failed` does not */
   return async function finishImport(
     address: UploadAddress,
     state: 'rejected' | 'failed',
@@ -37,13 +35,13 @@ export function createFinishImport({ records, quota }: { records: UploadRecords;
     try {
       const stored = await records.update(address, (current) => {
         if (current.state !== 'awaiting' || !current.source) return undefined
-        const { source: _, expiresAt: __, ...kept } = current
-        return { ...kept, state, error: told(thrown) }
+        const { source: _, expiresAt: __, ...rest } = current
+        return { ...rest, state, error: publicError(thrown) }
       })
-      // Bytes came all the same, by an attempt that was believed lost.
+      // An earlier attempt that was considered lost has stored the bytes.
       if (stored?.upload.arrival) return
     } catch (error) {
-      // Erased meanwhile: nobody is left to be told.
+      // The upload was erased meanwhile.
       if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
     }
     if (state === 'failed') await quota.cancel(address)
@@ -53,10 +51,10 @@ export function createFinishImport({ records, quota }: { records: UploadRecords;
 
 export type FinishImport = ReturnType<typeof createFinishImport>
 
-/** What its owner is told: what a source did is said, all else only that it was our side. */
-function told(thrown: unknown): UploadError {
+/** Returns the error for the owner: details for errors of the source, none for internal errors. */
+function publicError(thrown: unknown): UploadError {
   const isOfSource =
-    thrown instanceof AppError && (final.has(thrown.code) || thrown.code === 'source_unavailable')
+    thrown instanceof AppError && (finalCodes.has(thrown.code) || thrown.code === 'source_unavailable')
   if (isOfSource) return { code: thrown.code, message: thrown.message }
   return { code: 'processing_failed', message: errorCatalogue.processing_failed.message }
 }

@@ -13,7 +13,7 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Attempt } from '../processing/process-upload.ts'
 import { emptySource, type FetchedSource, type FetchSource, unavailable } from './fetch-source.ts'
-import { endsImport, type FinishImport } from './finish-import.ts'
+import { type FinishImport, isFinalImportError } from './finish-import.ts'
 
 /** How often a running import looks whether its upload was erased, in ms. */
 const erasedCheckMs = 1_000
@@ -65,7 +65,7 @@ export function createImportUpload(deps: {
       const error = watch.signal.aborted ? watch.signal.reason : thrown
       if (signal.aborted) throw error
       if (await records.isErased(job)) return await erase(job)
-      if (!endsImport(error)) throw error
+      if (!isFinalImportError(error)) throw error
       await deps.finishImport(job, 'rejected', error)
       log.info({ event: 'import-rejected', code: error.code }, error.message)
       return

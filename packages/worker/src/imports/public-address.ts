@@ -2,29 +2,29 @@ import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
-/** A block of addresses: its first one and how many of its bits count. */
+/** A block of addresses: its first address and the length of its prefix in bits. */
 type Block = [Address, number]
 
 /**
- * Where clouds hand out credentials and answer for their own machinery. No setting opens these: whoever opens
- * `169.254.0.0/16` or `fd00::/8` for an intranet did not mean them.
+ * Addresses of cloud metadata and credential services. No setting can allow them: an operator who allows
+ * `169.254.0.0/16` or `fd00::/8` for an intranet does not mean these.
  */
 const neverAllowed: Block[] = [
   // AWS (instance metadata, ECS and EKS credentials), Google, Azure, Oracle and most others.
   ipaddr.parseCIDR('169.254.0.0/16'),
-  // AWS, where the instance has IPv6: fd00:ec2::254 and its neighbours.
+  // AWS over IPv6: fd00:ec2::254 and others.
   ipaddr.parseCIDR('fd00:ec2::/32'),
-  // Azure's host, at an address that looks public.
+  // Azure's host service, at an address in a public range.
   ipaddr.parseCIDR('168.63.129.16/32'),
 ]
 
-/** What IANA has given out as global unicast. All other IPv6 is special or not in use. */
+/** IANA's global unicast block. All other IPv6 addresses are special or unused. */
 const globalUnicast: Block = ipaddr.parseCIDR('2000::/3')
 
-/** IPv4 as seen by machines that have IPv6 only (NAT64, RFC 6052): the last 32 bits are the IPv4 address. */
+/** IPv4 addresses for IPv6-only hosts (NAT64, RFC 6052). The last 32 bits are the IPv4 address. */
 const nat64: Block = ipaddr.parseCIDR('64:ff9b::/96')
 
-/** Whether a text is an address or a block that a list may name: in dotted decimal or in IPv6's own form. */
+/** Whether a text is a valid address or CIDR block, in dotted decimal or IPv6 notation. */
 export function isAddressBlock(text: string): boolean {
   const [address = '', bits, ...rest] = text.split('/')
   if (isIP(address) === 0 || address.includes('%') || rest.length > 0) return false
@@ -32,22 +32,21 @@ export function isAddressBlock(text: string): boolean {
 }
 
 /**
- * Says which addresses a source may be fetched from: public ones, and the ones that the operator opened.
- * Everything that IANA's registries of special-purpose addresses (RFC 6890) name is refused, and so is what
- * cannot be read. IPv4 in IPv6's clothes (IPv4-mapped, NAT64) is judged as IPv4; 6to4 and Teredo, which are
- * out of use, are refused altogether.
+ * Decides which addresses a source may have: public ones, and those that the operator allowed. All special-purpose
+ * addresses in IANA's registries (RFC 6890) are refused, as are invalid ones. IPv4 addresses inside IPv6 (IPv4-mapped,
+ * NAT64) are checked as IPv4. 6to4 and Teredo, which are obsolete, are refused.
  *
- * @param allowed addresses and CIDR blocks that are no public ones and yet permitted
+ * @param allowed addresses and CIDR blocks that are permitted although they are not public
  */
 export function createPublicAddress(allowed: readonly string[]) {
-  const opened = allowed.map(parseBlock)
+  const allowedBlocks = allowed.map(parseBlock)
 
-  /** @param text an address as a resolver or a socket gives it */
+  /** @param text an address from a resolver or a socket */
   return function isPermitted(text: string): boolean {
     if (isIP(text) === 0) return false
-    const address = unwrapped(ipaddr.parse(text))
+    const address = toIPv4IfEmbedded(ipaddr.parse(text))
     if (neverAllowed.some((block) => contains(block, address))) return false
-    if (opened.some((block) => contains(block, address))) return true
+    if (allowedBlocks.some((block) => contains(block, address))) return true
     if (address.kind() === 'ipv6' && !contains(globalUnicast, address)) return false
     return address.range() === 'unicast'
   }
@@ -55,8 +54,8 @@ export function createPublicAddress(allowed: readonly string[]) {
 
 export type IsPermittedAddress = ReturnType<typeof createPublicAddress>
 
-/** The IPv4 address that an IPv6 one stands for, or the address itself. */
-function unwrapped(address: Address): Address {
+/** Returns the IPv4 address that is embedded in an IPv6 address, or the address itself. */
+function toIPv4IfEmbedded(address: Address): Address {
   if (!(address instanceof ipaddr.IPv6)) return address
   if (address.isIPv4MappedAddress()) return address.toIPv4Address()
   return contains(nat64, address) ? new ipaddr.IPv4(address.toByteArray().slice(12)) : address

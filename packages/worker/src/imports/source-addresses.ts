@@ -4,49 +4,49 @@ import { isIP } from 'node:net'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { IsPermittedAddress } from './public-address.ts'
 
-/** How long one question to a DNS server may take, in ms, and how often it is put. */
-const patience = { timeout: 3_000, tries: 2 }
+/** Timeout of one DNS query in ms, and the number of tries. */
+const queryLimits = { timeout: 3_000, tries: 2 }
 
-/** What DNS answers of a name that does not exist, has no address, or is no name (c-ares' words). */
+/** c-ares' codes for a name that does not exist, has no address, or is invalid. */
 const noAddress = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME', 'EFORMERR'])
 
 /**
- * Finds the addresses of sources: the only ones that their connections are made to. DNS is asked itself rather
- * than the system's resolver, which also knows this machine's own names (`/etc/hosts`, search domains).
+ * Resolves the addresses of sources. Connections are made to these addresses only. It queries DNS directly, since the
+ * system's resolver also knows this machine's own names (`/etc/hosts`, search domains).
  *
- * @param deps.isPermitted says which addresses may be talked to
- * @param deps.dnsServers `address` or `address:port` of each; none: the system's
+ * @param deps.isPermitted decides which addresses are permitted
+ * @param deps.dnsServers `address` or `address:port` of each; empty: the system's servers
  */
 export function createSourceAddresses(deps: {
   isPermitted: IsPermittedAddress
   dnsServers: readonly string[]
 }) {
   const { isPermitted, dnsServers } = deps
-  const resolver = new Resolver(patience)
+  const resolver = new Resolver(queryLimits)
   if (dnsServers.length > 0) resolver.setServers(dnsServers)
 
   /**
-   * @param hostname of a URL, as the WHATWG parser gives it
-   * @throws AppError `source_refused`: nothing tells whether the name leads inside or nowhere, or else names of
-   *   the inside could be looked for; `source_unavailable` where DNS does not answer
+   * @param hostname of a URL from the WHATWG parser
+   * @throws AppError `source_refused` for an address that is not permitted and for an unknown name alike, so that
+   *   internal names cannot be detected; `source_unavailable` if DNS does not respond
    */
   return async function sourceAddresses(hostname: string): Promise<LookupAddress[]> {
-    // In URLs, and there alone, IPv6 addresses are in brackets.
+    // In URLs, IPv6 addresses are in brackets.
     const host = hostname.replace(/^\[(.*)\]$/, '$1')
-    // Node asks no `lookup` for these, so they must not come as far as a request unseen.
-    const found = isIP(host) === 0 ? await resolve(host) : [host]
-    // One address inside is enough: whoever names it along with public ones wants it to be taken.
-    if (found.length === 0 || !found.every(isPermitted)) throw new AppError('source_refused')
-    return found.map((address) => ({ address, family: isIP(address) }))
+    // Node does not call `lookup` for a literal address, so it must be checked here.
+    const addresses = isIP(host) === 0 ? await resolve(host) : [host]
+    // One address that is not permitted refuses the name. Mixing it with public addresses is a known attack.
+    if (addresses.length === 0 || !addresses.every(isPermitted)) throw new AppError('source_refused')
+    return addresses.map((address) => ({ address, family: isIP(address) }))
   }
 
   async function resolve(name: string): Promise<string[]> {
-    const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
-    const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
-    if (found.length > 0) return found
-    for (const answer of answers) {
-      if (answer.status === 'rejected' && !noAddress.has(answer.reason?.code)) {
-        throw new AppError('source_unavailable', { cause: answer.reason })
+    const results = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
+    const addresses = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
+    if (addresses.length > 0) return addresses
+    for (const result of results) {
+      if (result.status === 'rejected' && !noAddress.has(result.reason?.code)) {
+        throw new AppError('source_unavailable', { cause: result.reason })
       }
     }
     return []
