@@ -6,7 +6,7 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { copyHeader } from '@millrace/local-s3/storage/object-copy.ts'
+import { copyHeader } from '@millrace/local-s3/storage/replica.ts'
 
 type Bucket = { s3: S3Client; bucket: string }
 /** An object that has been read and not been written yet. */

@@ -6,23 +6,23 @@ import { createBucketCors } from './operations/bucket-cors.ts'
 import { createBucketNotifications } from './operations/bucket-notifications.ts'
 import { createBuckets } from './operations/buckets.ts'
 import { createDeleteObjects } from './operations/delete-objects.ts'
+import type { S3Call } from './operations/event-origin.ts'
 import { createGetObject } from './operations/get-object.ts'
 import { createListMultipartUploads } from './operations/list-multipart-uploads.ts'
 import { createListObjects } from './operations/list-objects.ts'
 import { createMultipartUploads } from './operations/multipart-uploads.ts'
 import { createPostObject } from './operations/post-object.ts'
 import { createPutObject } from './operations/put-object.ts'
-import type { S3Call } from './operations/s3-call.ts'
 import { S3Error } from './protocol/s3-error.ts'
 import { createS3Exchange, type S3Exchange } from './protocol/s3-exchange.ts'
 import { type S3Operation, s3Operation } from './protocol/s3-operations.ts'
 import { xmlDocument } from './protocol/xml.ts'
 import { createSignatureV4 } from './signing/signature-v4.ts'
-import { createBucketRecords } from './storage/bucket-records.ts'
+import { createBucketRecords } from './storage/bucket-table.ts'
+import { createObjectFiles } from './storage/content-files.ts'
 import { createEventOutbox } from './storage/event-outbox.ts'
-import { createUploadRecords } from './storage/multipart-upload-records.ts'
-import { createObjectFiles } from './storage/object-files.ts'
-import { createObjectRecords } from './storage/object-records.ts'
+import { createUploadRecords } from './storage/multipart-upload-table.ts'
+import { createObjectRecords } from './storage/object-table.ts'
 import { openS3Database } from './storage/s3-database.ts'
 
 /** S3 closes a connection on which an awaited body stays silent this long (ms). */
@@ -43,7 +43,7 @@ export type S3Server = Awaited<ReturnType<typeof createS3Server>>
  * @param options.port 0 for any free one
  * @param options.deliver takes event notifications (an S3 event message as JSON) once their object is durable;
  * rejecting means "try again". Without it no notification can be configured.
- * @param options.takesCopies lets a test do what S3's replication does (`object-copy.ts`)
+ * @param options.takesCopies lets a test do what S3's replication does (`replica.ts`)
  * @param options.bodyTimeoutMs longest silence of a client in the middle of its body
  * @throws Error when the port is taken or another server runs on the directory
  */

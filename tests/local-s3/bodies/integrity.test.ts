@@ -5,8 +5,8 @@ import { ChecksumAlgorithm } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { refused } from '../support/expect-s3-error.ts'
 import { awsChunked, errorCode, send, signedRequest } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix, endpoint } = target

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/refused.ts'
+import { refused } from '../support/expect-s3-error.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target

@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { refused, thrownStatus } from '../support/expect-s3-error.ts'
 import { send, signedRequest } from '../support/raw-http.ts'
-import { refused, thrownStatus } from '../support/refused.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target

@@ -2,8 +2,8 @@ import { createPresignedPost, type PresignedPostOptions } from '@aws-sdk/s3-pres
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { refused } from '../support/expect-s3-error.ts'
 import { amzDate, errorCode, type RawAnswer, send, signer } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
 
 const target = await openContractTarget()
 const { client, plainClient, bucket, prefix, endpoint, credentials } = target

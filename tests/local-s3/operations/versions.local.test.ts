@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/refused.ts'
+import { refused } from '../support/expect-s3-error.ts'
 
 // Local only: versioning cannot be switched off again, and the other files' bucket must not have it.
 

@@ -3,10 +3,10 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
-import { contentFiles } from '../support/content-files.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { contentFiles } from '../support/count-content-files.ts'
+import { refused } from '../support/expect-s3-error.ts'
 import { errorCode, send, signedRequest } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
 
 const target = await openContractTarget({ bodyTimeoutMs: 300 })
 const { client, bucket, prefix, endpoint } = target

@@ -2,8 +2,8 @@ import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { S3Call } from './s3-call.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { S3Call } from './event-origin.ts'
 
 const maxRules = 100
 const knownMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']

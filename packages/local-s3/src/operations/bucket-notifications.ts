@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
 import { eventsOverlap, type QueueConfiguration } from '../storage/queue-configuration.ts'
-import type { S3Call } from './s3-call.ts'
+import type { S3Call } from './event-origin.ts'
 
 const knownEvents = [
   's3:ObjectCreated:*',

@@ -1,8 +1,8 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import { decodeUri, type S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import { isUnmodified } from '../storage/object-conditions.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import { isUnmodified } from '../storage/conditional-requests.ts'
+import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
 
 /**
  * Reads `x-amz-copy-source: /bucket/key?versionId=…`, percent-encoded, the version where one is named.

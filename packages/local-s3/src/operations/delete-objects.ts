@@ -1,10 +1,10 @@
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
-import { requestedVersion, versionHeaders } from '../storage/object-versions.ts'
-import { requestOrigin, type S3Call } from './s3-call.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
+import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
+import { requestOrigin, type S3Call } from './event-origin.ts'
 
 const maxKeys = 1000
 

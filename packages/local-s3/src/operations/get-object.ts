@@ -1,13 +1,13 @@
 import { pipeline } from 'node:stream/promises'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import { isUnmodified, namesEtag } from '../storage/object-conditions.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { descriptionHeaders } from '../storage/object-metadata.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
-import { requestedVersion, versionHeaders } from '../storage/object-versions.ts'
-import type { S3Call } from './s3-call.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import { isUnmodified, namesEtag } from '../storage/conditional-requests.ts'
+import type { ObjectFiles } from '../storage/content-files.ts'
+import { descriptionHeaders } from '../storage/object-description.ts'
+import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
+import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
+import type { S3Call } from './event-origin.ts'
 
 /** Query parameters by which a signed request sets headers of its own answer. */
 const overrides = [

@@ -1,9 +1,9 @@
 import { checksumElement } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { UploadRecord, UploadRecords } from '../storage/multipart-upload-records.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { UploadRecord, UploadRecords } from '../storage/multipart-upload-table.ts'
+import type { S3Call } from './event-origin.ts'
 import { keyEncoder, listedTime, pageSize } from './list-objects.ts'
-import type { S3Call } from './s3-call.ts'
 
 /** ListParts and ListMultipartUploads. */
 export function createListMultipartUploads(deps: { buckets: BucketRecords; uploads: UploadRecords }) {

@@ -1,8 +1,8 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
-import type { S3Call } from './s3-call.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
+import type { S3Call } from './event-origin.ts'
 
 /** S3's largest page. */
 const maxPage = 1000

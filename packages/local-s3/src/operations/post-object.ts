@@ -5,12 +5,12 @@ import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { verifyFormPolicy } from '../signing/form-policy.ts'
 import { awsUriEncode, type SignatureV4 } from '../signing/signature-v4.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { describeObject } from '../storage/object-metadata.ts'
-import type { ObjectRecords } from '../storage/object-records.ts'
-import { versionHeaders } from '../storage/object-versions.ts'
-import { eventOrigin } from './s3-call.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { ObjectFiles } from '../storage/content-files.ts'
+import { describeObject } from '../storage/object-description.ts'
+import type { ObjectRecords } from '../storage/object-table.ts'
+import { versionHeaders } from '../storage/version-ids.ts'
+import { eventOrigin } from './event-origin.ts'
 
 /** POST Object: a browser's form, let through by its own signed policy rather than by a signed request. */
 export function createPostObject(deps: {

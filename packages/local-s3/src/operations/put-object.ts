@@ -1,15 +1,15 @@
 import { type ChecksumAlgorithm, checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
 import { digestWhile, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import { writeCondition } from '../storage/object-conditions.ts'
-import { copyStatusHeader, readCopy } from '../storage/object-copy.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { describeObject, type ObjectDescription } from '../storage/object-metadata.ts'
-import type { ObjectRecords } from '../storage/object-records.ts'
-import { nullVersion, versionHeaders } from '../storage/object-versions.ts'
+import type { BucketRecords } from '../storage/bucket-table.ts'
+import { writeCondition } from '../storage/conditional-requests.ts'
+import type { ObjectFiles } from '../storage/content-files.ts'
+import { describeObject, type ObjectDescription } from '../storage/object-description.ts'
+import type { ObjectRecords } from '../storage/object-table.ts'
+import { copyStatusHeader, readCopy } from '../storage/replica.ts'
+import { nullVersion, versionHeaders } from '../storage/version-ids.ts'
 import { parseCopySource, readCopySource } from './copy-source.ts'
-import { eventOrigin, type S3Call } from './s3-call.ts'
+import { eventOrigin, type S3Call } from './event-origin.ts'
 
 /**
  * PutObject and CopyObject.

@@ -1,7 +1,7 @@
-import type { BucketRecord } from './bucket-records.ts'
-import { nullVersion } from './object-versions.ts'
+import type { BucketRecord } from './bucket-table.ts'
 import { matchingConfigurations } from './queue-configuration.ts'
 import { integer, type S3Database, text } from './s3-database.ts'
+import { nullVersion } from './version-ids.ts'
 
 /** Pause before a delivery is tried again: doubles from the first to the last (ms). */
 const firstRetryMs = 100

@@ -1,7 +1,7 @@
 import { type Checksum, checksumElement, checksumOfParts } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
-import type { PartRecord, UploadRecord } from '../storage/multipart-upload-records.ts'
+import type { PartRecord, UploadRecord } from '../storage/multipart-upload-table.ts'
 
 /** Every part but the last must have at least 5 MiB. */
 const minPartBytes = 5 * 1024 * 1024

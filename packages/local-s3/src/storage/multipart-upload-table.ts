@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import type { ChecksumAlgorithm, ChecksumType } from '../bodies/checksums.ts'
 import { checksumAlgorithm } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from './bucket-records.ts'
-import type { ObjectDescription } from './object-metadata.ts'
+import type { BucketRecords } from './bucket-table.ts'
+import type { ObjectDescription } from './object-description.ts'
 import { integer, keyText, optionalText, type Row, type S3Database, text } from './s3-database.ts'
 
 /** A multipart upload's own description: the object's, and how its parts are to be checked. */

@@ -1,11 +1,11 @@
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecord, BucketRecords } from './bucket-records.ts'
+import type { BucketRecord, BucketRecords } from './bucket-table.ts'
+import type { ContentRange, ObjectFiles } from './content-files.ts'
 import type { EventOrigin, EventOutbox } from './event-outbox.ts'
-import type { ObjectCopy } from './object-copy.ts'
-import type { ContentRange, ObjectFiles } from './object-files.ts'
-import type { ObjectDescription } from './object-metadata.ts'
-import { newVersionId, nullVersion } from './object-versions.ts'
+import type { ObjectDescription } from './object-description.ts'
+import type { ObjectCopy } from './replica.ts'
 import { integer, keyText, type Row, type S3Database, text } from './s3-database.ts'
+import { newVersionId, nullVersion } from './version-ids.ts'
 
 export type ContentPiece = { contentId: string; size: number }
 

@@ -1,6 +1,6 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { ObjectRecord, WriteCondition } from './object-records.ts'
+import type { ObjectRecord, WriteCondition } from './object-table.ts'
 
 /**
  * The condition of a PutObject or CompleteMultipartUpload.
