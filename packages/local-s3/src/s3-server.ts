@@ -6,7 +6,7 @@ import { createBucketCors } from './operations/bucket-cors.ts'
 import { createBucketNotifications } from './operations/bucket-notifications.ts'
 import { createBuckets } from './operations/buckets.ts'
 import { createDeleteObjects } from './operations/delete-objects.ts'
-import type { S3Call } from './operations/event-origin.ts'
+import type { VerifiedRequest } from './operations/event-origin.ts'
 import { createGetObject } from './operations/get-object.ts'
 import { createListMultipartUploads } from './operations/list-multipart-uploads.ts'
 import { createListObjects } from './operations/list-objects.ts'
@@ -15,14 +15,14 @@ import { createPostObject } from './operations/post-object.ts'
 import { createPutObject } from './operations/put-object.ts'
 import { S3Error } from './protocol/s3-error.ts'
 import { createS3Exchange, type S3Exchange } from './protocol/s3-exchange.ts'
-import { type S3Operation, s3Operation } from './protocol/s3-operations.ts'
+import { findOperation, type S3Operation } from './protocol/s3-operations.ts'
 import { xmlDocument } from './protocol/xml.ts'
 import { createSignatureV4 } from './signing/signature-v4.ts'
-import { createBucketRecords } from './storage/bucket-table.ts'
-import { createObjectFiles } from './storage/content-files.ts'
+import { createBucketTable } from './storage/bucket-table.ts'
+import { createContentFiles } from './storage/content-files.ts'
 import { createEventOutbox } from './storage/event-outbox.ts'
-import { createUploadRecords } from './storage/multipart-upload-table.ts'
-import { createObjectRecords } from './storage/object-table.ts'
+import { createMultipartUploadTable } from './storage/multipart-upload-table.ts'
+import { createObjectTable } from './storage/object-table.ts'
 import { openS3Database } from './storage/s3-database.ts'
 
 /** S3 closes a connection on which an awaited body stays silent this long (ms). */
@@ -55,29 +55,29 @@ export async function createS3Server(options: {
   credentials: { accessKeyId: string; secretAccessKey: string }
   deliver?: (queueArn: string, body: string) => Promise<void>
   bodyTimeoutMs?: number
-  takesCopies?: boolean
+  acceptsReplicas?: boolean
 }) {
   const { directory, host = '127.0.0.1', port = 0, region, credentials, deliver } = options
-  const { takesCopies = false } = options
+  const { acceptsReplicas = false } = options
   const bodyTimeoutMs = options.bodyTimeoutMs ?? defaultBodyTimeoutMs
   await mkdir(directory, { recursive: true })
-  const files = await createObjectFiles(directory)
+  const files = await createContentFiles(directory)
   const database = openS3Database(join(directory, 's3.sqlite'))
-  const buckets = createBucketRecords(database)
+  const buckets = createBucketTable(database)
   const outbox = createEventOutbox({ database, region, deliver })
-  const objects = createObjectRecords({ database, files, buckets, outbox })
-  const uploads = createUploadRecords({ database, buckets })
+  const objects = createObjectTable({ database, files, buckets, outbox })
+  const uploads = createMultipartUploadTable({ database, buckets })
 
   const signatureV4 = createSignatureV4({ region, credentials })
   const cors = createBucketCors({ buckets, bodyTimeoutMs })
   const form = createPostObject({ buckets, objects, files, signatureV4, bodyTimeoutMs })
-  const operations: Record<S3Operation, (call: S3Call) => Promise<void>> = {
+  const operations: Record<S3Operation, (call: VerifiedRequest) => Promise<void>> = {
     ...createBuckets({ buckets, region, bodyTimeoutMs }),
     ...cors,
     ...createBucketNotifications({ buckets, deliver, bodyTimeoutMs }),
     ...createListObjects({ buckets, objects }),
     ...createListMultipartUploads({ buckets, uploads }),
-    ...createPutObject({ buckets, objects, files, bodyTimeoutMs, takesCopies }),
+    ...createPutObject({ buckets, objects, files, bodyTimeoutMs, acceptsReplicas }),
     ...createGetObject({ buckets, objects, files }),
     ...createDeleteObjects({ buckets, objects, bodyTimeoutMs }),
     ...createMultipartUploads({ buckets, objects, uploads, files, bodyTimeoutMs }),
@@ -90,7 +90,7 @@ export async function createS3Server(options: {
     const isForm = exchange.method === 'POST' && exchange.key === '' && exchange.query('delete') === undefined
     if (isForm && exchange.bucket !== '') return form.postObject(exchange)
     const signature = signatureV4.verify(exchange, Date.now())
-    return operations[s3Operation(exchange)]({ exchange, signature })
+    return operations[findOperation(exchange)]({ exchange, signature })
   }
 
   async function handle(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) {
@@ -112,7 +112,7 @@ export async function createS3Server(options: {
     underWay.add(handling)
   }
 
-  // A body may take as long as it needs; rawBody ends the ones that fall silent.
+  // A body may take as long as it needs; readRawBody ends the ones that fall silent.
   const server = createServer({
     requestTimeout: 0,
     headersTimeout: headersTimeoutMs,
@@ -134,7 +134,7 @@ export async function createS3Server(options: {
   })
 
   try {
-    await files.sweep(objects.knownContent())
+    await files.sweep(objects.contentInUse())
     server.listen(port, host)
     await once(server, 'listening')
   } catch (error) {

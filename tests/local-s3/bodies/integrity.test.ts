@@ -5,7 +5,7 @@ import { ChecksumAlgorithm } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 import { awsChunked, errorCode, send, signedRequest } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
@@ -26,9 +26,9 @@ async function put(
     headers: { ...(request.bare ? {} : { 'content-length': String(sent.length) }), ...request.headers },
     ...(request.payload === undefined ? {} : { payload: request.payload }),
   })
-  const answer = await send(endpoint, signed)
-  if (answer.status !== 200) await refused(client.headObject(at(name)), 'NotFound', 404)
-  return [answer.status, errorCode(answer)]
+  const response = await send(endpoint, signed)
+  if (response.status !== 200) await expectS3Error(client.headObject(at(name)), 'NotFound', 404)
+  return [response.status, errorCode(response)]
 }
 
 const md5 = (data: Buffer) => createHash('md5').update(data).digest('base64')
@@ -118,7 +118,7 @@ async function putChunks(
     chunks?: Buffer[]
     trailer?: string
     headers?: Record<string, string>
-    bend?: (encoded: Buffer) => Buffer
+    change?: (encoded: Buffer) => Buffer
   } = {},
 ): Promise<[status: number, code: string]> {
   const parts = options.chunks ?? chunks
@@ -135,11 +135,11 @@ async function putChunks(
     },
   })
   const encoded = awsChunked(parts, payload.includes('HMAC') ? request : undefined, options.trailer)
-  const sent = options.bend?.(encoded) ?? encoded
+  const sent = options.change?.(encoded) ?? encoded
   const headers = { ...request.headers, 'content-length': String(sent.length) }
-  const answer = await send(endpoint, { ...request, headers, body: sent })
-  if (answer.status !== 200) await refused(client.headObject(at(name)), 'NotFound', 404)
-  return [answer.status, errorCode(answer)]
+  const response = await send(endpoint, { ...request, headers, body: sent })
+  if (response.status !== 200) await expectS3Error(client.headObject(at(name)), 'NotFound', 404)
+  return [response.status, errorCode(response)]
 }
 
 const signedChunks = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
@@ -164,19 +164,22 @@ test('a content encoding survives next to aws-chunked', async () => {
 })
 
 test('a changed chunk breaks its signature', async () => {
-  const bend = (encoded: Buffer) => {
+  const change = (encoded: Buffer) => {
     const changed = Buffer.from(encoded)
     changed[encoded.indexOf('bbbb')] = 'c'.charCodeAt(0)
     return changed
   }
-  assert.equal(await putChunks('bent', signedChunks, { bend }), [403, 'SignatureDoesNotMatch'])
+  assert.equal(await putChunks('bent', signedChunks, { change }), [403, 'SignatureDoesNotMatch'])
 })
 
 test('a changed trailer breaks its signature, a wrong one its digest', async () => {
   const right = `x-amz-checksum-crc32:${crc(whole)}`
   const wrong = `x-amz-checksum-crc32:${crc(body)}`
-  const bend = (encoded: Buffer) => Buffer.from(encoded.toString('latin1').replace(right, wrong), 'latin1')
-  assert.equal(await putChunks('t1', signedTrailer, { trailer: right, bend }), [403, 'SignatureDoesNotMatch'])
+  const change = (encoded: Buffer) => Buffer.from(encoded.toString('latin1').replace(right, wrong), 'latin1')
+  assert.equal(await putChunks('t1', signedTrailer, { trailer: right, change }), [
+    403,
+    'SignatureDoesNotMatch',
+  ])
   assert.equal(await putChunks('t2', signedTrailer, { trailer: wrong }), [400, 'BadDigest'])
   assert.equal(await putChunks('t3', unsignedTrailer, { trailer: wrong }), [400, 'BadDigest'])
 })
@@ -194,21 +197,21 @@ test('only the last chunk may be small', async () => {
 })
 
 test('broken chunk framing is refused', async () => {
-  const bends: ((encoded: Buffer) => Buffer)[] = [
+  const changes: ((encoded: Buffer) => Buffer)[] = [
     (encoded) => encoded.subarray(0, 5000),
     (encoded) => Buffer.concat([Buffer.from('zz\r\n'), encoded]),
     (encoded) => Buffer.concat([encoded, Buffer.from('more')]),
     () => Buffer.alloc(5000, 'x'),
   ]
-  for (const bend of bends) {
-    const [status] = await putChunks('framing', signedChunks, { bend })
+  for (const change of changes) {
+    const [status] = await putChunks('framing', signedChunks, { change })
     assert.ok(status >= 400 && status < 500, String(status))
   }
 })
 
 test('a body needs a length, in plain as in chunked form', async () => {
-  const answer = await put('no-length', { headers: { 'transfer-encoding': 'chunked' }, bare: true })
-  assert.equal(answer, [501, 'NotImplemented'])
+  const response = await put('no-length', { headers: { 'transfer-encoding': 'chunked' }, bare: true })
+  assert.equal(response, [501, 'NotImplemented'])
   const request = signedRequest(target, {
     method: 'PUT',
     path: `/${bucket}/${prefix}no-decoded-length`,
@@ -227,8 +230,8 @@ test('more than 5 GiB in one PUT is refused before the body', async () => {
     headers: { 'content-length': String(5 * 1024 ** 3 + 1), expect: '100-continue' },
   })
   // Never sends its body: the answer must come without it.
-  const answer = await send(endpoint, { ...request, headers: { ...request.headers }, body: '' })
-  assert.equal([answer.status, errorCode(answer)], [400, 'EntityTooLarge'])
+  const response = await send(endpoint, { ...request, headers: { ...request.headers }, body: '' })
+  assert.equal([response.status, errorCode(response)], [400, 'EntityTooLarge'])
 })
 
 test.run()

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target
@@ -31,7 +31,7 @@ test.after(() => target.close())
 test('If-None-Match: * creates and never replaces', async () => {
   await client.putObject({ ...at('once'), Body: 'first', IfNoneMatch: '*' })
   const again = client.putObject({ ...at('once'), Body: 'second', IfNoneMatch: '*' })
-  await refused(again, 'PreconditionFailed', 412)
+  await expectS3Error(again, 'PreconditionFailed', 412)
   assert.is(await text('once'), 'first')
   await client.deleteObject(at('once'))
   await client.putObject({ ...at('once'), Body: 'third', IfNoneMatch: '*' })
@@ -41,13 +41,21 @@ test('If-None-Match: * creates and never replaces', async () => {
 test('If-Match replaces only what was read', async () => {
   const { ETag } = await client.putObject({ ...at('match'), Body: 'one' })
   const { ETag: second } = await client.putObject({ ...at('match'), Body: 'two', IfMatch: ETag })
-  await refused(client.putObject({ ...at('match'), Body: 'three', IfMatch: ETag }), 'PreconditionFailed', 412)
+  await expectS3Error(
+    client.putObject({ ...at('match'), Body: 'three', IfMatch: ETag }),
+    'PreconditionFailed',
+    412,
+  )
   assert.is(await text('match'), 'two')
-  await refused(client.putObject({ ...at('match-none'), Body: 'x', IfMatch: second }), 'NoSuchKey', 404)
+  await expectS3Error(client.putObject({ ...at('match-none'), Body: 'x', IfMatch: second }), 'NoSuchKey', 404)
 })
 
 test('other forms are not implemented, as on AWS', async () => {
-  await refused(client.putObject({ ...at('form'), Body: 'x', IfNoneMatch: '"etag"' }), 'NotImplemented', 501)
+  await expectS3Error(
+    client.putObject({ ...at('form'), Body: 'x', IfNoneMatch: '"etag"' }),
+    'NotImplemented',
+    501,
+  )
 })
 
 test('of many creators at once exactly one wins', async () => {
@@ -110,7 +118,7 @@ test('completions at once: one creates, the others may still be aborted', async 
 test('a conditional delete deletes only what was read', async () => {
   const { ETag } = await client.putObject({ ...at('delete'), Body: 'one' })
   await client.putObject({ ...at('delete'), Body: 'two' })
-  await refused(client.deleteObject({ ...at('delete'), IfMatch: ETag }), 'PreconditionFailed', 412)
+  await expectS3Error(client.deleteObject({ ...at('delete'), IfMatch: ETag }), 'PreconditionFailed', 412)
   assert.is(await text('delete'), 'two')
 })
 

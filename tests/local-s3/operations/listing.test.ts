@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target
@@ -10,16 +10,16 @@ const put = (name: string) => client.putObject({ Bucket: bucket, Key: `${prefix}
 
 /** Lists below the run's prefix; names come back without it. */
 async function list(options: { Prefix?: string; StartAfter?: string } & Record<string, unknown> = {}) {
-  const answer = await client.listObjectsV2({
+  const response = await client.listObjectsV2({
     Bucket: bucket,
     ...options,
     Prefix: `${prefix}${options.Prefix ?? ''}`,
     ...(options.StartAfter === undefined ? {} : { StartAfter: `${prefix}${options.StartAfter}` }),
   })
   return {
-    ...answer,
-    keys: (answer.Contents ?? []).map(({ Key = '' }) => Key.slice(prefix.length)),
-    prefixes: (answer.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(prefix.length)),
+    ...response,
+    keys: (response.Contents ?? []).map(({ Key = '' }) => Key.slice(prefix.length)),
+    prefixes: (response.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(prefix.length)),
   }
 }
 
@@ -103,9 +103,9 @@ test('max-keys 0 lists nothing; more than 1000 counts as 1000', async () => {
 
 test('parameters out of range are InvalidArgument', async () => {
   const call = (options: object) => client.listObjectsV2({ Bucket: bucket, ...options })
-  await refused(call({ MaxKeys: -1 }), 'InvalidArgument', 400)
-  await refused(call({ ContinuationToken: 'bm90IGEgdG9rZW4=' }), 'InvalidArgument', 400)
-  await refused(call({ EncodingType: 'base64' }), 'InvalidArgument', 400)
+  await expectS3Error(call({ MaxKeys: -1 }), 'InvalidArgument', 400)
+  await expectS3Error(call({ ContinuationToken: 'bm90IGEgdG9rZW4=' }), 'InvalidArgument', 400)
+  await expectS3Error(call({ EncodingType: 'base64' }), 'InvalidArgument', 400)
 })
 
 test('encoding-type=url encodes keys and prefixes', async () => {

@@ -4,7 +4,7 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 import { send } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
@@ -57,7 +57,7 @@ test('parts become one object with the etag of parts', async () => {
 test('an object does not exist before its upload is completed', async () => {
   const upload = await start('pending')
   await part(upload, 1, Buffer.from('x'))
-  await refused(client.headObject(at('pending')), 'NotFound', 404)
+  await expectS3Error(client.headObject(at('pending')), 'NotFound', 404)
   await client.abortMultipartUpload(upload)
 })
 
@@ -66,7 +66,7 @@ test('a part sent again replaces the first; parts left out are dropped', async (
   const first = await part(upload, 1, Buffer.from('old'))
   await part(upload, 2, Buffer.from('left out'))
   const second = await part(upload, 1, Buffer.from('new'))
-  await refused(complete(upload, [first]), 'InvalidPart', 400)
+  await expectS3Error(complete(upload, [first]), 'InvalidPart', 400)
   await complete(upload, [second])
   assert.is(await (await client.getObject(at('again'))).Body?.transformToString(), 'new')
 })
@@ -86,7 +86,7 @@ test('a part before the last must have 5 MiB', async () => {
     await part(upload, 1, Buffer.alloc(5 * mebibyte - 1)),
     await part(upload, 2, Buffer.from('x')),
   ]
-  await refused(complete(upload, parts), 'EntityTooSmall', 400)
+  await expectS3Error(complete(upload, parts), 'EntityTooSmall', 400)
   const { Parts = [] } = await client.listParts(upload)
   assert.is(Parts.length, 2)
   await client.abortMultipartUpload(upload)
@@ -96,11 +96,11 @@ test('completing checks order, numbers and etags', async () => {
   const upload = await start('order')
   const one = await part(upload, 1, Buffer.alloc(5 * mebibyte))
   const two = await part(upload, 2, Buffer.from('x'))
-  await refused(complete(upload, [two, one]), 'InvalidPartOrder', 400)
-  await refused(complete(upload, [one, one]), 'InvalidPartOrder', 400)
-  await refused(complete(upload, [one, { PartNumber: 3, ETag: two.ETag }]), 'InvalidPart', 400)
-  await refused(complete(upload, [{ PartNumber: 1, ETag: two.ETag }]), 'InvalidPart', 400)
-  await refused(complete(upload, []), 'MalformedXML', 400)
+  await expectS3Error(complete(upload, [two, one]), 'InvalidPartOrder', 400)
+  await expectS3Error(complete(upload, [one, one]), 'InvalidPartOrder', 400)
+  await expectS3Error(complete(upload, [one, { PartNumber: 3, ETag: two.ETag }]), 'InvalidPart', 400)
+  await expectS3Error(complete(upload, [{ PartNumber: 1, ETag: two.ETag }]), 'InvalidPart', 400)
+  await expectS3Error(complete(upload, []), 'MalformedXML', 400)
   await complete(upload, [one, two])
 })
 
@@ -108,25 +108,25 @@ test('an upload that is unknown, ended or of another key is NoSuchUpload', async
   const upload = await start('ended')
   const parts = [await part(upload, 1, Buffer.from('x'))]
   const otherKey = { ...upload, Key: `${prefix}other` }
-  await refused(client.uploadPart({ ...otherKey, PartNumber: 1, Body: 'x' }), 'NoSuchUpload', 404)
+  await expectS3Error(client.uploadPart({ ...otherKey, PartNumber: 1, Body: 'x' }), 'NoSuchUpload', 404)
   await complete(upload, parts)
-  await refused(client.uploadPart({ ...upload, PartNumber: 2, Body: 'x' }), 'NoSuchUpload', 404)
-  await refused(client.listParts(upload), 'NoSuchUpload', 404)
-  await refused(client.abortMultipartUpload({ ...upload, UploadId: 'nonsense' }), 'NoSuchUpload', 404)
+  await expectS3Error(client.uploadPart({ ...upload, PartNumber: 2, Body: 'x' }), 'NoSuchUpload', 404)
+  await expectS3Error(client.listParts(upload), 'NoSuchUpload', 404)
+  await expectS3Error(client.abortMultipartUpload({ ...upload, UploadId: 'nonsense' }), 'NoSuchUpload', 404)
 })
 
 test('aborting frees the upload', async () => {
   const upload = await start('aborted')
   const parts = [await part(upload, 1, Buffer.from('x'))]
   assert.is((await client.abortMultipartUpload(upload)).$metadata.httpStatusCode, 204)
-  await refused(complete(upload, parts), 'NoSuchUpload', 404)
-  await refused(client.headObject(at('aborted')), 'NotFound', 404)
+  await expectS3Error(complete(upload, parts), 'NoSuchUpload', 404)
+  await expectS3Error(client.headObject(at('aborted')), 'NotFound', 404)
 })
 
 test('part numbers are 1 to 10000', async () => {
   const upload = await start('numbers')
   for (const PartNumber of [0, 10_001]) {
-    await refused(client.uploadPart({ ...upload, PartNumber, Body: 'x' }), 'InvalidArgument', 400)
+    await expectS3Error(client.uploadPart({ ...upload, PartNumber, Body: 'x' }), 'InvalidArgument', 400)
   }
   await client.abortMultipartUpload(upload)
 })
@@ -165,10 +165,10 @@ test('ListMultipartUploads lists by key and pages', async () => {
   const seen: (string | undefined)[] = []
   let markers: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } = {}
   for (let page = 0; page < 3; page++) {
-    const answer = await client.listMultipartUploads({ Bucket: bucket, Prefix, MaxUploads: 1, ...markers })
-    seen.push(...(answer.Uploads ?? []).map(({ UploadId }) => UploadId))
-    assert.is(answer.IsTruncated, page < 2)
-    markers = { KeyMarker: answer.NextKeyMarker, UploadIdMarker: answer.NextUploadIdMarker }
+    const response = await client.listMultipartUploads({ Bucket: bucket, Prefix, MaxUploads: 1, ...markers })
+    seen.push(...(response.Uploads ?? []).map(({ UploadId }) => UploadId))
+    assert.is(response.IsTruncated, page < 2)
+    markers = { KeyMarker: response.NextKeyMarker, UploadIdMarker: response.NextUploadIdMarker }
   }
   assert.equal(seen.sort(), uploads.map(({ UploadId }) => UploadId).sort())
   for (const upload of uploads) await client.abortMultipartUpload(upload)
@@ -179,14 +179,14 @@ test('a presigned URL takes a part from a browser', async () => {
   const upload = await start('presigned')
   const url = new URL(await getSignedUrl(plainClient, new UploadPartCommand({ ...upload, PartNumber: 1 })))
   const path = url.pathname + url.search
-  const answer = await send(endpoint, {
+  const response = await send(endpoint, {
     method: 'PUT',
     path,
     headers: { 'content-length': '4' },
     body: 'part',
   })
-  assert.is(answer.status, 200)
-  await complete(upload, [{ PartNumber: 1, ETag: answer.headers.etag }])
+  assert.is(response.status, 200)
+  await complete(upload, [{ PartNumber: 1, ETag: response.headers.etag }])
   const moved = await send(endpoint, {
     method: 'PUT',
     path: path.replace('partNumber=1', 'partNumber=2'),
@@ -220,7 +220,7 @@ for (const [algorithm, type] of [
       }),
     )
     const wrong = parts.map((sent) => ({ ...sent, [field]: parts[0]?.[field] }))
-    await refused(complete(upload, wrong), 'InvalidPart', 400)
+    await expectS3Error(complete(upload, wrong), 'InvalidPart', 400)
     const done = await complete(upload, parts)
     assert.is(done.ChecksumType, type)
     const head = await client.headObject({ ...at(name), ChecksumMode: 'ENABLED' })
@@ -236,14 +236,14 @@ for (const [algorithm, type] of [
 test('an upload with an algorithm refuses parts of another, and a completion without checksums', async () => {
   const upload = await start('strict', { ChecksumAlgorithm: 'SHA256' })
   const other = client.uploadPart({ ...upload, PartNumber: 1, Body: 'x', ChecksumAlgorithm: 'CRC32' })
-  await refused(other, 'InvalidRequest', 400)
+  await expectS3Error(other, 'InvalidRequest', 400)
   const { ETag } = await client.uploadPart({
     ...upload,
     PartNumber: 1,
     Body: 'x',
     ChecksumAlgorithm: 'SHA256',
   })
-  await refused(complete(upload, [{ PartNumber: 1, ETag }]), 'InvalidRequest', 400)
+  await expectS3Error(complete(upload, [{ PartNumber: 1, ETag }]), 'InvalidRequest', 400)
   await client.abortMultipartUpload(upload)
 })
 
@@ -257,7 +257,7 @@ test('UploadPartCopy takes an object, or a range of it', async () => {
     CopySource,
     CopySourceRange: 'bytes=5-99',
   })
-  await refused(beyond, 'InvalidArgument', 400)
+  await expectS3Error(beyond, 'InvalidArgument', 400)
   const copied = await client.uploadPartCopy({
     ...upload,
     PartNumber: 1,

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
 // Local only: on AWS the events end in a real queue, which belongs to the journeys, not to S3's contract.
 
@@ -166,7 +166,7 @@ test('the answer to an upload does not wait for its event', async () => {
 })
 
 test('a refused write causes no event', async () => {
-  await refused(
+  await expectS3Error(
     client.putObject({ Bucket: bucket, Key: 'in/early.jpg', Body: 'y', IfNoneMatch: '*' }),
     'PreconditionFailed',
     412,
@@ -179,10 +179,14 @@ test('a refused write causes no event', async () => {
 })
 
 test('a configuration out of shape, or for a queue that is not there, is refused', async () => {
-  await refused(configure(['s3:ObjectCreated:Nonsense']), 'InvalidArgument', 400)
-  await refused(configure(['s3:ObjectCreated:*'], [], 'not-an-arn'), 'InvalidArgument', 400)
-  await refused(configure(['s3:ObjectCreated:*'], [{ Name: 'infix', Value: 'x' }]), 'InvalidArgument', 400)
-  await refused(configure(['s3:ObjectCreated:*'], [], goneArn), 'InvalidArgument', 400)
+  await expectS3Error(configure(['s3:ObjectCreated:Nonsense']), 'InvalidArgument', 400)
+  await expectS3Error(configure(['s3:ObjectCreated:*'], [], 'not-an-arn'), 'InvalidArgument', 400)
+  await expectS3Error(
+    configure(['s3:ObjectCreated:*'], [{ Name: 'infix', Value: 'x' }]),
+    'InvalidArgument',
+    400,
+  )
+  await expectS3Error(configure(['s3:ObjectCreated:*'], [], goneArn), 'InvalidArgument', 400)
   const overlapping = client.putBucketNotificationConfiguration({
     Bucket: bucket,
     NotificationConfiguration: {
@@ -192,7 +196,7 @@ test('a configuration out of shape, or for a queue that is not there, is refused
       ],
     },
   })
-  await refused(overlapping, 'InvalidArgument', 400)
+  await expectS3Error(overlapping, 'InvalidArgument', 400)
   const { QueueConfigurations = [] } = await client.getBucketNotificationConfiguration({ Bucket: bucket })
   assert.equal(
     QueueConfigurations.map(({ Events }) => Events),

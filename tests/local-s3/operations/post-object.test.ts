@@ -2,8 +2,8 @@ import { createPresignedPost, type PresignedPostOptions } from '@aws-sdk/s3-pres
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
-import { amzDate, errorCode, type RawAnswer, send, signer } from '../support/raw-http.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
+import { amzDate, errorCode, type RawResponse, send, signer } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
 const { client, plainClient, bucket, prefix, endpoint, credentials } = target
@@ -21,7 +21,7 @@ function encodeForm(parts: Part[], boundary = 'contract-boundary'): Buffer {
   return Buffer.concat([...pieces, `--${boundary}--\r\n`].map((piece) => Buffer.from(piece)))
 }
 
-function post(body: Buffer, headers: Record<string, string> = {}): Promise<RawAnswer> {
+function post(body: Buffer, headers: Record<string, string> = {}): Promise<RawResponse> {
   return send(endpoint, {
     method: 'POST',
     path: `/${bucket}`,
@@ -74,9 +74,9 @@ const soon = () => new Date(Date.now() + 60_000).toISOString()
 const file: Part = { name: 'file', value: 'bytes', filename: 'f.txt' }
 
 async function assertRefused(body: Buffer, status: number, code: string, key?: string) {
-  const answer = await post(body)
-  assert.equal([answer.status, errorCode(answer)], [status, code])
-  if (key !== undefined) await refused(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
+  const response = await post(body)
+  assert.equal([response.status, errorCode(response)], [status, code])
+  if (key !== undefined) await expectS3Error(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
 }
 
 const test = suite('S3 form posts')
@@ -85,14 +85,14 @@ test.after(() => target.close())
 test('a signed form stores its file with type and metadata', async () => {
   const Key = `${prefix}form`
   const Fields = { 'Content-Type': 'image/jpeg', 'x-amz-meta-filename': 'ürlaub.jpg'.replace('ü', 'u') }
-  const answer = await post(await form({ Key, Fields }, 'photo bytes'))
-  assert.equal([answer.status, answer.body], [204, ''])
-  assert.match(answer.headers.etag ?? '', /^"[0-9a-f]{32}"$/)
-  assert.ok(answer.headers.location)
+  const response = await post(await form({ Key, Fields }, 'photo bytes'))
+  assert.equal([response.status, response.body], [204, ''])
+  assert.match(response.headers.etag ?? '', /^"[0-9a-f]{32}"$/)
+  assert.ok(response.headers.location)
   const got = await client.getObject({ Bucket: bucket, Key })
   assert.equal(
     [await got.Body?.transformToString(), got.ContentType, got.Metadata, got.ETag],
-    ['photo bytes', 'image/jpeg', { filename: 'urlaub.jpg' }, answer.headers.etag],
+    ['photo bytes', 'image/jpeg', { filename: 'urlaub.jpg' }, response.headers.etag],
   )
 })
 
@@ -109,9 +109,9 @@ test('success_action_status 200 and 201 answer so; 201 with a document', async (
 
 test('success_action_redirect sends the browser on', async () => {
   const Fields = { success_action_redirect: 'https://example.com/done?id=1' }
-  const answer = await post(await form({ Key: `${prefix}redirect`, Fields }, 'x'))
-  assert.is(answer.status, 303)
-  const location = new URL(answer.headers.location ?? '')
+  const response = await post(await form({ Key: `${prefix}redirect`, Fields }, 'x'))
+  assert.is(response.status, 303)
+  const location = new URL(response.headers.location ?? '')
   assert.is(location.origin + location.pathname, 'https://example.com/done')
   assert.equal(
     ['id', 'bucket', 'key'].map((name) => location.searchParams.get(name)),
@@ -155,7 +155,7 @@ test('fields must be what was signed', async () => {
   for (const change of changes) {
     await assertRefused(await form({ Key, Fields }, 'x', change), 403, 'AccessDenied', Key)
   }
-  await refused(client.headObject({ Bucket: bucket, Key: `${prefix}elsewhere` }), 'NotFound', 404)
+  await expectS3Error(client.headObject({ Bucket: bucket, Key: `${prefix}elsewhere` }), 'NotFound', 404)
 })
 
 test('x-ignore- fields need no condition', async () => {

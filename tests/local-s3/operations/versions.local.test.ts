@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
 // Local only: versioning cannot be switched off again, and the other files' bucket must not have it.
 
@@ -74,7 +74,7 @@ test.after(() => target.close())
 
 test('a bucket says that it is versioned, and a status that is none is refused', async () => {
   assert.is((await client.getBucketVersioning({ Bucket })).Status, 'Enabled')
-  await refused(
+  await expectS3Error(
     client.putBucketVersioning({ Bucket, VersioningConfiguration: {} }),
     'IllegalVersioningConfigurationException',
     400,
@@ -107,7 +107,7 @@ test('what was written before versioning is version null and stays', async () =>
   await put('before', 'versioned')
   assert.is(await textOf('before', 'null'), 'unversioned')
   await client.deleteObject({ Bucket, Key: 'before', VersionId: 'null' })
-  await refused(client.getObject({ Bucket, Key: 'before', VersionId: 'null' }), 'NoSuchVersion', 404)
+  await expectS3Error(client.getObject({ Bucket, Key: 'before', VersionId: 'null' }), 'NoSuchVersion', 404)
   assert.is(await textOf('before'), 'versioned')
 })
 
@@ -115,8 +115,8 @@ test('a deletion hides the object; deleting its marker brings it back', async ()
   const { VersionId } = await put('hidden', 'here')
   const marker = await client.deleteObject({ Bucket, Key: 'hidden' })
   assert.is(marker.DeleteMarker, true)
-  await refused(client.getObject({ Bucket, Key: 'hidden' }), 'NoSuchKey', 404)
-  await refused(
+  await expectS3Error(client.getObject({ Bucket, Key: 'hidden' }), 'NoSuchKey', 404)
+  await expectS3Error(
     client.getObject({ Bucket, Key: 'hidden', VersionId: marker.VersionId }),
     'MethodNotAllowed',
     405,
@@ -146,12 +146,12 @@ test('deleting the newest version brings the one before it to light', async () =
 
 test('conditions look at the newest version, and a delete marker is none', async () => {
   const { ETag } = await put('conditional', 'one')
-  await refused(
+  await expectS3Error(
     client.putObject({ Bucket, Key: 'conditional', Body: 'two', IfNoneMatch: '*' }),
     'PreconditionFailed',
     412,
   )
-  await refused(
+  await expectS3Error(
     client.deleteObject({ Bucket, Key: 'conditional', IfMatch: '"of another"' }),
     'PreconditionFailed',
     412,
@@ -170,10 +170,14 @@ test('a copy can be made of an old version, and not of a marker', async () => {
   assert.is(await textOf('copied'), 'old')
   const marker = await client.deleteObject({ Bucket, Key: 'copied' })
   const ofMarker = `${bucket}/copied?versionId=${marker.VersionId}`
-  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: ofMarker }), 'InvalidRequest', 400)
-  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: `${bucket}/copied` }), 'NoSuchKey', 404)
+  await expectS3Error(client.copyObject({ Bucket, Key: 'copy', CopySource: ofMarker }), 'InvalidRequest', 400)
+  await expectS3Error(
+    client.copyObject({ Bucket, Key: 'copy', CopySource: `${bucket}/copied` }),
+    'NoSuchKey',
+    404,
+  )
   const ofNone = `${bucket}/copied?versionId=none`
-  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: ofNone }), 'NoSuchVersion', 404)
+  await expectS3Error(client.copyObject({ Bucket, Key: 'copy', CopySource: ofNone }), 'NoSuchVersion', 404)
 })
 
 test('a completed multipart upload and a copy are versions, too', async () => {
@@ -207,7 +211,7 @@ test('pages end between two versions of a key and leave none out', async () => {
     ],
   )
   const behindNothing = { Prefix: 'page/', KeyMarker: 'page/a', VersionIdMarker: 'gone' }
-  await refused(client.listObjectVersions({ Bucket, ...behindNothing }), 'InvalidArgument', 400)
+  await expectS3Error(client.listObjectVersions({ Bucket, ...behindNothing }), 'InvalidArgument', 400)
 })
 
 test('DeleteObjects takes versions and markers away for good', async () => {
@@ -224,7 +228,7 @@ test('DeleteObjects takes versions and markers away for good', async () => {
 })
 
 test('a bucket with nothing but old versions is not empty', async () => {
-  await refused(client.deleteBucket({ Bucket }), 'BucketNotEmpty', 409)
+  await expectS3Error(client.deleteBucket({ Bucket }), 'BucketNotEmpty', 409)
 })
 
 test.run()

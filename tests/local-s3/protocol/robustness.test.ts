@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { contentFiles } from '../support/count-content-files.ts'
-import { refused } from '../support/expect-s3-error.ts'
+import { countContentFiles } from '../support/count-content-files.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 import { errorCode, send, signedRequest } from '../support/raw-http.ts'
 
 const target = await openContractTarget({ bodyTimeoutMs: 300 })
@@ -18,9 +18,9 @@ async function raw(...writes: string[]): Promise<string> {
   const socket = connect(Number(port), hostname)
   await once(socket, 'connect')
   for (const text of writes) socket.write(text, 'latin1')
-  let answer = ''
-  for await (const chunk of socket) answer += chunk
-  return answer
+  let response = ''
+  for await (const chunk of socket) response += chunk
+  return response
 }
 
 /** A signed request as the bytes that go over the wire. */
@@ -44,16 +44,16 @@ test('what is not implemented says so and touches nothing', async () => {
             path: `${place}?${query}`,
             headers: { 'content-length': '0' },
           })
-          const answer = await send(endpoint, request)
+          const response = await send(endpoint, request)
           assert.equal(
-            [answer.status, errorCode(answer)],
+            [response.status, errorCode(response)],
             [501, 'NotImplemented'],
             `${method} ${place}?${query}`,
           )
         }
       }
     }
-    await refused(
+    await expectS3Error(
       client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Suspended' } }),
       'NotImplemented',
       501,
@@ -73,8 +73,8 @@ test('the answer to HEAD has no body, even when it is an error', async () => {
 
 test('a path that cannot be decoded is InvalidURI', async () => {
   for (const broken of ['%', '%zz', '%ff', '%c3%28']) {
-    const answer = await send(endpoint, { method: 'GET', path: `/${bucket}/${broken}` })
-    assert.is(answer.status, 400, broken)
+    const response = await send(endpoint, { method: 'GET', path: `/${bucket}/${broken}` })
+    assert.is(response.status, 400, broken)
   }
 })
 
@@ -88,7 +88,7 @@ test('XML out of shape is MalformedXML', async () => {
     '\u0000',
     '<Delete><Object><Key>&x;</Key></Object></Delete>',
   ]) {
-    const answer = await send(
+    const response = await send(
       endpoint,
       signedRequest(target, {
         method: 'POST',
@@ -100,7 +100,7 @@ test('XML out of shape is MalformedXML', async () => {
         },
       }),
     )
-    assert.equal([answer.status, errorCode(answer)], [400, 'MalformedXML'], JSON.stringify(body))
+    assert.equal([response.status, errorCode(response)], [400, 'MalformedXML'], JSON.stringify(body))
   }
 })
 
@@ -109,7 +109,7 @@ test('entities of a DTD are never expanded', async () => {
     '',
   )
   const body = `<!DOCTYPE Delete [<!ENTITY e0 "x">${entities}]><Delete><Object><Key>&e10;</Key></Object></Delete>`
-  const answer = await send(
+  const response = await send(
     endpoint,
     signedRequest(target, {
       method: 'POST',
@@ -118,7 +118,7 @@ test('entities of a DTD are never expanded', async () => {
       headers: { 'content-length': String(body.length), 'x-amz-checksum-crc32': await crc32Of(body) },
     }),
   )
-  assert.is(answer.status, 400)
+  assert.is(response.status, 400)
 })
 
 async function crc32Of(body: string): Promise<string> {
@@ -162,19 +162,19 @@ if (target.isLocal) {
       payload: 'UNSIGNED-PAYLOAD',
     })
     const good = signedRequest(target, { method: 'GET', path, headers: { connection: 'close' } })
-    const answer = await raw(`${wire(bad)}hello${wire(good)}`)
-    assert.match(answer, /^HTTP\/1.1 400 /)
-    assert.match(answer, /BadDigest[\s\S]*HTTP\/1.1 200 OK[\s\S]*\r\n\r\nx$/)
+    const response = await raw(`${wire(bad)}hello${wire(good)}`)
+    assert.match(response, /^HTTP\/1.1 400 /)
+    assert.match(response, /BadDigest[\s\S]*HTTP\/1.1 200 OK[\s\S]*\r\n\r\nx$/)
   })
 
   test('a refusal before the body closes the connection, with the answer read', async () => {
-    const answer = await raw(
+    const response = await raw(
       `PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n`,
       'x'.repeat(3_000_000),
       `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`,
     )
-    assert.match(answer, /^HTTP\/1.1 403 Forbidden/)
-    assert.is(answer.split('HTTP/1.1').length, 2)
+    assert.match(response, /^HTTP\/1.1 403 Forbidden/)
+    assert.is(response.split('HTTP/1.1').length, 2)
   })
 
   test('a refusal in the middle of the body takes in the rest and closes', async () => {
@@ -193,7 +193,7 @@ if (target.isLocal) {
   })
 
   test('a client that falls silent in its body is timed out and leaves nothing', async () => {
-    const before = await contentFiles(target.directory)
+    const before = await countContentFiles(target.directory)
     const headers = { 'content-length': '1000000' }
     const request = signedRequest(target, {
       method: 'PUT',
@@ -207,11 +207,11 @@ if (target.isLocal) {
     const [chunk] = await once(socket, 'data')
     assert.match(String(chunk), /^HTTP\/1.1 400 [\s\S]*RequestTimeout/)
     socket.destroy()
-    assert.is(await contentFiles(target.directory), before)
+    assert.is(await countContentFiles(target.directory), before)
   })
 
   test('a client that goes away in its body leaves nothing', async () => {
-    const before = await contentFiles(target.directory)
+    const before = await countContentFiles(target.directory)
     const headers = { 'content-length': '50000000' }
     const request = signedRequest(target, {
       method: 'PUT',
@@ -228,27 +228,27 @@ if (target.isLocal) {
       await once(socket, 'close')
     }
     // Each round trip gives the server a turn to notice; the last reader sees no new file.
-    for (let turn = 0; turn < 500 && (await contentFiles(target.directory)) > before; turn++) {
+    for (let turn = 0; turn < 500 && (await countContentFiles(target.directory)) > before; turn++) {
       await client.headObject({ Bucket: bucket, Key: `${prefix}object` })
     }
-    assert.is(await contentFiles(target.directory), before)
-    await refused(client.headObject({ Bucket: bucket, Key: `${prefix}object-gone` }), 'NotFound', 404)
+    assert.is(await countContentFiles(target.directory), before)
+    await expectS3Error(client.headObject({ Bucket: bucket, Key: `${prefix}object-gone` }), 'NotFound', 404)
   })
 
   test('a refused upload leaves no file behind', async () => {
-    const before = await contentFiles(target.directory)
-    await refused(
+    const before = await countContentFiles(target.directory)
+    await expectS3Error(
       client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'y', IfNoneMatch: '*' }),
       'PreconditionFailed',
       412,
     )
     await client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'z' })
-    assert.is(await contentFiles(target.directory), before)
+    assert.is(await countContentFiles(target.directory), before)
   })
 
   test('a condition that fails only after the body leaves no file behind', async () => {
     const Key = `${prefix}overtaken`
-    const before = await contentFiles(target.directory)
+    const before = await countContentFiles(target.directory)
     const slow = signedRequest(target, {
       method: 'PUT',
       path: `/${bucket}/${Key}`,
@@ -261,37 +261,37 @@ if (target.isLocal) {
     await once(put, 'continue')
     await client.putObject({ Bucket: bucket, Key, Body: 'fast', IfNoneMatch: '*' })
     put.end('slow')
-    const [answer] = await once(put, 'response')
-    answer.resume()
-    await once(answer, 'end')
-    assert.is(answer.statusCode, 412)
+    const [response] = await once(put, 'response')
+    response.resume()
+    await once(response, 'end')
+    assert.is(response.statusCode, 412)
     assert.is(await (await client.getObject({ Bucket: bucket, Key })).Body?.transformToString(), 'fast')
-    assert.is(await contentFiles(target.directory), before + 1)
+    assert.is(await countContentFiles(target.directory), before + 1)
   })
 
   test('buckets are created once, under valid names, in this region, and deleted when empty', async () => {
     const CreateBucketConfiguration = { LocationConstraint: 'eu-central-1' } as const
     const create = (Bucket: string) => client.createBucket({ Bucket, CreateBucketConfiguration })
     await create('second-bucket')
-    await refused(create('second-bucket'), 'BucketAlreadyOwnedByYou', 409)
+    await expectS3Error(create('second-bucket'), 'BucketAlreadyOwnedByYou', 409)
     for (const name of ['ab', 'Upper', 'a..b', '-a-', '127.0.0.1', 'x'.repeat(64)]) {
-      await refused(create(name), 'InvalidBucketName', 400)
+      await expectS3Error(create(name), 'InvalidBucketName', 400)
     }
     const elsewhere = client.createBucket({
       Bucket: 'third-bucket',
       CreateBucketConfiguration: { LocationConstraint: 'ap-south-1' },
     })
-    await refused(elsewhere, 'IllegalLocationConstraintException', 400)
+    await expectS3Error(elsewhere, 'IllegalLocationConstraintException', 400)
     const { Buckets = [] } = await client.listBuckets()
     assert.equal(
       Buckets.map(({ Name }) => Name),
       [bucket, 'second-bucket'],
     )
     await client.putObject({ Bucket: 'second-bucket', Key: 'x', Body: 'x' })
-    await refused(client.deleteBucket({ Bucket: 'second-bucket' }), 'BucketNotEmpty', 409)
+    await expectS3Error(client.deleteBucket({ Bucket: 'second-bucket' }), 'BucketNotEmpty', 409)
     await client.deleteObject({ Bucket: 'second-bucket', Key: 'x' })
     await client.deleteBucket({ Bucket: 'second-bucket' })
-    await refused(client.headBucket({ Bucket: 'second-bucket' }), 'NotFound', 404)
+    await expectS3Error(client.headBucket({ Bucket: 'second-bucket' }), 'NotFound', 404)
   })
 }
 

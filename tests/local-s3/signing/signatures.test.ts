@@ -25,16 +25,16 @@ test.before(() => client.putObject({ ...object, Body: 'signed' }))
 test.after(() => target.close())
 
 test('a request signed by hand is served', async () => {
-  const answer = await send(endpoint, signedRequest(target, { method: 'GET', path }))
-  assert.equal([answer.status, answer.body], [200, 'signed'])
+  const response = await send(endpoint, signedRequest(target, { method: 'GET', path }))
+  assert.equal([response.status, response.body], [200, 'signed'])
 })
 
 test('an unsigned request is AccessDenied, in the error document of S3', async () => {
-  const answer = await send(endpoint, { method: 'GET', path })
-  assert.is(answer.status, 403)
-  assert.is(answer.headers['content-type'], 'application/xml')
-  assert.is(errorCode(answer), 'AccessDenied')
-  assert.match(answer.body, `<RequestId>${answer.headers['x-amz-request-id']}</RequestId>`)
+  const response = await send(endpoint, { method: 'GET', path })
+  assert.is(response.status, 403)
+  assert.is(response.headers['content-type'], 'application/xml')
+  assert.is(errorCode(response), 'AccessDenied')
+  assert.match(response.body, `<RequestId>${response.headers['x-amz-request-id']}</RequestId>`)
   for (const method of ['PUT', 'DELETE', 'HEAD', 'POST']) {
     assert.is((await send(endpoint, { method, path, headers: { 'content-length': '0' } })).status, 403)
   }
@@ -64,8 +64,8 @@ test('a signature covers method, path, query, signed headers and payload hash', 
     { ...request, headers: { ...request.headers, 'x-amz-date': amzDate(Date.now() + minute) } },
   ]
   for (const variant of variants) {
-    const answer = await send(endpoint, variant)
-    assert.equal([answer.status, errorCode(answer)], [403, 'SignatureDoesNotMatch'])
+    const response = await send(endpoint, variant)
+    assert.equal([response.status, errorCode(response)], [403, 'SignatureDoesNotMatch'])
   }
   assert.is((await send(endpoint, request)).status, 200)
 })
@@ -78,9 +78,9 @@ test('an x-amz- header that is not signed is refused', async () => {
     headers: { 'content-length': '1' },
     unsigned: { 'x-amz-meta-smuggled': 'yes' },
   })
-  const answer = await send(endpoint, request)
-  assert.equal([answer.status, errorCode(answer)], [403, 'AccessDenied'])
-  assert.match(answer.body, '<HeadersNotSigned>x-amz-meta-smuggled</HeadersNotSigned>')
+  const response = await send(endpoint, request)
+  assert.equal([response.status, errorCode(response)], [403, 'AccessDenied'])
+  assert.match(response.body, '<HeadersNotSigned>x-amz-meta-smuggled</HeadersNotSigned>')
 })
 
 test('a clock may be off by 15 minutes and no more', async () => {
@@ -88,16 +88,16 @@ test('a clock may be off by 15 minutes and no more', async () => {
   assert.is((await at(Date.now() - 14 * minute)).status, 200)
   assert.is((await at(Date.now() + 14 * minute)).status, 200)
   for (const time of [Date.now() - 16 * minute, Date.now() + 16 * minute]) {
-    const answer = await at(time)
-    assert.equal([answer.status, errorCode(answer)], [403, 'RequestTimeTooSkewed'])
+    const response = await at(time)
+    assert.equal([response.status, errorCode(response)], [403, 'RequestTimeTooSkewed'])
   }
 })
 
 test('another region is refused by name', async () => {
   const elsewhere = { ...target, region: region === 'ap-south-1' ? 'eu-west-1' : 'ap-south-1' }
-  const answer = await send(endpoint, signedRequest(elsewhere, { method: 'GET', path }))
-  assert.equal([answer.status, errorCode(answer)], [400, 'AuthorizationHeaderMalformed'])
-  assert.match(answer.body, `<Region>${region}</Region>`)
+  const response = await send(endpoint, signedRequest(elsewhere, { method: 'GET', path }))
+  assert.equal([response.status, errorCode(response)], [400, 'AuthorizationHeaderMalformed'])
+  assert.match(response.body, `<Region>${region}</Region>`)
 })
 
 test('malformed authorization is a 400, never a crash', async () => {
@@ -110,8 +110,8 @@ test('malformed authorization is a 400, never a crash', async () => {
     'AWS4-HMAC-SHA256',
     'AWS4-HMAC-SHA256 Credential=,SignedHeaders=,Signature=',
   ]) {
-    const answer = await send(endpoint, { method: 'GET', path, headers: { ...headers, authorization } })
-    assert.ok([400, 403].includes(answer.status), `${authorization}: ${answer.status}`)
+    const response = await send(endpoint, { method: 'GET', path, headers: { ...headers, authorization } })
+    assert.ok([400, 403].includes(response.status), `${authorization}: ${response.status}`)
   }
   const withoutHash: Record<string, string> = { ...headers }
   delete withoutHash['x-amz-content-sha256']
@@ -133,13 +133,13 @@ test('a presigned URL lives at most seven days', async () => {
   const url = await presigned()
   for (const expires of ['604801', '-1', 'soon', '']) {
     url.searchParams.set('X-Amz-Expires', expires)
-    const answer = await get(url)
-    assert.equal([answer.status, errorCode(answer)], [400, 'AuthorizationQueryParametersError'])
+    const response = await get(url)
+    assert.equal([response.status, errorCode(response)], [400, 'AuthorizationQueryParametersError'])
   }
 })
 
 test('a presigned URL cannot be bent', async () => {
-  const bend: ((url: URL) => void)[] = [
+  const changes: ((url: URL) => void)[] = [
     (url) => url.searchParams.set('X-Amz-Expires', '901'),
     (url) => url.searchParams.set('response-content-type', 'text/html'),
     (url) => {
@@ -148,11 +148,11 @@ test('a presigned URL cannot be bent', async () => {
     (url) => url.searchParams.set('X-Amz-Signature', '0'.repeat(64)),
     (url) => url.searchParams.set('X-Amz-Signature', 'short'),
   ]
-  for (const change of bend) {
+  for (const change of changes) {
     const url = await presigned()
     change(url)
-    const answer = await get(url)
-    assert.equal([answer.status, errorCode(answer)], [403, 'SignatureDoesNotMatch'])
+    const response = await get(url)
+    assert.equal([response.status, errorCode(response)], [403, 'SignatureDoesNotMatch'])
   }
   const url = await presigned()
   const asDelete = await send(url.origin, { method: 'DELETE', path: url.pathname + url.search })
@@ -162,8 +162,8 @@ test('a presigned URL cannot be bent', async () => {
 test('a URL and an Authorization header together are refused', async () => {
   const url = await presigned()
   const { headers } = signedRequest(target, { method: 'GET', path })
-  const answer = await send(url.origin, { method: 'GET', path: url.pathname + url.search, headers })
-  assert.equal([answer.status, errorCode(answer)], [400, 'InvalidArgument'])
+  const response = await send(url.origin, { method: 'GET', path: url.pathname + url.search, headers })
+  assert.equal([response.status, errorCode(response)], [400, 'InvalidArgument'])
 })
 
 test('a presigned PUT takes any type, and the metadata that its URL carries', async () => {

@@ -8,7 +8,7 @@ import { createS3Server } from '@millrace/local-s3/s3-server.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { createClient, localCredentials, localRegion } from '../support/contract-target.ts'
-import { contentFiles } from '../support/count-content-files.ts'
+import { countContentFiles } from '../support/count-content-files.ts'
 import { signedRequest } from '../support/raw-http.ts'
 import { startServerProcess } from '../support/s3-server-process.ts'
 
@@ -119,7 +119,7 @@ test('kill -9 in the middle of a PUT leaves the old object and no leftover', asy
   const child = await startServerProcess(directory)
   await createBucket(child.client)
   await child.client.putObject({ Bucket, Key: 'victim', Body: 'old bytes', Metadata: { version: 'old' } })
-  const files = await contentFiles(directory)
+  const files = await countContentFiles(directory)
 
   const target = { endpoint: child.endpoint, region: localRegion, credentials: localCredentials }
   const signed = signedRequest(target, {
@@ -142,15 +142,15 @@ test('kill -9 in the middle of a PUT leaves the old object and no leftover', asy
   put.flushHeaders()
   await once(put, 'continue')
   await new Promise((resolve) => put.write(Buffer.alloc(30_000_000), resolve))
-  assert.ok((await contentFiles(directory)) > files, 'the upload is not under way')
+  assert.ok((await countContentFiles(directory)) > files, 'the upload is not under way')
   await child.kill()
   await broken
-  assert.ok((await contentFiles(directory)) > files, 'nothing to sweep')
+  assert.ok((await countContentFiles(directory)) > files, 'nothing to sweep')
 
   const after = await open(directory)
   const got = await after.client.getObject({ Bucket, Key: 'victim' })
   assert.equal([await got.Body?.transformToString(), got.Metadata], ['old bytes', { version: 'old' }])
-  assert.is(await contentFiles(directory), files)
+  assert.is(await countContentFiles(directory), files)
   await after.close()
 })
 
@@ -213,7 +213,7 @@ test('kill -9 under a storm of writes loses no acknowledged write and no event',
       `${seen} events for ${acked} acknowledged writes of ${key}`,
     )
   }
-  assert.is(await contentFiles(directory), keys.length)
+  assert.is(await countContentFiles(directory), keys.length)
   await after.close()
 })
 
@@ -262,7 +262,7 @@ test('a reader keeps its bytes while the object is replaced', async () => {
   assert.equal([bytes.length, bytes.every((byte) => byte === 97)], [4 * partBytes, true])
   assert.is(await (await server.client.getObject(at)).Body?.transformToString(), 'replaced')
   await server.close()
-  assert.is(await contentFiles(directory), 1)
+  assert.is(await countContentFiles(directory), 1)
 })
 
 test.run()

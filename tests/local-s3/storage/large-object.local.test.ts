@@ -62,9 +62,9 @@ test('a large object passes through in flat memory, both ways', async () => {
     if (!put.write(piece)) await once(put, 'drain')
   }
   put.end()
-  const [answer] = await answered
-  assert.is(answer.statusCode, 200)
-  answer.resume()
+  const [response] = await answered
+  assert.is(response.statusCode, 200)
+  response.resume()
   const uploaded = performance.now()
 
   const get = signedRequest(target, { method: 'GET', path: `/${Bucket}/large` })
@@ -95,8 +95,11 @@ test('a large object passes through in flat memory, both ways', async () => {
 test('a range near its end is served at once', async () => {
   const path = `/${Bucket}/large`
   const range = { range: `bytes=${size - 4}-` }
-  const answer = await send(server.endpoint, signedRequest(target, { method: 'GET', path, unsigned: range }))
-  assert.equal([answer.status, answer.headers['content-length']], [206, '4'])
+  const response = await send(
+    server.endpoint,
+    signedRequest(target, { method: 'GET', path, unsigned: range }),
+  )
+  assert.equal([response.status, response.headers['content-length']], [206, '4'])
 })
 
 test.run()

@@ -19,7 +19,7 @@ export const localRegion = 'eu-central-1'
 export const localCredentials = { accessKeyId: 'AKIDLOCALCONTRACT', secretAccessKey: 'contract/secret+key' }
 
 /** Where queue messages end in suites that do not look at them. */
-const noQueue = async () => undefined
+const discardMessage = async () => undefined
 
 /**
  * A client that speaks path-style and retries nothing, so that every refusal is seen.
@@ -83,7 +83,7 @@ export async function openContractTarget(
     directory,
     region: localRegion,
     credentials: localCredentials,
-    deliver: noQueue,
+    deliver: discardMessage,
     ...options,
   })
   const { endpoint } = server

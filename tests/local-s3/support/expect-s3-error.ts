@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
  *
  * @returns the exception, for a closer look
  */
-export async function refused(
+export async function expectS3Error(
   call: Promise<unknown>,
   code: string,
   status: number,
@@ -23,7 +23,7 @@ export async function refused(
 }
 
 /** The HTTP status that an SDK call fails with, for answers without an error document. */
-export async function thrownStatus(call: Promise<unknown>): Promise<number | undefined> {
+export async function errorStatus(call: Promise<unknown>): Promise<number | undefined> {
   const thrown = await call.then(
     () => undefined,
     (error: unknown) => error,

@@ -4,7 +4,7 @@ import { request as httpsRequest } from 'node:https'
 import type { ContractTarget, Credentials } from './contract-target.ts'
 
 /** An answer, taken in whole. */
-export type RawAnswer = { status: number; headers: IncomingHttpHeaders; body: string }
+export type RawResponse = { status: number; headers: IncomingHttpHeaders; body: string }
 
 type Signing = Pick<ContractTarget, 'endpoint' | 'region'> & { credentials: Credentials }
 
@@ -12,10 +12,10 @@ type Signing = Pick<ContractTarget, 'endpoint' | 'region'> & { credentials: Cred
 export function send(
   endpoint: string,
   request: { method: string; path: string; headers?: OutgoingHttpHeaders; body?: string | Buffer },
-): Promise<RawAnswer> {
+): Promise<RawResponse> {
   const url = new URL(endpoint)
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest
-  const { promise, resolve, reject } = Promise.withResolvers<RawAnswer>()
+  const { promise, resolve, reject } = Promise.withResolvers<RawResponse>()
   const outgoing = start({
     host: url.hostname,
     port: url.port,
@@ -43,8 +43,8 @@ export function send(
 }
 
 /** The code in S3's error document; empty when there is none. */
-export function errorCode(answer: RawAnswer): string {
-  return /<Error><Code>([^<]+)<\/Code>/.exec(answer.body)?.[1] ?? ''
+export function errorCode(response: RawResponse): string {
+  return /<Error><Code>([^<]+)<\/Code>/.exec(response.body)?.[1] ?? ''
 }
 
 const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex')

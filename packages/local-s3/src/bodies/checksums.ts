@@ -40,7 +40,7 @@ export function checksumElement(algorithm: ChecksumAlgorithm): string {
  * @returns the expected checksum in base64, or `undefined` when there is none
  * @throws S3Error InvalidRequest when there are several, or the value is not that algorithm's base64
  */
-export function statedChecksum(
+export function readChecksumHeader(
   headers: Readonly<Record<string, string>>,
 ): { algorithm: ChecksumAlgorithm; value: string } | undefined {
   const stated = Object.keys(headers).filter(
@@ -76,10 +76,10 @@ export function isBase64Of(bytes: number, value: string): boolean {
 }
 
 /** A running checksum: feed it with `update`, then take the raw digest once. */
-export type RunningChecksum = { update(chunk: Buffer): void; digest(): Promise<Buffer> }
+export type ChecksumStream = { update(chunk: Buffer): void; digest(): Promise<Buffer> }
 
 /** Starts a checksum. CRC32, SHA-1 and SHA-256 are Node's own; the others are the AWS SDK's. */
-export function startChecksum(algorithm: ChecksumAlgorithm): RunningChecksum {
+export function createChecksum(algorithm: ChecksumAlgorithm): ChecksumStream {
   if (algorithm === 'sha1' || algorithm === 'sha256') {
     const hash = createHash(algorithm)
     return { update: (chunk) => void hash.update(chunk), digest: async () => hash.digest() }
@@ -151,7 +151,7 @@ export async function checksumOfParts(
   parts: readonly { value: string; size: number }[],
 ): Promise<string> {
   if (type === 'COMPOSITE') {
-    const running = startChecksum(algorithm)
+    const running = createChecksum(algorithm)
     for (const part of parts) running.update(Buffer.from(part.value, 'base64'))
     return `${(await running.digest()).toString('base64')}-${parts.length}`
   }

@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises'
 import { Busboy, type BusboyFileStream } from '@fastify/busboy'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import { rawBody } from './request-body.ts'
+import { readRawBody } from './request-body.ts'
 
 /** S3's limit of what stands before the file (bytes). */
 const maxPreDataBytes = 20 * 1024
@@ -75,7 +75,7 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
       throw refusal(error)
     }
   }
-  const parsing = pipeline(rawBody(exchange, timeoutMs), parser).catch((error: unknown) => {
+  const parsing = pipeline(readRawBody(exchange, timeoutMs), parser).catch((error: unknown) => {
     throw refusal(error)
   })
   const onlyOneFile = 'POST requires exactly one file upload per request.'

@@ -6,10 +6,10 @@ import { decodeAwsChunked } from './aws-chunked.ts'
 import {
   type ChecksumAlgorithm,
   checksumAlgorithm,
+  createChecksum,
   isBase64Of,
   isChecksum,
-  startChecksum,
-  statedChecksum,
+  readChecksumHeader,
 } from './checksums.ts'
 
 /** Largest single PUT, 5 GiB. */
@@ -72,7 +72,7 @@ export function openRequestBody(
   if (contentMd5 !== undefined && !isBase64Of(16, contentMd5)) {
     throw new S3Error('InvalidDigest', undefined, { 'Content-MD5': contentMd5 })
   }
-  const stated = statedChecksum(headers)
+  const stated = readChecksumHeader(headers)
   const trailer =
     chunked && signature.payload.endsWith('-TRAILER') ? announcedTrailer(headers['x-amz-trailer']) : undefined
   if (stated !== undefined && trailer !== undefined) {
@@ -93,8 +93,8 @@ export function openRequestBody(
   async function* verified(): AsyncGenerator<Buffer> {
     const md5 = createHash('md5')
     const sha256 = isHash ? createHash('sha256') : undefined
-    const checksum = algorithm === undefined ? undefined : startChecksum(algorithm)
-    const raw = rawBody(exchange, options.timeoutMs)
+    const checksum = algorithm === undefined ? undefined : createChecksum(algorithm)
+    const raw = readRawBody(exchange, options.timeoutMs)
     const decoded = chunked
       ? decodeAwsChunked(raw, signature, (name, value) => {
           if (trailer === undefined || name !== `x-amz-checksum-${trailer}`)
@@ -180,9 +180,9 @@ export function openRequestBody(
 /**
  * Passes bytes on and digests them on the way, for bytes that come from a file rather than from a client.
  */
-export function digestWhile(source: AsyncIterable<Buffer>, algorithm: ChecksumAlgorithm | undefined) {
+export function digestStream(source: AsyncIterable<Buffer>, algorithm: ChecksumAlgorithm | undefined) {
   const md5 = createHash('md5')
-  const checksum = algorithm === undefined ? undefined : startChecksum(algorithm)
+  const checksum = algorithm === undefined ? undefined : createChecksum(algorithm)
   async function* chunks(): AsyncGenerator<Buffer> {
     for await (const chunk of source) {
       md5.update(chunk)
@@ -219,7 +219,7 @@ function announcedTrailer(header: string | undefined): ChecksumAlgorithm | undef
  * @param timeoutMs longest silence in ms
  * @throws S3Error RequestTimeout; an error of Node's when the client goes away
  */
-export async function* rawBody(exchange: S3Exchange, timeoutMs: number): AsyncGenerator<Buffer> {
+export async function* readRawBody(exchange: S3Exchange, timeoutMs: number): AsyncGenerator<Buffer> {
   const { req, socket } = exchange
   let event = Promise.withResolvers<void>()
   const onEvent = () => event.resolve()

@@ -2,11 +2,11 @@ import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import type { S3Call } from './event-origin.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { VerifiedRequest } from './event-origin.ts'
 
 const maxRules = 100
-const knownMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']
+const supportedMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']
 
 type CorsRule = {
   id: string | undefined
@@ -49,7 +49,7 @@ function ruleHeaders(rule: CorsRule, origin: string, requested: readonly string[
 }
 
 /** Get-, Put- and DeleteBucketCors, and what browsers are told because of them. */
-export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: number }) {
+export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: number }) {
   const { buckets, bodyTimeoutMs } = deps
 
   function rulesOf(bucket: string): CorsRule[] {
@@ -82,7 +82,7 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       for (const echoed of [origin, headers['access-control-request-headers'] ?? '']) {
         if (!/^[\u0020-\u007e]*$/.test(echoed)) throw new S3Error('BadRequest')
       }
-      if (method === undefined || !knownMethods.includes(method)) {
+      if (method === undefined || !supportedMethods.includes(method)) {
         throw new S3Error('BadRequest', `Invalid Access-Control-Request-Method: ${method ?? 'null'}`)
       }
       const requested = (headers['access-control-request-headers'] ?? '')
@@ -103,7 +103,7 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       exchange.send(200, ruleHeaders(rule, origin, requested))
     },
 
-    async getBucketCors({ exchange }: S3Call) {
+    async getBucketCors({ exchange }: VerifiedRequest) {
       const { cors } = buckets.require(exchange.bucket)
       if (cors === undefined) {
         throw new S3Error('NoSuchCORSConfiguration', undefined, { BucketName: exchange.bucket })
@@ -120,7 +120,7 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       })
     },
 
-    async putBucketCors({ exchange, signature }: S3Call) {
+    async putBucketCors({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       if (!body.hasIntegrity) {
@@ -134,7 +134,7 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       exchange.send(200)
     },
 
-    async deleteBucketCors({ exchange }: S3Call) {
+    async deleteBucketCors({ exchange }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       buckets.configure(exchange.bucket, 'cors', undefined)
       exchange.send(204)
@@ -156,7 +156,7 @@ function parseRule(element: XmlElement): CorsRule {
   if (rule.origins.length === 0 || rule.methods.length === 0) throw new S3Error('MalformedXML')
   if (maxAge !== undefined && !/^\d{1,9}$/.test(maxAge)) throw new S3Error('MalformedXML')
   for (const method of rule.methods) {
-    if (!knownMethods.includes(method)) {
+    if (!supportedMethods.includes(method)) {
       throw new S3Error(
         'InvalidRequest',
         `Found unsupported HTTP method in CORS config. Unsupported method is ${method}`,

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
 import { eventsOverlap, type QueueConfiguration } from '../storage/queue-configuration.ts'
-import type { S3Call } from './event-origin.ts'
+import type { VerifiedRequest } from './event-origin.ts'
 
-const knownEvents = [
+const supportedEvents = [
   's3:ObjectCreated:*',
   's3:ObjectCreated:Put',
   's3:ObjectCreated:Post',
@@ -22,14 +22,14 @@ const knownEvents = [
  * @param deps.deliver sends S3's test message to a queue that is newly configured
  */
 export function createBucketNotifications(deps: {
-  buckets: BucketRecords
+  buckets: BucketTable
   deliver: ((queueArn: string, body: string) => Promise<void>) | undefined
   bodyTimeoutMs: number
 }) {
   const { buckets, deliver, bodyTimeoutMs } = deps
 
   /** @throws S3Error InvalidArgument when a queue does not take the test message */
-  async function sendTestEvents({ exchange }: S3Call, queueArns: Set<string>) {
+  async function sendTestEvents({ exchange }: VerifiedRequest, queueArns: Set<string>) {
     for (const queueArn of queueArns) {
       const message = {
         Service: 'Amazon S3',
@@ -52,7 +52,7 @@ export function createBucketNotifications(deps: {
   }
 
   return {
-    async getBucketNotificationConfiguration({ exchange }: S3Call) {
+    async getBucketNotificationConfiguration({ exchange }: VerifiedRequest) {
       const { notification } = buckets.require(exchange.bucket)
       const configurations: QueueConfiguration[] = notification === undefined ? [] : JSON.parse(notification)
       exchange.sendXml(200, 'NotificationConfiguration', {
@@ -71,7 +71,7 @@ export function createBucketNotifications(deps: {
       })
     },
 
-    async putBucketNotificationConfiguration(call: S3Call) {
+    async putBucketNotificationConfiguration(call: VerifiedRequest) {
       const { exchange, signature } = call
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
@@ -82,7 +82,7 @@ export function createBucketNotifications(deps: {
         }
       }
       const configurations = childElements(root, 'QueueConfiguration').map(parseQueueConfiguration)
-      refuseOverlaps(configurations)
+      checkOverlaps(configurations)
       if (exchange.headers['x-amz-skip-destination-validation']?.toLowerCase() !== 'true') {
         await sendTestEvents(call, new Set(configurations.map(({ queueArn }) => queueArn)))
       }
@@ -107,7 +107,7 @@ function parseQueueConfiguration(element: XmlElement): QueueConfiguration {
   const events = childElements(element, 'Event').map((event) => event.text)
   if (events.length === 0) throw new S3Error('MalformedXML')
   for (const event of events) {
-    if (!knownEvents.includes(event)) {
+    if (!supportedEvents.includes(event)) {
       throw new S3Error('InvalidArgument', 'A specified event is not supported for notifications', {
         ArgumentName: 'Event',
         ArgumentValue: event,
@@ -133,7 +133,7 @@ function parseQueueConfiguration(element: XmlElement): QueueConfiguration {
 }
 
 /** S3 refuses two rules that one event of one key could both match. */
-function refuseOverlaps(configurations: readonly QueueConfiguration[]) {
+function checkOverlaps(configurations: readonly QueueConfiguration[]) {
   configurations.forEach((a, index) => {
     for (const b of configurations.slice(index + 1)) {
       const events = a.events.some((event) => b.events.some((other) => eventsOverlap(event, other)))

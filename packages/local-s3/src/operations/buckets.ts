@@ -1,8 +1,8 @@
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childText, parseXmlBody } from '../protocol/xml.ts'
-import { type BucketRecords, versioningEnabled } from '../storage/bucket-table.ts'
-import type { S3Call } from './event-origin.ts'
+import { type BucketTable, versioningEnabled } from '../storage/bucket-table.ts'
+import type { VerifiedRequest } from './event-origin.ts'
 
 /** The rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {
@@ -16,7 +16,7 @@ function isBucketName(name: string): boolean {
 }
 
 /** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketVersioning and PutBucketVersioning. */
-export function createBuckets(deps: { buckets: BucketRecords; region: string; bodyTimeoutMs: number }) {
+export function createBuckets(deps: { buckets: BucketTable; region: string; bodyTimeoutMs: number }) {
   const { buckets, region, bodyTimeoutMs } = deps
 
   /** @throws S3Error when another region is asked for */
@@ -39,7 +39,7 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
   }
 
   return {
-    async createBucket({ exchange, signature }: S3Call) {
+    async createBucket({ exchange, signature }: VerifiedRequest) {
       const { bucket, headers } = exchange
       if (!isBucketName(bucket)) throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
       for (const name of Object.keys(headers)) {
@@ -57,12 +57,12 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
       exchange.send(200, { location: `/${bucket}` })
     },
 
-    async headBucket({ exchange }: S3Call) {
+    async headBucket({ exchange }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       exchange.send(200, { 'x-amz-bucket-region': region, 'content-type': 'application/xml' })
     },
 
-    async listBuckets({ exchange }: S3Call) {
+    async listBuckets({ exchange }: VerifiedRequest) {
       exchange.sendXml(200, 'ListAllMyBucketsResult', {
         Owner: { ID: 'LOCAL' },
         Buckets: {
@@ -73,19 +73,19 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
       })
     },
 
-    async deleteBucket({ exchange }: S3Call) {
+    async deleteBucket({ exchange }: VerifiedRequest) {
       buckets.delete(exchange.bucket)
       exchange.send(204)
     },
 
-    async getBucketVersioning({ exchange }: S3Call) {
+    async getBucketVersioning({ exchange }: VerifiedRequest) {
       const { isVersioned } = buckets.require(exchange.bucket)
       exchange.sendXml(200, 'VersioningConfiguration', {
         Status: isVersioned ? versioningEnabled : undefined,
       })
     },
 
-    async putBucketVersioning({ exchange, signature }: S3Call) {
+    async putBucketVersioning({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')

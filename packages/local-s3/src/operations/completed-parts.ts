@@ -1,7 +1,7 @@
 import { type Checksum, checksumElement, checksumOfParts } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
-import type { PartRecord, UploadRecord } from '../storage/multipart-upload-table.ts'
+import type { MultipartUpload, UploadedPart } from '../storage/multipart-upload-table.ts'
 
 /** Every part but the last must have at least 5 MiB. */
 const minPartBytes = 5 * 1024 * 1024
@@ -15,7 +15,11 @@ const maxParts = 10_000
  * @returns the named parts in order
  * @throws S3Error MalformedXML, InvalidPart, InvalidPartOrder, EntityTooSmall, InvalidRequest
  */
-export function completedParts(xml: Buffer, upload: UploadRecord, sent: readonly PartRecord[]): PartRecord[] {
+export function completedParts(
+  xml: Buffer,
+  upload: MultipartUpload,
+  sent: readonly UploadedPart[],
+): UploadedPart[] {
   const byNumber = new Map(sent.map((part) => [part.number, part]))
   const named = childElements(parseXmlBody(xml, 'CompleteMultipartUpload'), 'Part')
   if (named.length === 0 || named.length > maxParts) throw new S3Error('MalformedXML')
@@ -77,8 +81,8 @@ export function completedParts(xml: Buffer, upload: UploadRecord, sent: readonly
  * @throws S3Error InvalidRequest, BadDigest
  */
 export async function objectChecksum(
-  upload: UploadRecord,
-  parts: readonly PartRecord[],
+  upload: MultipartUpload,
+  parts: readonly UploadedPart[],
   stated: string | undefined,
   statedType: string | undefined,
 ): Promise<Checksum | undefined> {

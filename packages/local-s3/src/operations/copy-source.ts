@@ -1,8 +1,8 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import { decodeUri, type S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
 import { isUnmodified } from '../storage/conditional-requests.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 
 /**
  * Reads `x-amz-copy-source: /bucket/key?versionId=…`, percent-encoded, the version where one is named.
@@ -34,8 +34,8 @@ export function parseCopySource({ headers }: S3Exchange) {
  */
 export function readCopySource(
   exchange: S3Exchange,
-  deps: { buckets: BucketRecords; objects: ObjectRecords },
-): ObjectRecord {
+  deps: { buckets: BucketTable; objects: ObjectTable },
+): ObjectVersion {
   const { bucket, key, versionId } = parseCopySource(exchange)
   deps.buckets.require(bucket)
   const object = deps.objects.version(bucket, key, versionId)

@@ -1,30 +1,30 @@
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
-import { requestOrigin, type S3Call } from './event-origin.ts'
+import { requestOrigin, type VerifiedRequest } from './event-origin.ts'
 
 const maxKeys = 1000
 
 /** DeleteObject and DeleteObjects. */
 export function createDeleteObjects(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
+  buckets: BucketTable
+  objects: ObjectTable
   bodyTimeoutMs: number
 }) {
   const { buckets, objects, bodyTimeoutMs } = deps
 
   return {
-    async deleteObject({ exchange }: S3Call) {
+    async deleteObject({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
       const what = { versionId: requestedVersion(exchange), ifMatch: headers['if-match'] }
       const deleted = await objects.delete(bucket, key, what, requestOrigin(exchange))
       exchange.send(204, deleted && versionHeaders(deleted))
     },
 
-    async deleteObjects({ exchange, signature }: S3Call) {
+    async deleteObjects({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       if (!body.hasIntegrity) {
@@ -57,6 +57,6 @@ export function createDeleteObjects(deps: {
 }
 
 /** What an answer says of a delete marker that was made or deleted. */
-function deletedMarker({ versionId }: ObjectRecord) {
+function deletedMarker({ versionId }: ObjectVersion) {
   return { DeleteMarker: true, DeleteMarkerVersionId: versionId }
 }

@@ -3,7 +3,7 @@ import type { VerifiedSignature } from '../signing/signature-v4.ts'
 import type { EventOrigin } from '../storage/event-outbox.ts'
 
 /** What an operation is given: the exchange, and the signature that let it through. */
-export type S3Call = { exchange: S3Exchange; signature: VerifiedSignature }
+export type VerifiedRequest = { exchange: S3Exchange; signature: VerifiedSignature }
 
 /** Who sent a request, as event messages say it. */
 export function requestOrigin(exchange: S3Exchange): Omit<EventOrigin, 'eventName'> {

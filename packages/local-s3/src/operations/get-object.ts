@@ -1,13 +1,13 @@
 import { pipeline } from 'node:stream/promises'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import { isUnmodified, namesEtag } from '../storage/conditional-requests.ts'
-import type { ObjectFiles } from '../storage/content-files.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { isUnmodified, matchesEtag } from '../storage/conditional-requests.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
 import { descriptionHeaders } from '../storage/object-description.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
-import type { S3Call } from './event-origin.ts'
+import type { VerifiedRequest } from './event-origin.ts'
 
 /** Query parameters by which a signed request sets headers of its own answer. */
 const overrides = [
@@ -46,15 +46,11 @@ export function parseRange(
 }
 
 /** GetObject and HeadObject. */
-export function createGetObject(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  files: ObjectFiles
-}) {
+export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTable; files: ContentFiles }) {
   const { buckets, objects, files } = deps
 
   /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed where it is a delete marker that is named */
-  function requireVersion(exchange: S3Exchange): ObjectRecord {
+  function requireVersion(exchange: S3Exchange): ObjectVersion {
     const { bucket, key, res } = exchange
     const versionId = requestedVersion(exchange)
     const version = objects.version(bucket, key, versionId)
@@ -71,9 +67,9 @@ export function createGetObject(deps: {
   }
 
   /** Answers everything but the body; returns which bytes the body is, if there is one to send. */
-  async function answer(
+  async function response(
     exchange: S3Exchange,
-  ): Promise<{ object: ObjectRecord; start: number; end: number } | undefined> {
+  ): Promise<{ object: ObjectVersion; start: number; end: number } | undefined> {
     const { headers, res } = exchange
     buckets.require(exchange.bucket)
     const object = requireVersion(exchange)
@@ -94,7 +90,7 @@ export function createGetObject(deps: {
       return undefined
     }
     const ifRange = headers['if-range']
-    const rangeHolds = ifRange === undefined || namesEtag(ifRange, object.etag)
+    const rangeHolds = ifRange === undefined || matchesEtag(ifRange, object.etag)
     let range: { start: number; end: number } | undefined
     try {
       range = rangeHolds ? parseRange(headers['range'], object.size) : undefined
@@ -119,8 +115,8 @@ export function createGetObject(deps: {
   }
 
   return {
-    async getObject({ exchange }: S3Call) {
-      const found = await answer(exchange)
+    async getObject({ exchange }: VerifiedRequest) {
+      const found = await response(exchange)
       if (found === undefined) return
       const bytes = files.read(objects.ranges(found.object.id, found.start, found.end))
       try {
@@ -134,8 +130,8 @@ export function createGetObject(deps: {
       }
     },
 
-    async headObject({ exchange }: S3Call) {
-      if ((await answer(exchange)) !== undefined) exchange.res.end()
+    async headObject({ exchange }: VerifiedRequest) {
+      if ((await response(exchange)) !== undefined) exchange.res.end()
     },
   }
 }

@@ -1,16 +1,16 @@
 import { checksumElement } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import type { UploadRecord, UploadRecords } from '../storage/multipart-upload-table.ts'
-import type { S3Call } from './event-origin.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { MultipartUpload, MultipartUploadTable } from '../storage/multipart-upload-table.ts'
+import type { VerifiedRequest } from './event-origin.ts'
 import { keyEncoder, listedTime, pageSize } from './list-objects.ts'
 
 /** ListParts and ListMultipartUploads. */
-export function createListMultipartUploads(deps: { buckets: BucketRecords; uploads: UploadRecords }) {
+export function createListMultipartUploads(deps: { buckets: BucketTable; uploads: MultipartUploadTable }) {
   const { buckets, uploads } = deps
 
   return {
-    async listParts({ exchange }: S3Call) {
+    async listParts({ exchange }: VerifiedRequest) {
       const upload = uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
       const maxParts = pageSize(exchange, 'max-parts')
       const encode = keyEncoder(exchange)
@@ -53,7 +53,7 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
       })
     },
 
-    async listMultipartUploads({ exchange }: S3Call) {
+    async listMultipartUploads({ exchange }: VerifiedRequest) {
       const { bucket } = exchange
       buckets.require(bucket)
       if (exchange.query('delimiter')) {
@@ -71,7 +71,7 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
       )
       const start = Buffer.compare(Buffer.from(keyMarker), Buffer.from(prefix)) > 0 ? keyMarker : prefix
 
-      const listed: UploadRecord[] = []
+      const listed: MultipartUpload[] = []
       let truncated = false
       for (const upload of uploads.from(bucket, Buffer.from(start))) {
         if (!upload.key.startsWith(prefix)) break
@@ -112,8 +112,8 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
  * Which uploads come after the markers. The upload that the id marker names may have ended between two pages;
  * then the rest of its key is listed again, which repeats at worst what the client has seen.
  */
-function listedAfter(keyMarker: string, marked: UploadRecord | undefined, idMarker: string) {
-  return (upload: UploadRecord): boolean => {
+function listedAfter(keyMarker: string, marked: MultipartUpload | undefined, idMarker: string) {
+  return (upload: MultipartUpload): boolean => {
     if (keyMarker === '' || upload.key !== keyMarker) return true
     if (idMarker === '') return false
     if (marked === undefined) return true

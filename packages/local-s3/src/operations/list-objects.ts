@@ -1,8 +1,8 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-table.ts'
-import type { S3Call } from './event-origin.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import type { VerifiedRequest } from './event-origin.ts'
 
 /** S3's largest page. */
 const maxPage = 1000
@@ -71,7 +71,7 @@ function decodeToken(token: string): Position {
 }
 
 /** ListObjectsV2 and ListObjectVersions. */
-export function createListObjects(deps: { buckets: BucketRecords; objects: ObjectRecords }) {
+export function createListObjects(deps: { buckets: BucketTable; objects: ObjectTable }) {
   const { buckets, objects } = deps
 
   /** Walks the index in key order and rolls keys up under their common prefixes. */
@@ -101,7 +101,7 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
   }
 
   return {
-    async listObjectsV2({ exchange }: S3Call) {
+    async listObjectsV2({ exchange }: VerifiedRequest) {
       const bucket = exchange.bucket
       buckets.require(bucket)
       const maxKeys = pageSize(exchange, 'max-keys')
@@ -112,7 +112,7 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
       const token = exchange.query('continuation-token')
       const position = token === undefined ? { key: startAfter ?? '', isPrefix: false } : decodeToken(token)
 
-      const contents: ObjectRecord[] = []
+      const contents: ObjectVersion[] = []
       const commonPrefixes: string[] = []
       let last = position
       let truncated = false
@@ -158,7 +158,7 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
     },
 
     /** The versions of one key are listed from the newest on; a page may end between two of them. */
-    async listObjectVersions({ exchange }: S3Call) {
+    async listObjectVersions({ exchange }: VerifiedRequest) {
       const bucket = exchange.bucket
       buckets.require(bucket)
       if (exchange.query('delimiter')) {
@@ -169,7 +169,7 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
       const versionMarker = exchange.query('version-id-marker') ?? ''
-      const listed: { record: ObjectRecord; isLatest: boolean }[] = []
+      const listed: { record: ObjectVersion; isLatest: boolean }[] = []
       let truncated = false
       if (maxKeys > 0) {
         for (const version of versionsBehind(bucket, prefix, keyMarker, versionMarker)) {

@@ -1,38 +1,42 @@
 import { createHash } from 'node:crypto'
 import { checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
-import { digestWhile, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
+import { digestStream, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import { writeCondition } from '../storage/conditional-requests.ts'
-import type { ObjectFiles } from '../storage/content-files.ts'
-import type { PartRecord, UploadRecord, UploadRecords } from '../storage/multipart-upload-table.ts'
-import { describeObject } from '../storage/object-description.ts'
-import type { ObjectRecords } from '../storage/object-table.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { readWriteCondition } from '../storage/conditional-requests.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import type {
+  MultipartUpload,
+  MultipartUploadTable,
+  UploadedPart,
+} from '../storage/multipart-upload-table.ts'
+import { readObjectDescription } from '../storage/object-description.ts'
+import type { ObjectTable } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
 import { completedParts, objectChecksum } from './completed-parts.ts'
 import { readCopySource } from './copy-source.ts'
-import { eventOrigin, type S3Call } from './event-origin.ts'
+import { eventOrigin, type VerifiedRequest } from './event-origin.ts'
 import { parseRange } from './get-object.ts'
 
 const maxPartNumber = 10_000
 
 /** CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload and AbortMultipartUpload. */
 export function createMultipartUploads(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  uploads: UploadRecords
-  files: ObjectFiles
+  buckets: BucketTable
+  objects: ObjectTable
+  uploads: MultipartUploadTable
+  files: ContentFiles
   bodyTimeoutMs: number
 }) {
   const { buckets, objects, uploads, files, bodyTimeoutMs } = deps
 
-  function requireUpload(exchange: S3Exchange): UploadRecord {
+  function requireUpload(exchange: S3Exchange): MultipartUpload {
     return uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
   }
 
   /** Makes written bytes a part; unlinks them when the upload ended meanwhile. */
-  async function commitPart(upload: UploadRecord, part: PartRecord) {
+  async function commitPart(upload: MultipartUpload, part: UploadedPart) {
     try {
       await files.discard(uploads.putPart(upload, part))
     } catch (error) {
@@ -42,7 +46,7 @@ export function createMultipartUploads(deps: {
   }
 
   return {
-    async createMultipartUpload({ exchange }: S3Call) {
+    async createMultipartUpload({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
       buckets.require(bucket)
       const named = headers['x-amz-checksum-algorithm']
@@ -69,7 +73,7 @@ export function createMultipartUploads(deps: {
           ? undefined
           : (type ?? (algorithm === 'crc64nvme' ? 'FULL_OBJECT' : 'COMPOSITE'))
       const uploadId = uploads.create(bucket, key, {
-        ...describeObject(headers),
+        ...readObjectDescription(headers),
         parts: { algorithm, type: resolved },
       })
       exchange.sendXml(
@@ -82,7 +86,7 @@ export function createMultipartUploads(deps: {
       )
     },
 
-    async uploadPart({ exchange, signature }: S3Call) {
+    async uploadPart({ exchange, signature }: VerifiedRequest) {
       const number = partNumber(exchange)
       const upload = requireUpload(exchange)
       const expected = upload.description.parts.algorithm
@@ -102,7 +106,7 @@ export function createMultipartUploads(deps: {
       })
     },
 
-    async uploadPartCopy({ exchange }: S3Call) {
+    async uploadPartCopy({ exchange }: VerifiedRequest) {
       const number = partNumber(exchange)
       const upload = requireUpload(exchange)
       const source = readCopySource(exchange, { buckets, objects })
@@ -126,7 +130,7 @@ export function createMultipartUploads(deps: {
         )
       }
       const bytes = files.read(objects.ranges(source.id, range.start, range.end))
-      const digesting = digestWhile(bytes, upload.description.parts.algorithm)
+      const digesting = digestStream(bytes, upload.description.parts.algorithm)
       const written = await files.write(digesting.chunks)
       const { md5, checksum } = await digesting.digests()
       const modifiedAt = Date.now()
@@ -138,10 +142,10 @@ export function createMultipartUploads(deps: {
       })
     },
 
-    async completeMultipartUpload({ exchange, signature }: S3Call) {
+    async completeMultipartUpload({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
       const upload = requireUpload(exchange)
-      const condition = writeCondition(exchange)
+      const condition = readWriteCondition(exchange)
       // An x-amz-checksum- header here is the whole object's, not this document's.
       const { algorithm } = upload.description.parts
       const stated = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
@@ -194,7 +198,7 @@ export function createMultipartUploads(deps: {
       )
     },
 
-    async abortMultipartUpload({ exchange }: S3Call) {
+    async abortMultipartUpload({ exchange }: VerifiedRequest) {
       await files.discard(uploads.abort(requireUpload(exchange)))
       exchange.send(204)
     },

@@ -1,22 +1,22 @@
-import { statedChecksum } from '../bodies/checksums.ts'
+import { readChecksumHeader } from '../bodies/checksums.ts'
 import { readForm } from '../bodies/multipart-form.ts'
-import { digestWhile, maxPutBytes } from '../bodies/request-body.ts'
+import { digestStream, maxPutBytes } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { verifyFormPolicy } from '../signing/form-policy.ts'
 import { awsUriEncode, type SignatureV4 } from '../signing/signature-v4.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import type { ObjectFiles } from '../storage/content-files.ts'
-import { describeObject } from '../storage/object-description.ts'
-import type { ObjectRecords } from '../storage/object-table.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import { readObjectDescription } from '../storage/object-description.ts'
+import type { ObjectTable } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
 import { eventOrigin } from './event-origin.ts'
 
 /** POST Object: a browser's form, let through by its own signed policy rather than by a signed request. */
 export function createPostObject(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  files: ObjectFiles
+  buckets: BucketTable
+  objects: ObjectTable
+  files: ContentFiles
   signatureV4: SignatureV4
   bodyTimeoutMs: number
 }) {
@@ -54,11 +54,11 @@ export function createPostObject(deps: {
           })
         if (Buffer.byteLength(key) > 1024)
           throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: '1024' })
-        const description = describeObject(fields)
-        const stated = statedChecksum(fields)
+        const description = readObjectDescription(fields)
+        const stated = readChecksumHeader(fields)
         const { min, max } = contentLengthRange ?? { min: 0, max: maxPutBytes }
 
-        const digesting = digestWhile(
+        const digesting = digestStream(
           withinRange(form.file, min, Math.min(max, maxPutBytes)),
           stated?.algorithm,
         )
@@ -85,7 +85,7 @@ export function createPostObject(deps: {
           for (const [name, value] of Object.entries(versionHeaders(committed))) {
             exchange.res.setHeader(name, value)
           }
-          answer(exchange, fields, key, md5)
+          response(exchange, fields, key, md5)
         } catch (error) {
           await files.discard([written.contentId])
           throw error
@@ -120,7 +120,7 @@ async function* withinRange(source: AsyncIterable<Buffer>, min: number, max: num
 }
 
 /** Answers as success_action_redirect or success_action_status ask; with 204 otherwise. */
-function answer(exchange: S3Exchange, fields: Readonly<Record<string, string>>, key: string, md5: string) {
+function response(exchange: S3Exchange, fields: Readonly<Record<string, string>>, key: string, md5: string) {
   const { bucket } = exchange
   const etag = `"${md5}"`
   const location = `http://${exchange.headers['host']}/${bucket}/${awsUriEncode(key)}`

@@ -1,15 +1,15 @@
 import { type ChecksumAlgorithm, checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
-import { digestWhile, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
+import { digestStream, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from '../storage/bucket-table.ts'
-import { writeCondition } from '../storage/conditional-requests.ts'
-import type { ObjectFiles } from '../storage/content-files.ts'
-import { describeObject, type ObjectDescription } from '../storage/object-description.ts'
-import type { ObjectRecords } from '../storage/object-table.ts'
-import { copyStatusHeader, readCopy } from '../storage/replica.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { readWriteCondition } from '../storage/conditional-requests.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import { type ObjectDescription, readObjectDescription } from '../storage/object-description.ts'
+import type { ObjectTable } from '../storage/object-table.ts'
+import { readReplica, replicaStatusHeader } from '../storage/replica.ts'
 import { nullVersion, versionHeaders } from '../storage/version-ids.ts'
 import { parseCopySource, readCopySource } from './copy-source.ts'
-import { eventOrigin, type S3Call } from './event-origin.ts'
+import { eventOrigin, type VerifiedRequest } from './event-origin.ts'
 
 /**
  * PutObject and CopyObject.
@@ -17,22 +17,22 @@ import { eventOrigin, type S3Call } from './event-origin.ts'
  * @param deps.takesCopies listens to who says that what it puts is a copy from another region
  */
 export function createPutObject(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  files: ObjectFiles
+  buckets: BucketTable
+  objects: ObjectTable
+  files: ContentFiles
   bodyTimeoutMs: number
-  takesCopies: boolean
+  acceptsReplicas: boolean
 }) {
-  const { buckets, objects, files, bodyTimeoutMs, takesCopies } = deps
+  const { buckets, objects, files, bodyTimeoutMs, acceptsReplicas } = deps
 
   return {
-    async putObject({ exchange, signature }: S3Call) {
+    async putObject({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
       buckets.require(bucket)
-      const condition = writeCondition(exchange)
-      const description = describeObject(exchange.headers)
-      const copy = takesCopies ? readCopy(exchange) : undefined
-      if (copy) Object.assign(description.headers, copyStatusHeader)
+      const condition = readWriteCondition(exchange)
+      const description = readObjectDescription(exchange.headers)
+      const copy = acceptsReplicas ? readReplica(exchange) : undefined
+      if (copy) Object.assign(description.headers, replicaStatusHeader)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       objects.precheck(bucket, key, condition)
 
@@ -57,10 +57,10 @@ export function createPutObject(deps: {
       exchange.send(200, { etag: `"${md5}"`, ...versionHeaders(committed), ...checksumHeaders(description) })
     },
 
-    async copyObject({ exchange }: S3Call) {
+    async copyObject({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
       buckets.require(bucket)
-      const condition = writeCondition(exchange)
+      const condition = readWriteCondition(exchange)
       const source = readCopySource(exchange, { buckets, objects })
       if (source.size > maxPutBytes) {
         throw new S3Error(
@@ -83,7 +83,7 @@ export function createPutObject(deps: {
           "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
         )
       }
-      const stated = describeObject(headers)
+      const stated = readObjectDescription(headers)
       const description: ObjectDescription =
         directive === 'REPLACE' ? stated : { ...source.description, tagCount: source.description.tagCount }
       delete description.checksum
@@ -92,7 +92,7 @@ export function createPutObject(deps: {
         named === undefined ? source.description.checksum?.algorithm : checksumAlgorithm(named)
 
       const bytes = files.read(objects.ranges(source.id, 0, source.size - 1))
-      const digesting = digestWhile(bytes, algorithm)
+      const digesting = digestStream(bytes, algorithm)
       const written = await files.write(digesting.chunks)
       const { md5, checksum } = await digesting.digests()
       if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }

@@ -6,7 +6,7 @@ import { type XmlTree, xmlDocument } from './xml.ts'
 /** How long a refused request's unread body is still taken in, so that the client can read the refusal (ms). */
 const lingerMs = 10_000
 /** The same for a client that was never told to send its body. */
-const uninvitedLingerMs = 1_000
+const unsentBodyLingerMs = 1_000
 
 /** One request and its response, the request taken apart in S3's terms. */
 export type S3Exchange = ReturnType<typeof createS3Exchange>
@@ -135,8 +135,8 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         clearTimeout(timer)
         res.end()
       }
-      const timer = setTimeout(end, awaitsContinue ? uninvitedLingerMs : lingerMs)
-      // A listener rather than resume(), which does nothing while rawBody has not let go of the request yet.
+      const timer = setTimeout(end, awaitsContinue ? unsentBodyLingerMs : lingerMs)
+      // A listener rather than resume(), which does nothing while readRawBody has not let go of the request yet.
       req
         .once('end', end)
         .once('close', end)

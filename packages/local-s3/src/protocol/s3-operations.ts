@@ -53,7 +53,7 @@ export type S3Operation = (typeof operations)[keyof typeof operations]
  *
  * @throws S3Error NotImplemented for every one that this server does not have, MethodNotAllowed
  */
-export function s3Operation(exchange: S3Exchange): S3Operation {
+export function findOperation(exchange: S3Exchange): S3Operation {
   const { bucket, key, method, headers } = exchange
   const scope = bucket === '' ? 'service' : key === '' ? 'bucket' : 'object'
   const present = new Set(exchange.parameters.map(([name]) => name).filter((name) => subResources.has(name)))

@@ -49,12 +49,12 @@ export function verifyFormPolicy(
       "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
     )
   }
-  const { sign } = signatureV4.credentialSigner(required('x-amz-credential'), amzDate, 'InvalidArgument')
+  const { sign } = signatureV4.checkCredential(required('x-amz-credential'), amzDate, 'InvalidArgument')
   if (!signaturesEqual(sign(policy), required('x-amz-signature'))) {
     throw new S3Error('SignatureDoesNotMatch', undefined, { StringToSign: policy })
   }
 
-  const document = parseDocument(policy)
+  const document = parsePolicy(policy)
   if (document.expiresAt < now) throw refusal('Policy expired.')
   const covered = new Set<string>()
   let contentLengthRange: FormPolicy['contentLengthRange']
@@ -97,7 +97,7 @@ type Condition =
   | { kind: 'content-length-range'; min: number; max: number }
 
 /** @throws S3Error InvalidPolicyDocument */
-function parseDocument(policy: string): { expiresAt: number; conditions: Condition[] } {
+function parsePolicy(policy: string): { expiresAt: number; conditions: Condition[] } {
   const invalid = (message: string) => new S3Error('InvalidPolicyDocument', `Invalid Policy: ${message}`)
   let document: unknown
   try {
@@ -115,7 +115,7 @@ function parseDocument(policy: string): { expiresAt: number; conditions: Conditi
     throw invalid('Policy missing conditions.')
   }
   const conditions = document.conditions.flatMap((condition: unknown): Condition[] => {
-    if (Array.isArray(condition)) return [parseList(condition, invalid)]
+    if (Array.isArray(condition)) return [parseListCondition(condition, invalid)]
     if (typeof condition !== 'object' || condition === null) throw invalid('Invalid condition.')
     return Object.entries(condition).map(([field, expected]) => {
       if (typeof expected !== 'string') throw invalid('Invalid Simple-Condition: value must be a string.')
@@ -125,7 +125,7 @@ function parseDocument(policy: string): { expiresAt: number; conditions: Conditi
   return { expiresAt, conditions }
 }
 
-function parseList(condition: unknown[], invalid: (message: string) => S3Error): Condition {
+function parseListCondition(condition: unknown[], invalid: (message: string) => S3Error): Condition {
   const [kind, first, second] = condition
   if (condition.length !== 3 || typeof kind !== 'string') throw invalid('Invalid condition.')
   const operation = kind.toLowerCase()

@@ -19,7 +19,7 @@ export type VerifiedSignature = {
   signature: string
 }
 
-type Claim = {
+type SignatureParameters = {
   credential: string
   signedHeaders: string[]
   signature: string
@@ -78,7 +78,7 @@ export function createSignatureV4(options: {
    * @param malformed the error code of the place that the credential stands in
    * @throws S3Error of that code, or InvalidAccessKeyId
    */
-  function credentialSigner(
+  function checkCredential(
     credential: string,
     amzDate: string,
     malformed: 'AuthorizationHeaderMalformed' | 'AuthorizationQueryParametersError' | 'InvalidArgument',
@@ -107,7 +107,7 @@ export function createSignatureV4(options: {
     return { scope: `${date}/${region}/s3/aws4_request`, sign: signer(date) }
   }
 
-  function headerClaim(exchange: S3Exchange, authorization: string): Claim {
+  function readHeaderSignature(exchange: S3Exchange, authorization: string): SignatureParameters {
     if (!authorization.startsWith(`${algorithm} `)) {
       throw new S3Error(
         'InvalidRequest',
@@ -146,7 +146,7 @@ export function createSignatureV4(options: {
     }
   }
 
-  function queryClaim(exchange: S3Exchange, now: number): Claim {
+  function readQuerySignature(exchange: S3Exchange, now: number): SignatureParameters {
     const refuse = (message?: string) => new S3Error('AuthorizationQueryParametersError', message)
     const value = (name: string) => {
       const found = exchange.query(name)
@@ -191,9 +191,9 @@ export function createSignatureV4(options: {
     }
   }
 
-  function canonicalRequest(exchange: S3Exchange, claim: Claim): string {
+  function canonicalRequest(exchange: S3Exchange, parameters: SignatureParameters): string {
     const query = exchange.parameters
-      .filter(([name]) => !(claim.presigned && name === 'X-Amz-Signature'))
+      .filter(([name]) => !(parameters.presigned && name === 'X-Amz-Signature'))
       .map(([name, value]) => [awsUriEncode(name), awsUriEncode(value)] as const)
       .sort(([nameA, valueA], [nameB, valueB]) => compare(nameA, nameB) || compare(valueA, valueB))
       .map(([name, value]) => `${name}=${value}`)
@@ -202,17 +202,17 @@ export function createSignatureV4(options: {
       exchange.method,
       `/${path.map(awsUriEncode).join('/')}`,
       query.join('&'),
-      ...claim.signedHeaders.map(
+      ...parameters.signedHeaders.map(
         (name) => `${name}:${(exchange.headers[name] ?? '').trim().replace(/\s+/g, ' ')}`,
       ),
       '',
-      claim.signedHeaders.join(';'),
-      claim.payload,
+      parameters.signedHeaders.join(';'),
+      parameters.payload,
     ].join('\n')
   }
 
   return {
-    credentialSigner,
+    checkCredential,
 
     /**
      * Verifies a request that is signed in its Authorization header or in its URL. A URL's own `x-amz-`
@@ -234,45 +234,53 @@ export function createSignatureV4(options: {
         )
       }
       if (authorization === undefined && !inQuery) throw new S3Error('AccessDenied')
-      const claim =
-        authorization === undefined ? queryClaim(exchange, now) : headerClaim(exchange, authorization)
-      const { scope, sign } = credentialSigner(
-        claim.credential,
-        claim.amzDate,
-        claim.presigned ? 'AuthorizationQueryParametersError' : 'AuthorizationHeaderMalformed',
+      const parameters =
+        authorization === undefined
+          ? readQuerySignature(exchange, now)
+          : readHeaderSignature(exchange, authorization)
+      const { scope, sign } = checkCredential(
+        parameters.credential,
+        parameters.amzDate,
+        parameters.presigned ? 'AuthorizationQueryParametersError' : 'AuthorizationHeaderMalformed',
       )
-      if (!claim.presigned && Math.abs(now - parseAmzDate(claim.amzDate)) > maxSkewMs) {
+      if (!parameters.presigned && Math.abs(now - parseAmzDate(parameters.amzDate)) > maxSkewMs) {
         throw new S3Error('RequestTimeTooSkewed', undefined, {
-          RequestTime: claim.amzDate,
+          RequestTime: parameters.amzDate,
           ServerTime: new Date(now).toISOString(),
           MaxAllowedSkewMilliseconds: String(maxSkewMs),
         })
       }
       const unsigned = Object.keys(exchange.headers).filter(
-        (name) => (name === 'host' || name.startsWith('x-amz-')) && !claim.signedHeaders.includes(name),
+        (name) => (name === 'host' || name.startsWith('x-amz-')) && !parameters.signedHeaders.includes(name),
       )
       if (unsigned.length > 0) {
         throw new S3Error('AccessDenied', 'There were headers present in the request which were not signed', {
           HeadersNotSigned: unsigned.join(', '),
         })
       }
-      const canonical = canonicalRequest(exchange, claim)
+      const canonical = canonicalRequest(exchange, parameters)
       const stringToSign = [
         algorithm,
-        claim.amzDate,
+        parameters.amzDate,
         scope,
         createHash('sha256').update(canonical).digest('hex'),
       ].join('\n')
-      if (!signaturesEqual(sign(stringToSign), claim.signature)) {
+      if (!signaturesEqual(sign(stringToSign), parameters.signature)) {
         throw new S3Error('SignatureDoesNotMatch', undefined, {
           AWSAccessKeyId: credentials.accessKeyId,
           StringToSign: stringToSign,
-          SignatureProvided: claim.signature,
+          SignatureProvided: parameters.signature,
           CanonicalRequest: canonical,
         })
       }
-      if (claim.presigned) applyHoistedHeaders(exchange)
-      return { payload: claim.payload, sign, amzDate: claim.amzDate, scope, signature: claim.signature }
+      if (parameters.presigned) applyHoistedHeaders(exchange)
+      return {
+        payload: parameters.payload,
+        sign,
+        amzDate: parameters.amzDate,
+        scope,
+        signature: parameters.signature,
+      }
     },
   }
 }

@@ -5,7 +5,7 @@ import { integer, optionalText, type S3Database, text } from './s3-database.ts'
 export const versioningEnabled = 'Enabled'
 
 /** A bucket and its configurations: JSON of bucket-cors.ts and bucket-notifications.ts. */
-export type BucketRecord = {
+export type Bucket = {
   name: string
   /** Milliseconds since 1970. */
   createdAt: number
@@ -15,10 +15,10 @@ export type BucketRecord = {
   isVersioned: boolean
 }
 
-export type BucketRecords = ReturnType<typeof createBucketRecords>
+export type BucketTable = ReturnType<typeof createBucketTable>
 
 /** Keeps which buckets exist and how they are configured. */
-export function createBucketRecords(database: S3Database) {
+export function createBucketTable(database: S3Database) {
   const select = database.prepare('SELECT * FROM bucket WHERE name = ?')
   const selectAll = database.prepare('SELECT * FROM bucket ORDER BY name')
   const insert = database.prepare('INSERT INTO bucket (name, created_at) VALUES (?, ?)')
@@ -32,7 +32,7 @@ export function createBucketRecords(database: S3Database) {
     'SELECT 1 FROM object WHERE bucket = :name UNION ALL SELECT 1 FROM upload WHERE bucket = :name LIMIT 1',
   )
 
-  function find(name: string): BucketRecord | undefined {
+  function find(name: string): Bucket | undefined {
     const row = select.get(name)
     if (row === undefined) return undefined
     return {
@@ -45,7 +45,7 @@ export function createBucketRecords(database: S3Database) {
   }
 
   /** @throws S3Error NoSuchBucket */
-  function require(name: string): BucketRecord {
+  function require(name: string): Bucket {
     const bucket = find(name)
     if (bucket === undefined) throw new S3Error('NoSuchBucket', undefined, { BucketName: name })
     return bucket

@@ -19,14 +19,14 @@ const writeBytes = 1024 * 1024
 const readBytes = 512 * 1024
 
 export type ContentRange = { contentId: string; start: number; end: number }
-export type ObjectFiles = Awaited<ReturnType<typeof createObjectFiles>>
+export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
 
 /**
  * Keeps the bytes of objects and parts in files.
  *
  * @param directory the server's directory; `content/` is made in it
  */
-export async function createObjectFiles(directory: string) {
+export async function createContentFiles(directory: string) {
   const root = join(directory, 'content')
   await mkdir(root, { recursive: true })
   for (let prefix = 0; prefix < 256; prefix++) {

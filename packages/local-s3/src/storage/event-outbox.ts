@@ -1,4 +1,4 @@
-import type { BucketRecord } from './bucket-table.ts'
+import type { Bucket } from './bucket-table.ts'
 import { matchingConfigurations } from './queue-configuration.ts'
 import { integer, type S3Database, text } from './s3-database.ts'
 import { nullVersion } from './version-ids.ts'
@@ -86,7 +86,7 @@ export function createEventOutbox(deps: {
      * @param object size in bytes and etag are left out for a deletion, the version where it is the only one
      */
     record(
-      bucket: BucketRecord,
+      bucket: Bucket,
       origin: EventOrigin,
       object: { key: string; size?: number; etag?: string; versionId: string },
     ) {

@@ -24,7 +24,7 @@ export type ObjectDescription = {
 }
 
 /** Headers whose meaning this server does not have: answering 200 would promise what is not done. */
-const refusedHeaders = [
+const unsupportedHeaders = [
   'x-amz-object-lock-',
   'x-amz-server-side-encryption-',
   'x-amz-website-redirect-location',
@@ -38,9 +38,9 @@ const refusedHeaders = [
  * @param headers lower-case header or form field names
  * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported, InvalidStorageClass
  */
-export function describeObject(headers: Readonly<Record<string, string>>): ObjectDescription {
+export function readObjectDescription(headers: Readonly<Record<string, string>>): ObjectDescription {
   for (const name of Object.keys(headers)) {
-    if (refusedHeaders.some((prefix) => name.startsWith(prefix))) {
+    if (unsupportedHeaders.some((prefix) => name.startsWith(prefix))) {
       throw new S3Error('NotImplemented', undefined, { Header: name })
     }
     if (name.startsWith('x-amz-grant-')) throw new S3Error('AccessControlListNotSupported')

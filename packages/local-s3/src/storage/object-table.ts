@@ -1,15 +1,15 @@
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecord, BucketRecords } from './bucket-table.ts'
-import type { ContentRange, ObjectFiles } from './content-files.ts'
+import type { Bucket, BucketTable } from './bucket-table.ts'
+import type { ContentFiles, ContentRange } from './content-files.ts'
 import type { EventOrigin, EventOutbox } from './event-outbox.ts'
 import type { ObjectDescription } from './object-description.ts'
-import type { ObjectCopy } from './replica.ts'
+import type { Replica } from './replica.ts'
 import { integer, keyText, type Row, type S3Database, text } from './s3-database.ts'
 import { newVersionId, nullVersion } from './version-ids.ts'
 
 export type ContentPiece = { contentId: string; size: number }
 
-export type ObjectRecord = {
+export type ObjectVersion = {
   id: number
   bucket: string
   key: string
@@ -39,7 +39,7 @@ export type NewObject = {
   /** The multipart upload that this object completes; ends in the same transaction. */
   uploadId?: string
   /** Where it was copied from another region. */
-  copy?: ObjectCopy
+  copy?: Replica
 }
 
 /** A deletion is one event or another, as it turns out. */
@@ -50,18 +50,18 @@ const deleteMarker = {
   size: 0,
   etag: '',
   description: { headers: {}, metadata: {}, tagCount: 0 },
-} satisfies Partial<ObjectRecord>
+} satisfies Partial<ObjectVersion>
 
-export type ObjectRecords = ReturnType<typeof createObjectRecords>
+export type ObjectTable = ReturnType<typeof createObjectTable>
 
 /**
  * Keeps which objects exist, in a versioned bucket with all their versions and delete markers. A write checks its
  * condition, replaces the object or puts a version on top, and records its events in one transaction, so that of several conditional writes exactly one wins and no event is lost to a crash.
  */
-export function createObjectRecords(deps: {
+export function createObjectTable(deps: {
   database: S3Database
-  files: ObjectFiles
-  buckets: BucketRecords
+  files: ContentFiles
+  buckets: BucketTable
   outbox: EventOutbox
 }) {
   const { database, files, buckets, outbox } = deps
@@ -90,14 +90,14 @@ export function createObjectRecords(deps: {
   )
 
   /** The version that is asked for, or the newest; either may be a delete marker. */
-  function version(bucket: string, key: string, versionId?: string): ObjectRecord | undefined {
+  function version(bucket: string, key: string, versionId?: string): ObjectVersion | undefined {
     const bytes = Buffer.from(key)
     const row =
       versionId === undefined ? selectNewest.get(bucket, bytes) : selectVersion.get(bucket, bytes, versionId)
     return row === undefined ? undefined : toRecord(row)
   }
 
-  function find(bucket: string, key: string): ObjectRecord | undefined {
+  function find(bucket: string, key: string): ObjectVersion | undefined {
     const newest = version(bucket, key)
     return newest?.isDeleteMarker ? undefined : newest
   }
@@ -114,14 +114,14 @@ export function createObjectRecords(deps: {
 
   /** Call it inside a transaction. @returns the record, and the content that is not referred to any more */
   function put(
-    { name, isVersioned }: BucketRecord,
+    { name, isVersioned }: Bucket,
     key: string,
     written: {
       isDeleteMarker: boolean
       size: number
       etag: string
       description: ObjectDescription
-      copy?: ObjectCopy
+      copy?: Replica
     },
   ) {
     const { copy } = written
@@ -144,7 +144,7 @@ export function createObjectRecords(deps: {
   }
 
   /** Call it inside a transaction. @returns the content that is not referred to any more */
-  function removeVersion({ id }: ObjectRecord): string[] {
+  function removeVersion({ id }: ObjectVersion): string[] {
     const contentIds = content(id).map((piece) => piece.contentId)
     remove.run(id)
     return contentIds
@@ -157,7 +157,7 @@ export function createObjectRecords(deps: {
   }
 
   /** @throws S3Error PreconditionFailed, NoSuchKey */
-  function checkCondition(existing: ObjectRecord | undefined, condition: WriteCondition) {
+  function checkCondition(existing: ObjectVersion | undefined, condition: WriteCondition) {
     if (condition.ifNoneMatch && existing !== undefined) {
       throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-None-Match' })
     }
@@ -183,7 +183,7 @@ export function createObjectRecords(deps: {
      *
      * @throws S3Error NoSuchBucket, PreconditionFailed, NoSuchKey; the content is then still the caller's
      */
-    async commit(object: NewObject): Promise<ObjectRecord> {
+    async commit(object: NewObject): Promise<ObjectVersion> {
       const size = object.content.reduce((sum, piece) => sum + piece.size, 0)
       const { record, dropped } = database.transaction(() => {
         const bucket = buckets.require(object.bucket)
@@ -223,7 +223,7 @@ export function createObjectRecords(deps: {
       key: string,
       what: { versionId: string | undefined; ifMatch: string | undefined },
       origin: DeletionOrigin,
-    ): Promise<ObjectRecord | undefined> {
+    ): Promise<ObjectVersion | undefined> {
       const { versionId, ifMatch } = what
       if (versionId !== undefined && ifMatch !== undefined) {
         throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
@@ -256,7 +256,7 @@ export function createObjectRecords(deps: {
     },
 
     /** Objects of a bucket in key order, read as they are asked for. `after` is excluded, `from` included (UTF-8). */
-    *from(bucket: string, after: Buffer, from: Buffer): Generator<ObjectRecord> {
+    *from(bucket: string, after: Buffer, from: Buffer): Generator<ObjectVersion> {
       for (const { record, isLatest } of versionsFrom(bucket, after, from)) {
         if (isLatest && !record.isDeleteMarker) yield record
       }
@@ -278,11 +278,11 @@ export function createObjectRecords(deps: {
     },
 
     /** Every content file that a row refers to. */
-    knownContent: () => new Set(allContent.all().map((row) => text(row, 'content_id'))),
+    contentInUse: () => new Set(allContent.all().map((row) => text(row, 'content_id'))),
   }
 }
 
-function toRecord(row: Row): ObjectRecord {
+function toRecord(row: Row): ObjectVersion {
   return {
     id: integer(row, 'id'),
     bucket: text(row, 'bucket'),

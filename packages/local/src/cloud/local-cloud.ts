@@ -59,7 +59,14 @@ export async function startLocalCloud(options: {
       await sqs.send(new SendMessageCommand({ QueueUrl: queue.eventsQueueUrl, MessageBody: body }))
     }
     const listen = (port: number) =>
-      createS3Server({ directory: join(directory, 's3'), host, port, ...identity, deliver, takesCopies })
+      createS3Server({
+        directory: join(directory, 's3'),
+        host,
+        port,
+        ...identity,
+        deliver,
+        acceptsReplicas: takesCopies,
+      })
     const storage = await (s3Port === undefined
       ? listenOnPersistentPort(directory, 's3', listen)
       : listen(s3Port))
