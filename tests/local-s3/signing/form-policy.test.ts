@@ -1,6 +1,5 @@
 import { S3Client } from '@aws-sdk/client-s3'
 import { createFormSigner } from '@millrace/api/signing/sign-form.ts'
-import { parseRange } from '@millrace/local-s3/operations/get-object.ts'
 import { S3Error } from '@millrace/local-s3/protocol/s3-error.ts'
 import { verifyFormPolicy } from '@millrace/local-s3/signing/form-policy.ts'
 import { createSignatureV4 } from '@millrace/local-s3/signing/signature-v4.ts'
@@ -9,7 +8,7 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
-const test = suite('form policy and range')
+const test = suite('form policy')
 const region = 'eu-central-1'
 const credentials = { accessKeyId: 'AKIDLOCAL', secretAccessKey: 'secret/key+' }
 const s3 = new S3Client({ region, credentials, endpoint: 'http://127.0.0.1:1' })
@@ -86,43 +85,6 @@ test('no form is taken after an hour, or in another bucket', async () => {
     }),
     { numRuns: 20 },
   )
-})
-
-test('a range is the bytes that RFC 9110 says, or is refused where there are none', () => {
-  const position = fc.integer({ min: 0, max: 40 })
-  const header = fc.oneof(
-    fc.tuple(position, position).map(([first, last]) => ({ first, last, text: `bytes=${first}-${last}` })),
-    position.map((first) => ({ first, last: Number.POSITIVE_INFINITY, text: `bytes=${first}-` })),
-    position.map((suffix) => ({ suffix, text: `bytes=-${suffix}` })),
-  )
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 30 }), header, (size, asked) => {
-      const { first, last } = 'suffix' in asked ? { first: size - asked.suffix, last: size } : asked
-      // Section 14.1.1: a range that ends before it begins is invalid, and ignored.
-      if (first > last) return assert.is(parseRange(asked.text, size), undefined)
-      const wanted = Array.from({ length: size }, (_, byte) => byte).filter(
-        (byte) => byte >= first && byte <= last,
-      )
-      if (wanted.length === 0) return assert.throws(() => parseRange(asked.text, size), isRefusal)
-      assert.equal(parseRange(asked.text, size), { start: wanted[0], end: wanted.at(-1) })
-    }),
-    { numRuns: 1000 },
-  )
-})
-
-test('what is no single range of bytes is ignored', () => {
-  for (const header of [
-    undefined,
-    '',
-    'bytes',
-    'bytes=',
-    'bytes=-',
-    'bytes=0-1,3-4',
-    'items=0-1',
-    'bytes=a-b',
-  ]) {
-    assert.is(parseRange(header, 10), undefined, header)
-  }
 })
 
 test.run()

@@ -28,9 +28,22 @@ export function checksumAlgorithm(name: string): ChecksumAlgorithm {
   return found
 }
 
-/** The element that carries a checksum in XML, for example `ChecksumCRC32`. */
+/** Returns the name of the XML element of a checksum, for example `ChecksumCRC32`. */
 export function checksumElement(algorithm: ChecksumAlgorithm): string {
   return `Checksum${algorithm.toUpperCase()}`
+}
+
+/** Returns the XML element of a checksum with its value, or nothing. */
+export function checksumElements(
+  checksum: Pick<Checksum, 'algorithm' | 'value'> | undefined,
+): Record<string, string> {
+  return checksum === undefined ? {} : { [checksumElement(checksum.algorithm)]: checksum.value }
+}
+
+/** Returns the response headers of an object's checksum, or nothing. */
+export function checksumHeaders(checksum: Checksum | undefined): Record<string, string> {
+  if (checksum === undefined) return {}
+  return { [`x-amz-checksum-${checksum.algorithm}`]: checksum.value, 'x-amz-checksum-type': checksum.type }
 }
 
 /**

@@ -18,7 +18,7 @@ export type MultipartForm = {
   /** Settles once the form has come to its proper end; rejects with S3Error MalformedPOSTRequest otherwise. */
   ended: Promise<void>
   /** Stops parsing, for a form that is refused. */
-  abandon(): void
+  abort(): void
 }
 
 /**
@@ -89,7 +89,7 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
   try {
     const { file, filename } = await promise
     parsing.catch((error: Error) => file.destroy(error))
-    return { fields, filename, file: bytes(file), ended, abandon: () => parser.destroy() }
+    return { fields, filename, file: bytes(file), ended, abort: () => parser.destroy() }
   } catch (error) {
     parser.destroy()
     throw error

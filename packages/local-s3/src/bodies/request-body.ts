@@ -152,8 +152,14 @@ export function openRequestBody(
     size,
     /** The algorithm of the checksum that comes with the body. */
     algorithm,
-    /** Whether the client stated a Content-MD5 or a checksum of its own. */
-    hasIntegrity: contentMd5 !== undefined || stated !== undefined || trailer !== undefined,
+    /**
+     * Requires a Content-MD5 or a checksum.
+     * @throws S3Error InvalidRequest
+     */
+    requireIntegrity() {
+      if (contentMd5 !== undefined || stated !== undefined || trailer !== undefined) return
+      throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
+    },
     /** The decoded bytes; to be kept only if the iteration ends without an error. Iterate once. */
     chunks: verified,
     /** After the iteration. */

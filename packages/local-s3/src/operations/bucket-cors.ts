@@ -2,8 +2,8 @@ import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
-import type { VerifiedRequest } from './event-origin.ts'
 
 const maxRules = 100
 const supportedMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']
@@ -59,12 +59,13 @@ export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: nu
 
   return {
     /** Sets the CORS headers of an actual request's answer, success or error alike. */
-    decorate({ req, res, method, bucket }: S3Exchange) {
+    setResponseHeaders(exchange: S3Exchange) {
+      const { req, method, bucket } = exchange
       const { origin } = req.headers
       if (origin === undefined) return
       const rule = rulesOf(bucket).find((candidate) => matchesRule(candidate, origin, method, []))
       if (rule === undefined) return
-      for (const [name, value] of Object.entries(ruleHeaders(rule, origin, []))) res.setHeader(name, value)
+      exchange.setHeaders(ruleHeaders(rule, origin, []))
     },
 
     /**
@@ -123,9 +124,7 @@ export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: nu
     async putBucketCors({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
-      if (!body.hasIntegrity) {
-        throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
-      }
+      body.requireIntegrity()
       const rules = childElements(parseXmlBody(await body.xml(), 'CORSConfiguration'), 'CORSRule').map(
         parseRule,
       )

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { eventsOverlap, type QueueConfiguration } from '../storage/queue-configuration.ts'
-import type { VerifiedRequest } from './event-origin.ts'
 
 const supportedEvents = [
   's3:ObjectCreated:*',

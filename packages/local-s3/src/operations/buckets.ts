@@ -1,8 +1,8 @@
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childText, parseXmlBody } from '../protocol/xml.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import { type BucketTable, versioningEnabled } from '../storage/bucket-table.ts'
-import type { VerifiedRequest } from './event-origin.ts'
 
 /** The rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {

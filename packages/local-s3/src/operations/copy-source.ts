@@ -1,3 +1,4 @@
+import { maxPutBytes } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { decodeUri, type S3Exchange } from '../protocol/s3-exchange.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
@@ -25,6 +26,18 @@ export function parseCopySource({ headers }: S3Exchange) {
   }
   const versionId = new URLSearchParams(query).get('versionId') ?? undefined
   return { bucket: source.slice(0, slash), key: source.slice(slash + 1), versionId }
+}
+
+/**
+ * Rejects a copy of more bytes than one request may copy.
+ * @throws S3Error InvalidRequest
+ */
+export function checkCopySize(bytes: number) {
+  if (bytes <= maxPutBytes) return
+  throw new S3Error(
+    'InvalidRequest',
+    `The specified copy source is larger than the maximum allowable size for a copy source: ${maxPutBytes}`,
+  )
 }
 
 /**

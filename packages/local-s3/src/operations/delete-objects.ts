@@ -1,10 +1,12 @@
 import { openRequestBody } from '../bodies/request-body.ts'
+import { maxKeyBytes } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
-import { requestOrigin, type VerifiedRequest } from './event-origin.ts'
+import { requestOrigin } from './event-origin.ts'
 
 const maxKeys = 1000
 
@@ -27,16 +29,14 @@ export function createDeleteObjects(deps: {
     async deleteObjects({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
-      if (!body.hasIntegrity) {
-        throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
-      }
+      body.requireIntegrity()
       const root = parseXmlBody(await body.xml(), 'Delete')
       const targets = childElements(root, 'Object')
       if (targets.length === 0 || targets.length > maxKeys) throw new S3Error('MalformedXML')
       const quiet = childText(root, 'Quiet') === 'true'
       const wanted = targets.map((target) => {
         const key = childText(target, 'Key')
-        if (!key || Buffer.byteLength(key) > 1024) throw new S3Error('MalformedXML')
+        if (!key || Buffer.byteLength(key) > maxKeyBytes) throw new S3Error('MalformedXML')
         return { key, ifMatch: childText(target, 'ETag'), versionId: childText(target, 'VersionId') }
       })
       const deleted: Record<string, string | boolean | undefined>[] = []

@@ -1,11 +1,8 @@
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { VerifiedSignature } from '../signing/signature-v4.ts'
+
 import type { EventOrigin } from '../storage/event-outbox.ts'
 
-/** What an operation is given: the exchange, and the signature that let it through. */
-export type VerifiedRequest = { exchange: S3Exchange; signature: VerifiedSignature }
-
-/** Who sent a request, as event messages say it. */
+/** Returns what event messages contain about the request that caused them. */
 export function requestOrigin(exchange: S3Exchange): Omit<EventOrigin, 'eventName'> {
   return {
     requestId: exchange.requestId,

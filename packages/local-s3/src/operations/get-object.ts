@@ -1,49 +1,14 @@
 import { pipeline } from 'node:stream/promises'
+import { type ByteRange, parseRange } from '../protocol/byte-range.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { isUnmodified, matchesEtag } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
-import { descriptionHeaders } from '../storage/object-description.ts'
+import { descriptionHeaders, storedHeaders } from '../storage/object-description.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
-import type { VerifiedRequest } from './event-origin.ts'
-
-/** Query parameters by which a signed request sets headers of its own answer. */
-const overrides = [
-  'cache-control',
-  'content-disposition',
-  'content-encoding',
-  'content-language',
-  'content-type',
-  'expires',
-]
-
-/**
- * Reads a Range header of one range.
- *
- * @param size the object's, in bytes
- * @returns first and last byte, inclusive; `undefined` when the header is to be ignored, as S3 ignores several ranges
- * @throws S3Error InvalidRange
- */
-export function parseRange(
-  header: string | undefined,
-  size: number,
-): { start: number; end: number } | undefined {
-  const match = /^bytes=\s*(\d{0,15})-(\d{0,15})\s*$/.exec(header ?? '')
-  const [, first = '', last = ''] = match ?? []
-  if (first === '' && last === '') return undefined
-  const start = first === '' ? Math.max(size - Number(last), 0) : Number(first)
-  const end = first === '' || last === '' ? size - 1 : Math.min(Number(last), size - 1)
-  if (first !== '' && last !== '' && Number(last) < Number(first)) return undefined
-  if (start >= size || end < start) {
-    throw new S3Error('InvalidRange', undefined, {
-      RangeRequested: header ?? '',
-      ActualObjectSize: String(size),
-    })
-  }
-  return { start, end }
-}
 
 /** GetObject and HeadObject. */
 export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTable; files: ContentFiles }) {
@@ -51,12 +16,11 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
 
   /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed where it is a delete marker that is named */
   function requireVersion(exchange: S3Exchange): ObjectVersion {
-    const { bucket, key, res } = exchange
+    const { bucket, key } = exchange
     const versionId = requestedVersion(exchange)
     const version = objects.version(bucket, key, versionId)
     if (version !== undefined && !version.isDeleteMarker) return version
-    for (const [name, value] of Object.entries(version ? versionHeaders(version) : {}))
-      res.setHeader(name, value)
+    if (version !== undefined) exchange.setHeaders(versionHeaders(version))
     if (versionId === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
     if (version === undefined)
       throw new S3Error('NoSuchVersion', undefined, { Key: key, VersionId: versionId })
@@ -69,8 +33,8 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
   /** Answers everything but the body; returns which bytes the body is, if there is one to send. */
   async function response(
     exchange: S3Exchange,
-  ): Promise<{ object: ObjectVersion; start: number; end: number } | undefined> {
-    const { headers, res } = exchange
+  ): Promise<(ByteRange & { object: ObjectVersion }) | undefined> {
+    const { headers } = exchange
     buckets.require(exchange.bucket)
     const object = requireVersion(exchange)
     const base = {
@@ -91,11 +55,11 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
     }
     const ifRange = headers['if-range']
     const rangeHolds = ifRange === undefined || matchesEtag(ifRange, object.etag)
-    let range: { start: number; end: number } | undefined
+    let range: ByteRange | undefined
     try {
       range = rangeHolds ? parseRange(headers['range'], object.size) : undefined
     } catch (error) {
-      res.setHeader('content-range', `bytes */${object.size}`)
+      exchange.setHeaders({ 'content-range': `bytes */${object.size}` })
       throw error
     }
     for (const piece of objects.content(object.id)) {
@@ -139,7 +103,7 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
 /** @throws S3Error InvalidArgument when a value cannot stand in a header */
 function overridden(exchange: S3Exchange): Record<string, string> {
   const headers: Record<string, string> = {}
-  for (const name of overrides) {
+  for (const name of storedHeaders) {
     const value = exchange.query(`response-${name}`)
     if (value === undefined) continue
     if (!/^[\t\u0020-\u007e\u00a0-\u00ff]*$/.test(value)) {

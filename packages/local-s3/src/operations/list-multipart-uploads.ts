@@ -1,9 +1,10 @@
-import { checksumElement } from '../bodies/checksums.ts'
+import { checksumElements } from '../bodies/checksums.ts'
+import { laterKey } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import type { MultipartUpload, MultipartUploadTable } from '../storage/multipart-upload-table.ts'
-import type { VerifiedRequest } from './event-origin.ts'
-import { keyEncoder, listedTime, pageSize } from './list-objects.ts'
+import { keyEncoder, listedTime, readPageSize } from './listing.ts'
 
 /** ListParts and ListMultipartUploads. */
 export function createListMultipartUploads(deps: { buckets: BucketTable; uploads: MultipartUploadTable }) {
@@ -12,7 +13,7 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
   return {
     async listParts({ exchange }: VerifiedRequest) {
       const upload = uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
-      const maxParts = pageSize(exchange, 'max-parts')
+      const maxParts = readPageSize(exchange, 'max-parts')
       const encode = keyEncoder(exchange)
       const marker = exchange.query('part-number-marker') ?? '0'
       if (!/^\d{1,10}$/.test(marker)) {
@@ -46,9 +47,7 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
           LastModified: listedTime(part.modifiedAt),
           ETag: `"${part.etag}"`,
           Size: part.size,
-          ...(part.checksum === undefined
-            ? {}
-            : { [checksumElement(part.checksum.algorithm)]: part.checksum.value }),
+          ...checksumElements(part.checksum),
         })),
       })
     },
@@ -59,7 +58,7 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
       if (exchange.query('delimiter')) {
         throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented')
       }
-      const maxUploads = pageSize(exchange, 'max-uploads')
+      const maxUploads = readPageSize(exchange, 'max-uploads')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
@@ -69,11 +68,10 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
         idMarker === '' ? undefined : uploads.find(idMarker, bucket, keyMarker),
         idMarker,
       )
-      const start = Buffer.compare(Buffer.from(keyMarker), Buffer.from(prefix)) > 0 ? keyMarker : prefix
 
       const listed: MultipartUpload[] = []
       let truncated = false
-      for (const upload of uploads.from(bucket, Buffer.from(start))) {
+      for (const upload of uploads.from(bucket, Buffer.from(laterKey(keyMarker, prefix)))) {
         if (!upload.key.startsWith(prefix)) break
         if (!isListed(upload)) continue
         if (listed.length >= maxUploads) {

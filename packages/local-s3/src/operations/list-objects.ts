@@ -1,47 +1,9 @@
+import { laterKey } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { S3Exchange } from '../protocol/s3-exchange.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
-import type { VerifiedRequest } from './event-origin.ts'
-
-/** S3's largest page. */
-const maxPage = 1000
-
-/**
- * Reads a `max-keys`, `max-parts` or `max-uploads` parameter.
- * @throws S3Error InvalidArgument
- */
-export function pageSize(exchange: S3Exchange, name: string): number {
-  const value = exchange.query(name)
-  if (value === undefined || value === '') return maxPage
-  if (!/^\d{1,10}$/.test(value) || Number(value) > 2 ** 31 - 1) {
-    throw new S3Error('InvalidArgument', `Argument ${name} must be an integer between 0 and 2147483647`, {
-      ArgumentName: name,
-      ArgumentValue: value,
-    })
-  }
-  return Math.min(Number(value), maxPage)
-}
-
-/**
- * How keys are written in a listing: as they are, or with `encoding-type=url`.
- * @throws S3Error InvalidArgument
- */
-export function keyEncoder(exchange: S3Exchange): (key: string) => string {
-  const encoding = exchange.query('encoding-type')
-  if (encoding === undefined) return (key) => key
-  if (encoding !== 'url') {
-    throw new S3Error('InvalidArgument', 'Invalid Encoding Method specified in Request', {
-      ArgumentName: 'encoding-type',
-      ArgumentValue: encoding,
-    })
-  }
-  return (key) =>
-    encodeURIComponent(key)
-      .replaceAll('%20', '+')
-      .replaceAll('%2F', '/')
-      .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
-}
+import { keyEncoder, listedTime, readPageSize } from './listing.ts'
 
 /** Common prefixes end where keys that start with them end: before this byte string. */
 function afterPrefix(prefix: Buffer): Buffer {
@@ -104,7 +66,7 @@ export function createListObjects(deps: { buckets: BucketTable; objects: ObjectT
     async listObjectsV2({ exchange }: VerifiedRequest) {
       const bucket = exchange.bucket
       buckets.require(bucket)
-      const maxKeys = pageSize(exchange, 'max-keys')
+      const maxKeys = readPageSize(exchange, 'max-keys')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const delimiter = exchange.query('delimiter') ?? ''
@@ -164,7 +126,7 @@ export function createListObjects(deps: { buckets: BucketTable; objects: ObjectT
       if (exchange.query('delimiter')) {
         throw new S3Error('NotImplemented', 'ListObjectVersions takes no delimiter here.')
       }
-      const maxKeys = pageSize(exchange, 'max-keys')
+      const maxKeys = readPageSize(exchange, 'max-keys')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
@@ -214,10 +176,8 @@ export function createListObjects(deps: { buckets: BucketTable; objects: ObjectT
    * @throws S3Error InvalidArgument where the version that it should go on behind is not there (any more)
    */
   function* versionsBehind(bucket: string, prefix: string, keyMarker: string, versionMarker: string) {
-    const marker = Buffer.from(keyMarker)
-    const prefixBytes = Buffer.from(prefix)
-    const after = versionMarker === '' ? marker : Buffer.alloc(0)
-    const from = Buffer.compare(marker, prefixBytes) > 0 ? marker : prefixBytes
+    const after = Buffer.from(versionMarker === '' ? keyMarker : '')
+    const from = Buffer.from(laterKey(keyMarker, prefix))
     const markedVersion = versionMarker === '' ? undefined : objects.version(bucket, keyMarker, versionMarker)
     if (versionMarker !== '' && markedVersion === undefined) {
       throw new S3Error('InvalidArgument', 'Invalid version id specified', {
@@ -232,9 +192,4 @@ export function createListObjects(deps: { buckets: BucketTable; objects: ObjectT
       yield version
     }
   }
-}
-
-/** S3 lists times in whole seconds. */
-export function listedTime(time: number): string {
-  return new Date(Math.floor(time / 1000) * 1000).toISOString()
 }

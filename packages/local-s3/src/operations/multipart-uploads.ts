@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
-import { checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
-import { digestStream, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
+import { checksumAlgorithm, checksumElements } from '../bodies/checksums.ts'
+import { digestStream, openRequestBody } from '../bodies/request-body.ts'
+import { parseRange } from '../protocol/byte-range.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { readWriteCondition } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
@@ -15,9 +17,8 @@ import { readObjectDescription } from '../storage/object-description.ts'
 import type { ObjectTable } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
 import { completedParts, objectChecksum } from './completed-parts.ts'
-import { readCopySource } from './copy-source.ts'
-import { eventOrigin, type VerifiedRequest } from './event-origin.ts'
-import { parseRange } from './get-object.ts'
+import { checkCopySize, readCopySource } from './copy-source.ts'
+import { eventOrigin } from './event-origin.ts'
 
 const maxPartNumber = 10_000
 
@@ -123,12 +124,7 @@ export function createMultipartUploads(deps: {
           },
         )
       }
-      if (range.end - range.start + 1 > maxPutBytes) {
-        throw new S3Error(
-          'InvalidRequest',
-          'The specified copy source is larger than the maximum allowable size for a copy source: 5368709120',
-        )
-      }
+      checkCopySize(range.end - range.start + 1)
       const bytes = files.read(objects.ranges(source.id, range.start, range.end))
       const digesting = digestStream(bytes, upload.description.parts.algorithm)
       const written = await files.write(digesting.chunks)
@@ -138,7 +134,7 @@ export function createMultipartUploads(deps: {
       exchange.sendXml(200, 'CopyPartResult', {
         LastModified: new Date(modifiedAt).toISOString(),
         ETag: `"${md5}"`,
-        ...(checksum === undefined ? {} : { [checksumElement(checksum.algorithm)]: checksum.value }),
+        ...checksumElements(checksum),
       })
     },
 
@@ -190,9 +186,8 @@ export function createMultipartUploads(deps: {
           Bucket: bucket,
           Key: key,
           ETag: `"${etag}"`,
-          ...(checksum === undefined
-            ? {}
-            : { [checksumElement(checksum.algorithm)]: checksum.value, ChecksumType: checksum.type }),
+          ...checksumElements(checksum),
+          ChecksumType: checksum?.type,
         },
         versionHeaders(committed),
       )

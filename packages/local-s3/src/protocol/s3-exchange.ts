@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { maxKeyBytes } from './object-keys.ts'
 import { S3Error } from './s3-error.ts'
 import { type XmlTree, xmlDocument } from './xml.ts'
 
@@ -83,10 +84,10 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         exchange.parameters.push([decodeUri(name), decodeUri(value.join('='))])
       }
       if (exchange.bucket === '' && exchange.key !== '') throw new S3Error('InvalidURI')
-      if (Buffer.byteLength(exchange.key) > 1024) {
+      if (Buffer.byteLength(exchange.key) > maxKeyBytes) {
         throw new S3Error('KeyTooLongError', undefined, {
           Size: String(Buffer.byteLength(exchange.key)),
-          MaxSizeAllowed: '1024',
+          MaxSizeAllowed: String(maxKeyBytes),
         })
       }
     },
@@ -102,7 +103,12 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
       awaitsContinue = false
     },
 
-    /** Answers with an XML document. */
+    /** Sets headers of the response to come, whether it succeeds or fails. */
+    setHeaders(fields: Readonly<Record<string, string>>) {
+      for (const [name, value] of Object.entries(fields)) res.setHeader(name, value)
+    },
+
+    /** Responds with an XML document. */
     sendXml(status: number, root: string, tree: XmlTree, extra: Record<string, string> = {}) {
       const body = Buffer.from(xmlDocument(root, tree))
       exchange.send(status, { ...extra, 'content-type': 'application/xml' }, body)

@@ -19,6 +19,9 @@ export type VerifiedSignature = {
   signature: string
 }
 
+/** A request whose signature was verified: what each operation receives. */
+export type VerifiedRequest = { exchange: S3Exchange; signature: VerifiedSignature }
+
 type SignatureParameters = {
   credential: string
   signedHeaders: string[]

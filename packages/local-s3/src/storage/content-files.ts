@@ -119,11 +119,11 @@ export async function createContentFiles(directory: string) {
       }
     },
 
-    /** Unlinks every file that is not in `known`. */
-    async sweep(known: ReadonlySet<string>) {
+    /** Deletes every file that is not in `used`: what a crash or a broken upload left behind. */
+    async deleteUnused(used: ReadonlySet<string>) {
       for (const prefix of await readdir(root)) {
         for (const contentId of await readdir(join(root, prefix))) {
-          if (!known.has(contentId)) await rm(join(root, prefix, contentId), { force: true })
+          if (!used.has(contentId)) await rm(join(root, prefix, contentId), { force: true })
         }
       }
     },

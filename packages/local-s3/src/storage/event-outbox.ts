@@ -1,3 +1,4 @@
+import { urlEncodeKey } from '../protocol/object-keys.ts'
 import type { Bucket } from './bucket-table.ts'
 import { matchingConfigurations } from './queue-configuration.ts'
 import { integer, type S3Database, text } from './s3-database.ts'
@@ -80,10 +81,10 @@ export function createEventOutbox(deps: {
 
   return {
     /**
-     * Writes the event messages that a bucket's configuration asks for. Call it inside the transaction of the
-     * change itself, and `wake` once that is committed.
+     * Stores the event messages that a bucket's configuration requires. Call it inside the transaction of the
+     * change itself, and `deliverRecorded` after the commit.
      *
-     * @param object size in bytes and etag are left out for a deletion, the version where it is the only one
+     * @param object without size (bytes) and etag for a deletion
      */
     record(
       bucket: Bucket,
@@ -113,7 +114,7 @@ export function createEventOutbox(deps: {
                   arn: `arn:aws:s3:::${bucket.name}`,
                 },
                 object: {
-                  key: eventKey(object.key),
+                  key: urlEncodeKey(object.key),
                   ...(object.size === undefined ? {} : { size: object.size, eTag: object.etag }),
                   ...(object.versionId === nullVersion ? {} : { versionId: object.versionId }),
                   sequencer: integer(sequence, 'value').toString(16).toUpperCase().padStart(18, '0'),
@@ -128,8 +129,8 @@ export function createEventOutbox(deps: {
       }
     },
 
-    /** Delivers what was recorded, in the background. Also called once at start, for what a crash left. */
-    wake() {
+    /** Starts to deliver recorded events in the background. Call it also at start, for events left by a crash. */
+    deliverRecorded() {
       for (const lane of recorded) ready.add(lane)
       recorded = []
       run()
@@ -142,12 +143,4 @@ export function createEventOutbox(deps: {
       await Promise.all(active.values())
     },
   }
-}
-
-/** A key as event messages carry it: percent-encoded, a space as `+`, slashes kept. */
-function eventKey(key: string): string {
-  return encodeURIComponent(key)
-    .replaceAll('%20', '+')
-    .replaceAll('%2F', '/')
-    .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }

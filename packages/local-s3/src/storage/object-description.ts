@@ -1,8 +1,8 @@
-import type { Checksum } from '../bodies/checksums.ts'
+import { type Checksum, checksumHeaders } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 
-/** Object headers that S3 keeps with an object and gives back with it. */
-const keptHeaders = [
+/** Headers that S3 stores with an object and returns with it. A signed GET can override them (`response-…`). */
+export const storedHeaders = [
   'cache-control',
   'content-disposition',
   'content-encoding',
@@ -59,7 +59,7 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
   }
 
   const kept: Record<string, string> = { 'content-type': 'binary/octet-stream' }
-  for (const name of keptHeaders) {
+  for (const name of storedHeaders) {
     let value = headers[name]
     if (name === 'content-encoding') value = withoutAwsChunked(value)
     if (value !== undefined && value !== '') kept[name] = value
@@ -124,12 +124,7 @@ export function descriptionHeaders(
   for (const [name, value] of Object.entries(description.metadata))
     headers[`x-amz-meta-${name}`] = headerSafe(value)
   if (description.tagCount > 0) headers['x-amz-tagging-count'] = String(description.tagCount)
-  const { checksum } = description
-  if (withChecksum && checksum !== undefined) {
-    headers[`x-amz-checksum-${checksum.algorithm}`] = checksum.value
-    headers['x-amz-checksum-type'] = checksum.type
-  }
-  return headers
+  return { ...headers, ...(withChecksum ? checksumHeaders(description.checksum) : {}) }
 }
 
 /** S3 gives non-ASCII values back as RFC 2047 encoded words. */

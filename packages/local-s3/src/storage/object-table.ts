@@ -39,7 +39,7 @@ export type NewObject = {
   /** The multipart upload that this object completes; ends in the same transaction. */
   uploadId?: string
   /** Where it was copied from another region. */
-  copy?: Replica
+  replica?: Replica
 }
 
 /** A deletion is one event or another, as it turns out. */
@@ -121,11 +121,11 @@ export function createObjectTable(deps: {
       size: number
       etag: string
       description: ObjectDescription
-      copy?: Replica
+      replica?: Replica
     },
   ) {
-    const { copy } = written
-    const versionId = copy?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
+    const { replica } = written
+    const versionId = replica?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
     const replaced = isVersioned ? undefined : version(name, key, nullVersion)
     const dropped = replaced === undefined ? [] : removeVersion(replaced)
     const { isDeleteMarker, size, etag, description } = written
@@ -136,7 +136,7 @@ export function createObjectTable(deps: {
       Number(isDeleteMarker),
       size,
       etag,
-      copy?.modifiedAt ?? Date.now(),
+      replica?.modifiedAt ?? Date.now(),
       JSON.stringify(description),
     )
     if (row === undefined) throw new Error('the insert returned no row')
@@ -205,7 +205,7 @@ export function createObjectTable(deps: {
         outbox.record(bucket, object.origin, record)
         return { record, dropped: [...dropped] }
       })
-      outbox.wake()
+      outbox.deliverRecorded()
       await files.discard(dropped)
       return record
     },
@@ -250,7 +250,7 @@ export function createObjectTable(deps: {
         )
         return { record, dropped }
       })
-      outbox.wake()
+      outbox.deliverRecorded()
       await files.discard(dropped)
       return record
     },
