@@ -34,21 +34,21 @@ function matchesRule(rule: CorsRule, origin: string, method: string, headers: re
 }
 
 function ruleHeaders(rule: CorsRule, origin: string, requested: readonly string[]): Record<string, string> {
-  const any = rule.origins.includes('*')
+  const anyOrigin = rule.origins.includes('*')
   return {
-    'access-control-allow-origin': any ? '*' : origin,
+    'access-control-allow-origin': anyOrigin ? '*' : origin,
     'access-control-allow-methods': rule.methods.join(', '),
     ...(requested.length > 0 ? { 'access-control-allow-headers': requested.join(', ') } : {}),
     ...(rule.exposeHeaders.length > 0
       ? { 'access-control-expose-headers': rule.exposeHeaders.join(', ') }
       : {}),
     ...(rule.maxAgeSeconds === undefined ? {} : { 'access-control-max-age': String(rule.maxAgeSeconds) }),
-    ...(any ? {} : { 'access-control-allow-credentials': 'true' }),
+    ...(anyOrigin ? {} : { 'access-control-allow-credentials': 'true' }),
     vary: 'Origin, Access-Control-Request-Headers, Access-Control-Request-Method',
   }
 }
 
-/** Get-, Put- and DeleteBucketCors, and what browsers are told because of them. */
+/** GetBucketCors, PutBucketCors, DeleteBucketCors, preflight requests, and CORS headers of other responses. */
 export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: number }) {
   const { buckets, bodyTimeoutMs } = deps
 
@@ -58,7 +58,7 @@ export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: nu
   }
 
   return {
-    /** Sets the CORS headers of an actual request's answer, success or error alike. */
+    /** Sets the CORS headers of a response to a request other than a preflight, success or error. */
     setResponseHeaders(exchange: S3Exchange) {
       const { req, method, bucket } = exchange
       const { origin } = req.headers
@@ -69,7 +69,7 @@ export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: nu
     },
 
     /**
-     * Answers a preflight, which carries no signature.
+     * Responds to a preflight request. It has no signature.
      * @throws S3Error BadRequest, NoSuchBucket, AccessForbidden
      */
     preflight(exchange: S3Exchange) {
@@ -79,7 +79,7 @@ export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: nu
       if (origin === undefined) {
         throw new S3Error('BadRequest', 'Insufficient information. Origin request header needed.')
       }
-      // Both are given back in headers of the answer.
+      // The response's headers contain both.
       for (const echoed of [origin, headers['access-control-request-headers'] ?? '']) {
         if (!/^[\u0020-\u007e]*$/.test(echoed)) throw new S3Error('BadRequest')
       }

@@ -19,7 +19,7 @@ const supportedEvents = [
 /**
  * GetBucketNotificationConfiguration and PutBucketNotificationConfiguration, for queues.
  *
- * @param deps.deliver sends S3's test message to a queue that is newly configured
+ * @param deps.deliver sends S3's test message to each configured queue
  */
 export function createBucketNotifications(deps: {
   buckets: BucketTable
@@ -28,7 +28,7 @@ export function createBucketNotifications(deps: {
 }) {
   const { buckets, deliver, bodyTimeoutMs } = deps
 
-  /** @throws S3Error InvalidArgument when a queue does not take the test message */
+  /** @throws S3Error InvalidArgument if a queue does not accept the test message */
   async function sendTestEvents({ exchange }: VerifiedRequest, queueArns: Set<string>) {
     for (const queueArn of queueArns) {
       const message = {
@@ -45,7 +45,7 @@ export function createBucketNotifications(deps: {
       } catch {
         throw new S3Error('InvalidArgument', 'Unable to validate the following destination configurations', {
           ArgumentName1: queueArn,
-          ArgumentValue1: 'The destination queue does not exist or does not take messages',
+          ArgumentValue1: 'The destination queue does not exist or does not accept messages',
         })
       }
     }
@@ -78,7 +78,7 @@ export function createBucketNotifications(deps: {
       const root = parseXmlBody(await body.xml(), 'NotificationConfiguration')
       for (const child of childElements(root)) {
         if (child.name !== 'QueueConfiguration') {
-          throw new S3Error('NotImplemented', `${child.name} is not implemented: only queues are.`)
+          throw new S3Error('NotImplemented', `${child.name} is not implemented. Only QueueConfiguration is.`)
         }
       }
       const configurations = childElements(root, 'QueueConfiguration').map(parseQueueConfiguration)
@@ -115,28 +115,28 @@ function parseQueueConfiguration(element: XmlElement): QueueConfiguration {
     }
   }
   const filter = { prefix: '', suffix: '' }
-  const seen = new Set<string>()
+  const names = new Set<string>()
   for (const rule of childElements(element, 'Filter')
     .flatMap((filterElement) => childElements(filterElement, 'S3Key'))
     .flatMap((s3Key) => childElements(s3Key, 'FilterRule'))) {
     const name = childText(rule, 'Name')?.toLowerCase()
-    if ((name !== 'prefix' && name !== 'suffix') || seen.has(name)) {
+    if ((name !== 'prefix' && name !== 'suffix') || names.has(name)) {
       throw new S3Error(
         'InvalidArgument',
         'filter rule name must be either prefix or suffix, each at most once',
       )
     }
-    seen.add(name)
+    names.add(name)
     filter[name] = childText(rule, 'Value') ?? ''
   }
   return { id: childText(element, 'Id') ?? randomUUID(), queueArn, events, ...filter }
 }
 
-/** S3 refuses two rules that one event of one key could both match. */
+/** Rejects two configurations that the same event of the same key can match, as S3 does. */
 function checkOverlaps(configurations: readonly QueueConfiguration[]) {
   configurations.forEach((a, index) => {
     for (const b of configurations.slice(index + 1)) {
-      const events = a.events.some((event) => b.events.some((other) => eventsOverlap(event, other)))
+      const events = a.events.some((event) => b.events.some((otherEvent) => eventsOverlap(event, otherEvent)))
       const prefixes = a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix)
       const suffixes = a.suffix.endsWith(b.suffix) || b.suffix.endsWith(a.suffix)
       if (events && prefixes && suffixes) {

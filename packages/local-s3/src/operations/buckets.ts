@@ -4,7 +4,7 @@ import { childText, parseXmlBody } from '../protocol/xml.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import { type BucketTable, versioningEnabled } from '../storage/bucket-table.ts'
 
-/** The rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
+/** Checks the rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {
   return (
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) &&
@@ -19,7 +19,7 @@ function isBucketName(name: string): boolean {
 export function createBuckets(deps: { buckets: BucketTable; region: string; bodyTimeoutMs: number }) {
   const { buckets, region, bodyTimeoutMs } = deps
 
-  /** @throws S3Error when another region is asked for */
+  /** @throws S3Error IllegalLocationConstraintException for another region */
   function checkLocation(xml: Buffer) {
     if (xml.length === 0) {
       if (region !== 'us-east-1')
@@ -90,7 +90,7 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')
       if (status === 'Suspended') {
-        throw new S3Error('NotImplemented', 'This server does not suspend versioning.')
+        throw new S3Error('NotImplemented', 'This server cannot suspend versioning.')
       }
       if (status !== versioningEnabled) throw new S3Error('IllegalVersioningConfigurationException')
       buckets.configure(exchange.bucket, 'versioning', status)

@@ -6,9 +6,9 @@ import { isUnmodified } from '../storage/conditional-requests.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 
 /**
- * Reads `x-amz-copy-source: /bucket/key?versionId=…`, percent-encoded, the version where one is named.
+ * Parses `x-amz-copy-source: /bucket/key?versionId=…`. It is percent-encoded, and the version is optional.
  *
- * @throws S3Error InvalidArgument when it names no object
+ * @throws S3Error InvalidArgument if it has no bucket or no key
  */
 export function parseCopySource({ headers }: S3Exchange) {
   const [path = '', query = ''] = (headers['x-amz-copy-source'] ?? '').split('?')
@@ -29,7 +29,7 @@ export function parseCopySource({ headers }: S3Exchange) {
 }
 
 /**
- * Rejects a copy of more bytes than one request may copy.
+ * Checks that one request may copy this many bytes.
  * @throws S3Error InvalidRequest
  */
 export function checkCopySize(bytes: number) {
@@ -51,7 +51,7 @@ export function readCopySource(
 ): ObjectVersion {
   const { bucket, key, versionId } = parseCopySource(exchange)
   deps.buckets.require(bucket)
-  const object = deps.objects.version(bucket, key, versionId)
+  const object = deps.objects.findVersion(bucket, key, versionId)
   if (versionId === undefined && (object === undefined || object.isDeleteMarker)) {
     throw new S3Error('NoSuchKey', undefined, { Key: key })
   }

@@ -11,7 +11,10 @@ export function requestOrigin(exchange: S3Exchange): Omit<EventOrigin, 'eventNam
   }
 }
 
-/** @param eventName S3's event type without `s3:`, for example `ObjectCreated:Put` */
+/**
+ * Returns the origin of one event.
+ * @param eventName S3's event type without `s3:`, for example `ObjectCreated:Put`
+ */
 export function eventOrigin(exchange: S3Exchange, eventName: string): EventOrigin {
   return { eventName, ...requestOrigin(exchange) }
 }

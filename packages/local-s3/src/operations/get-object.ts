@@ -14,11 +14,11 @@ import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
 export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTable; files: ContentFiles }) {
   const { buckets, objects, files } = deps
 
-  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed where it is a delete marker that is named */
+  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed if the requested version is a delete marker */
   function requireVersion(exchange: S3Exchange): ObjectVersion {
     const { bucket, key } = exchange
     const versionId = requestedVersion(exchange)
-    const version = objects.version(bucket, key, versionId)
+    const version = objects.findVersion(bucket, key, versionId)
     if (version !== undefined && !version.isDeleteMarker) return version
     if (version !== undefined) exchange.setHeaders(versionHeaders(version))
     if (versionId === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
@@ -30,8 +30,8 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
     })
   }
 
-  /** Answers everything but the body; returns which bytes the body is, if there is one to send. */
-  async function response(
+  /** Sends the whole response except for the body. Returns the body's bytes, or `undefined` for a 304. */
+  async function sendHeaders(
     exchange: S3Exchange,
   ): Promise<(ByteRange & { object: ObjectVersion }) | undefined> {
     const { headers } = exchange
@@ -54,22 +54,22 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
       return undefined
     }
     const ifRange = headers['if-range']
-    const rangeHolds = ifRange === undefined || matchesEtag(ifRange, object.etag)
+    const useRange = ifRange === undefined || matchesEtag(ifRange, object.etag)
     let range: ByteRange | undefined
     try {
-      range = rangeHolds ? parseRange(headers['range'], object.size) : undefined
+      range = useRange ? parseRange(headers['range'], object.size) : undefined
     } catch (error) {
       exchange.setHeaders({ 'content-range': `bytes */${object.size}` })
       throw error
     }
     for (const piece of objects.content(object.id)) {
-      if (!(await files.isWhole(piece.contentId, piece.size))) throw new S3Error('InternalError')
+      if (!(await files.isComplete(piece.contentId, piece.size))) throw new S3Error('InternalError')
     }
     const withChecksum = headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED' && range === undefined
     const { start, end } = range ?? { start: 0, end: object.size - 1 }
     exchange.begin(range === undefined ? 200 : 206, {
       ...descriptionHeaders(object.description, withChecksum),
-      ...overridden(exchange),
+      ...overrideHeaders(exchange),
       ...base,
       'x-amz-server-side-encryption': 'AES256',
       'content-length': String(end - start + 1),
@@ -80,28 +80,31 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
 
   return {
     async getObject({ exchange }: VerifiedRequest) {
-      const found = await response(exchange)
-      if (found === undefined) return
-      const bytes = files.read(objects.ranges(found.object.id, found.start, found.end))
+      const body = await sendHeaders(exchange)
+      if (body === undefined) return
+      const bytes = files.read(objects.ranges(body.object.id, body.start, body.end))
       try {
         await pipeline(bytes, exchange.res)
       } catch (error) {
-        // The length was promised: only a cut connection, which pipeline has seen to, can tell the client. That the
-        // client itself went away is nobody's failure; that a file cannot be read is ours.
+        // The headers are sent, so only a closed connection shows the error to the client; pipeline has closed it.
+        // A client that disconnects is not an error of this server. A file that cannot be read is one.
         if (error instanceof Error && 'syscall' in error && 'path' in error) {
-          console.error(`local S3: GET ${exchange.rawPath} broke off:`, error)
+          console.error(`local S3: GET ${exchange.rawPath} failed while sending the body:`, error)
         }
       }
     },
 
     async headObject({ exchange }: VerifiedRequest) {
-      if ((await response(exchange)) !== undefined) exchange.res.end()
+      if ((await sendHeaders(exchange)) !== undefined) exchange.res.end()
     },
   }
 }
 
-/** @throws S3Error InvalidArgument when a value cannot stand in a header */
-function overridden(exchange: S3Exchange): Record<string, string> {
+/**
+ * Returns the headers that the request sets with `response-…` parameters.
+ * @throws S3Error InvalidArgument if a value is not valid in a header
+ */
+function overrideHeaders(exchange: S3Exchange): Record<string, string> {
   const headers: Record<string, string> = {}
   for (const name of storedHeaders) {
     const value = exchange.query(`response-${name}`)

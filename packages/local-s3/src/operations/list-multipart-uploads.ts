@@ -26,8 +26,9 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
           },
         )
       }
-      const found = uploads.parts(upload.id, Number(marker), maxParts + 1)
-      const parts = found.slice(0, maxParts)
+      // One more than the page holds, to find out whether another page follows.
+      const rows = uploads.parts(upload.id, Number(marker), maxParts + 1)
+      const parts = rows.slice(0, maxParts)
       const { algorithm, type } = upload.description.parts
       exchange.sendXml(200, 'ListPartsResult', {
         Bucket: upload.bucket,
@@ -36,7 +37,7 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
         PartNumberMarker: Number(marker),
         NextPartNumberMarker: parts.at(-1)?.number ?? 0,
         MaxParts: maxParts,
-        IsTruncated: found.length > parts.length,
+        IsTruncated: rows.length > parts.length,
         Initiator: { ID: 'LOCAL', DisplayName: 'local' },
         Owner: { ID: 'LOCAL', DisplayName: 'local' },
         StorageClass: 'STANDARD',
@@ -56,14 +57,14 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
       const { bucket } = exchange
       buckets.require(bucket)
       if (exchange.query('delimiter')) {
-        throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented')
+        throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented.')
       }
       const maxUploads = readPageSize(exchange, 'max-uploads')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
       const idMarker = keyMarker === '' ? '' : (exchange.query('upload-id-marker') ?? '')
-      const isListed = listedAfter(
+      const isListed = isAfterMarkers(
         keyMarker,
         idMarker === '' ? undefined : uploads.find(idMarker, bucket, keyMarker),
         idMarker,
@@ -107,10 +108,11 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
 }
 
 /**
- * Which uploads come after the markers. The upload that the id marker names may have ended between two pages;
- * then the rest of its key is listed again, which repeats at worst what the client has seen.
+ * Returns a function that finds out whether an upload comes after the markers. The upload of the id marker may have
+ * been completed or aborted between two pages. Then all uploads of its key are listed again, and the client may
+ * receive some twice.
  */
-function listedAfter(keyMarker: string, marked: MultipartUpload | undefined, idMarker: string) {
+function isAfterMarkers(keyMarker: string, marked: MultipartUpload | undefined, idMarker: string) {
   return (upload: MultipartUpload): boolean => {
     if (keyMarker === '' || upload.key !== keyMarker) return true
     if (idMarker === '') return false

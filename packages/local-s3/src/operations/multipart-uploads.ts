@@ -36,7 +36,7 @@ export function createMultipartUploads(deps: {
     return uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
   }
 
-  /** Makes written bytes a part; unlinks them when the upload ended meanwhile. */
+  /** Adds a written part to its upload. Deletes its file if the upload was completed or aborted meanwhile. */
   async function commitPart(upload: MultipartUpload, part: UploadedPart) {
     try {
       await files.discard(uploads.putPart(upload, part))
@@ -50,40 +50,43 @@ export function createMultipartUploads(deps: {
     async createMultipartUpload({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
       buckets.require(bucket)
-      const named = headers['x-amz-checksum-algorithm']
-      const algorithm = named === undefined ? undefined : checksumAlgorithm(named)
-      const type = headers['x-amz-checksum-type']
-      if (type !== undefined && type !== 'COMPOSITE' && type !== 'FULL_OBJECT') {
+      const algorithmName = headers['x-amz-checksum-algorithm']
+      const algorithm = algorithmName === undefined ? undefined : checksumAlgorithm(algorithmName)
+      const requestedType = headers['x-amz-checksum-type']
+      if (requestedType !== undefined && requestedType !== 'COMPOSITE' && requestedType !== 'FULL_OBJECT') {
         throw new S3Error('InvalidRequest', 'Value for x-amz-checksum-type header is invalid.')
       }
-      if (type !== undefined && algorithm === undefined) {
+      if (requestedType !== undefined && algorithm === undefined) {
         throw new S3Error(
           'InvalidRequest',
           'The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.',
         )
       }
       const isHash = algorithm === 'sha1' || algorithm === 'sha256'
-      if ((type === 'FULL_OBJECT' && isHash) || (type === 'COMPOSITE' && algorithm === 'crc64nvme')) {
+      if (
+        (requestedType === 'FULL_OBJECT' && isHash) ||
+        (requestedType === 'COMPOSITE' && algorithm === 'crc64nvme')
+      ) {
         throw new S3Error(
           'InvalidRequest',
-          `The ${type} checksum type cannot be used with the ${algorithm} checksum algorithm.`,
+          `The ${requestedType} checksum type cannot be used with the ${algorithm} checksum algorithm.`,
         )
       }
-      const resolved =
+      const type =
         algorithm === undefined
           ? undefined
-          : (type ?? (algorithm === 'crc64nvme' ? 'FULL_OBJECT' : 'COMPOSITE'))
+          : (requestedType ?? (algorithm === 'crc64nvme' ? 'FULL_OBJECT' : 'COMPOSITE'))
       const uploadId = uploads.create(bucket, key, {
         ...readObjectDescription(headers),
-        parts: { algorithm, type: resolved },
+        parts: { algorithm, type },
       })
       exchange.sendXml(
         200,
         'InitiateMultipartUploadResult',
         { Bucket: bucket, Key: key, UploadId: uploadId },
-        algorithm === undefined || resolved === undefined
+        algorithm === undefined || type === undefined
           ? {}
-          : { 'x-amz-checksum-algorithm': algorithm.toUpperCase(), 'x-amz-checksum-type': resolved },
+          : { 'x-amz-checksum-algorithm': algorithm.toUpperCase(), 'x-amz-checksum-type': type },
       )
     },
 
@@ -142,16 +145,16 @@ export function createMultipartUploads(deps: {
       const { bucket, key } = exchange
       const upload = requireUpload(exchange)
       const condition = readWriteCondition(exchange)
-      // An x-amz-checksum- header here is the whole object's, not this document's.
+      // Here an x-amz-checksum- header is the checksum of the whole object, not of the request's body.
       const { algorithm } = upload.description.parts
-      const stated = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
+      const expected = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
       for (const name of Object.keys(exchange.headers)) {
         if (/^x-amz-checksum-(crc|sha)/.test(name)) delete exchange.headers[name]
       }
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const xml = await body.xml()
       const parts = completedParts(xml, upload, uploads.parts(upload.id, 0, -1))
-      const checksum = await objectChecksum(upload, parts, stated, exchange.headers['x-amz-checksum-type'])
+      const checksum = await objectChecksum(upload, parts, expected, exchange.headers['x-amz-checksum-type'])
       const declaredSize = exchange.headers['x-amz-mp-object-size']
       const size = parts.reduce((sum, part) => sum + part.size, 0)
       if (declaredSize !== undefined && declaredSize !== String(size)) {
@@ -164,7 +167,8 @@ export function createMultipartUploads(deps: {
       for (const part of parts) md5.update(part.etag, 'hex')
       const etag = `${md5.digest('hex')}-${parts.length}`
       const { headers, metadata, tagCount } = upload.description
-      // Another request may have ended the upload or replaced a part since; from here on nothing awaits.
+      // Meanwhile another request may have completed or aborted the upload, or replaced a part. Nothing below awaits
+      // before the commit.
       uploads.require(upload.id, bucket, key)
       const current = new Set(uploads.parts(upload.id, 0, -1).map((part) => part.contentId))
       if (!parts.every((part) => current.has(part.contentId))) throw new S3Error('InvalidPart')

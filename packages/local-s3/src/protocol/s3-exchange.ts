@@ -142,7 +142,7 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         res.end()
       }
       const timer = setTimeout(end, awaitsContinue ? unsentBodyLingerMs : lingerMs)
-      // A listener rather than resume(), which does nothing while readRawBody has not let go of the request yet.
+      // A listener, because resume() does nothing while readRawBody still has its listeners on the request.
       req
         .once('end', end)
         .once('close', end)

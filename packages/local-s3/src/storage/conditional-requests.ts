@@ -3,9 +3,9 @@ import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import type { ObjectVersion, WriteCondition } from './object-table.ts'
 
 /**
- * The condition of a PutObject or CompleteMultipartUpload.
+ * Reads the condition of a PutObject, CopyObject or CompleteMultipartUpload.
  *
- * @throws S3Error NotImplemented for the forms that S3 does not implement either
+ * @throws S3Error NotImplemented for forms that S3 does not implement either
  */
 export function readWriteCondition({ headers }: S3Exchange): WriteCondition {
   const ifNoneMatch = headers['if-none-match']
@@ -22,7 +22,7 @@ export function readWriteCondition({ headers }: S3Exchange): WriteCondition {
   return { ifNoneMatch: ifNoneMatch !== undefined, ifMatch }
 }
 
-/** Whether a list of entity tags (`"a", W/"b"` or `*`) names this one. */
+/** Whether a list of entity tags (`"a", W/"b"` or `*`) contains this one. */
 export function matchesEtag(list: string, etag: string): boolean {
   return list.split(',').some((entry) => {
     const tag = entry.trim().replace(/^W\//, '').replaceAll('"', '')
@@ -30,16 +30,16 @@ export function matchesEtag(list: string, etag: string): boolean {
   })
 }
 
-/** HTTP dates count whole seconds. */
+/** HTTP dates have a resolution of one second. */
 function wholeSeconds(time: number): number {
   return Math.floor(time / 1000)
 }
 
 /**
- * Decides a conditional read in the order of RFC 9110, 13.2.2, which S3 follows.
+ * Evaluates a conditional read in the order of RFC 9110, 13.2.2, as S3 does.
  *
- * @param headers the four condition headers; for a copy, those of `x-amz-copy-source-if-…` under these names
- * @returns whether the reader already has the object (304)
+ * @param headers the four condition headers; for a copy, the `x-amz-copy-source-if-…` headers
+ * @returns whether the client already has the object (304)
  * @throws S3Error PreconditionFailed
  */
 export function isUnmodified(

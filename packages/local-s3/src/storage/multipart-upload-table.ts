@@ -6,7 +6,7 @@ import type { BucketTable } from './bucket-table.ts'
 import type { ObjectDescription } from './object-description.ts'
 import { integer, keyText, optionalText, type Row, type S3Database, text } from './s3-database.ts'
 
-/** A multipart upload's own description: the object's, and how its parts are to be checked. */
+/** The description of the object to create, and the checksum algorithm that all parts must use. */
 export type MultipartUploadDescription = ObjectDescription & {
   parts: { algorithm: ChecksumAlgorithm | undefined; type: ChecksumType | undefined }
 }
@@ -33,7 +33,7 @@ export type UploadedPart = {
 
 export type MultipartUploadTable = ReturnType<typeof createMultipartUploadTable>
 
-/** Keeps which multipart uploads are open and which parts they have. */
+/** Stores the open multipart uploads and their parts. */
 export function createMultipartUploadTable(deps: { database: S3Database; buckets: BucketTable }) {
   const { database, buckets } = deps
   const insert = database.prepare('INSERT INTO upload VALUES (?, ?, ?, ?, ?)')
@@ -78,15 +78,15 @@ export function createMultipartUploadTable(deps: { database: S3Database; buckets
     },
 
     /**
-     * Adds a written part, in place of one of the same number.
+     * Adds a written part. It replaces a part of the same number.
      *
-     * @returns content files that nothing refers to any more
-     * @throws S3Error NoSuchUpload when the upload ended while its part was sent
+     * @returns ids of content files that are not referenced any more
+     * @throws S3Error NoSuchUpload if the upload was completed or aborted while the part was sent
      */
     putPart(upload: MultipartUpload, part: UploadedPart): string[] {
       return database.transaction(() => {
         require(upload.id, upload.bucket, upload.key)
-        const former = selectPart.get(upload.id, part.number)
+        const replaced = selectPart.get(upload.id, part.number)
         replacePart.run(
           upload.id,
           part.number,
@@ -97,14 +97,14 @@ export function createMultipartUploadTable(deps: { database: S3Database; buckets
           part.checksum?.algorithm ?? null,
           part.checksum?.value ?? null,
         )
-        return former === undefined ? [] : [text(former, 'content_id')]
+        return replaced === undefined ? [] : [text(replaced, 'content_id')]
       })
     },
 
     /**
-     * Ends an upload without an object.
+     * Deletes an upload and its parts.
      *
-     * @returns content files that nothing refers to any more
+     * @returns ids of content files that are not referenced any more
      */
     abort(upload: MultipartUpload): string[] {
       return database.transaction(() => {
@@ -114,7 +114,7 @@ export function createMultipartUploadTable(deps: { database: S3Database; buckets
       })
     },
 
-    /** Open uploads of a bucket by key, then by age. `from` is the first key, included (UTF-8). */
+    /** Yields a bucket's open uploads by key, then from the oldest to the newest. `from` is the first key (UTF-8). */
     *from(bucket: string, from: Buffer): Generator<MultipartUpload> {
       for (const row of selectFrom.iterate(bucket, from)) yield toUpload(row)
     },

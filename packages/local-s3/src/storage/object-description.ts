@@ -13,7 +13,7 @@ export const storedHeaders = [
 const maxUserMetadataBytes = 2048
 const maxTags = 10
 
-/** What is kept with an object beside its bytes. */
+/** What is stored with an object besides its bytes. */
 export type ObjectDescription = {
   /** Headers by lower-case name. */
   headers: Record<string, string>
@@ -23,7 +23,7 @@ export type ObjectDescription = {
   checksum?: Checksum
 }
 
-/** Headers whose meaning this server does not have: answering 200 would promise what is not done. */
+/** Prefixes of headers for features that this server does not have. Accepting them would promise the feature. */
 const unsupportedHeaders = [
   'x-amz-object-lock-',
   'x-amz-server-side-encryption-',
@@ -33,7 +33,7 @@ const unsupportedHeaders = [
 ]
 
 /**
- * Reads what a PutObject, CopyObject, CreateMultipartUpload or a form says of the object to be.
+ * Reads an object's description from the headers of a PutObject, CopyObject or CreateMultipartUpload, or from a form.
  *
  * @param headers lower-case header or form field names
  * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported, InvalidStorageClass
@@ -55,26 +55,26 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
   }
   const storageClass = headers['x-amz-storage-class']
   if (storageClass !== undefined && storageClass !== 'STANDARD') {
-    throw new S3Error('InvalidStorageClass', 'This server keeps the STANDARD storage class only.')
+    throw new S3Error('InvalidStorageClass', 'This server only has the storage class STANDARD.')
   }
 
-  const kept: Record<string, string> = { 'content-type': 'binary/octet-stream' }
+  const stored: Record<string, string> = { 'content-type': 'binary/octet-stream' }
   for (const name of storedHeaders) {
     let value = headers[name]
     if (name === 'content-encoding') value = withoutAwsChunked(value)
-    if (value !== undefined && value !== '') kept[name] = value
+    if (value !== undefined && value !== '') stored[name] = value
   }
   const metadata: Record<string, string> = {}
   let bytes = 0
   for (const [name, value] of Object.entries(headers)) {
     if (!name.startsWith('x-amz-meta-')) continue
-    const short = name.slice('x-amz-meta-'.length)
-    // A form field's name may be anything; only a header's name can be given back (RFC 9110, token).
-    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(short)) {
+    const metadataName = name.slice('x-amz-meta-'.length)
+    // A form field can have any name, but only a valid header name can be returned (RFC 9110, token).
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(metadataName)) {
       throw new S3Error('InvalidArgument', 'The metadata name is not valid.', { ArgumentName: name })
     }
-    metadata[short] = value
-    bytes += Buffer.byteLength(short) + Buffer.byteLength(value)
+    metadata[metadataName] = value
+    bytes += Buffer.byteLength(metadataName) + Buffer.byteLength(value)
   }
   if (bytes > maxUserMetadataBytes) {
     throw new S3Error('MetadataTooLarge', undefined, {
@@ -82,10 +82,10 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
       MaxSizeAllowed: String(maxUserMetadataBytes),
     })
   }
-  return { headers: kept, metadata, tagCount: countTags(headers['x-amz-tagging']) }
+  return { headers: stored, metadata, tagCount: countTags(headers['x-amz-tagging']) }
 }
 
-/** `aws-chunked` is how the body travelled, not what the object is. */
+/** Removes `aws-chunked`: it is the coding of the request's body, not of the object. */
 function withoutAwsChunked(encoding: string | undefined): string | undefined {
   return encoding
     ?.split(',')
@@ -94,7 +94,7 @@ function withoutAwsChunked(encoding: string | undefined): string | undefined {
     .join(',')
 }
 
-/** Tags are checked and counted; nothing here reads them back (tus only sets them for a lifecycle rule). */
+/** Checks and counts tags. No operation here returns them (tus only sets them for a lifecycle rule). */
 function countTags(tagging: string | undefined): number {
   if (tagging === undefined) return 0
   const tags = [...new URLSearchParams(tagging)]
@@ -111,9 +111,9 @@ function countTags(tagging: string | undefined): number {
 }
 
 /**
- * The response headers of GetObject and HeadObject that come from the description.
+ * Returns the response headers of GetObject and HeadObject that come from the description.
  *
- * @param withChecksum whether `x-amz-checksum-mode: ENABLED` was asked for
+ * @param withChecksum whether the request has `x-amz-checksum-mode: ENABLED`
  */
 export function descriptionHeaders(
   description: ObjectDescription,
@@ -127,7 +127,7 @@ export function descriptionHeaders(
   return { ...headers, ...(withChecksum ? checksumHeaders(description.checksum) : {}) }
 }
 
-/** S3 gives non-ASCII values back as RFC 2047 encoded words. */
+/** Encodes non-ASCII values as RFC 2047 encoded words, as S3 does. */
 function headerSafe(value: string): string {
   return /^[\t\u0020-\u007e]*$/.test(value) ? value : `=?UTF-8?B?${Buffer.from(value).toString('base64')}?=`
 }

@@ -1,8 +1,8 @@
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 
 /**
- * An object as S3's replication writes it to the bucket of another region: it keeps the version's id and time, has an
- * etag of its own where it is encrypted by another key, and says that it is a copy (S3 User Guide, "Replication").
+ * An object as S3's replication writes it to the bucket of another region: it has the version id and the time of its
+ * source, another etag if another key encrypts it, and a header that marks it (S3 User Guide, "Replication").
  */
 export type Replica = {
   versionId: string
@@ -12,18 +12,19 @@ export type Replica = {
 }
 
 /**
- * How a PutObject says so to this server, where it was told to listen: `versionId=…&modifiedAt=…&etag=…`. S3 has no such
- * header; what copies is inside of it.
+ * The header that declares the object of a PutObject to be a replica: `versionId=…&modifiedAt=…&etag=…`. It is read
+ * only if the server was started with `acceptsReplicas`. S3 has no such header; its replication is internal.
  */
 export const replicaHeader = 'x-local-copy'
 
-/** What HeadObject and GetObject say of a copy. */
+/** The header of a replica in the responses of HeadObject and GetObject. */
 export const replicaStatusHeader = { 'x-amz-replication-status': 'REPLICA' }
 
+/** Reads `replicaHeader`; `undefined` if the request does not have it. */
 export function readReplica({ headers }: S3Exchange): Replica | undefined {
-  const told = headers[replicaHeader]
-  if (told === undefined) return undefined
-  const fields = new URLSearchParams(told)
+  const value = headers[replicaHeader]
+  if (value === undefined) return undefined
+  const fields = new URLSearchParams(value)
   return {
     versionId: fields.get('versionId') ?? '',
     modifiedAt: Number(fields.get('modifiedAt')),
