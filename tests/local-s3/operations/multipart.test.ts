@@ -12,7 +12,7 @@ const { client, plainClient, bucket, prefix, endpoint } = target
 const mebibyte = 1024 * 1024
 const at = (name: string) => ({ Bucket: bucket, Key: `${prefix}${name}` })
 
-/** Starts an upload; returns what addresses it. */
+/** Starts an upload and returns its bucket, key and id. */
 async function start(
   name: string,
   options: Parameters<typeof client.createMultipartUpload>[0] | object = {},
@@ -34,7 +34,7 @@ const complete = (upload: Upload, Parts: object[], options: object = {}) =>
 const test = suite('S3 multipart uploads')
 test.after(() => target.close())
 
-test('parts become one object with the etag of parts', async () => {
+test('CompleteMultipartUpload joins the parts and computes the multipart etag', async () => {
   const upload = await start('two', { ContentType: 'video/mp4', Metadata: { k: 'v' } })
   const bodies = [Buffer.alloc(5 * mebibyte, 1), Buffer.from('tail')]
   const parts = await Promise.all(bodies.map((body, index) => part(upload, index + 1, body)))
@@ -54,14 +54,14 @@ test('parts become one object with the etag of parts', async () => {
   assert.equal([...((await seam.Body?.transformToByteArray()) ?? [])], [1, 1, 116, 97])
 })
 
-test('an object does not exist before its upload is completed', async () => {
+test('a multipart object does not exist before its upload is completed', async () => {
   const upload = await start('pending')
   await part(upload, 1, Buffer.from('x'))
   await expectS3Error(client.headObject(at('pending')), 'NotFound', 404)
   await client.abortMultipartUpload(upload)
 })
 
-test('a part sent again replaces the first; parts left out are dropped', async () => {
+test('a part uploaded again replaces the first one, and unlisted parts are dropped', async () => {
   const upload = await start('again')
   const first = await part(upload, 1, Buffer.from('old'))
   await part(upload, 2, Buffer.from('left out'))
@@ -71,7 +71,7 @@ test('a part sent again replaces the first; parts left out are dropped', async (
   assert.is(await (await client.getObject(at('again'))).Body?.transformToString(), 'new')
 })
 
-test('parts need not be numbered without gaps', async () => {
+test('part numbers may have gaps', async () => {
   const upload = await start('gaps')
   const parts = [
     await part(upload, 7, Buffer.alloc(5 * mebibyte)),
@@ -80,7 +80,7 @@ test('parts need not be numbered without gaps', async () => {
   assert.match((await complete(upload, parts)).ETag ?? '', /-2"$/)
 })
 
-test('a part before the last must have 5 MiB', async () => {
+test('each part except for the last must have at least 5 MiB', async () => {
   const upload = await start('small')
   const parts = [
     await part(upload, 1, Buffer.alloc(5 * mebibyte - 1)),
@@ -92,7 +92,7 @@ test('a part before the last must have 5 MiB', async () => {
   await client.abortMultipartUpload(upload)
 })
 
-test('completing checks order, numbers and etags', async () => {
+test('CompleteMultipartUpload checks order, numbers and etags of the parts', async () => {
   const upload = await start('order')
   const one = await part(upload, 1, Buffer.alloc(5 * mebibyte))
   const two = await part(upload, 2, Buffer.from('x'))
@@ -104,7 +104,7 @@ test('completing checks order, numbers and etags', async () => {
   await complete(upload, [one, two])
 })
 
-test('an upload that is unknown, ended or of another key is NoSuchUpload', async () => {
+test('an unknown or completed upload, or one of another key, returns NoSuchUpload', async () => {
   const upload = await start('ended')
   const parts = [await part(upload, 1, Buffer.from('x'))]
   const otherKey = { ...upload, Key: `${prefix}other` }
@@ -115,7 +115,7 @@ test('an upload that is unknown, ended or of another key is NoSuchUpload', async
   await expectS3Error(client.abortMultipartUpload({ ...upload, UploadId: 'nonsense' }), 'NoSuchUpload', 404)
 })
 
-test('aborting frees the upload', async () => {
+test('an aborted upload cannot be completed', async () => {
   const upload = await start('aborted')
   const parts = [await part(upload, 1, Buffer.from('x'))]
   assert.is((await client.abortMultipartUpload(upload)).$metadata.httpStatusCode, 204)
@@ -123,7 +123,7 @@ test('aborting frees the upload', async () => {
   await expectS3Error(client.headObject(at('aborted')), 'NotFound', 404)
 })
 
-test('part numbers are 1 to 10000', async () => {
+test('part numbers below 1 or above 10000 are rejected', async () => {
   const upload = await start('numbers')
   for (const PartNumber of [0, 10_001]) {
     await expectS3Error(client.uploadPart({ ...upload, PartNumber, Body: 'x' }), 'InvalidArgument', 400)
@@ -131,7 +131,7 @@ test('part numbers are 1 to 10000', async () => {
   await client.abortMultipartUpload(upload)
 })
 
-test('ListParts pages through what is there', async () => {
+test('ListParts returns uploaded parts in pages', async () => {
   const upload = await start('listed')
   for (const number of [3, 1, 2]) await part(upload, number, Buffer.from(`part ${number}`))
   const first = await client.listParts({ ...upload, MaxParts: 2 })
@@ -154,7 +154,7 @@ test('ListParts pages through what is there', async () => {
   await client.abortMultipartUpload(upload)
 })
 
-test('ListMultipartUploads lists by key and pages', async () => {
+test('ListMultipartUploads returns open uploads in pages, ordered by key', async () => {
   const uploads = [await start('open/b'), await start('open/a'), await start('open/a')]
   const Prefix = `${prefix}open/`
   const all = await client.listMultipartUploads({ Bucket: bucket, Prefix })
@@ -175,7 +175,7 @@ test('ListMultipartUploads lists by key and pages', async () => {
   assert.is((await client.listMultipartUploads({ Bucket: bucket, Prefix })).Uploads, undefined)
 })
 
-test('a presigned URL takes a part from a browser', async () => {
+test('a presigned URL accepts a part, and only of its number', async () => {
   const upload = await start('presigned')
   const url = new URL(await getSignedUrl(plainClient, new UploadPartCommand({ ...upload, PartNumber: 1 })))
   const path = url.pathname + url.search
@@ -203,7 +203,7 @@ for (const [algorithm, type] of [
   ['CRC32C', 'FULL_OBJECT'],
   ['CRC64NVME', 'FULL_OBJECT'],
 ] as const) {
-  test(`${algorithm} of the parts becomes the object's (${type})`, async () => {
+  test(`the ${type} ${algorithm} of an object is computed from those of its parts`, async () => {
     const name = `${algorithm}-${type}`
     const upload = await start(name, { ChecksumAlgorithm: algorithm, ChecksumType: type })
     const bodies = [Buffer.alloc(5 * mebibyte, 'a'), Buffer.from('the end')]
@@ -233,10 +233,15 @@ for (const [algorithm, type] of [
   })
 }
 
-test('an upload with an algorithm refuses parts of another, and a completion without checksums', async () => {
+test('an upload with a checksum algorithm rejects parts of another and a completion without checksums', async () => {
   const upload = await start('strict', { ChecksumAlgorithm: 'SHA256' })
-  const other = client.uploadPart({ ...upload, PartNumber: 1, Body: 'x', ChecksumAlgorithm: 'CRC32' })
-  await expectS3Error(other, 'InvalidRequest', 400)
+  const wrongAlgorithm = client.uploadPart({
+    ...upload,
+    PartNumber: 1,
+    Body: 'x',
+    ChecksumAlgorithm: 'CRC32',
+  })
+  await expectS3Error(wrongAlgorithm, 'InvalidRequest', 400)
   const { ETag } = await client.uploadPart({
     ...upload,
     PartNumber: 1,
@@ -247,7 +252,7 @@ test('an upload with an algorithm refuses parts of another, and a completion wit
   await client.abortMultipartUpload(upload)
 })
 
-test('UploadPartCopy takes an object, or a range of it', async () => {
+test('UploadPartCopy copies a range of an object and rejects a range beyond its end', async () => {
   await client.putObject({ ...at('part-source'), Body: '0123456789' })
   const upload = await start('part-copy')
   const CopySource = `${bucket}/${prefix}part-source`

@@ -16,7 +16,7 @@ const text = async (name: string, range?: string) => {
 const test = suite('S3 objects')
 test.after(() => target.close())
 
-test('keeps the bytes, the headers and the user metadata', async () => {
+test('GetObject returns the stored bytes, headers and user metadata', async () => {
   await client.putObject({
     ...at('full'),
     Body: 'hello',
@@ -45,7 +45,7 @@ test('keeps the bytes, the headers and the user metadata', async () => {
   assert.equal(head.LastModified, got.LastModified)
 })
 
-test('answers binary/octet-stream where no type was given', async () => {
+test('an object without a content type has binary/octet-stream', async () => {
   const path = `/${bucket}/${prefix}untyped`
   const put = await send(
     target.endpoint,
@@ -55,14 +55,14 @@ test('answers binary/octet-stream where no type was given', async () => {
   assert.is((await client.headObject(at('untyped'))).ContentType, 'binary/octet-stream')
 })
 
-test('keeps an object of no bytes', async () => {
+test('an empty object can be stored and read', async () => {
   await client.putObject({ ...at('empty'), Body: new Uint8Array() })
   assert.is(await text('empty'), '')
   assert.is((await client.headObject(at('empty'))).ETag, '"d41d8cd98f00b204e9800998ecf8427e"')
   await expectS3Error(client.getObject({ ...at('empty'), Range: 'bytes=0-0' }), 'InvalidRange', 416)
 })
 
-test('an overwrite replaces bytes and metadata', async () => {
+test('PutObject replaces bytes and metadata', async () => {
   await client.putObject({ ...at('twice'), Body: 'one', Metadata: { a: '1' } })
   await client.putObject({ ...at('twice'), Body: 'second' })
   const got = await client.getObject(at('twice'))
@@ -70,7 +70,7 @@ test('an overwrite replaces bytes and metadata', async () => {
   assert.equal(got.Metadata, {})
 })
 
-test('a missing key is NoSuchKey, a missing bucket NoSuchBucket', async () => {
+test('a missing key returns NoSuchKey, a missing bucket NoSuchBucket', async () => {
   await expectS3Error(client.getObject(at('missing')), 'NoSuchKey', 404)
   await expectS3Error(client.headObject(at('missing')), 'NotFound', 404)
   if (target.isLocal) {
@@ -83,14 +83,14 @@ test('a missing key is NoSuchKey, a missing bucket NoSuchBucket', async () => {
   }
 })
 
-test('deleting removes the object; deleting nothing is no error', async () => {
+test('DeleteObject deletes an object and returns 204 if there is none', async () => {
   await client.putObject({ ...at('doomed'), Body: 'x' })
   assert.is((await client.deleteObject(at('doomed'))).$metadata.httpStatusCode, 204)
   await expectS3Error(client.getObject(at('doomed')), 'NoSuchKey', 404)
   assert.is((await client.deleteObject(at('doomed'))).$metadata.httpStatusCode, 204)
 })
 
-test('DeleteObjects deletes many, reports each, and is quiet when asked', async () => {
+test('DeleteObjects deletes several objects and lists them unless Quiet is set', async () => {
   for (const name of ['m1', 'm2', 'm3']) await client.putObject({ ...at(name), Body: 'x' })
   const keys = ['m1', 'm2', 'never'].map((name) => ({ Key: `${prefix}${name}` }))
   const { Deleted = [], Errors = [] } = await client.deleteObjects({
@@ -108,7 +108,7 @@ test('DeleteObjects deletes many, reports each, and is quiet when asked', async 
   assert.is(quiet.Deleted, undefined)
 })
 
-test('DeleteObjects takes 1 to 1000 keys', async () => {
+test('DeleteObjects accepts at most 1000 keys and at least one', async () => {
   const many = Array.from({ length: 1001 }, (_, index) => ({ Key: `${prefix}none-${index}` }))
   await expectS3Error(
     client.deleteObjects({ Bucket: bucket, Delete: { Objects: many } }),
@@ -118,7 +118,7 @@ test('DeleteObjects takes 1 to 1000 keys', async () => {
   await expectS3Error(client.deleteObjects({ Bucket: bucket, Delete: { Objects: [] } }), 'MalformedXML', 400)
 })
 
-test('DeleteObjects without an integrity header is refused', async () => {
+test('DeleteObjects requires a Content-MD5 or a checksum', async () => {
   const body = `<Delete><Object><Key>${prefix}x</Key></Object></Delete>`
   const headers = { 'content-length': String(Buffer.byteLength(body)) }
   const request = signedRequest(target, { method: 'POST', path: `/${bucket}?delete=`, body, headers })
@@ -127,7 +127,7 @@ test('DeleteObjects without an integrity header is refused', async () => {
   assert.match(response.body, 'Missing required header for this request')
 })
 
-test('ranges: from, from-to, suffix, past the end', async () => {
+test('GetObject returns ranges with a start, with both ends, as a suffix, and past the end', async () => {
   await client.putObject({ ...at('range'), Body: '0123456789' })
   assert.is(await text('range', 'bytes=2-4'), '234')
   assert.is(await text('range', 'bytes=7-'), '789')
@@ -142,7 +142,7 @@ test('ranges: from, from-to, suffix, past the end', async () => {
   assert.equal([head.ContentLength, head.ContentRange], [3, 'bytes 2-4/10'])
 })
 
-test('an unsatisfiable range is 416; one that is no range is ignored', async () => {
+test('GetObject returns 416 for an unsatisfiable range and ignores an invalid one', async () => {
   await client.putObject({ ...at('range416'), Body: '0123456789' })
   await expectS3Error(client.getObject({ ...at('range416'), Range: 'bytes=10-' }), 'InvalidRange', 416)
   await expectS3Error(client.getObject({ ...at('range416'), Range: 'bytes=-0' }), 'InvalidRange', 416)
@@ -153,7 +153,7 @@ test('an unsatisfiable range is 416; one that is no range is ignored', async () 
   }
 })
 
-test('conditional reads answer 304 and 412', async () => {
+test('conditional reads return 304 or 412', async () => {
   await client.putObject({ ...at('conditional'), Body: 'x' })
   const { ETag, LastModified } = await client.headObject(at('conditional'))
   const before = new Date((LastModified?.getTime() ?? 0) - 60_000)
@@ -171,7 +171,7 @@ test('conditional reads answer 304 and 412', async () => {
   assert.is((await get({ IfModifiedSince: before })).$metadata.httpStatusCode, 200)
 })
 
-test('response-* parameters override headers', async () => {
+test('response-* parameters override the stored headers', async () => {
   await client.putObject({ ...at('override'), Body: 'x', ContentType: 'text/html' })
   const got = await client.getObject({
     ...at('override'),
@@ -184,13 +184,13 @@ test('response-* parameters override headers', async () => {
   assert.is(got.CacheControl, 'no-store')
 })
 
-test('an override cannot smuggle a header line', async () => {
+test('a response-* parameter cannot add a header line', async () => {
   await client.putObject({ ...at('smuggle'), Body: 'x' })
   const call = client.getObject({ ...at('smuggle'), ResponseContentType: 'text/plain\r\nset-cookie: a=b' })
   await expectS3Error(call, 'InvalidArgument', 400)
 })
 
-test('user metadata may have 2 KB', async () => {
+test('user metadata of more than 2 KB is rejected', async () => {
   await client.putObject({ ...at('meta'), Body: 'x', Metadata: { m: 'v'.repeat(2047) } })
   const call = client.putObject({ ...at('meta-over'), Body: 'x', Metadata: { m: 'v'.repeat(2048) } })
   await expectS3Error(call, 'MetadataTooLarge', 400)
@@ -206,9 +206,9 @@ test('CopyObject copies bytes and metadata, or replaces the metadata', async () 
     ContentType: 'x/y',
   })
   assert.match(CopyObjectResult?.ETag ?? '', /^"[0-9a-f]{32}"$/)
-  const kept = await client.getObject(at('copy'))
+  const copied = await client.getObject(at('copy'))
   assert.equal(
-    [await kept.Body?.transformToString(), kept.ContentType, kept.Metadata],
+    [await copied.Body?.transformToString(), copied.ContentType, copied.Metadata],
     ['copied', 'a/b', { k: 'v' }],
   )
   await client.copyObject({
@@ -222,7 +222,7 @@ test('CopyObject copies bytes and metadata, or replaces the metadata', async () 
   assert.equal([replaced.ContentType, replaced.Metadata], ['x/y', { n: 'w' }])
 })
 
-test('CopyObject refuses a missing source, a copy onto itself, and unmet conditions', async () => {
+test('CopyObject rejects a missing source, a copy onto itself, and a failed condition', async () => {
   await client.putObject({ ...at('self'), Body: 'x' })
   const self = `${bucket}/${prefix}self`
   await expectS3Error(client.copyObject({ ...at('self'), CopySource: self }), 'InvalidRequest', 400)
@@ -238,7 +238,7 @@ test('CopyObject refuses a missing source, a copy onto itself, and unmet conditi
   await expectS3Error(conditional, 'PreconditionFailed', 412)
 })
 
-test('headers that promise what is not there are refused', async () => {
+test('headers of features that do not exist are rejected', async () => {
   await expectS3Error(
     client.putObject({ ...at('acl'), Body: 'x', ACL: 'public-read' }),
     'AccessControlListNotSupported',
@@ -250,13 +250,13 @@ test('headers that promise what is not there are refused', async () => {
   }
 })
 
-test('tagging is taken, counted and checked', async () => {
+test('object tags are checked and counted', async () => {
   await client.putObject({ ...at('tagged'), Body: 'x', Tagging: 'Tus-Completed=false&a=b' })
   assert.is((await client.headObject(at('tagged'))).TagCount, 2)
   await expectS3Error(client.putObject({ ...at('tagged'), Body: 'x', Tagging: 'a=1&a=2' }), 'InvalidTag', 400)
 })
 
-test('awkward keys come back as they were', async () => {
+test('keys with unusual characters are stored and listed unchanged', async () => {
   const names = [
     '..',
     '../up',
@@ -279,7 +279,7 @@ test('awkward keys come back as they were', async () => {
   for (const name of names) assert.ok(listed.has(`${prefix}${name}`), `${JSON.stringify(name)} is not listed`)
 })
 
-test('a key may have 1024 bytes and no more', async () => {
+test('a key of more than 1024 bytes is rejected', async () => {
   const longest = 'ü'.repeat((1024 - prefix.length - (prefix.length % 2)) / 2)
   await client.putObject({ ...at(longest), Body: 'long' })
   assert.is(await text(longest), 'long')
@@ -290,8 +290,8 @@ test('a key may have 1024 bytes and no more', async () => {
   )
 })
 
-test('any key round-trips, in any order, without touching another', async () => {
-  // XML 1.0 cannot carry most control characters, so that listings with them differ; they have a test of their own.
+test('any keys can be stored, read and listed independently', async () => {
+  // XML 1.0 does not allow most control characters. Listings with them have their own test.
   const key = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
     .filter((candidate) => !/[\p{Cc}\ufffe\uffff]/u.test(candidate))

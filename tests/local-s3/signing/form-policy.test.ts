@@ -31,15 +31,16 @@ const anIntent: fc.Arbitrary<UploadIntent> = fc.record(
   { requiredKeys: ['filename', 'contentType', 'size', 'preset'] },
 )
 
-/** The fields as the local S3 reads them. */
-async function signed(intent: UploadIntent) {
+/** Signs a form and returns its fields as the local S3 reads them. */
+async function signFields(intent: UploadIntent) {
   const { fields } = await signForm(address, intent)
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name.toLowerCase(), value]))
 }
 
-const isRefusal = (error: unknown) => error instanceof S3Error
+const isS3Error = (error: unknown) => error instanceof S3Error
 
-function refusalOf(fields: Record<string, string>, now = Date.now()) {
+/** Returns the error code of a rejected form, `undefined` for an accepted one. */
+function errorCodeOf(fields: Record<string, string>, now = Date.now()) {
   try {
     verifyFormPolicy(signatureV4, fields, 'bucket', now)
     return undefined
@@ -49,39 +50,44 @@ function refusalOf(fields: Record<string, string>, now = Date.now()) {
   }
 }
 
-test('every form that is signed is taken, for a file of the announced size only', async () => {
+test('verifyFormPolicy accepts each signed form and returns the announced size as its only size', async () => {
   await fc.assert(
     fc.asyncProperty(anIntent, async (intent) => {
-      const { contentLengthRange } = verifyFormPolicy(signatureV4, await signed(intent), 'bucket', Date.now())
+      const { contentLengthRange } = verifyFormPolicy(
+        signatureV4,
+        await signFields(intent),
+        'bucket',
+        Date.now(),
+      )
       assert.equal(contentLengthRange, { min: intent.size, max: intent.size })
     }),
     { numRuns: 60 },
   )
 })
 
-test('no form is taken of which one field was changed, left out or added', async () => {
+test('verifyFormPolicy rejects a form with one field changed, removed or added', async () => {
   const change = fc.record({ pick: fc.nat(), value: text, kind: fc.constantFrom('change', 'remove', 'add') })
   await fc.assert(
     fc.asyncProperty(anIntent, change, async (intent, { pick, value, kind }) => {
-      const fields = await signed(intent)
-      // The bucket is in the URL; its field may be left out.
+      const fields = await signFields(intent)
+      // The field `bucket` is optional because the URL contains the bucket.
       const names = Object.keys(fields).filter((name) => name !== 'bucket')
       const name = kind === 'add' ? 'x-amz-meta-added' : (names[pick % names.length] ?? '')
       const { [name]: before, ...others } = fields
       fc.pre(kind !== 'change' || before !== value)
       const changed = kind === 'remove' ? others : { ...others, [name]: value }
-      assert.ok(refusalOf(changed), `${kind} ${name}`)
+      assert.ok(errorCodeOf(changed), `${kind} ${name}`)
     }),
     { numRuns: 120 },
   )
 })
 
-test('no form is taken after an hour, or in another bucket', async () => {
+test('verifyFormPolicy rejects a form after an hour or for another bucket', async () => {
   await fc.assert(
     fc.asyncProperty(anIntent, fc.integer({ min: 1, max: 10 ** 9 }), async (intent, lateMs) => {
-      const fields = await signed(intent)
-      assert.is(refusalOf(fields, Date.now() + 60 * 60 * 1000 + lateMs), 'AccessDenied')
-      assert.throws(() => verifyFormPolicy(signatureV4, fields, 'other', Date.now()), isRefusal)
+      const fields = await signFields(intent)
+      assert.is(errorCodeOf(fields, Date.now() + 60 * 60 * 1000 + lateMs), 'AccessDenied')
+      assert.throws(() => verifyFormPolicy(signatureV4, fields, 'other', Date.now()), isS3Error)
     }),
     { numRuns: 20 },
   )
