@@ -22,9 +22,9 @@ import { createObjectTable } from './storage/object-table.ts'
 import { openS3Database } from './storage/s3-database.ts'
 
 /*
- * The local S3: a server that speaks the S3 API on one machine, for `npm start` and for the tests. It is a
- * development server, never a product: one process, one key pair, one region; a power cut may lose the last moments.
- * What AWS rejects is rejected here, with the same error code.
+ * The local S3: a server with a part of the S3 API, for `npm start` and for the tests. It is a development server,
+ * never a product: one process, one key pair, one region; a power cut may lose the last moments. What AWS rejects is
+ * rejected here, with S3's error codes.
  *
  * It implements the operations that Millrace, tus and Uppy use. All others return NotImplemented.
  *   service             ListBuckets
@@ -43,7 +43,7 @@ import { openS3Database } from './storage/s3-database.ts'
  *                       the bytes of one object or of one part. Files, so that bodies of any size stream without
  *                       being held in memory. A file is written first and referenced by a transaction afterwards.
  *
- * Its rooms, in the order of a request's way:
+ * Its rooms, in the order in which a request passes them:
  *   protocol/           HTTP, S3's errors and XML; finds the operation of a request
  *   signing/            verifies Signature V4 in headers, URLs and form policies
  *   bodies/             decodes request bodies and verifies their lengths and checksums

@@ -129,7 +129,7 @@ async function crc32Of(body: string): Promise<string> {
 }
 
 if (target.isLocal) {
-  // Local only: the response of AWS to bytes that are not HTTP depends on its load balancers, and its idle timeout is long.
+  // Local only: the response of AWS to bytes that are not HTTP depends on its load balancers. Its idle timeout is long.
   test('bytes that are not a valid HTTP request get a 400 response', async () => {
     assert.match(await raw('nonsense\r\n\r\n'), /^HTTP\/1.1 400 /)
     assert.match(await raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n`), /^HTTP\/1.1 400 /)

@@ -124,7 +124,10 @@ const polynomials = {
   crc64nvme: { bits: 64n, polynomial: 0x9a6c9329ac4bc9b5n },
 } as const
 
-/** Returns the product of two reflected polynomials modulo the generator (the method of zlib's crc32_combine, 1.2.12 and later). */
+/**
+ * Returns the product of two reflected polynomials modulo the generator (the method of zlib's crc32_combine, 1.2.12
+ * and later).
+ */
 function multiplyModulo(a: bigint, b: bigint, bits: bigint, polynomial: bigint): bigint {
   let product = 0n
   let factor = b

@@ -25,7 +25,8 @@ export type MultipartForm = {
  * Reads a multipart/form-data body (RFC 7578) up to its `file` field.
  *
  * @param timeoutMs longest time without bytes from the client, in ms
- * @throws S3Error PreconditionFailed, MissingContentLength, MalformedPOSTRequest, MaxPostPreDataLengthExceeded, InvalidArgument
+ * @throws S3Error PreconditionFailed, MissingContentLength, MalformedPOSTRequest, MaxPostPreDataLengthExceeded,
+ * InvalidArgument
  */
 export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise<MultipartForm> {
   const contentType = exchange.headers['content-type'] ?? ''

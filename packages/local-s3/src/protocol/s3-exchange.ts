@@ -4,7 +4,7 @@ import { maxKeyBytes } from './object-keys.ts'
 import { S3Error } from './s3-error.ts'
 import { type XmlTree, xmlDocument } from './xml.ts'
 
-/** After an early response, the rest of the body is read for this long, so that the client can read the response (ms). */
+/** After an early response the rest of the body is read for this long, so that the response is not lost (ms). */
 const lingerMs = 10_000
 /** The same for a client that still waits for `100 Continue` and has sent no body (ms). */
 const unsentBodyLingerMs = 1_000

@@ -3,7 +3,7 @@ import { S3Error } from './s3-error.ts'
 
 export type { XmlElement }
 
-/** An element's content: text, `undefined` (the element is left out), child elements, or a list (the element repeats). */
+/** An element's content: text, child elements, a list (the element repeats), or `undefined` (it is left out). */
 export type XmlValue = string | number | boolean | undefined | XmlTree | readonly XmlValue[]
 export type XmlTree = { readonly [name: string]: XmlValue }
 

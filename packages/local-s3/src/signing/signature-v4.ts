@@ -224,8 +224,9 @@ export function createSignatureV4(options: {
      * parameters to `exchange.headers`, because S3 treats them as headers.
      *
      * @param now milliseconds since 1970
-     * @throws S3Error AccessDenied (no signature, expired, x-amz- headers without a signature), SignatureDoesNotMatch, InvalidAccessKeyId,
-     * RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidRequest, InvalidArgument
+     * @throws S3Error AccessDenied (no signature, expired, x-amz- headers without a signature), SignatureDoesNotMatch,
+     * InvalidAccessKeyId, RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
+     * InvalidRequest, InvalidArgument
      */
     verify(exchange: S3Exchange, now: number): VerifiedSignature {
       const authorization = exchange.headers['authorization']

@@ -36,7 +36,8 @@ const unsupportedHeaders = [
  * Reads an object's description from the headers of a PutObject, CopyObject or CreateMultipartUpload, or from a form.
  *
  * @param headers lower-case header or form field names
- * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported, InvalidStorageClass
+ * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported,
+ * InvalidStorageClass
  */
 export function readObjectDescription(headers: Readonly<Record<string, string>>): ObjectDescription {
   for (const name of Object.keys(headers)) {

@@ -1,8 +1,8 @@
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 
 /**
- * An object as S3's replication writes it to the bucket of another region: it has the version id and the time of its
- * source, another etag if another key encrypts it, and a header that marks it (S3 User Guide, "Replication").
+ * An object as S3's replication writes it to the bucket of another region: it has the version id and the time of
+ * its source, another etag if another key encrypts it, and a header that marks it (S3 User Guide, "Replication").
  */
 export type Replica = {
   versionId: string
