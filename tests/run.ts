@@ -9,14 +9,14 @@ import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/s
 import { type FileResult, runTestFile } from './support/run-file.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
 
-/** A run without filters that counts fewer tests has lost some. Raise it as tests are added. */
+/** A run without filters fails if it counts fewer tests. Raise it as tests are added. */
 const minimumTests = 970
-/** One more than the cores of the smallest machine that runs these tests: most of them wait now and then. */
+/** Files that run at the same time: one more than the cores of the smallest machine, because most tests also wait. */
 const filesAtOnce = 3
-/** Test files and the services that they start import the same modules over and over. */
+/** Cache of compiled modules: test files and the services that they start import the same ones. */
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
-/** Folders whose files take long, the longest first, so that none of them is left for the end. */
+/** Folders with slow files, the slowest first. They start early, so that no slow file runs alone at the end. */
 const slowFolders = ['browser', 'local', 'journeys', 'stacks', 'worker', 'api', 'local-s3']
 
 const { values, positionals: filters } = parseArgs({
@@ -30,9 +30,9 @@ const { values, positionals: filters } = parseArgs({
 
 const root = resolve(values.root)
 const stopping = new AbortController()
-const say = (line: string) => process.stdout.write(`${line}\n`)
+const print = (line: string) => process.stdout.write(`${line}\n`)
 
-/** Lower runs earlier. */
+/** Returns a file's position in the order of runs; lower runs earlier. */
 function rank(path: string) {
   const index = slowFolders.indexOf(relative(root, path).split('/')[0] ?? '')
   return index === -1 ? slowFolders.length : index
@@ -49,31 +49,31 @@ function show(result: FileResult) {
   const name = relative(process.cwd(), result.path)
   const seconds = `${(result.durationMs / 1000).toFixed(1)} s`
   if (result.failures.length > 0) {
-    say(`\n✘ ${name}  ${result.passed} passed, ${result.failures.length} failed  ${seconds}`)
-    say(result.output.trimEnd())
-    for (const failure of result.failures) say(`✘ ${failure}`)
-    say('')
+    print(`\n✘ ${name}  ${result.passed} passed, ${result.failures.length} failed  ${seconds}`)
+    print(result.output.trimEnd())
+    for (const failure of result.failures) print(`✘ ${failure}`)
+    print('')
     return
   }
-  say(`• ${name}  ${result.passed} passed  ${seconds}`)
-  for (const { name, reason } of result.skipped) say(`  skipped: ${name}${reason && ` (${reason})`}`)
+  print(`• ${name}  ${result.passed} passed  ${seconds}`)
+  for (const { name, reason } of result.skipped) print(`  skipped: ${name}${reason && ` (${reason})`}`)
 }
 
-/** Installs Chromium, where a file that drives it will run and none is there. */
+/** Installs Chromium if a browser test will run and Chromium is missing. */
 async function provideChromium(files: string[]) {
-  const drivesIt = files.some((path) => relative(root, path).startsWith('browser/'))
-  if (drivesIt && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, say)
+  const isNeeded = files.some((path) => relative(root, path).startsWith('browser/'))
+  if (isNeeded && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, print)
 }
 
-/** Installs what sst.config.ts is run with, where the file that runs it will run. */
+/** Installs SST's platform if the test that runs sst.config.ts will run. */
 async function providePlatform(files: string[]) {
-  if (files.some((path) => relative(root, path) === 'stacks/cloud.test.ts')) await provideSstPlatform(say)
+  if (files.some((path) => relative(root, path) === 'stacks/cloud.test.ts')) await provideSstPlatform(print)
 }
 
-/** The Redis of the run: the one that REDIS_URL names, or one of our own in a directory that goes with it. */
+/** Returns the Redis of the run: the server in REDIS_URL, or a new one with a temporary directory. */
 async function openRedis() {
   if (process.env['REDIS_URL']) return { url: process.env['REDIS_URL'], close: async () => {} }
-  const program = await provideProgram(redisProgram, say)
+  const program = await provideProgram(redisProgram, print)
   const directory = await mkdtemp(join(tmpdir(), 'millrace-tests-'))
   const server = await startRedisServer({ directory, program })
   const close = async () => {
@@ -101,13 +101,14 @@ async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
 
-let complaints = 0
-const complain = (sentence: string) => {
-  complaints += 1
-  say(`✘ ${sentence}`)
+let runFailures = 0
+/** Reports a failure of the run as a whole. */
+const failRun = (sentence: string) => {
+  runFailures += 1
+  print(`✘ ${sentence}`)
 }
 
-/** Runs the files, with what they need of the machine around them. */
+/** Provides the services that the files need, then runs the files. */
 async function runWithServices(files: string[]) {
   try {
     await provideChromium(files)
@@ -120,7 +121,7 @@ async function runWithServices(files: string[]) {
     }
   } catch (error) {
     if (!(error instanceof StartError)) throw error
-    complain(error.message)
+    failRun(error.message)
     return []
   }
 }
@@ -132,14 +133,14 @@ const results = await runWithServices(files)
 const passed = results.reduce((sum, result) => sum + result.passed, 0)
 const skipped = results.reduce((sum, result) => sum + result.skipped.length, 0)
 const failures = results.reduce((sum, result) => sum + result.failures.length, 0)
-if (files.length === 0) complain(`No test file matches ${filters.join(' ') || root}.`)
-if (results.length < files.length) complain(`${files.length - results.length} files were not run.`)
+if (files.length === 0) failRun(`No test file matches ${filters.join(' ') || root}.`)
+if (results.length < files.length) failRun(`${files.length - results.length} files were not run.`)
 const minimum = Number(values.minimum)
 const counted = passed + failures + skipped
 if (filters.length === 0 && counted < minimum) {
-  complain(`Only ${counted} tests were counted; there should be at least ${minimum}.`)
+  failRun(`Only ${counted} tests were counted; at least ${minimum} are required.`)
 }
-const failed = failures + complaints
-say(`\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
-say(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+const failed = failures + runFailures
+print(`\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
+print(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 process.exitCode = failed > 0 ? 1 : 0

@@ -4,32 +4,32 @@ import type { FastifyInstance } from 'fastify'
 export type Route = {
   method: string
   url: string
-  /** Left out of the OpenAPI document. */
+  /** Not part of the OpenAPI document. */
   hidden: boolean
-  /** Of the body; undefined where none is looked at. */
+  /** Schema of the body; undefined if the route has none. */
   bodySchema: unknown
-  /** Bodies are read as JSON; otherwise they reach the handler unread. */
+  /** Whether bodies are read as JSON. Otherwise the handler receives them unread. */
   readsJson: boolean
 }
 
 /**
- * Runs something that makes an app, and notes every route that is added to it, whoever adds it.
+ * Runs a function that creates an app, and records all routes of that app.
  *
- * @param start makes the app, and maybe others, such as the local SQS
- * @returns what `start` gave, and its app's routes, those of HEAD that Fastify adds by itself included
+ * @param start creates the app, and possibly others, such as the local SQS
+ * @returns the result of `start`, and its app's routes, including the HEAD routes that Fastify adds
  */
 export async function collectRoutes<Started extends { app: unknown }>(start: () => Promise<Started>) {
   const routesOfApps = new Map<unknown, Route[]>()
-  // Fastify tells of every instance that is made, before any route is added to it.
+  // Fastify publishes each new instance before a route is added to it.
   const onInstance = (message: unknown) => {
-    const { fastify } = message as { fastify: FastifyInstance } // the channel's types say nothing
+    const { fastify } = message as { fastify: FastifyInstance } // the channel's messages have no type
     const routes: Route[] = []
     routesOfApps.set(fastify, routes)
     fastify.addHook('onRoute', function (this: FastifyInstance, { method, url, schema }) {
       const hidden = schema !== undefined && 'hide' in schema && schema.hide === true
       const readsJson = this.hasContentTypeParser('application/json')
-      for (const one of [method].flat()) {
-        routes.push({ method: one, url, hidden, bodySchema: schema?.body, readsJson })
+      for (const routeMethod of [method].flat()) {
+        routes.push({ method: routeMethod, url, hidden, bodySchema: schema?.body, readsJson })
       }
     })
   }
@@ -37,7 +37,7 @@ export async function collectRoutes<Started extends { app: unknown }>(start: () 
   try {
     const started = await start()
     const routes = routesOfApps.get(started.app)
-    if (!routes) throw new Error('The app was not made while its routes were noted.')
+    if (!routes) throw new Error('The app was not created by `start`.')
     return { started, routes }
   } finally {
     unsubscribe('fastify.initialization', onInstance)

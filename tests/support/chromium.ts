@@ -1,7 +1,7 @@
 import { chromiumProgram, findOnPath } from '@millrace/local/setup/system-programs.ts'
 import { type Browser, type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
 
-// What is used of the page's own globals. The tests are checked together with the services, which have no DOM.
+// The page's globals that are used here. The tests are type-checked with the services, which have no DOM types.
 declare class DataTransfer {
   readonly items: { add(file: File): void }
 }
@@ -11,7 +11,7 @@ declare class MutationObserver {
 }
 declare const document: { querySelectorAll(selector: string): Iterable<{ textContent: string | null }> }
 
-/** Chromium asks its maker for updates, experiments and safe browsing lists unless it is told not to. */
+/** Without these flags Chromium requests updates, experiments and safe browsing lists from its vendor. */
 const quietFlags = [
   '--disable-gpu',
   '--disable-quic',
@@ -21,7 +21,7 @@ const quietFlags = [
   '--disable-sync',
 ]
 
-/** Starts the system's Chromium, or the one that CHROMIUM names, without a window. */
+/** Starts Chromium without a window: the program in CHROMIUM, otherwise the system's. */
 export function launchChromium(): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'] || findOnPath(chromiumProgram.names)
   if (!executablePath) throw new Error(`${chromiumProgram.title} is not on PATH: ${chromiumProgram.instead}.`)
@@ -31,8 +31,8 @@ export function launchChromium(): Promise<Browser> {
 }
 
 /**
- * Opens a page that keeps all that a developer would see as an error: uncaught exceptions, and messages of
- * the console, where violations of the content security policy and failed requests appear as well.
+ * Opens a page and records its errors: uncaught exceptions, and errors and warnings on the console. Violations of the
+ * content security policy and failed requests appear on the console, too.
  */
 export async function openPage(context: BrowserContext, url: string) {
   const page = await context.newPage()
@@ -45,11 +45,11 @@ export async function openPage(context: BrowserContext, url: string) {
   return { page, errors }
 }
 
-/** A file for the page: its bytes, or how many zeros to make there. */
+/** A file for the page: its bytes, or a size in bytes for a file of zeros that the page creates. */
 export type PageFile = { name: string; type: string; bytes: Uint8Array } | ZeroFile
 type ZeroFile = { name: string; type: string; size: number }
 
-/** Drops files on an element, as a mouse would. */
+/** Drops files on an element, as with a mouse. */
 export async function dropFiles(target: Locator, files: PageFile[]): Promise<void> {
   const parcels = files.map((file) =>
     'size' in file ? file : { ...file, bytes: Buffer.from(file.bytes).toString('base64') },
@@ -69,9 +69,9 @@ export async function dropFiles(target: Locator, files: PageFile[]): Promise<voi
 }
 
 /**
- * Keeps every state that a part of the page goes through, however short, since waiting for one may miss it.
+ * Records all states of a part of the page, because waiting for a short state may miss it.
  *
- * @returns a function that gives the texts of all elements that matched the selector, in their order
+ * @returns a function that returns the texts of all elements that matched the selector, in order
  */
 export async function recordTexts(page: Page, selector: string): Promise<() => Promise<string[]>> {
   const recorder = await page.evaluateHandle((selector) => {

@@ -6,7 +6,7 @@ import {
   type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import { copyHeader } from '@millrace/local-s3/storage/object-copy.ts'
+import { replicaHeader } from '@millrace/local-s3/storage/replica.ts'
 
 type Bucket = { s3: S3Client; bucket: string }
 /** An object that has been read and not been written yet. */
@@ -78,7 +78,7 @@ export async function putCopy(
   put.middlewareStack.add(
     (next) => (args) => {
       if (!hasHeaders(args.request)) throw new TypeError('The SDK made a request without headers.')
-      args.request.headers[copyHeader] = new URLSearchParams(told).toString()
+      args.request.headers[replicaHeader] = new URLSearchParams(told).toString()
       return next(args)
     },
     { step: 'build' },

@@ -4,28 +4,29 @@ import type { HttpClient } from './http-client.ts'
 export type StreamedEvent = { id: string; event: string; data: unknown }
 
 /**
- * Opens an event stream, as an EventSource does.
+ * Opens a stream of server-sent events, as an EventSource does.
  *
- * @param client whose cookie is sent
- * @param lastEventId where it left off, if anywhere
- * @param apiKey to come with
- * @returns the response; `next()`, which gives one event, or undefined at the end; and `leave()`
+ * @param client its cookie is sent
+ * @param lastEventId the last event that was received, to resume after it
+ * @param apiKey is sent as a bearer token
+ * @returns the response; `next()`, which returns one event, or undefined at the end; and `leave()`, which closes the
+ * connection
  */
 export async function openEventStream(url: URL, client: HttpClient, lastEventId?: string, apiKey?: string) {
-  const leave = new AbortController()
+  const connection = new AbortController()
   const response = await fetch(url, {
     headers: {
       cookie: client.cookie ?? '',
       ...(lastEventId && { 'last-event-id': lastEventId }),
       ...(apiKey && { authorization: `Bearer ${apiKey}` }),
     },
-    signal: leave.signal,
+    signal: connection.signal,
   })
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
   return {
     response,
-    leave: () => leave.abort(),
+    leave: () => connection.abort(),
     async next(): Promise<StreamedEvent | undefined> {
       for (;;) {
         const end = text.indexOf('\n\n')

@@ -2,29 +2,34 @@ import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { checkDocumented } from './documented-answers.ts'
 
-/** A client that keeps its cookie, as a browser does. */
+/** A client that stores its cookie, as a browser does. */
 export type HttpClient = ReturnType<typeof createHttpClient>
 
-/** What came back. `body` is parsed where it is JSON, a text otherwise. */
+/** A response. `body` is parsed if it is JSON, otherwise it is text. */
 export type HttpAnswer = {
   status: number
   headers: Headers
   body: unknown
 }
 
-/** The body of an answer, which must be of this schema; throws with status and body where it is not. */
-export function bodyOf<Schema extends TSchema>(answer: HttpAnswer, schema: Schema): Static<Schema> {
+/**
+ * Returns a response's body.
+ * @throws Error with status and body if the body does not match the schema
+ */
+export function bodyOf<Schema extends TSchema>(response: HttpAnswer, schema: Schema): Static<Schema> {
   const validator = Compile(schema)
-  if (validator.Check(answer.body)) return answer.body
-  throw new Error(`Unexpected answer: ${answer.status} ${JSON.stringify(answer.body)}`)
+  if (validator.Check(response.body)) return response.body
+  throw new Error(`Unexpected response: ${response.status} ${JSON.stringify(response.body)}`)
 }
 
 /**
- * @param base the origin of all requests; another may be given with each
- * @param cookie what it starts with, `name=value`
+ * Creates a client with its own cookie. It checks each response against the OpenAPI document.
+ *
+ * @param base the origin of all requests; a request may use another
+ * @param cookie the initial cookie, `name=value`
  */
 export function createHttpClient(base: string, cookie?: string) {
-  let kept = cookie
+  let currentCookie = cookie
 
   async function request(
     method: string,
@@ -36,16 +41,16 @@ export function createHttpClient(base: string, cookie?: string) {
       method,
       redirect: 'manual',
       headers: {
-        ...(kept && { cookie: kept }),
+        ...(currentCookie && { cookie: currentCookie }),
         ...(options.json !== undefined && { 'content-type': 'application/json' }),
         ...options.headers,
       },
       ...(options.json !== undefined && { body: JSON.stringify(options.json) }),
       ...(options.body !== undefined && { body: options.body }),
     })
-    for (const set of response.headers.getSetCookie()) {
-      const value = set.split(';')[0]
-      kept = value?.endsWith('=') ? undefined : value
+    for (const setCookie of response.headers.getSetCookie()) {
+      const value = setCookie.split(';')[0]
+      currentCookie = value?.endsWith('=') ? undefined : value
     }
     const text = await response.text()
     const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '')
@@ -62,7 +67,7 @@ export function createHttpClient(base: string, cookie?: string) {
     put: (path: string, json: unknown) => request('PUT', path, { json }),
     delete: (path: string) => request('DELETE', path),
     get cookie() {
-      return kept
+      return currentCookie
     },
   }
 }

@@ -1,12 +1,12 @@
 import Type, { type TSchema } from 'typebox'
 
-/** A character beyond Unicode's first plane, escaped as its two surrogates. */
+/** Bytes of a character beyond Unicode's first plane, escaped as its two surrogates. */
 const escapedBytes = '\\ud83d\\ude00'.length
 
 /**
- * How many bytes of JSON a value of a schema has at most, without white space.
+ * Returns the maximum size of a schema's values as JSON without white space, in bytes.
  *
- * @returns infinity where the schema sets no limit, or one by a pattern only
+ * @returns infinity if the schema sets no limit, or sets it only with a pattern
  */
 export function largestJsonBytes(schema: TSchema): number {
   if (Type.IsUnion(schema)) return Math.max(...schema.anyOf.map(largestJsonBytes))
@@ -33,7 +33,7 @@ export function largestJsonBytes(schema: TSchema): number {
   )
 }
 
-/** What TypeBox' types do not show of a schema. */
+/** Reads a limit of a schema that TypeBox' types do not declare. */
 function limitOf(schema: TSchema, name: string): number | undefined {
   const limit: unknown = Reflect.get(schema, name)
   return typeof limit === 'number' ? limit : undefined

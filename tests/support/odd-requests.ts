@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import type { Route } from './app-routes.ts'
 
-/** A request as bytes, and whether an answer to it has a body. */
+/** A request as bytes, with its method and URL. */
 export type OddRequest = { method: string; url: string; bytes: Buffer }
 
-/** What a request may name and be somebody's. */
+/** A session's cookie, and ids of uploads that it owns. */
 export type Known = { cookie: string; ids: string[] }
 
 type Parts = {
@@ -16,7 +16,7 @@ type Parts = {
 }
 type Framing = 'right' | 'too long' | 'too short' | 'chunked' | 'bad chunks' | 'none' | 'both'
 
-/** What a client may send in a header without the parser of HTTP itself refusing it. */
+/** Header values that the HTTP parser accepts. */
 const headerText = fc
   .array(fc.integer({ min: 0x20, max: 0xff }), { maxLength: 40 })
   .map((codes) => String.fromCharCode(...codes.filter((code) => code !== 0x7f)).trim())
@@ -112,7 +112,7 @@ const header = fc
       .map((value): [string, string] => [name, value]),
   )
 
-/** In shape for tus, so that what else is odd gets as far as it can. */
+/** Valid tus headers, so that the handler processes the other, malformed parts of the request. */
 const tusHeaders: fc.Arbitrary<[string, string][]> = fc
   .tuple(
     fc.constantFrom('0', '3', '10'),
@@ -148,7 +148,7 @@ const announcement = fc.record({
   user: junk,
 })
 
-/** The fields that a body of these routes may have. Other routes get any of them. */
+/** The fields of these routes' bodies. Bodies for other routes have any of them. */
 const fieldsOf: Record<string, string[]> = {
   '/uploads': ['filename', 'contentType', 'size'],
   '/uploads/:id/parts': ['partNumbers'],
@@ -242,11 +242,11 @@ const query = fc.oneof(
 )
 
 /**
- * Requests to all of these routes that are in shape here and out of shape there: methods, paths, queries,
- * headers, cookies, bodies in JSON and in forms, and the framing of HTTP itself.
+ * Generates requests to these routes that are partly valid and partly malformed: methods, paths, queries, headers,
+ * cookies, JSON and form bodies, and HTTP framing.
  *
- * @param routes of the app
- * @param known a session's cookie and what it owns, which some of the requests use, to get past the door
+ * @param routes the app's routes
+ * @param known a session's cookie and its uploads; some requests use them, to pass authorization
  */
 export function oddRequests(routes: Route[], known: Known): fc.Arbitrary<OddRequest> {
   const parameter = fc.oneof(
@@ -271,7 +271,7 @@ export function oddRequests(routes: Route[], known: Known): fc.Arbitrary<OddRequ
     'TRACE',
     'PROPFIND',
   )
-  // Reading is the larger part of an API, and the smaller part of what can go wrong.
+  // Most routes read, but most errors are in those that write. So the latter are chosen more often.
   const writing = routes.filter(({ method }) => !['GET', 'HEAD', 'OPTIONS'].includes(method))
   const anyRoute = fc.oneof(fc.constantFrom(...routes), fc.constantFrom(...writing))
   const parts = anyRoute.chain((route) =>
@@ -337,7 +337,7 @@ function write({ method, target, headers, body, framing }: Parts): Buffer {
   return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`, 'latin1'), ...chunks])
 }
 
-/** What may stand in a request's line, with none of its ends in the middle. */
+/** Replaces characters that would end the request line early. */
 function printable(text: string): string {
   return text.replace(/[^!-~]/g, '%')
 }

@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 export type RunningProcess = { pid: number; command: string; environment: string[] }
 
 /**
- * Lists the processes of this machine that still run, from /proc. A process that has ended but that nobody
- * has asked about yet (a zombie) has no command line left and is not listed.
+ * Lists the running processes of this machine, from /proc. A process that has ended but was not reaped by its parent
+ * yet (a zombie) has no command line and is not listed.
  */
 export function listProcesses(): RunningProcess[] {
   const processes: RunningProcess[] = []
@@ -16,7 +16,7 @@ export function listProcesses(): RunningProcess[] {
       const command = read('cmdline').join(' ')
       if (command) processes.push({ pid: Number(name), command, environment: read('environ') })
     } catch (error) {
-      // It ended between listing and reading, or belongs to someone else.
+      // It ended between listing and reading, or belongs to another user.
       const code = error instanceof Error && 'code' in error ? String(error.code) : ''
       if (!['ENOENT', 'ESRCH', 'EACCES'].includes(code)) throw error
     }
@@ -25,8 +25,8 @@ export function listProcesses(): RunningProcess[] {
 }
 
 /**
- * Waits until no process has this in its environment (`NAME=value`), which children inherit. Asked again and
- * again, because the system announces the end of a process to nobody but its parent.
+ * Waits until no process has this variable (`NAME=value`) in its environment, which children inherit. It polls,
+ * because the system reports the end of a process only to its parent.
  */
 export async function allGone(variable: string): Promise<void> {
   while (listProcesses().some(({ environment }) => environment.includes(variable))) await delay(20)

@@ -3,11 +3,11 @@ import { connect } from 'node:net'
 
 export type RawConnection = Awaited<ReturnType<typeof openConnection>>
 
-/** A connection on which a test says exactly what it wants, in whatever order and however slowly. */
+/** Opens a connection on which a test sends exactly the bytes it chooses, in any order and as slowly as it likes. */
 export async function openConnection(port: number) {
   const socket = connect(port, '127.0.0.1')
   let received = ''
-  // A connection that is reset is closed, which is what is waited for.
+  // A reset also closes the connection, and `closed` waits for that.
   socket.setEncoding('latin1').on('error', () => {})
   socket.on('data', (text: string) => {
     received += text
@@ -20,15 +20,15 @@ export async function openConnection(port: number) {
   }
   return {
     send: (bytes: string | Uint8Array) => socket.write(bytes),
-    /** Sends no more. */
+    /** Closes the sending side. */
     end: () => socket.end(),
     destroy: () => socket.destroy(),
-    /** All that came back, once the other side has closed. */
+    /** All bytes received, after the other side has closed. */
     closed,
     isOpen: () => !socket.destroyed,
-    /** Waits until what came back has this in it. */
+    /** Waits until the received bytes contain this text. */
     until: (text: string) => when((received) => received.includes(text)),
-    /** Waits until what came back is enough, or until the other side has closed. */
+    /** Waits until the received bytes are enough, or until the other side has closed. */
     when,
   }
 }

@@ -7,11 +7,11 @@ export type FileResult = {
   path: string
   passed: number
   skipped: { name: string; reason: string }[]
-  /** One line for each failed test and for each failure of the file as a whole. */
+  /** One line per failed test and per failure of the file as a whole. */
   failures: string[]
-  /** All that the file wrote to stdout and stderr. */
+  /** What the file wrote to stdout and stderr. */
   output: string
-  /** None when a signal ended the file. */
+  /** `null` if a signal ended the file. */
   exitCode: number | null
   durationMs: number
 }
@@ -19,10 +19,11 @@ export type FileResult = {
 const reportDescriptor = 3
 
 /**
- * Runs one test file as the leader of a process group of its own and ends the whole group with it.
- * @param options.limitMs when the group is killed, in milliseconds
- * @param options.signal kills the group as well
- * @returns what the file reported; a file that reports no end or exits oddly has a failure more
+ * Runs one test file as the leader of its own process group, and kills the whole group when the file ends.
+ * @param options.limitMs time after which the group is killed, in milliseconds
+ * @param options.signal kills the group, too
+ * @returns what the file reported. A file that does not report its end, or exits with another code than 0, has an
+ * additional failure.
  */
 export async function runTestFile(
   path: string,
@@ -40,7 +41,7 @@ export async function runTestFile(
   }
   const child = spawn(process.execPath, [path], {
     detached: true,
-    // Standard output and error, and after them the reports.
+    // Standard output, standard error, and the pipe for reports.
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...options.environment, [reportDescriptorVariable]: String(reportDescriptor) },
   })
@@ -48,19 +49,19 @@ export async function runTestFile(
     try {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
     } catch (error) {
-      // No such process: the group is gone already.
+      // No such process: the group has already ended.
       if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
     }
   }
-  let cut = ''
-  const cutShort = (why: string) => {
-    cut = why
+  let killReason = ''
+  const kill = (reason: string) => {
+    killReason = reason
     killGroup()
   }
-  const timer = setTimeout(() => cutShort(`ran longer than ${options.limitMs / 1000} s`), options.limitMs)
-  const onAbort = () => cutShort('was interrupted')
+  const timer = setTimeout(() => kill(`ran longer than ${options.limitMs / 1000} s`), options.limitMs)
+  const onAbort = () => kill('was interrupted')
   options.signal.addEventListener('abort', onAbort)
-  // The group outlives its leader when a test leaves a process behind; that process would hold the pipes open.
+  // A process that a test leaves behind outlives the group's leader and would keep the pipes open.
   child.once('exit', killGroup)
 
   const [, output, errors, reportPipe] = child.stdio
@@ -93,7 +94,7 @@ export async function runTestFile(
     if (report.outcome === 'passed') result.passed += 1
     else result.failures.push(`${report.suite} › ${report.name}`)
   }
-  if (cut) result.failures.push(`the file ${cut}${inTest}`)
+  if (killReason) result.failures.push(`the file ${killReason}${inTest}`)
   else if (signal) result.failures.push(`the file was ended by ${signal}${inTest}`)
   else if (!reports.some(({ kind }) => kind === 'finished')) {
     result.failures.push(`the file ended without running the guarded suite (exit code ${code})`)

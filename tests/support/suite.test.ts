@@ -10,8 +10,8 @@ import { suite } from './suite.ts'
 
 const fixtures = join(import.meta.dirname, '../fixtures')
 
-/** Each thing that plain uvu forgives: what the runner counts as failed, and what the reader is told. */
-const forgivenByUvu: Record<string, { failures: string[]; says?: RegExp }> = {
+/** Fixtures that plain uvu would pass or crash on: the failures that the runner must count, and the output. */
+const failingFixtures: Record<string, { failures: string[]; says?: RegExp }> = {
   'test-fails': { failures: ['fixture › fails'], says: /Actual:[\s\S]*Expected:[\s\S]*test-fails\.ts:\d+/ },
   'before-throws': {
     failures: ['the before hook of "fixture" failed', 'fixture › passes'],
@@ -51,7 +51,7 @@ const forgivenByUvu: Record<string, { failures: string[]; says?: RegExp }> = {
   },
   'late-rejection': {
     failures: ['unhandled rejection outside of any test'],
-    says: /nobody handles this/,
+    says: /this rejection is not handled/,
   },
   'uncaught-exception': {
     failures: ['fixture › throws from a callback'],
@@ -60,11 +60,16 @@ const forgivenByUvu: Record<string, { failures: string[]; says?: RegExp }> = {
   only: { failures: ['the file does not load'], says: /test\.only is not a function/ },
   'same-name': { failures: ['the file does not load'], says: /Two tests .* are named "passes"/ },
   'same-suite-name': { failures: ['the file does not load'], says: /Two suites are named "fixture"/ },
-  'test-after-run': { failures: ['the file does not load'], says: /is added to after its run/ },
+  'test-after-run': {
+    failures: ['the file does not load'],
+    says: /is added to suite "fixture" after its run/,
+  },
   'exits-zero': { failures: ['the process ended in the middle of test "exits" of "fixture"'] },
   'exits-zero-after': { failures: ['fixture › fails'], says: /hidden/ },
   'exits-zero-while-loading': { failures: ['the process ended before the file had loaded'] },
-  'plain-uvu-beside': { failures: ['a suite is imported from uvu itself, which forgives too much'] },
+  'plain-uvu-beside': {
+    failures: ['a suite is imported from uvu itself, which does not report all failures'],
+  },
   'plain-uvu-first': {
     failures: ['the file ended without running the guarded suite (exit code 1)'],
     says: /never from uvu/,
@@ -82,7 +87,7 @@ const runFixture = (name: string) =>
     signal: new AbortController().signal,
   })
 
-/** Runs a command to its end, without a runner that listens. */
+/** Runs a Node program to its end. */
 async function run(parameters: string[]) {
   const child = spawn(process.execPath, parameters, { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
@@ -107,7 +112,7 @@ const runRunner = (fixture: string, ...parameters: string[]) =>
 
 const guard = suite('guarded suite')
 
-guard('passes what is sound', async () => {
+guard('a file without mistakes passes, and its skipped test is reported', async () => {
   const result = await runFixture('healthy')
   assert.equal(result.failures, [])
   assert.is(result.exitCode, 0)
@@ -115,8 +120,8 @@ guard('passes what is sound', async () => {
   assert.equal(result.skipped, [{ name: 'is left out', reason: 'to be counted' }])
 })
 
-for (const [name, { failures, says }] of Object.entries(forgivenByUvu)) {
-  guard(`is red: ${name}`, async () => {
+for (const [name, { failures, says }] of Object.entries(failingFixtures)) {
+  guard(`the fixture ${name} fails`, async () => {
     const result = await runFixture(name)
     for (const failure of failures) assert.ok(result.failures.includes(failure), result.failures.join('\n'))
     assert.ok(result.failures.length > 0)
@@ -125,62 +130,62 @@ for (const [name, { failures, says }] of Object.entries(forgivenByUvu)) {
   })
 }
 
-guard('has a test for each fixture', () => {
+guard('each fixture has a test', () => {
   const names = readdirSync(join(fixtures, 'suite')).map((file) => basename(file, '.ts'))
-  assert.equal(names.toSorted(), ['healthy', ...Object.keys(forgivenByUvu)].toSorted())
+  assert.equal(names.toSorted(), ['healthy', ...Object.keys(failingFixtures)].toSorted())
 })
 
 guard.run()
 
 const runner = suite('test runner')
 
-runner('counts what passed and what was skipped on its last line', async () => {
+runner('the last line of a run counts passed and skipped tests', async () => {
   const { code, lastLine } = await runRunner('healthy')
   assert.is(lastLine, '2 passed, 0 failed, 1 skipped')
   assert.is(code, 0)
 })
 
-runner('is red below the minimum count', async () => {
+runner('a run with fewer tests than the minimum fails', async () => {
   const { code, output, lastLine } = await runRunner('healthy', '--minimum', '4')
-  assert.match(output, 'Only 3 tests were counted; there should be at least 4.')
+  assert.match(output, 'Only 3 tests were counted; at least 4 are required.')
   assert.is(lastLine, '2 passed, 1 failed, 1 skipped')
   assert.is(code, 1)
 })
 
-runner('asks no minimum of a filtered run', async () => {
+runner('a filtered run has no minimum', async () => {
   const { code, lastLine } = await runRunner('healthy', '--minimum', '4', 'one.test')
   assert.is(lastLine, '1 passed, 0 failed')
   assert.is(code, 0)
 })
 
-runner('is red when a filter matches nothing', async () => {
+runner('a run whose filter matches no file fails', async () => {
   const { code, output, lastLine } = await runRunner('healthy', 'no-such-file')
   assert.match(output, 'No test file matches no-such-file.')
   assert.is(lastLine, '0 passed, 1 failed')
   assert.is(code, 1)
 })
 
-runner('is red when a file exits with 0 and ran nothing', async () => {
+runner('a file that exits with 0 without running a suite fails', async () => {
   const { code, output, lastLine } = await runRunner('runs-nothing')
   assert.match(output, 'ended without running the guarded suite (exit code 0)')
   assert.is(lastLine, '0 passed, 1 failed')
   assert.is(code, 1)
 })
 
-runner('counts nothing that a file merely prints', async () => {
+runner('a file cannot report tests through its standard output', async () => {
   const { code, lastLine } = await runRunner('fakes-output')
   assert.is(lastLine, '0 passed, 1 failed')
   assert.is(code, 1)
 })
 
-runner('is red when a file is killed', async () => {
+runner('a killed file fails', async () => {
   const { code, output, lastLine } = await runRunner('killed')
   assert.match(output, 'ended by SIGKILL, in fixture › is killed')
   assert.is(lastLine, '0 passed, 1 failed')
   assert.is(code, 1)
 })
 
-runner('kills a file that hangs, and names the test', async () => {
+runner('a file that hangs is killed, and its test is named', async () => {
   const { code, output, lastLine } = await runRunner('hangs', '--limit-seconds', '2')
   assert.match(output, 'spinning')
   assert.match(output, 'ran longer than 2 s, in fixture › spins')
@@ -188,14 +193,14 @@ runner('kills a file that hangs, and names the test', async () => {
   assert.is(code, 1)
 })
 
-runner('ends the processes that a file leaves behind', async () => {
+runner('processes that a file leaves behind are killed', async () => {
   const { output, lastLine } = await runRunner('leaves-a-process')
   assert.is(lastLine, '1 passed, 1 failed')
   const pid = Number(/left (\d+)/.exec(output)?.[1])
   assert.not(listProcesses().some((process) => process.pid === pid))
 })
 
-runner('ends its files when it is interrupted', async () => {
+runner('an interrupted run kills its files', async () => {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -3,16 +3,16 @@ import { pathToFileURL } from 'node:url'
 import { inspect, stripVTControlCharacters } from 'node:util'
 import { openTestReport } from './test-report.ts'
 
-/** How long one test or hook may take unless its suite says otherwise. */
+/** Time limit of one test or hook, unless its suite sets another. */
 const defaultLimitMs = 30_000
-/** How long sockets and processes may take to go after the last test, before they count as left open. */
+/** Time in which sockets and processes must close after the last test. Afterwards they count as left open. */
 const closingGraceMs = 2_000
 
 type Crumbs = { __suite__: string; __test__: string }
 type Callback<T> = (context: T & Crumbs) => unknown
 type Hook<T> = { (hook: Callback<T>): void; each(hook: Callback<T>): void }
 
-/** uvu's shape, without `only`: a test left alone by it would hide all others. */
+/** uvu's interface, without `only`: it would skip all other tests. */
 export type GuardedTest<T> = {
   (name: string, test: Callback<T>): void
   before: Hook<T>
@@ -26,9 +26,9 @@ type Running = { label: string; fail(error: unknown): void }
 
 const uvuGlobals: { UVU_DEFER?: boolean; UVU_QUEUE?: unknown[][] } & object = globalThis
 if (uvuGlobals.UVU_QUEUE) throw new Error('Import suite from tests/support/suite.ts only, never from uvu.')
-// Makes uvu wait for exec() below rather than start on a timer while the file is still loading.
+// With this, uvu waits for exec() below. Otherwise it starts on a timer while the file is still loading.
 uvuGlobals.UVU_DEFER = true
-/** What uvu will run: a title, then suites. */
+/** What uvu runs: a title, then suites. */
 const uvuQueue: unknown[] = [null]
 uvuGlobals.UVU_QUEUE = [uvuQueue]
 const uvu = await import('uvu')
@@ -42,7 +42,7 @@ let running: Running | undefined
 let failures = 0
 let finishedTests = 0
 
-/** Stack lines of this file and of uvu, which tell nothing about the test. */
+/** Stack lines of this file and of uvu. They contain nothing about the test. */
 const ownFrames = /\n +at [^\n]*\/(?:tests\/support\/suite\.ts|node_modules\/uvu\/)[^\n]*/g
 
 function fail(message: string, error?: unknown) {
@@ -53,8 +53,8 @@ function fail(message: string, error?: unknown) {
 }
 
 /**
- * Turns whatever was thrown into an Error that uvu's formatter can print: it dies on values that are not
- * errors and on operands that uvu cannot show, and takes the rest of the suite with it.
+ * Converts a thrown value into an Error that uvu's formatter can print. The formatter crashes on values that are not
+ * errors and on operands that it cannot show, and then the rest of the suite does not run.
  */
 function printableError(thrown: unknown): Error {
   const wellFormed =
@@ -82,10 +82,10 @@ function printableError(thrown: unknown): Error {
   return thrown
 }
 
-/** Runs one test or hook: it must end by itself, within the limit, and leave no rejection unhandled. */
-function guarded(label: string, limitMs: number, work: () => unknown): Promise<void> {
+/** Runs one test or hook. It must end within the limit and leave no unhandled rejection. */
+function runGuarded(label: string, limitMs: number, work: () => unknown): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Not counted by the event loop, so that a loop with nothing else left runs dry at once (beforeExit).
+    // unref: the timer alone must not keep the event loop alive, so that an empty loop is noticed at once (beforeExit).
     const timer = setTimeout(() => {
       settle(() => reject(new Error(`${label} did not end within ${limitMs} ms`)))
     }, limitMs).unref()
@@ -97,11 +97,11 @@ function guarded(label: string, limitMs: number, work: () => unknown): Promise<v
     }
     const current: Running = { label, fail: (error) => settle(() => reject(error)) }
     running = current
-    const works = async () => {
+    const runWork = async () => {
       await work()
     }
-    // One turn of the loop later, so that a rejection nobody handles is blamed on the test that caused it.
-    works().then(
+    // One tick of the event loop later, so that an unhandled rejection is reported for the test that caused it.
+    runWork().then(
       () => setImmediate(() => settle(resolve)),
       (error) => current.fail(error),
     )
@@ -109,13 +109,13 @@ function guarded(label: string, limitMs: number, work: () => unknown): Promise<v
 }
 
 /**
- * Declares a suite of tests, in uvu's shape and run by uvu, but red for everything that uvu forgives:
- * a hook that throws, a non-Error thrown, a suite that is empty or never run, a test that never ends,
- * an unhandled rejection, two tests of one name, an early exit, a handle left open.
+ * Declares a suite of tests, with uvu's interface and run by uvu. It fails for what plain uvu accepts:
+ * a hook that throws, a thrown value that is not an Error, a suite that is empty or never run, a test that never ends,
+ * an unhandled rejection, two tests of the same name, an early exit, a handle left open.
  * @param name unique in its file
- * @param context handed to every test and hook
- * @param options `limitMs`: how long each test and hook may take, in milliseconds
- * @throws Error when a name is empty or taken, or when tests are declared after `run()`
+ * @param context passed to each test and hook
+ * @param options `limitMs`: time limit of each test and hook, in milliseconds
+ * @throws Error if a name is empty or already used, or if tests are declared after `run()`
  */
 export function suite<T extends object = Record<string, unknown>>(
   name: string,
@@ -124,7 +124,7 @@ export function suite<T extends object = Record<string, unknown>>(
 ): GuardedTest<T> {
   const limitMs = options.limitMs ?? defaultLimitMs
   if (!name) throw new Error('A suite needs a name.')
-  if (phase !== 'loading') throw new Error(`Suite "${name}" is declared after the tests began.`)
+  if (phase !== 'loading') throw new Error(`Suite "${name}" is declared after the tests started.`)
   if (declared.some((other) => other.name === name)) throw new Error(`Two suites are named "${name}".`)
 
   const inner = uvu.suite<T>(name, context)
@@ -139,44 +139,48 @@ export function suite<T extends object = Record<string, unknown>>(
   const self: DeclaredSuite = { name, runCalled: false, tests: 0, skipped: 0, start: () => inner.run() }
   declared.push(self)
 
-  const open = () => {
-    if (self.runCalled) throw new Error(`Suite "${name}" is added to after its run().`)
+  const assertNotRun = () => {
+    if (self.runCalled) throw new Error(`A test or hook is added to suite "${name}" after its run().`)
   }
-  const claim = (testName: string) => {
-    open()
+  const registerName = (testName: string) => {
+    assertNotRun()
     if (!testName) throw new Error(`A test in suite "${name}" has no name.`)
     if (names.has(testName)) throw new Error(`Two tests in suite "${name}" are named "${testName}".`)
     names.add(testName)
   }
-  const collect = (list: Callback<T>[], callback: Callback<T>) => {
-    open()
-    if (typeof callback !== 'function') throw new TypeError(`A hook of suite "${name}" is no function.`)
+  const addHook = (list: Callback<T>[], callback: Callback<T>) => {
+    assertNotRun()
+    if (typeof callback !== 'function') throw new TypeError(`A hook of suite "${name}" is not a function.`)
     list.push(callback)
   }
 
-  /** Runs hooks that belong to no test. All of them run, since each cleans up something else. */
+  /**
+   * Runs the hooks of the whole suite. After a failed `after` hook the others still run, because each cleans up
+   * something else.
+   * @returns whether all of them succeeded
+   */
   const runHooks = async (kind: 'before' | 'after', state: T & Crumbs) => {
-    let sound = true
+    let succeeded = true
     for (const hook of hooks[kind]) {
       try {
-        await guarded(`the ${kind} hook of "${name}"`, limitMs, () => hook(state))
+        await runGuarded(`the ${kind} hook of "${name}"`, limitMs, () => hook(state))
       } catch (error) {
-        sound = false
+        succeeded = false
         fail(`the ${kind} hook of "${name}" failed`, printableError(error))
-        if (kind === 'before') return sound
+        if (kind === 'before') return succeeded
       }
     }
-    return sound
+    return succeeded
   }
 
-  /** One test with its each-hooks, as the single function that uvu sees. */
+  /** Runs one test with its each-hooks. For uvu this is a single function. */
   const runTest = async (testName: string, body: Callback<T>, state: T & Crumbs) => {
     if (beforeFailed) throw new Error(`not run, because a before hook of "${name}" failed`)
     const label = `test "${testName}" of "${name}"`
     const thrown: unknown[] = []
-    const attempt = async (what: string, work: Callback<T>) => {
+    const attempt = async (label: string, work: Callback<T>) => {
       try {
-        await guarded(what, limitMs, () => work(state))
+        await runGuarded(label, limitMs, () => work(state))
       } catch (error) {
         thrown.push(printableError(error))
       }
@@ -186,7 +190,7 @@ export function suite<T extends object = Record<string, unknown>>(
     }
     if (thrown.length === 0) await attempt(label, body)
     for (const hook of hooks.afterEach) await attempt(`the after.each hook of ${label}`, hook)
-    for (const further of thrown.slice(1)) process.stderr.write(`\n  and then: ${inspect(further)}\n`)
+    for (const later of thrown.slice(1)) process.stderr.write(`\n  and then: ${inspect(later)}\n`)
     if (thrown.length > 0) throw thrown[0]
   }
 
@@ -198,13 +202,13 @@ export function suite<T extends object = Record<string, unknown>>(
   })
 
   const test = (testName: string, body: Callback<T>) => {
-    claim(testName)
-    if (typeof body !== 'function') throw new TypeError(`Test "${testName}" of "${name}" is no function.`)
+    registerName(testName)
+    if (typeof body !== 'function') throw new TypeError(`Test "${testName}" of "${name}" is not a function.`)
     self.tests += 1
     inner(testName, async (state) => {
       const startedAt = performance.now()
       report({ kind: 'started', suite: name, name: testName })
-      const done = (outcome: 'passed' | 'failed') => {
+      const finish = (outcome: 'passed' | 'failed') => {
         finishedTests += 1
         if (outcome === 'failed') failures += 1
         report({ kind: 'test', suite: name, name: testName, outcome, ms: performance.now() - startedAt })
@@ -212,16 +216,16 @@ export function suite<T extends object = Record<string, unknown>>(
       try {
         await runTest(testName, body, state)
       } catch (error) {
-        done('failed')
+        finish('failed')
         throw error
       }
-      done('passed')
+      finish('passed')
     })
   }
-  test.before = hookOf(hooks.before, hooks.beforeEach)
-  test.after = hookOf(hooks.after, hooks.afterEach)
+  test.before = createHook(hooks.before, hooks.beforeEach)
+  test.after = createHook(hooks.after, hooks.afterEach)
   test.skip = (testName: string, reason = '') => {
-    claim(testName)
+    registerName(testName)
     self.skipped += 1
     inner.skip()
     process.stdout.write(`  skipped "${testName}"${reason && `: ${reason}`}\n`)
@@ -234,32 +238,32 @@ export function suite<T extends object = Record<string, unknown>>(
   }
   return test
 
-  function hookOf(once: Callback<T>[], each: Callback<T>[]): Hook<T> {
-    return Object.assign((hook: Callback<T>) => collect(once, hook), {
-      each: (hook: Callback<T>) => collect(each, hook),
+  function createHook(once: Callback<T>[], each: Callback<T>[]): Hook<T> {
+    return Object.assign((hook: Callback<T>) => addHook(once, hook), {
+      each: (hook: Callback<T>) => addHook(each, hook),
     })
   }
 }
 
-/** Blames an error that no promise carries on the test that runs, or else on the file. */
-function stray(what: string, error: unknown) {
+/** Reports an error outside of any awaited promise as a failure of the running test, or else of the file. */
+function reportStrayError(kind: string, error: unknown) {
   if (seenErrors.has(error) && error instanceof Error) return
   seenErrors.add(error)
   if (phase === 'loading') return fail('the file does not load', printableError(error))
-  if (!running) return fail(`${what} outside of any test`, printableError(error))
+  if (!running) return fail(`${kind} outside of any test`, printableError(error))
   const { label } = running
-  process.stderr.write(`\n  ${what} during ${label}\n`)
+  process.stderr.write(`\n  ${kind} during ${label}\n`)
   running.fail(printableError(error))
 }
 
-process.on('uncaughtException', (error) => stray('uncaught exception', error))
-process.on('unhandledRejection', (error) => stray('unhandled rejection', error))
+process.on('uncaughtException', (error) => reportStrayError('uncaught exception', error))
+process.on('unhandledRejection', (error) => reportStrayError('unhandled rejection', error))
 
 process.on('beforeExit', () => {
   if (!running) return
-  // Keeps the loop turning once more for the tests after this one.
+  // Keeps the event loop alive for one more tick, so that the next tests run.
   setImmediate(() => {})
-  running.fail(new Error(`${running.label} never ends: nothing is left that could end it`))
+  running.fail(new Error(`${running.label} never ends: the event loop is empty`))
 })
 
 process.on('exit', () => {
@@ -271,7 +275,7 @@ process.on('exit', () => {
 
 async function runFile(entry: string) {
   try {
-    // The promise of the module that is loading already: it settles when all its suites are declared.
+    // The module is already loading. This promise settles after all its suites are declared.
     await import(entry)
   } catch (error) {
     phase = 'finished'
@@ -284,19 +288,19 @@ async function runFile(entry: string) {
     if (!runCalled) fail(`suite "${name}" is never run: its test.run() is missing`)
   }
   const runnable = declared.filter(({ runCalled }) => runCalled)
-  if (uvuQueue.length > 1) fail('a suite is imported from uvu itself, which forgives too much')
+  if (uvuQueue.length > 1) fail('a suite is imported from uvu itself, which does not report all failures')
   for (const { start } of runnable) start()
   await uvu.exec()
   const expected = runnable.reduce((sum, { tests }) => sum + tests, 0)
   if (finishedTests !== expected) fail(`${expected} tests were declared but ${finishedTests} ended`)
   phase = 'finished'
   setTimeout(() => {
-    const kept = process.getActiveResourcesInfo().filter((kind) => kind !== 'TTYWrap')
-    fail(`the tests ended but something was left open: ${stripVTControlCharacters(kept.join(', '))}`)
+    const openResources = process.getActiveResourcesInfo().filter((kind) => kind !== 'TTYWrap')
+    fail(`the tests ended but something was left open: ${stripVTControlCharacters(openResources.join(', '))}`)
     process.exit(1)
   }, closingGraceMs).unref()
 }
 
 const entry = process.argv[1]
-if (entry === undefined) throw new Error('tests/support/suite.ts works in a test file only.')
+if (entry === undefined) throw new Error('tests/support/suite.ts works only in a test file.')
 runFile(pathToFileURL(realpathSync(entry)).href)

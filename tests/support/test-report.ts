@@ -1,23 +1,23 @@
 import { writeSync } from 'node:fs'
 
-/** What a test file tells the runner, one JSON object a line, on a pipe of its own that stdout cannot reach. */
+/** A test file's report to the runner: one JSON object per line, on a separate pipe that stdout cannot write to. */
 export type TestReport =
   | { kind: 'started'; suite: string; name: string }
   | { kind: 'test'; suite: string; name: string; outcome: 'passed' | 'failed'; ms: number }
   | { kind: 'skipped'; suite: string; name: string; reason: string }
-  /** A failure that belongs to no single test: a hook, a forgotten run(), an open handle. */
+  /** A failure outside of a single test: a hook, a missing run(), an open handle. */
   | { kind: 'failure'; message: string }
-  /** The last line of every file; a file without it was cut short. */
+  /** The last line of each file. A file without it did not run to its end. */
   | { kind: 'finished' }
 
-/** Names the file descriptor of the runner's pipe in a test file's environment. */
+/** The environment variable with the file descriptor of the runner's pipe. */
 export const reportDescriptorVariable = 'MILLRACE_TEST_REPORT_FD'
 
 /**
- * Opens the way back to the runner. The variable is removed at once, so that nothing which a test starts
- * can report in its name.
- * @returns a function that writes one report synchronously (an asynchronous write would be lost at exit);
- *   it does nothing when the file runs on its own.
+ * Opens the pipe to the runner. The variable is removed at once, so that processes that a test starts cannot report
+ * as this file.
+ * @returns a function that writes one report synchronously, because an asynchronous write would be lost at exit. It
+ * does nothing if the file runs without the runner.
  */
 export function openTestReport(environment: NodeJS.ProcessEnv): (report: TestReport) => void {
   const value = environment[reportDescriptorVariable]

@@ -3,16 +3,16 @@ import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 
 /**
- * Waits for a command that somebody sends to Redis (MONITOR). By a socket of its own: ioredis' monitor throws, outside
- * of any call, at what Redis tells it while it disconnects, and other tests have much to tell.
+ * Waits for a command that any client sends to Redis (MONITOR). It uses its own socket: ioredis' monitor throws outside
+ * of any call if Redis sends a line while it disconnects, and other tests send many commands.
  *
  * @param url `redis://`
- * @param isMeant gets the words of each command, whoever sends it
- * @returns once Redis tells of commands: a promise of the first one that is meant
+ * @param matches receives the words of each command of any client
+ * @returns after Redis has started to send commands: `seen` resolves at the first one that matches
  */
 export async function watchForCommand(
   url: string,
-  isMeant: (words: string[]) => boolean,
+  matches: (words: string[]) => boolean,
 ): Promise<{ seen: Promise<void> }> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
@@ -22,7 +22,7 @@ export async function watchForCommand(
   await isWatching
   const { promise: seen, resolve } = Promise.withResolvers<void>()
   lines.on('line', (line) => {
-    if (!isMeant([...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, word = '']) => word))) return
+    if (!matches([...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, word = '']) => word))) return
     socket.destroy()
     resolve()
   })

@@ -5,15 +5,18 @@ import { ChecksumAlgorithm } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 import { awsChunked, errorCode, send, signedRequest } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix, endpoint } = target
 const at = (name: string) => ({ Bucket: bucket, Key: `${prefix}${name}` })
-const body = Buffer.from('the bytes that were meant')
+const body = Buffer.from('the expected bytes')
 
-/** A PUT signed by hand; answers the status and S3's code, and asserts that a refused PUT left nothing. */
+/**
+ * Sends a PUT signed by the test's own signer. Asserts that a rejected PUT creates no object.
+ * @returns the status and S3's error code
+ */
 async function put(
   name: string,
   request: { headers?: Record<string, string>; body?: Buffer; payload?: string; bare?: boolean },
@@ -26,9 +29,9 @@ async function put(
     headers: { ...(request.bare ? {} : { 'content-length': String(sent.length) }), ...request.headers },
     ...(request.payload === undefined ? {} : { payload: request.payload }),
   })
-  const answer = await send(endpoint, signed)
-  if (answer.status !== 200) await refused(client.headObject(at(name)), 'NotFound', 404)
-  return [answer.status, errorCode(answer)]
+  const response = await send(endpoint, signed)
+  if (response.status !== 200) await expectS3Error(client.headObject(at(name)), 'NotFound', 404)
+  return [response.status, errorCode(response)]
 }
 
 const md5 = (data: Buffer) => createHash('md5').update(data).digest('base64')
@@ -41,7 +44,7 @@ const crc = (data: Buffer) => {
 const test = suite('S3 integrity')
 test.after(() => target.close())
 
-test('Content-MD5 is verified', async () => {
+test('a body must match its Content-MD5', async () => {
   assert.equal(await put('md5', { headers: { 'content-md5': md5(body) } }), [200, ''])
   assert.equal(await put('md5-bad', { headers: { 'content-md5': md5(Buffer.from('other')) } }), [
     400,
@@ -50,7 +53,7 @@ test('Content-MD5 is verified', async () => {
   assert.equal(await put('md5-none', { headers: { 'content-md5': 'not base64' } }), [400, 'InvalidDigest'])
 })
 
-test('x-amz-content-sha256 is verified', async () => {
+test('a body must match its x-amz-content-sha256', async () => {
   const other = createHash('sha256').update('other').digest('hex')
   assert.equal(await put('sha', {}), [200, ''])
   assert.equal(await put('sha-unsigned', { payload: 'UNSIGNED-PAYLOAD' }), [200, ''])
@@ -58,7 +61,7 @@ test('x-amz-content-sha256 is verified', async () => {
   assert.equal(await put('sha-word', { payload: 'NONSENSE' }), [400, 'InvalidArgument'])
 })
 
-test('every checksum algorithm of the SDK is verified and given back', async () => {
+test('each checksum algorithm of the SDK is verified, stored and returned', async () => {
   for (const algorithm of ['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const) {
     const written = await client.putObject({ ...at(algorithm), Body: body, ChecksumAlgorithm: algorithm })
     const head = await client.headObject({ ...at(algorithm), ChecksumMode: 'ENABLED' })
@@ -76,20 +79,20 @@ test('every checksum algorithm of the SDK is verified and given back', async () 
   }
 })
 
-test('a checksum comes back only when asked for, and not for a range', async () => {
-  await client.putObject({ ...at('asked'), Body: body })
+test('a checksum is returned only if requested, and never for a range', async () => {
+  await client.putObject({ ...at('checksum'), Body: body })
   const plain = await send(
     endpoint,
-    signedRequest(target, { method: 'HEAD', path: `/${bucket}/${prefix}asked` }),
+    signedRequest(target, { method: 'HEAD', path: `/${bucket}/${prefix}checksum` }),
   )
   assert.is(plain.headers['x-amz-checksum-crc32'], undefined)
-  const asked = await client.headObject({ ...at('asked'), ChecksumMode: 'ENABLED' })
-  assert.is(asked.ChecksumCRC32, crc(body))
-  const range = await client.getObject({ ...at('asked'), ChecksumMode: 'ENABLED', Range: 'bytes=0-3' })
+  const withChecksum = await client.headObject({ ...at('checksum'), ChecksumMode: 'ENABLED' })
+  assert.is(withChecksum.ChecksumCRC32, crc(body))
+  const range = await client.getObject({ ...at('checksum'), ChecksumMode: 'ENABLED', Range: 'bytes=0-3' })
   assert.is(range.ChecksumCRC32, undefined)
 })
 
-test('a checksum header that cannot be one is refused', async () => {
+test('an invalid checksum header, or a second one, is rejected', async () => {
   assert.equal(await put('crc-short', { headers: { 'x-amz-checksum-crc32': 'AAAA' } }), [
     400,
     'InvalidRequest',
@@ -98,7 +101,7 @@ test('a checksum header that cannot be one is refused', async () => {
   assert.equal(await put('crc-two', { headers: two }), [400, 'InvalidRequest'])
 })
 
-test('the SDK streams with a trailing checksum', async () => {
+test('a streamed SDK upload with a trailing checksum succeeds', async () => {
   const pieces = [Buffer.alloc(70_000, 1), Buffer.alloc(100_000, 2), Buffer.alloc(3, 3)]
   await client.putObject({ ...at('stream'), Body: Readable.from(pieces), ContentLength: 170_003 })
   const head = await client.headObject({ ...at('stream'), ChecksumMode: 'ENABLED' })
@@ -110,7 +113,7 @@ test('the SDK streams with a trailing checksum', async () => {
 const chunks = [Buffer.alloc(8192, 'a'), Buffer.alloc(9000, 'b'), Buffer.from('end')]
 const whole = Buffer.concat(chunks)
 
-/** A PUT in chunks. `bend` changes the encoded body before it is sent. */
+/** Sends an `aws-chunked` PUT. `change` modifies the encoded body before it is sent. */
 async function putChunks(
   name: string,
   payload: string,
@@ -118,7 +121,7 @@ async function putChunks(
     chunks?: Buffer[]
     trailer?: string
     headers?: Record<string, string>
-    bend?: (encoded: Buffer) => Buffer
+    change?: (encoded: Buffer) => Buffer
   } = {},
 ): Promise<[status: number, code: string]> {
   const parts = options.chunks ?? chunks
@@ -135,18 +138,18 @@ async function putChunks(
     },
   })
   const encoded = awsChunked(parts, payload.includes('HMAC') ? request : undefined, options.trailer)
-  const sent = options.bend?.(encoded) ?? encoded
+  const sent = options.change?.(encoded) ?? encoded
   const headers = { ...request.headers, 'content-length': String(sent.length) }
-  const answer = await send(endpoint, { ...request, headers, body: sent })
-  if (answer.status !== 200) await refused(client.headObject(at(name)), 'NotFound', 404)
-  return [answer.status, errorCode(answer)]
+  const response = await send(endpoint, { ...request, headers, body: sent })
+  if (response.status !== 200) await expectS3Error(client.headObject(at(name)), 'NotFound', 404)
+  return [response.status, errorCode(response)]
 }
 
 const signedChunks = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
 const signedTrailer = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER'
 const unsignedTrailer = 'STREAMING-UNSIGNED-PAYLOAD-TRAILER'
 
-test('all three chunked forms decode to the same bytes', async () => {
+test('all three aws-chunked forms decode to the same bytes', async () => {
   const trailer = `x-amz-checksum-crc32:${crc(whole)}`
   assert.equal(await putChunks('c1', signedChunks), [200, ''])
   assert.equal(await putChunks('c2', signedTrailer, { trailer }), [200, ''])
@@ -157,58 +160,61 @@ test('all three chunked forms decode to the same bytes', async () => {
   }
 })
 
-test('a content encoding survives next to aws-chunked', async () => {
+test('a content encoding besides aws-chunked is stored', async () => {
   const headers = { 'content-encoding': 'gzip,aws-chunked' }
   assert.equal(await putChunks('gzip', signedChunks, { headers }), [200, ''])
   assert.is((await client.headObject(at('gzip'))).ContentEncoding, 'gzip')
 })
 
-test('a changed chunk breaks its signature', async () => {
-  const bend = (encoded: Buffer) => {
+test('a chunk that does not match its signature is rejected', async () => {
+  const change = (encoded: Buffer) => {
     const changed = Buffer.from(encoded)
     changed[encoded.indexOf('bbbb')] = 'c'.charCodeAt(0)
     return changed
   }
-  assert.equal(await putChunks('bent', signedChunks, { bend }), [403, 'SignatureDoesNotMatch'])
+  assert.equal(await putChunks('changed', signedChunks, { change }), [403, 'SignatureDoesNotMatch'])
 })
 
-test('a changed trailer breaks its signature, a wrong one its digest', async () => {
+test('a changed trailer fails its signature, a wrong checksum in it the digest', async () => {
   const right = `x-amz-checksum-crc32:${crc(whole)}`
   const wrong = `x-amz-checksum-crc32:${crc(body)}`
-  const bend = (encoded: Buffer) => Buffer.from(encoded.toString('latin1').replace(right, wrong), 'latin1')
-  assert.equal(await putChunks('t1', signedTrailer, { trailer: right, bend }), [403, 'SignatureDoesNotMatch'])
+  const change = (encoded: Buffer) => Buffer.from(encoded.toString('latin1').replace(right, wrong), 'latin1')
+  assert.equal(await putChunks('t1', signedTrailer, { trailer: right, change }), [
+    403,
+    'SignatureDoesNotMatch',
+  ])
   assert.equal(await putChunks('t2', signedTrailer, { trailer: wrong }), [400, 'BadDigest'])
   assert.equal(await putChunks('t3', unsignedTrailer, { trailer: wrong }), [400, 'BadDigest'])
 })
 
-test('the decoded length must be right', async () => {
+test('a chunked body must have its declared decoded length', async () => {
   for (const length of ['1', String(whole.length - 1), String(whole.length + 1)]) {
     const headers = { 'x-amz-decoded-content-length': length }
     assert.equal(await putChunks('length', signedChunks, { headers }), [400, 'IncompleteBody'])
   }
 })
 
-test('only the last chunk may be small', async () => {
+test('a chunk below 8 KiB is rejected unless it is the last', async () => {
   const small = [Buffer.alloc(100, 'a'), Buffer.alloc(8192, 'b')]
   assert.equal(await putChunks('small', signedChunks, { chunks: small }), [403, 'InvalidChunkSizeError'])
 })
 
-test('broken chunk framing is refused', async () => {
-  const bends: ((encoded: Buffer) => Buffer)[] = [
+test('malformed chunk framing is rejected', async () => {
+  const changes: ((encoded: Buffer) => Buffer)[] = [
     (encoded) => encoded.subarray(0, 5000),
     (encoded) => Buffer.concat([Buffer.from('zz\r\n'), encoded]),
     (encoded) => Buffer.concat([encoded, Buffer.from('more')]),
     () => Buffer.alloc(5000, 'x'),
   ]
-  for (const bend of bends) {
-    const [status] = await putChunks('framing', signedChunks, { bend })
+  for (const change of changes) {
+    const [status] = await putChunks('framing', signedChunks, { change })
     assert.ok(status >= 400 && status < 500, String(status))
   }
 })
 
-test('a body needs a length, in plain as in chunked form', async () => {
-  const answer = await put('no-length', { headers: { 'transfer-encoding': 'chunked' }, bare: true })
-  assert.equal(answer, [501, 'NotImplemented'])
+test('a body without a declared length is rejected, plain or aws-chunked', async () => {
+  const response = await put('no-length', { headers: { 'transfer-encoding': 'chunked' }, bare: true })
+  assert.equal(response, [501, 'NotImplemented'])
   const request = signedRequest(target, {
     method: 'PUT',
     path: `/${bucket}/${prefix}no-decoded-length`,
@@ -219,16 +225,16 @@ test('a body needs a length, in plain as in chunked form', async () => {
   assert.equal([undecoded.status, errorCode(undecoded)], [411, 'MissingContentLength'])
 })
 
-test('more than 5 GiB in one PUT is refused before the body', async () => {
+test('a PUT of more than 5 GiB is rejected before its body', async () => {
   const request = signedRequest(target, {
     method: 'PUT',
     path: `/${bucket}/${prefix}huge`,
     payload: 'UNSIGNED-PAYLOAD',
     headers: { 'content-length': String(5 * 1024 ** 3 + 1), expect: '100-continue' },
   })
-  // Never sends its body: the answer must come without it.
-  const answer = await send(endpoint, { ...request, headers: { ...request.headers }, body: '' })
-  assert.equal([answer.status, errorCode(answer)], [400, 'EntityTooLarge'])
+  // The request never sends its body: the response must not wait for it.
+  const response = await send(endpoint, { ...request, headers: { ...request.headers }, body: '' })
+  assert.equal([response.status, errorCode(response)], [400, 'EntityTooLarge'])
 })
 
 test.run()

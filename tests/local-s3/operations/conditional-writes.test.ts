@@ -1,14 +1,14 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/refused.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target
 const at = (name: string) => ({ Bucket: bucket, Key: `${prefix}${name}` })
 const text = async (name: string) => (await client.getObject(at(name))).Body?.transformToString()
 
-/** Runs writers at once; returns the bodies of those that won and the codes of the others. */
+/** Waits for concurrent writers. Returns the bodies of the successful ones and the error codes of the others. */
 async function race(writers: Map<string, Promise<unknown>>) {
   const winners: string[] = []
   const codes: string[] = []
@@ -28,29 +28,37 @@ const bodies = Array.from({ length: 12 }, (_, index) => `writer ${index} `.repea
 const test = suite('S3 conditional writes')
 test.after(() => target.close())
 
-test('If-None-Match: * creates and never replaces', async () => {
+test('If-None-Match: * creates an object and never replaces one', async () => {
   await client.putObject({ ...at('once'), Body: 'first', IfNoneMatch: '*' })
   const again = client.putObject({ ...at('once'), Body: 'second', IfNoneMatch: '*' })
-  await refused(again, 'PreconditionFailed', 412)
+  await expectS3Error(again, 'PreconditionFailed', 412)
   assert.is(await text('once'), 'first')
   await client.deleteObject(at('once'))
   await client.putObject({ ...at('once'), Body: 'third', IfNoneMatch: '*' })
   assert.is(await text('once'), 'third')
 })
 
-test('If-Match replaces only what was read', async () => {
+test('If-Match replaces only the object with this etag', async () => {
   const { ETag } = await client.putObject({ ...at('match'), Body: 'one' })
   const { ETag: second } = await client.putObject({ ...at('match'), Body: 'two', IfMatch: ETag })
-  await refused(client.putObject({ ...at('match'), Body: 'three', IfMatch: ETag }), 'PreconditionFailed', 412)
+  await expectS3Error(
+    client.putObject({ ...at('match'), Body: 'three', IfMatch: ETag }),
+    'PreconditionFailed',
+    412,
+  )
   assert.is(await text('match'), 'two')
-  await refused(client.putObject({ ...at('match-none'), Body: 'x', IfMatch: second }), 'NoSuchKey', 404)
+  await expectS3Error(client.putObject({ ...at('match-none'), Body: 'x', IfMatch: second }), 'NoSuchKey', 404)
 })
 
-test('other forms are not implemented, as on AWS', async () => {
-  await refused(client.putObject({ ...at('form'), Body: 'x', IfNoneMatch: '"etag"' }), 'NotImplemented', 501)
+test('If-None-Match with an etag is not implemented, as on AWS', async () => {
+  await expectS3Error(
+    client.putObject({ ...at('form'), Body: 'x', IfNoneMatch: '"etag"' }),
+    'NotImplemented',
+    501,
+  )
 })
 
-test('of many creators at once exactly one wins', async () => {
+test('exactly one of many concurrent creations succeeds', async () => {
   const writers = new Map(
     bodies.map((Body) => [Body, client.putObject({ ...at('race'), Body, IfNoneMatch: '*' })] as const),
   )
@@ -63,7 +71,7 @@ test('of many creators at once exactly one wins', async () => {
   assert.is(await text('race'), winners[0])
 })
 
-test('of many replacers at once exactly one wins', async () => {
+test('exactly one of many concurrent If-Match writes succeeds', async () => {
   const { ETag } = await client.putObject({ ...at('swap'), Body: 'start' })
   const writers = new Map(
     bodies.map((Body) => [Body, client.putObject({ ...at('swap'), Body, IfMatch: ETag })] as const),
@@ -74,12 +82,12 @@ test('of many replacers at once exactly one wins', async () => {
   assert.is(await text('swap'), winners[0])
 })
 
-test('unconditional writers at once leave one of them, whole', async () => {
+test('concurrent unconditional writes leave the complete bytes of one of them', async () => {
   await Promise.all(bodies.map((Body) => client.putObject({ ...at('last'), Body })))
   assert.ok(bodies.includes((await text('last')) ?? ''))
 })
 
-test('completions at once: one creates, the others may still be aborted', async () => {
+test('one of several concurrent completions succeeds, and the other uploads can be aborted', async () => {
   const uploads = await Promise.all(
     bodies.slice(0, 4).map(async (Body) => {
       const { UploadId = '' } = await client.createMultipartUpload(at('multi'))
@@ -107,10 +115,10 @@ test('completions at once: one creates, the others may still be aborted', async 
   }
 })
 
-test('a conditional delete deletes only what was read', async () => {
+test('If-Match deletes only the object with this etag', async () => {
   const { ETag } = await client.putObject({ ...at('delete'), Body: 'one' })
   await client.putObject({ ...at('delete'), Body: 'two' })
-  await refused(client.deleteObject({ ...at('delete'), IfMatch: ETag }), 'PreconditionFailed', 412)
+  await expectS3Error(client.deleteObject({ ...at('delete'), IfMatch: ETag }), 'PreconditionFailed', 412)
   assert.is(await text('delete'), 'two')
 })
 

@@ -2,8 +2,8 @@ import type { CORSRule } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { errorCode, type RawAnswer, send, signedRequest } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
+import { errorCode, type RawResponse, send, signedRequest } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix, endpoint } = target
@@ -13,7 +13,7 @@ const origin = 'https://app.example.com'
 const configure = (...CORSRules: CORSRule[]) =>
   client.putBucketCors({ Bucket: bucket, CORSConfiguration: { CORSRules } })
 
-function preflight(headers: Record<string, string>): Promise<RawAnswer> {
+function preflight(headers: Record<string, string>): Promise<RawResponse> {
   return send(endpoint, { method: 'OPTIONS', path, headers })
 }
 
@@ -26,25 +26,25 @@ const uploads: CORSRule = {
 }
 
 const test = suite('S3 CORS')
-// On AWS a new configuration may take seconds to reach every host: one configuration for all tests but the last.
+// On AWS a new configuration may take seconds to reach all hosts. So all tests except for the last use the same one.
 test.before(async () => {
   await client.putObject({ Bucket: bucket, Key: `${prefix}cors`, Body: 'x' })
   await configure(uploads)
 })
 test.after(() => target.close())
 
-test('the configuration comes back', async () => {
+test('GetBucketCors returns the stored configuration', async () => {
   assert.equal((await client.getBucketCors({ Bucket: bucket })).CORSRules, [uploads])
 })
 
-test('a preflight that a rule allows needs no signature', async () => {
-  const answer = await preflight({
+test('a preflight request that a rule allows succeeds without a signature', async () => {
+  const response = await preflight({
     origin,
     'access-control-request-method': 'PUT',
     'access-control-request-headers': 'Content-Type, X-Amz-Meta-Name',
   })
-  assert.is(answer.status, 200)
-  const { headers } = answer
+  assert.is(response.status, 200)
+  const { headers } = response
   assert.is(headers['access-control-allow-origin'], origin)
   assert.is(headers['access-control-allow-methods'], 'GET, PUT, POST')
   assert.is(headers['access-control-allow-headers'], 'content-type, x-amz-meta-name')
@@ -53,26 +53,26 @@ test('a preflight that a rule allows needs no signature', async () => {
   assert.match(headers.vary ?? '', 'Origin')
 })
 
-test('an origin with a wildcard matches', async () => {
+test('an allowed origin with a wildcard matches its subdomains', async () => {
   const allowed = 'https://tenant.example.org'
-  const answer = await preflight({ origin: allowed, 'access-control-request-method': 'GET' })
-  assert.equal([answer.status, answer.headers['access-control-allow-origin']], [200, allowed])
+  const response = await preflight({ origin: allowed, 'access-control-request-method': 'GET' })
+  assert.equal([response.status, response.headers['access-control-allow-origin']], [200, allowed])
 })
 
-test('a preflight that no rule allows is 403', async () => {
+test('a preflight request that no rule allows returns 403', async () => {
   for (const headers of [
     { origin: 'https://evil.example', 'access-control-request-method': 'PUT' },
     { origin: `${origin}.evil.example`, 'access-control-request-method': 'PUT' },
     { origin, 'access-control-request-method': 'DELETE' },
     { origin, 'access-control-request-method': 'PUT', 'access-control-request-headers': 'authorization' },
   ]) {
-    const answer = await preflight(headers)
-    assert.equal([answer.status, errorCode(answer)], [403, 'AccessForbidden'])
-    assert.is(answer.headers['access-control-allow-origin'], undefined)
+    const response = await preflight(headers)
+    assert.equal([response.status, errorCode(response)], [403, 'AccessForbidden'])
+    assert.is(response.headers['access-control-allow-origin'], undefined)
   }
 })
 
-test('a preflight out of shape is 400', async () => {
+test('an invalid preflight request returns 400', async () => {
   assert.is((await preflight({ 'access-control-request-method': 'PUT' })).status, 400)
   assert.is((await preflight({ origin, 'access-control-request-method': 'BREW' })).status, 400)
   if (target.isLocal) {
@@ -85,66 +85,69 @@ test('a preflight out of shape is 400', async () => {
   }
 })
 
-test('answers carry the headers, errors too, so that a browser can read them', async () => {
-  const asked = { origin }
-  const served = await send(endpoint, signedRequest(target, { method: 'GET', path, unsigned: asked }))
+test('success and error responses have the CORS headers', async () => {
+  const unsignedHeaders = { origin }
+  const served = await send(
+    endpoint,
+    signedRequest(target, { method: 'GET', path, unsigned: unsignedHeaders }),
+  )
   assert.is(served.status, 200)
-  const unsigned = await send(endpoint, { method: 'GET', path, headers: asked })
+  const unsigned = await send(endpoint, { method: 'GET', path, headers: unsignedHeaders })
   assert.is(unsigned.status, 403)
   const missing = await send(
     endpoint,
-    signedRequest(target, { method: 'GET', path: `${path}-no`, unsigned: asked }),
+    signedRequest(target, { method: 'GET', path: `${path}-no`, unsigned: unsignedHeaders }),
   )
   assert.is(missing.status, 404)
-  for (const answer of [served, unsigned, missing]) {
-    assert.is(answer.headers['access-control-allow-origin'], origin)
-    assert.is(answer.headers['access-control-expose-headers'], 'ETag, x-amz-request-id')
-    assert.match(answer.headers.vary ?? '', 'Origin')
+  for (const response of [served, unsigned, missing]) {
+    assert.is(response.headers['access-control-allow-origin'], origin)
+    assert.is(response.headers['access-control-expose-headers'], 'ETag, x-amz-request-id')
+    assert.match(response.headers.vary ?? '', 'Origin')
   }
 })
 
-test('a refused form post can be read by its page', async () => {
+test('a rejected form post has the CORS headers', async () => {
   const body = '--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nx\r\n--b--\r\n'
   const headers = {
     origin,
     'content-type': 'multipart/form-data; boundary=b',
     'content-length': String(body.length),
   }
-  const answer = await send(endpoint, { method: 'POST', path: `/${bucket}`, headers, body })
-  assert.ok(answer.status >= 400)
-  assert.is(answer.headers['access-control-allow-origin'], origin)
+  const response = await send(endpoint, { method: 'POST', path: `/${bucket}`, headers, body })
+  assert.ok(response.status >= 400)
+  assert.is(response.headers['access-control-allow-origin'], origin)
 })
 
-test('another origin is answered without the headers', async () => {
+test('a response to another origin has no CORS headers', async () => {
   const request = signedRequest(target, { method: 'GET', path, unsigned: { origin: 'https://evil.example' } })
-  const answer = await send(endpoint, request)
-  assert.equal([answer.status, answer.headers['access-control-allow-origin']], [200, undefined])
+  const response = await send(endpoint, request)
+  assert.equal([response.status, response.headers['access-control-allow-origin']], [200, undefined])
 })
 
-test('a configuration out of shape is refused', async () => {
+test('an invalid CORS configuration is rejected', async () => {
   const base = { AllowedOrigins: ['*'], AllowedMethods: ['GET'] }
-  await refused(configure({ ...base, AllowedMethods: ['PATCH'] }), 'InvalidRequest', 400)
-  await refused(configure({ ...base, AllowedOrigins: ['https://*.a.*'] }), 'InvalidRequest', 400)
-  await refused(configure({ ...base, ExposeHeaders: ['x-*'] }), 'InvalidRequest', 400)
-  await refused(configure({ ...base, AllowedOrigins: [] }), 'MalformedXML', 400)
-  await refused(configure(), 'MalformedXML', 400)
+  await expectS3Error(configure({ ...base, AllowedMethods: ['PATCH'] }), 'InvalidRequest', 400)
+  await expectS3Error(configure({ ...base, AllowedOrigins: ['https://*.a.*'] }), 'InvalidRequest', 400)
+  await expectS3Error(configure({ ...base, ExposeHeaders: ['x-*'] }), 'InvalidRequest', 400)
+  await expectS3Error(configure({ ...base, AllowedOrigins: [] }), 'MalformedXML', 400)
+  await expectS3Error(configure(), 'MalformedXML', 400)
   assert.equal((await client.getBucketCors({ Bucket: bucket })).CORSRules, [uploads])
 })
 
 if (target.isLocal) {
-  // Local only: AWS takes its time to apply a changed configuration.
-  test('any origin is answered with a star', async () => {
+  // Local only: AWS applies a changed configuration with a delay.
+  test('a rule for any origin returns * without credentials', async () => {
     await configure({ AllowedOrigins: ['*'], AllowedMethods: ['GET'] })
-    const answer = await preflight({ origin: 'null', 'access-control-request-method': 'GET' })
-    assert.equal([answer.status, answer.headers['access-control-allow-origin']], [200, '*'])
-    assert.is(answer.headers['access-control-allow-credentials'], undefined)
+    const response = await preflight({ origin: 'null', 'access-control-request-method': 'GET' })
+    assert.equal([response.status, response.headers['access-control-allow-origin']], [200, '*'])
+    assert.is(response.headers['access-control-allow-credentials'], undefined)
   })
 
-  test('without a configuration nothing is allowed', async () => {
+  test('a bucket without a CORS configuration rejects preflight requests', async () => {
     await client.deleteBucketCors({ Bucket: bucket })
-    await refused(client.getBucketCors({ Bucket: bucket }), 'NoSuchCORSConfiguration', 404)
-    const answer = await preflight({ origin, 'access-control-request-method': 'GET' })
-    assert.equal([answer.status, errorCode(answer)], [403, 'AccessForbidden'])
+    await expectS3Error(client.getBucketCors({ Bucket: bucket }), 'NoSuchCORSConfiguration', 404)
+    const response = await preflight({ origin, 'access-control-request-method': 'GET' })
+    assert.equal([response.status, errorCode(response)], [403, 'AccessForbidden'])
   })
 }
 

@@ -2,24 +2,24 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/refused.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target
 const put = (name: string) => client.putObject({ Bucket: bucket, Key: `${prefix}${name}`, Body: 'x' })
 
-/** Lists below the run's prefix; names come back without it. */
+/** Lists keys with the run's prefix and returns them without it. */
 async function list(options: { Prefix?: string; StartAfter?: string } & Record<string, unknown> = {}) {
-  const answer = await client.listObjectsV2({
+  const response = await client.listObjectsV2({
     Bucket: bucket,
     ...options,
     Prefix: `${prefix}${options.Prefix ?? ''}`,
     ...(options.StartAfter === undefined ? {} : { StartAfter: `${prefix}${options.StartAfter}` }),
   })
   return {
-    ...answer,
-    keys: (answer.Contents ?? []).map(({ Key = '' }) => Key.slice(prefix.length)),
-    prefixes: (answer.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(prefix.length)),
+    ...response,
+    keys: (response.Contents ?? []).map(({ Key = '' }) => Key.slice(prefix.length)),
+    prefixes: (response.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(prefix.length)),
   }
 }
 
@@ -51,7 +51,7 @@ test.before(async () => {
 })
 test.after(() => target.close())
 
-test('lists everything with size, etag and time', async () => {
+test('ListObjectsV2 returns each object with size, etag and time', async () => {
   const { keys, KeyCount, IsTruncated, Contents, MaxKeys } = await list()
   assert.equal(keys, names)
   assert.equal([KeyCount, IsTruncated, MaxKeys], [6, false, 1000])
@@ -63,7 +63,7 @@ test('lists everything with size, etag and time', async () => {
   assert.ok(Math.abs(Date.now() - (first?.LastModified?.getTime() ?? 0)) < 60_000)
 })
 
-test('a delimiter rolls keys up', async () => {
+test('a delimiter groups keys into common prefixes', async () => {
   const top = await list({ Delimiter: '/' })
   assert.equal([top.keys, top.prefixes, top.KeyCount], [['readme'], ['photos/', 'z/'], 3])
   const photos = await list({ Prefix: 'photos/', Delimiter: '/' })
@@ -72,7 +72,7 @@ test('a delimiter rolls keys up', async () => {
   assert.equal(odd.prefixes, ['photos/2024/a.jp', 'photos/2024/b.jp', 'photos/2025/c.jp', 'photos/top.jp'])
 })
 
-test('a prefix need not end at a delimiter', async () => {
+test("a listing's prefix may end anywhere in a key", async () => {
   assert.equal((await list({ Prefix: 'photos/2' })).keys, names.slice(0, 3))
   assert.equal((await list({ Prefix: 'photos/2', Delimiter: '/' })).prefixes, [
     'photos/2024/',
@@ -81,12 +81,12 @@ test('a prefix need not end at a delimiter', async () => {
   assert.equal((await list({ Prefix: 'nothing' })).keys, [])
 })
 
-test('start-after begins behind a key', async () => {
+test('start-after lists the keys after the given one', async () => {
   assert.equal((await list({ StartAfter: 'photos/2025/c.jpg' })).keys, ['photos/top.jpg', 'readme', 'z/'])
   assert.equal((await list({ StartAfter: 'photos/2025/c.jp' })).keys[0], 'photos/2025/c.jpg')
 })
 
-test('pages of any size give the same list, rolled up or not', async () => {
+test('pages of any size give the same listing, with and without a delimiter', async () => {
   const whole = { keys: names, prefixes: [] }
   const rolled = { keys: ['readme'], prefixes: ['photos/', 'z/'] }
   for (const MaxKeys of [1, 2, 3, 5, 6]) {
@@ -95,20 +95,20 @@ test('pages of any size give the same list, rolled up or not', async () => {
   }
 })
 
-test('max-keys 0 lists nothing; more than 1000 counts as 1000', async () => {
+test('max-keys 0 lists nothing, and values above 1000 count as 1000', async () => {
   const none = await list({ MaxKeys: 0 })
   assert.equal([none.keys, none.IsTruncated], [[], false])
   assert.is((await list({ MaxKeys: 5000 })).MaxKeys, 1000)
 })
 
-test('parameters out of range are InvalidArgument', async () => {
+test('invalid listing parameters return InvalidArgument', async () => {
   const call = (options: object) => client.listObjectsV2({ Bucket: bucket, ...options })
-  await refused(call({ MaxKeys: -1 }), 'InvalidArgument', 400)
-  await refused(call({ ContinuationToken: 'bm90IGEgdG9rZW4=' }), 'InvalidArgument', 400)
-  await refused(call({ EncodingType: 'base64' }), 'InvalidArgument', 400)
+  await expectS3Error(call({ MaxKeys: -1 }), 'InvalidArgument', 400)
+  await expectS3Error(call({ ContinuationToken: 'bm90IGEgdG9rZW4=' }), 'InvalidArgument', 400)
+  await expectS3Error(call({ EncodingType: 'base64' }), 'InvalidArgument', 400)
 })
 
-test('encoding-type=url encodes keys and prefixes', async () => {
+test('encoding-type=url encodes keys in a listing', async () => {
   await put('enc/a b+ü&<>/x')
   const { Contents } = await client.listObjectsV2({
     Bucket: bucket,
@@ -120,7 +120,7 @@ test('encoding-type=url encodes keys and prefixes', async () => {
   assert.equal(plain.keys, ['enc/a b+ü&<>/x'])
 })
 
-test('the order is that of UTF-8 bytes', async () => {
+test('keys are listed in the order of their UTF-8 bytes', async () => {
   // UTF-16 order would put U+10000 before U+FF5E.
   const ordered = ['A', 'B', 'a', '~', 'é', '\uff5e', '\u{10000}']
   for (const name of ordered.toReversed()) await put(`order/${name}`)
@@ -130,7 +130,7 @@ test('the order is that of UTF-8 bytes', async () => {
   )
 })
 
-test('rolling up agrees with a model, for any keys and any page size', async () => {
+test('common prefixes equal those of a model, for any keys and any page size', async () => {
   const runs = target.isLocal ? 25 : 3
   const key = fc.string({ unit: fc.constantFrom('a', 'b', '/', 'é'), minLength: 1, maxLength: 6 })
   let round = 0
@@ -147,15 +147,15 @@ test('rolling up agrees with a model, for any keys and any page size', async () 
           if (cut < 0) expected.keys.add(`${inner}${name}`)
           else expected.prefixes.add(`${inner}${name.slice(0, cut + 1)}`)
         }
-        const found = await listAll({ Prefix: inner, Delimiter: '/', MaxKeys })
-        assert.equal(found, { keys: [...expected.keys], prefixes: [...expected.prefixes] })
+        const actual = await listAll({ Prefix: inner, Delimiter: '/', MaxKeys })
+        assert.equal(actual, { keys: [...expected.keys], prefixes: [...expected.prefixes] })
       },
     ),
     { numRuns: runs },
   )
 })
 
-test('lists the versions of objects, in pages, and deletes one by its version', async () => {
+test('ListObjectVersions returns versions in pages, and DeleteObjects deletes them by version', async () => {
   await put('versions/a')
   await put('versions/b')
   await put('versions/b b')

@@ -4,15 +4,15 @@ import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 import { send } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
 
 const target = await openContractTarget()
 const { client, plainClient, bucket, prefix, endpoint } = target
 const mebibyte = 1024 * 1024
 const at = (name: string) => ({ Bucket: bucket, Key: `${prefix}${name}` })
 
-/** Starts an upload; returns what addresses it. */
+/** Starts an upload and returns its bucket, key and id. */
 async function start(
   name: string,
   options: Parameters<typeof client.createMultipartUpload>[0] | object = {},
@@ -34,7 +34,7 @@ const complete = (upload: Upload, Parts: object[], options: object = {}) =>
 const test = suite('S3 multipart uploads')
 test.after(() => target.close())
 
-test('parts become one object with the etag of parts', async () => {
+test('CompleteMultipartUpload joins the parts and computes the multipart etag', async () => {
   const upload = await start('two', { ContentType: 'video/mp4', Metadata: { k: 'v' } })
   const bodies = [Buffer.alloc(5 * mebibyte, 1), Buffer.from('tail')]
   const parts = await Promise.all(bodies.map((body, index) => part(upload, index + 1, body)))
@@ -54,24 +54,24 @@ test('parts become one object with the etag of parts', async () => {
   assert.equal([...((await seam.Body?.transformToByteArray()) ?? [])], [1, 1, 116, 97])
 })
 
-test('an object does not exist before its upload is completed', async () => {
+test('a multipart object does not exist before its upload is completed', async () => {
   const upload = await start('pending')
   await part(upload, 1, Buffer.from('x'))
-  await refused(client.headObject(at('pending')), 'NotFound', 404)
+  await expectS3Error(client.headObject(at('pending')), 'NotFound', 404)
   await client.abortMultipartUpload(upload)
 })
 
-test('a part sent again replaces the first; parts left out are dropped', async () => {
+test('a part uploaded again replaces the first one, and unlisted parts are dropped', async () => {
   const upload = await start('again')
   const first = await part(upload, 1, Buffer.from('old'))
   await part(upload, 2, Buffer.from('left out'))
   const second = await part(upload, 1, Buffer.from('new'))
-  await refused(complete(upload, [first]), 'InvalidPart', 400)
+  await expectS3Error(complete(upload, [first]), 'InvalidPart', 400)
   await complete(upload, [second])
   assert.is(await (await client.getObject(at('again'))).Body?.transformToString(), 'new')
 })
 
-test('parts need not be numbered without gaps', async () => {
+test('part numbers may have gaps', async () => {
   const upload = await start('gaps')
   const parts = [
     await part(upload, 7, Buffer.alloc(5 * mebibyte)),
@@ -80,58 +80,58 @@ test('parts need not be numbered without gaps', async () => {
   assert.match((await complete(upload, parts)).ETag ?? '', /-2"$/)
 })
 
-test('a part before the last must have 5 MiB', async () => {
+test('each part except for the last must have at least 5 MiB', async () => {
   const upload = await start('small')
   const parts = [
     await part(upload, 1, Buffer.alloc(5 * mebibyte - 1)),
     await part(upload, 2, Buffer.from('x')),
   ]
-  await refused(complete(upload, parts), 'EntityTooSmall', 400)
+  await expectS3Error(complete(upload, parts), 'EntityTooSmall', 400)
   const { Parts = [] } = await client.listParts(upload)
   assert.is(Parts.length, 2)
   await client.abortMultipartUpload(upload)
 })
 
-test('completing checks order, numbers and etags', async () => {
+test('CompleteMultipartUpload checks order, numbers and etags of the parts', async () => {
   const upload = await start('order')
   const one = await part(upload, 1, Buffer.alloc(5 * mebibyte))
   const two = await part(upload, 2, Buffer.from('x'))
-  await refused(complete(upload, [two, one]), 'InvalidPartOrder', 400)
-  await refused(complete(upload, [one, one]), 'InvalidPartOrder', 400)
-  await refused(complete(upload, [one, { PartNumber: 3, ETag: two.ETag }]), 'InvalidPart', 400)
-  await refused(complete(upload, [{ PartNumber: 1, ETag: two.ETag }]), 'InvalidPart', 400)
-  await refused(complete(upload, []), 'MalformedXML', 400)
+  await expectS3Error(complete(upload, [two, one]), 'InvalidPartOrder', 400)
+  await expectS3Error(complete(upload, [one, one]), 'InvalidPartOrder', 400)
+  await expectS3Error(complete(upload, [one, { PartNumber: 3, ETag: two.ETag }]), 'InvalidPart', 400)
+  await expectS3Error(complete(upload, [{ PartNumber: 1, ETag: two.ETag }]), 'InvalidPart', 400)
+  await expectS3Error(complete(upload, []), 'MalformedXML', 400)
   await complete(upload, [one, two])
 })
 
-test('an upload that is unknown, ended or of another key is NoSuchUpload', async () => {
+test('an unknown or completed upload, or one of another key, returns NoSuchUpload', async () => {
   const upload = await start('ended')
   const parts = [await part(upload, 1, Buffer.from('x'))]
   const otherKey = { ...upload, Key: `${prefix}other` }
-  await refused(client.uploadPart({ ...otherKey, PartNumber: 1, Body: 'x' }), 'NoSuchUpload', 404)
+  await expectS3Error(client.uploadPart({ ...otherKey, PartNumber: 1, Body: 'x' }), 'NoSuchUpload', 404)
   await complete(upload, parts)
-  await refused(client.uploadPart({ ...upload, PartNumber: 2, Body: 'x' }), 'NoSuchUpload', 404)
-  await refused(client.listParts(upload), 'NoSuchUpload', 404)
-  await refused(client.abortMultipartUpload({ ...upload, UploadId: 'nonsense' }), 'NoSuchUpload', 404)
+  await expectS3Error(client.uploadPart({ ...upload, PartNumber: 2, Body: 'x' }), 'NoSuchUpload', 404)
+  await expectS3Error(client.listParts(upload), 'NoSuchUpload', 404)
+  await expectS3Error(client.abortMultipartUpload({ ...upload, UploadId: 'nonsense' }), 'NoSuchUpload', 404)
 })
 
-test('aborting frees the upload', async () => {
+test('an aborted upload cannot be completed', async () => {
   const upload = await start('aborted')
   const parts = [await part(upload, 1, Buffer.from('x'))]
   assert.is((await client.abortMultipartUpload(upload)).$metadata.httpStatusCode, 204)
-  await refused(complete(upload, parts), 'NoSuchUpload', 404)
-  await refused(client.headObject(at('aborted')), 'NotFound', 404)
+  await expectS3Error(complete(upload, parts), 'NoSuchUpload', 404)
+  await expectS3Error(client.headObject(at('aborted')), 'NotFound', 404)
 })
 
-test('part numbers are 1 to 10000', async () => {
+test('part numbers below 1 or above 10000 are rejected', async () => {
   const upload = await start('numbers')
   for (const PartNumber of [0, 10_001]) {
-    await refused(client.uploadPart({ ...upload, PartNumber, Body: 'x' }), 'InvalidArgument', 400)
+    await expectS3Error(client.uploadPart({ ...upload, PartNumber, Body: 'x' }), 'InvalidArgument', 400)
   }
   await client.abortMultipartUpload(upload)
 })
 
-test('ListParts pages through what is there', async () => {
+test('ListParts returns uploaded parts in pages', async () => {
   const upload = await start('listed')
   for (const number of [3, 1, 2]) await part(upload, number, Buffer.from(`part ${number}`))
   const first = await client.listParts({ ...upload, MaxParts: 2 })
@@ -154,7 +154,7 @@ test('ListParts pages through what is there', async () => {
   await client.abortMultipartUpload(upload)
 })
 
-test('ListMultipartUploads lists by key and pages', async () => {
+test('ListMultipartUploads returns open uploads in pages, ordered by key', async () => {
   const uploads = [await start('open/b'), await start('open/a'), await start('open/a')]
   const Prefix = `${prefix}open/`
   const all = await client.listMultipartUploads({ Bucket: bucket, Prefix })
@@ -165,28 +165,28 @@ test('ListMultipartUploads lists by key and pages', async () => {
   const seen: (string | undefined)[] = []
   let markers: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } = {}
   for (let page = 0; page < 3; page++) {
-    const answer = await client.listMultipartUploads({ Bucket: bucket, Prefix, MaxUploads: 1, ...markers })
-    seen.push(...(answer.Uploads ?? []).map(({ UploadId }) => UploadId))
-    assert.is(answer.IsTruncated, page < 2)
-    markers = { KeyMarker: answer.NextKeyMarker, UploadIdMarker: answer.NextUploadIdMarker }
+    const response = await client.listMultipartUploads({ Bucket: bucket, Prefix, MaxUploads: 1, ...markers })
+    seen.push(...(response.Uploads ?? []).map(({ UploadId }) => UploadId))
+    assert.is(response.IsTruncated, page < 2)
+    markers = { KeyMarker: response.NextKeyMarker, UploadIdMarker: response.NextUploadIdMarker }
   }
   assert.equal(seen.sort(), uploads.map(({ UploadId }) => UploadId).sort())
   for (const upload of uploads) await client.abortMultipartUpload(upload)
   assert.is((await client.listMultipartUploads({ Bucket: bucket, Prefix })).Uploads, undefined)
 })
 
-test('a presigned URL takes a part from a browser', async () => {
+test('a presigned URL accepts a part, and only of its number', async () => {
   const upload = await start('presigned')
   const url = new URL(await getSignedUrl(plainClient, new UploadPartCommand({ ...upload, PartNumber: 1 })))
   const path = url.pathname + url.search
-  const answer = await send(endpoint, {
+  const response = await send(endpoint, {
     method: 'PUT',
     path,
     headers: { 'content-length': '4' },
     body: 'part',
   })
-  assert.is(answer.status, 200)
-  await complete(upload, [{ PartNumber: 1, ETag: answer.headers.etag }])
+  assert.is(response.status, 200)
+  await complete(upload, [{ PartNumber: 1, ETag: response.headers.etag }])
   const moved = await send(endpoint, {
     method: 'PUT',
     path: path.replace('partNumber=1', 'partNumber=2'),
@@ -203,7 +203,7 @@ for (const [algorithm, type] of [
   ['CRC32C', 'FULL_OBJECT'],
   ['CRC64NVME', 'FULL_OBJECT'],
 ] as const) {
-  test(`${algorithm} of the parts becomes the object's (${type})`, async () => {
+  test(`the ${type} ${algorithm} of an object is computed from those of its parts`, async () => {
     const name = `${algorithm}-${type}`
     const upload = await start(name, { ChecksumAlgorithm: algorithm, ChecksumType: type })
     const bodies = [Buffer.alloc(5 * mebibyte, 'a'), Buffer.from('the end')]
@@ -220,7 +220,7 @@ for (const [algorithm, type] of [
       }),
     )
     const wrong = parts.map((sent) => ({ ...sent, [field]: parts[0]?.[field] }))
-    await refused(complete(upload, wrong), 'InvalidPart', 400)
+    await expectS3Error(complete(upload, wrong), 'InvalidPart', 400)
     const done = await complete(upload, parts)
     assert.is(done.ChecksumType, type)
     const head = await client.headObject({ ...at(name), ChecksumMode: 'ENABLED' })
@@ -233,21 +233,26 @@ for (const [algorithm, type] of [
   })
 }
 
-test('an upload with an algorithm refuses parts of another, and a completion without checksums', async () => {
+test('an upload with a checksum algorithm rejects parts of another and a completion without checksums', async () => {
   const upload = await start('strict', { ChecksumAlgorithm: 'SHA256' })
-  const other = client.uploadPart({ ...upload, PartNumber: 1, Body: 'x', ChecksumAlgorithm: 'CRC32' })
-  await refused(other, 'InvalidRequest', 400)
+  const wrongAlgorithm = client.uploadPart({
+    ...upload,
+    PartNumber: 1,
+    Body: 'x',
+    ChecksumAlgorithm: 'CRC32',
+  })
+  await expectS3Error(wrongAlgorithm, 'InvalidRequest', 400)
   const { ETag } = await client.uploadPart({
     ...upload,
     PartNumber: 1,
     Body: 'x',
     ChecksumAlgorithm: 'SHA256',
   })
-  await refused(complete(upload, [{ PartNumber: 1, ETag }]), 'InvalidRequest', 400)
+  await expectS3Error(complete(upload, [{ PartNumber: 1, ETag }]), 'InvalidRequest', 400)
   await client.abortMultipartUpload(upload)
 })
 
-test('UploadPartCopy takes an object, or a range of it', async () => {
+test('UploadPartCopy copies a range of an object and rejects a range beyond its end', async () => {
   await client.putObject({ ...at('part-source'), Body: '0123456789' })
   const upload = await start('part-copy')
   const CopySource = `${bucket}/${prefix}part-source`
@@ -257,7 +262,7 @@ test('UploadPartCopy takes an object, or a range of it', async () => {
     CopySource,
     CopySourceRange: 'bytes=5-99',
   })
-  await refused(beyond, 'InvalidArgument', 400)
+  await expectS3Error(beyond, 'InvalidArgument', 400)
   const copied = await client.uploadPartCopy({
     ...upload,
     PartNumber: 1,

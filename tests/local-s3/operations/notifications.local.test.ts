@@ -1,16 +1,16 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/refused.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
-// Local only: on AWS the events end in a real queue, which belongs to the journeys, not to S3's contract.
+// Local only: on AWS the events go to a real queue. That is tested by the journeys; it is not part of S3's contract.
 
 type EventRecord = Record<string, unknown> & { eventName: string; s3: { object: Record<string, unknown> } }
 type Delivered = { queueArn: string; message: { Event?: string; Bucket?: string; Records?: EventRecord[] } }
 const delivered: Delivered[] = []
 const waiting: { count: number; resolve: () => void }[] = []
-/** Deliveries that are refused before the next one is taken. */
-let refusals = 0
+/** Number of deliveries that fail before the next one succeeds. */
+let failuresLeft = 0
 
 const queueArn = 'arn:aws:sqs:eu-central-1:000000000000:uploads'
 const goneArn = 'arn:aws:sqs:eu-central-1:000000000000:gone'
@@ -18,8 +18,8 @@ const goneArn = 'arn:aws:sqs:eu-central-1:000000000000:gone'
 const target = await openContractTarget({
   async deliver(arn, body) {
     if (arn === goneArn) throw new Error('AWS.SimpleQueueService.NonExistentQueue')
-    if (refusals > 0) {
-      refusals--
+    if (failuresLeft > 0) {
+      failuresLeft--
       throw new Error('the queue is down')
     }
     delivered.push({ queueArn: arn, message: JSON.parse(body) })
@@ -28,7 +28,7 @@ const target = await openContractTarget({
 })
 const { client, bucket } = target
 
-/** Waits until so many messages have arrived, and takes them. */
+/** Waits for `count` messages, removes them from the list and returns them. */
 async function take(count: number): Promise<Delivered[]> {
   const { promise, resolve } = Promise.withResolvers<void>()
   waiting.push({ count, resolve })
@@ -50,13 +50,14 @@ function configure(
   return client.putBucketNotificationConfiguration({
     Bucket: bucket,
     NotificationConfiguration: { QueueConfigurations: [configuration] },
+    // The cast admits event names that S3 does not have.
   } as Parameters<typeof client.putBucketNotificationConfiguration>[0])
 }
 
 const test = suite('S3 event notifications')
 test.after(() => target.close())
 
-test('a new configuration sends the test event and comes back', async () => {
+test('PutBucketNotificationConfiguration sends the test event and Get returns the configuration', async () => {
   await configure(['s3:ObjectCreated:*', 's3:ObjectRemoved:*'], [{ Name: 'prefix', Value: 'originals/' }])
   const [message] = await take(1)
   assert.is(message?.queueArn, queueArn)
@@ -72,7 +73,7 @@ test('a new configuration sends the test event and comes back', async () => {
   ])
 })
 
-test('a message has the shape that AWS gives it', async () => {
+test('an event message has the same fields as on AWS', async () => {
   const { ETag = '' } = await client.putObject({
     Bucket: bucket,
     Key: 'originals/a b+ü/(1).jpg',
@@ -106,7 +107,7 @@ test('a message has the shape that AWS gives it', async () => {
   assert.match(String(sequencer), /^[0-9A-F]{16,}$/)
 })
 
-test('each way of creating and deleting has its name', async () => {
+test('each way to create or delete an object has its own event name', async () => {
   const at = { Bucket: bucket, Key: 'originals/names' }
   await client.putObject({ ...at, Body: 'x' })
   await client.copyObject({ ...at, CopySource: `${bucket}/originals/names`, MetadataDirective: 'REPLACE' })
@@ -133,7 +134,7 @@ test('each way of creating and deleting has its name', async () => {
   assert.is(new Set(sequencers).size, 4)
 })
 
-test('a filter lets through its prefix and suffix only', async () => {
+test('a notification filter selects keys by prefix and suffix', async () => {
   await configure(
     ['s3:ObjectCreated:Put'],
     [
@@ -150,23 +151,23 @@ test('a filter lets through its prefix and suffix only', async () => {
   assert.equal(keys, ['in/a.jpg', 'in/c.jpg'])
 })
 
-test('a queue that is down delays events, keeps their order per key, and loses none', async () => {
-  refusals = 4
+test('after an outage of the queue all events are delivered, in order per key', async () => {
+  failuresLeft = 4
   const bodies = ['1', '22', '333', '4444']
   for (const Body of bodies) await client.putObject({ Bucket: bucket, Key: 'in/order.jpg', Body })
   const sizes = (await take(4)).map((message) => record(message)?.s3.object['size'])
   assert.equal(sizes, [1, 2, 3, 4])
 })
 
-test('the answer to an upload does not wait for its event', async () => {
-  refusals = 1
+test('the response to an upload does not wait for its event', async () => {
+  failuresLeft = 1
   await client.putObject({ Bucket: bucket, Key: 'in/early.jpg', Body: 'x' })
   assert.is(delivered.length, 0)
   assert.is((await take(1)).length, 1)
 })
 
-test('a refused write causes no event', async () => {
-  await refused(
+test('a rejected write causes no event', async () => {
+  await expectS3Error(
     client.putObject({ Bucket: bucket, Key: 'in/early.jpg', Body: 'y', IfNoneMatch: '*' }),
     'PreconditionFailed',
     412,
@@ -178,11 +179,15 @@ test('a refused write causes no event', async () => {
   )
 })
 
-test('a configuration out of shape, or for a queue that is not there, is refused', async () => {
-  await refused(configure(['s3:ObjectCreated:Nonsense']), 'InvalidArgument', 400)
-  await refused(configure(['s3:ObjectCreated:*'], [], 'not-an-arn'), 'InvalidArgument', 400)
-  await refused(configure(['s3:ObjectCreated:*'], [{ Name: 'infix', Value: 'x' }]), 'InvalidArgument', 400)
-  await refused(configure(['s3:ObjectCreated:*'], [], goneArn), 'InvalidArgument', 400)
+test('an invalid notification configuration, or one for a missing queue, is rejected', async () => {
+  await expectS3Error(configure(['s3:ObjectCreated:Nonsense']), 'InvalidArgument', 400)
+  await expectS3Error(configure(['s3:ObjectCreated:*'], [], 'not-an-arn'), 'InvalidArgument', 400)
+  await expectS3Error(
+    configure(['s3:ObjectCreated:*'], [{ Name: 'infix', Value: 'x' }]),
+    'InvalidArgument',
+    400,
+  )
+  await expectS3Error(configure(['s3:ObjectCreated:*'], [], goneArn), 'InvalidArgument', 400)
   const overlapping = client.putBucketNotificationConfiguration({
     Bucket: bucket,
     NotificationConfiguration: {
@@ -192,7 +197,7 @@ test('a configuration out of shape, or for a queue that is not there, is refused
       ],
     },
   })
-  await refused(overlapping, 'InvalidArgument', 400)
+  await expectS3Error(overlapping, 'InvalidArgument', 400)
   const { QueueConfigurations = [] } = await client.getBucketNotificationConfiguration({ Bucket: bucket })
   assert.equal(
     QueueConfigurations.map(({ Events }) => Events),
@@ -200,7 +205,7 @@ test('a configuration out of shape, or for a queue that is not there, is refused
   )
 })
 
-test('an empty configuration ends notifications', async () => {
+test('an empty notification configuration stops events', async () => {
   await client.putBucketNotificationConfiguration({ Bucket: bucket, NotificationConfiguration: {} })
   await client.putObject({ Bucket: bucket, Key: 'in/silent.jpg', Body: 'x' })
   await configure(['s3:ObjectCreated:*'])

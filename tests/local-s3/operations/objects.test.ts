@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { errorStatus, expectS3Error } from '../support/expect-s3-error.ts'
 import { send, signedRequest } from '../support/raw-http.ts'
-import { refused, thrownStatus } from '../support/refused.ts'
 
 const target = await openContractTarget()
 const { client, bucket, prefix } = target
@@ -16,7 +16,7 @@ const text = async (name: string, range?: string) => {
 const test = suite('S3 objects')
 test.after(() => target.close())
 
-test('keeps the bytes, the headers and the user metadata', async () => {
+test('GetObject returns the stored bytes, headers and user metadata', async () => {
   await client.putObject({
     ...at('full'),
     Body: 'hello',
@@ -45,7 +45,7 @@ test('keeps the bytes, the headers and the user metadata', async () => {
   assert.equal(head.LastModified, got.LastModified)
 })
 
-test('answers binary/octet-stream where no type was given', async () => {
+test('an object without a content type has binary/octet-stream', async () => {
   const path = `/${bucket}/${prefix}untyped`
   const put = await send(
     target.endpoint,
@@ -55,14 +55,14 @@ test('answers binary/octet-stream where no type was given', async () => {
   assert.is((await client.headObject(at('untyped'))).ContentType, 'binary/octet-stream')
 })
 
-test('keeps an object of no bytes', async () => {
+test('an empty object can be stored and read', async () => {
   await client.putObject({ ...at('empty'), Body: new Uint8Array() })
   assert.is(await text('empty'), '')
   assert.is((await client.headObject(at('empty'))).ETag, '"d41d8cd98f00b204e9800998ecf8427e"')
-  await refused(client.getObject({ ...at('empty'), Range: 'bytes=0-0' }), 'InvalidRange', 416)
+  await expectS3Error(client.getObject({ ...at('empty'), Range: 'bytes=0-0' }), 'InvalidRange', 416)
 })
 
-test('an overwrite replaces bytes and metadata', async () => {
+test('PutObject replaces bytes and metadata', async () => {
   await client.putObject({ ...at('twice'), Body: 'one', Metadata: { a: '1' } })
   await client.putObject({ ...at('twice'), Body: 'second' })
   const got = await client.getObject(at('twice'))
@@ -70,12 +70,12 @@ test('an overwrite replaces bytes and metadata', async () => {
   assert.equal(got.Metadata, {})
 })
 
-test('a missing key is NoSuchKey, a missing bucket NoSuchBucket', async () => {
-  await refused(client.getObject(at('missing')), 'NoSuchKey', 404)
-  await refused(client.headObject(at('missing')), 'NotFound', 404)
+test('a missing key returns NoSuchKey, a missing bucket NoSuchBucket', async () => {
+  await expectS3Error(client.getObject(at('missing')), 'NoSuchKey', 404)
+  await expectS3Error(client.headObject(at('missing')), 'NotFound', 404)
   if (target.isLocal) {
-    await refused(client.getObject({ Bucket: 'no-such-bucket-here', Key: 'x' }), 'NoSuchBucket', 404)
-    await refused(
+    await expectS3Error(client.getObject({ Bucket: 'no-such-bucket-here', Key: 'x' }), 'NoSuchBucket', 404)
+    await expectS3Error(
       client.putObject({ Bucket: 'no-such-bucket-here', Key: 'x', Body: 'x' }),
       'NoSuchBucket',
       404,
@@ -83,14 +83,14 @@ test('a missing key is NoSuchKey, a missing bucket NoSuchBucket', async () => {
   }
 })
 
-test('deleting removes the object; deleting nothing is no error', async () => {
+test('DeleteObject deletes an object and returns 204 if there is none', async () => {
   await client.putObject({ ...at('doomed'), Body: 'x' })
   assert.is((await client.deleteObject(at('doomed'))).$metadata.httpStatusCode, 204)
-  await refused(client.getObject(at('doomed')), 'NoSuchKey', 404)
+  await expectS3Error(client.getObject(at('doomed')), 'NoSuchKey', 404)
   assert.is((await client.deleteObject(at('doomed'))).$metadata.httpStatusCode, 204)
 })
 
-test('DeleteObjects deletes many, reports each, and is quiet when asked', async () => {
+test('DeleteObjects deletes several objects and lists them unless Quiet is set', async () => {
   for (const name of ['m1', 'm2', 'm3']) await client.putObject({ ...at(name), Body: 'x' })
   const keys = ['m1', 'm2', 'never'].map((name) => ({ Key: `${prefix}${name}` }))
   const { Deleted = [], Errors = [] } = await client.deleteObjects({
@@ -99,7 +99,7 @@ test('DeleteObjects deletes many, reports each, and is quiet when asked', async 
   })
   assert.equal(Deleted.map(({ Key }) => Key).sort(), keys.map(({ Key }) => Key).sort())
   assert.is(Errors.length, 0)
-  await refused(client.headObject(at('m1')), 'NotFound', 404)
+  await expectS3Error(client.headObject(at('m1')), 'NotFound', 404)
   assert.is(await text('m3'), 'x')
   const quiet = await client.deleteObjects({
     Bucket: bucket,
@@ -108,22 +108,26 @@ test('DeleteObjects deletes many, reports each, and is quiet when asked', async 
   assert.is(quiet.Deleted, undefined)
 })
 
-test('DeleteObjects takes 1 to 1000 keys', async () => {
+test('DeleteObjects accepts at most 1000 keys and at least one', async () => {
   const many = Array.from({ length: 1001 }, (_, index) => ({ Key: `${prefix}none-${index}` }))
-  await refused(client.deleteObjects({ Bucket: bucket, Delete: { Objects: many } }), 'MalformedXML', 400)
-  await refused(client.deleteObjects({ Bucket: bucket, Delete: { Objects: [] } }), 'MalformedXML', 400)
+  await expectS3Error(
+    client.deleteObjects({ Bucket: bucket, Delete: { Objects: many } }),
+    'MalformedXML',
+    400,
+  )
+  await expectS3Error(client.deleteObjects({ Bucket: bucket, Delete: { Objects: [] } }), 'MalformedXML', 400)
 })
 
-test('DeleteObjects without an integrity header is refused', async () => {
+test('DeleteObjects requires a Content-MD5 or a checksum', async () => {
   const body = `<Delete><Object><Key>${prefix}x</Key></Object></Delete>`
   const headers = { 'content-length': String(Buffer.byteLength(body)) }
   const request = signedRequest(target, { method: 'POST', path: `/${bucket}?delete=`, body, headers })
-  const answer = await send(target.endpoint, request)
-  assert.is(answer.status, 400)
-  assert.match(answer.body, 'Missing required header for this request')
+  const response = await send(target.endpoint, request)
+  assert.is(response.status, 400)
+  assert.match(response.body, 'Missing required header for this request')
 })
 
-test('ranges: from, from-to, suffix, past the end', async () => {
+test('GetObject returns ranges with a start, with both ends, as a suffix, and past the end', async () => {
   await client.putObject({ ...at('range'), Body: '0123456789' })
   assert.is(await text('range', 'bytes=2-4'), '234')
   assert.is(await text('range', 'bytes=7-'), '789')
@@ -138,10 +142,10 @@ test('ranges: from, from-to, suffix, past the end', async () => {
   assert.equal([head.ContentLength, head.ContentRange], [3, 'bytes 2-4/10'])
 })
 
-test('an unsatisfiable range is 416; one that is no range is ignored', async () => {
+test('GetObject returns 416 for an unsatisfiable range and ignores an invalid one', async () => {
   await client.putObject({ ...at('range416'), Body: '0123456789' })
-  await refused(client.getObject({ ...at('range416'), Range: 'bytes=10-' }), 'InvalidRange', 416)
-  await refused(client.getObject({ ...at('range416'), Range: 'bytes=-0' }), 'InvalidRange', 416)
+  await expectS3Error(client.getObject({ ...at('range416'), Range: 'bytes=10-' }), 'InvalidRange', 416)
+  await expectS3Error(client.getObject({ ...at('range416'), Range: 'bytes=-0' }), 'InvalidRange', 416)
   for (const range of ['bytes=5-2', 'lines=1-2', 'bytes=a-b']) {
     const whole = await client.getObject({ ...at('range416'), Range: range })
     assert.is(whole.$metadata.httpStatusCode, 200)
@@ -149,17 +153,17 @@ test('an unsatisfiable range is 416; one that is no range is ignored', async () 
   }
 })
 
-test('conditional reads answer 304 and 412', async () => {
+test('conditional reads return 304 or 412', async () => {
   await client.putObject({ ...at('conditional'), Body: 'x' })
   const { ETag, LastModified } = await client.headObject(at('conditional'))
   const before = new Date((LastModified?.getTime() ?? 0) - 60_000)
   const get = (headers: object) => client.getObject({ ...at('conditional'), ...headers })
   assert.is((await get({ IfMatch: ETag })).$metadata.httpStatusCode, 200)
-  await refused(get({ IfMatch: '"other"' }), 'PreconditionFailed', 412)
-  await refused(get({ IfUnmodifiedSince: before }), 'PreconditionFailed', 412)
+  await expectS3Error(get({ IfMatch: '"other"' }), 'PreconditionFailed', 412)
+  await expectS3Error(get({ IfUnmodifiedSince: before }), 'PreconditionFailed', 412)
   assert.is((await get({ IfMatch: ETag, IfUnmodifiedSince: before })).$metadata.httpStatusCode, 200)
-  assert.is(await thrownStatus(get({ IfNoneMatch: ETag })), 304)
-  assert.is(await thrownStatus(get({ IfModifiedSince: LastModified })), 304)
+  assert.is(await errorStatus(get({ IfNoneMatch: ETag })), 304)
+  assert.is(await errorStatus(get({ IfModifiedSince: LastModified })), 304)
   assert.is(
     (await get({ IfNoneMatch: '"other"', IfModifiedSince: LastModified })).$metadata.httpStatusCode,
     200,
@@ -167,7 +171,7 @@ test('conditional reads answer 304 and 412', async () => {
   assert.is((await get({ IfModifiedSince: before })).$metadata.httpStatusCode, 200)
 })
 
-test('response-* parameters override headers', async () => {
+test('response-* parameters override the stored headers', async () => {
   await client.putObject({ ...at('override'), Body: 'x', ContentType: 'text/html' })
   const got = await client.getObject({
     ...at('override'),
@@ -180,17 +184,17 @@ test('response-* parameters override headers', async () => {
   assert.is(got.CacheControl, 'no-store')
 })
 
-test('an override cannot smuggle a header line', async () => {
+test('a response-* parameter cannot add a header line', async () => {
   await client.putObject({ ...at('smuggle'), Body: 'x' })
   const call = client.getObject({ ...at('smuggle'), ResponseContentType: 'text/plain\r\nset-cookie: a=b' })
-  await refused(call, 'InvalidArgument', 400)
+  await expectS3Error(call, 'InvalidArgument', 400)
 })
 
-test('user metadata may have 2 KB', async () => {
+test('user metadata of more than 2 KB is rejected', async () => {
   await client.putObject({ ...at('meta'), Body: 'x', Metadata: { m: 'v'.repeat(2047) } })
   const call = client.putObject({ ...at('meta-over'), Body: 'x', Metadata: { m: 'v'.repeat(2048) } })
-  await refused(call, 'MetadataTooLarge', 400)
-  await refused(client.headObject(at('meta-over')), 'NotFound', 404)
+  await expectS3Error(call, 'MetadataTooLarge', 400)
+  await expectS3Error(client.headObject(at('meta-over')), 'NotFound', 404)
 })
 
 test('CopyObject copies bytes and metadata, or replaces the metadata', async () => {
@@ -202,9 +206,9 @@ test('CopyObject copies bytes and metadata, or replaces the metadata', async () 
     ContentType: 'x/y',
   })
   assert.match(CopyObjectResult?.ETag ?? '', /^"[0-9a-f]{32}"$/)
-  const kept = await client.getObject(at('copy'))
+  const copied = await client.getObject(at('copy'))
   assert.equal(
-    [await kept.Body?.transformToString(), kept.ContentType, kept.Metadata],
+    [await copied.Body?.transformToString(), copied.ContentType, copied.Metadata],
     ['copied', 'a/b', { k: 'v' }],
   )
   await client.copyObject({
@@ -218,37 +222,41 @@ test('CopyObject copies bytes and metadata, or replaces the metadata', async () 
   assert.equal([replaced.ContentType, replaced.Metadata], ['x/y', { n: 'w' }])
 })
 
-test('CopyObject refuses a missing source, a copy onto itself, and unmet conditions', async () => {
+test('CopyObject rejects a missing source, a copy onto itself, and a failed condition', async () => {
   await client.putObject({ ...at('self'), Body: 'x' })
   const self = `${bucket}/${prefix}self`
-  await refused(client.copyObject({ ...at('self'), CopySource: self }), 'InvalidRequest', 400)
+  await expectS3Error(client.copyObject({ ...at('self'), CopySource: self }), 'InvalidRequest', 400)
   await client.copyObject({ ...at('self'), CopySource: self, MetadataDirective: 'REPLACE' })
   assert.is(await text('self'), 'x')
-  await refused(client.copyObject({ ...at('c'), CopySource: `${bucket}/${prefix}nope` }), 'NoSuchKey', 404)
-  await refused(client.copyObject({ ...at('c'), CopySource: 'nonsense' }), 'InvalidArgument', 400)
+  await expectS3Error(
+    client.copyObject({ ...at('c'), CopySource: `${bucket}/${prefix}nope` }),
+    'NoSuchKey',
+    404,
+  )
+  await expectS3Error(client.copyObject({ ...at('c'), CopySource: 'nonsense' }), 'InvalidArgument', 400)
   const conditional = client.copyObject({ ...at('c'), CopySource: self, CopySourceIfMatch: '"other"' })
-  await refused(conditional, 'PreconditionFailed', 412)
+  await expectS3Error(conditional, 'PreconditionFailed', 412)
 })
 
-test('headers that promise what is not there are refused', async () => {
-  await refused(
+test('headers of features that do not exist are rejected', async () => {
+  await expectS3Error(
     client.putObject({ ...at('acl'), Body: 'x', ACL: 'public-read' }),
     'AccessControlListNotSupported',
     400,
   )
   if (target.isLocal) {
     const kms = client.putObject({ ...at('kms'), Body: 'x', ServerSideEncryption: 'aws:kms' })
-    await refused(kms, 'NotImplemented', 501)
+    await expectS3Error(kms, 'NotImplemented', 501)
   }
 })
 
-test('tagging is taken, counted and checked', async () => {
+test('object tags are checked and counted', async () => {
   await client.putObject({ ...at('tagged'), Body: 'x', Tagging: 'Tus-Completed=false&a=b' })
   assert.is((await client.headObject(at('tagged'))).TagCount, 2)
-  await refused(client.putObject({ ...at('tagged'), Body: 'x', Tagging: 'a=1&a=2' }), 'InvalidTag', 400)
+  await expectS3Error(client.putObject({ ...at('tagged'), Body: 'x', Tagging: 'a=1&a=2' }), 'InvalidTag', 400)
 })
 
-test('awkward keys come back as they were', async () => {
+test('keys with unusual characters are stored and listed unchanged', async () => {
   const names = [
     '..',
     '../up',
@@ -271,19 +279,19 @@ test('awkward keys come back as they were', async () => {
   for (const name of names) assert.ok(listed.has(`${prefix}${name}`), `${JSON.stringify(name)} is not listed`)
 })
 
-test('a key may have 1024 bytes and no more', async () => {
+test('a key of more than 1024 bytes is rejected', async () => {
   const longest = 'ü'.repeat((1024 - prefix.length - (prefix.length % 2)) / 2)
   await client.putObject({ ...at(longest), Body: 'long' })
   assert.is(await text(longest), 'long')
-  await refused(
+  await expectS3Error(
     client.putObject({ ...at('k'.repeat(1025 - prefix.length)), Body: 'x' }),
     'KeyTooLongError',
     400,
   )
 })
 
-test('any key round-trips, in any order, without touching another', async () => {
-  // XML 1.0 cannot carry most control characters, so that listings with them differ; they have a test of their own.
+test('any keys can be stored, read and listed independently', async () => {
+  // XML 1.0 does not allow most control characters. Listings with them have their own test.
   const key = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
     .filter((candidate) => !/[\p{Cc}\ufffe\uffff]/u.test(candidate))

@@ -2,15 +2,15 @@ import { createPresignedPost, type PresignedPostOptions } from '@aws-sdk/s3-pres
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { amzDate, errorCode, type RawAnswer, send, signer } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
+import { amzDate, createSigner, errorCode, type RawResponse, send } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
 const { client, plainClient, bucket, prefix, endpoint, credentials } = target
 
 type Part = { name: string; value: string | Buffer; filename?: string; type?: string }
 
-/** A multipart/form-data body, written by hand so that it can be wrong. */
+/** Builds a multipart/form-data body. Written by hand, so that tests can send malformed ones. */
 function encodeForm(parts: Part[], boundary = 'contract-boundary'): Buffer {
   const pieces = parts.flatMap(({ name, value, filename, type }) => [
     `--${boundary}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${filename}"`}\r\n`,
@@ -21,7 +21,7 @@ function encodeForm(parts: Part[], boundary = 'contract-boundary'): Buffer {
   return Buffer.concat([...pieces, `--${boundary}--\r\n`].map((piece) => Buffer.from(piece)))
 }
 
-function post(body: Buffer, headers: Record<string, string> = {}): Promise<RawAnswer> {
+function post(body: Buffer, headers: Record<string, string> = {}): Promise<RawResponse> {
   return send(endpoint, {
     method: 'POST',
     path: `/${bucket}`,
@@ -34,7 +34,7 @@ function post(body: Buffer, headers: Record<string, string> = {}): Promise<RawAn
   })
 }
 
-/** A form as the SDK signs it, with its file last. `change` may tamper with the fields. */
+/** Builds a form that the SDK signed, with its file last. `change` may modify the signed fields. */
 async function form(
   options: Partial<PresignedPostOptions> & { Key: string },
   file: string | Buffer,
@@ -47,12 +47,12 @@ async function form(
   return encodeForm([...parts, { name: 'file', value: file, filename, type: 'application/x-ignored' }])
 }
 
-/** Fields of a policy written by hand. */
+/** Returns the fields of a form with this policy, signed by the test's own createSigner. */
 function signPolicy(policy: unknown, fields: Record<string, string>): Part[] {
   const text = typeof policy === 'string' ? policy : JSON.stringify(policy)
   const encoded = Buffer.from(text).toString('base64')
   const date = amzDate()
-  const { scope, sign } = signer(target, date)
+  const { scope, sign } = createSigner(target, date)
   return Object.entries({
     ...fields,
     'x-amz-algorithm': 'AWS4-HMAC-SHA256',
@@ -74,29 +74,29 @@ const soon = () => new Date(Date.now() + 60_000).toISOString()
 const file: Part = { name: 'file', value: 'bytes', filename: 'f.txt' }
 
 async function assertRefused(body: Buffer, status: number, code: string, key?: string) {
-  const answer = await post(body)
-  assert.equal([answer.status, errorCode(answer)], [status, code])
-  if (key !== undefined) await refused(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
+  const response = await post(body)
+  assert.equal([response.status, errorCode(response)], [status, code])
+  if (key !== undefined) await expectS3Error(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
 }
 
 const test = suite('S3 form posts')
 test.after(() => target.close())
 
-test('a signed form stores its file with type and metadata', async () => {
+test('a signed form stores its file with content type and metadata', async () => {
   const Key = `${prefix}form`
   const Fields = { 'Content-Type': 'image/jpeg', 'x-amz-meta-filename': 'ürlaub.jpg'.replace('ü', 'u') }
-  const answer = await post(await form({ Key, Fields }, 'photo bytes'))
-  assert.equal([answer.status, answer.body], [204, ''])
-  assert.match(answer.headers.etag ?? '', /^"[0-9a-f]{32}"$/)
-  assert.ok(answer.headers.location)
+  const response = await post(await form({ Key, Fields }, 'photo bytes'))
+  assert.equal([response.status, response.body], [204, ''])
+  assert.match(response.headers.etag ?? '', /^"[0-9a-f]{32}"$/)
+  assert.ok(response.headers.location)
   const got = await client.getObject({ Bucket: bucket, Key })
   assert.equal(
     [await got.Body?.transformToString(), got.ContentType, got.Metadata, got.ETag],
-    ['photo bytes', 'image/jpeg', { filename: 'urlaub.jpg' }, answer.headers.etag],
+    ['photo bytes', 'image/jpeg', { filename: 'urlaub.jpg' }, response.headers.etag],
   )
 })
 
-test('success_action_status 200 and 201 answer so; 201 with a document', async () => {
+test('success_action_status selects 200 or 201, and 201 has an XML document', async () => {
   const Key = `${prefix}a b&c`
   const status = (success_action_status: string) => form({ Key, Fields: { success_action_status } }, 'x')
   assert.is((await post(await status('200'))).status, 200)
@@ -107,11 +107,11 @@ test('success_action_status 200 and 201 answer so; 201 with a document', async (
   assert.match(created.body, `<Bucket>${bucket}</Bucket><Key>${prefix}a b&amp;c</Key><ETag>`)
 })
 
-test('success_action_redirect sends the browser on', async () => {
+test('success_action_redirect returns a 303 with bucket, key and etag in its address', async () => {
   const Fields = { success_action_redirect: 'https://example.com/done?id=1' }
-  const answer = await post(await form({ Key: `${prefix}redirect`, Fields }, 'x'))
-  assert.is(answer.status, 303)
-  const location = new URL(answer.headers.location ?? '')
+  const response = await post(await form({ Key: `${prefix}redirect`, Fields }, 'x'))
+  assert.is(response.status, 303)
+  const location = new URL(response.headers.location ?? '')
   assert.is(location.origin + location.pathname, 'https://example.com/done')
   assert.equal(
     ['id', 'bucket', 'key'].map((name) => location.searchParams.get(name)),
@@ -120,7 +120,7 @@ test('success_action_redirect sends the browser on', async () => {
   assert.match(location.searchParams.get('etag') ?? '', /^"[0-9a-f]{32}"$/)
 })
 
-test('the filename variable becomes the file name, without directories', async () => {
+test("the filename variable in a form's key is replaced by the file name", async () => {
   const Key = `${prefix}named/\${filename}`
   const body = await form(
     { Key, Conditions: [['starts-with', '$key', `${prefix}named/`]] },
@@ -132,7 +132,7 @@ test('the filename variable becomes the file name, without directories', async (
   await client.headObject({ Bucket: bucket, Key: `${prefix}named/my photo.png` })
 })
 
-test('content-length-range is enforced at both ends', async () => {
+test('content-length-range rejects files that are too small or too large', async () => {
   const Conditions: PresignedPostOptions['Conditions'] = [['content-length-range', 3, 5]]
   const sized = (Key: string, bytes: number) => form({ Key, Conditions }, Buffer.alloc(bytes, 'x'))
   for (const bytes of [3, 5]) assert.is((await post(await sized(`${prefix}fits`, bytes))).status, 204)
@@ -141,7 +141,7 @@ test('content-length-range is enforced at both ends', async () => {
   await assertRefused(await sized(`${prefix}larger`, 3_000_000), 400, 'EntityTooLarge', `${prefix}larger`)
 })
 
-test('fields must be what was signed', async () => {
+test('a form with changed, missing or additional fields is rejected', async () => {
   const Key = `${prefix}tampered`
   const Fields = { 'Content-Type': 'image/png' }
   const changes: ((fields: Record<string, string>) => void)[] = [
@@ -155,17 +155,17 @@ test('fields must be what was signed', async () => {
   for (const change of changes) {
     await assertRefused(await form({ Key, Fields }, 'x', change), 403, 'AccessDenied', Key)
   }
-  await refused(client.headObject({ Bucket: bucket, Key: `${prefix}elsewhere` }), 'NotFound', 404)
+  await expectS3Error(client.headObject({ Bucket: bucket, Key: `${prefix}elsewhere` }), 'NotFound', 404)
 })
 
-test('x-ignore- fields need no condition', async () => {
+test('form fields that start with x-ignore- need no condition', async () => {
   const body = await form({ Key: `${prefix}ignore` }, 'x', (fields) =>
     Object.assign(fields, { 'x-ignore-csrf': 'token' }),
   )
   assert.is((await post(body)).status, 204)
 })
 
-test('a wrong signature, another key id and a cut policy are refused', async () => {
+test('a form with a wrong signature, another key id or a changed policy is rejected', async () => {
   const Key = `${prefix}forged`
   const forge = (change: (fields: Record<string, string>) => void) => form({ Key }, 'x', change)
   const signature = await forge((fields) => Object.assign(fields, { 'X-Amz-Signature': '0'.repeat(64) }))
@@ -182,7 +182,7 @@ test('a wrong signature, another key id and a cut policy are refused', async () 
   await assertRefused(missing, 400, 'InvalidArgument', Key)
 })
 
-test('an expired policy is refused', async () => {
+test('a form with an expired policy is rejected', async () => {
   const key = `${prefix}late`
   const conditions = [{ bucket }, { key }, ...signedFields]
   const expiration = new Date(Date.now() - 1000).toISOString()
@@ -196,7 +196,7 @@ test('an expired policy is refused', async () => {
   assert.is((await post(fresh)).status, 204)
 })
 
-test('starts-with and eq hold each field', async () => {
+test('starts-with and eq conditions are enforced', async () => {
   const key = `${prefix}conditions`
   const fields = { key, 'content-type': 'image/png' }
   const attempt = (type: unknown) =>
@@ -210,7 +210,7 @@ test('starts-with and eq hold each field', async () => {
   await assertRefused(attempt(['eq', '$Content-Type', 'image/pn']), 403, 'AccessDenied')
 })
 
-test('another bucket in the policy is refused', async () => {
+test('a form whose policy is for another bucket is rejected', async () => {
   const key = `${prefix}bucket`
   const conditions = [{ bucket: 'some-other-bucket' }, { key }, ...signedFields]
   await assertRefused(
@@ -221,7 +221,7 @@ test('another bucket in the policy is refused', async () => {
   )
 })
 
-test('a policy out of shape is InvalidPolicyDocument', async () => {
+test('a malformed policy returns InvalidPolicyDocument', async () => {
   const key = `${prefix}shape`
   const policies = [
     'not json',
@@ -238,7 +238,7 @@ test('a policy out of shape is InvalidPolicyDocument', async () => {
   }
 })
 
-test('the file must be there, once, and behind its fields', async () => {
+test('a form must contain one file, after its fields', async () => {
   const key = `${prefix}order`
   const fields = signPolicy(
     { expiration: soon(), conditions: [{ bucket }, { key }, ...signedFields] },
@@ -249,7 +249,7 @@ test('the file must be there, once, and behind its fields', async () => {
   if (target.isLocal) await assertRefused(encodeForm([...fields, file, file]), 400, 'InvalidArgument', key)
 })
 
-test('a body that is no form, or breaks off, is refused', async () => {
+test('an incomplete form, or a body that is not a form, is rejected', async () => {
   const key = `${prefix}broken`
   const whole = await form({ Key: key }, Buffer.alloc(100_000, 'x'))
   await assertRefused(whole.subarray(0, -60), 400, 'MalformedPOSTRequest', key)
@@ -261,7 +261,7 @@ test('a body that is no form, or breaks off, is refused', async () => {
   assert.ok(otherBoundary.status >= 400 && otherBoundary.status < 500)
 })
 
-test('fields may not be large', async () => {
+test('form fields of more than 20 KiB are rejected', async () => {
   const key = `${prefix}fields`
   const fields = { key, 'x-ignore-large': 'x'.repeat(30_000) }
   const body = encodeForm([
@@ -271,7 +271,7 @@ test('fields may not be large', async () => {
   await assertRefused(body, 400, 'MaxPostPreDataLengthExceeded', key)
 })
 
-test('an empty file is an object of no bytes', async () => {
+test('a form with an empty file creates an empty object', async () => {
   const Key = `${prefix}empty`
   assert.is((await post(await form({ Key }, ''))).status, 204)
   assert.is((await client.headObject({ Bucket: bucket, Key })).ContentLength, 0)

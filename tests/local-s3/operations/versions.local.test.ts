@@ -1,9 +1,9 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
-import { refused } from '../support/refused.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 
-// Local only: versioning cannot be switched off again, and the other files' bucket must not have it.
+// Local only: versioning cannot be turned off again, and the bucket of the other files must not have it.
 
 type Removal = { eventName: string; key: string; versionId: string | undefined }
 const events: Removal[] = []
@@ -20,11 +20,11 @@ const target = await openContractTarget({
 const { client, bucket } = target
 const Bucket = bucket
 
-/** Waits for so many events of one key, in the order in which they came. */
+/** Waits for `count` events of one key and returns all of them in order of arrival. */
 async function eventsOf(key: string, count: number) {
-  const found = () => events.filter((event) => event.key === key)
-  while (found().length < count) await new Promise<void>((resolve) => arrivals.push(resolve))
-  return found().map(({ eventName, versionId }) => [eventName, versionId])
+  const ofKey = () => events.filter((event) => event.key === key)
+  while (ofKey().length < count) await new Promise<void>((resolve) => arrivals.push(resolve))
+  return ofKey().map(({ eventName, versionId }) => [eventName, versionId])
 }
 
 const put = (Key: string, Body: string) => client.putObject({ Bucket, Key, Body })
@@ -33,7 +33,7 @@ const textOf = async (Key: string, VersionId?: string) => {
   return Body?.transformToString()
 }
 
-/** Every version and delete marker below a prefix, in pages. */
+/** Lists all versions and delete markers with a prefix, page by page. */
 async function listAll(Prefix: string, MaxKeys?: number) {
   const listed: [key: string | undefined, id: string | undefined, kind: string, isLatest: boolean][] = []
   let pages = 0
@@ -72,16 +72,16 @@ test.before(async () => {
 })
 test.after(() => target.close())
 
-test('a bucket says that it is versioned, and a status that is none is refused', async () => {
+test('GetBucketVersioning returns Enabled, and an invalid status is rejected', async () => {
   assert.is((await client.getBucketVersioning({ Bucket })).Status, 'Enabled')
-  await refused(
+  await expectS3Error(
     client.putBucketVersioning({ Bucket, VersioningConfiguration: {} }),
     'IllegalVersioningConfigurationException',
     400,
   )
 })
 
-test('each write is a version, and each can be read', async () => {
+test('each write creates a version, and all versions can be read', async () => {
   const first = await put('twice', 'first')
   const second = await put('twice', 'second')
   assert.ok(first.VersionId && second.VersionId && first.VersionId !== second.VersionId)
@@ -103,20 +103,20 @@ test('each write is a version, and each can be read', async () => {
   ])
 })
 
-test('what was written before versioning is version null and stays', async () => {
+test('an object written before versioning remains as version null', async () => {
   await put('before', 'versioned')
   assert.is(await textOf('before', 'null'), 'unversioned')
   await client.deleteObject({ Bucket, Key: 'before', VersionId: 'null' })
-  await refused(client.getObject({ Bucket, Key: 'before', VersionId: 'null' }), 'NoSuchVersion', 404)
+  await expectS3Error(client.getObject({ Bucket, Key: 'before', VersionId: 'null' }), 'NoSuchVersion', 404)
   assert.is(await textOf('before'), 'versioned')
 })
 
-test('a deletion hides the object; deleting its marker brings it back', async () => {
+test('a delete marker hides the object until the marker is deleted', async () => {
   const { VersionId } = await put('hidden', 'here')
   const marker = await client.deleteObject({ Bucket, Key: 'hidden' })
   assert.is(marker.DeleteMarker, true)
-  await refused(client.getObject({ Bucket, Key: 'hidden' }), 'NoSuchKey', 404)
-  await refused(
+  await expectS3Error(client.getObject({ Bucket, Key: 'hidden' }), 'NoSuchKey', 404)
+  await expectS3Error(
     client.getObject({ Bucket, Key: 'hidden', VersionId: marker.VersionId }),
     'MethodNotAllowed',
     405,
@@ -134,24 +134,24 @@ test('a deletion hides the object; deleting its marker brings it back', async ()
   ])
 })
 
-test('deleting the newest version brings the one before it to light', async () => {
+test('after the newest version is deleted the previous one is current', async () => {
   await put('undone', 'old')
   const { VersionId } = await put('undone', 'new')
   await client.deleteObject({ Bucket, Key: 'undone', VersionId })
   assert.is(await textOf('undone'), 'old')
-  // Once more, or a version that never was: nothing is there to be deleted, and nothing is.
+  // The same version again: it does not exist any more, so nothing is deleted.
   await client.deleteObject({ Bucket, Key: 'undone', VersionId })
   assert.is(await textOf('undone'), 'old')
 })
 
-test('conditions look at the newest version, and a delete marker is none', async () => {
+test('write conditions use the newest version, and a delete marker counts as no object', async () => {
   const { ETag } = await put('conditional', 'one')
-  await refused(
+  await expectS3Error(
     client.putObject({ Bucket, Key: 'conditional', Body: 'two', IfNoneMatch: '*' }),
     'PreconditionFailed',
     412,
   )
-  await refused(
+  await expectS3Error(
     client.deleteObject({ Bucket, Key: 'conditional', IfMatch: '"of another"' }),
     'PreconditionFailed',
     412,
@@ -161,7 +161,7 @@ test('conditions look at the newest version, and a delete marker is none', async
   assert.is(await textOf('conditional'), 'two')
 })
 
-test('a copy can be made of an old version, and not of a marker', async () => {
+test('CopyObject copies an old version and rejects a delete marker', async () => {
   const { VersionId } = await put('copied', 'old')
   await put('copied', 'new')
   const CopySource = `${bucket}/copied?versionId=${VersionId}`
@@ -170,13 +170,17 @@ test('a copy can be made of an old version, and not of a marker', async () => {
   assert.is(await textOf('copied'), 'old')
   const marker = await client.deleteObject({ Bucket, Key: 'copied' })
   const ofMarker = `${bucket}/copied?versionId=${marker.VersionId}`
-  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: ofMarker }), 'InvalidRequest', 400)
-  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: `${bucket}/copied` }), 'NoSuchKey', 404)
+  await expectS3Error(client.copyObject({ Bucket, Key: 'copy', CopySource: ofMarker }), 'InvalidRequest', 400)
+  await expectS3Error(
+    client.copyObject({ Bucket, Key: 'copy', CopySource: `${bucket}/copied` }),
+    'NoSuchKey',
+    404,
+  )
   const ofNone = `${bucket}/copied?versionId=none`
-  await refused(client.copyObject({ Bucket, Key: 'copy', CopySource: ofNone }), 'NoSuchVersion', 404)
+  await expectS3Error(client.copyObject({ Bucket, Key: 'copy', CopySource: ofNone }), 'NoSuchVersion', 404)
 })
 
-test('a completed multipart upload and a copy are versions, too', async () => {
+test('a completed multipart upload creates a version', async () => {
   const { UploadId } = await client.createMultipartUpload({ Bucket, Key: 'parts' })
   const { ETag } = await client.uploadPart({ Bucket, Key: 'parts', UploadId, PartNumber: 1, Body: 'part' })
   const completed = await client.completeMultipartUpload({
@@ -190,7 +194,7 @@ test('a completed multipart upload and a copy are versions, too', async () => {
   assert.is(await textOf('parts', completed.VersionId), 'part')
 })
 
-test('pages end between two versions of a key and leave none out', async () => {
+test('pages of ListObjectVersions contain each version, also if a page ends within a key', async () => {
   for (const body of ['1', '2', '3']) for (const key of ['page/a', 'page/b']) await put(key, body)
   await client.deleteObject({ Bucket, Key: 'page/a' })
   const whole = await listAll('page/')
@@ -207,10 +211,10 @@ test('pages end between two versions of a key and leave none out', async () => {
     ],
   )
   const behindNothing = { Prefix: 'page/', KeyMarker: 'page/a', VersionIdMarker: 'gone' }
-  await refused(client.listObjectVersions({ Bucket, ...behindNothing }), 'InvalidArgument', 400)
+  await expectS3Error(client.listObjectVersions({ Bucket, ...behindNothing }), 'InvalidArgument', 400)
 })
 
-test('DeleteObjects takes versions and markers away for good', async () => {
+test('DeleteObjects deletes versions and delete markers for good', async () => {
   await put('erased', 'one')
   await put('erased', 'two')
   await client.deleteObjects({ Bucket, Delete: { Objects: [{ Key: 'erased' }] } })
@@ -223,8 +227,8 @@ test('DeleteObjects takes versions and markers away for good', async () => {
   assert.equal((await listAll('erased')).listed, [])
 })
 
-test('a bucket with nothing but old versions is not empty', async () => {
-  await refused(client.deleteBucket({ Bucket }), 'BucketNotEmpty', 409)
+test('a bucket that contains only old versions cannot be deleted', async () => {
+  await expectS3Error(client.deleteBucket({ Bucket }), 'BucketNotEmpty', 409)
 })
 
 test.run()

@@ -3,28 +3,28 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
-import { contentFiles } from '../support/content-files.ts'
 import { openContractTarget } from '../support/contract-target.ts'
+import { countContentFiles } from '../support/count-content-files.ts'
+import { expectS3Error } from '../support/expect-s3-error.ts'
 import { errorCode, send, signedRequest } from '../support/raw-http.ts'
-import { refused } from '../support/refused.ts'
 
 const target = await openContractTarget({ bodyTimeoutMs: 300 })
 const { client, bucket, prefix, endpoint } = target
 const path = `/${bucket}/${prefix}object`
 
-/** Writes raw bytes to the local server and returns all that it answers until it closes the connection. */
+/** Writes raw bytes to the local server and returns all bytes it sends until it closes the connection. */
 async function raw(...writes: string[]): Promise<string> {
   const { hostname, port } = new URL(endpoint)
   const socket = connect(Number(port), hostname)
   await once(socket, 'connect')
   for (const text of writes) socket.write(text, 'latin1')
-  let answer = ''
-  for await (const chunk of socket) answer += chunk
-  return answer
+  let response = ''
+  for await (const chunk of socket) response += chunk
+  return response
 }
 
-/** A signed request as the bytes that go over the wire. */
-function wire(request: ReturnType<typeof signedRequest>): string {
+/** Returns the head of a signed request as it is sent over the connection. */
+function rawHead(request: ReturnType<typeof signedRequest>): string {
   const lines = Object.entries(request.headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `${request.method} ${request.path} HTTP/1.1\r\n${lines.join('')}\r\n`
 }
@@ -33,7 +33,7 @@ const test = suite('S3 robustness')
 test.before(() => client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'x' }))
 test.after(() => target.close())
 
-test('what is not implemented says so and touches nothing', async () => {
+test('an operation that is not implemented returns NotImplemented and changes nothing', async () => {
   const queries = ['acl=', 'tagging=', 'policy=', 'lifecycle=', 'website=', 'torrent=', 'attributes=']
   if (target.isLocal) {
     for (const query of queries) {
@@ -44,16 +44,16 @@ test('what is not implemented says so and touches nothing', async () => {
             path: `${place}?${query}`,
             headers: { 'content-length': '0' },
           })
-          const answer = await send(endpoint, request)
+          const response = await send(endpoint, request)
           assert.equal(
-            [answer.status, errorCode(answer)],
+            [response.status, errorCode(response)],
             [501, 'NotImplemented'],
             `${method} ${place}?${query}`,
           )
         }
       }
     }
-    await refused(
+    await expectS3Error(
       client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Suspended' } }),
       'NotImplemented',
       501,
@@ -64,21 +64,21 @@ test('what is not implemented says so and touches nothing', async () => {
   await client.headObject({ Bucket: bucket, Key: `${prefix}object` })
 })
 
-test('the answer to HEAD has no body, even when it is an error', async () => {
+test('a response to HEAD has no body, even for an error', async () => {
   const missing = await send(endpoint, signedRequest(target, { method: 'HEAD', path: `${path}-missing` }))
   assert.equal([missing.status, missing.body], [404, ''])
   const unsigned = await send(endpoint, { method: 'HEAD', path })
   assert.equal([unsigned.status, unsigned.body], [403, ''])
 })
 
-test('a path that cannot be decoded is InvalidURI', async () => {
+test('a path that cannot be decoded returns 400', async () => {
   for (const broken of ['%', '%zz', '%ff', '%c3%28']) {
-    const answer = await send(endpoint, { method: 'GET', path: `/${bucket}/${broken}` })
-    assert.is(answer.status, 400, broken)
+    const response = await send(endpoint, { method: 'GET', path: `/${bucket}/${broken}` })
+    assert.is(response.status, 400, broken)
   }
 })
 
-test('XML out of shape is MalformedXML', async () => {
+test('malformed XML returns MalformedXML', async () => {
   for (const body of [
     '',
     '<',
@@ -88,7 +88,7 @@ test('XML out of shape is MalformedXML', async () => {
     '\u0000',
     '<Delete><Object><Key>&x;</Key></Object></Delete>',
   ]) {
-    const answer = await send(
+    const response = await send(
       endpoint,
       signedRequest(target, {
         method: 'POST',
@@ -100,16 +100,16 @@ test('XML out of shape is MalformedXML', async () => {
         },
       }),
     )
-    assert.equal([answer.status, errorCode(answer)], [400, 'MalformedXML'], JSON.stringify(body))
+    assert.equal([response.status, errorCode(response)], [400, 'MalformedXML'], JSON.stringify(body))
   }
 })
 
-test('entities of a DTD are never expanded', async () => {
+test('XML entities of a DTD are never expanded', async () => {
   const entities = Array.from({ length: 10 }, (_, n) => `<!ENTITY e${n + 1} "${`&e${n};`.repeat(10)}">`).join(
     '',
   )
   const body = `<!DOCTYPE Delete [<!ENTITY e0 "x">${entities}]><Delete><Object><Key>&e10;</Key></Object></Delete>`
-  const answer = await send(
+  const response = await send(
     endpoint,
     signedRequest(target, {
       method: 'POST',
@@ -118,7 +118,7 @@ test('entities of a DTD are never expanded', async () => {
       headers: { 'content-length': String(body.length), 'x-amz-checksum-crc32': await crc32Of(body) },
     }),
   )
-  assert.is(answer.status, 400)
+  assert.is(response.status, 400)
 })
 
 async function crc32Of(body: string): Promise<string> {
@@ -129,8 +129,8 @@ async function crc32Of(body: string): Promise<string> {
 }
 
 if (target.isLocal) {
-  // Local only: what AWS answers to bytes that are not HTTP depends on its load balancers, and its idle time is long.
-  test('bytes that are no request are answered with 400', async () => {
+  // Local only: the response of AWS to bytes that are not HTTP depends on its load balancers. Its idle timeout is long.
+  test('bytes that are not a valid HTTP request get a 400 response', async () => {
     assert.match(await raw('nonsense\r\n\r\n'), /^HTTP\/1.1 400 /)
     assert.match(await raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n`), /^HTTP\/1.1 400 /)
     const large = `GET ${path} HTTP/1.1\r\nHost: x\r\nx-large: ${'x'.repeat(20_000)}\r\n\r\n`
@@ -139,20 +139,20 @@ if (target.isLocal) {
     assert.match(await raw(both), /^HTTP\/1.1 400 /)
   })
 
-  test('100-continue comes only to a request that is let in', async () => {
+  test('100 Continue is sent only for an accepted request', async () => {
     const headers = { 'content-length': '5', expect: '100-continue', connection: 'close' }
     const payload = 'UNSIGNED-PAYLOAD'
     const allowed = signedRequest(target, { method: 'PUT', path: `${path}-continue`, payload, headers })
-    assert.match(await raw(wire(allowed), 'hello'), /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 OK/)
-    const refusedAnswer = await raw(
+    assert.match(await raw(rawHead(allowed), 'hello'), /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 OK/)
+    const rejected = await raw(
       `PUT ${path}-continue HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n`,
       'hello',
     )
-    assert.match(refusedAnswer, /^HTTP\/1.1 403 Forbidden/)
-    assert.match(refusedAnswer, /connection: close/i)
+    assert.match(rejected, /^HTTP\/1.1 403 Forbidden/)
+    assert.match(rejected, /connection: close/i)
   })
 
-  test('a connection serves on after a refusal whose body it has read', async () => {
+  test('a connection stays open after an error response if the body was read', async () => {
     const wrong = 'A'.repeat(22)
     const headers = { 'content-length': '5', 'content-md5': `${wrong}==` }
     const bad = signedRequest(target, {
@@ -162,22 +162,22 @@ if (target.isLocal) {
       payload: 'UNSIGNED-PAYLOAD',
     })
     const good = signedRequest(target, { method: 'GET', path, headers: { connection: 'close' } })
-    const answer = await raw(`${wire(bad)}hello${wire(good)}`)
-    assert.match(answer, /^HTTP\/1.1 400 /)
-    assert.match(answer, /BadDigest[\s\S]*HTTP\/1.1 200 OK[\s\S]*\r\n\r\nx$/)
+    const response = await raw(`${rawHead(bad)}hello${rawHead(good)}`)
+    assert.match(response, /^HTTP\/1.1 400 /)
+    assert.match(response, /BadDigest[\s\S]*HTTP\/1.1 200 OK[\s\S]*\r\n\r\nx$/)
   })
 
-  test('a refusal before the body closes the connection, with the answer read', async () => {
-    const answer = await raw(
+  test('an early error response reaches the client, then the connection closes', async () => {
+    const response = await raw(
       `PUT ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n`,
       'x'.repeat(3_000_000),
       `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`,
     )
-    assert.match(answer, /^HTTP\/1.1 403 Forbidden/)
-    assert.is(answer.split('HTTP/1.1').length, 2)
+    assert.match(response, /^HTTP\/1.1 403 Forbidden/)
+    assert.is(response.split('HTTP/1.1').length, 2)
   })
 
-  test('a refusal in the middle of the body takes in the rest and closes', async () => {
+  test('after an error in the middle of a body the server reads the rest and closes the connection', async () => {
     const started = performance.now()
     const request = signedRequest(target, {
       method: 'PUT',
@@ -186,14 +186,14 @@ if (target.isLocal) {
       headers: { 'content-length': '5000000', 'x-amz-decoded-content-length': '4000000' },
     })
     assert.match(
-      await raw(wire(request), `zz${'z'.repeat(4_999_998)}`),
+      await raw(rawHead(request), `zz${'z'.repeat(4_999_998)}`),
       /^HTTP\/1.1 400 [\s\S]*IncompleteBody/,
     )
-    assert.ok(performance.now() - started < 5000, 'the connection lingered')
+    assert.ok(performance.now() - started < 5000, 'the connection was not closed in time')
   })
 
-  test('a client that falls silent in its body is timed out and leaves nothing', async () => {
-    const before = await contentFiles(target.directory)
+  test('a client that stops sending its body gets RequestTimeout and leaves no file', async () => {
+    const before = await countContentFiles(target.directory)
     const headers = { 'content-length': '1000000' }
     const request = signedRequest(target, {
       method: 'PUT',
@@ -203,15 +203,15 @@ if (target.isLocal) {
     })
     const { hostname, port } = new URL(endpoint)
     const socket = connect(Number(port), hostname)
-    socket.write(`${wire(request)}some bytes`)
+    socket.write(`${rawHead(request)}some bytes`)
     const [chunk] = await once(socket, 'data')
     assert.match(String(chunk), /^HTTP\/1.1 400 [\s\S]*RequestTimeout/)
     socket.destroy()
-    assert.is(await contentFiles(target.directory), before)
+    assert.is(await countContentFiles(target.directory), before)
   })
 
-  test('a client that goes away in its body leaves nothing', async () => {
-    const before = await contentFiles(target.directory)
+  test('a client that disconnects in the middle of its body leaves no file and no object', async () => {
+    const before = await countContentFiles(target.directory)
     const headers = { 'content-length': '50000000' }
     const request = signedRequest(target, {
       method: 'PUT',
@@ -222,33 +222,33 @@ if (target.isLocal) {
     const { hostname, port } = new URL(endpoint)
     for (let attempt = 0; attempt < 3; attempt++) {
       const socket = connect(Number(port), hostname)
-      socket.write(wire(request))
+      socket.write(rawHead(request))
       await new Promise((resolve) => socket.write('x'.repeat(5_000_000), resolve))
       socket.destroy()
       await once(socket, 'close')
     }
-    // Each round trip gives the server a turn to notice; the last reader sees no new file.
-    for (let turn = 0; turn < 500 && (await contentFiles(target.directory)) > before; turn++) {
+    // Each round trip gives the server time to notice the disconnection and to delete the file.
+    for (let turn = 0; turn < 500 && (await countContentFiles(target.directory)) > before; turn++) {
       await client.headObject({ Bucket: bucket, Key: `${prefix}object` })
     }
-    assert.is(await contentFiles(target.directory), before)
-    await refused(client.headObject({ Bucket: bucket, Key: `${prefix}object-gone` }), 'NotFound', 404)
+    assert.is(await countContentFiles(target.directory), before)
+    await expectS3Error(client.headObject({ Bucket: bucket, Key: `${prefix}object-gone` }), 'NotFound', 404)
   })
 
-  test('a refused upload leaves no file behind', async () => {
-    const before = await contentFiles(target.directory)
-    await refused(
+  test('a rejected upload leaves no file', async () => {
+    const before = await countContentFiles(target.directory)
+    await expectS3Error(
       client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'y', IfNoneMatch: '*' }),
       'PreconditionFailed',
       412,
     )
     await client.putObject({ Bucket: bucket, Key: `${prefix}object`, Body: 'z' })
-    assert.is(await contentFiles(target.directory), before)
+    assert.is(await countContentFiles(target.directory), before)
   })
 
-  test('a condition that fails only after the body leaves no file behind', async () => {
+  test('an upload whose condition fails after the body leaves no file', async () => {
     const Key = `${prefix}overtaken`
-    const before = await contentFiles(target.directory)
+    const before = await countContentFiles(target.directory)
     const slow = signedRequest(target, {
       method: 'PUT',
       path: `/${bucket}/${Key}`,
@@ -261,37 +261,37 @@ if (target.isLocal) {
     await once(put, 'continue')
     await client.putObject({ Bucket: bucket, Key, Body: 'fast', IfNoneMatch: '*' })
     put.end('slow')
-    const [answer] = await once(put, 'response')
-    answer.resume()
-    await once(answer, 'end')
-    assert.is(answer.statusCode, 412)
+    const [response] = await once(put, 'response')
+    response.resume()
+    await once(response, 'end')
+    assert.is(response.statusCode, 412)
     assert.is(await (await client.getObject({ Bucket: bucket, Key })).Body?.transformToString(), 'fast')
-    assert.is(await contentFiles(target.directory), before + 1)
+    assert.is(await countContentFiles(target.directory), before + 1)
   })
 
-  test('buckets are created once, under valid names, in this region, and deleted when empty', async () => {
+  test('CreateBucket requires a new valid name and this region, DeleteBucket an empty bucket', async () => {
     const CreateBucketConfiguration = { LocationConstraint: 'eu-central-1' } as const
     const create = (Bucket: string) => client.createBucket({ Bucket, CreateBucketConfiguration })
     await create('second-bucket')
-    await refused(create('second-bucket'), 'BucketAlreadyOwnedByYou', 409)
+    await expectS3Error(create('second-bucket'), 'BucketAlreadyOwnedByYou', 409)
     for (const name of ['ab', 'Upper', 'a..b', '-a-', '127.0.0.1', 'x'.repeat(64)]) {
-      await refused(create(name), 'InvalidBucketName', 400)
+      await expectS3Error(create(name), 'InvalidBucketName', 400)
     }
     const elsewhere = client.createBucket({
       Bucket: 'third-bucket',
       CreateBucketConfiguration: { LocationConstraint: 'ap-south-1' },
     })
-    await refused(elsewhere, 'IllegalLocationConstraintException', 400)
+    await expectS3Error(elsewhere, 'IllegalLocationConstraintException', 400)
     const { Buckets = [] } = await client.listBuckets()
     assert.equal(
       Buckets.map(({ Name }) => Name),
       [bucket, 'second-bucket'],
     )
     await client.putObject({ Bucket: 'second-bucket', Key: 'x', Body: 'x' })
-    await refused(client.deleteBucket({ Bucket: 'second-bucket' }), 'BucketNotEmpty', 409)
+    await expectS3Error(client.deleteBucket({ Bucket: 'second-bucket' }), 'BucketNotEmpty', 409)
     await client.deleteObject({ Bucket: 'second-bucket', Key: 'x' })
     await client.deleteBucket({ Bucket: 'second-bucket' })
-    await refused(client.headBucket({ Bucket: 'second-bucket' }), 'NotFound', 404)
+    await expectS3Error(client.headBucket({ Bucket: 'second-bucket' }), 'NotFound', 404)
   })
 }
 

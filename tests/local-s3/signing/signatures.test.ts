@@ -11,7 +11,7 @@ const path = `/${bucket}/${prefix}object`
 const object = { Bucket: bucket, Key: `${prefix}object` }
 const minute = 60_000
 
-/** A presigned GET, taken apart so that tests can bend it. */
+/** Returns a presigned GET as a URL object, so that tests can change it. */
 async function presigned(expiresIn = 900, signingDate = new Date()): Promise<URL> {
   return new URL(await getSignedUrl(client, new GetObjectCommand(object), { expiresIn, signingDate }))
 }
@@ -24,23 +24,23 @@ const test = suite('S3 signatures')
 test.before(() => client.putObject({ ...object, Body: 'signed' }))
 test.after(() => target.close())
 
-test('a request signed by hand is served', async () => {
-  const answer = await send(endpoint, signedRequest(target, { method: 'GET', path }))
-  assert.equal([answer.status, answer.body], [200, 'signed'])
+test("a request signed by the test's own signer succeeds", async () => {
+  const response = await send(endpoint, signedRequest(target, { method: 'GET', path }))
+  assert.equal([response.status, response.body], [200, 'signed'])
 })
 
-test('an unsigned request is AccessDenied, in the error document of S3', async () => {
-  const answer = await send(endpoint, { method: 'GET', path })
-  assert.is(answer.status, 403)
-  assert.is(answer.headers['content-type'], 'application/xml')
-  assert.is(errorCode(answer), 'AccessDenied')
-  assert.match(answer.body, `<RequestId>${answer.headers['x-amz-request-id']}</RequestId>`)
+test("an unsigned request returns AccessDenied in S3's error document", async () => {
+  const response = await send(endpoint, { method: 'GET', path })
+  assert.is(response.status, 403)
+  assert.is(response.headers['content-type'], 'application/xml')
+  assert.is(errorCode(response), 'AccessDenied')
+  assert.match(response.body, `<RequestId>${response.headers['x-amz-request-id']}</RequestId>`)
   for (const method of ['PUT', 'DELETE', 'HEAD', 'POST']) {
     assert.is((await send(endpoint, { method, path, headers: { 'content-length': '0' } })).status, 403)
   }
 })
 
-test('a wrong secret is SignatureDoesNotMatch, an unknown key id InvalidAccessKeyId', async () => {
+test('a wrong secret returns SignatureDoesNotMatch, an unknown key id InvalidAccessKeyId', async () => {
   const wrongSecret = { ...target, credentials: { ...credentials, secretAccessKey: 'wrong' } }
   const mismatch = await send(endpoint, signedRequest(wrongSecret, { method: 'GET', path }))
   assert.equal([mismatch.status, errorCode(mismatch)], [403, 'SignatureDoesNotMatch'])
@@ -64,13 +64,13 @@ test('a signature covers method, path, query, signed headers and payload hash', 
     { ...request, headers: { ...request.headers, 'x-amz-date': amzDate(Date.now() + minute) } },
   ]
   for (const variant of variants) {
-    const answer = await send(endpoint, variant)
-    assert.equal([answer.status, errorCode(answer)], [403, 'SignatureDoesNotMatch'])
+    const response = await send(endpoint, variant)
+    assert.equal([response.status, errorCode(response)], [403, 'SignatureDoesNotMatch'])
   }
   assert.is((await send(endpoint, request)).status, 200)
 })
 
-test('an x-amz- header that is not signed is refused', async () => {
+test('a request with an unsigned x-amz- header is rejected', async () => {
   const request = signedRequest(target, {
     method: 'PUT',
     path,
@@ -78,29 +78,29 @@ test('an x-amz- header that is not signed is refused', async () => {
     headers: { 'content-length': '1' },
     unsigned: { 'x-amz-meta-smuggled': 'yes' },
   })
-  const answer = await send(endpoint, request)
-  assert.equal([answer.status, errorCode(answer)], [403, 'AccessDenied'])
-  assert.match(answer.body, '<HeadersNotSigned>x-amz-meta-smuggled</HeadersNotSigned>')
+  const response = await send(endpoint, request)
+  assert.equal([response.status, errorCode(response)], [403, 'AccessDenied'])
+  assert.match(response.body, '<HeadersNotSigned>x-amz-meta-smuggled</HeadersNotSigned>')
 })
 
-test('a clock may be off by 15 minutes and no more', async () => {
+test("a signing time may differ from the server's by at most 15 minutes", async () => {
   const at = (time: number) => send(endpoint, signedRequest(target, { method: 'GET', path, time }))
   assert.is((await at(Date.now() - 14 * minute)).status, 200)
   assert.is((await at(Date.now() + 14 * minute)).status, 200)
   for (const time of [Date.now() - 16 * minute, Date.now() + 16 * minute]) {
-    const answer = await at(time)
-    assert.equal([answer.status, errorCode(answer)], [403, 'RequestTimeTooSkewed'])
+    const response = await at(time)
+    assert.equal([response.status, errorCode(response)], [403, 'RequestTimeTooSkewed'])
   }
 })
 
-test('another region is refused by name', async () => {
+test('a signature for another region is rejected and the error names the right region', async () => {
   const elsewhere = { ...target, region: region === 'ap-south-1' ? 'eu-west-1' : 'ap-south-1' }
-  const answer = await send(endpoint, signedRequest(elsewhere, { method: 'GET', path }))
-  assert.equal([answer.status, errorCode(answer)], [400, 'AuthorizationHeaderMalformed'])
-  assert.match(answer.body, `<Region>${region}</Region>`)
+  const response = await send(endpoint, signedRequest(elsewhere, { method: 'GET', path }))
+  assert.equal([response.status, errorCode(response)], [400, 'AuthorizationHeaderMalformed'])
+  assert.match(response.body, `<Region>${region}</Region>`)
 })
 
-test('malformed authorization is a 400, never a crash', async () => {
+test('a malformed Authorization header returns 400 or 403', async () => {
   const { headers } = signedRequest(target, { method: 'GET', path })
   for (const authorization of [
     '',
@@ -110,8 +110,8 @@ test('malformed authorization is a 400, never a crash', async () => {
     'AWS4-HMAC-SHA256',
     'AWS4-HMAC-SHA256 Credential=,SignedHeaders=,Signature=',
   ]) {
-    const answer = await send(endpoint, { method: 'GET', path, headers: { ...headers, authorization } })
-    assert.ok([400, 403].includes(answer.status), `${authorization}: ${answer.status}`)
+    const response = await send(endpoint, { method: 'GET', path, headers: { ...headers, authorization } })
+    assert.ok([400, 403].includes(response.status), `${authorization}: ${response.status}`)
   }
   const withoutHash: Record<string, string> = { ...headers }
   delete withoutHash['x-amz-content-sha256']
@@ -128,18 +128,18 @@ test('a presigned URL works until it expires', async () => {
   assert.equal([early.status, errorCode(early)], [403, 'AccessDenied'])
 })
 
-test('a presigned URL lives at most seven days', async () => {
+test('a presigned URL is valid for at most seven days', async () => {
   assert.is((await get(await presigned(604_800))).status, 200)
   const url = await presigned()
   for (const expires of ['604801', '-1', 'soon', '']) {
     url.searchParams.set('X-Amz-Expires', expires)
-    const answer = await get(url)
-    assert.equal([answer.status, errorCode(answer)], [400, 'AuthorizationQueryParametersError'])
+    const response = await get(url)
+    assert.equal([response.status, errorCode(response)], [400, 'AuthorizationQueryParametersError'])
   }
 })
 
-test('a presigned URL cannot be bent', async () => {
-  const bend: ((url: URL) => void)[] = [
+test('a changed presigned URL is rejected', async () => {
+  const changes: ((url: URL) => void)[] = [
     (url) => url.searchParams.set('X-Amz-Expires', '901'),
     (url) => url.searchParams.set('response-content-type', 'text/html'),
     (url) => {
@@ -148,25 +148,25 @@ test('a presigned URL cannot be bent', async () => {
     (url) => url.searchParams.set('X-Amz-Signature', '0'.repeat(64)),
     (url) => url.searchParams.set('X-Amz-Signature', 'short'),
   ]
-  for (const change of bend) {
+  for (const change of changes) {
     const url = await presigned()
     change(url)
-    const answer = await get(url)
-    assert.equal([answer.status, errorCode(answer)], [403, 'SignatureDoesNotMatch'])
+    const response = await get(url)
+    assert.equal([response.status, errorCode(response)], [403, 'SignatureDoesNotMatch'])
   }
   const url = await presigned()
   const asDelete = await send(url.origin, { method: 'DELETE', path: url.pathname + url.search })
   assert.is(errorCode(asDelete), 'SignatureDoesNotMatch')
 })
 
-test('a URL and an Authorization header together are refused', async () => {
+test('a presigned URL with an Authorization header is rejected', async () => {
   const url = await presigned()
   const { headers } = signedRequest(target, { method: 'GET', path })
-  const answer = await send(url.origin, { method: 'GET', path: url.pathname + url.search, headers })
-  assert.equal([answer.status, errorCode(answer)], [400, 'InvalidArgument'])
+  const response = await send(url.origin, { method: 'GET', path: url.pathname + url.search, headers })
+  assert.equal([response.status, errorCode(response)], [400, 'InvalidArgument'])
 })
 
-test('a presigned PUT takes any type, and the metadata that its URL carries', async () => {
+test('a presigned PUT accepts any content type and stores the metadata of its URL', async () => {
   const command = new PutObjectCommand({ Bucket: bucket, Key: `${prefix}put`, Metadata: { owner: 'me' } })
   const url = new URL(await getSignedUrl(plainClient, command))
   const headers = { 'content-type': 'image/png', 'content-length': '4' }
@@ -176,7 +176,7 @@ test('a presigned PUT takes any type, and the metadata that its URL carries', as
   assert.equal([head.ContentType, head.ContentLength, head.Metadata], ['image/png', 4, { owner: 'me' }])
 })
 
-test('a presigned PUT holds the client to signed headers', async () => {
+test('a presigned PUT requires the values of its signed headers', async () => {
   const command = new PutObjectCommand({ Bucket: bucket, Key: `${prefix}typed`, ContentType: 'image/png' })
   const signed = await getSignedUrl(plainClient, command, {
     signableHeaders: new Set(['host', 'content-type']),
@@ -193,19 +193,23 @@ test('a presigned PUT holds the client to signed headers', async () => {
   assert.is((await put('image/png')).status, 200)
 })
 
-test('HeadObject has its own presigned URL', async () => {
+test('a presigned URL for HeadObject works with HEAD', async () => {
   const url = new URL(await getSignedUrl(client, new HeadObjectCommand(object)))
   const head = await send(url.origin, { method: 'HEAD', path: url.pathname + url.search })
   assert.equal([head.status, head.body, head.headers['content-length']], [200, '', '6'])
 })
 
-test('the SDK itself is refused with a wrong secret', async () => {
-  const stranger = createClient({ endpoint, region, credentials: { ...credentials, secretAccessKey: 'no' } })
+test('an SDK call with a wrong secret fails with SignatureDoesNotMatch', async () => {
+  const wrongClient = createClient({
+    endpoint,
+    region,
+    credentials: { ...credentials, secretAccessKey: 'no' },
+  })
   let name = ''
-  await stranger.listObjectsV2({ Bucket: bucket }).catch((error: Error) => {
+  await wrongClient.listObjectsV2({ Bucket: bucket }).catch((error: Error) => {
     name = error.name
   })
-  stranger.destroy()
+  wrongClient.destroy()
   assert.is(name, 'SignatureDoesNotMatch')
 })
 

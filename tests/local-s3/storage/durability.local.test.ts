@@ -7,12 +7,12 @@ import { join } from 'node:path'
 import { createS3Server } from '@millrace/local-s3/s3-server.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
-import { contentFiles } from '../support/content-files.ts'
 import { createClient, localCredentials, localRegion } from '../support/contract-target.ts'
+import { countContentFiles } from '../support/count-content-files.ts'
 import { signedRequest } from '../support/raw-http.ts'
 import { startServerProcess } from '../support/s3-server-process.ts'
 
-// Local only: kills processes and looks at files.
+// Local only: kills processes and counts files.
 
 const Bucket = 'durable-bucket'
 const queueArn = 'arn:aws:sqs:eu-central-1:000000000000:uploads'
@@ -24,7 +24,7 @@ async function newDirectory(): Promise<string> {
   return directory
 }
 
-/** A server in this process, on a directory that another may have left behind. */
+/** Starts a server in this process, on a directory that another server may have used before. */
 async function open(
   directory: string,
   deliver: (arn: string, body: string) => Promise<void> = async () => undefined,
@@ -55,7 +55,7 @@ async function createBucket(client: Client) {
   await client.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: localRegion } })
 }
 
-/** Configures events without the test event, which a queue that is down would refuse. */
+/** Configures events without the test event, which a failing queue would reject. */
 async function configureEvents(client: Client) {
   await client.putBucketNotificationConfiguration({
     Bucket,
@@ -103,7 +103,7 @@ test('buckets, objects, configurations and open uploads survive a restart', asyn
   await after.close()
 })
 
-test('a second server on the same directory is refused', async () => {
+test('a second server on the same directory fails to start', async () => {
   const directory = await newDirectory()
   const child = await startServerProcess(directory)
   const message = await open(directory).then(
@@ -114,12 +114,12 @@ test('a second server on the same directory is refused', async () => {
   await child.kill()
 })
 
-test('kill -9 in the middle of a PUT leaves the old object and no leftover', async () => {
+test('after kill -9 in the middle of a PUT the old object exists and the new file is deleted', async () => {
   const directory = await newDirectory()
   const child = await startServerProcess(directory)
   await createBucket(child.client)
   await child.client.putObject({ Bucket, Key: 'victim', Body: 'old bytes', Metadata: { version: 'old' } })
-  const files = await contentFiles(directory)
+  const files = await countContentFiles(directory)
 
   const target = { endpoint: child.endpoint, region: localRegion, credentials: localCredentials }
   const signed = signedRequest(target, {
@@ -142,26 +142,26 @@ test('kill -9 in the middle of a PUT leaves the old object and no leftover', asy
   put.flushHeaders()
   await once(put, 'continue')
   await new Promise((resolve) => put.write(Buffer.alloc(30_000_000), resolve))
-  assert.ok((await contentFiles(directory)) > files, 'the upload is not under way')
+  assert.ok((await countContentFiles(directory)) > files, 'the server has not started to write the upload')
   await child.kill()
   await broken
-  assert.ok((await contentFiles(directory)) > files, 'nothing to sweep')
+  assert.ok((await countContentFiles(directory)) > files, 'the killed server left no file')
 
   const after = await open(directory)
   const got = await after.client.getObject({ Bucket, Key: 'victim' })
   assert.equal([await got.Body?.transformToString(), got.Metadata], ['old bytes', { version: 'old' }])
-  assert.is(await contentFiles(directory), files)
+  assert.is(await countContentFiles(directory), files)
   await after.close()
 })
 
-test('kill -9 under a storm of writes loses no acknowledged write and no event', async () => {
+test('kill -9 during many writes loses no acknowledged write and no event', async () => {
   const directory = await newDirectory()
   const child = await startServerProcess(directory)
   await createBucket(child.client)
   await configureEvents(child.client)
   const keys = ['a', 'b', 'c', 'd']
   const acknowledged = new Map(keys.map((key) => [key, 0]))
-  const enough = Promise.withResolvers<void>()
+  const manyWrites = Promise.withResolvers<void>()
   let total = 0
   const writers = keys.map(async (Key) => {
     for (let version = 1; ; version++) {
@@ -175,10 +175,10 @@ test('kill -9 under a storm of writes loses no acknowledged write and no event',
       if (!written) return
       acknowledged.set(Key, version)
       total++
-      if (total === 60) enough.resolve()
+      if (total === 60) manyWrites.resolve()
     }
   })
-  await enough.promise
+  await manyWrites.promise
   await child.kill()
   await Promise.all(writers)
 
@@ -199,25 +199,28 @@ test('kill -9 under a storm of writes loses no acknowledged write and no event',
     const version = Number(got.Metadata?.['version'])
     const md5 = createHash('md5').update(bytes).digest('hex')
     assert.is(got.ETag, `"${md5}"`)
-    assert.ok(Buffer.from(bytes).toString().startsWith(`${Key} ${version} `), 'bytes and metadata disagree')
+    assert.ok(
+      Buffer.from(bytes).toString().startsWith(`${Key} ${version} `),
+      'bytes and metadata are of different versions',
+    )
     assert.ok(version >= (acknowledged.get(Key) ?? 0), `an acknowledged write of ${Key} is lost`)
     current.set(Key, md5)
   }
   check()
   await all.promise
   for (const key of keys) {
-    const seen = events.get(key)?.length ?? 0
-    const acked = acknowledged.get(key) ?? 0
+    const eventCount = events.get(key)?.length ?? 0
+    const writeCount = acknowledged.get(key) ?? 0
     assert.ok(
-      seen === acked || seen === acked + 1,
-      `${seen} events for ${acked} acknowledged writes of ${key}`,
+      eventCount === writeCount || eventCount === writeCount + 1,
+      `${eventCount} events for ${writeCount} acknowledged writes of ${key}`,
     )
   }
-  assert.is(await contentFiles(directory), keys.length)
+  assert.is(await countContentFiles(directory), keys.length)
   await after.close()
 })
 
-test('events that were not delivered are delivered after a restart, in order', async () => {
+test('undelivered events are delivered in order after a restart', async () => {
   const directory = await newDirectory()
   const down = await open(directory, () => Promise.reject(new Error('the queue is down')))
   await createBucket(down.client)
@@ -234,18 +237,18 @@ test('events that were not delivered are delivered after a restart, in order', a
   await all.promise
   assert.equal(sizes, [1, 2, 3])
   await up.close()
-  const quiet: string[] = []
-  const again = await open(directory, async (_arn, body) => void quiet.push(body))
+  const repeated: string[] = []
+  const again = await open(directory, async (_arn, body) => void repeated.push(body))
   await again.client.headBucket({ Bucket })
   await again.close()
-  assert.equal(quiet, [])
+  assert.equal(repeated, [])
 })
 
-test('a reader keeps its bytes while the object is replaced', async () => {
+test('a GET returns the old bytes if the object is replaced meanwhile', async () => {
   const directory = await newDirectory()
   const server = await open(directory)
   await createBucket(server.client)
-  // Several parts are several files, of which the reader has opened only the first when they are replaced.
+  // Each part is a file. The reader has opened only the first one when the object is replaced.
   const at = { Bucket, Key: 'read' }
   const { UploadId } = await server.client.createMultipartUpload(at)
   const partBytes = 8 * 1024 ** 2
@@ -262,7 +265,7 @@ test('a reader keeps its bytes while the object is replaced', async () => {
   assert.equal([bytes.length, bytes.every((byte) => byte === 97)], [4 * partBytes, true])
   assert.is(await (await server.client.getObject(at)).Body?.transformToString(), 'replaced')
   await server.close()
-  assert.is(await contentFiles(directory), 1)
+  assert.is(await countContentFiles(directory), 1)
 })
 
 test.run()

@@ -10,15 +10,15 @@ import { localCredentials, localRegion } from '../support/contract-target.ts'
 import { send, signedRequest } from '../support/raw-http.ts'
 import { startServerProcess } from '../support/s3-server-process.ts'
 
-// Local only: measures the server's process. MILLRACE_S3_LARGE_BYTES scales it, up to S3's 5 GiB (5368709120).
+// Local only: measures the server's process. MILLRACE_S3_LARGE_BYTES sets the size, up to S3's 5 GiB (5368709120).
 
 const size = Number(process.env['MILLRACE_S3_LARGE_BYTES'] ?? 256 * 1024 ** 2)
 const chunkBytes = 1024 ** 2
-/** A bare Node process has some 60 MiB; buffers under way and the SDK's hashes come on top, whatever the size. */
+/** A bare Node process has some 60 MiB; buffers and the SDK's hashes are added to that, independent of the size. */
 const maxRssMebibytes = 250
 const Bucket = 'large-bucket'
 
-/** The object's bytes, different in every mebibyte. */
+/** Yields the object's bytes, different in each mebibyte. */
 function* pieces(): Generator<Buffer> {
   for (let offset = 0; offset < size; offset += chunkBytes) {
     const piece = Buffer.alloc(Math.min(chunkBytes, size - offset), offset / chunkBytes)
@@ -38,7 +38,7 @@ test.after(async () => {
   await rm(directory, { recursive: true })
 })
 
-test('a large object passes through in flat memory, both ways', async () => {
+test('PUT and GET of a large object use constant memory', async () => {
   await server.client.createBucket({ Bucket, CreateBucketConfiguration: { LocationConstraint: localRegion } })
   const signed = signedRequest(target, {
     method: 'PUT',
@@ -55,16 +55,16 @@ test('a large object passes through in flat memory, both ways', async () => {
     headers: signed.headers,
     agent: false,
   })
-  const answered = once(put, 'response')
+  const responded = once(put, 'response')
   let sent = 0
   for (const piece of pieces()) {
     sent = crc32(piece, sent)
     if (!put.write(piece)) await once(put, 'drain')
   }
   put.end()
-  const [answer] = await answered
-  assert.is(answer.statusCode, 200)
-  answer.resume()
+  const [response] = await responded
+  assert.is(response.statusCode, 200)
+  response.resume()
   const uploaded = performance.now()
 
   const get = signedRequest(target, { method: 'GET', path: `/${Bucket}/large` })
@@ -89,14 +89,17 @@ test('a large object passes through in flat memory, both ways', async () => {
   console.log(
     `${size / 1024 ** 2} MiB: PUT ${speed(uploaded - started)} MiB/s, GET ${speed(downloaded - uploaded)} MiB/s, peak RSS ${Math.round(rss)} MiB`,
   )
-  assert.ok(rss < maxRssMebibytes, `the server took ${rss} MiB`)
+  assert.ok(rss < maxRssMebibytes, `the server used ${rss} MiB`)
 })
 
-test('a range near its end is served at once', async () => {
+test('a range at the end of a large object is returned', async () => {
   const path = `/${Bucket}/large`
   const range = { range: `bytes=${size - 4}-` }
-  const answer = await send(server.endpoint, signedRequest(target, { method: 'GET', path, unsigned: range }))
-  assert.equal([answer.status, answer.headers['content-length']], [206, '4'])
+  const response = await send(
+    server.endpoint,
+    signedRequest(target, { method: 'GET', path, unsigned: range }),
+  )
+  assert.equal([response.status, response.headers['content-length']], [206, '4'])
 })
 
 test.run()

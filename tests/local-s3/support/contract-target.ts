@@ -6,25 +6,28 @@ import { S3 } from '@aws-sdk/client-s3'
 import { createS3Server } from '@millrace/local-s3/s3-server.ts'
 
 /*
- * What the contract suite runs against: a local S3 server of its own, or real AWS when MILLRACE_S3_CONTRACT_BUCKET
- * names a bucket and the AWS SDK finds credentials and a region. On AWS the suite writes under a prefix of its own,
- * which it empties, and replaces the bucket's CORS configuration: give it a bucket that serves nothing else.
- * Files named *.local.test.ts observe what AWS does not show (files on disk, processes, event delivery).
+ * The target of the contract suite: a local S3 server that it starts, or real AWS if MILLRACE_S3_CONTRACT_BUCKET is
+ * the name of a bucket and the AWS SDK finds credentials and a region. On AWS the suite writes under its own prefix,
+ * which it empties at the end, and replaces the bucket's CORS configuration. Use a bucket that has no other purpose.
+ * Files named *.local.test.ts run only locally: they test files on disk, processes and event delivery.
  */
 
 export type Credentials = { accessKeyId: string; secretAccessKey: string; sessionToken?: string | undefined }
 export type ContractTarget = Awaited<ReturnType<typeof openContractTarget>>
 
 export const localRegion = 'eu-central-1'
-export const localCredentials = { accessKeyId: 'AKIDLOCALCONTRACT', secretAccessKey: 'contract/secret+key' }
+export const localCredentials: Credentials = {
+  accessKeyId: 'AKIDLOCALCONTRACT',
+  secretAccessKey: 'contract/secret+key',
+}
 
-/** Where queue messages end in suites that do not look at them. */
-const noQueue = async () => undefined
+/** Accepts queue messages in suites that do not test them. */
+const discardMessage = async () => undefined
 
 /**
- * A client that speaks path-style and retries nothing, so that every refusal is seen.
+ * Creates a client with path-style addresses and without retries, so that each error reaches the test.
  *
- * @param checksums `WHEN_SUPPORTED`: the SDK's default, a CRC32 with every upload; `WHEN_REQUIRED`: none
+ * @param options.checksums `WHEN_SUPPORTED`: the SDK's default, a CRC32 with each upload; `WHEN_REQUIRED`: none
  */
 export function createClient(options: {
   endpoint: string
@@ -48,7 +51,7 @@ export function createClient(options: {
 /**
  * Opens the target for one test file: a bucket, and a key prefix that no other run uses.
  *
- * @throws Error when AWS is asked for but the SDK finds no credentials
+ * @throws Error if MILLRACE_S3_CONTRACT_BUCKET is set but the SDK finds no credentials
  */
 export async function openContractTarget(
   options: { deliver?: (queueArn: string, body: string) => Promise<void>; bodyTimeoutMs?: number } = {},
@@ -57,18 +60,18 @@ export async function openContractTarget(
   const prefix = `contract-${randomBytes(6).toString('hex')}/`
   if (awsBucket) {
     const region = process.env['AWS_REGION'] ?? 'us-east-1'
-    const found = await new S3({ region }).config.credentials()
+    const credentials: Credentials = await new S3({ region }).config.credentials()
     const endpoint = `https://s3.${region}.amazonaws.com`
-    const client = createClient({ endpoint, region, credentials: found })
+    const client = createClient({ endpoint, region, credentials })
     return {
       client,
       /** A second client that sends no checksums, as presigners do. */
-      plainClient: createClient({ endpoint, region, credentials: found, checksums: 'WHEN_REQUIRED' }),
+      plainClient: createClient({ endpoint, region, credentials, checksums: 'WHEN_REQUIRED' }),
       bucket: awsBucket,
       prefix,
       endpoint,
       region,
-      credentials: found as Credentials,
+      credentials,
       isLocal: false,
       directory: '',
       async close() {
@@ -83,7 +86,7 @@ export async function openContractTarget(
     directory,
     region: localRegion,
     credentials: localCredentials,
-    deliver: noQueue,
+    deliver: discardMessage,
     ...options,
   })
   const { endpoint } = server
@@ -106,7 +109,7 @@ export async function openContractTarget(
     prefix,
     endpoint,
     region: localRegion,
-    credentials: localCredentials as Credentials,
+    credentials: localCredentials,
     isLocal: true,
     directory,
     async close() {

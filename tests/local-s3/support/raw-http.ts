@@ -3,19 +3,19 @@ import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHead
 import { request as httpsRequest } from 'node:https'
 import type { ContractTarget, Credentials } from './contract-target.ts'
 
-/** An answer, taken in whole. */
-export type RawAnswer = { status: number; headers: IncomingHttpHeaders; body: string }
+/** A response with its whole body. */
+export type RawResponse = { status: number; headers: IncomingHttpHeaders; body: string }
 
 type Signing = Pick<ContractTarget, 'endpoint' | 'region'> & { credentials: Credentials }
 
-/** Sends a request exactly as written, on a connection of its own. */
+/** Sends a request without changing it, on a new connection. */
 export function send(
   endpoint: string,
   request: { method: string; path: string; headers?: OutgoingHttpHeaders; body?: string | Buffer },
-): Promise<RawAnswer> {
+): Promise<RawResponse> {
   const url = new URL(endpoint)
   const start = url.protocol === 'https:' ? httpsRequest : httpRequest
-  const { promise, resolve, reject } = Promise.withResolvers<RawAnswer>()
+  const { promise, resolve, reject } = Promise.withResolvers<RawResponse>()
   const outgoing = start({
     host: url.hostname,
     port: url.port,
@@ -42,21 +42,21 @@ export function send(
   return promise
 }
 
-/** The code in S3's error document; empty when there is none. */
-export function errorCode(answer: RawAnswer): string {
-  return /<Error><Code>([^<]+)<\/Code>/.exec(answer.body)?.[1] ?? ''
+/** Returns the code in S3's error document; empty if there is none. */
+export function errorCode(response: RawResponse): string {
+  return /<Error><Code>([^<]+)<\/Code>/.exec(response.body)?.[1] ?? ''
 }
 
 const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex')
 const hmac = (key: string | Buffer, data: string) => createHmac('sha256', key).update(data).digest()
 
-/** The time as Signature V4 writes it. */
+/** Formats a time for Signature V4. */
 export function amzDate(time = Date.now()): string {
   return new Date(time).toISOString().replace(/[-:]|\.\d{3}/g, '')
 }
 
-/** The signing function and scope of one day, written apart from the server's own. */
-export function signer({ region, credentials }: Signing, date: string) {
+/** Returns the signing function and the scope of one day. It shares no code with the server. */
+export function createSigner({ region, credentials }: Signing, date: string) {
   const day = date.slice(0, 8)
   const dayKey = hmac(`AWS4${credentials.secretAccessKey}`, day)
   const key = hmac(hmac(hmac(dayKey, region), 's3'), 'aws4_request')
@@ -69,10 +69,10 @@ export function signer({ region, credentials }: Signing, date: string) {
 /**
  * Signs a request in its headers.
  *
- * @param request.path as sent, percent-encoded, with the query sorted and encoded
- * @param request.payload what `x-amz-content-sha256` says; the body's hash when left out
- * @param request.unsigned headers to send without a signature
- * @param request.time of signing, in ms since 1970
+ * @param request.path percent-encoded path and query, the query sorted
+ * @param request.payload the value of `x-amz-content-sha256`; by default the body's hash
+ * @param request.unsigned headers that are sent but not signed
+ * @param request.time the signing time in ms since 1970
  */
 export function signedRequest(
   target: Signing,
@@ -87,7 +87,7 @@ export function signedRequest(
   },
 ) {
   const date = amzDate(request.time)
-  const { scope, sign } = signer(target, date)
+  const { scope, sign } = createSigner(target, date)
   const payload = request.payload ?? sha256(request.body ?? '')
   const token = target.credentials.sessionToken
   const headers: Record<string, string> = {
@@ -128,10 +128,10 @@ export function signedRequest(
 }
 
 /**
- * An `aws-chunked` body.
+ * Encodes an `aws-chunked` body.
  *
  * @param chunks the payload's chunks in order
- * @param seed the request that these chunks belong to; without it they are not signed
+ * @param seed the request of these chunks; without it they are not signed
  * @param trailer a trailing header, as `name:value`
  */
 export function awsChunked(

@@ -2,20 +2,20 @@ import { createHash } from 'node:crypto'
 import { S3Error } from '../protocol/s3-error.ts'
 import { signaturesEqual, type VerifiedSignature } from '../signing/signature-v4.ts'
 
-/** S3 refuses smaller chunks anywhere but at the end (bytes). */
+/** Smallest chunk that S3 accepts, except for the last one (bytes). */
 const minChunkBytes = 8192
-/** Longest chunk header or trailer line taken in (bytes). */
+/** Longest chunk header or trailer line (bytes). */
 const maxLineBytes = 2048
 const emptyHash = createHash('sha256').digest('hex')
 
 /**
  * Decodes an `aws-chunked` body (S3 API reference, "Signature calculations for the Authorization header:
- * transferring payload in multiple chunks"), verifying each chunk's signature where chunks are signed.
+ * transferring payload in multiple chunks"). If the chunks are signed, it verifies their signatures.
  *
  * @param source the body as sent
- * @param signature the request's verified signature; `payload` says which of the three forms this is
- * @param onTrailer is given each trailing header, lower-case name and value, once its signature holds
- * @returns the decoded bytes, to be kept only when the iteration ends without an error
+ * @param signature the request's verified signature; its `payload` selects one of the three forms
+ * @param onTrailer receives each trailing header, lower-case name and value, after its signature was verified
+ * @returns the decoded bytes; they are valid only if the iteration ends without an error
  * @throws S3Error IncompleteBody, InvalidChunkSizeError, MalformedTrailerError, SignatureDoesNotMatch
  */
 export async function* decodeAwsChunked(
@@ -41,10 +41,10 @@ async function* decode(
   let previous = signature.signature
   let lastSize = Number.POSITIVE_INFINITY
 
-  function verify(kind: string, hashes: string[], given: string | undefined) {
+  function verify(kind: string, hashes: string[], received: string | undefined) {
     const stringToSign = [kind, signature.amzDate, signature.scope, previous, ...hashes].join('\n')
     const computed = signature.sign(stringToSign)
-    if (given === undefined || !signaturesEqual(computed, given)) {
+    if (received === undefined || !signaturesEqual(computed, received)) {
       throw new S3Error('SignatureDoesNotMatch', undefined, { StringToSign: stringToSign })
     }
     previous = computed
@@ -61,7 +61,8 @@ async function* decode(
         hash?.update(piece)
         yield piece
       }
-      if ((await reader.line()) !== '') throw new S3Error('IncompleteBody', 'A chunk is longer than it says.')
+      if ((await reader.line()) !== '')
+        throw new S3Error('IncompleteBody', 'A chunk is longer than its header says.')
     }
     if (hash !== undefined) verify('AWS4-HMAC-SHA256-PAYLOAD', [emptyHash, hash.digest('hex')], header[2])
     lastSize = size
@@ -91,12 +92,13 @@ async function* decode(
   if (!(await reader.atEnd())) throw new S3Error('IncompleteBody', 'There are bytes after the last chunk.')
 }
 
-/** Reads CRLF lines and byte runs from a stream of buffers. */
+/** Reads lines that end in CRLF, and numbers of bytes, from a stream of buffers. */
 function createReader(source: AsyncIterable<Buffer>) {
   const iterator = source[Symbol.asyncIterator]()
   let pending: Buffer = Buffer.alloc(0)
 
-  async function more(): Promise<boolean> {
+  /** Reads the next buffer; `false` at the end of the source. */
+  async function fill(): Promise<boolean> {
     const next = await iterator.next()
     if (next.done) return false
     pending = pending.length === 0 ? next.value : Buffer.concat([pending, next.value])
@@ -115,7 +117,7 @@ function createReader(source: AsyncIterable<Buffer>) {
           pending = pending.subarray(end + 2)
           return line
         }
-        if (!(await more())) {
+        if (!(await fill())) {
           // SDKs may leave out the blank line that ends the trailers.
           if (pending.length === 0) return ''
           throw new S3Error('IncompleteBody')
@@ -125,19 +127,19 @@ function createReader(source: AsyncIterable<Buffer>) {
     async *bytes(count: number): AsyncGenerator<Buffer> {
       let left = count
       while (left > 0) {
-        if (pending.length === 0 && !(await more())) throw new S3Error('IncompleteBody')
+        if (pending.length === 0 && !(await fill())) throw new S3Error('IncompleteBody')
         const piece = pending.subarray(0, left)
         pending = pending.subarray(piece.length)
         left -= piece.length
         if (piece.length > 0) yield piece
       }
     },
-    /** Lets go of the source, whether or not it was read to its end. */
+    /** Closes the source, also before its end. */
     async close() {
       await iterator.return?.()
     },
     async atEnd(): Promise<boolean> {
-      return pending.length === 0 && !(await more())
+      return pending.length === 0 && !(await fill())
     },
   }
 }

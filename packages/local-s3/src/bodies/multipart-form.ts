@@ -2,30 +2,31 @@ import { pipeline } from 'node:stream/promises'
 import { Busboy, type BusboyFileStream } from '@fastify/busboy'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import { rawBody } from './request-body.ts'
+import { readRawBody } from './request-body.ts'
 
-/** S3's limit of what stands before the file (bytes). */
+/** S3's limit on the size of all fields before the file (bytes). */
 const maxPreDataBytes = 20 * 1024
 const maxFields = 200
 
-/** A form up to its file; the file streams. */
+/** A form, parsed up to its file. The file is a stream. */
 export type MultipartForm = {
-  /** The fields before the file, lower-case names. S3 ignores what follows the file. */
+  /** The fields before the file, with lower-case names. S3 ignores fields after the file. */
   fields: Record<string, string>
-  /** What the browser calls the file, without directories. */
+  /** The file name that the browser sent, without directories. */
   filename: string
   file: AsyncIterable<Buffer>
-  /** Settles once the form has come to its proper end; rejects with S3Error MalformedPOSTRequest otherwise. */
+  /** Resolves at the end of the form. Rejects with S3Error MalformedPOSTRequest if the form is not complete. */
   ended: Promise<void>
-  /** Stops parsing, for a form that is refused. */
-  abandon(): void
+  /** Stops parsing. Call it for a form that is rejected. */
+  abort(): void
 }
 
 /**
  * Reads a multipart/form-data body (RFC 7578) up to its `file` field.
  *
- * @param timeoutMs longest silence of the client in ms
- * @throws S3Error PreconditionFailed, MissingContentLength, MalformedPOSTRequest, MaxPostPreDataLengthExceeded, InvalidArgument
+ * @param timeoutMs longest time without bytes from the client, in ms
+ * @throws S3Error PreconditionFailed, MissingContentLength, MalformedPOSTRequest, MaxPostPreDataLengthExceeded,
+ * InvalidArgument
  */
 export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise<MultipartForm> {
   const contentType = exchange.headers['content-type'] ?? ''
@@ -35,13 +36,13 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
     })
   }
   if (exchange.headers['content-length'] === undefined) throw new S3Error('MissingContentLength')
-  const parser = openParser(contentType)
+  const parser = createParser(contentType)
 
   const fields: Record<string, string> = {}
   let preDataBytes = 0
-  let severalFiles = false
+  let hasSeveralFiles = false
   parser.on('filesLimit', () => {
-    severalFiles = true
+    hasSeveralFiles = true
   })
   const { promise, resolve, reject } = Promise.withResolvers<{ file: BusboyFileStream; filename: string }>()
   parser.on('field', (name: string | undefined, value, _nameTruncated, valueTruncated) => {
@@ -60,27 +61,28 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
   parser.on('fieldsLimit', () => reject(new S3Error('MaxPostPreDataLengthExceeded')))
   parser.on('partsLimit', () => reject(new S3Error('MaxPostPreDataLengthExceeded')))
   parser.on('file', (_name, file, filename: string | undefined) => {
-    // The reader of the file sees its error; this listener keeps an error before that from ending the process.
+    // The reader of the file handles its error. This listener handles an error that comes before the file is read;
+    // without it the process would exit.
     file.on('error', () => undefined)
     resolve({ file, filename: filename ?? '' })
   })
 
-  /** What the parser throws is the form's fault, unless the client went away. */
-  const refusal = (error: unknown) =>
+  /** The parser's errors mean a malformed form, unless the client has disconnected. */
+  const toFormError = (error: unknown) =>
     error instanceof S3Error || exchange.socket.destroyed ? error : new S3Error('MalformedPOSTRequest')
   async function* bytes(file: BusboyFileStream): AsyncGenerator<Buffer> {
     try {
       yield* file
     } catch (error) {
-      throw refusal(error)
+      throw toFormError(error)
     }
   }
-  const parsing = pipeline(rawBody(exchange, timeoutMs), parser).catch((error: unknown) => {
-    throw refusal(error)
+  const parsing = pipeline(readRawBody(exchange, timeoutMs), parser).catch((error: unknown) => {
+    throw toFormError(error)
   })
   const onlyOneFile = 'POST requires exactly one file upload per request.'
   const ended = parsing.then(() => {
-    if (severalFiles) throw new S3Error('InvalidArgument', onlyOneFile, { ArgumentName: 'file' })
+    if (hasSeveralFiles) throw new S3Error('InvalidArgument', onlyOneFile, { ArgumentName: 'file' })
   })
   ended.then(
     () => reject(new S3Error('InvalidArgument', onlyOneFile, { ArgumentName: 'file', ArgumentValue: '0' })),
@@ -89,15 +91,15 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
   try {
     const { file, filename } = await promise
     parsing.catch((error: Error) => file.destroy(error))
-    return { fields, filename, file: bytes(file), ended, abandon: () => parser.destroy() }
+    return { fields, filename, file: bytes(file), ended, abort: () => parser.destroy() }
   } catch (error) {
     parser.destroy()
     throw error
   }
 }
 
-/** @throws S3Error MalformedPOSTRequest when the boundary is missing */
-function openParser(contentType: string) {
+/** @throws S3Error MalformedPOSTRequest if the boundary is missing */
+function createParser(contentType: string) {
   try {
     return new Busboy({
       headers: { 'content-type': contentType },

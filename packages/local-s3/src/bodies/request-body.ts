@@ -6,28 +6,31 @@ import { decodeAwsChunked } from './aws-chunked.ts'
 import {
   type ChecksumAlgorithm,
   checksumAlgorithm,
+  createChecksum,
   isBase64Of,
   isChecksum,
-  startChecksum,
-  statedChecksum,
+  readChecksumHeader,
 } from './checksums.ts'
 
-/** Largest single PUT, 5 GiB. */
+/** S3's maximum size of a single PUT: 5 GiB. */
 export const maxPutBytes = 5 * 1024 ** 3
-/** Room for 10,000 parts with checksums in CompleteMultipartUpload (bytes). */
+/** Maximum size of an XML body: CompleteMultipartUpload with 10,000 parts and their checksums fits (bytes). */
 const maxXmlBytes = 8 * 1024 * 1024
 
-/** What a body turned out to be; set once its iteration ended. */
+/** The digests of a body, known after its last byte. */
 export type BodyDigests = {
+  /** Hex. */
   md5: string
+  /** Base64. */
   checksum: { algorithm: ChecksumAlgorithm; value: string } | undefined
 }
 
 /**
- * The body of one request, decoded and held against everything the request says about it.
+ * Opens a request's body. While it is read, it is decoded and verified against the request's length, hashes and
+ * checksums.
  *
- * @param options.timeoutMs longest silence of the client while its body is awaited, in ms
- * @param options.algorithm a checksum to compute even if the client states none
+ * @param options.timeoutMs longest time without bytes from the client, in ms
+ * @param options.algorithm a checksum to compute even if the client sends none
  * @throws S3Error MissingContentLength, NotImplemented, EntityTooLarge, InvalidDigest, InvalidRequest, InvalidArgument
  */
 export function openRequestBody(
@@ -46,7 +49,7 @@ export function openRequestBody(
   if (
     !isHash &&
     signature.payload !== 'UNSIGNED-PAYLOAD' &&
-    !streaming.some((form) => signature.payload === `STREAMING${form}`)
+    !streaming.some((suffix) => signature.payload === `STREAMING${suffix}`)
   ) {
     throw new S3Error(
       'InvalidArgument',
@@ -72,34 +75,40 @@ export function openRequestBody(
   if (contentMd5 !== undefined && !isBase64Of(16, contentMd5)) {
     throw new S3Error('InvalidDigest', undefined, { 'Content-MD5': contentMd5 })
   }
-  const stated = statedChecksum(headers)
-  const trailer =
-    chunked && signature.payload.endsWith('-TRAILER') ? announcedTrailer(headers['x-amz-trailer']) : undefined
-  if (stated !== undefined && trailer !== undefined) {
+  const checksumHeader = readChecksumHeader(headers)
+  const trailerAlgorithm =
+    chunked && signature.payload.endsWith('-TRAILER')
+      ? readTrailerAlgorithm(headers['x-amz-trailer'])
+      : undefined
+  if (checksumHeader !== undefined && trailerAlgorithm !== undefined) {
     throw new S3Error(
       'InvalidRequest',
       'Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.',
     )
   }
-  const declared = headers['x-amz-sdk-checksum-algorithm']
-  const algorithm = stated?.algorithm ?? trailer ?? options.algorithm
-  if (declared !== undefined && algorithm !== undefined && checksumAlgorithm(declared) !== algorithm) {
+  const declaredAlgorithm = headers['x-amz-sdk-checksum-algorithm']
+  const algorithm = checksumHeader?.algorithm ?? trailerAlgorithm ?? options.algorithm
+  if (
+    declaredAlgorithm !== undefined &&
+    algorithm !== undefined &&
+    checksumAlgorithm(declaredAlgorithm) !== algorithm
+  ) {
     throw new S3Error('InvalidRequest', `Value for x-amz-sdk-checksum-algorithm header is invalid.`)
   }
 
   let digests: BodyDigests | undefined
-  let statedInTrailer: string | undefined
+  let checksumInTrailer: string | undefined
 
-  async function* verified(): AsyncGenerator<Buffer> {
+  async function* readVerified(): AsyncGenerator<Buffer> {
     const md5 = createHash('md5')
     const sha256 = isHash ? createHash('sha256') : undefined
-    const checksum = algorithm === undefined ? undefined : startChecksum(algorithm)
-    const raw = rawBody(exchange, options.timeoutMs)
+    const checksum = algorithm === undefined ? undefined : createChecksum(algorithm)
+    const raw = readRawBody(exchange, options.timeoutMs)
     const decoded = chunked
       ? decodeAwsChunked(raw, signature, (name, value) => {
-          if (trailer === undefined || name !== `x-amz-checksum-${trailer}`)
+          if (trailerAlgorithm === undefined || name !== `x-amz-checksum-${trailerAlgorithm}`)
             throw new S3Error('MalformedTrailerError')
-          statedInTrailer = value
+          checksumInTrailer = value
         })
       : raw
     let received = 0
@@ -129,11 +138,14 @@ export function openRequestBody(
         CalculatedDigest: computedMd5,
       })
     }
-    let found: BodyDigests['checksum']
+    let verifiedChecksum: BodyDigests['checksum']
     if (algorithm !== undefined && checksum !== undefined) {
       const value = (await checksum.digest()).toString('base64')
-      const expected = stated?.value ?? statedInTrailer
-      if (trailer !== undefined && (expected === undefined || !isChecksum(trailer, expected))) {
+      const expected = checksumHeader?.value ?? checksumInTrailer
+      if (
+        trailerAlgorithm !== undefined &&
+        (expected === undefined || !isChecksum(trailerAlgorithm, expected))
+      ) {
         throw new S3Error('MalformedTrailerError')
       }
       if (expected !== undefined && expected !== value) {
@@ -142,28 +154,34 @@ export function openRequestBody(
           `The ${algorithm.toUpperCase()} you specified did not match the calculated checksum.`,
         )
       }
-      found = { algorithm, value }
+      verifiedChecksum = { algorithm, value }
     }
-    digests = { md5: md5Digest.toString('hex'), checksum: found }
+    digests = { md5: md5Digest.toString('hex'), checksum: verifiedChecksum }
   }
 
   return {
-    /** Bytes, as the request declares them. */
+    /** The declared size in bytes. */
     size,
-    /** The algorithm of the checksum that comes with the body. */
+    /** The algorithm of the body's checksum. */
     algorithm,
-    /** Whether the client stated a Content-MD5 or a checksum of its own. */
-    hasIntegrity: contentMd5 !== undefined || stated !== undefined || trailer !== undefined,
-    /** The decoded bytes; to be kept only if the iteration ends without an error. Iterate once. */
-    chunks: verified,
-    /** After the iteration. */
+    /**
+     * Requires a Content-MD5 or a checksum.
+     * @throws S3Error InvalidRequest
+     */
+    requireIntegrity() {
+      if (contentMd5 !== undefined || checksumHeader !== undefined || trailerAlgorithm !== undefined) return
+      throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
+    },
+    /** Yields the decoded bytes. They are valid only if the iteration ends without an error. Iterate once. */
+    chunks: readVerified,
+    /** Returns the digests. Call it after the iteration. */
     digests(): BodyDigests {
-      if (digests === undefined) throw new Error('the body was not read to its end')
+      if (digests === undefined) throw new Error('the body was not read completely')
       return digests
     },
     /**
-     * Reads an XML body whole.
-     * @throws S3Error MaxMessageLengthExceeded, and what `chunks` throws
+     * Reads the whole body as one buffer, for XML.
+     * @throws S3Error MaxMessageLengthExceeded, and the errors of `chunks`
      */
     async xml(): Promise<Buffer> {
       if (size > maxXmlBytes)
@@ -171,18 +189,16 @@ export function openRequestBody(
           MaxMessageLengthBytes: String(maxXmlBytes),
         })
       const chunks: Buffer[] = []
-      for await (const chunk of verified()) chunks.push(chunk)
+      for await (const chunk of readVerified()) chunks.push(chunk)
       return Buffer.concat(chunks)
     },
   }
 }
 
-/**
- * Passes bytes on and digests them on the way, for bytes that come from a file rather than from a client.
- */
-export function digestWhile(source: AsyncIterable<Buffer>, algorithm: ChecksumAlgorithm | undefined) {
+/** Computes digests of a stream while it is read, without verifying them. */
+export function digestStream(source: AsyncIterable<Buffer>, algorithm: ChecksumAlgorithm | undefined) {
   const md5 = createHash('md5')
-  const checksum = algorithm === undefined ? undefined : startChecksum(algorithm)
+  const checksum = algorithm === undefined ? undefined : createChecksum(algorithm)
   async function* chunks(): AsyncGenerator<Buffer> {
     for await (const chunk of source) {
       md5.update(chunk)
@@ -192,7 +208,7 @@ export function digestWhile(source: AsyncIterable<Buffer>, algorithm: ChecksumAl
   }
   return {
     chunks: chunks(),
-    /** After the iteration. */
+    /** Returns the digests. Call it after the iteration. */
     async digests(): Promise<BodyDigests> {
       const value = (await checksum?.digest())?.toString('base64')
       return {
@@ -203,7 +219,7 @@ export function digestWhile(source: AsyncIterable<Buffer>, algorithm: ChecksumAl
   }
 }
 
-function announcedTrailer(header: string | undefined): ChecksumAlgorithm | undefined {
+function readTrailerAlgorithm(header: string | undefined): ChecksumAlgorithm | undefined {
   if (header === undefined) return undefined
   const name = header.trim().toLowerCase()
   if (!name.startsWith('x-amz-checksum-')) {
@@ -213,23 +229,23 @@ function announcedTrailer(header: string | undefined): ChecksumAlgorithm | undef
 }
 
 /**
- * The request's body as it comes. Stopping early, or a client that falls silent, leaves the connection usable for
- * the answer; that is why this is not the request's own iterator, which destroys it on any error.
+ * Reads the request's body as it was sent. After an early stop or a timeout the connection can still carry the
+ * response. The request's own iterator is not used because it destroys the connection after any error.
  *
- * @param timeoutMs longest silence in ms
- * @throws S3Error RequestTimeout; an error of Node's when the client goes away
+ * @param timeoutMs longest time without bytes, in ms
+ * @throws S3Error RequestTimeout; an Error if the client disconnects
  */
-export async function* rawBody(exchange: S3Exchange, timeoutMs: number): AsyncGenerator<Buffer> {
+export async function* readRawBody(exchange: S3Exchange, timeoutMs: number): AsyncGenerator<Buffer> {
   const { req, socket } = exchange
   let event = Promise.withResolvers<void>()
   const onEvent = () => event.resolve()
   const onError = (error: Error) => event.reject(error)
-  const onClose = () => event.reject(new Error('the client went away'))
+  const onClose = () => event.reject(new Error('the client disconnected'))
   const onTimeout = () => event.reject(new S3Error('RequestTimeout'))
-  // A failure while nobody waits is found again by the next wait.
+  // An error between two waits is thrown by the next wait; until then it must not count as unhandled.
   event.promise.catch(() => undefined)
   req.on('readable', onEvent).on('end', onEvent).on('error', onError).on('close', onClose)
-  // Heard on the request: Node ends a connection whose silence nobody but the socket hears of.
+  // The listener is on the request: with a listener on the socket only, Node closes the connection at the timeout.
   req.on('timeout', onTimeout)
   socket.setTimeout(timeoutMs)
   exchange.acceptBody()
@@ -241,9 +257,9 @@ export async function* rawBody(exchange: S3Exchange, timeoutMs: number): AsyncGe
         continue
       }
       if (req.readableEnded) return
-      // Also when it was over before anybody listened: no event would tell of it any more.
+      // The body may have ended before the listeners were added. Then no event follows.
       if (req.destroyed && req.complete) return
-      if (req.destroyed) throw new Error('the client went away')
+      if (req.destroyed) throw new Error('the client disconnected')
       await event.promise
       event = Promise.withResolvers<void>()
       event.promise.catch(() => undefined)

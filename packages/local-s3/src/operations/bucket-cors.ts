@@ -2,11 +2,11 @@ import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
 
 const maxRules = 100
-const knownMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']
+const supportedMethods = ['GET', 'PUT', 'POST', 'DELETE', 'HEAD']
 
 type CorsRule = {
   id: string | undefined
@@ -34,22 +34,22 @@ function matchesRule(rule: CorsRule, origin: string, method: string, headers: re
 }
 
 function ruleHeaders(rule: CorsRule, origin: string, requested: readonly string[]): Record<string, string> {
-  const any = rule.origins.includes('*')
+  const anyOrigin = rule.origins.includes('*')
   return {
-    'access-control-allow-origin': any ? '*' : origin,
+    'access-control-allow-origin': anyOrigin ? '*' : origin,
     'access-control-allow-methods': rule.methods.join(', '),
     ...(requested.length > 0 ? { 'access-control-allow-headers': requested.join(', ') } : {}),
     ...(rule.exposeHeaders.length > 0
       ? { 'access-control-expose-headers': rule.exposeHeaders.join(', ') }
       : {}),
     ...(rule.maxAgeSeconds === undefined ? {} : { 'access-control-max-age': String(rule.maxAgeSeconds) }),
-    ...(any ? {} : { 'access-control-allow-credentials': 'true' }),
+    ...(anyOrigin ? {} : { 'access-control-allow-credentials': 'true' }),
     vary: 'Origin, Access-Control-Request-Headers, Access-Control-Request-Method',
   }
 }
 
-/** Get-, Put- and DeleteBucketCors, and what browsers are told because of them. */
-export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: number }) {
+/** GetBucketCors, PutBucketCors, DeleteBucketCors, preflight requests, and CORS headers of other responses. */
+export function createBucketCors(deps: { buckets: BucketTable; bodyTimeoutMs: number }) {
   const { buckets, bodyTimeoutMs } = deps
 
   function rulesOf(bucket: string): CorsRule[] {
@@ -58,17 +58,18 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
   }
 
   return {
-    /** Sets the CORS headers of an actual request's answer, success or error alike. */
-    decorate({ req, res, method, bucket }: S3Exchange) {
+    /** Sets the CORS headers of a response to a request other than a preflight, success or error. */
+    setResponseHeaders(exchange: S3Exchange) {
+      const { req, method, bucket } = exchange
       const { origin } = req.headers
       if (origin === undefined) return
       const rule = rulesOf(bucket).find((candidate) => matchesRule(candidate, origin, method, []))
       if (rule === undefined) return
-      for (const [name, value] of Object.entries(ruleHeaders(rule, origin, []))) res.setHeader(name, value)
+      exchange.setHeaders(ruleHeaders(rule, origin, []))
     },
 
     /**
-     * Answers a preflight, which carries no signature.
+     * Responds to a preflight request. It has no signature.
      * @throws S3Error BadRequest, NoSuchBucket, AccessForbidden
      */
     preflight(exchange: S3Exchange) {
@@ -78,11 +79,11 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       if (origin === undefined) {
         throw new S3Error('BadRequest', 'Insufficient information. Origin request header needed.')
       }
-      // Both are given back in headers of the answer.
+      // The response's headers contain both.
       for (const echoed of [origin, headers['access-control-request-headers'] ?? '']) {
         if (!/^[\u0020-\u007e]*$/.test(echoed)) throw new S3Error('BadRequest')
       }
-      if (method === undefined || !knownMethods.includes(method)) {
+      if (method === undefined || !supportedMethods.includes(method)) {
         throw new S3Error('BadRequest', `Invalid Access-Control-Request-Method: ${method ?? 'null'}`)
       }
       const requested = (headers['access-control-request-headers'] ?? '')
@@ -103,7 +104,7 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       exchange.send(200, ruleHeaders(rule, origin, requested))
     },
 
-    async getBucketCors({ exchange }: S3Call) {
+    async getBucketCors({ exchange }: VerifiedRequest) {
       const { cors } = buckets.require(exchange.bucket)
       if (cors === undefined) {
         throw new S3Error('NoSuchCORSConfiguration', undefined, { BucketName: exchange.bucket })
@@ -120,12 +121,10 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       })
     },
 
-    async putBucketCors({ exchange, signature }: S3Call) {
+    async putBucketCors({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
-      if (!body.hasIntegrity) {
-        throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
-      }
+      body.requireIntegrity()
       const rules = childElements(parseXmlBody(await body.xml(), 'CORSConfiguration'), 'CORSRule').map(
         parseRule,
       )
@@ -134,7 +133,7 @@ export function createBucketCors(deps: { buckets: BucketRecords; bodyTimeoutMs: 
       exchange.send(200)
     },
 
-    async deleteBucketCors({ exchange }: S3Call) {
+    async deleteBucketCors({ exchange }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       buckets.configure(exchange.bucket, 'cors', undefined)
       exchange.send(204)
@@ -156,7 +155,7 @@ function parseRule(element: XmlElement): CorsRule {
   if (rule.origins.length === 0 || rule.methods.length === 0) throw new S3Error('MalformedXML')
   if (maxAge !== undefined && !/^\d{1,9}$/.test(maxAge)) throw new S3Error('MalformedXML')
   for (const method of rule.methods) {
-    if (!knownMethods.includes(method)) {
+    if (!supportedMethods.includes(method)) {
       throw new S3Error(
         'InvalidRequest',
         `Found unsupported HTTP method in CORS config. Unsupported method is ${method}`,

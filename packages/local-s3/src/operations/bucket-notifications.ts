@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
 import { eventsOverlap, type QueueConfiguration } from '../storage/queue-configuration.ts'
-import type { S3Call } from './s3-call.ts'
 
-const knownEvents = [
+const supportedEvents = [
   's3:ObjectCreated:*',
   's3:ObjectCreated:Put',
   's3:ObjectCreated:Post',
@@ -19,17 +19,17 @@ const knownEvents = [
 /**
  * GetBucketNotificationConfiguration and PutBucketNotificationConfiguration, for queues.
  *
- * @param deps.deliver sends S3's test message to a queue that is newly configured
+ * @param deps.deliver sends S3's test message to each configured queue
  */
 export function createBucketNotifications(deps: {
-  buckets: BucketRecords
+  buckets: BucketTable
   deliver: ((queueArn: string, body: string) => Promise<void>) | undefined
   bodyTimeoutMs: number
 }) {
   const { buckets, deliver, bodyTimeoutMs } = deps
 
-  /** @throws S3Error InvalidArgument when a queue does not take the test message */
-  async function sendTestEvents({ exchange }: S3Call, queueArns: Set<string>) {
+  /** @throws S3Error InvalidArgument if a queue does not accept the test message */
+  async function sendTestEvents({ exchange }: VerifiedRequest, queueArns: Set<string>) {
     for (const queueArn of queueArns) {
       const message = {
         Service: 'Amazon S3',
@@ -45,14 +45,14 @@ export function createBucketNotifications(deps: {
       } catch {
         throw new S3Error('InvalidArgument', 'Unable to validate the following destination configurations', {
           ArgumentName1: queueArn,
-          ArgumentValue1: 'The destination queue does not exist or does not take messages',
+          ArgumentValue1: 'The destination queue does not exist or does not accept messages',
         })
       }
     }
   }
 
   return {
-    async getBucketNotificationConfiguration({ exchange }: S3Call) {
+    async getBucketNotificationConfiguration({ exchange }: VerifiedRequest) {
       const { notification } = buckets.require(exchange.bucket)
       const configurations: QueueConfiguration[] = notification === undefined ? [] : JSON.parse(notification)
       exchange.sendXml(200, 'NotificationConfiguration', {
@@ -71,18 +71,18 @@ export function createBucketNotifications(deps: {
       })
     },
 
-    async putBucketNotificationConfiguration(call: S3Call) {
+    async putBucketNotificationConfiguration(call: VerifiedRequest) {
       const { exchange, signature } = call
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const root = parseXmlBody(await body.xml(), 'NotificationConfiguration')
       for (const child of childElements(root)) {
         if (child.name !== 'QueueConfiguration') {
-          throw new S3Error('NotImplemented', `${child.name} is not implemented: only queues are.`)
+          throw new S3Error('NotImplemented', `${child.name} is not implemented. Only QueueConfiguration is.`)
         }
       }
       const configurations = childElements(root, 'QueueConfiguration').map(parseQueueConfiguration)
-      refuseOverlaps(configurations)
+      checkOverlaps(configurations)
       if (exchange.headers['x-amz-skip-destination-validation']?.toLowerCase() !== 'true') {
         await sendTestEvents(call, new Set(configurations.map(({ queueArn }) => queueArn)))
       }
@@ -107,7 +107,7 @@ function parseQueueConfiguration(element: XmlElement): QueueConfiguration {
   const events = childElements(element, 'Event').map((event) => event.text)
   if (events.length === 0) throw new S3Error('MalformedXML')
   for (const event of events) {
-    if (!knownEvents.includes(event)) {
+    if (!supportedEvents.includes(event)) {
       throw new S3Error('InvalidArgument', 'A specified event is not supported for notifications', {
         ArgumentName: 'Event',
         ArgumentValue: event,
@@ -115,28 +115,28 @@ function parseQueueConfiguration(element: XmlElement): QueueConfiguration {
     }
   }
   const filter = { prefix: '', suffix: '' }
-  const seen = new Set<string>()
+  const names = new Set<string>()
   for (const rule of childElements(element, 'Filter')
     .flatMap((filterElement) => childElements(filterElement, 'S3Key'))
     .flatMap((s3Key) => childElements(s3Key, 'FilterRule'))) {
     const name = childText(rule, 'Name')?.toLowerCase()
-    if ((name !== 'prefix' && name !== 'suffix') || seen.has(name)) {
+    if ((name !== 'prefix' && name !== 'suffix') || names.has(name)) {
       throw new S3Error(
         'InvalidArgument',
         'filter rule name must be either prefix or suffix, each at most once',
       )
     }
-    seen.add(name)
+    names.add(name)
     filter[name] = childText(rule, 'Value') ?? ''
   }
   return { id: childText(element, 'Id') ?? randomUUID(), queueArn, events, ...filter }
 }
 
-/** S3 refuses two rules that one event of one key could both match. */
-function refuseOverlaps(configurations: readonly QueueConfiguration[]) {
+/** Rejects two configurations that the same event of the same key can match, as S3 does. */
+function checkOverlaps(configurations: readonly QueueConfiguration[]) {
   configurations.forEach((a, index) => {
     for (const b of configurations.slice(index + 1)) {
-      const events = a.events.some((event) => b.events.some((other) => eventsOverlap(event, other)))
+      const events = a.events.some((event) => b.events.some((otherEvent) => eventsOverlap(event, otherEvent)))
       const prefixes = a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix)
       const suffixes = a.suffix.endsWith(b.suffix) || b.suffix.endsWith(a.suffix)
       if (events && prefixes && suffixes) {

@@ -1,10 +1,10 @@
 import { openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childText, parseXmlBody } from '../protocol/xml.ts'
-import { type BucketRecords, versioningEnabled } from '../storage/bucket-records.ts'
-import type { S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import { type BucketTable, versioningEnabled } from '../storage/bucket-table.ts'
 
-/** The rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
+/** Checks the rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {
   return (
     /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) &&
@@ -16,10 +16,10 @@ function isBucketName(name: string): boolean {
 }
 
 /** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketVersioning and PutBucketVersioning. */
-export function createBuckets(deps: { buckets: BucketRecords; region: string; bodyTimeoutMs: number }) {
+export function createBuckets(deps: { buckets: BucketTable; region: string; bodyTimeoutMs: number }) {
   const { buckets, region, bodyTimeoutMs } = deps
 
-  /** @throws S3Error when another region is asked for */
+  /** @throws S3Error IllegalLocationConstraintException for another region */
   function checkLocation(xml: Buffer) {
     if (xml.length === 0) {
       if (region !== 'us-east-1')
@@ -39,7 +39,7 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
   }
 
   return {
-    async createBucket({ exchange, signature }: S3Call) {
+    async createBucket({ exchange, signature }: VerifiedRequest) {
       const { bucket, headers } = exchange
       if (!isBucketName(bucket)) throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
       for (const name of Object.keys(headers)) {
@@ -57,12 +57,12 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
       exchange.send(200, { location: `/${bucket}` })
     },
 
-    async headBucket({ exchange }: S3Call) {
+    async headBucket({ exchange }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       exchange.send(200, { 'x-amz-bucket-region': region, 'content-type': 'application/xml' })
     },
 
-    async listBuckets({ exchange }: S3Call) {
+    async listBuckets({ exchange }: VerifiedRequest) {
       exchange.sendXml(200, 'ListAllMyBucketsResult', {
         Owner: { ID: 'LOCAL' },
         Buckets: {
@@ -73,24 +73,24 @@ export function createBuckets(deps: { buckets: BucketRecords; region: string; bo
       })
     },
 
-    async deleteBucket({ exchange }: S3Call) {
+    async deleteBucket({ exchange }: VerifiedRequest) {
       buckets.delete(exchange.bucket)
       exchange.send(204)
     },
 
-    async getBucketVersioning({ exchange }: S3Call) {
+    async getBucketVersioning({ exchange }: VerifiedRequest) {
       const { isVersioned } = buckets.require(exchange.bucket)
       exchange.sendXml(200, 'VersioningConfiguration', {
         Status: isVersioned ? versioningEnabled : undefined,
       })
     },
 
-    async putBucketVersioning({ exchange, signature }: S3Call) {
+    async putBucketVersioning({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')
       if (status === 'Suspended') {
-        throw new S3Error('NotImplemented', 'This server does not suspend versioning.')
+        throw new S3Error('NotImplemented', 'This server cannot suspend versioning.')
       }
       if (status !== versioningEnabled) throw new S3Error('IllegalVersioningConfigurationException')
       buckets.configure(exchange.bucket, 'versioning', status)

@@ -1,13 +1,14 @@
+import { maxPutBytes } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { decodeUri, type S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import { isUnmodified } from '../storage/object-conditions.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { isUnmodified } from '../storage/conditional-requests.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 
 /**
- * Reads `x-amz-copy-source: /bucket/key?versionId=…`, percent-encoded, the version where one is named.
+ * Parses `x-amz-copy-source: /bucket/key?versionId=…`. It is percent-encoded, and the version is optional.
  *
- * @throws S3Error InvalidArgument when it names no object
+ * @throws S3Error InvalidArgument if it has no bucket or no key
  */
 export function parseCopySource({ headers }: S3Exchange) {
   const [path = '', query = ''] = (headers['x-amz-copy-source'] ?? '').split('?')
@@ -28,17 +29,29 @@ export function parseCopySource({ headers }: S3Exchange) {
 }
 
 /**
+ * Checks that one request may copy this many bytes.
+ * @throws S3Error InvalidRequest
+ */
+export function checkCopySize(bytes: number) {
+  if (bytes <= maxPutBytes) return
+  throw new S3Error(
+    'InvalidRequest',
+    `The specified copy source is larger than the maximum allowable size for a copy source: ${maxPutBytes}`,
+  )
+}
+
+/**
  * Finds the object to copy from and checks the `x-amz-copy-source-if-…` conditions.
  *
  * @throws S3Error NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, InvalidArgument, InvalidRequest
  */
 export function readCopySource(
   exchange: S3Exchange,
-  deps: { buckets: BucketRecords; objects: ObjectRecords },
-): ObjectRecord {
+  deps: { buckets: BucketTable; objects: ObjectTable },
+): ObjectVersion {
   const { bucket, key, versionId } = parseCopySource(exchange)
   deps.buckets.require(bucket)
-  const object = deps.objects.version(bucket, key, versionId)
+  const object = deps.objects.findVersion(bucket, key, versionId)
   if (versionId === undefined && (object === undefined || object.isDeleteMarker)) {
     throw new S3Error('NoSuchKey', undefined, { Key: key })
   }

@@ -1,54 +1,54 @@
 import { openRequestBody } from '../bodies/request-body.ts'
+import { maxKeyBytes } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
-import { requestedVersion, versionHeaders } from '../storage/object-versions.ts'
-import { requestOrigin, type S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
+import { requestOrigin } from './event-origin.ts'
 
 const maxKeys = 1000
 
 /** DeleteObject and DeleteObjects. */
 export function createDeleteObjects(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
+  buckets: BucketTable
+  objects: ObjectTable
   bodyTimeoutMs: number
 }) {
   const { buckets, objects, bodyTimeoutMs } = deps
 
   return {
-    async deleteObject({ exchange }: S3Call) {
+    async deleteObject({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
-      const what = { versionId: requestedVersion(exchange), ifMatch: headers['if-match'] }
-      const deleted = await objects.delete(bucket, key, what, requestOrigin(exchange))
+      const options = { versionId: requestedVersion(exchange), ifMatch: headers['if-match'] }
+      const deleted = await objects.delete(bucket, key, options, requestOrigin(exchange))
       exchange.send(204, deleted && versionHeaders(deleted))
     },
 
-    async deleteObjects({ exchange, signature }: S3Call) {
+    async deleteObjects({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
-      if (!body.hasIntegrity) {
-        throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
-      }
+      body.requireIntegrity()
       const root = parseXmlBody(await body.xml(), 'Delete')
-      const targets = childElements(root, 'Object')
-      if (targets.length === 0 || targets.length > maxKeys) throw new S3Error('MalformedXML')
+      const elements = childElements(root, 'Object')
+      if (elements.length === 0 || elements.length > maxKeys) throw new S3Error('MalformedXML')
       const quiet = childText(root, 'Quiet') === 'true'
-      const wanted = targets.map((target) => {
-        const key = childText(target, 'Key')
-        if (!key || Buffer.byteLength(key) > 1024) throw new S3Error('MalformedXML')
-        return { key, ifMatch: childText(target, 'ETag'), versionId: childText(target, 'VersionId') }
+      const targets = elements.map((element) => {
+        const key = childText(element, 'Key')
+        if (!key || Buffer.byteLength(key) > maxKeyBytes) throw new S3Error('MalformedXML')
+        return { key, ifMatch: childText(element, 'ETag'), versionId: childText(element, 'VersionId') }
       })
       const deleted: Record<string, string | boolean | undefined>[] = []
       const errors: Record<string, string | undefined>[] = []
-      for (const { key, ...what } of wanted) {
-        const named = { Key: key, VersionId: what.versionId }
+      for (const { key, ...options } of targets) {
+        const target = { Key: key, VersionId: options.versionId }
         try {
-          const version = await objects.delete(exchange.bucket, key, what, requestOrigin(exchange))
-          deleted.push({ ...named, ...(version?.isDeleteMarker && deletedMarker(version)) })
+          const version = await objects.delete(exchange.bucket, key, options, requestOrigin(exchange))
+          deleted.push({ ...target, ...(version?.isDeleteMarker && deleteMarkerElements(version)) })
         } catch (error) {
           if (!(error instanceof S3Error)) throw error
-          errors.push({ ...named, Code: error.code, Message: error.message })
+          errors.push({ ...target, Code: error.code, Message: error.message })
         }
       }
       exchange.sendXml(200, 'DeleteResult', { Deleted: quiet ? [] : deleted, Error: errors })
@@ -56,7 +56,7 @@ export function createDeleteObjects(deps: {
   }
 }
 
-/** What an answer says of a delete marker that was made or deleted. */
-function deletedMarker({ versionId }: ObjectRecord) {
+/** Returns the XML elements of a delete marker that was created or deleted. */
+function deleteMarkerElements({ versionId }: ObjectVersion) {
   return { DeleteMarker: true, DeleteMarkerVersionId: versionId }
 }

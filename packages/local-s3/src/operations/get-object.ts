@@ -1,66 +1,26 @@
 import { pipeline } from 'node:stream/promises'
+import { type ByteRange, parseRange } from '../protocol/byte-range.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import { isUnmodified, namesEtag } from '../storage/object-conditions.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { descriptionHeaders } from '../storage/object-metadata.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
-import { requestedVersion, versionHeaders } from '../storage/object-versions.ts'
-import type { S3Call } from './s3-call.ts'
-
-/** Query parameters by which a signed request sets headers of its own answer. */
-const overrides = [
-  'cache-control',
-  'content-disposition',
-  'content-encoding',
-  'content-language',
-  'content-type',
-  'expires',
-]
-
-/**
- * Reads a Range header of one range.
- *
- * @param size the object's, in bytes
- * @returns first and last byte, inclusive; `undefined` when the header is to be ignored, as S3 ignores several ranges
- * @throws S3Error InvalidRange
- */
-export function parseRange(
-  header: string | undefined,
-  size: number,
-): { start: number; end: number } | undefined {
-  const match = /^bytes=\s*(\d{0,15})-(\d{0,15})\s*$/.exec(header ?? '')
-  const [, first = '', last = ''] = match ?? []
-  if (first === '' && last === '') return undefined
-  const start = first === '' ? Math.max(size - Number(last), 0) : Number(first)
-  const end = first === '' || last === '' ? size - 1 : Math.min(Number(last), size - 1)
-  if (first !== '' && last !== '' && Number(last) < Number(first)) return undefined
-  if (start >= size || end < start) {
-    throw new S3Error('InvalidRange', undefined, {
-      RangeRequested: header ?? '',
-      ActualObjectSize: String(size),
-    })
-  }
-  return { start, end }
-}
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { isUnmodified, matchesEtag } from '../storage/conditional-requests.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import { descriptionHeaders, storedHeaders } from '../storage/object-description.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
 
 /** GetObject and HeadObject. */
-export function createGetObject(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  files: ObjectFiles
-}) {
+export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTable; files: ContentFiles }) {
   const { buckets, objects, files } = deps
 
-  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed where it is a delete marker that is named */
-  function requireVersion(exchange: S3Exchange): ObjectRecord {
-    const { bucket, key, res } = exchange
+  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed if the requested version is a delete marker */
+  function requireVersion(exchange: S3Exchange): ObjectVersion {
+    const { bucket, key } = exchange
     const versionId = requestedVersion(exchange)
-    const version = objects.version(bucket, key, versionId)
+    const version = objects.findVersion(bucket, key, versionId)
     if (version !== undefined && !version.isDeleteMarker) return version
-    for (const [name, value] of Object.entries(version ? versionHeaders(version) : {}))
-      res.setHeader(name, value)
+    if (version !== undefined) exchange.setHeaders(versionHeaders(version))
     if (versionId === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
     if (version === undefined)
       throw new S3Error('NoSuchVersion', undefined, { Key: key, VersionId: versionId })
@@ -70,11 +30,11 @@ export function createGetObject(deps: {
     })
   }
 
-  /** Answers everything but the body; returns which bytes the body is, if there is one to send. */
-  async function answer(
+  /** Sends the whole response except for the body. Returns the body's bytes, or `undefined` for a 304. */
+  async function sendHeaders(
     exchange: S3Exchange,
-  ): Promise<{ object: ObjectRecord; start: number; end: number } | undefined> {
-    const { headers, res } = exchange
+  ): Promise<(ByteRange & { object: ObjectVersion }) | undefined> {
+    const { headers } = exchange
     buckets.require(exchange.bucket)
     const object = requireVersion(exchange)
     const base = {
@@ -94,22 +54,22 @@ export function createGetObject(deps: {
       return undefined
     }
     const ifRange = headers['if-range']
-    const rangeHolds = ifRange === undefined || namesEtag(ifRange, object.etag)
-    let range: { start: number; end: number } | undefined
+    const useRange = ifRange === undefined || matchesEtag(ifRange, object.etag)
+    let range: ByteRange | undefined
     try {
-      range = rangeHolds ? parseRange(headers['range'], object.size) : undefined
+      range = useRange ? parseRange(headers['range'], object.size) : undefined
     } catch (error) {
-      res.setHeader('content-range', `bytes */${object.size}`)
+      exchange.setHeaders({ 'content-range': `bytes */${object.size}` })
       throw error
     }
     for (const piece of objects.content(object.id)) {
-      if (!(await files.isWhole(piece.contentId, piece.size))) throw new S3Error('InternalError')
+      if (!(await files.isComplete(piece.contentId, piece.size))) throw new S3Error('InternalError')
     }
     const withChecksum = headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED' && range === undefined
     const { start, end } = range ?? { start: 0, end: object.size - 1 }
     exchange.begin(range === undefined ? 200 : 206, {
       ...descriptionHeaders(object.description, withChecksum),
-      ...overridden(exchange),
+      ...overrideHeaders(exchange),
       ...base,
       'x-amz-server-side-encryption': 'AES256',
       'content-length': String(end - start + 1),
@@ -119,31 +79,34 @@ export function createGetObject(deps: {
   }
 
   return {
-    async getObject({ exchange }: S3Call) {
-      const found = await answer(exchange)
-      if (found === undefined) return
-      const bytes = files.read(objects.ranges(found.object.id, found.start, found.end))
+    async getObject({ exchange }: VerifiedRequest) {
+      const body = await sendHeaders(exchange)
+      if (body === undefined) return
+      const bytes = files.read(objects.ranges(body.object.id, body.start, body.end))
       try {
         await pipeline(bytes, exchange.res)
       } catch (error) {
-        // The length was promised: only a cut connection, which pipeline has seen to, can tell the client. That the
-        // client itself went away is nobody's failure; that a file cannot be read is ours.
+        // The headers are sent, so only a closed connection shows the error to the client; pipeline has closed it.
+        // A client that disconnects is not an error of this server. A file that cannot be read is one.
         if (error instanceof Error && 'syscall' in error && 'path' in error) {
-          console.error(`local S3: GET ${exchange.rawPath} broke off:`, error)
+          console.error(`local S3: GET ${exchange.rawPath} failed while sending the body:`, error)
         }
       }
     },
 
-    async headObject({ exchange }: S3Call) {
-      if ((await answer(exchange)) !== undefined) exchange.res.end()
+    async headObject({ exchange }: VerifiedRequest) {
+      if ((await sendHeaders(exchange)) !== undefined) exchange.res.end()
     },
   }
 }
 
-/** @throws S3Error InvalidArgument when a value cannot stand in a header */
-function overridden(exchange: S3Exchange): Record<string, string> {
+/**
+ * Returns the headers that the request sets with `response-…` parameters.
+ * @throws S3Error InvalidArgument if a value is not valid in a header
+ */
+function overrideHeaders(exchange: S3Exchange): Record<string, string> {
   const headers: Record<string, string> = {}
-  for (const name of overrides) {
+  for (const name of storedHeaders) {
     const value = exchange.query(`response-${name}`)
     if (value === undefined) continue
     if (!/^[\t\u0020-\u007e\u00a0-\u00ff]*$/.test(value)) {

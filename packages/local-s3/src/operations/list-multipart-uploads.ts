@@ -1,18 +1,19 @@
-import { checksumElement } from '../bodies/checksums.ts'
+import { checksumElements } from '../bodies/checksums.ts'
+import { laterKey } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { UploadRecord, UploadRecords } from '../storage/multipart-upload-records.ts'
-import { keyEncoder, listedTime, pageSize } from './list-objects.ts'
-import type { S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { MultipartUpload, MultipartUploadTable } from '../storage/multipart-upload-table.ts'
+import { keyEncoder, listedTime, readPageSize } from './listing.ts'
 
 /** ListParts and ListMultipartUploads. */
-export function createListMultipartUploads(deps: { buckets: BucketRecords; uploads: UploadRecords }) {
+export function createListMultipartUploads(deps: { buckets: BucketTable; uploads: MultipartUploadTable }) {
   const { buckets, uploads } = deps
 
   return {
-    async listParts({ exchange }: S3Call) {
+    async listParts({ exchange }: VerifiedRequest) {
       const upload = uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
-      const maxParts = pageSize(exchange, 'max-parts')
+      const maxParts = readPageSize(exchange, 'max-parts')
       const encode = keyEncoder(exchange)
       const marker = exchange.query('part-number-marker') ?? '0'
       if (!/^\d{1,10}$/.test(marker)) {
@@ -25,8 +26,9 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
           },
         )
       }
-      const found = uploads.parts(upload.id, Number(marker), maxParts + 1)
-      const parts = found.slice(0, maxParts)
+      // One more than the page holds, to find out whether another page follows.
+      const rows = uploads.parts(upload.id, Number(marker), maxParts + 1)
+      const parts = rows.slice(0, maxParts)
       const { algorithm, type } = upload.description.parts
       exchange.sendXml(200, 'ListPartsResult', {
         Bucket: upload.bucket,
@@ -35,7 +37,7 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
         PartNumberMarker: Number(marker),
         NextPartNumberMarker: parts.at(-1)?.number ?? 0,
         MaxParts: maxParts,
-        IsTruncated: found.length > parts.length,
+        IsTruncated: rows.length > parts.length,
         Initiator: { ID: 'LOCAL', DisplayName: 'local' },
         Owner: { ID: 'LOCAL', DisplayName: 'local' },
         StorageClass: 'STANDARD',
@@ -46,34 +48,31 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
           LastModified: listedTime(part.modifiedAt),
           ETag: `"${part.etag}"`,
           Size: part.size,
-          ...(part.checksum === undefined
-            ? {}
-            : { [checksumElement(part.checksum.algorithm)]: part.checksum.value }),
+          ...checksumElements(part.checksum),
         })),
       })
     },
 
-    async listMultipartUploads({ exchange }: S3Call) {
+    async listMultipartUploads({ exchange }: VerifiedRequest) {
       const { bucket } = exchange
       buckets.require(bucket)
       if (exchange.query('delimiter')) {
-        throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented')
+        throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented.')
       }
-      const maxUploads = pageSize(exchange, 'max-uploads')
+      const maxUploads = readPageSize(exchange, 'max-uploads')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
       const idMarker = keyMarker === '' ? '' : (exchange.query('upload-id-marker') ?? '')
-      const isListed = listedAfter(
+      const isListed = isAfterMarkers(
         keyMarker,
         idMarker === '' ? undefined : uploads.find(idMarker, bucket, keyMarker),
         idMarker,
       )
-      const start = Buffer.compare(Buffer.from(keyMarker), Buffer.from(prefix)) > 0 ? keyMarker : prefix
 
-      const listed: UploadRecord[] = []
+      const listed: MultipartUpload[] = []
       let truncated = false
-      for (const upload of uploads.from(bucket, Buffer.from(start))) {
+      for (const upload of uploads.from(bucket, Buffer.from(laterKey(keyMarker, prefix)))) {
         if (!upload.key.startsWith(prefix)) break
         if (!isListed(upload)) continue
         if (listed.length >= maxUploads) {
@@ -109,11 +108,12 @@ export function createListMultipartUploads(deps: { buckets: BucketRecords; uploa
 }
 
 /**
- * Which uploads come after the markers. The upload that the id marker names may have ended between two pages;
- * then the rest of its key is listed again, which repeats at worst what the client has seen.
+ * Returns a function that finds out whether an upload comes after the markers. The upload of the id marker may have
+ * been completed or aborted between two pages. Then all uploads of its key are listed again, and the client may
+ * receive some twice.
  */
-function listedAfter(keyMarker: string, marked: UploadRecord | undefined, idMarker: string) {
-  return (upload: UploadRecord): boolean => {
+function isAfterMarkers(keyMarker: string, marked: MultipartUpload | undefined, idMarker: string) {
+  return (upload: MultipartUpload): boolean => {
     if (keyMarker === '' || upload.key !== keyMarker) return true
     if (idMarker === '') return false
     if (marked === undefined) return true

@@ -1,57 +1,19 @@
+import { laterKey } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { ObjectRecord, ObjectRecords } from '../storage/object-records.ts'
-import type { S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import { keyEncoder, listedTime, readPageSize } from './listing.ts'
 
-/** S3's largest page. */
-const maxPage = 1000
-
-/**
- * Reads a `max-keys`, `max-parts` or `max-uploads` parameter.
- * @throws S3Error InvalidArgument
- */
-export function pageSize(exchange: S3Exchange, name: string): number {
-  const value = exchange.query(name)
-  if (value === undefined || value === '') return maxPage
-  if (!/^\d{1,10}$/.test(value) || Number(value) > 2 ** 31 - 1) {
-    throw new S3Error('InvalidArgument', `Argument ${name} must be an integer between 0 and 2147483647`, {
-      ArgumentName: name,
-      ArgumentValue: value,
-    })
-  }
-  return Math.min(Number(value), maxPage)
-}
-
-/**
- * How keys are written in a listing: as they are, or with `encoding-type=url`.
- * @throws S3Error InvalidArgument
- */
-export function keyEncoder(exchange: S3Exchange): (key: string) => string {
-  const encoding = exchange.query('encoding-type')
-  if (encoding === undefined) return (key) => key
-  if (encoding !== 'url') {
-    throw new S3Error('InvalidArgument', 'Invalid Encoding Method specified in Request', {
-      ArgumentName: 'encoding-type',
-      ArgumentValue: encoding,
-    })
-  }
-  return (key) =>
-    encodeURIComponent(key)
-      .replaceAll('%20', '+')
-      .replaceAll('%2F', '/')
-      .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
-}
-
-/** Common prefixes end where keys that start with them end: before this byte string. */
-function afterPrefix(prefix: Buffer): Buffer {
+/** Returns the first byte string after all keys that start with a prefix. */
+function endOfPrefix(prefix: Buffer): Buffer {
   const next = Buffer.from(prefix)
-  // UTF-8 never contains 0xFF, so the last byte can always be raised.
+  // UTF-8 never contains 0xFF, so the last byte can always be incremented.
   next[next.length - 1] = (next[next.length - 1] ?? 0) + 1
   return next
 }
 
-/** The last key or common prefix of the page before. Tokens are opaque to clients. */
+/** The last key or common prefix of the previous page. A continuation token encodes it; clients must not parse it. */
 type Position = { key: string; isPrefix: boolean }
 
 function encodeToken(position: Position): string {
@@ -63,7 +25,7 @@ function decodeToken(token: string): Position {
     const position = JSON.parse(Buffer.from(token, 'base64url').toString('utf8'))
     if (typeof position.key === 'string' && typeof position.isPrefix === 'boolean') return position
   } catch {
-    // Refused below, like any other token that is not ours.
+    // Rejected below, like any token that this server did not create.
   }
   throw new S3Error('InvalidArgument', 'The continuation token provided is incorrect', {
     ArgumentName: 'continuation-token',
@@ -71,14 +33,14 @@ function decodeToken(token: string): Position {
 }
 
 /** ListObjectsV2 and ListObjectVersions. */
-export function createListObjects(deps: { buckets: BucketRecords; objects: ObjectRecords }) {
+export function createListObjects(deps: { buckets: BucketTable; objects: ObjectTable }) {
   const { buckets, objects } = deps
 
-  /** Walks the index in key order and rolls keys up under their common prefixes. */
+  /** Yields objects in key order. Keys with a common prefix are replaced by that prefix. */
   function* walk(bucket: string, prefix: string, delimiter: string, position: Position) {
     const prefixBytes = Buffer.from(prefix)
     let after = position.isPrefix ? Buffer.alloc(0) : Buffer.from(position.key)
-    let from = position.isPrefix ? afterPrefix(Buffer.from(position.key)) : prefixBytes
+    let from = position.isPrefix ? endOfPrefix(Buffer.from(position.key)) : prefixBytes
     if (Buffer.compare(from, prefixBytes) < 0) from = prefixBytes
     for (let skipped = true; skipped; ) {
       skipped = false
@@ -91,9 +53,9 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
         }
         const commonPrefix = object.key.slice(0, cut + delimiter.length)
         yield { object: undefined, commonPrefix }
-        // The index is entered anew behind the common prefix, however many keys it stands for.
+        // A new query starts after the common prefix, so its other keys are not read.
         after = Buffer.alloc(0)
-        from = afterPrefix(Buffer.from(commonPrefix))
+        from = endOfPrefix(Buffer.from(commonPrefix))
         skipped = true
         break
       }
@@ -101,10 +63,10 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
   }
 
   return {
-    async listObjectsV2({ exchange }: S3Call) {
+    async listObjectsV2({ exchange }: VerifiedRequest) {
       const bucket = exchange.bucket
       buckets.require(bucket)
-      const maxKeys = pageSize(exchange, 'max-keys')
+      const maxKeys = readPageSize(exchange, 'max-keys')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const delimiter = exchange.query('delimiter') ?? ''
@@ -112,7 +74,7 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
       const token = exchange.query('continuation-token')
       const position = token === undefined ? { key: startAfter ?? '', isPrefix: false } : decodeToken(token)
 
-      const contents: ObjectRecord[] = []
+      const contents: ObjectVersion[] = []
       const commonPrefixes: string[] = []
       let last = position
       let truncated = false
@@ -157,38 +119,38 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
       })
     },
 
-    /** The versions of one key are listed from the newest on; a page may end between two of them. */
-    async listObjectVersions({ exchange }: S3Call) {
+    /** Lists the versions of one key from the newest to the oldest. A page may end between two of them. */
+    async listObjectVersions({ exchange }: VerifiedRequest) {
       const bucket = exchange.bucket
       buckets.require(bucket)
       if (exchange.query('delimiter')) {
-        throw new S3Error('NotImplemented', 'ListObjectVersions takes no delimiter here.')
+        throw new S3Error('NotImplemented', 'The delimiter of ListObjectVersions is not implemented.')
       }
-      const maxKeys = pageSize(exchange, 'max-keys')
+      const maxKeys = readPageSize(exchange, 'max-keys')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
       const versionMarker = exchange.query('version-id-marker') ?? ''
-      const listed: { record: ObjectRecord; isLatest: boolean }[] = []
+      const listed: { version: ObjectVersion; isLatest: boolean }[] = []
       let truncated = false
       if (maxKeys > 0) {
-        for (const version of versionsBehind(bucket, prefix, keyMarker, versionMarker)) {
+        for (const entry of versionsAfter(bucket, prefix, keyMarker, versionMarker)) {
           truncated = listed.length >= maxKeys
           if (truncated) break
-          listed.push(version)
+          listed.push(entry)
         }
       }
-      const last = listed.at(-1)?.record
-      const entries = listed.map(({ record, isLatest }) => ({
-        isDeleteMarker: record.isDeleteMarker,
+      const last = listed.at(-1)?.version
+      const entries = listed.map(({ version, isLatest }) => ({
+        isDeleteMarker: version.isDeleteMarker,
         entry: {
-          Key: encode(record.key),
-          VersionId: record.versionId,
+          Key: encode(version.key),
+          VersionId: version.versionId,
           IsLatest: isLatest,
-          LastModified: listedTime(record.modifiedAt),
-          ...(!record.isDeleteMarker && {
-            ETag: `"${record.etag}"`,
-            Size: record.size,
+          LastModified: listedTime(version.modifiedAt),
+          ...(!version.isDeleteMarker && {
+            ETag: `"${version.etag}"`,
+            Size: version.size,
             StorageClass: 'STANDARD',
           }),
         },
@@ -210,31 +172,25 @@ export function createListObjects(deps: { buckets: BucketRecords; objects: Objec
   }
 
   /**
-   * The versions that a listing shows after its markers.
-   * @throws S3Error InvalidArgument where the version that it should go on behind is not there (any more)
+   * Yields the versions after the markers.
+   * @throws S3Error InvalidArgument if the version of the marker does not exist
    */
-  function* versionsBehind(bucket: string, prefix: string, keyMarker: string, versionMarker: string) {
-    const marker = Buffer.from(keyMarker)
-    const prefixBytes = Buffer.from(prefix)
-    const after = versionMarker === '' ? marker : Buffer.alloc(0)
-    const from = Buffer.compare(marker, prefixBytes) > 0 ? marker : prefixBytes
-    const markedVersion = versionMarker === '' ? undefined : objects.version(bucket, keyMarker, versionMarker)
+  function* versionsAfter(bucket: string, prefix: string, keyMarker: string, versionMarker: string) {
+    const after = Buffer.from(versionMarker === '' ? keyMarker : '')
+    const from = Buffer.from(laterKey(keyMarker, prefix))
+    const markedVersion =
+      versionMarker === '' ? undefined : objects.findVersion(bucket, keyMarker, versionMarker)
     if (versionMarker !== '' && markedVersion === undefined) {
       throw new S3Error('InvalidArgument', 'Invalid version id specified', {
         ArgumentName: 'version-id-marker',
         ArgumentValue: versionMarker,
       })
     }
-    for (const version of objects.versionsFrom(bucket, after, from)) {
-      const { key, id } = version.record
+    for (const entry of objects.versionsFrom(bucket, after, from)) {
+      const { key, id } = entry.version
       if (!key.startsWith(prefix)) return
       if (markedVersion !== undefined && key === keyMarker && id >= markedVersion.id) continue
-      yield version
+      yield entry
     }
   }
-}
-
-/** S3 lists times in whole seconds. */
-export function listedTime(time: number): string {
-  return new Date(Math.floor(time / 1000) * 1000).toISOString()
 }

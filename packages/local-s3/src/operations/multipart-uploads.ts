@@ -1,38 +1,43 @@
 import { createHash } from 'node:crypto'
-import { checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
-import { digestWhile, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
+import { checksumAlgorithm, checksumElements } from '../bodies/checksums.ts'
+import { digestStream, openRequestBody } from '../bodies/request-body.ts'
+import { parseRange } from '../protocol/byte-range.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { PartRecord, UploadRecord, UploadRecords } from '../storage/multipart-upload-records.ts'
-import { writeCondition } from '../storage/object-conditions.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { describeObject } from '../storage/object-metadata.ts'
-import type { ObjectRecords } from '../storage/object-records.ts'
-import { versionHeaders } from '../storage/object-versions.ts'
-import { completedParts, objectChecksum } from './complete-multipart-upload.ts'
-import { readCopySource } from './copy-source.ts'
-import { parseRange } from './get-object.ts'
-import { eventOrigin, type S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { readWriteCondition } from '../storage/conditional-requests.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import type {
+  MultipartUpload,
+  MultipartUploadTable,
+  UploadedPart,
+} from '../storage/multipart-upload-table.ts'
+import { readObjectDescription } from '../storage/object-description.ts'
+import type { ObjectTable } from '../storage/object-table.ts'
+import { versionHeaders } from '../storage/version-ids.ts'
+import { completedParts, objectChecksum } from './completed-parts.ts'
+import { checkCopySize, readCopySource } from './copy-source.ts'
+import { eventOrigin } from './event-origin.ts'
 
 const maxPartNumber = 10_000
 
 /** CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload and AbortMultipartUpload. */
 export function createMultipartUploads(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  uploads: UploadRecords
-  files: ObjectFiles
+  buckets: BucketTable
+  objects: ObjectTable
+  uploads: MultipartUploadTable
+  files: ContentFiles
   bodyTimeoutMs: number
 }) {
   const { buckets, objects, uploads, files, bodyTimeoutMs } = deps
 
-  function requireUpload(exchange: S3Exchange): UploadRecord {
+  function requireUpload(exchange: S3Exchange): MultipartUpload {
     return uploads.require(exchange.query('uploadId') ?? '', exchange.bucket, exchange.key)
   }
 
-  /** Makes written bytes a part; unlinks them when the upload ended meanwhile. */
-  async function commitPart(upload: UploadRecord, part: PartRecord) {
+  /** Adds a written part to its upload. Deletes its file if the upload was completed or aborted meanwhile. */
+  async function commitPart(upload: MultipartUpload, part: UploadedPart) {
     try {
       await files.discard(uploads.putPart(upload, part))
     } catch (error) {
@@ -42,47 +47,50 @@ export function createMultipartUploads(deps: {
   }
 
   return {
-    async createMultipartUpload({ exchange }: S3Call) {
+    async createMultipartUpload({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
       buckets.require(bucket)
-      const named = headers['x-amz-checksum-algorithm']
-      const algorithm = named === undefined ? undefined : checksumAlgorithm(named)
-      const type = headers['x-amz-checksum-type']
-      if (type !== undefined && type !== 'COMPOSITE' && type !== 'FULL_OBJECT') {
+      const algorithmName = headers['x-amz-checksum-algorithm']
+      const algorithm = algorithmName === undefined ? undefined : checksumAlgorithm(algorithmName)
+      const requestedType = headers['x-amz-checksum-type']
+      if (requestedType !== undefined && requestedType !== 'COMPOSITE' && requestedType !== 'FULL_OBJECT') {
         throw new S3Error('InvalidRequest', 'Value for x-amz-checksum-type header is invalid.')
       }
-      if (type !== undefined && algorithm === undefined) {
+      if (requestedType !== undefined && algorithm === undefined) {
         throw new S3Error(
           'InvalidRequest',
           'The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.',
         )
       }
       const isHash = algorithm === 'sha1' || algorithm === 'sha256'
-      if ((type === 'FULL_OBJECT' && isHash) || (type === 'COMPOSITE' && algorithm === 'crc64nvme')) {
+      if (
+        (requestedType === 'FULL_OBJECT' && isHash) ||
+        (requestedType === 'COMPOSITE' && algorithm === 'crc64nvme')
+      ) {
         throw new S3Error(
           'InvalidRequest',
-          `The ${type} checksum type cannot be used with the ${algorithm} checksum algorithm.`,
+          `The ${requestedType} checksum type cannot be used with the ${algorithm} checksum algorithm.`,
         )
       }
-      const resolved =
+      const type =
         algorithm === undefined
           ? undefined
-          : (type ?? (algorithm === 'crc64nvme' ? 'FULL_OBJECT' : 'COMPOSITE'))
+          : (requestedType ?? (algorithm === 'crc64nvme' ? 'FULL_OBJECT' : 'COMPOSITE'))
       const uploadId = uploads.create(bucket, key, {
-        ...describeObject(headers),
-        parts: { algorithm, type: resolved },
+        ...readObjectDescription(headers),
+        parts: { algorithm, type },
       })
       exchange.sendXml(
         200,
         'InitiateMultipartUploadResult',
         { Bucket: bucket, Key: key, UploadId: uploadId },
-        algorithm === undefined || resolved === undefined
+        algorithm === undefined || type === undefined
           ? {}
-          : { 'x-amz-checksum-algorithm': algorithm.toUpperCase(), 'x-amz-checksum-type': resolved },
+          : { 'x-amz-checksum-algorithm': algorithm.toUpperCase(), 'x-amz-checksum-type': type },
       )
     },
 
-    async uploadPart({ exchange, signature }: S3Call) {
+    async uploadPart({ exchange, signature }: VerifiedRequest) {
       const number = partNumber(exchange)
       const upload = requireUpload(exchange)
       const expected = upload.description.parts.algorithm
@@ -102,7 +110,7 @@ export function createMultipartUploads(deps: {
       })
     },
 
-    async uploadPartCopy({ exchange }: S3Call) {
+    async uploadPartCopy({ exchange }: VerifiedRequest) {
       const number = partNumber(exchange)
       const upload = requireUpload(exchange)
       const source = readCopySource(exchange, { buckets, objects })
@@ -119,14 +127,9 @@ export function createMultipartUploads(deps: {
           },
         )
       }
-      if (range.end - range.start + 1 > maxPutBytes) {
-        throw new S3Error(
-          'InvalidRequest',
-          'The specified copy source is larger than the maximum allowable size for a copy source: 5368709120',
-        )
-      }
+      checkCopySize(range.end - range.start + 1)
       const bytes = files.read(objects.ranges(source.id, range.start, range.end))
-      const digesting = digestWhile(bytes, upload.description.parts.algorithm)
+      const digesting = digestStream(bytes, upload.description.parts.algorithm)
       const written = await files.write(digesting.chunks)
       const { md5, checksum } = await digesting.digests()
       const modifiedAt = Date.now()
@@ -134,24 +137,24 @@ export function createMultipartUploads(deps: {
       exchange.sendXml(200, 'CopyPartResult', {
         LastModified: new Date(modifiedAt).toISOString(),
         ETag: `"${md5}"`,
-        ...(checksum === undefined ? {} : { [checksumElement(checksum.algorithm)]: checksum.value }),
+        ...checksumElements(checksum),
       })
     },
 
-    async completeMultipartUpload({ exchange, signature }: S3Call) {
+    async completeMultipartUpload({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
       const upload = requireUpload(exchange)
-      const condition = writeCondition(exchange)
-      // An x-amz-checksum- header here is the whole object's, not this document's.
+      const condition = readWriteCondition(exchange)
+      // Here an x-amz-checksum- header is the checksum of the whole object, not of the request's body.
       const { algorithm } = upload.description.parts
-      const stated = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
+      const expected = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
       for (const name of Object.keys(exchange.headers)) {
         if (/^x-amz-checksum-(crc|sha)/.test(name)) delete exchange.headers[name]
       }
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const xml = await body.xml()
       const parts = completedParts(xml, upload, uploads.parts(upload.id, 0, -1))
-      const checksum = await objectChecksum(upload, parts, stated, exchange.headers['x-amz-checksum-type'])
+      const checksum = await objectChecksum(upload, parts, expected, exchange.headers['x-amz-checksum-type'])
       const declaredSize = exchange.headers['x-amz-mp-object-size']
       const size = parts.reduce((sum, part) => sum + part.size, 0)
       if (declaredSize !== undefined && declaredSize !== String(size)) {
@@ -164,7 +167,8 @@ export function createMultipartUploads(deps: {
       for (const part of parts) md5.update(part.etag, 'hex')
       const etag = `${md5.digest('hex')}-${parts.length}`
       const { headers, metadata, tagCount } = upload.description
-      // Another request may have ended the upload or replaced a part since; from here on nothing awaits.
+      // Meanwhile another request may have completed or aborted the upload, or replaced a part. Nothing below awaits
+      // before the commit.
       uploads.require(upload.id, bucket, key)
       const current = new Set(uploads.parts(upload.id, 0, -1).map((part) => part.contentId))
       if (!parts.every((part) => current.has(part.contentId))) throw new S3Error('InvalidPart')
@@ -186,15 +190,14 @@ export function createMultipartUploads(deps: {
           Bucket: bucket,
           Key: key,
           ETag: `"${etag}"`,
-          ...(checksum === undefined
-            ? {}
-            : { [checksumElement(checksum.algorithm)]: checksum.value, ChecksumType: checksum.type }),
+          ...checksumElements(checksum),
+          ChecksumType: checksum?.type,
         },
         versionHeaders(committed),
       )
     },
 
-    async abortMultipartUpload({ exchange }: S3Call) {
+    async abortMultipartUpload({ exchange }: VerifiedRequest) {
       await files.discard(uploads.abort(requireUpload(exchange)))
       exchange.send(204)
     },

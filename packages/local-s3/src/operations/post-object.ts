@@ -1,22 +1,24 @@
-import { statedChecksum } from '../bodies/checksums.ts'
+import { readChecksumHeader } from '../bodies/checksums.ts'
 import { readForm } from '../bodies/multipart-form.ts'
-import { digestWhile, maxPutBytes } from '../bodies/request-body.ts'
+import { digestStream, maxPutBytes } from '../bodies/request-body.ts'
+import { maxKeyBytes } from '../protocol/object-keys.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { verifyFormPolicy } from '../signing/form-policy.ts'
 import { awsUriEncode, type SignatureV4 } from '../signing/signature-v4.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { describeObject } from '../storage/object-metadata.ts'
-import type { ObjectRecords } from '../storage/object-records.ts'
-import { versionHeaders } from '../storage/object-versions.ts'
-import { eventOrigin } from './s3-call.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import { readObjectDescription } from '../storage/object-description.ts'
+import type { ObjectTable } from '../storage/object-table.ts'
+import { versionHeaders } from '../storage/version-ids.ts'
+import { eventOrigin } from './event-origin.ts'
+import { writeObject } from './write-object.ts'
 
-/** POST Object: a browser's form, let through by its own signed policy rather than by a signed request. */
+/** POST Object: a browser's form. Its signed policy authorizes it; the request itself is not signed. */
 export function createPostObject(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  files: ObjectFiles
+  buckets: BucketTable
+  objects: ObjectTable
+  files: ContentFiles
   signatureV4: SignatureV4
   bodyTimeoutMs: number
 }) {
@@ -24,7 +26,8 @@ export function createPostObject(deps: {
 
   return {
     /**
-     * @throws S3Error what form-policy.ts, multipart-form.ts and object-metadata.ts refuse, EntityTooLarge, EntityTooSmall
+     * @throws S3Error those of form-policy.ts, multipart-form.ts and object-description.ts, EntityTooLarge,
+     * EntityTooSmall, BadDigest
      */
     async postObject(exchange: S3Exchange) {
       const { bucket } = exchange
@@ -52,54 +55,52 @@ export function createPostObject(deps: {
             ArgumentName: 'key',
             ArgumentValue: '',
           })
-        if (Buffer.byteLength(key) > 1024)
-          throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: '1024' })
-        const description = describeObject(fields)
-        const stated = statedChecksum(fields)
+        if (Buffer.byteLength(key) > maxKeyBytes)
+          throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: String(maxKeyBytes) })
+        const description = readObjectDescription(fields)
+        const expected = readChecksumHeader(fields)
         const { min, max } = contentLengthRange ?? { min: 0, max: maxPutBytes }
 
-        const digesting = digestWhile(
-          withinRange(form.file, min, Math.min(max, maxPutBytes)),
-          stated?.algorithm,
+        const source = digestStream(
+          limitSize(form.file, min, Math.min(max, maxPutBytes)),
+          expected?.algorithm,
         )
-        const written = await files.write(digesting.chunks)
-        try {
-          await form.ended
-          const { md5, checksum } = await digesting.digests()
-          if (stated !== undefined && checksum?.value !== stated.value) {
-            throw new S3Error(
-              'BadDigest',
-              `The ${stated.algorithm.toUpperCase()} you specified did not match the calculated checksum.`,
-            )
-          }
-          if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }
-          const committed = await objects.commit({
+        const { version, md5 } = await writeObject(
+          { objects, files },
+          {
+            chunks: source.chunks,
+            async digests() {
+              await form.ended
+              const digests = await source.digests()
+              if (expected !== undefined && digests.checksum?.value !== expected.value) {
+                throw new S3Error(
+                  'BadDigest',
+                  `The ${expected.algorithm.toUpperCase()} you specified did not match the calculated checksum.`,
+                )
+              }
+              return digests
+            },
+          },
+          {
             bucket,
             key,
-            etag: md5,
             description,
-            content: [written],
             condition: { ifNoneMatch: false, ifMatch: undefined },
             origin: eventOrigin(exchange, 'ObjectCreated:Post'),
-          })
-          for (const [name, value] of Object.entries(versionHeaders(committed))) {
-            exchange.res.setHeader(name, value)
-          }
-          answer(exchange, fields, key, md5)
-        } catch (error) {
-          await files.discard([written.contentId])
-          throw error
-        }
+          },
+        )
+        exchange.setHeaders(versionHeaders(version))
+        sendResult(exchange, fields, key, md5)
       } catch (error) {
-        form.abandon()
+        form.abort()
         throw error
       }
     },
   }
 }
 
-/** @throws S3Error EntityTooLarge as soon as there are too many bytes, EntityTooSmall at the end */
-async function* withinRange(source: AsyncIterable<Buffer>, min: number, max: number): AsyncGenerator<Buffer> {
+/** @throws S3Error EntityTooLarge as soon as there are more than `max` bytes, EntityTooSmall at the end */
+async function* limitSize(source: AsyncIterable<Buffer>, min: number, max: number): AsyncGenerator<Buffer> {
   let size = 0
   for await (const chunk of source) {
     size += chunk.length
@@ -119,8 +120,13 @@ async function* withinRange(source: AsyncIterable<Buffer>, min: number, max: num
   }
 }
 
-/** Answers as success_action_redirect or success_action_status ask; with 204 otherwise. */
-function answer(exchange: S3Exchange, fields: Readonly<Record<string, string>>, key: string, md5: string) {
+/** Responds as `success_action_redirect` or `success_action_status` requires, otherwise with 204. */
+function sendResult(
+  exchange: S3Exchange,
+  fields: Readonly<Record<string, string>>,
+  key: string,
+  md5: string,
+) {
   const { bucket } = exchange
   const etag = `"${md5}"`
   const location = `http://${exchange.headers['host']}/${bucket}/${awsUriEncode(key)}`
@@ -142,7 +148,7 @@ function answer(exchange: S3Exchange, fields: Readonly<Record<string, string>>, 
   }
 }
 
-/** S3 takes a redirect that it cannot read as if there were none. */
+/** Parses a redirect address. S3 ignores one that it cannot parse. */
 function redirectTarget(value: string | undefined): URL | undefined {
   if (value === undefined || !URL.canParse(value)) return undefined
   const url = new URL(value)

@@ -1,73 +1,74 @@
-import { type ChecksumAlgorithm, checksumAlgorithm, checksumElement } from '../bodies/checksums.ts'
-import { digestWhile, maxPutBytes, openRequestBody } from '../bodies/request-body.ts'
+import {
+  type ChecksumAlgorithm,
+  checksumAlgorithm,
+  checksumElements,
+  checksumHeaders,
+} from '../bodies/checksums.ts'
+import { digestStream, openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from '../storage/bucket-records.ts'
-import { writeCondition } from '../storage/object-conditions.ts'
-import { copyStatusHeader, readCopy } from '../storage/object-copy.ts'
-import type { ObjectFiles } from '../storage/object-files.ts'
-import { describeObject, type ObjectDescription } from '../storage/object-metadata.ts'
-import type { ObjectRecords } from '../storage/object-records.ts'
-import { nullVersion, versionHeaders } from '../storage/object-versions.ts'
-import { parseCopySource, readCopySource } from './copy-source.ts'
-import { eventOrigin, type S3Call } from './s3-call.ts'
+import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { BucketTable } from '../storage/bucket-table.ts'
+import { readWriteCondition } from '../storage/conditional-requests.ts'
+import type { ContentFiles } from '../storage/content-files.ts'
+import { readObjectDescription } from '../storage/object-description.ts'
+import type { ObjectTable } from '../storage/object-table.ts'
+import { readReplica, replicaStatusHeader } from '../storage/replica.ts'
+import { nullVersion, versionHeaders } from '../storage/version-ids.ts'
+import { checkCopySize, parseCopySource, readCopySource } from './copy-source.ts'
+import { eventOrigin } from './event-origin.ts'
+import { writeObject } from './write-object.ts'
 
 /**
  * PutObject and CopyObject.
  *
- * @param deps.takesCopies listens to who says that what it puts is a copy from another region
+ * @param deps.acceptsReplicas whether a PutObject may declare its object to be a replica from another region
  */
 export function createPutObject(deps: {
-  buckets: BucketRecords
-  objects: ObjectRecords
-  files: ObjectFiles
+  buckets: BucketTable
+  objects: ObjectTable
+  files: ContentFiles
   bodyTimeoutMs: number
-  takesCopies: boolean
+  acceptsReplicas: boolean
 }) {
-  const { buckets, objects, files, bodyTimeoutMs, takesCopies } = deps
+  const { buckets, objects, files, bodyTimeoutMs, acceptsReplicas } = deps
 
   return {
-    async putObject({ exchange, signature }: S3Call) {
+    async putObject({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
       buckets.require(bucket)
-      const condition = writeCondition(exchange)
-      const description = describeObject(exchange.headers)
-      const copy = takesCopies ? readCopy(exchange) : undefined
-      if (copy) Object.assign(description.headers, copyStatusHeader)
+      const condition = readWriteCondition(exchange)
+      const description = readObjectDescription(exchange.headers)
+      const replica = acceptsReplicas ? readReplica(exchange) : undefined
+      if (replica) Object.assign(description.headers, replicaStatusHeader)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       objects.precheck(bucket, key, condition)
 
-      const written = await files.write(body.chunks())
-      const { md5, checksum } = body.digests()
-      if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }
-      const committed = await objects
-        .commit({
+      const { version, md5 } = await writeObject(
+        { objects, files },
+        { chunks: body.chunks(), digests: body.digests },
+        {
           bucket,
           key,
-          etag: copy?.etag ?? md5,
+          etag: replica?.etag,
           description,
-          content: [written],
           condition,
           origin: eventOrigin(exchange, 'ObjectCreated:Put'),
-          ...(copy && { copy }),
-        })
-        .catch(async (error: unknown) => {
-          await files.discard([written.contentId])
-          throw error
-        })
-      exchange.send(200, { etag: `"${md5}"`, ...versionHeaders(committed), ...checksumHeaders(description) })
+          ...(replica && { replica }),
+        },
+      )
+      exchange.send(200, {
+        etag: `"${md5}"`,
+        ...versionHeaders(version),
+        ...checksumHeaders(version.description.checksum),
+      })
     },
 
-    async copyObject({ exchange }: S3Call) {
+    async copyObject({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
       buckets.require(bucket)
-      const condition = writeCondition(exchange)
+      const condition = readWriteCondition(exchange)
       const source = readCopySource(exchange, { buckets, objects })
-      if (source.size > maxPutBytes) {
-        throw new S3Error(
-          'InvalidRequest',
-          'The specified copy source is larger than the maximum allowable size for a copy source: 5368709120',
-        )
-      }
+      checkCopySize(source.size)
       const directive = headers['x-amz-metadata-directive'] ?? 'COPY'
       if (directive !== 'COPY' && directive !== 'REPLACE') {
         throw new S3Error('InvalidArgument', 'Unknown metadata directive.', {
@@ -83,53 +84,35 @@ export function createPutObject(deps: {
           "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
         )
       }
-      const stated = describeObject(headers)
-      const description: ObjectDescription =
-        directive === 'REPLACE' ? stated : { ...source.description, tagCount: source.description.tagCount }
-      delete description.checksum
-      const named = headers['x-amz-checksum-algorithm']
+      const fromRequest = readObjectDescription(headers)
+      const { checksum: sourceChecksum, ...fromSource } = source.description
+      const requestedAlgorithm = headers['x-amz-checksum-algorithm']
       const algorithm: ChecksumAlgorithm | undefined =
-        named === undefined ? source.description.checksum?.algorithm : checksumAlgorithm(named)
+        requestedAlgorithm === undefined ? sourceChecksum?.algorithm : checksumAlgorithm(requestedAlgorithm)
 
       const bytes = files.read(objects.ranges(source.id, 0, source.size - 1))
-      const digesting = digestWhile(bytes, algorithm)
-      const written = await files.write(digesting.chunks)
-      const { md5, checksum } = await digesting.digests()
-      if (checksum !== undefined) description.checksum = { ...checksum, type: 'FULL_OBJECT' }
-      const committed = await objects
-        .commit({
-          bucket,
-          key,
-          etag: md5,
-          description,
-          content: [written],
-          condition,
-          origin: eventOrigin(exchange, 'ObjectCreated:Copy'),
-        })
-        .catch(async (error: unknown) => {
-          await files.discard([written.contentId])
-          throw error
-        })
-      const copied = {
-        LastModified: new Date(committed.modifiedAt).toISOString(),
-        ETag: `"${md5}"`,
-        ...(description.checksum === undefined
-          ? {}
-          : {
-              ChecksumType: 'FULL_OBJECT',
-              [checksumElement(description.checksum.algorithm)]: description.checksum.value,
-            }),
-      }
-      exchange.sendXml(200, 'CopyObjectResult', copied, {
-        ...versionHeaders(committed),
-        ...(source.versionId !== nullVersion && { 'x-amz-copy-source-version-id': source.versionId }),
+      const { version, md5 } = await writeObject({ objects, files }, digestStream(bytes, algorithm), {
+        bucket,
+        key,
+        description: directive === 'REPLACE' ? fromRequest : fromSource,
+        condition,
+        origin: eventOrigin(exchange, 'ObjectCreated:Copy'),
       })
+      const { checksum } = version.description
+      exchange.sendXml(
+        200,
+        'CopyObjectResult',
+        {
+          LastModified: new Date(version.modifiedAt).toISOString(),
+          ETag: `"${md5}"`,
+          ChecksumType: checksum?.type,
+          ...checksumElements(checksum),
+        },
+        {
+          ...versionHeaders(version),
+          ...(source.versionId !== nullVersion && { 'x-amz-copy-source-version-id': source.versionId }),
+        },
+      )
     },
   }
-}
-
-/** What an upload's answer says of its checksum. */
-function checksumHeaders({ checksum }: ObjectDescription): Record<string, string> {
-  if (checksum === undefined) return {}
-  return { [`x-amz-checksum-${checksum.algorithm}`]: checksum.value, 'x-amz-checksum-type': checksum.type }
 }

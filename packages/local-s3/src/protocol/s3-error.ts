@@ -1,4 +1,4 @@
-/** Every error that this server answers: S3's code → HTTP status and S3's own sentence (API reference, "List of error codes"). */
+/** All errors of this server: S3's code → HTTP status and S3's own message (API reference, "List of error codes"). */
 const catalogue = {
   AccessDenied: [403, 'Access Denied'],
   AccessForbidden: [403, 'CORSResponse: CORS is not enabled for this bucket.'],
@@ -98,7 +98,7 @@ const catalogue = {
 
 export type S3ErrorCode = keyof typeof catalogue
 
-/** A refusal in S3's words. Everything thrown on purpose in this folder is one of these. */
+/** An error response with S3's code and message. All errors that this package throws on purpose are S3Errors. */
 export class S3Error extends Error {
   readonly code: S3ErrorCode
   readonly status: number
@@ -107,7 +107,7 @@ export class S3Error extends Error {
 
   /**
    * @param code one of S3's error codes
-   * @param message S3's sentence for this case; the code's general sentence when left out
+   * @param message S3's message for this case; by default the code's general message
    * @param details further XML elements, name → text
    */
   constructor(code: S3ErrorCode, message?: string, details: Record<string, string> = {}) {

@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { maxKeyBytes } from './object-keys.ts'
 import { S3Error } from './s3-error.ts'
 import { type XmlTree, xmlDocument } from './xml.ts'
 
-/** How long a refused request's unread body is still taken in, so that the client can read the refusal (ms). */
+/** After an early response the rest of the body is read for this long, so that the response is not lost (ms). */
 const lingerMs = 10_000
-/** The same for a client that was never told to send its body. */
-const uninvitedLingerMs = 1_000
+/** The same for a client that still waits for `100 Continue` and has sent no body (ms). */
+const unsentBodyLingerMs = 1_000
 
-/** One request and its response, the request taken apart in S3's terms. */
+/** One request, parsed into S3's terms, and its response. */
 export type S3Exchange = ReturnType<typeof createS3Exchange>
 
 /**
@@ -24,10 +25,10 @@ export function decodeUri(text: string): string {
   }
 }
 
-/** Header values arrive as Latin-1; clients mean UTF-8 where the bytes are UTF-8. */
+/** Joins a header's values. Node decodes them as Latin-1; they are UTF-8 if their bytes are valid UTF-8. */
 function headerText(values: readonly string[]): string {
   const joined = values.join(',')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: tells ASCII from the rest
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of all ASCII characters
   if (/^[\u0000-\u007f]*$/.test(joined)) return joined
   const bytes = Buffer.from(joined, 'latin1')
   const text = bytes.toString('utf8')
@@ -35,10 +36,10 @@ function headerText(values: readonly string[]): string {
 }
 
 /**
- * Takes a request apart: path-style bucket and key, query parameters, headers.
+ * Creates the exchange of a request: path-style bucket and key, query parameters, headers, response.
  *
  * @param expectsContinue whether the client waits for `100 Continue` before it sends its body
- * @throws nothing; a path that cannot be parsed throws when `parse` is called
+ * @throws nothing; `parse` throws if the path is not valid
  */
 export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) {
   const requestId = randomBytes(8).toString('hex').toUpperCase()
@@ -55,21 +56,21 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
   const exchange = {
     req,
     res,
-    /** Node takes it off a request that ended badly. */
+    /** Stored here because Node removes it from a request that was aborted. */
     socket: req.socket,
     requestId,
     hostId: randomBytes(24).toString('base64'),
     method: req.method ?? '',
     rawPath,
-    /** Lower-case names; repeated headers joined with a comma. A presigned URL's `x-amz-` parameters join these. */
+    /** Lower-case names; repeated headers joined with a comma. `verify` adds a presigned URL's `x-amz-` parameters. */
     headers,
-    /** Query parameters in the order sent, decoded. */
+    /** Query parameters in the order of the URL, decoded. */
     parameters: [] as [name: string, value: string][],
     bucket: '',
     key: '',
 
     /**
-     * Fills bucket, key and parameters.
+     * Sets bucket, key and parameters.
      * @throws S3Error InvalidURI, KeyTooLongError
      */
     parse() {
@@ -83,35 +84,40 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         exchange.parameters.push([decodeUri(name), decodeUri(value.join('='))])
       }
       if (exchange.bucket === '' && exchange.key !== '') throw new S3Error('InvalidURI')
-      if (Buffer.byteLength(exchange.key) > 1024) {
+      if (Buffer.byteLength(exchange.key) > maxKeyBytes) {
         throw new S3Error('KeyTooLongError', undefined, {
           Size: String(Buffer.byteLength(exchange.key)),
-          MaxSizeAllowed: '1024',
+          MaxSizeAllowed: String(maxKeyBytes),
         })
       }
     },
 
-    /** The first query parameter of that name. */
+    /** Returns the first query parameter of that name. */
     query(name: string): string | undefined {
       return exchange.parameters.find(([candidate]) => candidate === name)?.[1]
     },
 
-    /** Lets the client send its body, where it waits to be told. */
+    /** Sends `100 Continue` if the client waits for it. */
     acceptBody() {
       if (awaitsContinue) res.writeContinue()
       awaitsContinue = false
     },
 
-    /** Answers with an XML document. */
+    /** Sets headers of the later response, success or error. */
+    setHeaders(fields: Readonly<Record<string, string>>) {
+      for (const [name, value] of Object.entries(fields)) res.setHeader(name, value)
+    },
+
+    /** Responds with an XML document. */
     sendXml(status: number, root: string, tree: XmlTree, extra: Record<string, string> = {}) {
       const body = Buffer.from(xmlDocument(root, tree))
       exchange.send(status, { ...extra, 'content-type': 'application/xml' }, body)
     },
 
-    /** Answers with headers and, where given, a small body. A body not taken in closes the connection. */
+    /** Responds with headers and a small body. Closes the connection if the request's body was not read. */
     send(status: number, extra: Record<string, string> = {}, body = Buffer.alloc(0)) {
       if (res.headersSent) {
-        // The answer broke off midway: only a cut connection tells the client so.
+        // The response failed halfway. Only a closed connection shows this to the client.
         res.destroy()
         return
       }
@@ -127,23 +133,23 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
         res.end(body)
         return
       }
-      // Closing with unread bytes resets the connection, which can take the answer with it: the body is read
-      // and dropped first, for a while.
+      // Closing with unread bytes resets the connection and can lose the response (RFC 9112, 9.6). So the body is
+      // first read and dropped, for a limited time.
       res.flushHeaders()
       if (body.length > 0 && req.method !== 'HEAD') res.write(body)
       const end = () => {
         clearTimeout(timer)
         res.end()
       }
-      const timer = setTimeout(end, awaitsContinue ? uninvitedLingerMs : lingerMs)
-      // A listener rather than resume(), which does nothing while rawBody has not let go of the request yet.
+      const timer = setTimeout(end, awaitsContinue ? unsentBodyLingerMs : lingerMs)
+      // A listener, because resume() does nothing while readRawBody still has its listeners on the request.
       req
         .once('end', end)
         .once('close', end)
         .on('data', () => undefined)
     },
 
-    /** Starts an answer whose body the caller writes. */
+    /** Sends the response's status and headers. The caller writes the body. */
     begin(status: number, extra: Record<string, string>) {
       res.writeHead(status, {
         'x-amz-request-id': requestId,
@@ -153,7 +159,7 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
       })
     },
 
-    /** Answers with S3's error document. */
+    /** Responds with S3's error document. */
     sendError(error: S3Error) {
       exchange.sendXml(error.status, 'Error', {
         Code: error.code,

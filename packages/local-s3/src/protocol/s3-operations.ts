@@ -2,8 +2,9 @@ import { S3Error } from './s3-error.ts'
 import type { S3Exchange } from './s3-exchange.ts'
 
 /**
- * Sub-resources of S3 in the query. One that no operation here takes must not be mistaken for the plain resource:
- * `DELETE /bucket?policy` is not DeleteBucket. Other parameters, such as the SDK's `x-id`, mean nothing.
+ * S3's sub-resources: query parameters that select another operation. All of them are listed, also those that no
+ * operation here uses, so that a request is not taken for one of the plain resource: `DELETE /bucket?policy` is not
+ * DeleteBucket. Other parameters, such as the SDK's `x-id`, are ignored.
  */
 const subResources = new Set(
   `abac accelerate acl analytics annotation append attributes cors delete encryption intelligent-tiering inventory legal-hold
@@ -13,7 +14,7 @@ const subResources = new Set(
   tagging torrent uploadId uploads versionId versioning versions website`.split(/\s+/),
 )
 
-/** `<scope> <method> <sub-resources, sorted>` → the operation. */
+/** `<scope> <method> <sub-resources, sorted>` → the operation's name. */
 const operations = {
   'service GET ': 'listBuckets',
   'bucket PUT ': 'createBucket',
@@ -48,20 +49,26 @@ const operations = {
 
 export type S3Operation = (typeof operations)[keyof typeof operations]
 
+/** Whether a request is POST Object, which no signature in its headers or URL authorizes. */
+export function isFormPost(exchange: S3Exchange): boolean {
+  const { method, bucket, key } = exchange
+  return method === 'POST' && bucket !== '' && key === '' && exchange.query('delete') === undefined
+}
+
 /**
- * Decides which of S3's operations a signed request is.
+ * Finds the S3 operation of a signed request.
  *
- * @throws S3Error NotImplemented for every one that this server does not have, MethodNotAllowed
+ * @throws S3Error NotImplemented for an operation that this server does not have, MethodNotAllowed
  */
-export function s3Operation(exchange: S3Exchange): S3Operation {
+export function findOperation(exchange: S3Exchange): S3Operation {
   const { bucket, key, method, headers } = exchange
   const scope = bucket === '' ? 'service' : key === '' ? 'bucket' : 'object'
   const present = new Set(exchange.parameters.map(([name]) => name).filter((name) => subResources.has(name)))
   if (scope === 'bucket' && exchange.query('list-type') !== '2') present.delete('list-type')
   if (method === 'PUT' && headers['x-amz-copy-source'] !== undefined) present.add('copy')
-  const wanted = `${scope} ${method} ${[...present].sort().join(',')}`
-  for (const [pattern, operation] of Object.entries(operations)) {
-    if (pattern === wanted) return operation
+  const pattern = `${scope} ${method} ${[...present].sort().join(',')}`
+  for (const [candidate, operation] of Object.entries(operations)) {
+    if (candidate === pattern) return operation
   }
   if (!['GET', 'HEAD', 'PUT', 'POST', 'DELETE'].includes(method)) {
     throw new S3Error('MethodNotAllowed', undefined, { Method: method })

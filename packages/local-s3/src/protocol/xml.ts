@@ -3,20 +3,20 @@ import { S3Error } from './s3-error.ts'
 
 export type { XmlElement }
 
-/** What an element holds: text, nothing (left out), child elements, or several elements of one name. */
+/** An element's content: text, child elements, a list (the element repeats), or `undefined` (it is left out). */
 export type XmlValue = string | number | boolean | undefined | XmlTree | readonly XmlValue[]
 export type XmlTree = { readonly [name: string]: XmlValue }
 
 const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 
-/** Characters that XML 1.0 cannot carry become numeric references, as S3 itself writes them. */
+/** Escapes text. Characters that XML 1.0 does not allow become numeric references, as S3 writes them. */
 function escapeText(text: string): string {
   return text
     .replace(/[&<>"]/g, (character) => escapes[character] ?? character)
     .replace(/[\p{Cc}\ufffe\uffff]/gu, (character) => `&#x${character.charCodeAt(0).toString(16)};`)
 }
 
-/** Array.isArray does not narrow a readonly array out of a union. */
+/** Needed because Array.isArray does not narrow a union to its readonly array. */
 function isList(value: XmlValue): value is readonly XmlValue[] {
   return Array.isArray(value)
 }
@@ -35,9 +35,9 @@ function children(tree: XmlTree): string {
 }
 
 /**
- * Writes an XML document in S3's manner.
+ * Writes an XML document as S3 does.
  *
- * @param root the root element's name; anything but `Error` gets S3's namespace
+ * @param root the root element's name; it gets S3's namespace unless it is `Error` or `PostResponse`
  * @param tree child elements in order; arrays repeat an element, `undefined` leaves it out
  */
 export function xmlDocument(root: string, tree: XmlTree): string {
@@ -47,11 +47,11 @@ export function xmlDocument(root: string, tree: XmlTree): string {
 }
 
 /**
- * Parses a request body as XML. A DTD is ignored and no entity of its making is expanded.
+ * Parses a request body as XML. A DTD is ignored, and its entities are not expanded.
  *
- * @param body the document as it came, UTF-8
+ * @param body the document in UTF-8
  * @param root the root element that the operation expects
- * @throws S3Error MalformedXML when it is not well-formed or has another root
+ * @throws S3Error MalformedXML if it is not well-formed or has another root
  */
 export function parseXmlBody(body: Buffer, root: string): XmlElement {
   let parsed: XmlElement | null
@@ -64,7 +64,7 @@ export function parseXmlBody(body: Buffer, root: string): XmlElement {
   return parsed
 }
 
-/** The child elements of one name, in order. */
+/** Returns the child elements, or those of one name, in order. */
 export function childElements(parent: XmlElement, name?: string): XmlElement[] {
   const found: XmlElement[] = []
   for (const child of parent.children) {
@@ -74,9 +74,9 @@ export function childElements(parent: XmlElement, name?: string): XmlElement[] {
 }
 
 /**
- * The text of the only child element of that name; `undefined` when there is none.
+ * Returns the text of the only child element of that name; `undefined` if there is none.
  *
- * @throws S3Error MalformedXML when there are several
+ * @throws S3Error MalformedXML if there are several
  */
 export function childText(parent: XmlElement, name: string): string | undefined {
   const found = childElements(parent, name)

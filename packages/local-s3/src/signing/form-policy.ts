@@ -1,19 +1,19 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import { parseAmzDate, type SignatureV4, signaturesEqual } from './signature-v4.ts'
 
-/** What a valid policy leaves to be enforced while the file streams in. */
+/** The part of a valid policy that must be enforced while the file is received. */
 export type FormPolicy = {
-  /** Least and greatest size of the file in bytes, both allowed. */
+  /** Smallest and largest size of the file in bytes, both allowed. */
   contentLengthRange: { min: number; max: number } | undefined
 }
 
-/** Fields that need no condition (S3 API reference, "Creating a POST policy"). */
+/** Whether a field needs no condition (S3 API reference, "Creating a POST policy"). */
 function isExempt(field: string): boolean {
   return ['x-amz-signature', 'file', 'policy'].includes(field) || field.startsWith('x-ignore-')
 }
 
 /**
- * Verifies the signature and the policy of a browser form against its fields.
+ * Verifies a browser form: the signature of its policy, and its fields against the policy.
  *
  * @param fields lower-case names, `${filename}` already replaced
  * @param bucket the bucket of the URL
@@ -49,13 +49,13 @@ export function verifyFormPolicy(
       "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
     )
   }
-  const { sign } = signatureV4.credentialSigner(required('x-amz-credential'), amzDate, 'InvalidArgument')
+  const { sign } = signatureV4.checkCredential(required('x-amz-credential'), amzDate, 'InvalidArgument')
   if (!signaturesEqual(sign(policy), required('x-amz-signature'))) {
     throw new S3Error('SignatureDoesNotMatch', undefined, { StringToSign: policy })
   }
 
-  const document = parseDocument(policy)
-  if (document.expiresAt < now) throw refusal('Policy expired.')
+  const document = parsePolicy(policy)
+  if (document.expiresAt < now) throw policyError('Policy expired.')
   const covered = new Set<string>()
   let contentLengthRange: FormPolicy['contentLengthRange']
   for (const condition of document.conditions) {
@@ -66,20 +66,20 @@ export function verifyFormPolicy(
     const { kind, field, expected } = condition
     covered.add(field)
     const values = field === 'bucket' ? [bucket, fields['bucket'] ?? bucket] : [fields[field]]
-    if (!values.every((value) => holds(kind, field, value, expected))) {
-      throw refusal(`Policy Condition failed: ["${kind}", "$${field}", "${expected}"]`)
+    if (!values.every((value) => meetsCondition(kind, field, value, expected))) {
+      throw policyError(`Policy Condition failed: ["${kind}", "$${field}", "${expected}"]`)
     }
   }
   const extra = Object.keys(fields).filter((field) => !isExempt(field) && !covered.has(field))
-  if (extra.length > 0) throw refusal(`Extra input fields: ${extra.join(', ')}`)
+  if (extra.length > 0) throw policyError(`Extra input fields: ${extra.join(', ')}`)
   return { contentLengthRange }
 }
 
-function refusal(reason: string): S3Error {
+function policyError(reason: string): S3Error {
   return new S3Error('AccessDenied', `Invalid according to Policy: ${reason}`)
 }
 
-function holds(
+function meetsCondition(
   kind: 'eq' | 'starts-with',
   field: string,
   value: string | undefined,
@@ -87,7 +87,7 @@ function holds(
 ): boolean {
   if (value === undefined) return false
   if (kind === 'eq') return value === expected
-  // A list of content types must hold in each of its entries.
+  // Each entry of a list of content types must meet the condition.
   const entries = field === 'content-type' ? value.split(',') : [value]
   return entries.every((entry) => entry.startsWith(expected))
 }
@@ -97,7 +97,7 @@ type Condition =
   | { kind: 'content-length-range'; min: number; max: number }
 
 /** @throws S3Error InvalidPolicyDocument */
-function parseDocument(policy: string): { expiresAt: number; conditions: Condition[] } {
+function parsePolicy(policy: string): { expiresAt: number; conditions: Condition[] } {
   const invalid = (message: string) => new S3Error('InvalidPolicyDocument', `Invalid Policy: ${message}`)
   let document: unknown
   try {
@@ -115,7 +115,7 @@ function parseDocument(policy: string): { expiresAt: number; conditions: Conditi
     throw invalid('Policy missing conditions.')
   }
   const conditions = document.conditions.flatMap((condition: unknown): Condition[] => {
-    if (Array.isArray(condition)) return [parseList(condition, invalid)]
+    if (Array.isArray(condition)) return [parseListCondition(condition, invalid)]
     if (typeof condition !== 'object' || condition === null) throw invalid('Invalid condition.')
     return Object.entries(condition).map(([field, expected]) => {
       if (typeof expected !== 'string') throw invalid('Invalid Simple-Condition: value must be a string.')
@@ -125,7 +125,7 @@ function parseDocument(policy: string): { expiresAt: number; conditions: Conditi
   return { expiresAt, conditions }
 }
 
-function parseList(condition: unknown[], invalid: (message: string) => S3Error): Condition {
+function parseListCondition(condition: unknown[], invalid: (message: string) => S3Error): Condition {
   const [kind, first, second] = condition
   if (condition.length !== 3 || typeof kind !== 'string') throw invalid('Invalid condition.')
   const operation = kind.toLowerCase()

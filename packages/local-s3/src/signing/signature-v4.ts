@@ -2,24 +2,28 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 
-/** Amazon's limits: clocks may differ by 15 minutes, a URL lives at most 7 days. */
+/** AWS' limits: clocks may differ by 15 minutes, a URL is valid for at most 7 days. */
 const maxSkewMs = 15 * 60 * 1000
 const maxExpirySeconds = 604_800
 const algorithm = 'AWS4-HMAC-SHA256'
 
-/** A verified signature, with what chunk signatures continue from. */
+/** A verified signature, with the values that chunk signatures are computed from. */
 export type VerifiedSignature = {
-  /** What `x-amz-content-sha256` says: a SHA-256 in hex, or one of S3's words such as `UNSIGNED-PAYLOAD`. */
+  /** The value of `x-amz-content-sha256`: a SHA-256 in hex, or one of S3's keywords such as `UNSIGNED-PAYLOAD`. */
   payload: string
-  /** Signs the next string of a chunked upload: hex HMAC with this request's signing key. */
+  /** Signs the next string of a chunked body: hex HMAC with this request's signing key. */
   sign(stringToSign: string): string
   amzDate: string
   scope: string
-  /** The request's own signature in hex: the seed of the chunks' chain. */
+  /** The request's own signature in hex: the first chunk's signature is computed from it. */
   signature: string
 }
 
-type Claim = {
+/** A request whose signature was verified. Each operation receives one. */
+export type VerifiedRequest = { exchange: S3Exchange; signature: VerifiedSignature }
+
+/** A signature's parameters as the client sent them, not verified yet. */
+type SignatureParameters = {
   credential: string
   signedHeaders: string[]
   signature: string
@@ -29,13 +33,13 @@ type Claim = {
 }
 
 /** Compares two hex signatures in constant time. */
-export function signaturesEqual(computed: string, given: string): boolean {
+export function signaturesEqual(computed: string, received: string): boolean {
   const expected = Buffer.from(computed)
-  const actual = Buffer.from(given)
+  const actual = Buffer.from(received)
   return expected.length === actual.length && timingSafeEqual(expected, actual)
 }
 
-/** Percent-encodes as Signature V4 does: everything but RFC 3986's unreserved characters. */
+/** Percent-encodes as Signature V4 requires: all but RFC 3986's unreserved characters. */
 export function awsUriEncode(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
@@ -44,8 +48,8 @@ export function awsUriEncode(text: string): string {
 }
 
 /**
- * Reads an ISO 8601 basic time (`20261123T021500Z`).
- * @returns milliseconds since 1970, NaN when it is none
+ * Parses an ISO 8601 basic time (`20261123T021500Z`).
+ * @returns milliseconds since 1970, NaN if the text has another form
  */
 export function parseAmzDate(amzDate: string): number {
   const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(amzDate)
@@ -64,7 +68,8 @@ export function createSignatureV4(options: {
 }) {
   const { region, credentials } = options
 
-  function signer(date: string): (text: string) => string {
+  /** Returns the function that signs with the key of one day. */
+  function createSigner(date: string): (text: string) => string {
     const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest()
     const key = [region, 's3', 'aws4_request'].reduce(
       (previous, text) => hmac(previous, text),
@@ -74,40 +79,40 @@ export function createSignatureV4(options: {
   }
 
   /**
-   * Checks a credential `<key id>/<yyyymmdd>/<region>/s3/aws4_request` and makes its signing function.
-   * @param malformed the error code of the place that the credential stands in
-   * @throws S3Error of that code, or InvalidAccessKeyId
+   * Checks a credential `<key id>/<yyyymmdd>/<region>/s3/aws4_request` and returns its scope and signing function.
+   * @param errorCode S3's code for a malformed credential: it depends on where the credential was sent
+   * @throws S3Error with `errorCode`, or InvalidAccessKeyId
    */
-  function credentialSigner(
+  function checkCredential(
     credential: string,
     amzDate: string,
-    malformed: 'AuthorizationHeaderMalformed' | 'AuthorizationQueryParametersError' | 'InvalidArgument',
+    errorCode: 'AuthorizationHeaderMalformed' | 'AuthorizationQueryParametersError' | 'InvalidArgument',
   ) {
     const parts = credential.split('/')
     const [terminator = '', service = '', credentialRegion = '', date = ''] = parts.reverse()
     const accessKeyId = parts.slice(4).reverse().join('/')
-    const refuse = (message: string, details = {}) => {
-      throw new S3Error(malformed, message, details)
+    const fail = (message: string, details = {}) => {
+      throw new S3Error(errorCode, message, details)
     }
     if (parts.length < 5 || terminator !== 'aws4_request') {
-      refuse('The Credential is malformed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".')
+      fail('The Credential is malformed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".')
     }
     if (!/^\d{8}$/.test(date) || date !== amzDate.slice(0, 8)) {
-      refuse(
+      fail(
         `Invalid credential date "${date}". This date is not the same as X-Amz-Date: "${amzDate.slice(0, 8)}".`,
       )
     }
     if (credentialRegion !== region) {
-      refuse(`The region '${credentialRegion}' is wrong; expecting '${region}'`, { Region: region })
+      fail(`The region '${credentialRegion}' is wrong; expecting '${region}'`, { Region: region })
     }
-    if (service !== 's3') refuse(`Incorrect service "${service}". This endpoint belongs to "s3".`)
+    if (service !== 's3') fail(`Incorrect service "${service}". This endpoint belongs to "s3".`)
     if (accessKeyId !== credentials.accessKeyId) {
       throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKeyId })
     }
-    return { scope: `${date}/${region}/s3/aws4_request`, sign: signer(date) }
+    return { scope: `${date}/${region}/s3/aws4_request`, sign: createSigner(date) }
   }
 
-  function headerClaim(exchange: S3Exchange, authorization: string): Claim {
+  function readHeaderSignature(exchange: S3Exchange, authorization: string): SignatureParameters {
     if (!authorization.startsWith(`${algorithm} `)) {
       throw new S3Error(
         'InvalidRequest',
@@ -146,25 +151,25 @@ export function createSignatureV4(options: {
     }
   }
 
-  function queryClaim(exchange: S3Exchange, now: number): Claim {
-    const refuse = (message?: string) => new S3Error('AuthorizationQueryParametersError', message)
-    const value = (name: string) => {
-      const found = exchange.query(name)
-      if (!found) throw refuse()
-      return found
+  function readQuerySignature(exchange: S3Exchange, now: number): SignatureParameters {
+    const queryError = (message?: string) => new S3Error('AuthorizationQueryParametersError', message)
+    const required = (name: string) => {
+      const value = exchange.query(name)
+      if (!value) throw queryError()
+      return value
     }
-    if (value('X-Amz-Algorithm') !== algorithm)
-      throw refuse('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
-    const amzDate = value('X-Amz-Date')
+    if (required('X-Amz-Algorithm') !== algorithm)
+      throw queryError('X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
+    const amzDate = required('X-Amz-Date')
     const signedAt = parseAmzDate(amzDate)
     if (Number.isNaN(signedAt))
-      throw refuse("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-    const expires = value('X-Amz-Expires')
-    if (!/^-?\d+$/.test(expires)) throw refuse('X-Amz-Expires should be a number')
+      throw queryError("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+    const expires = required('X-Amz-Expires')
+    if (!/^-?\d+$/.test(expires)) throw queryError('X-Amz-Expires should be a number')
     const expirySeconds = Number(expires)
-    if (expirySeconds < 0) throw refuse('X-Amz-Expires must be non-negative')
+    if (expirySeconds < 0) throw queryError('X-Amz-Expires must be non-negative')
     if (expirySeconds > maxExpirySeconds) {
-      throw refuse('X-Amz-Expires must be less than a week (in seconds) that is 604800')
+      throw queryError('X-Amz-Expires must be less than a week (in seconds) that is 604800')
     }
     if (signedAt > now + maxSkewMs) {
       throw new S3Error('AccessDenied', 'Request is not yet valid', {
@@ -179,9 +184,9 @@ export function createSignatureV4(options: {
       })
     }
     return {
-      credential: value('X-Amz-Credential'),
-      signedHeaders: value('X-Amz-SignedHeaders').split(';'),
-      signature: value('X-Amz-Signature'),
+      credential: required('X-Amz-Credential'),
+      signedHeaders: required('X-Amz-SignedHeaders').split(';'),
+      signature: required('X-Amz-Signature'),
       amzDate,
       payload:
         exchange.headers['x-amz-content-sha256'] ??
@@ -191,9 +196,9 @@ export function createSignatureV4(options: {
     }
   }
 
-  function canonicalRequest(exchange: S3Exchange, claim: Claim): string {
+  function canonicalRequest(exchange: S3Exchange, parameters: SignatureParameters): string {
     const query = exchange.parameters
-      .filter(([name]) => !(claim.presigned && name === 'X-Amz-Signature'))
+      .filter(([name]) => !(parameters.presigned && name === 'X-Amz-Signature'))
       .map(([name, value]) => [awsUriEncode(name), awsUriEncode(value)] as const)
       .sort(([nameA, valueA], [nameB, valueB]) => compare(nameA, nameB) || compare(valueA, valueB))
       .map(([name, value]) => `${name}=${value}`)
@@ -202,25 +207,26 @@ export function createSignatureV4(options: {
       exchange.method,
       `/${path.map(awsUriEncode).join('/')}`,
       query.join('&'),
-      ...claim.signedHeaders.map(
+      ...parameters.signedHeaders.map(
         (name) => `${name}:${(exchange.headers[name] ?? '').trim().replace(/\s+/g, ' ')}`,
       ),
       '',
-      claim.signedHeaders.join(';'),
-      claim.payload,
+      parameters.signedHeaders.join(';'),
+      parameters.payload,
     ].join('\n')
   }
 
   return {
-    credentialSigner,
+    checkCredential,
 
     /**
-     * Verifies a request that is signed in its Authorization header or in its URL. A URL's own `x-amz-`
-     * parameters are added to `exchange.headers`, as S3 applies them.
+     * Verifies a request that is signed in its Authorization header or in its URL. Adds the URL's `x-amz-`
+     * parameters to `exchange.headers`, because S3 treats them as headers.
      *
      * @param now milliseconds since 1970
-     * @throws S3Error AccessDenied (unsigned, expired, unsigned x-amz- headers), SignatureDoesNotMatch, InvalidAccessKeyId,
-     * RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidRequest, InvalidArgument
+     * @throws S3Error AccessDenied (no signature, expired, x-amz- headers without a signature), SignatureDoesNotMatch,
+     * InvalidAccessKeyId, RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
+     * InvalidRequest, InvalidArgument
      */
     verify(exchange: S3Exchange, now: number): VerifiedSignature {
       const authorization = exchange.headers['authorization']
@@ -234,58 +240,66 @@ export function createSignatureV4(options: {
         )
       }
       if (authorization === undefined && !inQuery) throw new S3Error('AccessDenied')
-      const claim =
-        authorization === undefined ? queryClaim(exchange, now) : headerClaim(exchange, authorization)
-      const { scope, sign } = credentialSigner(
-        claim.credential,
-        claim.amzDate,
-        claim.presigned ? 'AuthorizationQueryParametersError' : 'AuthorizationHeaderMalformed',
+      const parameters =
+        authorization === undefined
+          ? readQuerySignature(exchange, now)
+          : readHeaderSignature(exchange, authorization)
+      const { scope, sign } = checkCredential(
+        parameters.credential,
+        parameters.amzDate,
+        parameters.presigned ? 'AuthorizationQueryParametersError' : 'AuthorizationHeaderMalformed',
       )
-      if (!claim.presigned && Math.abs(now - parseAmzDate(claim.amzDate)) > maxSkewMs) {
+      if (!parameters.presigned && Math.abs(now - parseAmzDate(parameters.amzDate)) > maxSkewMs) {
         throw new S3Error('RequestTimeTooSkewed', undefined, {
-          RequestTime: claim.amzDate,
+          RequestTime: parameters.amzDate,
           ServerTime: new Date(now).toISOString(),
           MaxAllowedSkewMilliseconds: String(maxSkewMs),
         })
       }
       const unsigned = Object.keys(exchange.headers).filter(
-        (name) => (name === 'host' || name.startsWith('x-amz-')) && !claim.signedHeaders.includes(name),
+        (name) => (name === 'host' || name.startsWith('x-amz-')) && !parameters.signedHeaders.includes(name),
       )
       if (unsigned.length > 0) {
         throw new S3Error('AccessDenied', 'There were headers present in the request which were not signed', {
           HeadersNotSigned: unsigned.join(', '),
         })
       }
-      const canonical = canonicalRequest(exchange, claim)
+      const canonical = canonicalRequest(exchange, parameters)
       const stringToSign = [
         algorithm,
-        claim.amzDate,
+        parameters.amzDate,
         scope,
         createHash('sha256').update(canonical).digest('hex'),
       ].join('\n')
-      if (!signaturesEqual(sign(stringToSign), claim.signature)) {
+      if (!signaturesEqual(sign(stringToSign), parameters.signature)) {
         throw new S3Error('SignatureDoesNotMatch', undefined, {
           AWSAccessKeyId: credentials.accessKeyId,
           StringToSign: stringToSign,
-          SignatureProvided: claim.signature,
+          SignatureProvided: parameters.signature,
           CanonicalRequest: canonical,
         })
       }
-      if (claim.presigned) applyHoistedHeaders(exchange)
-      return { payload: claim.payload, sign, amzDate: claim.amzDate, scope, signature: claim.signature }
+      if (parameters.presigned) applyHoistedHeaders(exchange)
+      return {
+        payload: parameters.payload,
+        sign,
+        amzDate: parameters.amzDate,
+        scope,
+        signature: parameters.signature,
+      }
     },
   }
 }
 
 export type SignatureV4 = ReturnType<typeof createSignatureV4>
 
-/** Presigners move `x-amz-` headers into the query, where the signature covers them; S3 reads them from there. */
+/** Presigners move `x-amz-` headers into the query, where the signature covers them. S3 treats them as headers. */
 function applyHoistedHeaders(exchange: S3Exchange) {
-  const own =
+  const signatureParameters =
     /^x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token|content-sha256)$/
   for (const [name, value] of exchange.parameters) {
     const header = name.toLowerCase()
-    if (header.startsWith('x-amz-') && !own.test(header)) exchange.headers[header] ??= value
+    if (header.startsWith('x-amz-') && !signatureParameters.test(header)) exchange.headers[header] ??= value
   }
 }
 

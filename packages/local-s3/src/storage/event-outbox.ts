@@ -1,23 +1,24 @@
-import type { BucketRecord } from './bucket-records.ts'
-import { nullVersion } from './object-versions.ts'
+import { urlEncodeKey } from '../protocol/object-keys.ts'
+import type { Bucket } from './bucket-table.ts'
 import { matchingConfigurations } from './queue-configuration.ts'
 import { integer, type S3Database, text } from './s3-database.ts'
+import { nullVersion } from './version-ids.ts'
 
-/** Pause before a delivery is tried again: doubles from the first to the last (ms). */
+/** Delay before a delivery is retried: doubles from the first to the last (ms). */
 const firstRetryMs = 100
 const lastRetryMs = 10_000
-/** Lanes delivered at the same time. */
+/** Number of lanes delivered at the same time. */
 const concurrency = 16
 
-/** Which request caused an event. */
+/** The request that caused an event. */
 export type EventOrigin = { eventName: string; requestId: string; hostId: string; sourceIp: string }
 export type EventOutbox = ReturnType<typeof createEventOutbox>
 
 /**
- * Keeps event notifications from the transaction that causes them until they are delivered, and delivers them in
- * order per queue and key. After a crash an event may be delivered twice, as S3 itself delivers at least once.
+ * Stores event notifications in the transaction that causes them, and delivers them in order per queue and key.
+ * After a crash an event may be delivered twice; S3 itself delivers at least once.
  *
- * @param deps.deliver sends one message; rejecting means "try again later"
+ * @param deps.deliver sends one message; if it rejects, the message is retried later
  */
 export function createEventOutbox(deps: {
   database: S3Database
@@ -33,7 +34,7 @@ export function createEventOutbox(deps: {
   const selectLanes = database.prepare('SELECT DISTINCT lane FROM event')
   const remove = database.prepare('DELETE FROM event WHERE id = ?')
 
-  /** Lanes with something to deliver, in order of arrival; a lane is one queue and key. */
+  /** Lanes with events to deliver, oldest first. A lane is one queue and one key; its events are delivered in order. */
   const ready = new Set(selectLanes.all().map((row) => text(row, 'lane')))
   const active = new Map<string, Promise<void>>()
   const retries = new Map<string, { timer: NodeJS.Timeout | undefined; delayMs: number }>()
@@ -45,7 +46,7 @@ export function createEventOutbox(deps: {
       try {
         await deliver?.(text(row, 'queue_arn'), text(row, 'body'))
       } catch {
-        // The queue's trouble is not the uploader's: the event stays and is tried again.
+        // A failing queue must not fail the upload: the event stays stored and is retried.
         const delayMs = Math.min((retries.get(lane)?.delayMs ?? firstRetryMs / 2) * 2, lastRetryMs)
         const timer = closed ? undefined : setTimeout(() => retry(lane), delayMs)
         retries.set(lane, { timer, delayMs })
@@ -80,19 +81,19 @@ export function createEventOutbox(deps: {
 
   return {
     /**
-     * Writes the event messages that a bucket's configuration asks for. Call it inside the transaction of the
-     * change itself, and `wake` once that is committed.
+     * Stores the event messages that a bucket's configuration requires. Call it inside the transaction of the
+     * change itself, and `deliverRecorded` after the commit.
      *
-     * @param object size in bytes and etag are left out for a deletion, the version where it is the only one
+     * @param object without size (bytes) and etag for a deletion
      */
     record(
-      bucket: BucketRecord,
+      bucket: Bucket,
       origin: EventOrigin,
       object: { key: string; size?: number; etag?: string; versionId: string },
     ) {
       for (const configuration of matchingConfigurations(bucket.notification, origin.eventName, object.key)) {
         const sequence = nextSequence.get()
-        if (sequence === undefined) throw new Error('the sequence is missing')
+        if (sequence === undefined) throw new Error('the table "sequence" has no row')
         const message = {
           Records: [
             {
@@ -113,7 +114,7 @@ export function createEventOutbox(deps: {
                   arn: `arn:aws:s3:::${bucket.name}`,
                 },
                 object: {
-                  key: eventKey(object.key),
+                  key: urlEncodeKey(object.key),
                   ...(object.size === undefined ? {} : { size: object.size, eTag: object.etag }),
                   ...(object.versionId === nullVersion ? {} : { versionId: object.versionId }),
                   sequencer: integer(sequence, 'value').toString(16).toUpperCase().padStart(18, '0'),
@@ -128,26 +129,18 @@ export function createEventOutbox(deps: {
       }
     },
 
-    /** Delivers what was recorded, in the background. Also called once at start, for what a crash left. */
-    wake() {
+    /** Starts to deliver recorded events in the background. Call it also at start, for events left by a crash. */
+    deliverRecorded() {
       for (const lane of recorded) ready.add(lane)
       recorded = []
       run()
     },
 
-    /** Ends delivery and waits for what is under way; the rest stays for the next start. */
+    /** Stops delivery and waits for active deliveries. The other events are delivered after the next start. */
     async close() {
       closed = true
       for (const { timer } of retries.values()) clearTimeout(timer)
       await Promise.all(active.values())
     },
   }
-}
-
-/** A key as event messages carry it: percent-encoded, a space as `+`, slashes kept. */
-function eventKey(key: string): string {
-  return encodeURIComponent(key)
-    .replaceAll('%20', '+')
-    .replaceAll('%2F', '/')
-    .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }

@@ -1,4 +1,4 @@
-/** One QueueConfiguration: which events of which keys go to which queue. */
+/** One QueueConfiguration: the events and keys whose messages go to one queue. */
 export type QueueConfiguration = {
   id: string
   queueArn: string
@@ -8,7 +8,7 @@ export type QueueConfiguration = {
 }
 
 /**
- * The configurations that an event of a key matches.
+ * Returns the configurations that match an event of a key.
  *
  * @param notification a bucket's configuration as JSON
  * @param eventName without `s3:`, for example `ObjectCreated:Put`
@@ -28,9 +28,9 @@ export function matchingConfigurations(
   )
 }
 
-/** Whether one of two event names, of which either may end in `*`, covers the other. */
+/** Whether one of two event names includes the other. Both may end in `*`. */
 export function eventsOverlap(a: string, b: string): boolean {
-  const covers = (wide: string, narrow: string) =>
-    wide === narrow || (wide.endsWith('*') && narrow.startsWith(wide.slice(0, -1)))
-  return covers(a, b) || covers(b, a)
+  const includes = (pattern: string, name: string) =>
+    pattern === name || (pattern.endsWith('*') && name.startsWith(pattern.slice(0, -1)))
+  return includes(a, b) || includes(b, a)
 }

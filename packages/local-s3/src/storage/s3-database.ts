@@ -1,12 +1,12 @@
 import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 
-/** Raised with every change to the tables; another version's directory is refused rather than misread. */
+/** Raise it with each change of the tables. A directory of another version is rejected. */
 const schemaVersion = 2
 
 /*
- * An object is one row and the content files that hold its bytes, in order: one after PutObject, one for each part
- * after CompleteMultipartUpload. Keys are BLOBs, so that the index sorts them as S3 does, by their UTF-8 bytes.
- * Of several rows with one key, which a versioned bucket has, the one with the highest id is the current version.
+ * An object is one row, and its bytes are in content files, in order: one file after PutObject, one per part after
+ * CompleteMultipartUpload. Keys are BLOBs, so that the index sorts them by their UTF-8 bytes, as S3 does.
+ * In a versioned bucket a key has several rows. The row with the highest id is the current version.
  * A delete marker is a row without content.
  * `description` is JSON: headers, user metadata, checksum. `event` is the outbox.
  */
@@ -47,23 +47,22 @@ export type Row = Record<string, SQLOutputValue>
 export type S3Database = ReturnType<typeof openS3Database>
 
 /**
- * Opens the one SQLite file that says what exists. Every change is one transaction, so a process killed at any
- * moment leaves either all of it or nothing. The file stays locked while open: a second server on the same
- * directory fails here.
+ * Opens the SQLite file with all tables. Each change is one transaction, so a process killed at any moment leaves
+ * either all of it or nothing. The file is locked while open: a second server on the same directory fails here.
  *
- * @param path the file, made when missing
- * @throws Error when another process has it open, or another version of this server wrote it
+ * @param path the file, created if missing
+ * @throws Error if another process has it open, or another version of this server wrote it
  */
 export function openS3Database(path: string) {
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true })
   try {
-    // Without a sync for each commit: a killed process loses nothing, a power cut may lose the last moments.
+    // No sync per commit: a killed process loses nothing; a power cut may lose the last moments.
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
     database.exec('BEGIN IMMEDIATE')
-    const found = database.prepare('PRAGMA user_version').get()?.['user_version']
-    if (found === 0) database.exec(`${schema} PRAGMA user_version = ${schemaVersion}`)
-    else if (found !== schemaVersion) {
-      throw new Error(`${path} was written by another version of the local S3 server; remove its directory`)
+    const version = database.prepare('PRAGMA user_version').get()?.['user_version']
+    if (version === 0) database.exec(`${schema} PRAGMA user_version = ${schemaVersion}`)
+    else if (version !== schemaVersion) {
+      throw new Error(`${path} was written by another version of the local S3 server. Remove its directory.`)
     }
     database.exec('COMMIT')
   } catch (error) {
@@ -74,11 +73,11 @@ export function openS3Database(path: string) {
 
   return {
     prepare: (sql: string) => database.prepare(sql),
-    /** Runs `work`, which must not await, as one transaction; rolls back when it throws. */
-    transaction<Result>(work: () => Result): Result {
+    /** Runs `change` as one transaction and rolls back if it throws. `change` must not await. */
+    transaction<Result>(change: () => Result): Result {
       database.exec('BEGIN IMMEDIATE')
       try {
-        const result = work()
+        const result = change()
         database.exec('COMMIT')
         return result
       } catch (error) {
@@ -90,26 +89,26 @@ export function openS3Database(path: string) {
   }
 }
 
-/** A TEXT column. */
+/** Reads a TEXT column. */
 export function text(row: Row, column: string): string {
   const value = row[column]
   if (typeof value !== 'string') throw new TypeError(`${column} is not text`)
   return value
 }
 
-/** A TEXT column that may be NULL. */
+/** Reads a TEXT column that may be NULL. */
 export function optionalText(row: Row, column: string): string | undefined {
   return row[column] === null ? undefined : text(row, column)
 }
 
-/** An INTEGER column. */
+/** Reads an INTEGER column. */
 export function integer(row: Row, column: string): number {
   const value = row[column]
   if (typeof value !== 'number') throw new TypeError(`${column} is not an integer`)
   return value
 }
 
-/** A BLOB column that holds a key. */
+/** Reads a BLOB column that contains a key. */
 export function keyText(row: Row, column: string): string {
   const value = row[column]
   if (!(value instanceof Uint8Array)) throw new TypeError(`${column} is not a key`)

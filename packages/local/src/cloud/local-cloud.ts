@@ -28,7 +28,7 @@ export type LocalCloud = Awaited<ReturnType<typeof startLocalCloud>>
  * @param options.credentials to be used instead
  * @param options.host what to listen on; nothing beyond loopback unless asked
  * @param options.redisUrl handed on to the services; this does not start Redis
- * @param options.takesCopies lets a test do what S3's replication does (`local-s3/src/storage/object-copy.ts`)
+ * @param options.takesCopies lets a test do what S3's replication does (`local-s3/src/storage/replica.ts`)
  * @param options.origins origins of pages that may talk to the bucket from a browser
  * @returns the environment variables that point a service here, and `close()`
  */
@@ -59,7 +59,14 @@ export async function startLocalCloud(options: {
       await sqs.send(new SendMessageCommand({ QueueUrl: queue.eventsQueueUrl, MessageBody: body }))
     }
     const listen = (port: number) =>
-      createS3Server({ directory: join(directory, 's3'), host, port, ...identity, deliver, takesCopies })
+      createS3Server({
+        directory: join(directory, 's3'),
+        host,
+        port,
+        ...identity,
+        deliver,
+        acceptsReplicas: takesCopies,
+      })
     const storage = await (s3Port === undefined
       ? listenOnPersistentPort(directory, 's3', listen)
       : listen(s3Port))

@@ -2,11 +2,11 @@ import { S3ServiceException } from '@aws-sdk/client-s3'
 import * as assert from 'uvu/assert'
 
 /**
- * Asserts that an SDK call is refused with one of S3's codes and statuses.
+ * Asserts that an SDK call fails with this S3 error code and HTTP status.
  *
- * @returns the exception, for a closer look
+ * @returns the exception
  */
-export async function refused(
+export async function expectS3Error(
   call: Promise<unknown>,
   code: string,
   status: number,
@@ -22,8 +22,8 @@ export async function refused(
   return thrown
 }
 
-/** The HTTP status that an SDK call fails with, for answers without an error document. */
-export async function thrownStatus(call: Promise<unknown>): Promise<number | undefined> {
+/** Returns the HTTP status of a failed SDK call, for responses without an error document. */
+export async function errorStatus(call: Promise<unknown>): Promise<number | undefined> {
   const thrown = await call.then(
     () => undefined,
     (error: unknown) => error,

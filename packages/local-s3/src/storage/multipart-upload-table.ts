@@ -2,25 +2,25 @@ import { randomBytes } from 'node:crypto'
 import type { ChecksumAlgorithm, ChecksumType } from '../bodies/checksums.ts'
 import { checksumAlgorithm } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecords } from './bucket-records.ts'
-import type { ObjectDescription } from './object-metadata.ts'
+import type { BucketTable } from './bucket-table.ts'
+import type { ObjectDescription } from './object-description.ts'
 import { integer, keyText, optionalText, type Row, type S3Database, text } from './s3-database.ts'
 
-/** A multipart upload's own description: the object's, and how its parts are to be checked. */
-export type UploadDescription = ObjectDescription & {
+/** The description of the object to create, and the checksum algorithm that all parts must use. */
+export type MultipartUploadDescription = ObjectDescription & {
   parts: { algorithm: ChecksumAlgorithm | undefined; type: ChecksumType | undefined }
 }
 
-export type UploadRecord = {
+export type MultipartUpload = {
   id: string
   bucket: string
   key: string
   /** Milliseconds since 1970. */
   initiatedAt: number
-  description: UploadDescription
+  description: MultipartUploadDescription
 }
 
-export type PartRecord = {
+export type UploadedPart = {
   number: number
   contentId: string
   /** Bytes. */
@@ -31,10 +31,10 @@ export type PartRecord = {
   checksum: { algorithm: ChecksumAlgorithm; value: string } | undefined
 }
 
-export type UploadRecords = ReturnType<typeof createUploadRecords>
+export type MultipartUploadTable = ReturnType<typeof createMultipartUploadTable>
 
-/** Keeps which multipart uploads are open and which parts they have. */
-export function createUploadRecords(deps: { database: S3Database; buckets: BucketRecords }) {
+/** Stores the open multipart uploads and their parts. */
+export function createMultipartUploadTable(deps: { database: S3Database; buckets: BucketTable }) {
   const { database, buckets } = deps
   const insert = database.prepare('INSERT INTO upload VALUES (?, ?, ?, ?, ?)')
   const select = database.prepare('SELECT * FROM upload WHERE id = ? AND bucket = ? AND key = ?')
@@ -48,20 +48,20 @@ export function createUploadRecords(deps: { database: S3Database; buckets: Bucke
     'SELECT * FROM upload WHERE bucket = ? AND key >= ? ORDER BY key, initiated_at, id',
   )
 
-  function find(id: string, bucket: string, key: string): UploadRecord | undefined {
+  function find(id: string, bucket: string, key: string): MultipartUpload | undefined {
     const row = select.get(id, bucket, Buffer.from(key))
     return row === undefined ? undefined : toUpload(row)
   }
 
   /** @throws S3Error NoSuchBucket, NoSuchUpload */
-  function require(id: string, bucket: string, key: string): UploadRecord {
+  function require(id: string, bucket: string, key: string): MultipartUpload {
     buckets.require(bucket)
     const upload = find(id, bucket, key)
     if (upload === undefined) throw new S3Error('NoSuchUpload', undefined, { UploadId: id })
     return upload
   }
 
-  function parts(uploadId: string, after: number, limit: number): PartRecord[] {
+  function parts(uploadId: string, after: number, limit: number): UploadedPart[] {
     return selectParts.all(uploadId, after, limit).map(toPart)
   }
 
@@ -71,22 +71,22 @@ export function createUploadRecords(deps: { database: S3Database; buckets: Bucke
     parts,
 
     /** @returns the new upload's id */
-    create(bucket: string, key: string, description: UploadDescription): string {
+    create(bucket: string, key: string, description: MultipartUploadDescription): string {
       const id = randomBytes(48).toString('base64url')
       insert.run(id, bucket, Buffer.from(key), Date.now(), JSON.stringify(description))
       return id
     },
 
     /**
-     * Adds a written part, in place of one of the same number.
+     * Adds a written part. It replaces a part of the same number.
      *
-     * @returns content files that nothing refers to any more
-     * @throws S3Error NoSuchUpload when the upload ended while its part was sent
+     * @returns ids of content files that are not referenced any more
+     * @throws S3Error NoSuchUpload if the upload was completed or aborted while the part was sent
      */
-    putPart(upload: UploadRecord, part: PartRecord): string[] {
+    putPart(upload: MultipartUpload, part: UploadedPart): string[] {
       return database.transaction(() => {
         require(upload.id, upload.bucket, upload.key)
-        const former = selectPart.get(upload.id, part.number)
+        const replaced = selectPart.get(upload.id, part.number)
         replacePart.run(
           upload.id,
           part.number,
@@ -97,16 +97,16 @@ export function createUploadRecords(deps: { database: S3Database; buckets: Bucke
           part.checksum?.algorithm ?? null,
           part.checksum?.value ?? null,
         )
-        return former === undefined ? [] : [text(former, 'content_id')]
+        return replaced === undefined ? [] : [text(replaced, 'content_id')]
       })
     },
 
     /**
-     * Ends an upload without an object.
+     * Deletes an upload and its parts.
      *
-     * @returns content files that nothing refers to any more
+     * @returns ids of content files that are not referenced any more
      */
-    abort(upload: UploadRecord): string[] {
+    abort(upload: MultipartUpload): string[] {
       return database.transaction(() => {
         const contentIds = parts(upload.id, 0, -1).map((part) => part.contentId)
         remove.run(upload.id)
@@ -114,14 +114,14 @@ export function createUploadRecords(deps: { database: S3Database; buckets: Bucke
       })
     },
 
-    /** Open uploads of a bucket by key, then by age. `from` is the first key, included (UTF-8). */
-    *from(bucket: string, from: Buffer): Generator<UploadRecord> {
+    /** Yields a bucket's open uploads by key, then from the oldest to the newest. `from` is the first key (UTF-8). */
+    *from(bucket: string, from: Buffer): Generator<MultipartUpload> {
       for (const row of selectFrom.iterate(bucket, from)) yield toUpload(row)
     },
   }
 }
 
-function toUpload(row: Row): UploadRecord {
+function toUpload(row: Row): MultipartUpload {
   return {
     id: text(row, 'id'),
     bucket: text(row, 'bucket'),
@@ -131,7 +131,7 @@ function toUpload(row: Row): UploadRecord {
   }
 }
 
-function toPart(row: Row): PartRecord {
+function toPart(row: Row): UploadedPart {
   const algorithm = optionalText(row, 'checksum_algorithm')
   return {
     number: integer(row, 'number'),

@@ -1,8 +1,8 @@
-import type { Checksum } from '../bodies/checksums.ts'
+import { type Checksum, checksumHeaders } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 
-/** Object headers that S3 keeps with an object and gives back with it. */
-const keptHeaders = [
+/** Headers that S3 stores with an object and returns with it. A signed GET can override them (`response-…`). */
+export const storedHeaders = [
   'cache-control',
   'content-disposition',
   'content-encoding',
@@ -13,7 +13,7 @@ const keptHeaders = [
 const maxUserMetadataBytes = 2048
 const maxTags = 10
 
-/** What is kept with an object beside its bytes. */
+/** What is stored with an object besides its bytes. */
 export type ObjectDescription = {
   /** Headers by lower-case name. */
   headers: Record<string, string>
@@ -23,8 +23,8 @@ export type ObjectDescription = {
   checksum?: Checksum
 }
 
-/** Headers whose meaning this server does not have: answering 200 would promise what is not done. */
-const refusedHeaders = [
+/** Prefixes of headers for features that this server does not have. Accepting them would promise the feature. */
+const unsupportedHeaders = [
   'x-amz-object-lock-',
   'x-amz-server-side-encryption-',
   'x-amz-website-redirect-location',
@@ -33,14 +33,15 @@ const refusedHeaders = [
 ]
 
 /**
- * Reads what a PutObject, CopyObject, CreateMultipartUpload or a form says of the object to be.
+ * Reads an object's description from the headers of a PutObject, CopyObject or CreateMultipartUpload, or from a form.
  *
  * @param headers lower-case header or form field names
- * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported, InvalidStorageClass
+ * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported,
+ * InvalidStorageClass
  */
-export function describeObject(headers: Readonly<Record<string, string>>): ObjectDescription {
+export function readObjectDescription(headers: Readonly<Record<string, string>>): ObjectDescription {
   for (const name of Object.keys(headers)) {
-    if (refusedHeaders.some((prefix) => name.startsWith(prefix))) {
+    if (unsupportedHeaders.some((prefix) => name.startsWith(prefix))) {
       throw new S3Error('NotImplemented', undefined, { Header: name })
     }
     if (name.startsWith('x-amz-grant-')) throw new S3Error('AccessControlListNotSupported')
@@ -55,26 +56,26 @@ export function describeObject(headers: Readonly<Record<string, string>>): Objec
   }
   const storageClass = headers['x-amz-storage-class']
   if (storageClass !== undefined && storageClass !== 'STANDARD') {
-    throw new S3Error('InvalidStorageClass', 'This server keeps the STANDARD storage class only.')
+    throw new S3Error('InvalidStorageClass', 'This server only has the storage class STANDARD.')
   }
 
-  const kept: Record<string, string> = { 'content-type': 'binary/octet-stream' }
-  for (const name of keptHeaders) {
+  const stored: Record<string, string> = { 'content-type': 'binary/octet-stream' }
+  for (const name of storedHeaders) {
     let value = headers[name]
     if (name === 'content-encoding') value = withoutAwsChunked(value)
-    if (value !== undefined && value !== '') kept[name] = value
+    if (value !== undefined && value !== '') stored[name] = value
   }
   const metadata: Record<string, string> = {}
   let bytes = 0
   for (const [name, value] of Object.entries(headers)) {
     if (!name.startsWith('x-amz-meta-')) continue
-    const short = name.slice('x-amz-meta-'.length)
-    // A form field's name may be anything; only a header's name can be given back (RFC 9110, token).
-    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(short)) {
+    const metadataName = name.slice('x-amz-meta-'.length)
+    // A form field can have any name, but only a valid header name can be returned (RFC 9110, token).
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(metadataName)) {
       throw new S3Error('InvalidArgument', 'The metadata name is not valid.', { ArgumentName: name })
     }
-    metadata[short] = value
-    bytes += Buffer.byteLength(short) + Buffer.byteLength(value)
+    metadata[metadataName] = value
+    bytes += Buffer.byteLength(metadataName) + Buffer.byteLength(value)
   }
   if (bytes > maxUserMetadataBytes) {
     throw new S3Error('MetadataTooLarge', undefined, {
@@ -82,10 +83,10 @@ export function describeObject(headers: Readonly<Record<string, string>>): Objec
       MaxSizeAllowed: String(maxUserMetadataBytes),
     })
   }
-  return { headers: kept, metadata, tagCount: countTags(headers['x-amz-tagging']) }
+  return { headers: stored, metadata, tagCount: countTags(headers['x-amz-tagging']) }
 }
 
-/** `aws-chunked` is how the body travelled, not what the object is. */
+/** Removes `aws-chunked`: it is the coding of the request's body, not of the object. */
 function withoutAwsChunked(encoding: string | undefined): string | undefined {
   return encoding
     ?.split(',')
@@ -94,7 +95,7 @@ function withoutAwsChunked(encoding: string | undefined): string | undefined {
     .join(',')
 }
 
-/** Tags are checked and counted; nothing here reads them back (tus only sets them for a lifecycle rule). */
+/** Checks and counts tags. No operation here returns them (tus only sets them for a lifecycle rule). */
 function countTags(tagging: string | undefined): number {
   if (tagging === undefined) return 0
   const tags = [...new URLSearchParams(tagging)]
@@ -111,9 +112,9 @@ function countTags(tagging: string | undefined): number {
 }
 
 /**
- * The response headers of GetObject and HeadObject that come from the description.
+ * Returns the response headers of GetObject and HeadObject that come from the description.
  *
- * @param withChecksum whether `x-amz-checksum-mode: ENABLED` was asked for
+ * @param withChecksum whether the request has `x-amz-checksum-mode: ENABLED`
  */
 export function descriptionHeaders(
   description: ObjectDescription,
@@ -124,15 +125,10 @@ export function descriptionHeaders(
   for (const [name, value] of Object.entries(description.metadata))
     headers[`x-amz-meta-${name}`] = headerSafe(value)
   if (description.tagCount > 0) headers['x-amz-tagging-count'] = String(description.tagCount)
-  const { checksum } = description
-  if (withChecksum && checksum !== undefined) {
-    headers[`x-amz-checksum-${checksum.algorithm}`] = checksum.value
-    headers['x-amz-checksum-type'] = checksum.type
-  }
-  return headers
+  return { ...headers, ...(withChecksum ? checksumHeaders(description.checksum) : {}) }
 }
 
-/** S3 gives non-ASCII values back as RFC 2047 encoded words. */
+/** Encodes non-ASCII values as RFC 2047 encoded words, as S3 does. */
 function headerSafe(value: string): string {
   return /^[\t\u0020-\u007e]*$/.test(value) ? value : `=?UTF-8?B?${Buffer.from(value).toString('base64')}?=`
 }

@@ -1,24 +1,24 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import { integer, optionalText, type S3Database, text } from './s3-database.ts'
 
-/** The `Status` of a bucket that keeps versions (S3 API, "PutBucketVersioning"). */
+/** The `Status` of a bucket with versioning (S3 API, "PutBucketVersioning"). */
 export const versioningEnabled = 'Enabled'
 
-/** A bucket and its configurations: JSON of bucket-cors.ts and bucket-notifications.ts. */
-export type BucketRecord = {
+/** A bucket and its configurations, as JSON of bucket-cors.ts and bucket-notifications.ts. */
+export type Bucket = {
   name: string
   /** Milliseconds since 1970. */
   createdAt: number
   cors: string | undefined
   notification: string | undefined
-  /** Whether every write makes a version of its own. */
+  /** Whether each write creates a new version. */
   isVersioned: boolean
 }
 
-export type BucketRecords = ReturnType<typeof createBucketRecords>
+export type BucketTable = ReturnType<typeof createBucketTable>
 
-/** Keeps which buckets exist and how they are configured. */
-export function createBucketRecords(database: S3Database) {
+/** Stores the buckets and their configurations. */
+export function createBucketTable(database: S3Database) {
   const select = database.prepare('SELECT * FROM bucket WHERE name = ?')
   const selectAll = database.prepare('SELECT * FROM bucket ORDER BY name')
   const insert = database.prepare('INSERT INTO bucket (name, created_at) VALUES (?, ?)')
@@ -32,7 +32,7 @@ export function createBucketRecords(database: S3Database) {
     'SELECT 1 FROM object WHERE bucket = :name UNION ALL SELECT 1 FROM upload WHERE bucket = :name LIMIT 1',
   )
 
-  function find(name: string): BucketRecord | undefined {
+  function find(name: string): Bucket | undefined {
     const row = select.get(name)
     if (row === undefined) return undefined
     return {
@@ -45,7 +45,7 @@ export function createBucketRecords(database: S3Database) {
   }
 
   /** @throws S3Error NoSuchBucket */
-  function require(name: string): BucketRecord {
+  function require(name: string): Bucket {
     const bucket = find(name)
     if (bucket === undefined) throw new S3Error('NoSuchBucket', undefined, { BucketName: name })
     return bucket
@@ -65,12 +65,12 @@ export function createBucketRecords(database: S3Database) {
     /** @throws S3Error NoSuchBucket, BucketNotEmpty */
     delete(name: string) {
       require(name)
-      // S3 lets a bucket go with its open uploads; here they must be aborted first, so that no part is left behind.
+      // S3 deletes a bucket together with its open uploads. Here they must be aborted first, so that no part remains.
       if (isUsed.get({ name }) !== undefined)
         throw new S3Error('BucketNotEmpty', undefined, { BucketName: name })
       remove.run(name)
     },
-    /** Sets one configuration, or removes it with `undefined`. */
+    /** Sets one configuration; `undefined` removes it. */
     configure(name: string, kind: keyof typeof update, value: string | undefined) {
       update[kind].run(value ?? null, name)
     },

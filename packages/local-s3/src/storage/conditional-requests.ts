@@ -1,13 +1,13 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { ObjectRecord, WriteCondition } from './object-records.ts'
+import type { ObjectVersion, WriteCondition } from './object-table.ts'
 
 /**
- * The condition of a PutObject or CompleteMultipartUpload.
+ * Reads the condition of a PutObject, CopyObject or CompleteMultipartUpload.
  *
- * @throws S3Error NotImplemented for the forms that S3 does not implement either
+ * @throws S3Error NotImplemented for forms that S3 does not implement either
  */
-export function writeCondition({ headers }: S3Exchange): WriteCondition {
+export function readWriteCondition({ headers }: S3Exchange): WriteCondition {
   const ifNoneMatch = headers['if-none-match']
   const ifMatch = headers['if-match']
   if (ifNoneMatch !== undefined && ifNoneMatch !== '*') {
@@ -22,28 +22,28 @@ export function writeCondition({ headers }: S3Exchange): WriteCondition {
   return { ifNoneMatch: ifNoneMatch !== undefined, ifMatch }
 }
 
-/** Whether a list of entity tags (`"a", W/"b"` or `*`) names this one. */
-export function namesEtag(list: string, etag: string): boolean {
+/** Whether a list of entity tags (`"a", W/"b"` or `*`) contains this one. */
+export function matchesEtag(list: string, etag: string): boolean {
   return list.split(',').some((entry) => {
     const tag = entry.trim().replace(/^W\//, '').replaceAll('"', '')
     return tag === '*' || tag === etag
   })
 }
 
-/** HTTP dates count whole seconds. */
+/** HTTP dates have a resolution of one second. */
 function wholeSeconds(time: number): number {
   return Math.floor(time / 1000)
 }
 
 /**
- * Decides a conditional read in the order of RFC 9110, 13.2.2, which S3 follows.
+ * Evaluates a conditional read in the order of RFC 9110, 13.2.2, as S3 does.
  *
- * @param headers the four condition headers; for a copy, those of `x-amz-copy-source-if-…` under these names
- * @returns whether the reader already has the object (304)
+ * @param headers the four condition headers; for a copy, the `x-amz-copy-source-if-…` headers
+ * @returns whether the client already has the object (304)
  * @throws S3Error PreconditionFailed
  */
 export function isUnmodified(
-  object: ObjectRecord,
+  object: ObjectVersion,
   headers: {
     ifMatch: string | undefined
     ifNoneMatch: string | undefined
@@ -55,12 +55,12 @@ export function isUnmodified(
     value === undefined ? Number.NaN : wholeSeconds(Date.parse(value))
   const modified = wholeSeconds(object.modifiedAt)
   if (headers.ifMatch !== undefined) {
-    if (!namesEtag(headers.ifMatch, object.etag)) {
+    if (!matchesEtag(headers.ifMatch, object.etag)) {
       throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-Match' })
     }
   } else if (modified > date(headers.ifUnmodifiedSince)) {
     throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-Unmodified-Since' })
   }
-  if (headers.ifNoneMatch !== undefined) return namesEtag(headers.ifNoneMatch, object.etag)
+  if (headers.ifNoneMatch !== undefined) return matchesEtag(headers.ifNoneMatch, object.etag)
   return modified <= date(headers.ifModifiedSince)
 }

@@ -1,20 +1,21 @@
 import { S3Error } from '../protocol/s3-error.ts'
-import type { BucketRecord, BucketRecords } from './bucket-records.ts'
+import type { Bucket, BucketTable } from './bucket-table.ts'
+import type { ContentFiles, ContentRange } from './content-files.ts'
 import type { EventOrigin, EventOutbox } from './event-outbox.ts'
-import type { ObjectCopy } from './object-copy.ts'
-import type { ContentRange, ObjectFiles } from './object-files.ts'
-import type { ObjectDescription } from './object-metadata.ts'
-import { newVersionId, nullVersion } from './object-versions.ts'
+import type { ObjectDescription } from './object-description.ts'
+import type { Replica } from './replica.ts'
 import { integer, keyText, type Row, type S3Database, text } from './s3-database.ts'
+import { newVersionId, nullVersion } from './version-ids.ts'
 
+/** One content file of an object, with its size in bytes. */
 export type ContentPiece = { contentId: string; size: number }
 
-export type ObjectRecord = {
+export type ObjectVersion = {
   id: number
   bucket: string
   key: string
   versionId: string
-  /** Whether it says that the object was deleted, rather than being one. */
+  /** Whether this row is a delete marker: it records that the object was deleted. */
   isDeleteMarker: boolean
   /** Bytes. */
   size: number
@@ -36,13 +37,13 @@ export type NewObject = {
   content: readonly ContentPiece[]
   condition: WriteCondition
   origin: EventOrigin
-  /** The multipart upload that this object completes; ends in the same transaction. */
+  /** The multipart upload that becomes this object. It is deleted in the same transaction. */
   uploadId?: string
-  /** Where it was copied from another region. */
-  copy?: ObjectCopy
+  /** For an object that replication wrote. */
+  replica?: Replica
 }
 
-/** A deletion is one event or another, as it turns out. */
+/** The event name of a deletion depends on what is deleted. */
 export type DeletionOrigin = Omit<EventOrigin, 'eventName'>
 
 const deleteMarker = {
@@ -50,18 +51,19 @@ const deleteMarker = {
   size: 0,
   etag: '',
   description: { headers: {}, metadata: {}, tagCount: 0 },
-} satisfies Partial<ObjectRecord>
+} satisfies Partial<ObjectVersion>
 
-export type ObjectRecords = ReturnType<typeof createObjectRecords>
+export type ObjectTable = ReturnType<typeof createObjectTable>
 
 /**
- * Keeps which objects exist, in a versioned bucket with all their versions and delete markers. A write checks its
- * condition, replaces the object or puts a version on top, and records its events in one transaction, so that of several conditional writes exactly one wins and no event is lost to a crash.
+ * Stores the objects; in a versioned bucket all their versions and delete markers. A write checks its condition,
+ * replaces the object or adds a version, and records its events in one transaction. So exactly one of several
+ * conditional writes succeeds, and a crash loses no event.
  */
-export function createObjectRecords(deps: {
+export function createObjectTable(deps: {
   database: S3Database
-  files: ObjectFiles
-  buckets: BucketRecords
+  files: ContentFiles
+  buckets: BucketTable
   outbox: EventOutbox
 }) {
   const { database, files, buckets, outbox } = deps
@@ -89,45 +91,51 @@ export function createObjectRecords(deps: {
     'SELECT content_id FROM object_content UNION ALL SELECT content_id FROM part',
   )
 
-  /** The version that is asked for, or the newest; either may be a delete marker. */
-  function version(bucket: string, key: string, versionId?: string): ObjectRecord | undefined {
+  /** Returns the given version, by default the newest. It may be a delete marker. */
+  function findVersion(bucket: string, key: string, versionId?: string): ObjectVersion | undefined {
     const bytes = Buffer.from(key)
     const row =
       versionId === undefined ? selectNewest.get(bucket, bytes) : selectVersion.get(bucket, bytes, versionId)
-    return row === undefined ? undefined : toRecord(row)
+    return row === undefined ? undefined : toVersion(row)
   }
 
-  function find(bucket: string, key: string): ObjectRecord | undefined {
-    const newest = version(bucket, key)
+  function findCurrent(bucket: string, key: string): ObjectVersion | undefined {
+    const newest = findVersion(bucket, key)
     return newest?.isDeleteMarker ? undefined : newest
   }
 
-  /** Versions of a bucket's objects and delete markers: by key, those of one key from the newest on. */
+  /**
+   * Yields versions and delete markers of a bucket by key, and from the newest to the oldest version of a key.
+   * `after` is excluded, `from` included (UTF-8).
+   */
   function* versionsFrom(bucket: string, after: Buffer, from: Buffer) {
     let previousKey: string | undefined
     for (const row of selectFrom.iterate(bucket, after, from)) {
-      const record = toRecord(row)
-      yield { record, isLatest: record.key !== previousKey }
-      previousKey = record.key
+      const version = toVersion(row)
+      yield { version, isLatest: version.key !== previousKey }
+      previousKey = version.key
     }
   }
 
-  /** Call it inside a transaction. @returns the record, and the content that is not referred to any more */
+  /**
+   * Inserts a version and removes the row that it replaces. Call it inside a transaction.
+   * @returns the new row, and ids of content that is not referenced any more
+   */
   function put(
-    { name, isVersioned }: BucketRecord,
+    { name, isVersioned }: Bucket,
     key: string,
     written: {
       isDeleteMarker: boolean
       size: number
       etag: string
       description: ObjectDescription
-      copy?: ObjectCopy
+      replica?: Replica
     },
   ) {
-    const { copy } = written
-    const versionId = copy?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
-    const replaced = isVersioned ? undefined : version(name, key, nullVersion)
-    const dropped = replaced === undefined ? [] : removeVersion(replaced)
+    const { replica } = written
+    const versionId = replica?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
+    const replaced = isVersioned ? undefined : findVersion(name, key, nullVersion)
+    const unusedContent = replaced === undefined ? [] : removeVersion(replaced)
     const { isDeleteMarker, size, etag, description } = written
     const row = insert.get(
       name,
@@ -136,15 +144,18 @@ export function createObjectRecords(deps: {
       Number(isDeleteMarker),
       size,
       etag,
-      copy?.modifiedAt ?? Date.now(),
+      replica?.modifiedAt ?? Date.now(),
       JSON.stringify(description),
     )
     if (row === undefined) throw new Error('the insert returned no row')
-    return { record: toRecord(row), dropped }
+    return { version: toVersion(row), unusedContent }
   }
 
-  /** Call it inside a transaction. @returns the content that is not referred to any more */
-  function removeVersion({ id }: ObjectRecord): string[] {
+  /**
+   * Removes a version. Call it inside a transaction.
+   * @returns ids of content that is not referenced any more
+   */
+  function removeVersion({ id }: ObjectVersion): string[] {
     const contentIds = content(id).map((piece) => piece.contentId)
     remove.run(id)
     return contentIds
@@ -157,7 +168,7 @@ export function createObjectRecords(deps: {
   }
 
   /** @throws S3Error PreconditionFailed, NoSuchKey */
-  function checkCondition(existing: ObjectRecord | undefined, condition: WriteCondition) {
+  function checkCondition(existing: ObjectVersion | undefined, condition: WriteCondition) {
     if (condition.ifNoneMatch && existing !== undefined) {
       throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-None-Match' })
     }
@@ -169,102 +180,101 @@ export function createObjectRecords(deps: {
   }
 
   return {
-    version,
+    findVersion,
     versionsFrom,
     content,
 
-    /** Refuses early what `commit` would refuse after the body. */
+    /** Checks the condition before the body is read. `commit` checks it again. */
     precheck(bucket: string, key: string, condition: WriteCondition) {
-      checkCondition(find(bucket, key), condition)
+      checkCondition(findCurrent(bucket, key), condition)
     },
 
     /**
-     * Makes written content an object, in place of the one that has the key now or as a new version of it.
+     * Creates an object from written content. It replaces the object with this key, or becomes its newest version.
      *
-     * @throws S3Error NoSuchBucket, PreconditionFailed, NoSuchKey; the content is then still the caller's
+     * @throws S3Error NoSuchBucket, PreconditionFailed, NoSuchKey; the content then still belongs to the caller
      */
-    async commit(object: NewObject): Promise<ObjectRecord> {
+    async commit(object: NewObject): Promise<ObjectVersion> {
       const size = object.content.reduce((sum, piece) => sum + piece.size, 0)
-      const { record, dropped } = database.transaction(() => {
+      const { version, unusedContent } = database.transaction(() => {
         const bucket = buckets.require(object.bucket)
-        checkCondition(find(object.bucket, object.key), object.condition)
-        const { record, dropped: replaced } = put(bucket, object.key, {
+        checkCondition(findCurrent(object.bucket, object.key), object.condition)
+        const { version, unusedContent: replaced } = put(bucket, object.key, {
           ...object,
           isDeleteMarker: false,
           size,
         })
-        const dropped = new Set(replaced)
+        const unusedContent = new Set(replaced)
         if (object.uploadId !== undefined) {
-          for (const row of partContent.all(object.uploadId)) dropped.add(text(row, 'content_id'))
+          for (const row of partContent.all(object.uploadId)) unusedContent.add(text(row, 'content_id'))
           removeUpload.run(object.uploadId)
         }
         object.content.forEach((piece, position) => {
-          insertContent.run(record.id, position, piece.contentId, piece.size)
-          dropped.delete(piece.contentId)
+          insertContent.run(version.id, position, piece.contentId, piece.size)
+          unusedContent.delete(piece.contentId)
         })
-        outbox.record(bucket, object.origin, record)
-        return { record, dropped: [...dropped] }
+        outbox.record(bucket, object.origin, version)
+        return { version, unusedContent: [...unusedContent] }
       })
-      outbox.wake()
-      await files.discard(dropped)
-      return record
+      outbox.deliverRecorded()
+      await files.discard(unusedContent)
+      return version
     },
 
     /**
-     * Deletes an object, in a versioned bucket by a delete marker on top of it; or one of its versions for good.
-     * Where there is nothing to delete, a versioned bucket gets its marker all the same, as on S3.
+     * Deletes an object, or one of its versions for good. A versioned bucket gets a delete marker instead, as on S3
+     * even if there is no object.
      *
-     * @param what.ifMatch of the current version
-     * @returns the version that was made or deleted; nothing where there was none
+     * @param options.ifMatch required etag of the current version
+     * @returns the version that was created or deleted; `undefined` if there was none
      * @throws S3Error NoSuchBucket, NoSuchKey, PreconditionFailed, NotImplemented
      */
     async delete(
       bucketName: string,
       key: string,
-      what: { versionId: string | undefined; ifMatch: string | undefined },
+      options: { versionId: string | undefined; ifMatch: string | undefined },
       origin: DeletionOrigin,
-    ): Promise<ObjectRecord | undefined> {
-      const { versionId, ifMatch } = what
+    ): Promise<ObjectVersion | undefined> {
+      const { versionId, ifMatch } = options
       if (versionId !== undefined && ifMatch !== undefined) {
         throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
       }
-      const { record, dropped } = database.transaction(() => {
+      const { version, unusedContent } = database.transaction(() => {
         const bucket = buckets.require(bucketName)
-        if (ifMatch !== undefined) checkCondition(find(bucketName, key), { ifNoneMatch: false, ifMatch })
+        if (ifMatch !== undefined)
+          checkCondition(findCurrent(bucketName, key), { ifNoneMatch: false, ifMatch })
         if (versionId === undefined && bucket.isVersioned) {
-          const { record, dropped } = put(bucket, key, deleteMarker)
+          const { version, unusedContent } = put(bucket, key, deleteMarker)
           outbox.record(
             bucket,
             { ...origin, eventName: 'ObjectRemoved:DeleteMarkerCreated' },
-            { key, versionId: record.versionId },
+            { key, versionId: version.versionId },
           )
-          return { record, dropped }
+          return { version, unusedContent }
         }
-        const record = version(bucketName, key, versionId)
-        if (record === undefined) return { record, dropped: [] }
-        const dropped = removeVersion(record)
+        const version = findVersion(bucketName, key, versionId)
+        if (version === undefined) return { version, unusedContent: [] }
+        const unusedContent = removeVersion(version)
         outbox.record(
           bucket,
           { ...origin, eventName: 'ObjectRemoved:Delete' },
-          { key, versionId: record.versionId },
+          { key, versionId: version.versionId },
         )
-        return { record, dropped }
+        return { version, unusedContent }
       })
-      outbox.wake()
-      await files.discard(dropped)
-      return record
+      outbox.deliverRecorded()
+      await files.discard(unusedContent)
+      return version
     },
 
-    /** Objects of a bucket in key order, read as they are asked for. `after` is excluded, `from` included (UTF-8). */
-    *from(bucket: string, after: Buffer, from: Buffer): Generator<ObjectRecord> {
-      for (const { record, isLatest } of versionsFrom(bucket, after, from)) {
-        if (isLatest && !record.isDeleteMarker) yield record
+    /** Yields objects of a bucket in key order. `after` is excluded, `from` included (UTF-8). */
+    *from(bucket: string, after: Buffer, from: Buffer): Generator<ObjectVersion> {
+      for (const { version, isLatest } of versionsFrom(bucket, after, from)) {
+        if (isLatest && !version.isDeleteMarker) yield version
       }
     },
 
-    /**
-     * The ranges of content files that make up the bytes `start` to `end` (inclusive) of an object.
-     */
+    /** Returns the ranges of content files that make up the bytes `start` to `end` (inclusive) of an object. */
     ranges(objectId: number, start: number, end: number): ContentRange[] {
       const ranges: ContentRange[] = []
       let offset = 0
@@ -277,12 +287,12 @@ export function createObjectRecords(deps: {
       return ranges
     },
 
-    /** Every content file that a row refers to. */
-    knownContent: () => new Set(allContent.all().map((row) => text(row, 'content_id'))),
+    /** Returns the ids of all content files that a row references. */
+    contentInUse: () => new Set(allContent.all().map((row) => text(row, 'content_id'))),
   }
 }
 
-function toRecord(row: Row): ObjectRecord {
+function toVersion(row: Row): ObjectVersion {
   return {
     id: integer(row, 'id'),
     bucket: text(row, 'bucket'),

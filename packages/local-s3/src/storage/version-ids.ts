@@ -1,20 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 
-/** The version of what was written before its bucket kept versions (S3 user guide, "null version ID"). */
+/** The version id of objects written to a bucket without versioning (S3 user guide, "null version ID"). */
 export const nullVersion = 'null'
 
-/** S3's are opaque, URL-ready and at most 1,024 bytes long; those that it makes today have 32 characters. */
+/** Creates a version id. S3's ids are opaque, URL-ready, at most 1,024 bytes long, and have 32 characters today. */
 export function newVersionId(): string {
   return randomBytes(24).toString('base64url')
 }
 
-/** The version that a request names, if it does. */
+/** Returns the version id of a request, if it has one. */
 export function requestedVersion(exchange: S3Exchange): string | undefined {
   return exchange.query('versionId')
 }
 
-/** How an answer names the version that it is about. */
+/** Returns the response headers that identify a version. */
 export function versionHeaders(version: {
   versionId: string
   isDeleteMarker: boolean

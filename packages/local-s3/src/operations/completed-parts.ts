@@ -1,27 +1,31 @@
 import { type Checksum, checksumElement, checksumOfParts } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
-import type { PartRecord, UploadRecord } from '../storage/multipart-upload-records.ts'
+import type { MultipartUpload, UploadedPart } from '../storage/multipart-upload-table.ts'
 
-/** Every part but the last must have at least 5 MiB. */
+/** Smallest size of a part, except for the last one (bytes). */
 const minPartBytes = 5 * 1024 * 1024
 const maxParts = 10_000
 
 /**
- * Reads the list of parts that a CompleteMultipartUpload names and holds it against the parts that were sent.
+ * Reads the list of parts of a CompleteMultipartUpload and checks it against the uploaded parts.
  *
  * @param xml the request's document
- * @param sent the upload's parts
- * @returns the named parts in order
+ * @param uploaded the upload's parts
+ * @returns the listed parts in order
  * @throws S3Error MalformedXML, InvalidPart, InvalidPartOrder, EntityTooSmall, InvalidRequest
  */
-export function completedParts(xml: Buffer, upload: UploadRecord, sent: readonly PartRecord[]): PartRecord[] {
-  const byNumber = new Map(sent.map((part) => [part.number, part]))
-  const named = childElements(parseXmlBody(xml, 'CompleteMultipartUpload'), 'Part')
-  if (named.length === 0 || named.length > maxParts) throw new S3Error('MalformedXML')
+export function completedParts(
+  xml: Buffer,
+  upload: MultipartUpload,
+  uploaded: readonly UploadedPart[],
+): UploadedPart[] {
+  const byNumber = new Map(uploaded.map((part) => [part.number, part]))
+  const listed = childElements(parseXmlBody(xml, 'CompleteMultipartUpload'), 'Part')
+  if (listed.length === 0 || listed.length > maxParts) throw new S3Error('MalformedXML')
   const { algorithm, type } = upload.description.parts
   let previous = 0
-  const parts = named.map((element) => {
+  const parts = listed.map((element) => {
     const numberText = childText(element, 'PartNumber') ?? ''
     const etag = childText(element, 'ETag')?.trim().replaceAll('"', '')
     if (!/^\d{1,5}$/.test(numberText) || etag === undefined) throw new S3Error('MalformedXML')
@@ -69,21 +73,21 @@ export function completedParts(xml: Buffer, upload: UploadRecord, sent: readonly
 }
 
 /**
- * The checksum of the completed object, held against what the client states.
+ * Computes the checksum of the completed object and checks it against the client's.
  *
- * @param stated the request's `x-amz-checksum-<algorithm>`, base64, a composite one with or without `-<parts>`
- * @param statedType the request's `x-amz-checksum-type`
- * @returns `undefined` for an upload that was created without an algorithm
+ * @param expected the request's `x-amz-checksum-<algorithm>`: base64; a composite one with or without `-<parts>`
+ * @param expectedType the request's `x-amz-checksum-type`
+ * @returns `undefined` if the upload was created without an algorithm
  * @throws S3Error InvalidRequest, BadDigest
  */
 export async function objectChecksum(
-  upload: UploadRecord,
-  parts: readonly PartRecord[],
-  stated: string | undefined,
-  statedType: string | undefined,
+  upload: MultipartUpload,
+  parts: readonly UploadedPart[],
+  expected: string | undefined,
+  expectedType: string | undefined,
 ): Promise<Checksum | undefined> {
   const { algorithm, type } = upload.description.parts
-  if (statedType !== undefined && statedType !== type) {
+  if (expectedType !== undefined && expectedType !== type) {
     throw new S3Error(
       'InvalidRequest',
       `The upload was created using the ${type} checksum mode. The complete request must use the same checksum mode.`,
@@ -95,7 +99,7 @@ export async function objectChecksum(
     type,
     parts.map((part) => ({ value: part.checksum?.value ?? '', size: part.size })),
   )
-  if (stated !== undefined && stated !== value && stated !== value.replace(/-\d+$/, '')) {
+  if (expected !== undefined && expected !== value && expected !== value.replace(/-\d+$/, '')) {
     throw new S3Error('BadDigest', `The ${algorithm} you specified did not match the calculated checksum.`)
   }
   return { algorithm, type, value }

@@ -4,46 +4,46 @@ import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /*
- * What lies in the server's directory:
+ * Files in the server's directory:
  *
- *   s3.sqlite (and s3.sqlite-wal)   what exists: buckets, objects, open multipart uploads, undelivered events
+ *   s3.sqlite (and s3.sqlite-wal)   tables of buckets, objects, open multipart uploads and undelivered events
  *   content/<2 hex digits>/<uuid>   bytes of one object or of one part, written once, never changed
  *
- * Keys never become file names. Bytes are written first, under a random name that nothing refers to; one
- * transaction in s3.sqlite then makes them an object or a part, and what that replaces is unlinked afterwards.
- * A file that no row refers to is a leftover of a crash or of a broken upload and is swept when the server starts.
+ * Keys are never used as file names. Bytes are written first, to a file with a random name. Then one transaction in
+ * s3.sqlite makes the file an object's or a part's content. Files that it replaced are deleted afterwards.
+ * A file without a row was left by a crash or a broken upload. It is deleted when the server starts.
  */
 
-/** Bytes gathered before a write: larger writes cost fewer trips through the thread pool. */
+/** Bytes buffered before a write: larger writes use the thread pool less often. */
 const writeBytes = 1024 * 1024
 const readBytes = 512 * 1024
 
 export type ContentRange = { contentId: string; start: number; end: number }
-export type ObjectFiles = Awaited<ReturnType<typeof createObjectFiles>>
+export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
 
 /**
- * Keeps the bytes of objects and parts in files.
+ * Stores the bytes of objects and parts in files.
  *
- * @param directory the server's directory; `content/` is made in it
+ * @param directory the server's directory; `content/` is created in it
  */
-export async function createObjectFiles(directory: string) {
+export async function createContentFiles(directory: string) {
   const root = join(directory, 'content')
   await mkdir(root, { recursive: true })
   for (let prefix = 0; prefix < 256; prefix++) {
     await mkdir(join(root, prefix.toString(16).padStart(2, '0')), { recursive: true })
   }
-  /** Files being read, with how many readers each has; a discarded one is unlinked after the last. */
+  /** Number of readers per open file. A discarded file is deleted after its last reader has finished. */
   const readers = new Map<string, number>()
-  const condemned = new Set<string>()
+  const discarded = new Set<string>()
 
   const pathOf = (contentId: string) => join(root, contentId.slice(0, 2), contentId)
 
   return {
     /**
-     * Writes bytes to a new file as they come, one write in flight while the next is gathered.
+     * Writes a stream to a new file. One write is in flight while the next is buffered.
      *
      * @returns the file's id and size in bytes
-     * @throws what `chunks` throws or the file system does; nothing is left behind then
+     * @throws the errors of `chunks` and of the file system; the file is deleted then
      */
     async write(chunks: AsyncIterable<Buffer>): Promise<{ contentId: string; size: number }> {
       const contentId = randomUUID()
@@ -60,7 +60,7 @@ export async function createObjectFiles(directory: string) {
         gatheredBytes = 0
         await inFlight
         inFlight = writeAll(file, batch, expected)
-        // Awaited before the next write and at the end; until then a rejection is not "unhandled".
+        // Awaited before the next write and at the end. Until then a rejection must not count as unhandled.
         inFlight.catch(() => undefined)
       }
       try {
@@ -83,8 +83,8 @@ export async function createObjectFiles(directory: string) {
     },
 
     /**
-     * Reads byte ranges of files one after another. The files stay until the iteration ends, even when the
-     * object is replaced meanwhile.
+     * Reads byte ranges of files one after another. The files exist until the iteration ends, even if the object is
+     * replaced meanwhile.
      */
     async *read(ranges: readonly ContentRange[]): AsyncGenerator<Buffer> {
       for (const { contentId } of ranges) readers.set(contentId, (readers.get(contentId) ?? 0) + 1)
@@ -95,35 +95,35 @@ export async function createObjectFiles(directory: string) {
         }
       } finally {
         for (const { contentId } of ranges) {
-          const left = (readers.get(contentId) ?? 1) - 1
-          if (left > 0) readers.set(contentId, left)
+          const remaining = (readers.get(contentId) ?? 1) - 1
+          if (remaining > 0) readers.set(contentId, remaining)
           else {
             readers.delete(contentId)
-            if (condemned.delete(contentId)) await rm(pathOf(contentId), { force: true })
+            if (discarded.delete(contentId)) await rm(pathOf(contentId), { force: true })
           }
         }
       }
     },
 
-    /** Whether a file holds as many bytes as its row says; a power cut may have cut it short. */
-    async isWhole(contentId: string, size: number): Promise<boolean> {
-      const found = await stat(pathOf(contentId)).catch(() => undefined)
-      return found?.size === size
+    /** Whether a file has the size that its row states. After a power cut it may be shorter. */
+    async isComplete(contentId: string, size: number): Promise<boolean> {
+      const stats = await stat(pathOf(contentId)).catch(() => undefined)
+      return stats?.size === size
     },
 
-    /** Unlinks files that no row refers to any more. */
+    /** Deletes files that no row references any more. */
     async discard(contentIds: readonly string[]) {
       for (const contentId of contentIds) {
-        if (readers.has(contentId)) condemned.add(contentId)
+        if (readers.has(contentId)) discarded.add(contentId)
         else await rm(pathOf(contentId), { force: true })
       }
     },
 
-    /** Unlinks every file that is not in `known`. */
-    async sweep(known: ReadonlySet<string>) {
+    /** Deletes every file that is not in `used`: what a crash or a broken upload left behind. */
+    async deleteUnused(used: ReadonlySet<string>) {
       for (const prefix of await readdir(root)) {
         for (const contentId of await readdir(join(root, prefix))) {
-          if (!known.has(contentId)) await rm(join(root, prefix, contentId), { force: true })
+          if (!used.has(contentId)) await rm(join(root, prefix, contentId), { force: true })
         }
       }
     },
@@ -133,7 +133,7 @@ export async function createObjectFiles(directory: string) {
 async function writeAll(file: Awaited<ReturnType<typeof open>>, batch: Buffer[], expected: number) {
   const { bytesWritten } = await file.writev(batch)
   if (bytesWritten === expected) return
-  // A short write: the rest goes in one piece.
+  // Not all bytes were written: the rest is joined and written again.
   const rest = Buffer.concat(batch).subarray(bytesWritten)
   for (let offset = 0; offset < rest.length; ) {
     offset += (await file.write(rest, offset)).bytesWritten
