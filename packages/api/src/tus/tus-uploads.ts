@@ -3,13 +3,10 @@ import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.t
 import { emptyFile } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
-import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
-import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { CheckIntent } from '../uploads/check-intent.ts'
+import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 
@@ -31,54 +28,37 @@ export type TusProgress = {
  * instance can take the next bytes. A file that fits into one part never has a multipart upload.
  */
 export function createTusUploads(deps: {
-  records: UploadRecords
   lookup: UploadLookup
-  checkIntent: CheckIntent
-  quota: Quota
+  admitUpload: AdmitUpload
   multipartUploads: MultipartUploads
   tusParts: TusParts
   receiveUpload: ReceiveUpload
   eraseUnfinished: EraseUnfinished
 }) {
-  const { records, lookup, checkIntent, quota, multipartUploads, tusParts, receiveUpload } = deps
+  const { lookup, admitUpload, multipartUploads, tusParts, receiveUpload } = deps
 
   /**
-   * @param metadata the client's own words, as `Upload-Metadata` has them
-   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request`, `quota_exceeded` or
-   *   `quota_exhausted_today`
+   * Admits a tus upload under an id of the caller.
+   *
+   * @param metadata `Upload-Metadata` as the client sent it
+   * @throws AppError `invalid_request` if the file is empty, and as `admitUpload` does
    */
   async function create(
-    address: UploadAddress,
+    { owner, id }: UploadAddress,
     intent: UploadIntent,
     metadata: string,
   ): Promise<TusProgress> {
     if (intent.size === 0) throw emptyFile()
-    checkIntent(intent)
-    const startedAtMs = uploadIdTimeMs(address.id)
-    const expiresAtMs = startedAtMs + openUploadLifeMs
-    await quota.reserve(address, intent.size, expiresAtMs)
-    try {
-      const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
-      const multipart = isOnePart
-        ? undefined
-        : await multipartUploads.open(address, intent, planParts(intent.size))
-      const startedAt = new Date(startedAtMs).toISOString()
-      const { upload } = await records.create({
-        ...address,
-        state: 'awaiting',
-        intent,
+    const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
+    return admitUpload(owner, intent, {
+      id,
+      lifeMs: openUploadLifeMs,
+      plan: isOnePart ? undefined : planParts(intent.size),
+      recordFields: (multipart) => ({
         tus: { metadata, ...(multipart && { multipartId: multipart.uploadId }) },
-        findings: {},
-        variants: [],
-        createdAt: startedAt,
-        updatedAt: startedAt,
-        expiresAt: new Date(expiresAtMs).toISOString(),
-      })
-      return { upload, offset: 0, parts: [], highestPart: 0 }
-    } catch (error) {
-      await quota.cancel(address)
-      throw error
-    }
+      }),
+      begin: async (upload) => ({ upload, offset: 0, parts: [], highestPart: 0 }),
+    })
   }
 
   /**
