@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createHeldKey } from '@millrace/shared/service/redis-lease.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type from 'typebox'
@@ -39,11 +40,6 @@ if answer then return {'answered', answer} end
 return {'in use'}
 `
 
-/** KEYS: key. ARGV: holder, life of the lock in ms. */
-const renewScript = `
-if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-`
-
 /** KEYS: key. ARGV: holder, fingerprint, answer, life of the answer in ms. Also where Redis lost the lock. */
 const keepScript = `
 local holder = redis.call('HGET', KEYS[1], 'holder')
@@ -52,11 +48,6 @@ redis.call('HSET', KEYS[1], 'fingerprint', ARGV[2], 'answer', ARGV[3])
 redis.call('HDEL', KEYS[1], 'holder')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
-`
-
-/** KEYS: key. ARGV: holder. */
-const releaseScript = `
-if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then redis.call('DEL', KEYS[1]) end
 `
 
 /** A request that can be told from others of the same owner. */
@@ -102,9 +93,10 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
     if (state === 'reused') throw new AppError('idempotency_key_reused')
     if (state === 'in use') throw new AppError('idempotency_key_in_use')
     if (state === 'answered') return answer.Parse(JSON.parse(await unpack(kept)))
+    const lock = createHeldKey({ redis, key: redisKey, field: 'holder', holder, ttlMs: lockMs })
     const renewal = setInterval(() => {
-      // A renewal that fails is made up for by the next one.
-      redis.eval(renewScript, 1, redisKey, holder, lockMs).catch(() => undefined)
+      // If a renewal fails, the next one is early enough.
+      lock.renew().catch(() => undefined)
     }, lockMs / 3)
     try {
       const made = await work()
@@ -119,8 +111,8 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
       )
       return made
     } catch (error) {
-      // Where Redis does not answer, the lock runs out by itself.
-      await redis.eval(releaseScript, 1, redisKey, holder).catch(() => undefined)
+      // If Redis does not respond, the lock expires by itself.
+      await lock.release().catch(() => undefined)
       throw error
     } finally {
       clearInterval(renewal)
