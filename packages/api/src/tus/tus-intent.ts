@@ -1,5 +1,5 @@
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
-import { readAnnouncement } from '../direct/incoming-file.ts'
+import { readUnsizedAnnouncement } from '../uploads/announcement.ts'
 
 /** Names under which tus clients give a file's name and type; the first that is there counts. */
 const filenameNames = ['filename', 'name']
@@ -25,7 +25,7 @@ export function tusIntent(
   const notes = Object.entries(metadata).filter(([name, value]) => value && !ownNames.has(name))
   const { preset, sha256 } = metadata
   return {
-    ...readAnnouncement({
+    ...readUnsizedAnnouncement({
       filename: first(filenameNames) ?? fallback,
       contentType: first(contentTypeNames) ?? 'application/octet-stream',
       ...(preset && { preset }),

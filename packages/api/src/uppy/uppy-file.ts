@@ -1,12 +1,7 @@
-import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { refusal } from '../http/validation.ts'
-import { Announcement } from '../uploads/upload-routes.ts'
-
-const announcement = Compile(Announcement)
+import { readAnnouncement } from '../uploads/announcement.ts'
 
 /** A file as Uppy describes it to Companion, with what the page has put into its `meta`. */
 export const UppyFile = Type.Object({
@@ -49,21 +44,14 @@ export function uppyIntent({ filename, type, metadata }: UppyFile): UploadIntent
       fields: [{ field: 'metadata.size', message: 'is required' }],
     })
   }
-  const given = Object.entries(metadata).filter(([name, value]) => value !== null && !ownFields.has(name))
-  const texts = given.map(([name, value]) => [name, String(value)] as const)
-  const announced: unknown = {
+  const fields = Object.entries(metadata).filter(([name, value]) => value !== null && !ownFields.has(name))
+  const texts = fields.map(([name, value]) => [name, String(value)] as const)
+  const notes = texts.filter(([name]) => !announcedFields.has(name))
+  return readAnnouncement({
     ...Object.fromEntries(texts.filter(([name]) => announcedFields.has(name))),
     size: Number(size),
     filename,
     contentType: type || 'application/octet-stream',
-    metadata: Object.fromEntries(texts.filter(([name]) => !announcedFields.has(name))),
-  }
-  if (!announcement.Check(announced)) throw refusal(announcement.Errors(announced))
-  const { preset, sha256, metadata: notes = {}, ...rest } = announced
-  return {
-    ...rest,
-    preset: preset ?? defaultPreset.name,
-    ...(Object.keys(notes).length > 0 && { metadata: notes }),
-    ...(sha256 !== undefined && { declaredSha256: sha256 }),
-  }
+    ...(notes.length > 0 && { metadata: Object.fromEntries(notes) }),
+  })
 }

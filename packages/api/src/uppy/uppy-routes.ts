@@ -13,7 +13,7 @@ import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { CompleteUpload } from '../uploads/complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import type { MultipartUploads } from '../uploads/multipart-uploads.ts'
-import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-routes.ts'
+import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-schemas.ts'
 import { UppyFile, uppyFileOfQuery, uppyIntent } from './uppy-file.ts'
 
 const UppyParts = Type.Object({
