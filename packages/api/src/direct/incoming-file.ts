@@ -9,7 +9,7 @@ import { traceOf } from '../http/traceparent.ts'
 import { readUnsizedAnnouncement } from '../uploads/announcement.ts'
 import { readFormFile } from './read-form-file.ts'
 
-/** What may stand in the query of a file that is sent as it is. */
+/** The query of a file that is sent as a raw body. */
 export const FileQuery = Type.Object(
   {
     filename: Type.Optional(intentFields.filename),
@@ -22,15 +22,15 @@ export const FileQuery = Type.Object(
   { additionalProperties: false },
 )
 
-/** A file that comes in as the body of a request, or within it. */
+/** A file that is the body of a request, or is in a form in the body. */
 export type IncomingFile = {
   announced: Omit<UploadIntent, 'size'>
   bytes: Readable
-  /** Bytes, where the request says so. */
+  /** Bytes, if the request declares them. */
   size?: number
-  /** Bytes that the file cannot be larger than, where the request says so. */
+  /** Upper limit of the size in bytes, if the request declares one. */
   sizeBound?: number
-  /** Settles once what follows the file is known to be in order; rejects where it is not. */
+  /** Resolves once the rest of the body after the file has proved valid; rejects if it is not. */
   confirm(): Promise<void>
   /** Stops reading. */
   abandon(): void

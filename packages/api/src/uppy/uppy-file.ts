@@ -3,7 +3,7 @@ import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { readAnnouncement } from '../uploads/announcement.ts'
 
-/** A file as Uppy describes it to Companion, with what the page has put into its `meta`. */
+/** A file as Uppy describes it to Companion, with the fields that the page has put into its `meta`. */
 export const UppyFile = Type.Object({
   filename: Type.String(),
   type: Type.String(),
@@ -14,12 +14,12 @@ export const UppyFile = Type.Object({
 })
 type UppyFile = Static<typeof UppyFile>
 
-/** Fields of Uppy's own that the page has not put there. */
+/** Fields that Uppy adds by itself. */
 const ownFields = new Set(['name', 'type', 'relativePath'])
-/** Fields that are no notes: they say of the file what `POST /uploads` is told. */
+/** Fields of the announcement. All others are metadata of the upload. */
 const announcedFields = new Set(['size', 'preset', 'sha256'])
 
-/** Reads what Uppy says in a query: `filename`, `type`, and `metadata[…]` for each field of its `meta`. */
+/** Reads a file from Uppy's query: `filename`, `type`, and `metadata[…]` for each field of its `meta`. */
 export function uppyFileOfQuery(query: Record<string, string>): UppyFile {
   const { filename = '', type = '' } = query
   const metadata: UppyFile['metadata'] = {}
@@ -31,8 +31,8 @@ export function uppyFileOfQuery(query: Record<string, string>): UppyFile {
 }
 
 /**
- * What is announced by a file of Uppy's. `size`, `preset` and `sha256` are taken out of its `meta`; the rest of
- * it is kept as the upload's notes.
+ * Reads the intent of a file from Uppy. `size`, `preset` and `sha256` are taken from its `meta`; its other fields become
+ * metadata of the upload.
  *
  * @throws AppError `invalid_request`
  */
@@ -46,12 +46,12 @@ export function uppyIntent({ filename, type, metadata }: UppyFile): UploadIntent
   }
   const fields = Object.entries(metadata).filter(([name, value]) => value !== null && !ownFields.has(name))
   const texts = fields.map(([name, value]) => [name, String(value)] as const)
-  const notes = texts.filter(([name]) => !announcedFields.has(name))
+  const rest = texts.filter(([name]) => !announcedFields.has(name))
   return readAnnouncement({
     ...Object.fromEntries(texts.filter(([name]) => announcedFields.has(name))),
     size: Number(size),
     filename,
     contentType: type || 'application/octet-stream',
-    ...(notes.length > 0 && { metadata: Object.fromEntries(notes) }),
+    ...(rest.length > 0 && { metadata: Object.fromEntries(rest) }),
   })
 }
