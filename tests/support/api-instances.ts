@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { S3Client } from '@aws-sdk/client-s3'
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { type App, createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
@@ -18,6 +18,9 @@ import { expectDocumentedAnswers } from './documented-answers.ts'
 
 export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
 
+/** The S3 clients of the instances. `publicS3` signs what clients send to S3 themselves. */
+export type InstanceS3 = { s3: S3Client; streamingS3: S3Client; publicS3?: S3Client }
+
 /**
  * Starts API instances in this process, on a local cloud of their own: real HTTP, real Redis under a prefix
  * that nobody else uses, real S3 and SQS protocols. There is no worker: what a test wants to happen after the
@@ -26,9 +29,15 @@ export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
  * @param options.count how many instances
  * @param options.environment replaces variables of theirs
  * @param options.redisUrl a Redis of the test's own
+ * @param options.connectS3 makes S3 clients for the instances, so that a test can break them. The test closes them.
  */
 export async function startApiInstances(
-  options: { count?: number; environment?: Environment; redisUrl?: string } = {},
+  options: {
+    count?: number
+    environment?: Environment
+    redisUrl?: string
+    connectS3?: (access: S3ClientConfig & { endpoint: string }) => Promise<InstanceS3>
+  } = {},
 ) {
   const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
@@ -54,6 +63,10 @@ export async function startApiInstances(
   }
   const s3 = new S3Client({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
   const streamingS3 = connectStreamingS3({ endpoint: cloud.environment.AWS_ENDPOINT_URL_S3, ...identity })
+  const instanceS3 = (await options.connectS3?.({
+    endpoint: cloud.environment.AWS_ENDPOINT_URL_S3,
+    ...identity,
+  })) ?? { s3, streamingS3 }
   const sqs = new SQSClient({ endpoint: cloud.environment.AWS_ENDPOINT_URL_SQS, ...identity })
   const log = createLog({ level: 'silent', instance: 'test' })
   const redis = connectRedis(redisUrl, log)
@@ -64,7 +77,7 @@ export async function startApiInstances(
     const subscriber = connectBlockingRedis(config.redisUrl, log)
     subscriberIds.push(await subscriber.client('ID'))
     const own = connectRedis(config.redisUrl, log)
-    const app = await createApp({ config, log, redis: own, subscriber, s3, streamingS3, sqs })
+    const app = await createApp({ config, log, redis: own, subscriber, sqs, ...instanceS3 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
     expectDocumentedAnswers(url, () => app.swagger())
     const close = async () => {

@@ -9,6 +9,7 @@ import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
 import { createRecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
@@ -67,7 +68,7 @@ import { createTusParts } from './tus/tus-parts.ts'
 import { createTusHandler } from './tus/tus-protocol.ts'
 import { tusRoutes } from './tus/tus-routes.ts'
 import { createTusUploads } from './tus/tus-uploads.ts'
-import { createAnnounceUpload } from './uploads/announce-upload.ts'
+import { createAdmitUpload } from './uploads/admit-upload.ts'
 import { createIntentCheck } from './uploads/check-intent.ts'
 import { createCompleteUpload } from './uploads/complete-upload.ts'
 import { eraseRoutes } from './uploads/erase-routes.ts'
@@ -136,9 +137,16 @@ export async function createApp(deps: {
     s3,
     bucket,
   })
-  const announceUpload = createAnnounceUpload({ records, checkIntent, quota, multipartUploads })
+  const admitUpload = createAdmitUpload({
+    records,
+    checkIntent,
+    quota,
+    multipartUploads,
+    abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    log,
+  })
   const signForm = createFormSigner({ s3: publicS3, bucket })
-  const startUpload = createStartUpload({ announceUpload, signForm, multipartUploads })
+  const startUpload = createStartUpload({ admitUpload, signForm, multipartUploads })
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
   const eraseUpload = createEraseUpload({
     records,
@@ -149,15 +157,13 @@ export async function createApp(deps: {
     publishErasure: config.bucketReplicated ? createPublishErasure({ s3, bucket }) : undefined,
   })
   const startImport = createStartImport({
-    records,
-    checkIntent,
-    quota,
+    admitUpload,
     imports,
     allowedPorts: config.importAllowedPorts,
   })
   const directUpload = createDirectUpload({
     records,
-    checkIntent,
+    admitUpload,
     quota,
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
     receiveUpload,
@@ -165,10 +171,8 @@ export async function createApp(deps: {
   })
   const tusParts = createTusParts({ s3, streamingS3, bucket })
   const tusUploads = createTusUploads({
-    records,
     lookup,
-    checkIntent,
-    quota,
+    admitUpload,
     multipartUploads,
     tusParts,
     receiveUpload,
@@ -291,7 +295,7 @@ export async function createApp(deps: {
       uppyRoutes(uppyScope, {
         owner,
         findOwnUpload,
-        announceUpload,
+        admitUpload,
         signForm,
         multipartUploads,
         completeUpload,

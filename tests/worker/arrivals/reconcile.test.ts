@@ -220,7 +220,7 @@ test('runs when a worker starts, at intervals, and on one worker at a time', asy
   await begun.promise
   const asked = await watchForCommand(
     redisServer.url,
-    (command) => command[1] === `${prefix}:reconcile` && command.includes('NX'),
+    ([name, , , key, holder]) => name === 'eval' && key === `${prefix}:reconcile` && holder !== 'done',
   )
   const second = schedule('second', 3_600_000, async () => {})
   second.start()
@@ -239,6 +239,55 @@ test('runs when a worker starts, at intervals, and on one worker at a time', asy
   await thrice.promise
   await third.stop()
   assert.equal(runs.slice(0, 4), ['first', 'third', 'third', 'third'])
+})
+
+test('a reconcile run that lost its lease ends, and leaves the lease to the next holder', async () => {
+  const { redis, prefix } = fleet
+  const key = `${prefix}:reconcile`
+  const ended = Promise.withResolvers<unknown>()
+  const schedule = createReconcileSchedule({
+    redis,
+    prefix,
+    intervalMs: 3_600_000,
+    log,
+    expireUnfinished: async () => 0,
+    async reconcile(onPage) {
+      await onPage()
+      // As if this process had been suspended for longer than the lease lasts.
+      await redis.set(key, 'another worker')
+      await onPage().then(() => ended.resolve('still running'), ended.resolve)
+      throw await ended.promise
+    },
+  })
+  schedule.start()
+  assert.match(String(await ended.promise), /Another worker has taken the lease/)
+  await schedule.stop()
+  assert.is(await redis.get(key), 'another worker')
+})
+
+test('a reconcile run goes on after Redis has lost its lease', async () => {
+  const { redis, prefix } = fleet
+  const key = `${prefix}:reconcile`
+  const expired = Promise.withResolvers<void>()
+  const schedule = createReconcileSchedule({
+    redis,
+    prefix,
+    intervalMs: 3_600_000,
+    log,
+    async expireUnfinished() {
+      expired.resolve()
+      return 0
+    },
+    async reconcile(onPage) {
+      await redis.del(key)
+      await onPage()
+      return { seen: 0, received: 0 }
+    },
+  })
+  schedule.start()
+  await expired.promise
+  await schedule.stop()
+  assert.is(await redis.get(key), 'done')
 })
 
 test('erases what never came to its end once its time is over, and nothing else', async () => {

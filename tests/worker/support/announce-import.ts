@@ -1,19 +1,24 @@
+import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import { createAdmitUpload } from '@millrace/api/uploads/admit-upload.ts'
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'
+import { createMultipartUploads } from '@millrace/api/uploads/multipart-uploads.ts'
 import { createStartImport, type ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
+import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 
 const owner = 's-tester'
 
 /**
- * What the API is to imports, for a fleet that has none.
+ * Announces imports to a fleet that has no API, as the API does.
  *
- * @param options.ports that sources may be of
+ * @param options.ports allowed ports of sources
  * @param options.maxUploadBytes the largest file taken
  */
 export function createImporter(
@@ -26,11 +31,19 @@ export function createImporter(
   const reservations = createQuotaReservations(fleet)
   const quota = createQuota({ reservations, limits, originals: createOriginals(fleet), s3, bucket })
   const checkIntent = createIntentCheck({ presets: builtInPresets, maxUploadBytes })
-  const startImport = createStartImport({ records, checkIntent, quota, imports, allowedPorts: ports })
+  const admitUpload = createAdmitUpload({
+    records,
+    checkIntent,
+    quota,
+    multipartUploads: createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) }),
+    abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    log: createLog({ level: 'silent', instance: 'test' }),
+  })
+  const startImport = createStartImport({ admitUpload, imports, allowedPorts: ports })
   return {
     imports,
     quota,
-    /** What `POST /uploads` does. */
+    /** Does the same as `POST /uploads`. */
     async announce(sourceUrl: string, more: Omit<ImportRequest, 'sourceUrl'> = {}): Promise<UploadAddress> {
       const { id } = await startImport(owner, { sourceUrl, ...more })
       return { owner, id }

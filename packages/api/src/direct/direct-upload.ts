@@ -1,41 +1,35 @@
 import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
-import { emptyFile, putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
+import { putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import {
-  type Arrival,
-  openUploadLifeMs,
-  type Upload,
-  type UploadIntent,
-} from '@millrace/shared/uploads/upload.ts'
-import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
+import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
+import { type Arrival, openUploadLifeMs, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { CheckIntent } from '../uploads/check-intent.ts'
+import type { AdmittedUpload, AdmitUpload } from '../uploads/admit-upload.ts'
 import type { IncomingFile } from './incoming-file.ts'
 
 /**
- * Takes a file that comes through the API itself: announces it as `POST /uploads` does, writes it into S3 as
- * it comes, and says that it arrived.
+ * Receives files that are sent through the API: admits the file as `POST /uploads` does, streams it into S3, and
+ * records its arrival.
  *
  * @param deps.maxUploadBytes the largest file taken
  */
 export function createDirectUpload(deps: {
   records: UploadRecords
-  checkIntent: CheckIntent
+  admitUpload: AdmitUpload
   quota: Quota
   storeOriginal: StoreOriginal
   receiveUpload: ReceiveUpload
   maxUploadBytes: number
 }) {
-  const { records, checkIntent, quota, storeOriginal, receiveUpload, maxUploadBytes } = deps
+  const { records, admitUpload, quota, storeOriginal, receiveUpload, maxUploadBytes } = deps
 
   /**
-   * Where it fails, S3 keeps nothing of the file and the upload is forgotten.
+   * Stores the file. If it fails, S3 keeps nothing of the file and the upload has no record.
    *
-   * @param signal aborts when there is nobody left to send the rest
-   * @throws AppError `upload_too_large` as soon as it is, `preset_unknown`, or `invalid_request`
+   * @param signal aborts when the client can send no more of the file
+   * @throws AppError `upload_too_large` as soon as the file is over the limit, and as `admitUpload` does
    */
   return async function directUpload(
     owner: string,
@@ -43,72 +37,51 @@ export function createDirectUpload(deps: {
     signal: AbortSignal,
   ): Promise<Upload> {
     try {
-      return await take(owner, file, signal)
+      return await admitAndStore(owner, file, signal)
     } catch (error) {
       file.abandon()
       throw signal.aborted ? signal.reason : error
     }
   }
 
-  async function take(owner: string, file: IncomingFile, signal: AbortSignal): Promise<Upload> {
+  async function admitAndStore(owner: string, file: IncomingFile, signal: AbortSignal): Promise<Upload> {
     const { size } = file
     if (size === 0) throw emptyFile()
+    // An unknown size is 0; its quota is reserved at the end of the file, before S3 makes the object.
     const intent = { ...file.announced, size: size ?? 0 }
-    checkIntent(intent)
-    const id = newUploadId()
-    const address = { owner, id }
-    const startedAtMs = uploadIdTimeMs(id)
-    const startedAt = new Date(startedAtMs).toISOString()
-    const expiresAtMs = startedAtMs + openUploadLifeMs
-    // Where the size shows only at the end, its room is taken then, before the object is made.
-    await quota.reserve(address, intent.size, expiresAtMs)
-    const awaiting: Upload = {
-      id,
-      owner,
-      state: 'awaiting',
-      intent,
-      findings: {},
-      variants: [],
-      createdAt: startedAt,
-      updatedAt: startedAt,
-      expiresAt: new Date(expiresAtMs).toISOString(),
-    }
-    let arrival: Arrival
-    try {
-      await records.create(awaiting)
-      signal.throwIfAborted()
-      arrival = await store(address, intent, file, { expiresAtMs, signal })
-    } catch (error) {
-      await records.forget(address)
-      await quota.cancel(address)
-      throw error
-    }
+    const { address, arrival } = await admitUpload(owner, intent, {
+      lifeMs: openUploadLifeMs,
+      async begin(upload) {
+        signal.throwIfAborted()
+        return { address: { owner, id: upload.id }, arrival: await store(upload, file, signal) }
+      },
+    })
     const received = await receiveUpload(address, { arrival })
     if (!received) throw new AppError('dependency_unavailable')
     return received.upload
   }
 
   async function store(
-    address: UploadAddress,
-    intent: UploadIntent,
+    upload: AdmittedUpload,
     { bytes, size, sizeBound, confirm }: IncomingFile,
-    { expiresAtMs, signal }: { expiresAtMs: number; signal: AbortSignal },
+    signal: AbortSignal,
   ): Promise<Arrival> {
+    const { intent } = upload
     if (size !== undefined && size <= putLimitBytes) {
-      return storeOriginal.inOnePut(address, intent, bytes, signal)
+      return storeOriginal.inOnePut(upload, intent, bytes, signal)
     }
     const bound = size ?? sizeBound
     const evenBytes = bound && planParts(Math.min(bound, maxUploadBytes)).partSize
-    return storeOriginal.inParts(address, intent, {
-      // A file that is refused while it streams must leave its connection open for the answer.
+    return storeOriginal.inParts(upload, intent, {
+      // If the file is rejected while it streams, the connection must stay open for the response.
       chunks: bytes.iterator({ destroyOnReturn: false }),
       partBytes: evenBytes ? () => evenBytes : planGrowingParts(maxUploadBytes),
       limitBytes: maxUploadBytes,
       async beforeCommit(size) {
         await confirm()
-        if (intent.size !== size) await quota.reserve(address, size, expiresAtMs)
-        // Before S3 tells of the object: a worker compares the object with what was announced.
-        await records.update(address, (current) => ({ ...current, intent: { ...current.intent, size } }))
+        if (intent.size !== size) await quota.reserve(upload, size, Date.parse(upload.expiresAt))
+        // Before S3 publishes the object's event: a worker compares the object with the intent.
+        await records.update(upload, (current) => ({ ...current, intent: { ...current.intent, size } }))
       },
       signal,
     })

@@ -1,17 +1,15 @@
 import type { Readable } from 'node:stream'
-import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import { parse } from 'content-disposition'
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { traceOf } from '../http/traceparent.ts'
-import { refusal } from '../http/validation.ts'
+import { readUnsizedAnnouncement } from '../uploads/announcement.ts'
 import { readFormFile } from './read-form-file.ts'
 
-/** What may stand in the query of a file that is sent as it is. */
+/** The query of a file that is sent as a raw body. */
 export const FileQuery = Type.Object(
   {
     filename: Type.Optional(intentFields.filename),
@@ -24,17 +22,15 @@ export const FileQuery = Type.Object(
   { additionalProperties: false },
 )
 
-const announcement = Compile(Type.Object(intentFields, { additionalProperties: false }))
-
-/** A file that comes in as the body of a request, or within it. */
+/** A file that is the body of a request, or is in a form in the body. */
 export type IncomingFile = {
   announced: Omit<UploadIntent, 'size'>
   bytes: Readable
-  /** Bytes, where the request says so. */
+  /** Bytes, if the request declares them. */
   size?: number
-  /** Bytes that the file cannot be larger than, where the request says so. */
+  /** Upper limit of the size in bytes, if the request declares one. */
   sizeBound?: number
-  /** Settles once what follows the file is known to be in order; rejects where it is not. */
+  /** Resolves once the rest of the body after the file has proved valid; rejects if it is not. */
   confirm(): Promise<void>
   /** Stops reading. */
   abandon(): void
@@ -96,27 +92,13 @@ async function readForm(request: FastifyRequest, contentType: string): Promise<I
   }
 }
 
-function announce({ metadata, ...told }: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
-  const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
-  return readAnnouncement({ ...given, ...(metadata !== undefined && { metadata: parseMetadata(metadata) }) })
-}
-
-/**
- * What a client says of a file that it is sending, as an intent.
- *
- * @param fields of `intentFields`; those that are not known are not there
- * @throws AppError `invalid_request` that names the fields that are out of shape
- */
-export function readAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
-  if (!announcement.Check(fields)) throw refusal(announcement.Errors(fields))
-  const { filename, contentType, preset, sha256 } = fields
-  return {
-    filename,
-    contentType,
-    preset: preset ?? defaultPreset.name,
-    ...(fields.metadata && { metadata: fields.metadata }),
-    ...(sha256 && { declaredSha256: sha256 }),
-  }
+/** Reads the announcement that a request makes with texts. Undefined fields are absent. */
+function announce({ metadata, ...texts }: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
+  const fields = Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== undefined))
+  return readUnsizedAnnouncement({
+    ...fields,
+    ...(metadata !== undefined && { metadata: parseMetadata(metadata) }),
+  })
 }
 
 function parseMetadata(text: string): unknown {

@@ -1,42 +1,42 @@
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
-import { readAnnouncement } from '../direct/incoming-file.ts'
+import { readUnsizedAnnouncement } from '../uploads/announcement.ts'
 
-/** Names under which tus clients give a file's name and type; the first that is there counts. */
+/** Metadata names that tus clients use for a file's name and type. The first one that is present counts. */
 const filenameNames = ['filename', 'name']
 const contentTypeNames = ['filetype', 'type', 'contentType']
-/** What Uppy tells of any file besides. */
+/** Metadata names that Uppy adds to every file. */
 const uppyNames = ['relativePath', 'size']
 const ownNames = new Set([...filenameNames, ...contentTypeNames, ...uppyNames, 'preset', 'sha256'])
 
-/** `Upload-Metadata`, decoded: a value is null where the client gave a name alone. */
+/** `Upload-Metadata`, decoded: a value is null if the client sent the name alone. */
 export type TusMetadata = Record<string, string | null>
 
 /**
- * What `Upload-Metadata` says of a file. What has no meaning to us is kept as the client's notes.
+ * Reads the intent of a tus upload. Metadata names without a meaning to us become metadata of the upload.
  *
- * @param fallback the name of a file that has none: tus does not ask for one
- * @throws AppError `invalid_request` that names the fields that are out of shape
+ * @param fallback the filename if the client sent none: tus does not require one
+ * @throws AppError `invalid_request` with the names of the invalid fields
  */
 export function tusIntent(
   metadata: TusMetadata,
   { size, fallback }: { size: number; fallback: string },
 ): UploadIntent {
   const first = (names: string[]) => names.map((name) => metadata[name]).find(Boolean)
-  const notes = Object.entries(metadata).filter(([name, value]) => value && !ownNames.has(name))
+  const rest = Object.entries(metadata).filter(([name, value]) => value && !ownNames.has(name))
   const { preset, sha256 } = metadata
   return {
-    ...readAnnouncement({
+    ...readUnsizedAnnouncement({
       filename: first(filenameNames) ?? fallback,
       contentType: first(contentTypeNames) ?? 'application/octet-stream',
       ...(preset && { preset }),
       ...(sha256 && { sha256 }),
-      ...(notes.length > 0 && { metadata: Object.fromEntries(notes) }),
+      ...(rest.length > 0 && { metadata: Object.fromEntries(rest) }),
     }),
     size,
   }
 }
 
-/** The metadata that says the same as an intent: for uploads whose client's own words are not kept any more. */
+/** Builds `Upload-Metadata` from an intent, for uploads whose original header is not stored any more. */
 export function metadataOf(intent: UploadIntent): TusMetadata {
   const { filename, contentType, preset, declaredSha256, metadata } = intent
   return {

@@ -1,47 +1,35 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createRedisLease, type RedisLease } from '@millrace/shared/service/redis-lease.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Redis } from 'ioredis'
 
-/** How long a lock outlives its holder, in ms, and how often a holder that lives says so. */
+/** How long a lock outlives its holder, in ms, and how often its holder renews it in that time. */
 const defaultLeaseMs = 6_000
 const renewalsPerLease = 4
-/** How often one who waits tries again, in ms. */
+/** How often a request that waits tries again, in ms. */
 const pollMs = 50
-
-/** KEYS: lock, wanted. ARGV: token, lease in ms. Whether the lock is still this holder's, and whether others wait. */
-const renewScript = `
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, 0} end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return {1, redis.call('EXISTS', KEYS[2])}
-`
-
-/** KEYS: lock. ARGV: token. */
-const releaseScript = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-`
 
 /** The only permission to add bytes to an upload, while it lasts. */
 export type TusLock = {
-  /** Aborts when the lock is no longer ours: Redis did not answer for too long, or has lost it. */
+  /** Aborts when the lock is no longer ours: Redis did not respond for too long, or has lost it. */
   lost: AbortSignal
   release(): Promise<void>
 }
 
 /**
- * Locks of tus uploads, over all instances. A lock is a lease in Redis that its holder renews, so it ends soon
- * after a holder that died. Whoever wants a lock that is taken asks its holder to let go, as tus demands: the
- * holder may be waiting for a client that is gone without a farewell.
+ * Locks of tus uploads, over all instances. A lock is a lease in Redis that its holder renews, so it ends soon after
+ * its holder died. A request that finds the lock taken asks the holder to release it, as tus demands: the holder may
+ * be waiting for a client whose connection broke unnoticed.
  *
  *   {prefix}:{owner}:tus:{id}:lock     the holder's token; lives as long as the lease
- *   {prefix}:{owner}:tus:{id}:wanted   there while somebody waits: the holder sees it when it renews
- *   {prefix}:tus-wanted                channel on which holders are asked at once
+ *   {prefix}:{owner}:tus:{id}:wanted   exists while a request waits: the holder reads it when it renews
+ *   {prefix}:tus-wanted                channel that tells holders at once
  *
  * @param deps.redis for commands
- * @param deps.subscriber the connection on which this instance hears of changes
+ * @param deps.subscriber this instance's connection for messages
  * @param deps.prefix begins every key
  * @param deps.leaseMs how long a lock outlives a holder that died, in ms
  */
@@ -61,16 +49,16 @@ export function createTusLocks(deps: {
   subscriber.on('message', (from: string, key: string) => {
     if (from === channel) onWanted.get(key)?.()
   })
-  // Rejects where the connection is closed before it was there. Holders see who waits when they renew, too.
+  // Rejects if the connection is closed before it was ready. Holders also read the `wanted` key when they renew.
   subscriber.subscribe(channel).catch(() => undefined)
 
   return {
     /**
      * Waits for the lock of an upload.
      *
-     * @param options.signal aborts when it is no longer wanted
-     * @param options.wanted called once somebody else wants it: the holder then has to come to an end
-     * @throws AppError `upload_locked` where the holder goes on all the same
+     * @param options.signal aborts when the lock is no longer needed
+     * @param options.wanted called when another request waits for the lock: the holder then has to finish
+     * @throws AppError `upload_locked` if the holder does not release it
      */
     async take(
       { owner, id }: UploadAddress,
@@ -78,17 +66,15 @@ export function createTusLocks(deps: {
     ): Promise<TusLock> {
       const key = `${prefix}:{${owner}}:tus:${id}:lock`
       const wantedKey = `${prefix}:{${owner}}:tus:${id}:wanted`
-      const token = randomUUID()
+      const lease = createRedisLease({ redis, key, holder: randomUUID(), ttlMs: leaseMs })
       const untilMs = performance.now() + waitMs
       for (;;) {
         signal.throwIfAborted()
-        const askedAtMs = performance.now()
-        // Sent again after a lost connection it finds its own token.
-        const holder = await redis.set(key, token, 'PX', leaseMs, 'NX', 'GET')
-        if (holder === null || holder === token) {
-          // It was us who wanted it. Who else does says so again.
+        const sentAtMs = performance.now()
+        if (await lease.hold()) {
+          // It is ours that is set. Other requests that wait set it again.
           await redis.del(wantedKey)
-          return hold({ key, wantedKey, token, askedAtMs, wanted })
+          return keep({ lease, key, wantedKey, sentAtMs, wanted })
         }
         if (performance.now() > untilMs) throw new AppError('upload_locked')
         await redis.set(wantedKey, 1, 'PX', leaseMs)
@@ -98,52 +84,52 @@ export function createTusLocks(deps: {
     },
   }
 
-  function hold(held: {
+  /** Renews a lease until it is released or lost. */
+  function keep(held: {
+    lease: RedisLease
     key: string
     wantedKey: string
-    token: string
-    askedAtMs: number
+    sentAtMs: number
     wanted: () => void
   }): TusLock {
-    const { key, wantedKey, token, wanted } = held
+    const { lease, key, wantedKey, wanted } = held
     const lost = new AbortController()
     const renewMs = leaseMs / renewalsPerLease
-    let leasedUntilMs = held.askedAtMs + leaseMs
+    let leasedUntilMs = held.sentAtMs + leaseMs
     onWanted.set(key, wanted)
 
-    const look = setInterval(() => {
-      // Before Redis gives it to somebody else: what is under way has to be stopped by then.
+    const renewal = setInterval(() => {
+      // Before another request can take the lease: what is on its way has to be aborted by then.
       if (performance.now() + renewMs >= leasedUntilMs) lose()
       else renew().catch((error) => log.warn({ err: error }, 'tus lock not renewed'))
     }, renewMs)
 
     async function renew(): Promise<void> {
-      const askedAtMs = performance.now()
-      const answer = await redis.eval(renewScript, 2, key, wantedKey, token, leaseMs)
-      const [isOurs, isWanted] = Array.isArray(answer) ? answer : []
-      if (isOurs !== 1) return lose()
-      leasedUntilMs = askedAtMs + leaseMs
+      const sentAtMs = performance.now()
+      const [isOurs, isWanted] = await Promise.all([lease.renew(), redis.exists(wantedKey)])
+      if (!isOurs) return lose()
+      leasedUntilMs = sentAtMs + leaseMs
       if (isWanted === 1) wanted()
     }
 
     function lose(): void {
-      letGo()
+      stopRenewing()
       lost.abort(new AppError('upload_locked', { message: 'The lock of the upload was lost.' }))
     }
 
-    function letGo(): void {
-      clearInterval(look)
+    function stopRenewing(): void {
+      clearInterval(renewal)
       if (onWanted.get(key) === wanted) onWanted.delete(key)
     }
 
     return {
       lost: lost.signal,
       async release(): Promise<void> {
-        letGo()
+        stopRenewing()
         try {
-          await redis.eval(releaseScript, 1, key, token)
+          await lease.release()
         } catch (error) {
-          // What was done under the lock is done. The lease ends by itself.
+          // The work under the lock is done. The lease expires by itself.
           log.warn({ err: error }, 'tus lock not released')
         }
       },

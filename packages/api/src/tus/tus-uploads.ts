@@ -1,127 +1,107 @@
 import type { EraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
 import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
-import { emptyFile } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
-import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
-import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { CheckIntent } from '../uploads/check-intent.ts'
+import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 
 /** How much of an upload S3 has. */
 export type TusProgress = {
   upload: Upload
-  /** How many bytes of it are here, without a gap from the first. */
+  /** The number of bytes that S3 has, without a gap from the first. */
   offset: number
   /** The parts that count. */
   parts: Part[]
-  /** The highest part number that S3 has, be it that it does not count since its checksum was not right. */
+  /** The highest part number that S3 has, also if that part does not count because its checksum did not match. */
   highestPart: number
-  /** Bytes beside the parts, whether they count or not. */
+  /** Unfinished bytes, whether they count or not. */
   unfinished?: Unfinished
 }
 
 /**
- * Uploads that come by tus: announced like any other, with how far they are told by S3 itself, so that any
- * instance can take the next bytes. A file that fits into one part never has a multipart upload.
+ * Tus uploads: admitted like any other. Their offset is read from S3, so any instance can take the next bytes. A file
+ * that fits into one part never has a multipart upload.
  */
 export function createTusUploads(deps: {
-  records: UploadRecords
   lookup: UploadLookup
-  checkIntent: CheckIntent
-  quota: Quota
+  admitUpload: AdmitUpload
   multipartUploads: MultipartUploads
   tusParts: TusParts
   receiveUpload: ReceiveUpload
   eraseUnfinished: EraseUnfinished
 }) {
-  const { records, lookup, checkIntent, quota, multipartUploads, tusParts, receiveUpload } = deps
+  const { lookup, admitUpload, multipartUploads, tusParts, receiveUpload } = deps
 
   /**
-   * @param metadata the client's own words, as `Upload-Metadata` has them
-   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request`, `quota_exceeded` or
-   *   `quota_exhausted_today`
+   * Admits a tus upload under an id of the caller.
+   *
+   * @param metadata `Upload-Metadata` as the client sent it
+   * @throws AppError `invalid_request` if the file is empty, and as `admitUpload` does
    */
   async function create(
-    address: UploadAddress,
+    { owner, id }: UploadAddress,
     intent: UploadIntent,
     metadata: string,
   ): Promise<TusProgress> {
     if (intent.size === 0) throw emptyFile()
-    checkIntent(intent)
-    const startedAtMs = uploadIdTimeMs(address.id)
-    const expiresAtMs = startedAtMs + openUploadLifeMs
-    await quota.reserve(address, intent.size, expiresAtMs)
-    try {
-      const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
-      const multipart = isOnePart
-        ? undefined
-        : await multipartUploads.open(address, intent, planParts(intent.size))
-      const startedAt = new Date(startedAtMs).toISOString()
-      const { upload } = await records.create({
-        ...address,
-        state: 'awaiting',
-        intent,
+    const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
+    return admitUpload(owner, intent, {
+      id,
+      lifeMs: openUploadLifeMs,
+      plan: isOnePart ? undefined : planParts(intent.size),
+      recordFields: (multipart) => ({
         tus: { metadata, ...(multipart && { multipartId: multipart.uploadId }) },
-        findings: {},
-        variants: [],
-        createdAt: startedAt,
-        updatedAt: startedAt,
-        expiresAt: new Date(expiresAtMs).toISOString(),
-      })
-      return { upload, offset: 0, parts: [], highestPart: 0 }
-    } catch (error) {
-      await quota.cancel(address)
-      throw error
-    }
+      }),
+      begin: async (upload) => ({ upload, offset: 0, parts: [], highestPart: 0 }),
+    })
   }
 
   /**
-   * Looks how far an upload is. One whose bytes are all here, but whose last request broke off before they
-   * became an object, is brought to its end. To be called under the upload's lock.
+   * Reads the progress of an upload. If S3 has all its bytes but the last request broke off before they became an
+   * object, the upload is completed. Call it under the upload's lock.
    *
-   * @throws AppError `upload_not_found`, also of one that is sent in another way; `upload_expired`
+   * @throws AppError `upload_not_found`, also if the upload is not a tus upload; `upload_expired`
    */
   async function find(address: UploadAddress): Promise<TusProgress> {
     const found = await lookup.find(address)
     if (!found) throw new AppError('upload_not_found')
     const { upload } = found
-    if (upload.state !== 'awaiting') return whole(upload)
+    if (upload.state !== 'awaiting') return completeProgress(upload)
     if (!upload.tus) throw new AppError('upload_not_found')
     const { multipartId, trustedParts } = upload.tus
     const [all, unfinished] = await Promise.all([
       multipartId === undefined ? [] : multipartUploads.list(address, { uploadId: multipartId }),
       tusParts.findUnfinished(address),
     ])
-    if (!all) return foundComplete(address)
+    if (!all) return receiveCompleted(address)
     const parts = all.slice(0, trustedParts ?? all.length)
-    const inParts = sizeOf(parts)
+    const partsBytes = sizeOf(parts)
     const counts = unfinished?.partNumber === parts.length + 1
-    const offset = inParts + (counts ? unfinished.size : 0)
+    const offset = partsBytes + (counts ? unfinished.size : 0)
     const progress = { upload, offset, parts, highestPart: all.length, ...(unfinished && { unfinished }) }
-    return inParts === upload.intent.size ? finish(progress) : progress
+    return partsBytes === upload.intent.size ? finish(progress) : progress
   }
 
-  /** S3 has no such multipart upload any more: somebody completed it, or it was aborted. */
-  async function foundComplete(address: UploadAddress): Promise<TusProgress> {
+  /** Receives an upload whose multipart upload is not open any more: it was completed, or aborted. */
+  async function receiveCompleted(address: UploadAddress): Promise<TusProgress> {
     const received = await receiveUpload(address)
     if (!received) throw new AppError('upload_expired')
-    return whole(received.upload)
+    return completeProgress(received.upload)
   }
 
-  /** Makes an object of parts that are all there, and hands it on to the workers. */
+  /** Makes an object of all parts and adds its job. */
   async function finish({ upload, parts, unfinished }: TusProgress): Promise<TusProgress> {
     const multipartId = upload.tus?.multipartId
     if (multipartId !== undefined) await multipartUploads.complete(upload, { uploadId: multipartId }, parts)
     const received = await receiveUpload(upload)
     if (!received) throw new AppError('upload_not_found')
     if (unfinished) await deps.eraseUnfinished(upload)
-    return whole(received.upload)
+    return completeProgress(received.upload)
   }
 
   return { create, find, finish }
@@ -129,11 +109,12 @@ export function createTusUploads(deps: {
 
 export type TusUploads = ReturnType<typeof createTusUploads>
 
-function whole(upload: Upload): TusProgress {
+/** The progress of an upload that is complete. */
+function completeProgress(upload: Upload): TusProgress {
   return { upload, offset: upload.arrival?.size ?? upload.intent.size, parts: [], highestPart: 0 }
 }
 
-/** Bytes. */
+/** Returns the size of all parts together, in bytes. */
 export function sizeOf(parts: Part[]): number {
   return parts.reduce((sum, { size }) => sum + size, 0)
 }

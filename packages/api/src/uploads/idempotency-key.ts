@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createHeldKey } from '@millrace/shared/service/redis-lease.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type from 'typebox'
@@ -20,9 +21,9 @@ export const IdempotencyHeaders = Type.Object({
 const deflate = promisify(deflateRaw)
 const inflate = promisify(inflateRaw)
 
-/** How long an answer is kept, in ms. */
-const answerLifeMs = 24 * 60 * 60 * 1000
-/** How long a key stays taken by an instance that died in the middle, in ms. */
+/** How long a response is stored, in ms. */
+const responseLifeMs = 24 * 60 * 60 * 1000
+/** How long a key stays locked after its instance died, in ms. */
 const defaultLockMs = 60_000
 
 /** KEYS: key. ARGV: fingerprint, holder, life of the lock in ms. */
@@ -39,13 +40,8 @@ if answer then return {'answered', answer} end
 return {'in use'}
 `
 
-/** KEYS: key. ARGV: holder, life of the lock in ms. */
-const renewScript = `
-if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-`
-
-/** KEYS: key. ARGV: holder, fingerprint, answer, life of the answer in ms. Also where Redis lost the lock. */
-const keepScript = `
+/** KEYS: key. ARGV: holder, fingerprint, response, its life in ms. Stores it also if Redis lost the lock. */
+const storeScript = `
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'fingerprint', ARGV[2], 'answer', ARGV[3])
@@ -54,73 +50,71 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 `
 
-/** KEYS: key. ARGV: holder. */
-const releaseScript = `
-if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then redis.call('DEL', KEYS[1]) end
-`
-
-/** A request that can be told from others of the same owner. */
+/** What identifies a request among all requests of its owner. */
 export type RepeatableRequest = {
   owner: string
   /** The header's value. */
   key: string
-  /** What makes it this very request: JSON values whose order of fields does not matter. */
+  /** The content that must be the same if the request is sent again: JSON values in any order of fields. */
   content: unknown
 }
 
 /**
- * Does what a request asks for once, however often and to however many instances it is sent. Answers are kept
- * in Redis for a day under their owner:
+ * Runs a request once, however often and to however many instances it is sent. Responses are stored in Redis for a
+ * day under their owner:
  *
- *   {prefix}:{owner}:idempotency:{SHA-256 of the key}   hash: fingerprint, and holder (under way) or answer
+ *   {prefix}:{owner}:idempotency:{SHA-256 of the key}   hash: fingerprint, and holder (running) or answer
  *
- * Only what succeeded is kept: what failed made nothing, so it may be tried again under the same key
+ * Only successful responses are stored. A failed request made nothing, so it may be tried again with the same key
  * (docs/decisions/0005-release-the-idempotency-key-after-a-failure.md).
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key
- * @param deps.lockMs how long the key of a request under way outlives its instance, in ms
+ * @param deps.lockMs how long the key of a running request stays locked after its instance died, in ms
  */
 export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?: number }) {
   const { redis, prefix, lockMs = defaultLockMs } = deps
 
   /**
-   * @param answer reads a kept answer back
-   * @param work makes the answer
-   * @throws AppError `idempotency_key_reused` where the key was another request's, `idempotency_key_in_use`
-   *   while the first is still under way, and whatever `work` throws
+   * Runs `work`, or returns the response that it had before.
+   *
+   * @param response parses a stored response
+   * @param work makes the response
+   * @throws AppError `idempotency_key_reused` if the key was another request's, `idempotency_key_in_use` while the
+   *   first request is still running, and whatever `work` throws
    */
-  return async function respondOnce<Answer>(
+  return async function respondOnce<Result>(
     { owner, key, content }: RepeatableRequest,
-    answer: { Parse(value: unknown): Answer },
-    work: () => Promise<Answer>,
-  ): Promise<Answer> {
+    response: { Parse(value: unknown): Result },
+    work: () => Promise<Result>,
+  ): Promise<Result> {
     const redisKey = `${prefix}:{${owner}}:idempotency:${sha256(key)}`
-    const fingerprint = sha256(JSON.stringify(inOrder(content)))
+    const fingerprint = sha256(JSON.stringify(sortFields(content)))
     const holder = randomUUID()
-    const [state, kept] = await begin(redisKey, fingerprint, holder)
+    const [state, stored] = await begin(redisKey, fingerprint, holder)
     if (state === 'reused') throw new AppError('idempotency_key_reused')
     if (state === 'in use') throw new AppError('idempotency_key_in_use')
-    if (state === 'answered') return answer.Parse(JSON.parse(await unpack(kept)))
+    if (state === 'answered') return response.Parse(JSON.parse(await unpack(stored)))
+    const lock = createHeldKey({ redis, key: redisKey, field: 'holder', holder, ttlMs: lockMs })
     const renewal = setInterval(() => {
-      // A renewal that fails is made up for by the next one.
-      redis.eval(renewScript, 1, redisKey, holder, lockMs).catch(() => undefined)
+      // If a renewal fails, the next one is early enough.
+      lock.renew().catch(() => undefined)
     }, lockMs / 3)
     try {
       const made = await work()
       await redis.eval(
-        keepScript,
+        storeScript,
         1,
         redisKey,
         holder,
         fingerprint,
         await pack(JSON.stringify(made)),
-        answerLifeMs,
+        responseLifeMs,
       )
       return made
     } catch (error) {
-      // Where Redis does not answer, the lock runs out by itself.
-      await redis.eval(releaseScript, 1, redisKey, holder).catch(() => undefined)
+      // If Redis does not respond, the lock expires by itself.
+      await lock.release().catch(() => undefined)
       throw error
     } finally {
       clearInterval(renewal)
@@ -128,15 +122,15 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
   }
 
   async function begin(redisKey: string, fingerprint: string, holder: string): Promise<[string, string]> {
-    const answered = await redis.eval(beginScript, 1, redisKey, fingerprint, holder, lockMs)
-    const [state, kept] = Array.isArray(answered) ? answered : []
-    return [String(state), String(kept)]
+    const result = await redis.eval(beginScript, 1, redisKey, fingerprint, holder, lockMs)
+    const [state, stored] = Array.isArray(result) ? result : []
+    return [String(state), String(stored)]
   }
 }
 
 export type RespondOnce = ReturnType<typeof createRespondOnce>
 
-/** Honours a request's `Idempotency-Key`, if it has one, for whom it comes from. */
+/** Applies the `Idempotency-Key` of requests that have one. */
 export function createWithIdempotencyKey({
   owner,
   respondOnce,
@@ -145,28 +139,31 @@ export function createWithIdempotencyKey({
   respondOnce: RespondOnce
 }) {
   /**
-   * @param what.content what makes the request this very one, besides its owner
-   * @param what.answer reads a kept answer back
-   * @param make makes the answer for an owner. Who has no session yet gets one, and has no earlier answer
+   * Makes a response, or returns the stored one.
+   *
+   * @param options.content what identifies the request, besides its owner
+   * @param options.answer parses a stored response
+   * @param make makes the response for an owner. A client without a session gets one, and has no stored response.
    * @throws AppError as `respondOnce` does, and whatever `make` throws
    */
-  return async function withIdempotencyKey<Answer>(
+  return async function withIdempotencyKey<Result>(
     request: FastifyRequest,
     {
       key,
-      ...what
-    }: { key: string | undefined; content: unknown; answer: { Parse(value: unknown): Answer } },
-    make: (owner: string) => Promise<Answer>,
-  ): Promise<Answer> {
-    const known = key === undefined ? undefined : await owner.find(request)
-    if (key === undefined || known === undefined) return make(await owner.findOrStart(request))
-    return respondOnce({ owner: known, key, content: what.content }, what.answer, () => make(known))
+      content,
+      answer,
+    }: { key: string | undefined; content: unknown; answer: { Parse(value: unknown): Result } },
+    make: (owner: string) => Promise<Result>,
+  ): Promise<Result> {
+    const ownerId = key === undefined ? undefined : await owner.find(request)
+    if (key === undefined || ownerId === undefined) return make(await owner.findOrStart(request))
+    return respondOnce({ owner: ownerId, key, content }, answer, () => make(ownerId))
   }
 }
 
 export type WithIdempotencyKey = ReturnType<typeof createWithIdempotencyKey>
 
-/** A hundred signed URLs differ in little: they pack to an eighth. */
+/** Compresses a response. A hundred signed URLs differ little: they shrink to an eighth. */
 async function pack(text: string): Promise<string> {
   return (await deflate(text)).toString('base64')
 }
@@ -179,13 +176,13 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** The same JSON value with the fields of its objects in alphabetical order. */
-function inOrder(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inOrder)
+/** Returns the same JSON value with the fields of its objects in alphabetical order. */
+function sortFields(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortFields)
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(
     Object.entries(value)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, field]) => [name, inOrder(field)]),
+      .map(([name, field]) => [name, sortFields(field)]),
   )
 }

@@ -1,8 +1,8 @@
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
-  ListPartsCommand,
   NoSuchUpload,
+  paginateListParts,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
@@ -14,20 +14,20 @@ import type { OpenMultipart, UploadIntent } from '@millrace/shared/uploads/uploa
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UrlSigner } from '../signing/sign-url.ts'
 
-/** How long one part's URL is good for, in seconds. The client asks for new ones after that. */
+/** How long one part's URL is valid, in seconds. After that the client requests new ones. */
 const partUrlLifeSeconds = 60 * 60
-/** How many parts are signed at once. */
+/** The number of parts that are signed in one request. */
 export const partBatch = 100
 
 /** A part as S3 has it. */
 export type Part = { partNumber: number; etag: string; size: number }
-/** A multipart upload, as far as S3 has to be told of it. */
+/** The part of a multipart upload that identifies it in S3. */
 type Named = Pick<OpenMultipart, 'uploadId'>
 /** A part for the client to send. */
 export type PartUrl = { partNumber: number; url: string }
 
 /**
- * S3's multipart uploads: opened and completed by us, their parts sent by the client to signed URLs.
+ * S3's multipart uploads. We open and complete them; the client sends the parts to signed URLs.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket of all keys
@@ -37,7 +37,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
   const { s3, bucket, signer } = deps
 
   return {
-    /** Opens a multipart upload whose object will carry the intent. */
+    /** Opens a multipart upload. Its object will have the intent as metadata. */
     async open(address: UploadAddress, intent: UploadIntent, plan: PartPlan): Promise<OpenMultipart> {
       const { UploadId } = await s3.send(
         new CreateMultipartUploadCommand({
@@ -67,39 +67,36 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
     },
 
     /**
-     * The parts that S3 has, in order.
-     * @returns undefined where S3 has no such multipart upload open (any more)
+     * Lists the parts that S3 has, in order.
+     *
+     * @returns undefined if S3 has no such multipart upload open (any more)
      */
     async list(address: UploadAddress, multipart: Named): Promise<Part[] | undefined> {
-      const parts: Part[] = []
-      let marker: string | undefined
-      do {
-        const page = await gone(
-          s3.send(
-            new ListPartsCommand({
-              Bucket: bucket,
-              Key: originalKey(address),
-              UploadId: multipart.uploadId,
-              PartNumberMarker: marker,
-            }),
-          ),
-        )
-        if (!page) return undefined
-        for (const { PartNumber, ETag, Size } of page.Parts ?? []) {
-          if (PartNumber && ETag)
-            parts.push({ partNumber: PartNumber, etag: unquoted(ETag), size: Size ?? 0 })
+      const pages = paginateListParts(
+        { client: s3 },
+        { Bucket: bucket, Key: originalKey(address), UploadId: multipart.uploadId },
+      )
+      return undefinedIfClosed(async () => {
+        const parts: Part[] = []
+        for await (const { Parts = [], IsTruncated } of pages) {
+          for (const { PartNumber, ETag, Size = 0 } of Parts) {
+            if (PartNumber && ETag) parts.push({ partNumber: PartNumber, etag: unquoted(ETag), size: Size })
+          }
+          // S3's last page has a marker, too: the paginator would begin again
+          // (https://github.com/aws/aws-sdk-go-v2/issues/1140).
+          if (!IsTruncated) break
         }
-        marker = page.IsTruncated ? page.NextPartNumberMarker : undefined
-      } while (marker)
-      return parts
+        return parts
+      })
     },
 
     /**
      * Makes one object of the parts.
-     * @returns false where S3 has no such multipart upload open (any more)
+     *
+     * @returns false if S3 has no such multipart upload open (any more)
      */
     async complete(address: UploadAddress, multipart: Named, parts: Part[]): Promise<boolean> {
-      const completed = await gone(
+      const completed = await undefinedIfClosed(() =>
         s3.send(
           new CompleteMultipartUploadCommand({
             Bucket: bucket,
@@ -118,9 +115,10 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
 
 export type MultipartUploads = ReturnType<typeof createMultipartUploads>
 
-async function gone<T>(answer: Promise<T>): Promise<T | undefined> {
+/** Returns undefined instead of rejecting if S3 has no such multipart upload open. */
+async function undefinedIfClosed<T>(send: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await answer
+    return await send()
   } catch (error) {
     if (error instanceof NoSuchUpload) return undefined
     throw error

@@ -5,15 +5,8 @@ import type { Api } from '../http/api.ts'
 import type { CompleteUpload } from './complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
-import { PartUrlView } from './upload-routes.ts'
+import { ClaimedEtag, completeBodyLimitBytes, PartNumber, PartUrlView } from './part-schemas.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
-
-export const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
-export const ClaimedEtag = Type.String({
-  minLength: 1,
-  maxLength: 256,
-  description: 'as S3 answered the part',
-})
 
 const PartsToSign = Type.Object(
   { partNumbers: Type.Array(PartNumber, { minItems: 1, maxItems: partBatch, uniqueItems: true }) },
@@ -44,9 +37,6 @@ const ClaimedParts = Type.Object(
   },
   { title: 'ClaimedParts', additionalProperties: false },
 )
-
-/** 10,000 parts of some 60 bytes each. */
-export const completeBodyLimitBytes = 2 * 1024 * 1024
 
 /** `/uploads/{id}/parts` and `/complete`: a file that goes up in parts. */
 export function partRoutes(

@@ -1,5 +1,4 @@
 import { sourceUrlMaxLength } from '@millrace/shared/imports/source-url.ts'
-import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
@@ -7,23 +6,16 @@ import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
+import { Announcement, toIntent } from './announcement.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import { IdempotencyHeaders, type WithIdempotencyKey } from './idempotency-key.ts'
 import type { ListUploads } from './list-uploads.ts'
+import { PartUrlView } from './part-schemas.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
-/** A file that the client will send. */
-export const Announcement = Type.Object(
-  {
-    ...intentFields,
-    size: Type.Integer({ minimum: 1, description: 'bytes' }),
-  },
-  { title: 'Announcement', additionalProperties: false },
-)
-
-/** A file that a worker is to fetch. */
+/** A file that a worker downloads. */
 const ImportRequest = Type.Object(
   {
     sourceUrl: Type.String({
@@ -38,11 +30,6 @@ const ImportRequest = Type.Object(
     ),
   },
   { title: 'ImportRequest', additionalProperties: false },
-)
-
-export const PartUrlView = Type.Object(
-  { partNumber: Type.Integer(), url: Type.String({ description: 'send the part here by PUT' }) },
-  { title: 'PartUrl' },
 )
 
 const FormTransport = Type.Object(
@@ -89,7 +76,7 @@ export const UploadPage = Type.Object(
   { title: 'UploadPage' },
 )
 
-/** `/uploads`: announce a file or have it fetched, look at one, look at all of one's own. */
+/** `/uploads`: announce a file or import it, read one upload, list the owner's uploads. */
 export function uploadRoutes(
   api: Api,
   deps: {
@@ -113,24 +100,14 @@ export function uploadRoutes(
       },
     },
     async (request, reply) => {
-      const asked = request.body
+      const { body } = request
       const started = await withIdempotencyKey(
         request,
-        {
-          key: request.headers['idempotency-key'],
-          content: ['POST /uploads', asked],
-          answer: announced,
-        },
-        async (asking): Promise<StartedUpload | StartedImport> => {
-          if ('sourceUrl' in asked) return startImport(asking, { ...asked, ...traceOf(request) })
-          const { preset, sha256, ...told } = asked
-          return startUpload(asking, {
-            ...told,
-            preset: preset ?? defaultPreset.name,
-            ...(sha256 && { declaredSha256: sha256 }),
-            ...traceOf(request),
-          })
-        },
+        { key: request.headers['idempotency-key'], content: ['POST /uploads', body], answer: announced },
+        async (ownerId): Promise<StartedUpload | StartedImport> =>
+          'sourceUrl' in body
+            ? startImport(ownerId, { ...body, ...traceOf(request) })
+            : startUpload(ownerId, { ...toIntent(body), ...traceOf(request) }),
       )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started
@@ -142,10 +119,10 @@ export function uploadRoutes(
     { schema: { querystring: Page, response: { 200: UploadPage } } },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      const asking = await owner.find(request)
-      if (!asking) return { uploads: [] }
+      const ownerId = await owner.find(request)
+      if (!ownerId) return { uploads: [] }
       const { cursor, limit } = request.query
-      const { uploads, more } = await listUploads(asking, { ...(cursor && { before: cursor }), limit })
+      const { uploads, more } = await listUploads(ownerId, { ...(cursor && { before: cursor }), limit })
       const last = uploads.at(-1)
       return { uploads: uploads.map(viewUpload), ...(more && last && { nextCursor: last.id }) }
     },

@@ -1,14 +1,9 @@
-import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { refusal } from '../http/validation.ts'
-import { Announcement } from '../uploads/upload-routes.ts'
+import { readAnnouncement } from '../uploads/announcement.ts'
 
-const announcement = Compile(Announcement)
-
-/** A file as Uppy describes it to Companion, with what the page has put into its `meta`. */
+/** A file as Uppy describes it to Companion, with the fields that the page has put into its `meta`. */
 export const UppyFile = Type.Object({
   filename: Type.String(),
   type: Type.String(),
@@ -19,12 +14,12 @@ export const UppyFile = Type.Object({
 })
 type UppyFile = Static<typeof UppyFile>
 
-/** Fields of Uppy's own that the page has not put there. */
+/** Fields that Uppy adds by itself. */
 const ownFields = new Set(['name', 'type', 'relativePath'])
-/** Fields that are no notes: they say of the file what `POST /uploads` is told. */
+/** Fields of the announcement. All others are metadata of the upload. */
 const announcedFields = new Set(['size', 'preset', 'sha256'])
 
-/** Reads what Uppy says in a query: `filename`, `type`, and `metadata[…]` for each field of its `meta`. */
+/** Reads a file from Uppy's query: `filename`, `type`, and `metadata[…]` for each field of its `meta`. */
 export function uppyFileOfQuery(query: Record<string, string>): UppyFile {
   const { filename = '', type = '' } = query
   const metadata: UppyFile['metadata'] = {}
@@ -36,8 +31,8 @@ export function uppyFileOfQuery(query: Record<string, string>): UppyFile {
 }
 
 /**
- * What is announced by a file of Uppy's. `size`, `preset` and `sha256` are taken out of its `meta`; the rest of
- * it is kept as the upload's notes.
+ * Reads the intent of a file from Uppy. `size`, `preset` and `sha256` are taken from its `meta`; its other fields become
+ * metadata of the upload.
  *
  * @throws AppError `invalid_request`
  */
@@ -49,21 +44,14 @@ export function uppyIntent({ filename, type, metadata }: UppyFile): UploadIntent
       fields: [{ field: 'metadata.size', message: 'is required' }],
     })
   }
-  const given = Object.entries(metadata).filter(([name, value]) => value !== null && !ownFields.has(name))
-  const texts = given.map(([name, value]) => [name, String(value)] as const)
-  const announced: unknown = {
+  const fields = Object.entries(metadata).filter(([name, value]) => value !== null && !ownFields.has(name))
+  const texts = fields.map(([name, value]) => [name, String(value)] as const)
+  const rest = texts.filter(([name]) => !announcedFields.has(name))
+  return readAnnouncement({
     ...Object.fromEntries(texts.filter(([name]) => announcedFields.has(name))),
     size: Number(size),
     filename,
     contentType: type || 'application/octet-stream',
-    metadata: Object.fromEntries(texts.filter(([name]) => !announcedFields.has(name))),
-  }
-  if (!announcement.Check(announced)) throw refusal(announcement.Errors(announced))
-  const { preset, sha256, metadata: notes = {}, ...rest } = announced
-  return {
-    ...rest,
-    preset: preset ?? defaultPreset.name,
-    ...(Object.keys(notes).length > 0 && { metadata: notes }),
-    ...(sha256 !== undefined && { declaredSha256: sha256 }),
-  }
+    ...(rest.length > 0 && { metadata: Object.fromEntries(rest) }),
+  })
 }

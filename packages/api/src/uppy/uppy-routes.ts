@@ -2,18 +2,18 @@ import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { partLimit, planUppyParts, uppyFormLimitBytes } from '@millrace/shared/ledger/part-plan.ts'
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { OpenMultipart, Upload } from '@millrace/shared/uploads/upload.ts'
+import { type OpenMultipart, openUploadLifeMs, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
-import type { FormSigner } from '../signing/sign-form.ts'
-import type { AnnounceUpload } from '../uploads/announce-upload.ts'
+import { type FormSigner, formLifeMs } from '../signing/sign-form.ts'
+import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { CompleteUpload } from '../uploads/complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import type { MultipartUploads } from '../uploads/multipart-uploads.ts'
-import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-routes.ts'
+import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-schemas.ts'
 import { UppyFile, uppyFileOfQuery, uppyIntent } from './uppy-file.ts'
 
 const UppyParts = Type.Object({
@@ -32,7 +32,7 @@ export function uppyRoutes(
   deps: {
     owner: RequestOwner
     findOwnUpload: FindOwnUpload
-    announceUpload: AnnounceUpload
+    admitUpload: AdmitUpload
     signForm: FormSigner
     multipartUploads: MultipartUploads
     completeUpload: CompleteUpload
@@ -40,7 +40,7 @@ export function uppyRoutes(
     publicOrigin: string
   },
 ): void {
-  const { owner, findOwnUpload, announceUpload, multipartUploads, completeUpload } = deps
+  const { owner, findOwnUpload, admitUpload, multipartUploads, completeUpload } = deps
   api.addHook('onRequest', async (_request, reply) => {
     reply.header('cache-control', 'no-store')
   })
@@ -61,17 +61,23 @@ export function uppyRoutes(
           limit: uppyFormLimitBytes,
         })
       }
-      const upload = await announceUpload(await owner.findOrStart(request), intent, undefined)
-      const { url, fields } = await deps.signForm(upload, intent)
-      return { method: 'POST', url, fields }
+      return admitUpload(await owner.findOrStart(request), intent, {
+        lifeMs: formLifeMs,
+        async begin(upload) {
+          const { url, fields } = await deps.signForm(upload, intent)
+          return { method: 'POST', url, fields }
+        },
+      })
     },
   )
 
   api.post('/uppy/s3/multipart', { schema: { hide: true, body: UppyFile } }, async (request) => {
     const intent = { ...uppyIntent(request.body), ...traceOf(request) }
-    const plan = planUppyParts(intent.size)
-    const upload = await announceUpload(await owner.findOrStart(request), intent, plan)
-    return { uploadId: upload.id, key: originalKey(upload) }
+    return admitUpload(await owner.findOrStart(request), intent, {
+      lifeMs: openUploadLifeMs,
+      plan: planUppyParts(intent.size),
+      begin: async (upload) => ({ uploadId: upload.id, key: originalKey(upload) }),
+    })
   })
 
   api.get('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {

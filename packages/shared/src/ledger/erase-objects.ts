@@ -1,27 +1,23 @@
-import {
-  DeleteObjectsCommand,
-  ListObjectVersionsCommand,
-  type ListObjectVersionsCommandOutput,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { DeleteObjectsCommand, type S3Client } from '@aws-sdk/client-s3'
 import { AppError } from '../service/app-error.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
 import { manifestKey, originalKey, unfinishedKey, uploadVariantsPrefix } from './object-keys.ts'
+import { paginateObjectVersions } from './pages.ts'
 
-/** An object that is gone, with how many versions of it there were. */
+/** An erased object and the number of versions it had. */
 export type ErasedObject = { key: string; versions: number }
 
 type Version = { Key: string; VersionId: string }
 
 /** S3 takes at most this many keys in one request (S3 API, "DeleteObjects"). */
 const batch = 1000
-/** Somebody may write while we erase; after so many passes it is no coincidence any more. */
+/** Other processes may write while we erase. After so many passes it is not a coincidence any more. */
 const passes = 5
 
 /**
- * Erases what S3 has of an upload: open multipart uploads, the original, bytes of tus beside it, its variants
- * and the manifest, in all their versions and with their delete markers.
+ * Erases all objects of an upload: open multipart uploads, the original, unfinished bytes, variants and the manifest,
+ * with all their versions and delete markers.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
@@ -30,8 +26,8 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
   const erase = createErase(deps)
 
   /**
-   * @returns what was erased, once a listing has shown that nothing is left
-   * @throws AppError `dependency_unavailable` where something is left all the same
+   * @returns the erased objects, once a listing has shown that nothing is left
+   * @throws AppError `dependency_unavailable` if something is left after all passes
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
     const keys = [originalKey(address), manifestKey(address), unfinishedKey(address)]
@@ -41,11 +37,11 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
 
 export type EraseObjects = ReturnType<typeof createEraseObjects>
 
-/** Erases what S3 has of an upload besides its objects: multipart uploads that are open, and bytes of tus. */
+/** Erases the open multipart uploads and the unfinished bytes of an upload. */
 export function createEraseUnfinished(deps: { s3: S3Client; bucket: string }) {
   const erase = createErase(deps)
 
-  /** @throws AppError `dependency_unavailable` where something is left all the same */
+  /** @throws AppError `dependency_unavailable` if something is left after all passes */
   return async function eraseUnfinished(address: UploadAddress): Promise<void> {
     await erase(address, { keys: [unfinishedKey(address)] })
   }
@@ -53,14 +49,14 @@ export function createEraseUnfinished(deps: { s3: S3Client; bucket: string }) {
 
 export type EraseUnfinished = ReturnType<typeof createEraseUnfinished>
 
-/** Objects by their keys, and all whose keys begin with a prefix. */
+/** Objects with these keys, and all objects whose keys begin with the prefix. */
 type Selection = { keys: string[]; prefix?: string }
 
 function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
 
   return async function erase(address: UploadAddress, selection: Selection): Promise<ErasedObject[]> {
-    // One that is completed meanwhile shows as an object in the listing.
+    // One that is completed meanwhile is an object in the listing.
     await abortMultipartUploads(originalKey(address))
     const erased = new Map<string, number>()
     for (let pass = 0; pass < passes; pass++) {
@@ -75,9 +71,10 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
   async function list({ keys, prefix }: Selection): Promise<Version[]> {
     const found: Version[] = []
     for (const start of prefix === undefined ? keys : [...keys, prefix]) {
-      for await (const { Versions = [], DeleteMarkers = [] } of versionPages(start)) {
+      const pages = paginateObjectVersions({ client: s3 }, { Bucket: bucket, Prefix: start })
+      for await (const { Versions = [], DeleteMarkers = [] } of pages) {
         for (const { Key, VersionId } of [...Versions, ...DeleteMarkers]) {
-          // A key is the prefix of other keys, too.
+          // A key can be the prefix of other keys.
           const isOurs = Key && (keys.includes(Key) || (prefix !== undefined && Key.startsWith(prefix)))
           if (isOurs) found.push({ Key, VersionId: VersionId ?? 'null' })
         }
@@ -93,20 +90,5 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
     const [first] = errors
     if (first)
       throw new AppError('dependency_unavailable', { cause: new Error(`${first.Code} ${first.Message}`) })
-  }
-
-  async function* versionPages(prefix: string): AsyncGenerator<ListObjectVersionsCommandOutput> {
-    let page: ListObjectVersionsCommandOutput | undefined
-    do {
-      page = await s3.send(
-        new ListObjectVersionsCommand({
-          Bucket: bucket,
-          Prefix: prefix,
-          KeyMarker: page?.NextKeyMarker,
-          VersionIdMarker: page?.NextVersionIdMarker,
-        }),
-      )
-      yield page
-    } while (page.IsTruncated)
   }
 }

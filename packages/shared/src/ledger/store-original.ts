@@ -5,28 +5,29 @@ import {
   CreateMultipartUploadCommand,
   PutObjectCommand,
   type S3Client,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import type { Logger } from 'pino'
 import { AppError } from '../service/app-error.ts'
+import { emptyFile, tooLarge } from '../uploads/file-errors.ts'
 import type { Arrival, UploadIntent } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { originalKey } from './object-keys.ts'
 import { toObjectMetadata } from './object-metadata.ts'
 import { describeArrival } from './originals.ts'
-import { createPartBuffers } from './part-buffers.ts'
+import { createSendParts } from './send-parts.ts'
+import { createUploadPart } from './upload-part.ts'
 
 /** What S3 takes in one PUT (S3 API, "Uploading objects"), bytes. */
 export const putLimitBytes = 5 * 1024 ** 3
 
-/** An original of which nobody knows the size until its last byte has come. */
+/** An original whose size is unknown until its last byte has come. */
 export type GrowingOriginal = {
   chunks: AsyncIterable<Buffer>
   /** Size of each part but the last, bytes. */
   partBytes: (partNumber: number) => number
-  /** More is refused as soon as it comes. */
+  /** A larger file is rejected as soon as it is over this, bytes. */
   limitBytes: number
-  /** Told the size once the last byte is in, before S3 makes an object of it. What it throws ends the upload. */
+  /** Called with the size after the last byte, before S3 makes an object of it. If it throws, the upload ends. */
   beforeCommit: (size: number) => Promise<void>
   signal: AbortSignal
 }
@@ -35,7 +36,7 @@ export type GrowingOriginal = {
  * Writes originals into S3 as they come in, as fast as S3 takes them and no faster.
  *
  * @param deps.s3 for all but the bytes
- * @param deps.streamingS3 for the bytes: neither computes checksums nor cuts slow bodies
+ * @param deps.streamingS3 for the bytes: it neither computes checksums nor times slow bodies out
  * @param deps.bucket the bucket of all keys
  */
 export function createStoreOriginal(deps: {
@@ -45,14 +46,15 @@ export function createStoreOriginal(deps: {
   log: Pick<Logger, 'warn'>
 }) {
   const { s3, streamingS3, bucket, log } = deps
-  const buffers = createPartBuffers()
+  const sendParts = createSendParts()
+  const uploadPart = createUploadPart({ streamingS3, bucket })
 
   return {
     /**
-     * Passes a body of `intent.size` bytes (at most 5 GiB) straight on. S3 makes an object of all of it or
-     * none of it.
+     * Streams a body of `intent.size` bytes (at most 5 GiB) into S3 with one PUT. S3 makes an object of all of it
+     * or of none of it.
      *
-     * @returns what S3 made of it
+     * @returns the arrival
      */
     async inOnePut(
       address: UploadAddress,
@@ -68,59 +70,42 @@ export function createStoreOriginal(deps: {
     },
 
     /**
-     * Collects a part while the one before it is on its way: two parts in memory, never more. What fits into
-     * one part becomes one PUT. Whatever goes wrong, no part stays behind.
+     * Sends a body in parts, or with one PUT if it is shorter than a part. If it fails, no part stays in S3.
      *
-     * @returns what S3 made of it
-     * @throws AppError `upload_too_large`, or `invalid_request` where no byte came
+     * @returns the arrival
+     * @throws AppError `upload_too_large`, or `invalid_request` if the body is empty
      */
     async inParts(address: UploadAddress, intent: UploadIntent, original: GrowingOriginal): Promise<Arrival> {
       const { chunks, partBytes, limitBytes, beforeCommit, signal } = original
-      const parts = createPartSender(address, intent, signal)
+      const multipart = createMultipart(address, intent, signal)
+      let size = 0
       try {
-        let partNumber = 1
-        let part = buffers.take(partBytes(partNumber))
-        let underWay: Buffer | undefined
-        let filled = 0
-        let size = 0
-        for await (const chunk of chunks) {
-          size += chunk.length
-          if (size > limitBytes) throw tooLarge(limitBytes)
-          for (let taken = 0; taken < chunk.length; ) {
-            const copied = chunk.copy(part, filled, taken)
-            taken += copied
-            filled += copied
-            if (filled < part.length) continue
-            await parts.settled()
-            if (underWay) buffers.giveBack(underWay)
-            await parts.send(partNumber, part)
-            underWay = part
-            partNumber++
-            part = buffers.take(partBytes(partNumber))
-            filled = 0
-          }
-        }
+        const last = await sendParts({
+          chunks,
+          partBytes,
+          onChunk(chunk) {
+            size += chunk.length
+            if (size > limitBytes) throw tooLarge(limitBytes)
+          },
+          send: multipart.send,
+        })
         signal.throwIfAborted()
         if (size === 0) throw emptyFile()
-        const rest = part.subarray(0, filled)
-        if (partNumber === 1) {
+        if (last.partNumber === 1) {
           await beforeCommit(size)
           const made = await streamingS3.send(
-            new PutObjectCommand({ ...object(address, intent), Body: rest }),
+            new PutObjectCommand({ ...object(address, intent), Body: last.bytes }),
             { abortSignal: signal },
           )
-          buffers.giveBack(part)
+          last.release()
           return describeArrival(made, size)
         }
-        await parts.settled()
-        if (underWay) buffers.giveBack(underWay)
-        if (filled > 0) await parts.send(partNumber, rest)
-        await parts.settled()
-        buffers.giveBack(part)
+        if (last.bytes.length > 0) await multipart.send(last.partNumber, last.bytes)
+        last.release()
         await beforeCommit(size)
-        return describeArrival(await parts.complete(), size)
+        return describeArrival(await multipart.complete(), size)
       } catch (error) {
-        await parts.abort()
+        await multipart.abort()
         throw error
       }
     },
@@ -135,56 +120,43 @@ export function createStoreOriginal(deps: {
     }
   }
 
-  /** One multipart upload, opened with its first part; one part under way at a time. */
-  function createPartSender(address: UploadAddress, intent: UploadIntent, signal: AbortSignal) {
+  /** A multipart upload that is opened with its first part. Parts are sent one at a time. */
+  function createMultipart(address: UploadAddress, intent: UploadIntent, signal: AbortSignal) {
     const etags: string[] = []
-    const where = { Bucket: bucket, Key: originalKey(address) }
+    const target = { Bucket: bucket, Key: originalKey(address) }
     let uploadId: string | undefined
-    let underWay: Promise<void> = Promise.resolve()
 
-    async function sendPart(partNumber: number, bytes: Buffer): Promise<void> {
-      const part = { ...where, UploadId: uploadId, PartNumber: partNumber, Body: bytes }
-      const { ETag } = await streamingS3.send(new UploadPartCommand(part), { abortSignal: signal })
-      if (!ETag) throw new AppError('dependency_unavailable')
-      etags.push(ETag)
+    async function open(): Promise<string> {
+      const { UploadId } = await s3.send(new CreateMultipartUploadCommand(object(address, intent)), {
+        abortSignal: signal,
+      })
+      if (!UploadId) throw new AppError('dependency_unavailable')
+      return UploadId
     }
 
     return {
-      /** Starts to send a part. Returns before it is sent: its bytes must stay as they are until `settled`. */
       async send(partNumber: number, bytes: Buffer): Promise<void> {
-        if (!uploadId) {
-          const created = await s3.send(new CreateMultipartUploadCommand(object(address, intent)), {
-            abortSignal: signal,
-          })
-          uploadId = created.UploadId
-          if (!uploadId) throw new AppError('dependency_unavailable')
-        }
-        underWay = sendPart(partNumber, bytes)
-        // Whoever awaits `settled` learns of it; until then it must not count as unhandled.
-        underWay.catch(() => undefined)
+        uploadId ??= await open()
+        etags.push(await uploadPart(address, uploadId, { partNumber, bytes }, signal))
       },
-
-      /** Settles as the part under way does. */
-      settled: () => underWay,
 
       complete() {
         return s3.send(
           new CompleteMultipartUploadCommand({
-            ...where,
+            ...target,
             UploadId: uploadId,
             MultipartUpload: { Parts: etags.map((ETag, index) => ({ PartNumber: index + 1, ETag })) },
           }),
         )
       },
 
-      /** Lets S3 forget the parts. A part that was still under way could come to lie there afterwards. */
+      /** Deletes the parts. Call it when none is on its way: S3 could store that one afterwards. */
       async abort(): Promise<void> {
         if (!uploadId) return
-        await underWay.catch(() => undefined)
         try {
-          await s3.send(new AbortMultipartUploadCommand({ ...where, UploadId: uploadId }))
+          await s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: uploadId }))
         } catch (error) {
-          // The bucket's lifecycle rule aborts what stays open; the caller has the first failure to tell of.
+          // The bucket's lifecycle rule aborts what stays open; the caller needs the first error.
           log.warn({ err: error }, 'multipart upload not aborted')
         }
       },
@@ -193,17 +165,3 @@ export function createStoreOriginal(deps: {
 }
 
 export type StoreOriginal = ReturnType<typeof createStoreOriginal>
-
-export function emptyFile(): AppError {
-  return new AppError('invalid_request', {
-    message: 'The file is empty.',
-    fields: [{ field: 'size', message: 'must be >= 1' }],
-  })
-}
-
-export function tooLarge(limitBytes: number): AppError {
-  return new AppError('upload_too_large', {
-    message: `The file has more than ${limitBytes} bytes, which is the limit.`,
-    limit: limitBytes,
-  })
-}

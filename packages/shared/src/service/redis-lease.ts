@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 
-/** KEYS: the lease. ARGV: holder, ms. Takes the lease if it is free, prolongs it if it is ours. */
+/** KEYS: lease. ARGV: holder, ms. Takes the lease if it is free, renews it if it is ours. */
 const holdScript = `
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
@@ -8,33 +8,87 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `
 
-/** KEYS: the lease. ARGV: holder. */
-const releaseScript = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+/** KEYS: lease. ARGV: holder, next holder, ms. */
+const handOverScript = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+`
+
+/** KEYS: lease. ARGV: holder, ms. @param readHolder Lua that reads the key's holder */
+const renewScript = (readHolder: string) => `
+if ${readHolder} ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`
+
+/** KEYS: lease. ARGV: holder. @param readHolder Lua that reads the key's holder */
+const releaseScript = (readHolder: string) => `
+if ${readHolder} ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
 `
 
 /**
- * Something that one process of the fleet does at a time. Should its holder die, the lease runs out and whoever
- * asks next has it. A holder that was suspended for longer than that may for a moment be the second one, so what
- * is done under a lease must bear being done twice.
+ * Renews and releases a key that has a holder. For keys that are taken together with other checks; all others use
+ * `createRedisLease`.
  *
- * @param deps.holder names this process, and no other
- * @param deps.ttlMs how long a lease lasts that is not renewed, in milliseconds
+ * @param deps.key a string that contains the holder, or a hash
+ * @param deps.field the field of the hash that contains the holder
+ * @param deps.holder the token of the only process or request that may renew and release the key
+ * @param deps.ttlMs how long the key lasts if it is not renewed, in ms
+ */
+export function createHeldKey(deps: {
+  redis: Redis
+  key: string
+  field?: string
+  holder: string
+  ttlMs: number
+}) {
+  const { redis, key, field, holder, ttlMs } = deps
+  const readHolder =
+    field === undefined ? `redis.call('GET', KEYS[1])` : `redis.call('HGET', KEYS[1], '${field}')`
+  return {
+    /** Renews the key. Returns false if Redis has lost it or another holder has it. */
+    async renew(): Promise<boolean> {
+      return (await redis.eval(renewScript(readHolder), 1, key, holder, ttlMs)) === 1
+    },
+    /** Deletes the key, if it is ours, so that others can take it at once. */
+    async release(): Promise<void> {
+      await redis.eval(releaseScript(readHolder), 1, key, holder)
+    },
+  }
+}
+
+/**
+ * A lock with the holder's token that expires by itself. If its holder dies, another one can take it after `ttlMs`.
+ * A holder that was suspended for longer may work for a moment beside the next one. So work under a lease must be
+ * safe to do twice.
+ *
+ * @param deps.holder the token of this process or request, which no other has
+ * @param deps.ttlMs how long the lease lasts if it is not renewed, in ms
  */
 export function createRedisLease(deps: { redis: Redis; key: string; holder: string; ttlMs: number }) {
   const { redis, key, holder, ttlMs } = deps
   return {
-    /** Takes or renews it. @returns whether it is ours */
+    ...createHeldKey(deps),
+    /**
+     * Takes the lease if it is free, or renews it. Sent again after a lost connection it finds its own token.
+     *
+     * @returns whether it is ours
+     */
     async hold(): Promise<boolean> {
       return (await redis.eval(holdScript, 1, key, holder, ttlMs)) === 1
     },
-    /** @returns who has it, if anybody */
+    /** Returns the holder's token, or undefined if the lease is free. */
     async holder(): Promise<string | undefined> {
       return (await redis.get(key)) ?? undefined
     },
-    /** Lets others have it at once. */
-    async release(): Promise<void> {
-      await redis.eval(releaseScript, 1, key, holder)
+    /**
+     * Gives the lease to another holder, if it is ours.
+     *
+     * @param forMs how long the other holder has it, in ms
+     */
+    async handOver(nextHolder: string, forMs: number): Promise<void> {
+      await redis.eval(handOverScript, 1, key, holder, nextHolder, forMs)
     },
   }
 }

@@ -1,9 +1,4 @@
-import {
-  ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandOutput,
-  paginateListObjectsV2,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import type { EraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
 import {
   originalsPrefix,
@@ -11,16 +6,17 @@ import {
   parseUnfinishedKey,
   unfinishedPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
+import { paginateMultipartUploads } from '@millrace/shared/ledger/pages.ts'
 import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 
-/** What was begun in time may still come to its end this long after it expired, in ms. */
+/** A request that began in time may still complete an upload this long after it expired, in ms. */
 const graceMs = 60 * 60 * 1000
 
 /**
- * Erases what S3 keeps of uploads that never came to their end and whose time is over: parts of multipart
- * uploads, and bytes of tus uploads beside them. An upload's id says when it was made.
+ * Erases the parts and the unfinished bytes of uploads that expired before they were complete. An upload's id contains
+ * the time of its creation.
  */
 export function createExpireUnfinished(deps: {
   s3: S3Client
@@ -30,45 +26,33 @@ export function createExpireUnfinished(deps: {
   const { s3, bucket, eraseUnfinished } = deps
 
   /**
-   * @param onPage is called now and then, and may throw to end the run
+   * @param onPage called with each page; may throw to end the run
    * @param nowMs ms since 1970
-   * @returns how many uploads had something to erase
+   * @returns the number of uploads that had something to erase
    */
   return async function expireUnfinished(
     onPage: () => Promise<void>,
     nowMs: number = Date.now(),
   ): Promise<number> {
-    const isOver = ({ id }: UploadAddress) => uploadIdTimeMs(id) + openUploadLifeMs + graceMs < nowMs
+    const isExpired = ({ id }: UploadAddress) => uploadIdTimeMs(id) + openUploadLifeMs + graceMs < nowMs
     let expired = 0
     const expire = async (addresses: (UploadAddress | undefined)[]) => {
       await onPage()
       for (const address of addresses) {
-        if (!address || !isOver(address)) continue
+        if (!address || !isExpired(address)) continue
         await eraseUnfinished(address)
         expired += 1
       }
     }
-    for await (const keys of multipartPages()) await expire(keys.map(parseOriginalKey))
-    const listed = { Bucket: bucket, Prefix: unfinishedPrefix }
-    for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, listed)) {
+    const multipartUploads = { Bucket: bucket, Prefix: originalsPrefix }
+    for await (const { Uploads = [] } of paginateMultipartUploads({ client: s3 }, multipartUploads)) {
+      await expire(Uploads.map(({ Key = '' }) => parseOriginalKey(Key)))
+    }
+    const unfinishedBytes = { Bucket: bucket, Prefix: unfinishedPrefix }
+    for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, unfinishedBytes)) {
       await expire(Contents.map(({ Key = '' }) => parseUnfinishedKey(Key)))
     }
     return expired
-  }
-
-  async function* multipartPages(): AsyncGenerator<string[]> {
-    let page: ListMultipartUploadsCommandOutput | undefined
-    do {
-      page = await s3.send(
-        new ListMultipartUploadsCommand({
-          Bucket: bucket,
-          Prefix: originalsPrefix,
-          KeyMarker: page?.NextKeyMarker,
-          UploadIdMarker: page?.NextUploadIdMarker,
-        }),
-      )
-      yield (page.Uploads ?? []).map(({ Key = '' }) => Key)
-    } while (page.IsTruncated)
   }
 }
 

@@ -1,21 +1,22 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { ExpireUnfinished } from './expire-unfinished.ts'
 import type { Reconcile } from './reconcile.ts'
 import type { RepeatErasures } from './repeat-erasures.ts'
 
-/** Milliseconds; renewed with every page, so a worker that dies holds others up no longer than this. */
+/** In ms. Renewed with every page, so a worker that dies blocks the others no longer than this. */
 const leaseMs = 60_000
 
 /**
- * A run lists the whole bucket. It is paused for at least this many times as long as it took, so that the
- * listing of millions of objects does not become a load of its own.
+ * A run lists the whole bucket. The pause after it is at least this many times as long as the run, so that listing
+ * millions of objects does not become a load of its own.
  */
 const pauseFactor = 20
 
-/** What the lease's key holds: a run under way, or one that is over and need not be done again yet. */
-const running = 'running'
+/** The lease's holder after a run, until the next run is due. */
 const done = 'done'
 
 /**
@@ -23,8 +24,8 @@ const done = 'done'
  * rather than a scheduled job: a Redis that lost everything has lost its scheduled jobs as well, and that is
  * when this is needed most.
  *
- * @param deps.intervalMs milliseconds between two runs of all workers together
- * @param deps.repeatErasures where several regions tell each other of erasures
+ * @param deps.intervalMs between two runs of all workers together, in ms
+ * @param deps.repeatErasures if several regions publish erasures to each other
  */
 export function createReconcileSchedule(deps: {
   redis: Redis
@@ -36,7 +37,8 @@ export function createReconcileSchedule(deps: {
   log: Logger
 }) {
   const { redis, intervalMs, reconcile, expireUnfinished, repeatErasures, log } = deps
-  const key = `${deps.prefix}:reconcile`
+  const leaseOf = (holder: string) =>
+    createRedisLease({ redis, key: `${deps.prefix}:reconcile`, holder, ttlMs: leaseMs })
   const stopping = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
@@ -52,8 +54,8 @@ export function createReconcileSchedule(deps: {
   }
 
   async function repeat(): Promise<void> {
-    // At the start a finished run does not count: it may have been before whatever is put right by a restart.
-    if ((await attempt(() => redis.get(key))) === done) await attempt(() => redis.del(key))
+    // At the start a finished run does not count: it may have been before the fault that a restart repairs.
+    await attempt(() => leaseOf(done).release())
     while (!stopping.signal.aborted) {
       await attempt(runIfFree)
       await delay(intervalMs, undefined, { signal: stopping.signal }).catch(() => {})
@@ -61,13 +63,16 @@ export function createReconcileSchedule(deps: {
   }
 
   async function runIfFree(): Promise<void> {
-    if (!(await redis.set(key, running, 'PX', leaseMs, 'NX'))) return
+    // A token for each run: a run that was suspended for longer than the lease must not end the next one's.
+    const lease = leaseOf(randomUUID())
+    if (!(await lease.hold())) return
     const startedAt = performance.now()
     let pauseMs = 1
     try {
       const onPage = async () => {
         stopping.signal.throwIfAborted()
-        await redis.set(key, running, 'PX', leaseMs)
+        // Taken again if Redis has lost it: this run repairs what else Redis lost.
+        if (!(await lease.hold())) throw new Error('Another worker has taken the lease of this run.')
       }
       const erasedAgain = await repeatErasures?.(onPage)
       const { seen, received } = await reconcile(onPage)
@@ -76,18 +81,17 @@ export function createReconcileSchedule(deps: {
       pauseMs = Math.max(intervalMs, ms * pauseFactor)
       log.info({ event: 'reconciled', seen, received, expired, erasedAgain, ms }, 'reconciled')
     } finally {
-      // Workers' timers are not in step with the key: a little less than the interval, or every other is lost.
-      await redis.set(key, done, 'PX', Math.max(1, Math.round(pauseMs * 0.9)))
+      // Workers' timers are not in step with the key: with the whole interval, every other run would be missed.
+      await lease.handOver(done, Math.max(1, Math.round(pauseMs * 0.9)))
     }
   }
 
-  /** @returns undefined where it failed, which is logged: the next time may do better */
-  async function attempt<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
+  /** Logs a failure instead of throwing it: the next run may succeed. */
+  async function attempt(work: () => Promise<void>): Promise<void> {
     try {
-      return await work()
+      await work()
     } catch (error) {
       if (!stopping.signal.aborted) log.warn({ err: error, event: 'reconcile-failed' }, 'tried again')
-      return undefined
     }
   }
 }

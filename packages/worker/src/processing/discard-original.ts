@@ -1,10 +1,6 @@
-import {
-  DeleteObjectCommand,
-  ListObjectVersionsCommand,
-  type S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { paginateObjectVersions } from '@millrace/shared/ledger/pages.ts'
 import type { Arrival } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 
@@ -35,11 +31,14 @@ export function createDiscardOriginal({ s3, bucket }: { s3: S3Client; bucket: st
 
   /** The version and those that it had replaced, oldest first: none of them is to come to light again. */
   async function versionsUpTo(key: string, versionId: string): Promise<string[]> {
-    const { Versions: versions = [] } = await s3.send(
-      new ListObjectVersionsCommand({ Bucket: bucket, Prefix: key }),
-    )
+    const ids: string[] = []
     // S3 lists the newest version of a key first.
-    const ids = versions.flatMap(({ Key, VersionId }) => (Key === key && VersionId ? [VersionId] : []))
+    for await (const { Versions = [] } of paginateObjectVersions(
+      { client: s3 },
+      { Bucket: bucket, Prefix: key },
+    )) {
+      for (const { Key, VersionId } of Versions) if (Key === key && VersionId) ids.push(VersionId)
+    }
     const at = ids.indexOf(versionId)
     return at < 0 ? [] : ids.slice(at).reverse()
   }

@@ -1,0 +1,125 @@
+import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
+import type { Quota } from '@millrace/shared/quotas/quota.ts'
+import type { OpenMultipart, Upload, UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
+import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import type { Logger } from 'pino'
+import type { CheckIntent } from './check-intent.ts'
+import type { MultipartUploads } from './multipart-uploads.ts'
+
+/** An upload with a record. Its bytes are awaited until `expiresAt` (ISO 8601). */
+export type AdmittedUpload = Upload & { state: 'awaiting'; expiresAt: string }
+
+/** What differs between the ways to send a file. */
+export type Admission<Result> = {
+  /** A new id by default. tus makes it earlier, because it locks the upload first. */
+  id?: string
+  /** How long the bytes are awaited, in ms since the time in the id. */
+  lifeMs: number
+  /** Opens a multipart upload in S3 with these parts. Without it the file is sent in one piece. */
+  plan?: PartPlan | undefined
+  /** More fields of the record. By default the multipart upload, if one was opened. */
+  recordFields?: (multipart: OpenMultipart | undefined) => Pick<Upload, 'multipart' | 'source' | 'tus'>
+  /** The rest of the admission, done once the record exists. If it rejects, the upload is undone. */
+  begin: (upload: AdmittedUpload) => Promise<Result>
+}
+
+/** A step that undoes a part of an admission. `name` is written to the log. */
+type UndoStep = { name: string; run: () => Promise<void> }
+
+/**
+ * Admits files, whichever way they are sent:
+ *
+ * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record → `begin`
+ *
+ * A failure at any step undoes all steps. A step that failed is undone too: Redis or S3 may have done it although
+ * its response was lost. If the process dies in between, the record, the reservation and the multipart upload
+ * expire.
+ */
+export function createAdmitUpload(deps: {
+  records: UploadRecords
+  checkIntent: CheckIntent
+  quota: Quota
+  multipartUploads: Pick<MultipartUploads, 'open'>
+  abortMultipartUploads: AbortMultipartUploads
+  log: Pick<Logger, 'warn'>
+}) {
+  const { records, checkIntent, quota, multipartUploads, abortMultipartUploads, log } = deps
+
+  /**
+   * Admits a file of `intent.size` bytes for an owner.
+   *
+   * @returns the result of `begin`
+   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too long,
+   *   `quota_exceeded` or `quota_exhausted_today`; and whatever `begin` throws
+   */
+  return async function admitUpload<Result>(
+    owner: string,
+    intent: UploadIntent,
+    { id = newUploadId(), lifeMs, plan, recordFields = multipartField, begin }: Admission<Result>,
+  ): Promise<Result> {
+    checkIntent(intent)
+    const address = { owner, id }
+    const createdAtMs = uploadIdTimeMs(id)
+    const expiresAtMs = createdAtMs + lifeMs
+    const createdAt = new Date(createdAtMs).toISOString()
+    const undoSteps: UndoStep[] = []
+    try {
+      undoSteps.push({ name: 'cancel the reservation', run: () => quota.cancel(address) })
+      await quota.reserve(address, intent.size, expiresAtMs)
+      let multipart: OpenMultipart | undefined
+      if (plan) {
+        // By key, not by S3's id of it, which is unknown if the response was lost.
+        const run = () => abortMultipartUploads(originalKey(address))
+        undoSteps.push({ name: 'abort the multipart upload', run })
+        multipart = await multipartUploads.open(address, intent, plan)
+      }
+      undoSteps.push({ name: 'forget the record', run: () => records.forget(address) })
+      const upload: AdmittedUpload = {
+        id,
+        owner,
+        state: 'awaiting',
+        intent,
+        ...recordFields(multipart),
+        findings: {},
+        variants: [],
+        createdAt,
+        updatedAt: createdAt,
+        expiresAt: new Date(expiresAtMs).toISOString(),
+      }
+      await records.create(upload)
+      return await begin(upload)
+    } catch (error) {
+      await undo(id, undoSteps)
+      throw error
+    }
+  }
+
+  /**
+   * Runs all steps at once, so that none waits for a Redis or an S3 that does not respond. A step that fails is
+   * logged rather than thrown: the client needs the first error, and the operator the upload's id. What the step
+   * should have undone expires.
+   */
+  async function undo(uploadId: string, steps: UndoStep[]): Promise<void> {
+    await Promise.all(
+      steps.map(async ({ name, run }) => {
+        try {
+          await run()
+        } catch (error) {
+          log.warn(
+            { err: error, event: 'admission-not-undone', uploadId, step: name },
+            'admission not undone',
+          )
+        }
+      }),
+    )
+  }
+}
+
+export type AdmitUpload = ReturnType<typeof createAdmitUpload>
+
+function multipartField(multipart: OpenMultipart | undefined): Pick<Upload, 'multipart'> {
+  return multipart ? { multipart } : {}
+}

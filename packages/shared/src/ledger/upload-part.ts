@@ -1,0 +1,41 @@
+import { type S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
+import { AppError } from '../service/app-error.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
+import { originalKey } from './object-keys.ts'
+import { unquoted } from './originals.ts'
+
+/**
+ * Sends parts of originals to S3.
+ *
+ * @param deps.streamingS3 the client, which sends the bytes unhashed
+ * @param deps.bucket the bucket of all keys
+ */
+export function createUploadPart({ streamingS3, bucket }: { streamingS3: S3Client; bucket: string }) {
+  /**
+   * Sends one part of a multipart upload.
+   *
+   * @param multipartId S3's id of the multipart upload
+   * @returns the part's etag, without quotes
+   */
+  return async function uploadPart(
+    address: UploadAddress,
+    multipartId: string,
+    { partNumber, bytes }: { partNumber: number; bytes: Buffer },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { ETag } = await streamingS3.send(
+      new UploadPartCommand({
+        Bucket: bucket,
+        Key: originalKey(address),
+        UploadId: multipartId,
+        PartNumber: partNumber,
+        Body: bytes,
+      }),
+      { abortSignal: signal },
+    )
+    if (!ETag) throw new AppError('dependency_unavailable')
+    return unquoted(ETag)
+  }
+}
+
+export type UploadPart = ReturnType<typeof createUploadPart>
