@@ -73,7 +73,8 @@ try 10 write_secrets
 printf '%s\n' "$environment" "AWS_REGION=$region" "INSTANCE=$instance" "STAGE=$stage" >/etc/millrace/environment
 try 10 pull_image
 
-# The service leaves with code 0 when it was told to stop or its instance is about to end: only then does it stay away.
+# Exit code 0 means that the service closed in order, after a signal or before its instance ends: only then does systemd
+# not restart it.
 cat >/etc/systemd/system/millrace.service <<UNIT
 [Unit]
 Description=Millrace $tier

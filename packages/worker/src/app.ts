@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
@@ -17,6 +16,7 @@ import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.t
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
 import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
+import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -207,32 +207,28 @@ export function createApp(
       fleetReporter.start()
     },
     /**
-     * Takes in nothing more, finishes or hands back what is under way, and lets go of the queue. Where Redis
-     * or S3 does not answer, that is given up soon after the drain's deadline: messages come again, and jobs
-     * whose lock runs out are taken over.
-     * @param how.deadlineMs how long jobs under way may take, in milliseconds
+     * Takes no more work, finishes or hands back active jobs, and closes the queues.
+     * @param how.deadlineMs how long active jobs may take, in milliseconds
      * @param how.patient has time to see the request under way to SQS through, so that no message stays hidden
+     * @throws DeadlineError soon after the deadline if Redis or S3 does not respond: messages become visible again, and
+     *   jobs whose lock expires are taken over
      */
     async close({ deadlineMs = config.drainDeadlineMs, patient = false } = {}): Promise<void> {
-      const closed = new AbortController()
-      const parts = [
-        objectCreated.stop({ patient }),
-        reconcileSchedule.stop(),
-        // Imports end by adding jobs.
+      const longestMs = Math.max(deadlineMs, patient ? waitSeconds * 1000 : 0)
+      await withDeadline('The drain', longestMs + handBackMs, () =>
         Promise.all([
-          uploadQueueWorker.drain(deadlineMs),
-          importQueueWorker.drain(deadlineMs),
-          fleetReporter.drain(),
-        ])
-          .then(() => fleetReporter.stop())
-          .then(() => Promise.all([queue.close(), imports?.close()])),
-      ]
-      const longestMs = Math.max(deadlineMs, patient ? waitSeconds * 1000 : 0) + handBackMs
-      const patience = delay(longestMs, 'late', { signal: closed.signal })
-      // Rejects when it is no longer needed.
-      const late = await Promise.race([Promise.all(parts), patience.catch(() => undefined)])
-      closed.abort()
-      if (late === 'late') log.warn({ event: 'close-given-up' }, 'something does not answer')
+          objectCreated.stop({ patient }),
+          reconcileSchedule.stop(),
+          // Imports end by adding jobs.
+          Promise.all([
+            uploadQueueWorker.drain(deadlineMs),
+            importQueueWorker.drain(deadlineMs),
+            fleetReporter.drain(),
+          ])
+            .then(() => fleetReporter.stop())
+            .then(() => Promise.all([queue.close(), imports?.close()])),
+        ]),
+      )
     },
   }
 }
