@@ -81,8 +81,8 @@ export async function createApp(
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)
     registerUppy(scope, rooms)
-    registerEvents(scope, rooms)
     registerDownloads(scope, rooms)
+    registerEvents(scope, rooms)
     fleet.register(scope)
   })
   const { consoleDirectory: directory } = config
