@@ -9,58 +9,74 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { runService, type Service } from '@millrace/shared/service/run-service.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { disablePretenuring } from './http/disable-pretenuring.ts'
 
+/** What remains to close after the requests: heartbeat (1 s) and queues. In ms. */
+const afterRequestsMs = 3_000
+/** Closing connections does not wait for the network. In ms. */
+const connectionsDeadlineMs = 1_000
+
 disablePretenuring()
 const config = readConfig(process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
-const redis = connectRedis(config.redisUrl, log)
-const subscriber = connectBlockingRedis(config.redisUrl, log)
-const s3 = connectS3()
-const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
-const streamingS3 = connectStreamingS3()
-const sqs = connectSqs()
-const { putFleetMetrics, close: closeMetrics } = await connectMetrics(config.metricsStage)
-const stopping = new AbortController()
-const app = await createApp({
-  config,
-  log,
-  redis,
-  subscriber,
-  s3,
-  publicS3,
-  streamingS3,
-  draining: stopping.signal,
-  sqs,
-  putFleetMetrics,
-})
+await runService({ log, start })
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    if (stopping.signal.aborted) return
-    stopping.abort()
-    void close(signal)
+async function start({ stopping, addPhase }: Service): Promise<void> {
+  const redis = connectRedis(config.redisUrl, log)
+  const subscriber = connectBlockingRedis(config.redisUrl, log)
+  const s3 = connectS3()
+  const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
+  const streamingS3 = connectStreamingS3()
+  const sqs = connectSqs()
+  const metrics = await connectMetrics(config.metricsStage)
+  addPhase({
+    name: 'connections',
+    deadlineMs: connectionsDeadlineMs,
+    close() {
+      metrics.close()
+      sqs.destroy()
+      streamingS3.destroy()
+      publicS3.destroy()
+      s3.destroy()
+      subscriber.disconnect()
+      redis.disconnect()
+    },
   })
-}
+  const app = await createApp({
+    config,
+    log,
+    redis,
+    subscriber,
+    s3,
+    publicS3,
+    streamingS3,
+    draining: stopping,
+    sqs,
+    putFleetMetrics: metrics.putFleetMetrics,
+  })
+  addPhase({
+    name: 'http',
+    deadlineMs: requestsDeadlineMs + afterRequestsMs,
+    async close({ deadlineMs }) {
+      const cut = setTimeout(() => app.server.closeAllConnections(), deadlineMs - afterRequestsMs)
+      await app.close()
+      clearTimeout(cut)
+    },
+  })
+  // `/ready` reports draining from now on, and the load balancer needs time to see it.
+  addPhase({
+    name: 'load-balancer',
+    deadlineMs: config.closeDelayMs + 1_000,
+    close: ({ afterFailure }) => (afterFailure ? undefined : delay(config.closeDelayMs)),
+  })
 
-await app.listen({ host: config.host, port: config.port })
-const address = app.server.address()
-log.info({ event: 'listening', port: typeof address === 'object' ? address?.port : config.port }, 'listening')
-
-async function close(signal: string): Promise<void> {
-  log.info({ event: 'closing', signal }, 'closing')
-  await delay(config.closeDelayMs)
-  const deadline = setTimeout(() => app.server.closeAllConnections(), requestsDeadlineMs)
-  await app.close()
-  clearTimeout(deadline)
-  closeMetrics()
-  sqs.destroy()
-  streamingS3.destroy()
-  publicS3.destroy()
-  s3.destroy()
-  subscriber.disconnect()
-  redis.disconnect()
-  log.info({ event: 'closed' }, 'closed')
+  await app.listen({ host: config.host, port: config.port })
+  const address = app.server.address()
+  log.info(
+    { event: 'listening', port: typeof address === 'object' ? address?.port : config.port },
+    'listening',
+  )
 }

@@ -336,15 +336,15 @@ export interface components {
             transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"];
         };
         Announcement: {
-            /** @description the type that the client declares; what the file is, is told by its bytes */
+            /** @description declared media type. The file type is detected from the bytes */
             contentType: string;
-            /** @description for people; never part of a key */
+            /** @description shown to people; never part of a key */
             filename: string;
             metadata?: {
                 [key: string]: string;
             };
             preset?: string;
-            /** @description rejected if the bytes differ */
+            /** @description hex. The upload is rejected if the bytes have another SHA-256 */
             sha256?: string;
             /** @description bytes */
             size: number;
@@ -441,15 +441,15 @@ export interface components {
             version: string;
         };
         ImportRequest: {
-            /** @description the type that the client declares; what the file is, is told by its bytes */
+            /** @description declared media type. The file type is detected from the bytes */
             contentType?: string;
-            /** @description for people; never part of a key */
+            /** @description shown to people; never part of a key */
             filename?: string;
             metadata?: {
                 [key: string]: string;
             };
             preset?: string;
-            /** @description rejected if the bytes differ */
+            /** @description hex. The upload is rejected if the bytes have another SHA-256 */
             sha256?: string;
             /** @description bytes; rejected if the source has others */
             size?: number;
@@ -464,11 +464,11 @@ export interface components {
             kind: "import";
         };
         Instance: {
-            /** @description requests or jobs under way */
+            /** @description active requests or jobs */
             busy: number;
-            /** @description of one core, since the last heartbeat */
+            /** @description of one core, since the previous heartbeat */
             cpuPercent: number;
-            /** @description the name that it has in logs */
+            /** @description instance name, as in log lines */
             id: string;
             /** @description in ms, of the last minute: requests of the API, jobs of workers; null: there were none. Taken from all durations together, off by 4.5 % at most */
             latencyMs: {
@@ -476,48 +476,16 @@ export interface components {
                 p95: number;
                 p99: number;
             } | null;
-            /** @description requests or jobs, over the last minute */
+            /** @description requests or jobs per second, over the last minute */
             perSecond: number;
             rssBytes: number;
-            /** @description when it started, ISO 8601 */
+            /** @description start time, ISO 8601 */
             since: string;
-            /** @description jobs that a worker takes at once; 0 for the API */
+            /** @description concurrent jobs of a worker; 0 for the API */
             slots: number;
             state: "serving" | "draining";
             tier: "api" | "worker";
             version: string;
-        };
-        QueueLoadPoint: {
-            /** @description the end of the period, ISO 8601 */
-            at: string;
-            /** @description work that arrived for each slot, such as keeps it busy */
-            demand: number;
-            /** @description on average; null: no job ended */
-            jobDurationMs: number | null;
-            jobsFinished: number;
-            /** @description on average */
-            load: number;
-            /** @description at most */
-            oldestJobAgeMs: number;
-            /** @description jobs and messages that wait, on average */
-            queueDepth: number;
-            /** @description on average */
-            slots: number;
-        };
-        QueueLoadSample: {
-            active: number;
-            /** @description ISO 8601 */
-            at: string;
-            /** @description jobs there are for each worker slot */
-            load: number;
-            /** @description messages in SQS that have not become jobs yet */
-            notRelayed: number;
-            /** @description of the job that waits longest */
-            oldestJobAgeMs: number;
-            prioritized: number;
-            /** @description of all workers that take jobs */
-            slots: number;
-            waiting: number;
         };
         MultipartTransport: {
             /** @enum {string} */
@@ -555,6 +523,38 @@ export interface components {
             title: string;
             /** @description names the kind of problem: `urn:millrace:problem:` and the code */
             type: string;
+        };
+        QueueLoadPoint: {
+            /** @description the end of the period, ISO 8601 */
+            at: string;
+            /** @description arriving work ÷ slots */
+            demand: number;
+            /** @description average; null if no job finished */
+            jobDurationMs: number | null;
+            jobsFinished: number;
+            /** @description average queue load */
+            load: number;
+            /** @description maximum */
+            oldestJobAgeMs: number;
+            /** @description average number of waiting jobs and messages */
+            queueDepth: number;
+            /** @description average */
+            slots: number;
+        };
+        QueueLoadSample: {
+            active: number;
+            /** @description ISO 8601 */
+            at: string;
+            /** @description queue load: jobs ÷ worker slots */
+            load: number;
+            /** @description messages in SQS without a job yet */
+            notRelayed: number;
+            /** @description of the longest waiting job */
+            oldestJobAgeMs: number;
+            prioritized: number;
+            /** @description of all workers that are not draining */
+            slots: number;
+            waiting: number;
         };
         Readiness: {
             checks: {
@@ -638,17 +638,17 @@ export interface components {
             inService: number;
             max: number;
             min: number;
-            /** @description why it is as it is */
+            /** @description the reason for the last decision */
             reason: string;
             starting: number;
             tier: "api" | "worker";
         };
         Upload: {
-            /** @description as declared by the client; never trusted */
+            /** @description declared by the client; never trusted */
             contentType: string;
             /** @description ISO 8601, UTC */
             createdAt: string;
-            /** @description media type by the bytes themselves */
+            /** @description media type detected from the bytes */
             detectedType?: string;
             error?: components["schemas"]["UploadError"];
             /** @description ISO 8601, UTC */
@@ -1696,7 +1696,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description for people; never part of a key
+                 * @description shown to people; never part of a key
                  * @example harbour.jpg
                  */
                 filename?: string;
@@ -1708,7 +1708,7 @@ export interface operations {
                 /** @example default */
                 preset?: string;
                 /**
-                 * @description rejected if the bytes differ
+                 * @description hex. The upload is rejected if the bytes have another SHA-256
                  * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
                  */
                 sha256?: string;

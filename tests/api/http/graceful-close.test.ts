@@ -16,6 +16,8 @@ import { suite } from '../../support/suite.ts'
 
 const test = suite('graceful close')
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
+/** Preloaded: an exception that nothing catches, when the test wants it. */
+const throwOnSignal = `data:text/javascript,process.on('SIGUSR2', () => { throw new Error('crash') })`
 let api: ApiInstances
 
 test.before(async () => {
@@ -111,6 +113,45 @@ test('does not start with settings missing, and says which', async () => {
   for (const name of ['PUBLIC_ORIGIN', 'REDIS_URL', 'BUCKET', 'EVENTS_QUEUE_URL', 'SESSION_KEYS']) {
     assert.match(said, new RegExp(`${name} is missing`))
   }
+})
+
+/** Starts an instance that is expected to end. @returns its exit code and the records that it logged */
+async function runToEnd(environment: Record<string, string>, whenListening?: (child: ChildProcess) => void) {
+  const child = spawn(process.execPath, ['--import', throwOnSignal, main], {
+    env: { PATH: process.env['PATH'], ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const records: { level: number; event?: string; err?: { message: string } }[] = []
+  createInterface(child.stdout).on('line', (line) => {
+    const record = JSON.parse(line)
+    records.push(record)
+    if (record.event === 'listening') whenListening?.(child)
+  })
+  const [errors] = await Promise.all([text(child.stderr), once(child, 'close')])
+  return { code: child.exitCode, records, errors }
+}
+
+test('an instance whose port is taken logs one fatal line and exits with 1', async () => {
+  const { code, records, errors } = await runToEnd({ PORT: new URL(api.url).port })
+  assert.is(code, 1)
+  assert.is(errors, '')
+  const fatal = records.filter(({ level }) => level === 60)
+  assert.equal(
+    fatal.map(({ event, err }) => [event, err?.message.split(' ')[1]]),
+    [['start-failed', 'EADDRINUSE:']],
+  )
+})
+
+test('an instance that crashes logs a fatal line, closes and exits with 1', async () => {
+  const { code, records, errors } = await runToEnd({ CLOSE_DELAY_MS: '3600000' }, (child) => {
+    child.kill('SIGUSR2')
+  })
+  assert.is(code, 1)
+  assert.is(errors, '')
+  assert.equal(
+    records.map(({ event }) => event).filter((event) => event !== undefined),
+    ['listening', 'crashed', 'closing', 'closed'],
+  )
 })
 
 test.run()

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
@@ -163,7 +164,7 @@ test('hands back what is not finished by the deadline', async () => {
   )
 })
 
-test('exits in time although Redis went away in the middle of a job', async () => {
+test('a worker whose Redis goes away during a job exits in time, with 1', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
   const redisServer = await startRedisServer({ directory })
   const stranded = await startWorkerFleet({ redisUrl: redisServer.url })
@@ -177,8 +178,12 @@ test('exits in time although Redis went away in the middle of a job', async () =
   await held.arrived
   await redisServer.close()
   worker.kill('SIGTERM')
-  assert.is(await worker.exit(), 0)
-  assert.ok(worker.log.lines.some(({ event }) => event === 'close-given-up'))
+  assert.is(await worker.exit(), 1)
+  const failed = worker.log.lines.filter(({ event }) => event === 'close-failed')
+  assert.equal(
+    failed.map(({ phase }) => phase),
+    ['jobs'],
+  )
   await stranded.close()
   await ownProxy.close()
   await rm(directory, { recursive: true })
@@ -189,6 +194,41 @@ test('exits when it is told to while it still waits for Redis', async () => {
   await worker.log.until((line) => line['msg'] === 'Redis connection')
   worker.kill('SIGTERM')
   assert.is(await worker.exit(), 0)
+})
+
+test('a worker whose health port is taken logs one fatal line and exits with 1', async () => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const address = taken.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const worker = fleet.startProcess({ HEALTH_PORT: String(port) })
+  assert.is(await worker.exit(), 1)
+  const fatal = worker.log.lines.filter(({ level }) => level === 60)
+  assert.equal(
+    fatal.map(({ event }) => event),
+    ['start-failed'],
+  )
+  taken.close()
+  await once(taken, 'close')
+})
+
+test('a worker that crashes hands its jobs back and exits with 1', async () => {
+  const held = proxy.hold(writesVariant)
+  const crash = `data:text/javascript,process.on('SIGUSR2',()=>{throw(Error('crash'))})`
+  const worker = await fleet.spawnWorker({ ...throughProxy(), NODE_OPTIONS: `--import=${crash}` })
+  const address = await fleet.arrive(await sampleImage('image/jpeg'))
+  await held.arrived
+  worker.kill('SIGUSR2')
+  assert.is(await worker.exit(), 1)
+  const events = worker.log.lines.map(({ event }) => event)
+  const order = ['crashed', 'closing', 'handed-back', 'closed']
+  assert.equal(
+    events.filter((event) => order.includes(`${event}`)),
+    order,
+  )
+  held.release()
+  await fleet.spawnWorker()
+  assert.is((await fleet.finished(address)).state, 'ready')
 })
 
 test('logs one line per upload, with what one looks for and no signed address', async () => {

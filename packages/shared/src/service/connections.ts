@@ -3,6 +3,9 @@ import { SQSClient } from '@aws-sdk/client-sqs'
 import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 
+/** What both services need to reach Redis, S3 and SQS. `streamingS3` is for bodies that pass through. */
+export type Clients = { redis: Redis; s3: S3Client; streamingS3: S3Client; sqs: SQSClient }
+
 /**
  * Connects to Redis for commands that should fail fast: without Redis, each is retried twice and then rejected.
  *

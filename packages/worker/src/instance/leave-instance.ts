@@ -10,7 +10,8 @@ export const defaultHeartbeatMs = 10_000
  * Ends the work of an instance that got its notice: drains, keeps the group waiting meanwhile, and tells it when
  * nothing is left.
  *
- * @param deps.drain finishes or hands back all work, within so many milliseconds
+ * @param deps.drain finishes or hands back all work, within so many milliseconds. If it fails, the group can end the
+ *   instance nevertheless: jobs are taken over
  * @param deps.drainDeadlineMs how long jobs under way may take
  */
 export function createLeaveInstance(deps: {
@@ -25,9 +26,12 @@ export function createLeaveInstance(deps: {
   return async function leaveInstance(notice: InstanceNotice): Promise<void> {
     if (notice.kind === 'spot-interruption') {
       const leftMs = Math.max(0, notice.atMs - Date.now() - spotReserveMs)
-      await drain(Math.min(drainDeadlineMs, leftMs))
-      // The group may have noticed the interruption as well, and be waiting.
-      if (await notices.isTerminating().catch(() => false)) await hook.complete()
+      try {
+        await drain(Math.min(drainDeadlineMs, leftMs))
+      } finally {
+        // The group may have noticed the interruption as well, and be waiting.
+        if (await notices.isTerminating().catch(() => false)) await hook.complete()
+      }
       return
     }
     let beat = hook.heartbeat()
@@ -38,8 +42,8 @@ export function createLeaveInstance(deps: {
       await drain(drainDeadlineMs)
     } finally {
       clearInterval(beats)
+      await beat
+      await hook.complete()
     }
-    await beat
-    await hook.complete()
   }
 }

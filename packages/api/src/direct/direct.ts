@@ -1,0 +1,28 @@
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Api } from '../http/api.ts'
+import type { Uploads } from '../uploads/uploads.ts'
+import { createDirectUpload } from './direct-upload.ts'
+import { directUploadRoutes } from './direct-upload-routes.ts'
+
+/** Adds `POST /upload`: the file itself, streamed to S3. */
+export function registerDirectUpload(
+  scope: Api,
+  deps: {
+    lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
+    uploads: Pick<Uploads, 'admitUpload' | 'withIdempotencyKey'>
+    config: { maxUploadBytes: number; uploadSilenceMs: number }
+  },
+): void {
+  const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
+  const { admitUpload, withIdempotencyKey } = deps.uploads
+  const { maxUploadBytes, uploadSilenceMs: silenceMs } = deps.config
+  const directUpload = createDirectUpload({
+    records,
+    admitUpload,
+    quota,
+    storeOriginal,
+    receiveUpload,
+    maxUploadBytes,
+  })
+  directUploadRoutes(scope, { withIdempotencyKey, directUpload, silenceMs })
+}

@@ -1,0 +1,39 @@
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Redis } from 'ioredis'
+import type { Api } from '../http/api.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
+import type { Uploads } from '../uploads/uploads.ts'
+import { eventRoutes } from './event-routes.ts'
+import { createUploadChanges } from './upload-changes.ts'
+import { createWatchOwner } from './watch-owner.ts'
+import { createWatchUpload } from './watch-upload.ts'
+
+/**
+ * Adds the server-sent events of uploads.
+ *
+ * @param deps.subscriber a Redis connection that subscribes
+ * @param deps.closing aborts when this instance shuts down
+ */
+export function registerEvents(
+  scope: Api,
+  deps: {
+    subscriber: Redis
+    prefix: string
+    lifecycle: Pick<Lifecycle, 'records' | 'lookup'>
+    uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads'>
+    owner: RequestOwner
+    closing: AbortSignal
+  },
+): void {
+  const { subscriber, prefix, owner, closing } = deps
+  const { records, lookup } = deps.lifecycle
+  const { findOwnUpload, listUploads } = deps.uploads
+  const changes = createUploadChanges({ redis: subscriber, prefix })
+  eventRoutes(scope, {
+    owner,
+    findOwnUpload,
+    watchUpload: createWatchUpload({ lookup, changes }),
+    watchOwner: createWatchOwner({ records, lookup, listUploads, changes }),
+    closing,
+  })
+}

@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import fastify from 'fastify'
+import type { Logger } from 'pino'
+import { closeUnusedConnections } from './close-unused-connections.ts'
+import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
+import { registerErrorHandler, respondToUnroutable } from './problem.ts'
+import { createRequestLog, RequestLogController } from './request-log.ts'
+import { securityHeaders } from './security-headers.ts'
+import { validatorCompiler } from './validation.ts'
+
+/** A JSON body of ours is small; the largest route says so itself. */
+const bodyLimitBytes = 64 * 1024
+
+/**
+ * Creates the HTTP server without any route.
+ *
+ * @returns `app`; `closing`, which aborts when the app begins to close; and `protect`, which adds the error handler and
+ *   the checks of every request. Hooks that are to see refused requests as well are added before `protect`
+ */
+export function createHttp(deps: {
+  log: Logger
+  config: { headersTimeoutMs: number; trustedProxies: string[] }
+}) {
+  const closing = new AbortController()
+  const app = fastify({
+    loggerInstance: createRequestLog(deps.log),
+    logController: new RequestLogController(),
+    genReqId: () => randomUUID(),
+    bodyLimit: bodyLimitBytes,
+    ...httpLimits(deps.config),
+    routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
+    frameworkErrors: respondToUnroutable,
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setValidatorCompiler(validatorCompiler)
+  app.removeContentTypeParser('text/plain')
+  // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id)
+    done()
+  })
+  app.addHook('preClose', async () => closing.abort(new AppError('draining')))
+  // A connection that stays open after its last response would delay the close of the instance.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (closing.signal.aborted) reply.header('connection', 'close')
+    done()
+  })
+
+  return {
+    app,
+    closing: closing.signal,
+    /** @param options.secure whether clients reach the API over HTTPS */
+    protect(options: { secure: boolean }): void {
+      registerErrorHandler(app)
+      securityHeaders(app, options)
+      refuseOddRequests(app)
+      closeUnusedConnections(app)
+    },
+  }
+}

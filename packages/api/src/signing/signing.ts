@@ -1,0 +1,20 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { type Cdn, createCdnSigner } from './sign-cdn-url.ts'
+import { createFormSigner } from './sign-form.ts'
+import { createUrlSigner } from './sign-url.ts'
+
+/**
+ * Composes what signs requests that clients send to S3 or to the CDN.
+ *
+ * @param deps.s3 has the endpoint at which clients reach S3
+ */
+export function createSigning(deps: { s3: S3Client; bucket: string; cdn: Cdn | undefined }) {
+  const { s3, bucket, cdn } = deps
+  return {
+    signer: createUrlSigner({ s3, bucket }),
+    signForm: createFormSigner({ s3, bucket }),
+    cdn: cdn && createCdnSigner(cdn),
+  }
+}
+
+export type Signing = ReturnType<typeof createSigning>

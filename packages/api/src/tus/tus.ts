@@ -1,0 +1,60 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Api } from '../http/api.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
+import type { Uploads } from '../uploads/uploads.ts'
+import { createReceiveChunk } from './tus-chunk.ts'
+import { createTusLocks } from './tus-lock.ts'
+import { createTusParts } from './tus-parts.ts'
+import { createTusHandler } from './tus-protocol.ts'
+import { tusRoutes } from './tus-routes.ts'
+import { createTusUploads } from './tus-uploads.ts'
+
+/**
+ * Adds `/tus`.
+ *
+ * @param deps.subscriber a Redis connection that subscribes
+ * @param deps.streamingS3 for bodies that pass through
+ * @param deps.closing aborts when this instance shuts down
+ */
+export function registerTus(
+  scope: Api,
+  deps: {
+    redis: Redis
+    subscriber: Redis
+    prefix: string
+    s3: S3Client
+    streamingS3: S3Client
+    bucket: string
+    log: Logger
+    lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'receiveUpload' | 'eraseObjects' | 'eraseUnfinished'>
+    uploads: Pick<Uploads, 'admitUpload' | 'multipartUploads' | 'eraseUpload'>
+    owner: RequestOwner
+    config: { maxUploadBytes: number; uploadSilenceMs: number }
+    closing: AbortSignal
+  },
+): void {
+  const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
+  const { records, lookup, receiveUpload, eraseObjects, eraseUnfinished } = deps.lifecycle
+  const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
+  const { maxUploadBytes, uploadSilenceMs: silenceMs } = deps.config
+  const tusParts = createTusParts({ s3, streamingS3, bucket })
+  const tusUploads = createTusUploads({
+    lookup,
+    admitUpload,
+    multipartUploads,
+    tusParts,
+    receiveUpload,
+    eraseUnfinished,
+  })
+  const handleTusRequest = createTusHandler({
+    tusUploads,
+    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, eraseObjects }),
+    locks: createTusLocks({ redis, subscriber, prefix, log }),
+    eraseUpload,
+    maxUploadBytes,
+  })
+  tusRoutes(scope, { owner, handleTusRequest, silenceMs, closing })
+}

@@ -1,0 +1,104 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
+import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Presets } from '@millrace/shared/presets/preset.ts'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Api } from '../http/api.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
+import type { Signing } from '../signing/signing.ts'
+import { createAdmitUpload } from './admit-upload.ts'
+import { createIntentCheck } from './check-intent.ts'
+import { createCompleteUpload } from './complete-upload.ts'
+import { eraseRoutes } from './erase-routes.ts'
+import { createFindOwnUpload } from './find-own-upload.ts'
+import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.ts'
+import { createListUploads } from './list-uploads.ts'
+import { createMultipartUploads } from './multipart-uploads.ts'
+import { partRoutes } from './part-routes.ts'
+import { createPublishErasure } from './publish-erasure.ts'
+import { createStartImport } from './start-import.ts'
+import { createStartUpload } from './start-upload.ts'
+import { uploadRoutes } from './upload-routes.ts'
+
+/**
+ * Composes `/uploads`: announce, complete, list and erase uploads.
+ *
+ * @returns what the other ways to upload share, and `register`, which adds the routes
+ */
+export function createUploads(deps: {
+  redis: Redis
+  prefix: string
+  s3: S3Client
+  bucket: string
+  log: Logger
+  lifecycle: Lifecycle
+  queues: { queue: UploadQueue; imports: ImportQueue }
+  signing: Signing
+  owner: RequestOwner
+  config: {
+    presets: Presets
+    maxUploadBytes: number
+    importAllowedPorts: readonly number[]
+    bucketReplicated: boolean
+  }
+}) {
+  const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
+  const { records, lookup, quota, receiveUpload, eraseObjects } = deps.lifecycle
+  const { presets, maxUploadBytes } = config
+  const checkIntent = createIntentCheck({ presets, maxUploadBytes })
+  const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
+  const admitUpload = createAdmitUpload({
+    records,
+    checkIntent,
+    quota,
+    multipartUploads,
+    abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    log,
+  })
+  const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
+  const listUploads = createListUploads({ s3, bucket, records, lookup })
+  const findOwnUpload = createFindOwnUpload({ owner, lookup })
+  const withIdempotencyKey = createWithIdempotencyKey({
+    owner,
+    respondOnce: createRespondOnce({ redis, prefix }),
+  })
+  const eraseUpload = createEraseUpload({
+    records,
+    ...queues,
+    eraseObjects,
+    quota,
+    publishErasure: config.bucketReplicated ? createPublishErasure({ s3, bucket }) : undefined,
+  })
+
+  return {
+    admitUpload,
+    multipartUploads,
+    completeUpload,
+    eraseUpload,
+    listUploads,
+    findOwnUpload,
+    withIdempotencyKey,
+    register(scope: Api): void {
+      uploadRoutes(scope, {
+        owner,
+        findOwnUpload,
+        withIdempotencyKey,
+        startUpload: createStartUpload({ admitUpload, signForm: signing.signForm, multipartUploads }),
+        startImport: createStartImport({
+          admitUpload,
+          imports: queues.imports,
+          allowedPorts: config.importAllowedPorts,
+        }),
+        listUploads,
+      })
+      partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload })
+      eraseRoutes(scope, { owner, lookup, records, eraseUpload })
+    },
+  }
+}
+
+export type Uploads = ReturnType<typeof createUploads>

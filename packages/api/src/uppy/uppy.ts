@@ -1,0 +1,29 @@
+import type { Api } from '../http/api.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
+import type { Signing } from '../signing/signing.ts'
+import type { Uploads } from '../uploads/uploads.ts'
+import { uppyRoutes } from './uppy-routes.ts'
+
+/** Adds the routes that Uppy's S3 plugin calls, in a scope of their own. */
+export function registerUppy(
+  scope: Api,
+  deps: {
+    uploads: Pick<
+      Uploads,
+      'findOwnUpload' | 'admitUpload' | 'multipartUploads' | 'completeUpload' | 'eraseUpload'
+    >
+    signing: Pick<Signing, 'signForm'>
+    owner: RequestOwner
+    config: { publicOrigin: string }
+  },
+): void {
+  const { uploads, signing, owner, config } = deps
+  scope.register(async (uppyScope: Api) =>
+    uppyRoutes(uppyScope, {
+      ...uploads,
+      owner,
+      signForm: signing.signForm,
+      publicOrigin: config.publicOrigin,
+    }),
+  )
+}

@@ -1,0 +1,52 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { UploadQueue } from '../jobs/process-upload-job.ts'
+import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
+import { createManifests } from '../ledger/manifest.ts'
+import { createOriginals } from '../ledger/originals.ts'
+import { createStoreOriginal } from '../ledger/store-original.ts'
+import { createQuota } from '../quotas/quota.ts'
+import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
+import { createUploadRecords } from '../uploads/upload-records.ts'
+import { createReceiveUpload } from './receive-upload.ts'
+import { createUploadLookup } from './upload-lookup.ts'
+
+/**
+ * Composes what both tiers do with uploads: the ledger in S3, the records in Redis, and what changes both.
+ *
+ * @param deps.streamingS3 for bodies that pass through
+ * @param deps.queue gets a job for each upload that arrives; its owner closes it
+ */
+export function createLifecycle(deps: {
+  redis: Redis
+  prefix: string
+  s3: S3Client
+  streamingS3: S3Client
+  bucket: string
+  queue: UploadQueue
+  quotaLimits: QuotaLimits
+  log: Logger
+}) {
+  const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, log } = deps
+  const originals = createOriginals({ s3, bucket })
+  const manifests = createManifests({ s3, bucket })
+  const eraseObjects = createEraseObjects({ s3, bucket })
+  const records = createUploadRecords({ redis, prefix })
+  const lookup = createUploadLookup({ records, manifests, originals })
+  const quotaReservations = createQuotaReservations({ redis, prefix })
+  return {
+    originals,
+    manifests,
+    storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
+    eraseObjects,
+    eraseUnfinished: createEraseUnfinished({ s3, bucket }),
+    records,
+    lookup,
+    quotaReservations,
+    quota: createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket }),
+    receiveUpload: createReceiveUpload({ lookup, records, originals, queue, eraseObjects }),
+  }
+}
+
+export type Lifecycle = ReturnType<typeof createLifecycle>

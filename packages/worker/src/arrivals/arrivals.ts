@@ -1,0 +1,89 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
+import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Processing } from '../processing/processing.ts'
+import { createExpireUnfinished } from './expire-unfinished.ts'
+import { createObjectCreated, waitSeconds } from './object-created.ts'
+import { createReconcile } from './reconcile.ts'
+import { createReconcileSchedule } from './reconcile-schedule.ts'
+import { createRegionEvents } from './region-events.ts'
+import { createRepeatErasures } from './repeat-erasures.ts'
+
+/** Events take a second or two; an original this old, in milliseconds, has lost its event. */
+const reconcileGraceMs = 30_000
+/**
+ * An original this old, in milliseconds, that S3 copied here from another region and that has no manifest yet is taken
+ * from that region. S3 copies most objects within 15 minutes, and the manifest comes last.
+ */
+const copyGraceMs = 30 * 60_000
+
+/** How long a patient `stop` may take, in milliseconds. */
+export const patientStopMs = waitSeconds * 1000
+
+/**
+ * Composes what turns originals in S3 into jobs: S3's events from SQS, and reconciliation for lost ones. If regions copy
+ * to each other, also what other regions finished and erased.
+ */
+export function createArrivals(deps: {
+  redis: Redis
+  prefix: string
+  s3: S3Client
+  bucket: string
+  sqs: SQSClient
+  queue: UploadQueue
+  lifecycle: Lifecycle
+  processing: Pick<Processing, 'finishUpload'>
+  config: { eventsQueueUrl: string; bucketReplicated: boolean; reconcileIntervalMs: number }
+  log: Logger
+}) {
+  const { redis, prefix, s3, bucket, sqs, queue, config, log } = deps
+  const { records, manifests, receiveUpload, eraseObjects, eraseUnfinished, quota } = deps.lifecycle
+  const { finishUpload } = deps.processing
+  const imports = config.bucketReplicated ? createImportQueue({ redis, prefix }) : undefined
+  const eraseUpload = imports && createEraseUpload({ records, queue, imports, eraseObjects, quota })
+  const objectCreated = createObjectCreated({
+    sqs,
+    queueUrl: config.eventsQueueUrl,
+    bucket,
+    receiveUpload,
+    regionEvents: eraseUpload && createRegionEvents({ manifests, finishUpload, eraseUpload }),
+    log,
+  })
+  const reconcileSchedule = createReconcileSchedule({
+    redis,
+    prefix,
+    intervalMs: config.reconcileIntervalMs,
+    reconcile: createReconcile({
+      s3,
+      bucket,
+      receiveUpload,
+      queue,
+      graceMs: reconcileGraceMs,
+      copyGraceMs,
+      log,
+    }),
+    expireUnfinished: createExpireUnfinished({ s3, bucket, eraseUnfinished }),
+    repeatErasures: eraseUpload && createRepeatErasures({ s3, bucket, records, eraseUpload, log }),
+    log,
+  })
+
+  return {
+    start(): void {
+      objectCreated.start()
+      reconcileSchedule.start()
+    },
+    /**
+     * Takes no more events and ends the reconciliation.
+     * @param how.patient waits for the request under way to SQS, so that no message stays hidden
+     */
+    async stop(how: { patient: boolean }): Promise<void> {
+      await Promise.all([objectCreated.stop(how), reconcileSchedule.stop()])
+      await imports?.close()
+    },
+  }
+}

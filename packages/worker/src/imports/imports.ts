@@ -1,0 +1,51 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createFetchSource } from './fetch-source.ts'
+import { createFinishImport } from './finish-import.ts'
+import { createImportUpload } from './import-upload.ts'
+import { createPublicAddress } from './public-address.ts'
+import { createSourceAddresses } from './source-addresses.ts'
+
+/** Composes imports: fetch a source from public addresses only, and store it as an original. */
+export function createImports(deps: {
+  s3: S3Client
+  bucket: string
+  lifecycle: Lifecycle
+  config: {
+    importAllowedNetworks: string[]
+    importAllowedPorts: readonly number[]
+    importDnsServers: string[]
+    importSilenceMs: number
+    importTimeoutMs: number
+    maxUploadBytes: number
+  }
+}) {
+  const { s3, bucket, config } = deps
+  const { records, receiveUpload, eraseObjects, quota, storeOriginal } = deps.lifecycle
+  const finishImport = createFinishImport({ records, quota })
+  return {
+    finishImport,
+    importUpload: createImportUpload({
+      records,
+      receiveUpload,
+      eraseObjects,
+      abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+      quota,
+      fetchSource: createFetchSource({
+        sourceAddresses: createSourceAddresses({
+          isPermitted: createPublicAddress(config.importAllowedNetworks),
+          dnsServers: config.importDnsServers,
+        }),
+        allowedPorts: config.importAllowedPorts,
+        silenceMs: config.importSilenceMs,
+      }),
+      storeOriginal,
+      finishImport,
+      maxUploadBytes: config.maxUploadBytes,
+      timeoutMs: config.importTimeoutMs,
+    }),
+  }
+}
+
+export type Imports = ReturnType<typeof createImports>

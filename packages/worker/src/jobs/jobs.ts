@@ -1,0 +1,64 @@
+import { createFinishedJobs } from '@millrace/shared/fleet/finished-jobs.ts'
+import { createRecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
+import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
+import { uploadQueueName } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Imports } from '../imports/imports.ts'
+import type { Processing } from '../processing/processing.ts'
+import { createActiveJobs, uncountedActiveJobs } from './active-jobs.ts'
+import { createJobHandlers, createProcessor } from './job-handlers.ts'
+import { createOldestJob } from './oldest-job.ts'
+import { createQueueWorker } from './queue-worker.ts'
+
+/**
+ * Composes the queue workers, one for uploads and one for imports.
+ *
+ * @param deps.redis for commands
+ * @param deps.blockingRedis a connection that waits for Redis as long as it takes
+ * @returns `activity` counts the jobs of uploads, `oldestJob` those of both queues
+ */
+export function createJobs(deps: {
+  redis: Redis
+  blockingRedis: Redis
+  prefix: string
+  log: Logger
+  processing: Processing
+  imports: Imports
+  config: { slots: number; importSlots: number }
+}) {
+  const { redis, blockingRedis, prefix, log, processing, imports, config } = deps
+  const handlers = createJobHandlers({ ...processing, ...imports })
+  const activity = createRecentActivity()
+  const activeJobs = createActiveJobs({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
+  const oldestJob = createOldestJob()
+  const queues = { redis: blockingRedis, prefix, log }
+  const uploadQueueWorker = createQueueWorker({
+    ...queues,
+    queueName: uploadQueueName,
+    slots: config.slots,
+    processor: createProcessor({ handlers, activeJobs, oldestJob, log }),
+  })
+  const importQueueWorker = createQueueWorker({
+    ...queues,
+    queueName: importQueueName,
+    slots: config.importSlots,
+    processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log }),
+  })
+
+  return {
+    activity,
+    oldestJob,
+    /** Begins to take jobs. */
+    async start(): Promise<void> {
+      await Promise.all([uploadQueueWorker.start(), importQueueWorker.start()])
+    },
+    /**
+     * Takes no more jobs, lets active ones finish until the deadline and hands the others back.
+     * @param deadlineMs milliseconds
+     */
+    async drain(deadlineMs: number): Promise<void> {
+      await Promise.all([uploadQueueWorker.drain(deadlineMs), importQueueWorker.drain(deadlineMs)])
+    },
+  }
+}

@@ -1,0 +1,49 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { renderIsolated } from '../images/render-isolated.ts'
+import { createDiscardOriginal } from './discard-original.ts'
+import { createFailUpload } from './fail-upload.ts'
+import { createFinishUpload } from './finish-upload.ts'
+import { createProcessUpload } from './process-upload.ts'
+import { createOriginalReader } from './read-original.ts'
+import { createVariantWriter } from './write-variant.ts'
+
+/** Composes the processing of arrived uploads: inspect, render, write, finish. */
+export function createProcessing(deps: {
+  s3: S3Client
+  bucket: string
+  lifecycle: Lifecycle
+  config: { presets: Presets; maxImageBytes: number; maxImagePixels: number }
+}) {
+  const { s3, bucket, config } = deps
+  const { records, manifests, originals, lookup, eraseObjects, quotaReservations } = deps.lifecycle
+  const { presets, maxImageBytes, maxImagePixels } = config
+  const finishUpload = createFinishUpload({
+    manifests,
+    records,
+    eraseObjects,
+    discardOriginal: createDiscardOriginal({ s3, bucket }),
+    quotaReservations,
+  })
+  return {
+    finishUpload,
+    failUpload: createFailUpload({ lookup, presets, finishUpload }),
+    processUpload: createProcessUpload({
+      lookup,
+      records,
+      originals,
+      manifests,
+      presets,
+      openOriginal: createOriginalReader({ s3, bucket }),
+      writeVariant: createVariantWriter({ s3, bucket }),
+      renderIsolated,
+      finishUpload,
+      eraseObjects,
+      maxImageBytes,
+      maxImagePixels,
+    }),
+  }
+}
+
+export type Processing = ReturnType<typeof createProcessing>
