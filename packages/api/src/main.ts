@@ -8,6 +8,7 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { disablePretenuring } from './http/disable-pretenuring.ts'
@@ -16,7 +17,7 @@ import { disablePretenuring } from './http/disable-pretenuring.ts'
 const closeDeadlineMs = 10_000
 
 disablePretenuring()
-const config = readConfig(process.env)
+const config = readConfigOrExit(readConfig, process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 const redis = connectRedis(config.redisUrl, log)
 const subscriber = connectBlockingRedis(config.redisUrl, log)

@@ -8,6 +8,7 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -18,7 +19,7 @@ import { createLeaveInstance } from './instance/leave-instance.ts'
 import { createScaleInProtection } from './instance/scale-in-protection.ts'
 import { createTerminationHook } from './instance/termination-hook.ts'
 
-const config = readConfig(process.env)
+const config = readConfigOrExit(readConfig, process.env)
 // libuv reads it when its pool starts, with the first image: one thread a slot, and the usual four for the rest.
 process.env['UV_THREADPOOL_SIZE'] ??= String(config.slots + 4)
 const log = createLog({ level: config.logLevel, instance: config.instance })

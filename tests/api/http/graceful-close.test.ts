@@ -101,16 +101,4 @@ test('takes two signals for one', async () => {
   assert.is(await exitCode(child), 0)
 })
 
-test('does not start with settings missing, and says which', async () => {
-  const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env['PATH'] },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const [said] = await Promise.all([text(child.stderr), once(child, 'exit')])
-  assert.is(child.exitCode, 1)
-  for (const name of ['PUBLIC_ORIGIN', 'REDIS_URL', 'BUCKET', 'EVENTS_QUEUE_URL', 'SESSION_KEYS']) {
-    assert.match(said, new RegExp(`${name} is missing`))
-  }
-})
-
 test.run()

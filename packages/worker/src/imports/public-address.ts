@@ -24,13 +24,6 @@ const globalUnicast: Block = ipaddr.parseCIDR('2000::/3')
 /** IPv4 as seen by machines that have IPv6 only (NAT64, RFC 6052): the last 32 bits are the IPv4 address. */
 const nat64: Block = ipaddr.parseCIDR('64:ff9b::/96')
 
-/** Whether a text is an address or a block that a list may name: in dotted decimal or in IPv6's own form. */
-export function isAddressBlock(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/')
-  if (isIP(address) === 0 || address.includes('%') || rest.length > 0) return false
-  return bits === undefined || ipaddr.isValidCIDR(text)
-}
-
 /**
  * Says which addresses a source may be fetched from: public ones, and the ones that the operator opened.
  * Everything that IANA's registries of special-purpose addresses (RFC 6890) name is refused, and so is what
