@@ -75,6 +75,7 @@ export function throwProblem(problem: string): never {
  *
  * @param isItem checks one trimmed item
  * @param description what the items must be, in the plural: "ports from 1 to 65535"
+ * @param fallback the default, as text
  */
 export function listVariable(isItem: (item: string) => boolean, description: string, fallback = '') {
   return Type.Refine(
