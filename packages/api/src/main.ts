@@ -9,6 +9,7 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -20,7 +21,7 @@ const afterRequestsMs = 3_000
 const connectionsDeadlineMs = 1_000
 
 disablePretenuring()
-const config = readConfig(process.env)
+const config = readConfigOrExit(readConfig, process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 await runService({ log, start })
 

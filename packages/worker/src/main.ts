@@ -7,6 +7,7 @@ import {
   connectStreamingS3,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
@@ -17,7 +18,7 @@ import { createInstance, leaveTimeoutMs } from './instance/instance.ts'
 /** Closing connections does not wait for the network. In ms. */
 const connectionsDeadlineMs = 1_000
 
-const config = readConfig(process.env)
+const config = readConfigOrExit(readConfig, process.env)
 // libuv reads it when its pool starts, with the first image: one thread a slot, and the usual four for the rest.
 process.env['UV_THREADPOOL_SIZE'] ??= String(config.slots + 4)
 const log = createLog({ level: config.logLevel, instance: config.instance })

@@ -103,18 +103,6 @@ test('takes two signals for one', async () => {
   assert.is(await exitCode(child), 0)
 })
 
-test('does not start with settings missing, and says which', async () => {
-  const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env['PATH'] },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const [said] = await Promise.all([text(child.stderr), once(child, 'exit')])
-  assert.is(child.exitCode, 1)
-  for (const name of ['PUBLIC_ORIGIN', 'REDIS_URL', 'BUCKET', 'EVENTS_QUEUE_URL', 'SESSION_KEYS']) {
-    assert.match(said, new RegExp(`${name} is missing`))
-  }
-})
-
 /** Starts an instance that is expected to end. @returns its exit code and the records that it logged */
 async function runToEnd(environment: Record<string, string>, whenListening?: (child: ChildProcess) => void) {
   const child = spawn(process.execPath, ['--import', throwOnSignal, main], {

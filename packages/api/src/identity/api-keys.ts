@@ -1,5 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { EnvironmentError } from '@millrace/shared/service/environment.ts'
+import { type ReportProblem, throwProblem } from '@millrace/shared/service/environment.ts'
 import { Owner } from '@millrace/shared/uploads/owner.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -23,23 +23,30 @@ const sessionOwnerPrefix = 's-'
  * Reads the configured keys.
  *
  * @param text `owner/scope+scope/sha256`, comma separated; the hash is of the key, 64 hex digits
- * @throws EnvironmentError that says which entry is wrong, never what is in it
+ * @param report receives one sentence per wrong entry; it never contains the entry itself
+ * @returns the keys of all correct entries
+ * @throws EnvironmentError for the first wrong entry, without `report`
  */
-export function readApiKeys(text: string): ApiKey[] {
+export function readApiKeys(text: string, report: ReportProblem = throwProblem): ApiKey[] {
   const entries = text.split(',').filter((entry) => entry.trim() !== '')
-  return entries.map((entry, index) => {
-    const [name = '', scopes = '', sha256 = ''] = entry.trim().split('/')
-    const named = scopes.split('+').filter((candidate): candidate is Scope => scope.Check(candidate))
-    const isValid =
-      owner.Check(name) &&
-      // Nobody's key may speak for a session.
-      !name.startsWith(sessionOwnerPrefix) &&
-      named.length === scopes.split('+').length &&
-      /^[0-9a-f]{64}$/.test(sha256)
-    if (!isValid) {
-      throw new EnvironmentError(`API_KEYS: entry ${index + 1} is not of the form owner/scope+scope/sha256.`)
+  return entries.flatMap((entry, index) => {
+    const [name = '', scopeList = '', sha256 = ''] = entry.trim().split('/')
+    const scopes = scopeList.split('+')
+    const validScopes = scopes.filter((candidate): candidate is Scope => scope.Check(candidate))
+    // The prefix of sessions' owners: a key must not act for a session.
+    const isOwner = owner.Check(name) && !name.startsWith(sessionOwnerPrefix)
+    const problem = !isOwner
+      ? `its owner must be up to 63 lower-case letters, digits and dashes, and must not begin with a dash or "${sessionOwnerPrefix}"`
+      : validScopes.length < scopes.length
+        ? `its scopes must be of ${Scope.anyOf.map((literal) => literal.const).join(', ')}`
+        : /^[0-9a-f]{64}$/.test(sha256)
+          ? undefined
+          : 'its hash must be 64 lower-case hexadecimal digits'
+    if (problem === undefined) {
+      return [{ owner: name, scopes: new Set(validScopes), sha256: Buffer.from(sha256, 'hex') }]
     }
-    return { owner: name, scopes: new Set(named), sha256: Buffer.from(sha256, 'hex') }
+    report(`API_KEYS: entry ${index + 1} must be owner/scope+scope/sha256; ${problem}.`)
+    return []
   })
 }
 
@@ -62,7 +69,7 @@ export type ApiKeys = ReturnType<typeof createApiKeys>
  * Makes a key of 32 random bytes.
  *
  * @returns the key, which is shown once, and the entry for `API_KEYS` that lets it in
- * @throws EnvironmentError where owner or scopes are not valid
+ * @throws EnvironmentError if the owner or a scope is not valid
  */
 export function newApiKey(name: string, scopes: string[]): { key: string; entry: string } {
   const key = `mr_${randomBytes(32).toString('base64url')}`

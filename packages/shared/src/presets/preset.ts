@@ -1,41 +1,66 @@
 import { createHash } from 'node:crypto'
 import Type, { type Static } from 'typebox'
 
-/** The name of a preset or of a variant within one: part of a key, so nothing in it needs escaping. */
-export const PresetName = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,31}$' })
+const namePattern = '^[a-z0-9][a-z0-9-]{0,31}$'
+
+/** The name of a preset or of a variant: part of an object key, so it needs no escaping. */
+export const PresetName = Type.String({ pattern: namePattern })
+
+/** The same in a list of presets, with the description that error messages use. */
+const ConfiguredName = Type.String({
+  pattern: namePattern,
+  description: 'up to 32 lower-case letters, digits and dashes, and must not begin with a dash',
+})
+
+/** Pixels. 16,383 is the largest side of a WebP image (VP8 frame header); the other formats take more. */
+const Side = Type.Integer({ minimum: 1, maximum: 16_383 })
 
 /**
- * One picture to make out of an image. `fit: 'inside'` keeps the whole picture within the box and its
- * proportions, `fit: 'cover'` fills the box and cuts off what hangs over. Neither enlarges.
+ * The settings of one image made from an original. `fit: 'inside'` keeps the whole image and its proportions
+ * inside the box. `fit: 'cover'` fills the box and crops the rest, so it needs a height. Neither enlarges.
  */
 export const VariantRecipe = Type.Object(
   {
-    name: PresetName,
-    fit: Type.Union([Type.Literal('inside'), Type.Literal('cover')]),
-    width: Type.Integer({ minimum: 1, maximum: 16_383, description: 'pixels' }),
-    height: Type.Optional(Type.Integer({ minimum: 1, maximum: 16_383, description: 'pixels' })),
-    format: Type.Union([
-      Type.Literal('webp'),
-      Type.Literal('jpeg'),
-      Type.Literal('avif'),
-      Type.Literal('png'),
-    ]),
+    name: ConfiguredName,
+    fit: Type.Enum(['inside', 'cover']),
+    width: Side,
+    height: Type.Optional(Side),
+    format: Type.Enum(['webp', 'jpeg', 'avif', 'png']),
     quality: Type.Integer({ minimum: 1, maximum: 100 }),
-    effort: Type.Optional(Type.Integer({ minimum: 0, maximum: 9, description: "the encoder's own scale" })),
+    /** The range depends on the format: see `effortRanges`. */
+    effort: Type.Optional(Type.Integer()),
   },
   { additionalProperties: false },
 )
 export type VariantRecipe = Static<typeof VariantRecipe>
 
-/** What an owner declared: which files are taken, and what is made of each image, widest variant first. */
+/**
+ * The effort that each encoder accepts: 0 is the fastest (sharp 0.35). Undefined: the format is encoded without
+ * one. sharp has an effort for PNG, but it reduces the image to 256 colours.
+ */
+export const effortRanges = {
+  webp: { minimum: 0, maximum: 6 },
+  avif: { minimum: 0, maximum: 9 },
+  jpeg: undefined,
+  png: undefined,
+} as const satisfies Record<VariantRecipe['format'], { minimum: number; maximum: number } | undefined>
+
+/** The settings of a preset: the file types that it accepts, and the variants made of each image. */
 export const Preset = Type.Object(
   {
-    name: PresetName,
+    name: ConfiguredName,
     accept: Type.Optional(
-      Type.Array(Type.String({ pattern: '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$' }), {
-        minItems: 1,
-        description: 'media types, or `image/*`, by the bytes themselves; without it, every file is taken',
-      }),
+      Type.Array(
+        Type.String({
+          pattern: '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$',
+          description: 'a media type such as image/png, or all of a kind such as image/*',
+        }),
+        {
+          minItems: 1,
+          description:
+            'media types as detected from the bytes, or `image/*`; without it, every file is accepted',
+        },
+      ),
     ),
     variants: Type.Array(VariantRecipe, { maxItems: 32 }),
   },
@@ -44,8 +69,8 @@ export const Preset = Type.Object(
 export type Preset = Static<typeof Preset>
 
 /**
- * Whether a preset takes files of a type.
- * @param detectedType by the bytes; undefined where they are of no known kind, which no list names
+ * Returns whether a preset accepts files of a type.
+ * @param detectedType detected from the bytes; undefined if unknown, which only a preset without a list accepts
  */
 export function acceptsType({ accept }: Preset, detectedType: string | undefined): boolean {
   if (!accept) return true

@@ -24,13 +24,6 @@ const globalUnicast: Block = ipaddr.parseCIDR('2000::/3')
 /** IPv4 addresses for IPv6-only hosts (NAT64, RFC 6052). The last 32 bits are the IPv4 address. */
 const nat64: Block = ipaddr.parseCIDR('64:ff9b::/96')
 
-/** Whether a text is a valid address or CIDR block, in dotted decimal or IPv6 notation. */
-export function isAddressBlock(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/')
-  if (isIP(address) === 0 || address.includes('%') || rest.length > 0) return false
-  return bits === undefined || ipaddr.isValidCIDR(text)
-}
-
 /**
  * Decides which addresses a source may have: public ones, and those that the operator allowed. All special-purpose
  * addresses in IANA's registries (RFC 6890) are refused, as are invalid ones. IPv4 addresses inside IPv6 (IPv4-mapped,

@@ -1,0 +1,71 @@
+import { hostname } from 'node:os'
+import Type, { type Static, type TObject } from 'typebox'
+import { publishPeriodMs } from '../fleet/queue-load.ts'
+import { presetVariables } from '../presets/read-presets.ts'
+import { listVariable, splitList } from '../service/environment.ts'
+
+const TiB = 1024 ** 4
+const Quota = Type.Optional(Type.Integer({ minimum: 0 }))
+
+/** An http:// or https:// URL of another service. */
+export const ServiceUrl = Type.String({
+  pattern: '^https?://',
+  description: 'an http:// or https:// URL',
+})
+
+/**
+ * A name that is part of Redis keys or of metrics. BullMQ separates the parts of its keys with colons, and Redis
+ * Cluster hashes only what is between braces, so a name contains neither.
+ */
+const Name = { pattern: '^[A-Za-z0-9_-]+$', description: 'letters, digits, "-" and "_"', showValue: true }
+
+/** The variables that API and workers both read. */
+export const serviceVariables = {
+  REDIS_URL: Type.String({ pattern: '^rediss?://', description: 'a redis:// or rediss:// URL' }),
+  REDIS_PREFIX: Type.String({ default: 'millrace', ...Name }),
+  BUCKET: Type.String({ minLength: 3, showValue: true }),
+  BUCKET_REPLICATED: Type.Boolean({ default: false }),
+  EVENTS_QUEUE_URL: ServiceUrl,
+  INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
+  ...presetVariables,
+  MAX_UPLOAD_BYTES: Type.Integer({ default: 5 * TiB, minimum: 1, maximum: 5 * TiB }),
+  QUOTA_BYTES_TOTAL: Quota,
+  QUOTA_FILES_TOTAL: Quota,
+  QUOTA_BYTES_PER_DAY: Quota,
+  QUOTA_FILES_PER_DAY: Quota,
+  IMPORT_ALLOWED_PORTS: listVariable(isPort, 'ports from 1 to 65535', '80,443'),
+  METRICS_STAGE: Type.Optional(Type.String(Name)),
+  PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
+}
+
+/** Returns the settings of the variables that API and workers both read, without the presets. */
+export function serviceSettings(variables: Static<TObject<typeof serviceVariables>>) {
+  return {
+    redisUrl: variables.REDIS_URL,
+    redisPrefix: variables.REDIS_PREFIX,
+    bucket: variables.BUCKET,
+    /** Whether this bucket and those of other regions replicate to each other. */
+    bucketReplicated: variables.BUCKET_REPLICATED,
+    eventsQueueUrl: variables.EVENTS_QUEUE_URL,
+    instance: variables.INSTANCE,
+    logLevel: variables.LOG_LEVEL,
+    maxUploadBytes: variables.MAX_UPLOAD_BYTES,
+    /** Limits of each owner; undefined: no limit. */
+    quota: {
+      bytesTotal: variables.QUOTA_BYTES_TOTAL,
+      filesTotal: variables.QUOTA_FILES_TOTAL,
+      bytesPerDay: variables.QUOTA_BYTES_PER_DAY,
+      filesPerDay: variables.QUOTA_FILES_PER_DAY,
+    },
+    /** Ports of the servers that files are imported from. */
+    importAllowedPorts: splitList(variables.IMPORT_ALLOWED_PORTS).map(Number),
+    /** The stage under which metrics are written to CloudWatch; undefined: none are written. */
+    metricsStage: variables.METRICS_STAGE,
+    publishPeriodMs: variables.PUBLISH_PERIOD_MS,
+  }
+}
+
+function isPort(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535
+}

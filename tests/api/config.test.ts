@@ -1,0 +1,72 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { readConfig } from '@millrace/api/config.ts'
+import { EnvironmentError } from '@millrace/shared/service/environment.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../support/suite.ts'
+
+const test = suite('API config')
+
+const key = Buffer.alloc(32).toString('base64')
+const required = {
+  PUBLIC_ORIGIN: 'http://localhost:3000',
+  REDIS_URL: 'redis://localhost',
+  BUCKET: 'bucket',
+  EVENTS_QUEUE_URL: 'http://localhost/queue',
+  SESSION_KEYS: key,
+}
+
+function problemsOf(changes: Record<string, string>): readonly string[] {
+  try {
+    readConfig({ ...required, ...changes })
+  } catch (error) {
+    if (error instanceof EnvironmentError) return error.problems
+    throw error
+  }
+  return []
+}
+
+test('API config accepts session keys of 32 bytes only', () => {
+  assert.is(readConfig({ ...required, SESSION_KEYS: `${key},${key}` }).sessionKeys.length, 2)
+  const problem = 'SESSION_KEYS must be keys of 32 bytes each in base64, comma separated.'
+  for (const wrong of [
+    'abc',
+    `${key},`,
+    `${key}, ${key}`,
+    Buffer.alloc(31).toString('base64'),
+    Buffer.alloc(33).toString('base64'),
+    Buffer.alloc(32, 255).toString('base64').replaceAll('/', '_'),
+  ]) {
+    assert.equal(problemsOf({ SESSION_KEYS: wrong }), [problem], wrong)
+  }
+  assert.equal(problemsOf({ SESSION_KEYS: '' }), ['SESSION_KEYS is missing.'])
+})
+
+test('API config reports every wrong entry of API_KEYS and quotes none', () => {
+  const hash = 'ab'.repeat(32)
+  assert.equal(problemsOf({ API_KEYS: `s-1/admin/${hash},ok/admin/${hash},ok/admin/${hash}0` }), [
+    'API_KEYS: entry 1 must be owner/scope+scope/sha256; its owner must be up to 63 lower-case letters, digits and dashes, and must not begin with a dash or "s-".',
+    'API_KEYS: entry 3 must be owner/scope+scope/sha256; its hash must be 64 lower-case hexadecimal digits.',
+  ])
+})
+
+test('API config reads CloudFront settings and requires all of them with CDN_ORIGIN', () => {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const cdn = {
+    CDN_ORIGIN: 'https://d1.cloudfront.net',
+    CDN_KEY_PAIR_ID: 'K1',
+    CDN_PRIVATE_KEY: Buffer.from(pem).toString('base64'),
+  }
+  assert.equal(readConfig({ ...required, ...cdn }).cdn, {
+    origin: cdn.CDN_ORIGIN,
+    keyPairId: 'K1',
+    privateKey: pem,
+  })
+  assert.is(readConfig(required).cdn, undefined)
+  assert.equal(problemsOf({ CDN_ORIGIN: cdn.CDN_ORIGIN }), [
+    'CDN_KEY_PAIR_ID is missing; CDN_ORIGIN requires it.',
+    'CDN_PRIVATE_KEY is missing; CDN_ORIGIN requires it.',
+  ])
+})
+
+test.run()
