@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { DropZone } from './drop-zone.tsx'
-import { momentText } from './quantities.ts'
-import { outcomeText } from './state-line.ts'
-import { UploadCard } from './upload-card.tsx'
-import type { Rows } from './upload-list.ts'
-import type { Session, Uploads } from './uploads.ts'
+import { momentText } from './format.ts'
+import { DropZone } from './uploads/drop-zone.tsx'
+import { outcomeText } from './uploads/state-line.ts'
+import { UploadCard } from './uploads/upload-card.tsx'
+import type { Rows } from './uploads/upload-list.ts'
+import type { Session, Uploads } from './uploads/uploads.ts'
 
 /** The whole page. */
 export function App({ uploads }: { uploads: Uploads }) {

@@ -4,8 +4,8 @@ import './styles.css'
 import { createClient } from '@millrace/client'
 import { render } from 'preact'
 import { App } from './app.tsx'
-import { FleetPage } from './fleet-page.tsx'
-import { createUploads } from './uploads.ts'
+import { FleetPage } from './fleet/fleet-page.tsx'
+import { createUploads } from './uploads/uploads.ts'
 
 const root = document.querySelector('#app')
 if (!root) throw new Error('The page has no #app.')

@@ -1,5 +1,5 @@
+import { durationText, momentText, shortNumber, sizeText } from '../format.ts'
 import type { Instance } from './cluster.ts'
-import { durationText, momentText, shortNumber, sizeText } from './quantities.ts'
 
 /** Every process, one a row. */
 export function InstanceTable({ instances }: { instances: Instance[] }) {

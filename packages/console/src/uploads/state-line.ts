@@ -1,5 +1,5 @@
 import type { Upload } from '@millrace/client'
-import { momentText, remainingText, sizeText } from './quantities.ts'
+import { momentText, remainingText, sizeText } from '../format.ts'
 import type { Transfer } from './transfers.ts'
 import type { Row } from './upload-list.ts'
 

@@ -1,5 +1,5 @@
+import { momentText, shortNumber } from '../format.ts'
 import type { QueueLoadPoint } from './cluster.ts'
-import { momentText, shortNumber } from './quantities.ts'
 
 /** In units of the drawing. */
 const width = 600

@@ -1,7 +1,7 @@
 import { ApiProblem, type Client, SendError } from '@millrace/client'
 import { isRetryable } from '@millrace/client/retry.ts'
 import { createSender, isLarge, type SentFile } from './sender.ts'
-import { createSpeedometer } from './speedometer.ts'
+import { createSpeedometer } from './transfer-rate.ts'
 
 /** How the bytes of one file are getting along. `sent` means that S3 has them all. */
 export type Transfer =

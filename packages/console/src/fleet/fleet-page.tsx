@@ -1,9 +1,9 @@
 import './fleet-page.css'
 import { useEffect, useState } from 'preact/hooks'
+import { durationText, momentText, shortNumber } from '../format.ts'
 import { type Cluster, type ClusterNews, followCluster } from './cluster.ts'
 import { FleetChart } from './fleet-chart.tsx'
 import { InstanceTable } from './instance-table.tsx'
-import { durationText, momentText, shortNumber } from './quantities.ts'
 
 /** What the fleet does, live: instances, load, queue, and what the autoscaler made of it. */
 export function FleetPage() {

@@ -1,5 +1,5 @@
 import type { components, Upload } from '@millrace/client'
-import { momentText, pixelsText, sizeText } from './quantities.ts'
+import { momentText, pixelsText, sizeText } from '../format.ts'
 import { type StateLine, stateLine } from './state-line.ts'
 import { Thumbnail } from './thumbnail.tsx'
 import type { Row } from './upload-list.ts'
