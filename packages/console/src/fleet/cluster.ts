@@ -1,8 +1,8 @@
-/** Milliseconds. */
+/** Durations in ms. */
 export type Percentiles = { p50: number; p95: number; p99: number }
 export type Tier = 'api' | 'worker'
 
-/** One process. `since` is ISO 8601, `cpuPercent` of one core. */
+/** One process. `since` is its start time (ISO 8601); `cpuPercent` is relative to one core. */
 export type Instance = {
   id: string
   tier: Tier
@@ -17,6 +17,7 @@ export type Instance = {
   latencyMs: Percentiles | null
 }
 
+/** The sums over all instances of a tier. */
 export type TierView = {
   tier: Tier
   instances: number
@@ -27,6 +28,7 @@ export type TierView = {
   latencyMs: Percentiles | null
 }
 
+/** The latest sample of the queue. `load` is the queue load: (waiting + active + not yet relayed jobs) ÷ slots. */
 export type QueueLoadSample = {
   load: number
   waiting: number
@@ -37,6 +39,7 @@ export type QueueLoadSample = {
   oldestJobAgeMs: number
 }
 
+/** The metrics of one publish period. `load` is the queue load. */
 export type QueueLoadPoint = {
   at: string
   load: number
@@ -59,7 +62,7 @@ export type TierScaling = {
 
 export type ScalingDecision = { at: string; tier: Tier; from: number; to: number; reason: string }
 
-/** The whole fleet, as `GET /admin/cluster` tells of it. `history` and `decisions` are newest first. */
+/** The response of `GET /admin/cluster`: the whole fleet. `history` and `decisions` are newest first. */
 export type Cluster = {
   at: string
   tiers: TierView[]
@@ -70,61 +73,62 @@ export type Cluster = {
   decisions: ScalingDecision[]
 }
 
-/** What the page knows: the fleet, or why it does not. */
-export type ClusterNews = { cluster: Cluster } | { problem: 'forbidden' | 'unreachable' }
+/** A new state of the fleet, or why there is none. */
+export type ClusterUpdate = { cluster: Cluster } | { problem: 'forbidden' | 'unreachable' }
 
-/** Before a stream that the server closed is opened once more, in milliseconds. */
-const reopenMs = 2_000
+/** Delay before a stream that the server closed is opened again, in ms. */
+const reconnectDelayMs = 2_000
 
 /**
- * Follows the fleet. A hidden page does not.
+ * Follows the fleet over server-sent events while the page is visible.
  *
- * @returns a function that ends it
+ * @param onUpdate called with each new state, and with each problem
+ * @returns a function that stops following
  */
-export function followCluster(tell: (news: ClusterNews) => void): () => void {
+export function followCluster(onUpdate: (update: ClusterUpdate) => void): () => void {
   let stream: EventSource | undefined
-  let reopening: ReturnType<typeof setTimeout> | undefined
-  document.addEventListener('visibilitychange', arrange)
-  arrange()
+  let reconnectTimer: ReturnType<typeof setTimeout> | undefined
+  document.addEventListener('visibilitychange', updateConnection)
+  updateConnection()
   return () => {
-    document.removeEventListener('visibilitychange', arrange)
+    document.removeEventListener('visibilitychange', updateConnection)
     close()
   }
 
-  function arrange(): void {
+  function updateConnection(): void {
     if (document.hidden) close()
     else if (!stream) open()
   }
 
   function open(): void {
-    const opened = new EventSource('/admin/cluster/events')
-    stream = opened
-    opened.addEventListener('cluster', ({ data }: MessageEvent<string>) => {
+    const current = new EventSource('/admin/cluster/events')
+    stream = current
+    current.addEventListener('cluster', ({ data }: MessageEvent<string>) => {
       const cluster: Cluster = JSON.parse(data)
-      tell({ cluster })
+      onUpdate({ cluster })
     })
-    opened.addEventListener('error', () => {
-      tell({ problem: 'unreachable' })
-      // Otherwise the browser connects again by itself.
-      if (opened.readyState !== EventSource.CLOSED) return
+    current.addEventListener('error', () => {
+      onUpdate({ problem: 'unreachable' })
+      // In any other state the browser reconnects by itself.
+      if (current.readyState !== EventSource.CLOSED) return
       close()
-      void askWhy()
+      void checkAccess()
     })
   }
 
   function close(): void {
-    clearTimeout(reopening)
+    clearTimeout(reconnectTimer)
     stream?.close()
     stream = undefined
   }
 
-  /** An EventSource does not tell why it was refused. */
-  async function askWhy(): Promise<void> {
+  /** Finds out with a plain request why the stream was refused: an EventSource does not expose the status. */
+  async function checkAccess(): Promise<void> {
     const status = await fetch('/admin/cluster').then(
-      (answer) => answer.status,
+      (response) => response.status,
       () => 0,
     )
-    if (status === 401 || status === 403) tell({ problem: 'forbidden' })
-    else reopening = setTimeout(arrange, reopenMs)
+    if (status === 401 || status === 403) onUpdate({ problem: 'forbidden' })
+    else reconnectTimer = setTimeout(updateConnection, reconnectDelayMs)
   }
 }

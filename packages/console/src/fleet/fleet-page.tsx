@@ -1,23 +1,25 @@
 import './fleet-page.css'
 import { useEffect, useState } from 'preact/hooks'
-import { durationText, momentText, shortNumber } from '../format.ts'
-import { type Cluster, type ClusterNews, followCluster } from './cluster.ts'
+import { durationText, numberText, timeText } from '../format.ts'
+import { type Cluster, type ClusterUpdate, followCluster } from './cluster.ts'
 import { FleetChart } from './fleet-chart.tsx'
 import { InstanceTable } from './instance-table.tsx'
 
-/** What the fleet does, live: instances, load, queue, and what the autoscaler made of it. */
+const tierNames = { worker: 'Workers', api: 'API instances' }
+
+/** The live state of the fleet: queue load, instances and scaling decisions. */
 export function FleetPage() {
-  const [news, setNews] = useState<ClusterNews>()
+  const [update, setUpdate] = useState<ClusterUpdate>()
   const [cluster, setCluster] = useState<Cluster>()
   useEffect(
     () =>
-      followCluster((told) => {
-        setNews(told)
-        if ('cluster' in told) setCluster(told.cluster)
+      followCluster((newest) => {
+        setUpdate(newest)
+        if ('cluster' in newest) setCluster(newest.cluster)
       }),
     [],
   )
-  const problem = news && 'problem' in news ? news.problem : undefined
+  const problem = update && 'problem' in update ? update.problem : undefined
   return (
     <>
       <header>
@@ -28,8 +30,8 @@ export function FleetPage() {
       </header>
       <main>
         <p role="status">
-          {problem === 'unreachable' && 'No connection. Trying again…'}
-          {!news && 'Connecting…'}
+          {problem === 'unreachable' && 'Connection lost. Reconnecting…'}
+          {!update && 'Connecting…'}
         </p>
         {problem === 'forbidden' && <Forbidden />}
         {cluster && problem !== 'forbidden' && <Fleet cluster={cluster} />}
@@ -41,7 +43,7 @@ export function FleetPage() {
 function Forbidden() {
   return (
     <p class="problem" role="alert">
-      Here the fleet is shown to API keys of the scope admin only:{' '}
+      You need an API key with the scope admin to see the fleet. From a shell:{' '}
       <code>curl -H "authorization: Bearer $KEY" {location.origin}/admin/cluster</code>
     </p>
   )
@@ -56,28 +58,30 @@ function Fleet({ cluster }: { cluster: Cluster }) {
       {scaling.map(({ tier, desired, starting, min, max, reason }) => (
         <p key={tier} class="scaling">
           <strong>
-            {desired} {tier === 'worker' ? 'workers' : 'API instances'}
+            {tierNames[tier]}: {desired}
           </strong>{' '}
-          of {min} to {max}
-          {starting > 0 && `, ${starting} starting`}: {reason}.
+          (range {min} to {max}
+          {starting > 0 && `, ${starting} starting`}). {reason}.
         </p>
       ))}
-      {!load && <p class="empty">Nobody has looked at the queue lately: there is no worker.</p>}
+      {!load && <p class="empty">No recent queue metrics: no worker is running.</p>}
       <section aria-labelledby="instances-heading">
         <h2 id="instances-heading">Instances</h2>
         <InstanceTable instances={instances} />
       </section>
       <section aria-labelledby="decisions-heading">
-        <h2 id="decisions-heading">Decisions</h2>
+        <h2 id="decisions-heading">Scaling decisions</h2>
         {decisions.length === 0 && (
-          <p class="empty">None. A range lets the fleet scale: npm start -- --workers 1..4</p>
+          <p class="empty">
+            None yet. The fleet scales only within a range, for example: npm start -- --workers 1..4
+          </p>
         )}
         <ol class="decisions">
           {decisions.map(({ at, tier, from, to, reason }) => (
             <li key={`${at} ${tier}`}>
-              <time dateTime={at}>{momentText(Date.parse(at))}</time>{' '}
+              <time dateTime={at}>{timeText(Date.parse(at))}</time>{' '}
               <strong>
-                {tier === 'worker' ? 'Workers' : 'API'} {from} → {to}
+                {tierNames[tier]}: {from} → {to}
               </strong>{' '}
               {reason}
             </li>
@@ -92,24 +96,24 @@ function Figures({ cluster: { load, tiers, history } }: { cluster: Cluster }) {
   const api = tiers.find(({ tier }) => tier === 'api')
   const worker = tiers.find(({ tier }) => tier === 'worker')
   const waiting = load ? load.waiting + load.prioritized + load.notRelayed : undefined
-  const figures: [name: string, value: string | undefined, unit: string][] = [
-    ['Load', load ? shortNumber(load.load) : undefined, 'jobs for each slot'],
-    ['Demand', history[0] && shortNumber(history[0].demand), 'slots that arrivals fill, for each'],
-    ['Waiting', waiting === undefined ? undefined : String(waiting), 'jobs'],
-    ['Busy', worker && `${worker.busy} of ${worker.slots}`, 'worker slots'],
-    ['Oldest', load ? durationText(load.oldestJobAgeMs) : undefined, 'has waited'],
-    ['Finished', history[0] && String(history[0].jobsFinished), 'jobs in the last period'],
-    ['Jobs take', latencyText(worker?.latencyMs?.p95), 'p95 of a minute'],
-    ['API', api && shortNumber(api.perSecond), 'requests a second'],
-    ['Requests take', latencyText(api?.latencyMs?.p95), 'p95 of a minute'],
+  const figures: [label: string, value: string | undefined, note: string][] = [
+    ['Queue load', load ? numberText(load.load) : undefined, '(waiting + active jobs) ÷ slots'],
+    ['Demand', history[0] && numberText(history[0].demand), 'arriving work ÷ slots'],
+    ['Worker slots in use', worker && `${worker.busy} of ${worker.slots}`, 'one job per slot'],
+    ['Waiting jobs', waiting === undefined ? undefined : String(waiting), 'in BullMQ and SQS'],
+    ['Oldest waiting job', load ? durationText(load.oldestJobAgeMs) : undefined, 'time in the queue'],
+    ['Finished jobs', history[0] && String(history[0].jobsFinished), 'last metric period'],
+    ['Job duration', latencyText(worker?.latencyMs?.p95), 'p95, last minute'],
+    ['API requests', api && numberText(api.perSecond), 'per second, last minute'],
+    ['API response time', latencyText(api?.latencyMs?.p95), 'p95, last minute'],
   ]
   return (
     <dl class="figures">
-      {figures.map(([name, value, unit]) => (
-        <div key={name}>
-          <dt>{name}</dt>
+      {figures.map(([label, value, note]) => (
+        <div key={label}>
+          <dt>{label}</dt>
           <dd>
-            <strong>{value ?? '–'}</strong> <small>{unit}</small>
+            <strong>{value ?? '–'}</strong> <small>{note}</small>
           </dd>
         </div>
       ))}

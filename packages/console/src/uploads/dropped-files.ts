@@ -1,20 +1,20 @@
 /**
- * All files of a drop, those in dropped folders too.
+ * Returns all dropped files, including those in dropped folders.
  *
- * @param transfer of the drop event; read before this returns, as it is empty afterwards
+ * @param transfer of the drop event. It is empty after the event, so its items are read before this returns
  */
 export function droppedFiles(transfer: DataTransfer): Promise<File[]> {
-  // A file that is not from a file system has no entry.
-  const found = [...transfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
-  return Promise.all(found.map(filesOf)).then((files) => files.flat())
+  // A file that is not from a file system, such as an image dragged from a page, has no entry.
+  const items = [...transfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
+  return Promise.all(items.map(filesOf)).then((files) => files.flat())
 }
 
-async function filesOf(found: FileSystemEntry | File | null): Promise<File[]> {
-  if (found === null) return []
-  if (found instanceof File) return [found]
-  if (isFileEntry(found)) return [await new Promise<File>((resolve, reject) => found.file(resolve, reject))]
-  if (isDirectoryEntry(found)) {
-    const files = await Promise.all((await entriesOf(found)).map(filesOf))
+async function filesOf(item: FileSystemEntry | File | null): Promise<File[]> {
+  if (item === null) return []
+  if (item instanceof File) return [item]
+  if (isFileEntry(item)) return [await new Promise<File>((resolve, reject) => item.file(resolve, reject))]
+  if (isDirectoryEntry(item)) {
+    const files = await Promise.all((await readDirectory(item)).map(filesOf))
     return files.flat()
   }
   return []
@@ -28,8 +28,8 @@ function isDirectoryEntry(entry: FileSystemEntry): entry is FileSystemDirectoryE
   return entry.isDirectory
 }
 
-/** A reader gives a hundred entries or so at a time, and an empty batch at the end (File and Directory Entries API). */
-async function entriesOf(directory: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
+/** `readEntries` returns some 100 entries a call, and none at the end (File and Directory Entries API). */
+async function readDirectory(directory: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
   const reader = directory.createReader()
   const entries: FileSystemEntry[] = []
   for (;;) {

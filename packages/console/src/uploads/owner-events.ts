@@ -1,15 +1,16 @@
 import type { Upload } from '@millrace/client'
 
-/** Before a stream that the server closed is opened once more, in milliseconds. */
-const reopenMs = 2_000
+/** Delay before a stream that the server closed is opened again, in ms. */
+const reconnectDelayMs = 2_000
 
 /**
- * Follows all uploads of this browser's session over one stream (`GET /events`). It begins with a snapshot of the
- * newest, so nothing is missed while there is none. A hidden page holds no stream: browsers open six connections
- * a host at most (HTTP/1.1), over all tabs.
+ * Follows all uploads of this browser's session over one stream of server-sent events (`GET /events`). Each
+ * stream begins with a snapshot of the newest uploads, so a reconnect misses nothing. A hidden page closes
+ * its stream: browsers open at most six connections to a host (HTTP/1.1), shared by all tabs.
  *
- * @param deps.onSnapshot gets the newest uploads, and a cursor where there are older ones
- * @param deps.onErased gets the id of an upload that is gone
+ * @param deps.onSnapshot called with the newest uploads, and with a cursor if there are older ones
+ * @param deps.onUpload called with each upload that changed
+ * @param deps.onErased called with the id of each erased upload
  */
 export function createOwnerEvents(deps: {
   onSnapshot: (uploads: Upload[], nextCursor: string | undefined) => void
@@ -17,27 +18,28 @@ export function createOwnerEvents(deps: {
   onErased: (id: string) => void
 }) {
   let stream: EventSource | undefined
-  let reopening: ReturnType<typeof setTimeout> | undefined
-  let first: PromiseWithResolvers<void> | undefined
+  let reconnectTimer: ReturnType<typeof setTimeout> | undefined
+  let opened: PromiseWithResolvers<void> | undefined
 
-  document.addEventListener('visibilitychange', listen)
+  document.addEventListener('visibilitychange', updateConnection)
 
   return {
     /**
-     * Opens the stream, and again whenever the page is shown.
-     * @throws Error where the server refuses it; it is tried again all the same
+     * Opens the stream, and reopens it whenever the page becomes visible. Resolves after the first snapshot.
+     *
+     * @throws Error if the server refuses the stream; reconnecting goes on in the background
      */
     open(): Promise<void> {
-      first = Promise.withResolvers<void>()
-      // A page that was opened in the background is told its uploads all the same, once.
+      opened = Promise.withResolvers<void>()
+      // Also in a hidden page, so that a page opened in the background loads its uploads.
       connect()
-      return first.promise
+      return opened.promise
     },
   }
 
-  function listen(): void {
+  function updateConnection(): void {
     close()
-    if (first && !document.hidden) connect()
+    if (opened && !document.hidden) connect()
   }
 
   function connect(): void {
@@ -47,7 +49,7 @@ export function createOwnerEvents(deps: {
     current.addEventListener('snapshot', ({ data }: MessageEvent<string>) => {
       const { uploads, nextCursor }: { uploads: Upload[]; nextCursor?: string } = JSON.parse(data)
       deps.onSnapshot(uploads, nextCursor)
-      first?.resolve()
+      opened?.resolve()
     })
     current.addEventListener('upload', ({ data }: MessageEvent<string>) => {
       deps.onUpload(JSON.parse(data))
@@ -57,15 +59,15 @@ export function createOwnerEvents(deps: {
       deps.onErased(id)
     })
     current.addEventListener('error', () => {
-      // Otherwise the browser connects again by itself.
+      // In any other state the browser reconnects by itself.
       if (current.readyState !== EventSource.CLOSED) return
-      first?.reject(new Error('The server does not tell of changes.'))
-      reopening = setTimeout(listen, reopenMs)
+      opened?.reject(new Error('The server refused the stream of events.'))
+      reconnectTimer = setTimeout(updateConnection, reconnectDelayMs)
     })
   }
 
   function close(): void {
-    clearTimeout(reopening)
+    clearTimeout(reconnectTimer)
     stream?.close()
     stream = undefined
   }

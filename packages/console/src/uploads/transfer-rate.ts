@@ -1,30 +1,32 @@
-/** Long enough to be calm, short enough to follow a connection that changes, in milliseconds. */
+/** Time over which the rate is averaged, in ms: long enough to be smooth, short enough to follow changes. */
 const windowMs = 5_000
-/** A reading that changes more often cannot be read, in milliseconds. */
-const readingMs = 500
+/** Minimum time between two changes of the rate, in ms: a rate that changes more often cannot be read. */
+const updateMs = 500
 
 /**
- * Measures how fast a growing count grows, over the last few seconds.
+ * Measures the rate of a growing byte count over the last few seconds.
  *
- * @param now the time in milliseconds
+ * @param now returns the time in ms
  */
-export function createSpeedometer(now: () => number = () => performance.now()) {
+export function createTransferRate(now: () => number = () => performance.now()) {
   let samples: { at: number; bytes: number }[] = []
-  let reading: { at: number; bytesPerSecond: number } | undefined
+  let rate: { at: number; bytesPerSecond: number } | undefined
 
   return {
     /**
-     * @param bytes the count as it stands
-     * @returns bytes per second, or undefined while there is too little to tell
+     * Adds a sample and returns the current rate.
+     *
+     * @param bytes the total so far
+     * @returns bytes per second, or undefined while there are too few samples
      */
-    read(bytes: number): number | undefined {
+    update(bytes: number): number | undefined {
       const at = now()
       samples = [...samples.filter((sample) => at - sample.at <= windowMs), { at, bytes }]
       const first = samples[0]
-      if (reading && at - reading.at < readingMs) return reading.bytesPerSecond
-      if (!first || at - first.at < readingMs) return undefined
-      reading = { at, bytesPerSecond: ((bytes - first.bytes) * 1000) / (at - first.at) }
-      return reading.bytesPerSecond
+      if (rate && at - rate.at < updateMs) return rate.bytesPerSecond
+      if (!first || at - first.at < updateMs) return undefined
+      rate = { at, bytesPerSecond: ((bytes - first.bytes) * 1000) / (at - first.at) }
+      return rate.bytesPerSecond
     },
   }
 }
