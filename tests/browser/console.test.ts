@@ -84,7 +84,8 @@ test('a dropped phone photo becomes an upright thumbnail without a reload', asyn
   const thumbnail = card('IMG_0001.jpg').getByRole('img', { name: 'Thumbnail of IMG_0001.jpg' })
   await card('IMG_0001.jpg').locator('.thumbnail-image.is-shown').waitFor()
   const shown = await thumbnail.evaluate((image) => {
-    if (!('naturalWidth' in image && 'naturalHeight' in image)) throw new Error('The element is not an image.')
+    if (!('naturalWidth' in image && 'naturalHeight' in image))
+      throw new Error('The element is not an image.')
     return { width: image.naturalWidth, height: image.naturalHeight }
   })
   assert.equal(shown, { width: 200, height: 200 })
@@ -221,8 +222,7 @@ test('a failed upload is resumed with the parts that S3 does not have', async ()
   const sent: string[] = []
   let isFailing = true
   await page.route(isPart, (route, request) => {
-    if (request.method() !== 'PUT' || !isFailing || partNumber(request.url()) === '1')
-      return route.continue()
+    if (request.method() !== 'PUT' || !isFailing || partNumber(request.url()) === '1') return route.continue()
     return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': origin() } })
   })
   page.on('response', (response) => {
