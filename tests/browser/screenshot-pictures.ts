@@ -53,22 +53,3 @@ export const harbourSvg = `<svg ${size}>
   <path d="M236,84 L236,134 L212,134 Z" fill="#fff1d6"/><path d="M239,92 L239,134 L258,134 Z" fill="#f2b134"/>
   <path d="M208,137 H262 L254,146 H217 Z" fill="#3c2a20"/>
 </svg>`
-
-/** A planet with rings and stars. */
-export const planetSvg = `<svg ${size}>
-  <defs>
-    <radialGradient id="space" cx="0.3" cy="0.2" r="1"><stop offset="0" stop-color="#33306b"/><stop offset="1" stop-color="#090a1d"/></radialGradient>
-    <radialGradient id="planet" cx="0.35" cy="0.3" r="0.8"><stop offset="0" stop-color="#ffe3a3"/><stop offset="0.5" stop-color="#ef8354"/><stop offset="1" stop-color="#4f1d4d"/></radialGradient>
-  </defs>
-  <rect width="300" height="200" fill="url(#space)"/>
-  ${Array.from({ length: 140 }, (_, i) => {
-    const x = (i * 137.5) % 300
-    const y = (i * 71.3) % 200
-    return `<circle cx="${x}" cy="${y}" r="${0.3 + (i % 5) * 0.16}" fill="#fff" fill-opacity="${0.4 + (i % 3) * 0.3}"/>`
-  }).join('')}
-  <circle cx="150" cy="100" r="56" fill="url(#planet)"/>
-  <g fill="none" transform="rotate(-18 150 100)">
-    <path d="M62,100 a88,22 0 0 0 176,0" stroke="#f7d9a5" stroke-width="7" stroke-opacity="0.9"/>
-    <path d="M50,100 a100,28 0 0 0 200,0" stroke="#c98b9b" stroke-width="3" stroke-opacity="0.8"/>
-  </g>
-</svg>`

@@ -1,11 +1,11 @@
 import { fileURLToPath } from 'node:url'
 import { chromiumProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
-import type { Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import sharp from 'sharp'
 import { dropFiles, launchChromium, openPage } from '../support/chromium.ts'
 import { startSystem } from '../support/started-millrace.ts'
 import { truncated } from '../worker/support/sample-images.ts'
-import { harbourSvg, mountainsSvg, planetSvg } from './screenshot-pictures.ts'
+import { harbourSvg, mountainsSvg } from './screenshot-pictures.ts'
 
 /**
  * `npm run screenshot`: takes docs/console.png, the screenshot in the README. Starts Millrace with its own data,
@@ -13,27 +13,27 @@ import { harbourSvg, mountainsSvg, planetSvg } from './screenshot-pictures.ts'
  */
 const screenshotFile = fileURLToPath(new URL('../../docs/console.png', import.meta.url))
 
-/** In CSS pixels. The scale makes the image sharp on screens with a high resolution. */
-const viewport = { width: 1000, height: 900 }
+/** In CSS pixels, of which each becomes one pixel of the image. */
+const viewport = { width: 1100, height: 948 }
 /** The upload's rate while the screenshot is taken, in bytes per second: slow enough to catch a percentage. */
 const uploadRate = 6e6
 const film = { name: 'timelapse.mp4', type: 'video/mp4', size: 96e6 }
 
 await provideProgram(chromiumProgram, (line) => process.stdout.write(`${line}\n`))
 const system = await startSystem()
-const browser = await launchChromium()
+let browser: Browser | undefined
 try {
+  browser = await launchChromium()
   const context = await browser.newContext({ viewport, colorScheme: 'light', locale: 'en-GB' })
   const { page } = await openPage(context, system.url)
   await page.getByText('No uploads yet.').waitFor()
   const harbour = await photo(harbourSvg)
   await dropFiles(page.locator('.drop-zone'), [
-    { name: 'mountains.jpg', type: 'image/jpeg', bytes: await photo(mountainsSvg) },
-    { name: 'harbour-damaged.jpg', type: 'image/jpeg', bytes: truncated(harbour) },
     { name: 'harbour.jpg', type: 'image/jpeg', bytes: harbour },
-    { name: 'planet.jpg', type: 'image/jpeg', bytes: await photo(planetSvg) },
+    { name: 'harbour-damaged.jpg', type: 'image/jpeg', bytes: truncated(harbour) },
+    { name: 'mountains.jpg', type: 'image/jpeg', bytes: await photo(mountainsSvg) },
   ])
-  for (const name of ['mountains.jpg', 'harbour.jpg', 'planet.jpg']) await thumbnailOf(page, name)
+  for (const name of ['harbour.jpg', 'mountains.jpg']) await waitForThumbnail(page, name)
   await page.getByText('The JPEG is incomplete').first().waitFor()
   const network = await context.newCDPSession(page)
   await network.send('Network.emulateNetworkConditions', {
@@ -50,7 +50,7 @@ try {
     .toFile(screenshotFile)
   process.stdout.write(`${screenshotFile}: ${Math.round(size / 1000)} kB\n`)
 } finally {
-  await browser.close()
+  await browser?.close()
   await system.close()
 }
 
@@ -60,7 +60,7 @@ function photo(svg: string): Promise<Buffer> {
 }
 
 /** Waits until the thumbnail of an upload is visible. */
-async function thumbnailOf(page: Page, name: string): Promise<void> {
+async function waitForThumbnail(page: Page, name: string): Promise<void> {
   const card = page.getByRole('listitem', { name, exact: true })
   await card.locator('.thumbnail-image.is-shown').waitFor({ timeout: 60_000 })
 }
