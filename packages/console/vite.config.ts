@@ -1,9 +1,9 @@
 import { defineConfig } from 'vite'
 
-// JSX goes through Vite's own transform, which reads `jsx` and `jsxImportSource` from tsconfig.json.
+// Vite's own transform compiles JSX. It reads `jsx` and `jsxImportSource` from tsconfig.json.
 export default defineConfig({
   build: {
-    // The content security policy has no room for inlined scripts, and each file may be cached for good.
+    // The content security policy forbids inline scripts, and separate files can be cached forever.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     sourcemap: false,

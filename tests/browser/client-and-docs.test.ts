@@ -39,7 +39,7 @@ test.after(async () => {
   await place.remove()
 })
 
-test("takes a photo all the way with the README's own program", async () => {
+test("the README's program uploads a photo and prints its variants", async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8')
   const [, program = ''] = /```js\n([\s\S]*?)```/.exec(readme) ?? []
   const directory = await mkdtemp(join(tmpdir(), 'millrace-readme-client-'))
@@ -66,17 +66,17 @@ test("takes a photo all the way with the README's own program", async () => {
   }
 })
 
-test('goes on waiting where the stream of events breaks off', async () => {
-  const seen: (string | null)[] = []
+test('waitUntilFinished reconnects when the event stream breaks off', async () => {
+  const lastEventIds: (string | null)[] = []
   const client = createClient({
     origin: url,
     apiKey: key,
     fetch: async (request) => {
       const response = await fetch(request)
       if (!request.url.endsWith('/events')) return response
-      seen.push(request.headers.get('last-event-id'))
-      if (seen.length > 1 || !response.body) return response
-      // Nothing but the snapshot comes through, then the connection is gone.
+      lastEventIds.push(request.headers.get('last-event-id'))
+      if (lastEventIds.length > 1 || !response.body) return response
+      // Only the snapshot passes, then the connection breaks.
       const reader = response.body.getReader()
       let text = ''
       while (!text.includes('data:')) text += Buffer.from((await reader.read()).value ?? []).toString()
@@ -112,10 +112,10 @@ test('goes on waiting where the stream of events breaks off', async () => {
   assert.ok((await fetch(transport.url, { method: 'POST', body: form })).ok)
   assert.is((await finished).state, 'ready')
   assert.equal([states.at(0), states.at(-1)], ['awaiting', 'ready'])
-  assert.equal([seen[0], typeof seen[1]], [null, 'string'])
+  assert.equal([lastEventIds[0], typeof lastEventIds[1]], [null, 'string'])
 })
 
-test('sends a large file from a page, and tells the bytes as they leave', async () => {
+test('the client sends a large file from a page and reports the sent bytes', async () => {
   const { context, page, errors } = await openPageWith('packages/client/src/client.ts', 'client.js')
   const seen = await page.evaluate(async (address) => {
     const { createClient }: typeof import('@millrace/client') = await import(address)
@@ -136,7 +136,7 @@ test('sends a large file from a page, and tells the bytes as they leave', async 
   await context.close()
 })
 
-/** What is used of Uppy in its pages. The tests are checked without the DOM that its own types need. */
+/** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
 type UppyModule = {
   Uppy: new (options: {
     onBeforeFileAdded(file: UppyFile, files: Record<string, UppyFile>): UppyFile | boolean
@@ -161,16 +161,17 @@ type UppyInstance = {
 }
 
 /**
- * Opens a page with an Uppy that is set up as docs/uppy.md says, as `uppy` of the handle.
+ * Opens a page with an Uppy instance that is set up as in docs/uppy.md.
  *
- * @param options of `@uppy/aws-s3`, besides that files of more than 5 MiB go up in parts
+ * @param options of `@uppy/aws-s3`; in addition, files above 5 MiB are sent in parts
+ * @returns the page, a handle of the instance as `uppy`, `add` to add a file, and a client of the session
  */
 async function openUppy(entry: string, options: object) {
   const opened = await openPageWith(entry, 'uppy.js')
   const uppy = await opened.page.evaluateHandle(
     async ([address, options]) => {
       const { Uppy, AwsS3 }: UppyModule = await import(address)
-      // Files that are sent at once are to be of one session.
+      // Concurrent requests without a cookie would each create a session.
       await fetch('/session')
       return new Uppy({
         onBeforeFileAdded: (file, files) =>
@@ -187,7 +188,7 @@ async function openUppy(entry: string, options: object) {
   return { ...opened, uppy, add, millrace: clientOf(opened.context) }
 }
 
-/** A client for the session of a browser's context. */
+/** Creates a client that uses the session of a browser context. */
 function clientOf(context: BrowserContext) {
   return createClient({
     origin: url,
@@ -199,14 +200,14 @@ function clientOf(context: BrowserContext) {
   })
 }
 
-/** The ids of uploads whose keys Uppy was told. */
+/** Returns the upload ids from the keys in the responses that Uppy received. */
 const idsOf = (files: UppyFile[]) => files.map(({ response }) => response?.body.key.split('/').at(-1) ?? '')
 
 for (const [version, entry, options] of [
   [5, 'tests-uppy-5/uppy.js', { endpoint: '/uppy' }],
   [6, 'tests/browser/uppy-6.js', { companionEndpoint: '/uppy' }],
 ] as const) {
-  test(`takes files from Uppy ${version}, as a form and in parts`, async () => {
+  test(`Uppy ${version} sends a small file as a form and a large one in parts`, async () => {
     const { context, errors, uppy, add, millrace } = await openUppy(entry, options)
     await add('note.txt', 5)
     await add('zeros.bin', 5 * MiB + 1)
@@ -222,32 +223,32 @@ for (const [version, entry, options] of [
   })
 }
 
-test('goes on in Uppy with what S3 does not have yet, and erases what Uppy cancels', async () => {
+test('Uppy resumes with the parts that S3 does not have, and a cancelled upload is erased', async () => {
   const { context, page, uppy, add, millrace } = await openUppy('tests/browser/uppy-6.js', {
     companionEndpoint: '/uppy',
   })
   const parts: string[] = []
-  let second: 'refused' | 'sent' | 'held' = 'refused'
+  let secondPart: 'refused' | 'sent' | 'held' = 'refused'
   await page.route(
     ({ searchParams }) => searchParams.has('X-Amz-Signature') && searchParams.has('partNumber'),
     (route, request) => {
       if (request.method() !== 'PUT') return route.continue()
       const part = new URL(request.url()).searchParams.get('partNumber') ?? ''
       parts.push(part)
-      if (part === '1' || second === 'sent') return route.continue()
-      if (second === 'held') return
+      if (part === '1' || secondPart === 'sent') return route.continue()
+      if (secondPart === 'held') return
       return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': url } })
     },
   )
   await add('zeros.bin', 5 * MiB + 1)
   assert.is((await uppy.evaluate((uppy) => uppy.upload())).failed.length, 1)
-  second = 'sent'
+  secondPart = 'sent'
   const { successful } = await uppy.evaluate((uppy) => uppy.retryAll())
   assert.equal(parts, ['1', '2', '2'])
   const [id = ''] = idsOf(successful)
   assert.is((await millrace.waitUntilFinished(id)).state, 'ready')
 
-  second = 'held'
+  secondPart = 'held'
   const file = await add('more zeros.bin', 5 * MiB + 1)
   const held = page.waitForRequest(
     (request) => request.method() === 'PUT' && request.url().includes('partNumber=2'),
@@ -267,7 +268,7 @@ test('goes on in Uppy with what S3 does not have yet, and erases what Uppy cance
   await context.close()
 })
 
-test('takes files from Uppy by tus, in one request and in several', async () => {
+test('Uppy sends files with tus, in one request and in several', async () => {
   const { context, page, errors } = await openPageWith('tests/browser/uppy-6.js', 'uppy.js')
   const urls = await page.evaluate(async (address) => {
     const { Uppy, Tus }: UppyModule = await import(address)
@@ -295,7 +296,7 @@ test('takes files from Uppy by tus, in one request and in several', async () => 
   await context.close()
 })
 
-test('shows the routes on a page that keeps to its content security policy', async () => {
+test('the API docs page shows the routes without violating its content security policy', async () => {
   const context = await browser.newContext()
   const { page, errors } = await openPage(context, `${url}/docs`)
   await page.getByText('Announce a file and get what sends it').click({ timeout: 20_000 })
@@ -305,9 +306,10 @@ test('shows the routes on a page that keeps to its content security policy', asy
 })
 
 /**
- * Opens the console's page, with its content security policy, and a module at a path of its own for it.
+ * Opens the console's page, with its content security policy, and serves a bundled module to it.
  *
- * @param entry from the root of the repository
+ * @param entry the module's source, relative to the root of the repository
+ * @param name the file name under which the page can import the bundle
  */
 async function openPageWith(entry: string, name: string) {
   const built = await build({
@@ -317,14 +319,14 @@ async function openPageWith(entry: string, name: string) {
     build: { write: false, minify: false, lib: { entry: join(root, entry), formats: ['es'] } },
   })
   const [first] = [built].flat()
-  if (!first || !('output' in first)) throw new Error('Vite has built nothing.')
+  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
   const body = first.output[0].code
   const context = await browser.newContext()
   await context.route(`${url}/${name}`, (route) => route.fulfill({ contentType: 'text/javascript', body }))
   return { context, ...(await openPage(context, url)) }
 }
 
-test('shows the fleet, and what the autoscaler makes of a burst, live', async () => {
+test('the fleet page shows instances and the scaling decision of a burst live', async () => {
   const context = await browser.newContext()
   try {
     const { page, errors } = await openPage(context, new URL('/fleet', url).href)
@@ -335,12 +337,12 @@ test('shows the fleet, and what the autoscaler makes of a burst, live', async ()
         data: photo,
         headers: { 'content-type': 'image/jpeg' },
       })
-    const answers = await Promise.all(Array.from({ length: 15 }, send))
-    assert.ok(answers.every((answer) => answer.ok()))
-    const decision = page.getByRole('listitem').filter({ hasText: 'Workers 1 → 2' }).first()
+    const responses = await Promise.all(Array.from({ length: 15 }, send))
+    assert.ok(responses.every((response) => response.ok()))
+    const decision = page.getByRole('listitem').filter({ hasText: 'Workers: 1 → 2' }).first()
     assert.match((await decision.textContent()) ?? '', /(Load|Demand) .* is (at least|above)/)
     await page.getByRole('rowheader', { name: 'worker-2' }).waitFor()
-    await page.getByText('2 workers of 1 to 2').waitFor()
+    await page.getByText('Workers: 2 (range 1 to 2').waitFor()
     assert.ok(await page.locator('.fleet-chart rect').count())
     assert.equal(errors, [])
   } finally {

@@ -6,7 +6,7 @@ import { suite } from '../support/suite.ts'
 import { phonePhoto, quarters, samplePicture, truncated } from '../worker/support/sample-images.ts'
 
 const MB = 1e6
-/** What a phone of 12 megapixels saves when it is held upright: lying, with a note to turn it. */
+/** A photo as a 12-megapixel phone saves it when held upright: landscape pixels and an EXIF orientation. */
 const photo = await phonePhoto(4032, 3024)
 
 const test = suite('console', {}, { limitMs: 60_000 })
@@ -31,9 +31,9 @@ test.after(async () => {
 test.before.each(async () => {
   await page.setViewportSize({ width: 1100, height: 900 })
   await page.goto(system.url)
-  await page.getByText('None yet.').waitFor()
+  await page.getByText('No uploads yet.').waitFor()
 })
-// The page stays, as another costs more than what most tests do in it; its session and all else goes.
+// The page is reused: opening another takes longer than most tests. Its session and its routes are removed.
 test.after.each(async () => {
   await page.unrouteAll({ behavior: 'ignoreErrors' })
   await page.goto('about:blank')
@@ -48,7 +48,7 @@ const state = (filename: string, text: string | RegExp) =>
   card(filename).locator('.state-text').filter({ hasText: text })
 const jpeg = (name: string, bytes: Uint8Array) => ({ name, type: 'image/jpeg', bytes })
 
-/** The bytes behind a link of the page, through its redirect, with the page's cookie. */
+/** Downloads the target of a link, through its redirect, with the page's cookie. */
 async function download(link: Locator): Promise<Buffer> {
   const href = await link.getAttribute('href')
   const response = await context.request.get(new URL(href ?? '', system.url).href)
@@ -56,7 +56,7 @@ async function download(link: Locator): Promise<Buffer> {
   return response.body()
 }
 
-/** The percentages among recorded states. */
+/** Returns the upload percentages among recorded states. */
 function percentages(texts: string[]): number[] {
   return texts.flatMap((text) => {
     const [, percentage] = /^Uploading (\d+) %$/.exec(text) ?? []
@@ -67,11 +67,11 @@ function percentages(texts: string[]): number[] {
 function assertNeverFalls(numbers: number[]): void {
   for (const [index, number] of numbers.entries()) {
     const before = numbers[index - 1] ?? 0
-    assert.ok(number >= before, `${before} is followed by ${number}`)
+    assert.ok(number >= before, `${before} % is followed by ${number} %`)
   }
 }
 
-test('takes a phone photo to its upright thumbnail without a reload', async () => {
+test('a dropped phone photo becomes an upright thumbnail without a reload', async () => {
   const states = await recordTexts(page, '.state-text')
   await dropFiles(dropZone(), [jpeg('IMG_0001.jpg', photo)])
   await state('IMG_0001.jpg', /^Ready$/).waitFor()
@@ -84,7 +84,8 @@ test('takes a phone photo to its upright thumbnail without a reload', async () =
   const thumbnail = card('IMG_0001.jpg').getByRole('img', { name: 'Thumbnail of IMG_0001.jpg' })
   await card('IMG_0001.jpg').locator('.thumbnail-image.is-shown').waitFor()
   const shown = await thumbnail.evaluate((image) => {
-    if (!('naturalWidth' in image && 'naturalHeight' in image)) throw new Error('There is no image.')
+    if (!('naturalWidth' in image && 'naturalHeight' in image))
+      throw new Error('The element is not an image.')
     return { width: image.naturalWidth, height: image.naturalHeight }
   })
   assert.equal(shown, { width: 200, height: 200 })
@@ -104,7 +105,7 @@ test('takes a phone photo to its upright thumbnail without a reload', async () =
   assert.equal(errors, [])
 })
 
-test('shows an upload to the browser that sent it alone', async () => {
+test('an upload is visible only to the session that sent it', async () => {
   await dropFiles(dropZone(), [jpeg('mine.jpg', await samplePicture(300, 200).jpeg().toBuffer())])
   const original = card('mine.jpg').getByRole('link', { name: 'original' })
   const address = new URL((await original.getAttribute('href')) ?? '', system.url)
@@ -116,7 +117,7 @@ test('shows an upload to the browser that sent it alone', async () => {
 
   const other = await browser.newContext()
   const { page: otherPage, errors: otherErrors } = await openPage(other, system.url)
-  await otherPage.getByText('None yet.').waitFor()
+  await otherPage.getByText('No uploads yet.').waitFor()
   assert.is(await otherPage.getByRole('listitem').count(), 0)
   assert.is((await other.request.get(upload)).status(), 404)
   assert.is((await other.request.get(address.href)).status(), 404)
@@ -124,48 +125,48 @@ test('shows an upload to the browser that sent it alone', async () => {
   assert.equal([...errors, ...otherErrors], [])
 })
 
-test('sends a large file in parallel parts with one progress', async () => {
-  const mostParts = countAtOnce(page, (request) => request.method() === 'PUT')
+test('a large file is sent in parallel parts and shows one progress bar', async () => {
+  const maxConcurrentParts = countConcurrent(page, (request) => request.method() === 'PUT')
   const states = await recordTexts(page, '.state-text')
   await dropFiles(dropZone(), [{ name: 'film.mp4', type: 'video/mp4', size: 32 * MB }])
-  await state('film.mp4', 'Ready, kept as it is').waitFor()
+  await state('film.mp4', 'Ready (stored, no variants)').waitFor()
 
   const seen = percentages(await states())
-  assert.ok(seen.length > 3, `only ${seen.join(', ')} % were shown`)
+  assert.ok(seen.length > 3, `only these percentages were shown: ${seen.join(', ')}`)
   assertNeverFalls(seen)
-  assert.ok(mostParts() > 1, 'one part was sent after the other')
+  assert.ok(maxConcurrentParts() > 1, 'the parts were sent one after the other')
   assert.is(await card('film.mp4').getByRole('link').count(), 1)
   assert.equal(errors, [])
 })
 
-test('says in a sentence why a damaged photo is rejected', async () => {
+test('a damaged photo is rejected with a sentence that names the reason', async () => {
   await dropFiles(dropZone(), [jpeg('half.jpg', truncated(await samplePicture(300, 200).jpeg().toBuffer()))])
   await state('half.jpg', 'The JPEG is incomplete: the file ends before the end of the image.').waitFor()
   assert.is(await card('half.jpg').getByRole('link').count(), 0)
   assert.equal(errors, [])
 })
 
-test('says of an empty file that it is empty, without asking the server', async () => {
+test('an empty file is refused in the page, without a request', async () => {
   await dropFiles(dropZone(), [{ name: 'nothing.txt', type: 'text/plain', size: 0 }])
   await state('nothing.txt', 'The file is empty.').waitFor()
   assert.equal(errors, [])
 })
 
-test('brings twenty files that are dropped at once all to their end', async () => {
+test('twenty files dropped together all become ready', async () => {
   const picture = await samplePicture(300, 200).jpeg().toBuffer()
   const names = Array.from({ length: 20 }, (_, index) => `picture ${index + 1}.jpg`)
-  const moreStreams = countAtOnce(page, (request) => request.url().endsWith('/events'))
+  const newStreams = countConcurrent(page, (request) => request.url().endsWith('/events'))
   await dropFiles(
     dropZone(),
     names.map((name) => jpeg(name, picture)),
   )
   for (const name of names) await state(name, /^Ready$/).waitFor()
-  // All are followed over the stream that the page has.
-  assert.is(moreStreams(), 0)
+  // The page follows all of them over the stream that is already open.
+  assert.is(newStreams(), 0)
   assert.equal(errors, [])
 })
 
-test('loads earlier uploads a page at a time', async () => {
+test('older uploads are loaded a page at a time', async () => {
   const announced = Array.from({ length: 51 }, (_, index) =>
     context.request.post(`${system.url}/uploads`, {
       data: { filename: `early ${index}.txt`, contentType: 'text/plain', size: 1 },
@@ -183,24 +184,24 @@ test('loads earlier uploads a page at a time', async () => {
   assert.equal(errors, [])
 })
 
-test('takes files by keyboard', async () => {
-  // Listened for well before: Chromium is told to hand over its dialog in a message of its own.
+test('files can be chosen with the keyboard', async () => {
+  // Listens early: Playwright enables the interception of Chromium's file dialog with a message of its own.
   const chooser = page.waitForEvent('filechooser')
   await page.keyboard.press('Tab')
   await page.locator('input[type=file]:focus').waitFor({ state: 'attached' })
   await page.evaluate(() => 0)
   await page.keyboard.press('Space')
   await (await chooser).setFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('note') })
-  await state('note.txt', 'Ready, kept as it is').waitFor()
+  await state('note.txt', 'Ready (stored, no variants)').waitFor()
   assert.equal(errors, [])
 })
 
-test('sends a part again with a fresh signature when the old one has expired', async () => {
-  let refused = 0
-  let signed = 0
+test('a part whose signature has expired is sent again with a fresh signature', async () => {
+  let refusedParts = 0
+  let signingRequests = 0
   await page.route(isPart, async (route) => {
-    if (route.request().method() !== 'PUT' || refused > 0) return route.continue()
-    refused++
+    if (route.request().method() !== 'PUT' || refusedParts > 0) return route.continue()
+    refusedParts++
     const headers = { 'access-control-allow-origin': new URL(system.url).origin }
     return route.fulfill({
       status: 403,
@@ -209,20 +210,19 @@ test('sends a part again with a fresh signature when the old one has expired', a
     })
   })
   page.on('request', (request) => {
-    if (request.method() === 'POST' && request.url().endsWith('/parts')) signed++
+    if (request.method() === 'POST' && request.url().endsWith('/parts')) signingRequests++
   })
   await dropFiles(dropZone(), [{ name: 'slow.bin', type: '', size: 9 * MB }])
-  await state('slow.bin', 'Ready, kept as it is').waitFor()
-  assert.is(refused, 1)
-  assert.is(signed, 1)
+  await state('slow.bin', 'Ready (stored, no variants)').waitFor()
+  assert.is(refusedParts, 1)
+  assert.is(signingRequests, 1)
 })
 
-test('goes on after a failure with what S3 does not have yet', async () => {
+test('a failed upload is resumed with the parts that S3 does not have', async () => {
   const sent: string[] = []
-  let isRefusing = true
+  let isFailing = true
   await page.route(isPart, (route, request) => {
-    if (request.method() !== 'PUT' || !isRefusing || partNumber(request.url()) === '1')
-      return route.continue()
+    if (request.method() !== 'PUT' || !isFailing || partNumber(request.url()) === '1') return route.continue()
     return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': origin() } })
   })
   page.on('response', (response) => {
@@ -230,16 +230,16 @@ test('goes on after a failure with what S3 does not have yet', async () => {
     if (request.method() === 'PUT' && response.ok()) sent.push(partNumber(request.url()))
   })
   await dropFiles(dropZone(), [{ name: 'stop.bin', type: '', size: 9 * MB }])
-  await state('stop.bin', 'The storage answered 400.').waitFor()
-  isRefusing = false
-  await card('stop.bin').getByRole('button', { name: 'Send again' }).click()
-  await state('stop.bin', 'Ready, kept as it is').waitFor()
+  await state('stop.bin', 'The storage returned status 400.').waitFor()
+  isFailing = false
+  await card('stop.bin').getByRole('button', { name: 'Upload again' }).click()
+  await state('stop.bin', 'Ready (stored, no variants)').waitFor()
   assert.equal(sent.toSorted(), [...new Set(sent)].toSorted(), `parts ${sent.join(', ')} were sent`)
   assert.ok(sent.length > 1)
   assert.is(await page.getByRole('listitem').count(), 2)
 })
 
-test('erases what is cancelled, and sends it anew when asked to', async () => {
+test('a cancelled upload is erased, and its file can be uploaded again', async () => {
   let isHeld = true
   await page.route(isPart, (route, request) =>
     request.method() === 'PUT' && isHeld ? undefined : route.continue(),
@@ -256,47 +256,47 @@ test('erases what is cancelled, and sends it anew when asked to', async () => {
   assert.is(await card('no.bin').count(), 1)
 
   isHeld = false
-  await card('no.bin').getByRole('button', { name: 'Send again' }).click()
-  await state('no.bin', 'Ready, kept as it is').waitFor()
+  await card('no.bin').getByRole('button', { name: 'Upload again' }).click()
+  await state('no.bin', 'Ready (stored, no variants)').waitFor()
   assert.equal(errors, [])
 })
 
-test('shows an upload that a reload has cut off as awaiting its bytes, and removes it', async () => {
+test('an upload interrupted by a reload waits for its file and can be deleted', async () => {
   await page.route(isPart, (route) => (route.request().method() === 'PUT' ? undefined : route.continue()))
   page.on('dialog', (dialog) => dialog.accept())
   const firstPart = page.waitForRequest((request) => request.method() === 'PUT')
   await dropFiles(dropZone(), [{ name: 'cut.bin', type: '', size: 9 * MB }])
   await firstPart
   await page.reload()
-  await state('cut.bin', 'Waiting for its bytes').waitFor()
+  await state('cut.bin', 'Waiting for the file').waitFor()
   const erasure = page.waitForResponse((response) => response.request().method() === 'DELETE')
-  await card('cut.bin').getByRole('button', { name: 'Remove' }).click()
-  await page.getByText('None yet.').waitFor()
+  await card('cut.bin').getByRole('button', { name: 'Delete' }).click()
+  await page.getByText('No uploads yet.').waitFor()
   assert.is((await context.request.get((await erasure).url())).status(), 404)
 })
 
-test('shows what is sent and erased elsewhere', async () => {
+test('uploads that another client announces or erases appear and disappear', async () => {
   const announced = await context.request.post(`${system.url}/uploads`, {
     data: { filename: 'elsewhere.txt', contentType: 'text/plain', size: 1 },
   })
-  await state('elsewhere.txt', 'Waiting for its bytes').waitFor()
+  await state('elsewhere.txt', 'Waiting for the file').waitFor()
   const { id } = await announced.json()
   await context.request.delete(`${system.url}/uploads/${id}`)
-  await page.getByText('None yet.').waitFor()
+  await page.getByText('No uploads yet.').waitFor()
   assert.equal(errors, [])
 })
 
-test('says that the uploads cannot be loaded, and loads them when asked to once more', async () => {
+test('uploads that could not be loaded are loaded after a click on Try again', async () => {
   await page.route('**/events', (route) => route.fulfill({ status: 503 }))
   await page.reload()
   await page.getByRole('alert').filter({ hasText: 'could not be loaded' }).waitFor()
   await page.unrouteAll()
   await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('None yet.').waitFor()
+  await page.getByText('No uploads yet.').waitFor()
   assert.is(await page.getByRole('alert').count(), 0)
 })
 
-test('offers a transfer that failed once more', async () => {
+test('a failed small file can be uploaded again', async () => {
   const isBucket = (address: URL) => address.origin !== origin()
   await page.route(isBucket, (route, request) =>
     request.method() === 'POST'
@@ -304,16 +304,16 @@ test('offers a transfer that failed once more', async () => {
       : route.continue(),
   )
   await dropFiles(dropZone(), [{ name: 'later.txt', type: 'text/plain', size: 10 }])
-  await state('later.txt', 'The storage answered 400.').waitFor()
+  await state('later.txt', 'The storage returned status 400.').waitFor()
   await page.unrouteAll()
-  await card('later.txt').getByRole('button', { name: 'Send again' }).click()
-  await state('later.txt', 'Ready, kept as it is').waitFor()
+  await card('later.txt').getByRole('button', { name: 'Upload again' }).click()
+  await state('later.txt', 'Ready (stored, no variants)').waitFor()
   assert.is(await page.getByRole('listitem').count(), 2)
 })
 
-test('fits a screen of 360 pixels', async () => {
+test('the page fits a screen of 360 pixels', async () => {
   await page.setViewportSize({ width: 360, height: 780 })
-  const name = `${'a name without any end '.repeat(8)}.jpg`.trim()
+  const name = `${'a very long file name '.repeat(8)}.jpg`.trim()
   await dropFiles(dropZone(), [jpeg(name, await samplePicture(300, 200).jpeg().toBuffer())])
   await state(name, /^Ready$/).waitFor()
   const width = await page.locator('html').evaluate((html) => html.scrollWidth)
@@ -322,19 +322,19 @@ test('fits a screen of 360 pixels', async () => {
 
 test.run()
 
-/** Counts requests of a kind from now on. @returns a function that gives the most that were open at once */
-function countAtOnce(page: Page, isCounted: (request: Request) => boolean): () => number {
+/** Counts open requests of a kind from now on. @returns a function that returns the maximum so far */
+function countConcurrent(page: Page, isCounted: (request: Request) => boolean): () => number {
   const open = new Set<Request>()
-  let most = 0
+  let max = 0
   page.on('request', (request) => {
-    if (isCounted(request)) most = Math.max(most, open.add(request).size)
+    if (isCounted(request)) max = Math.max(max, open.add(request).size)
   })
   page.on('requestfinished', (request) => open.delete(request))
   page.on('requestfailed', (request) => open.delete(request))
-  return () => most
+  return () => max
 }
 
-/** Whether a URL is one that S3 takes a part at. */
+/** Returns whether a URL is that of an S3 part. */
 function isPart(url: URL): boolean {
   return url.searchParams.has('partNumber')
 }

@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert'
 import { startApiInstances } from '../support/api-instances.ts'
 import { suite } from '../support/suite.ts'
 
-const test = suite('types of the client')
+const test = suite('generated client types')
 
-test('are those of the API (npm run generate -w packages/client)', async () => {
+test('api-types.ts matches the API: if not, run npm run generate -w packages/client', async () => {
   const api = await startApiInstances()
   try {
     const response = await fetch(`${api.url}/openapi.json`)

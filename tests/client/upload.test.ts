@@ -23,7 +23,7 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** A client that keeps its cookie; `change` may alter what the API answers. */
+/** Creates a client that keeps its cookie. `change` can replace responses of the API. */
 function cookieClient(
   change: (path: string, response: Response) => Promise<Response> = async (_, same) => same,
 ) {
@@ -39,26 +39,27 @@ function cookieClient(
   })
 }
 
-async function stored(id: string): Promise<Uint8Array> {
+/** Reads the bytes of an upload's original from S3. */
+async function readOriginal(id: string): Promise<Uint8Array> {
   const listing = await api.s3.send(new ListObjectsV2Command({ Bucket: api.bucket, Prefix: 'originals/' }))
   const Key = listing.Contents?.find((object) => object.Key?.endsWith(id))?.Key
   const { Body } = await api.s3.send(new GetObjectCommand({ Bucket: api.bucket, Key }))
   return (await Body?.transformToByteArray()) ?? new Uint8Array()
 }
 
-/** Stands before S3: `pass` may answer a request itself, or let it through. */
+/** Starts a proxy before S3. `pass` returns true to forward a request; otherwise it handles the request. */
 async function s3Proxy(pass: (request: IncomingMessage, response: ServerResponse) => boolean) {
   const target = new URL(api.environment.AWS_ENDPOINT_URL_S3)
   const server = createServer((incoming, outgoing) => {
     if (!pass(incoming, outgoing)) return
-    // The host is signed, so it stays that of S3.
+    // The signature covers the Host header, so it must stay that of S3.
     const headers = { ...incoming.headers, host: target.host }
     const forwarded = request(
       new URL(incoming.url ?? '', target),
       { method: incoming.method, headers },
-      (answer) => {
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
-        answer.pipe(outgoing)
+      (received) => {
+        outgoing.writeHead(received.statusCode ?? 502, received.headers)
+        received.pipe(outgoing)
       },
     )
     forwarded.on('error', () => outgoing.destroy())
@@ -67,7 +68,7 @@ async function s3Proxy(pass: (request: IncomingMessage, response: ServerResponse
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo // of a TCP server
   return {
-    /** Makes signed URLs lead here. */
+    /** Replaces S3's origin in signed URLs with the proxy's. */
     async redirect(_path: string, response: Response): Promise<Response> {
       const isJson = response.headers.get('content-type')?.startsWith('application/json')
       if (!isJson) return response
@@ -85,12 +86,12 @@ function partOf({ url = '' }: IncomingMessage): number {
   return Number(new URL(url, 'http://s3').searchParams.get('partNumber'))
 }
 
-/** Drops a request as a broken connection does, or refuses it with a status. */
+/** Reads a request to its end and refuses it with a status. */
 function refuse(incoming: IncomingMessage, outgoing: ServerResponse, status: number): void {
   incoming.resume().once('end', () => outgoing.writeHead(status).end('<Error><Message>no</Message></Error>'))
 }
 
-test('sends a small file as a form, with what is said of it', async () => {
+test('upload sends a small file as a form, with its name, type and metadata', async () => {
   const client = cookieClient()
   const steps: number[] = []
   const file = new File([bytes.subarray(0, 1000)], 'notes.bin', { type: 'application/x-notes' })
@@ -101,10 +102,10 @@ test('sends a small file as a form, with what is said of it', async () => {
   assert.equal([upload.filename, upload.contentType, upload.size], ['notes.bin', 'application/x-notes', 1000])
   assert.equal(upload.metadata, { album: 'summer' })
   assert.equal(steps, [0, 1])
-  assert.equal(await stored(upload.id), bytes.subarray(0, 1000))
+  assert.equal(await readOriginal(upload.id), bytes.subarray(0, 1000))
 })
 
-test('sends a large file of the disk in parts, and tells the bytes that have left', async () => {
+test('upload sends a large file from disk in parts and reports the sent bytes', async () => {
   const client = cookieClient()
   const directory = await mkdtemp(join(tmpdir(), 'millrace-client-'))
   try {
@@ -114,13 +115,13 @@ test('sends a large file of the disk in parts, and tells the bytes that have lef
     const upload = await client.upload(file, { filename: 'film.bin', onProgress: (sent) => steps.push(sent) })
     assert.equal([upload.state, upload.filename, upload.size], ['received', 'film.bin', size])
     assert.equal([steps.at(0), steps.length, steps.at(-1)], [0, 4, size])
-    assert.ok(Buffer.from(await stored(upload.id)).equals(bytes))
+    assert.ok(Buffer.from(await readOriginal(upload.id)).equals(bytes))
   } finally {
     await rm(directory, { recursive: true })
   }
 })
 
-test('asks for fresh URLs where they have expired, and tries again what broke', async () => {
+test('upload requests fresh URLs when signatures have expired, and retries failed parts', async () => {
   const refused = new Set<number>()
   const proxy = await s3Proxy((incoming, outgoing) => {
     const part = partOf(incoming)
@@ -132,22 +133,22 @@ test('asks for fresh URLs where they have expired, and tries again what broke', 
     return false
   })
   try {
-    const asked: string[] = []
+    const paths: string[] = []
     const client = cookieClient((path, response) => {
-      asked.push(path.replace(/[0-9a-f-]{36}/, 'ID'))
+      paths.push(path.replace(/[0-9a-f-]{36}/, 'ID'))
       return proxy.redirect(path, response)
     })
     const upload = await client.upload(new Blob([bytes]))
     assert.is(upload.state, 'received')
-    assert.ok(asked.includes('/uploads/ID/parts'), asked.join())
-    assert.ok(Buffer.from(await stored(upload.id)).equals(bytes))
+    assert.ok(paths.includes('/uploads/ID/parts'), paths.join())
+    assert.ok(Buffer.from(await readOriginal(upload.id)).equals(bytes))
   } finally {
     await proxy.close()
   }
 })
 
-test('stops when it is told to, and resumes with what is missing', async () => {
-  const leaving = new AbortController()
+test('an aborted upload stops, and resume sends only the missing parts', async () => {
+  const controller = new AbortController()
   let isHanging = true
   let sent: number[] = []
   const proxy = await s3Proxy((incoming) => {
@@ -159,12 +160,12 @@ test('stops when it is told to, and resumes with what is missing', async () => {
     const reason = new Error('the tab was closed')
     let id = ''
     const broken = client.upload(new Blob([bytes]), {
-      signal: leaving.signal,
+      signal: controller.signal,
       onAnnounced: (announced) => {
         id = announced
       },
       onProgress: (bytes) => {
-        if (bytes === 16 * MiB) leaving.abort(reason)
+        if (bytes === 16 * MiB) controller.abort(reason)
       },
     })
     assert.is(await broken.catch((error: unknown) => error), reason)
@@ -177,22 +178,25 @@ test('stops when it is told to, and resumes with what is missing', async () => {
     const upload = await client.upload(new Blob([bytes]), { resume: id, onProgress })
     assert.is(upload.state, 'received')
     assert.equal([sent, steps], [[3], [16 * MiB, size]])
-    assert.ok(Buffer.from(await stored(id)).equals(bytes))
+    assert.ok(Buffer.from(await readOriginal(id)).equals(bytes))
     assert.is((await client.upload(new Blob([bytes]), { resume: id })).state, 'received')
     const other = await client.upload(new Blob(['other']), { resume: id }).catch(String)
-    assert.match(String(other), `of a file of ${size} bytes`)
+    assert.match(String(other), `expects a file of ${size} bytes; this file has 5 bytes`)
   } finally {
     await proxy.close()
   }
 })
 
-test('stops waiting when it is told to, when a listener throws, and where there is nothing to wait for', async () => {
+test('waitUntilFinished rejects when its signal aborts, when onChange throws, and for an unknown id', async () => {
   const client = cookieClient()
   const { id } = await client.upload(new Blob(['x']))
   const reason = new Error('enough')
-  const leaving = new AbortController()
-  const left = client.waitUntilFinished(id, { signal: leaving.signal, onChange: () => leaving.abort(reason) })
-  assert.is(await left.catch((thrown) => thrown), reason)
+  const controller = new AbortController()
+  const aborted = client.waitUntilFinished(id, {
+    signal: controller.signal,
+    onChange: () => controller.abort(reason),
+  })
+  assert.is(await aborted.catch((thrown) => thrown), reason)
   const onChange = () => {
     throw reason
   }
@@ -201,26 +205,26 @@ test('stops waiting when it is told to, when a listener throws, and where there 
   assert.is(unknown.code, 'upload_not_found')
 })
 
-test('waits as long as the API asks, but not for tomorrow', async () => {
-  const refusals = ['0', '3600']
+test('the client waits for Retry-After, but fails at once if it is longer than a minute', async () => {
+  const retryAfters = ['0', '3600']
   const client = cookieClient(async () => {
-    const [seconds = ''] = refusals.splice(0, 1)
+    const [seconds = ''] = retryAfters.splice(0, 1)
     return new Response('{}', { status: 429, headers: { 'retry-after': seconds } })
   })
   const error = await client.upload(new Blob(['x'])).catch((thrown) => thrown)
   assert.instance(error, ApiProblem)
-  assert.equal([error.status, error.code, error.retryAfterMs, refusals], [429, 'unknown', 3_600_000, []])
+  assert.equal([error.status, error.code, error.retryAfterMs, retryAfters], [429, 'unknown', 3_600_000, []])
 })
 
-test('throws what the API says, and does not try it again', async () => {
-  let asked = 0
+test('upload throws the problem that the API returned, without a retry if it is final', async () => {
+  let requests = 0
   const client: Client = cookieClient(async (_path, response) => {
-    asked += 1
+    requests += 1
     return response
   })
   const error = await client.upload(new Blob(['x']), { preset: 'no-such-preset' }).catch((thrown) => thrown)
   assert.instance(error, ApiProblem)
-  assert.equal([error.status, error.code, asked], [400, 'preset_unknown', 1])
+  assert.equal([error.status, error.code, requests], [400, 'preset_unknown', 1])
 })
 
 test.run()

@@ -8,14 +8,14 @@ export { ApiProblem, SendError } from './millrace-error.ts'
 export type { Upload, UploadOptions } from './upload.ts'
 
 /**
- * A client of a Millrace, for Node and for browsers.
+ * Creates a client of a Millrace API, for Node and for browsers.
  *
- * @param options.origin where it is; in a page of its own, it may be left out
- * @param options.apiKey a bearer key; without one the session's cookie tells who is asking, which browsers
- *   keep by themselves
- * @param options.fetch instead of the global one, to keep cookies in Node for instance
- * @returns `api`: every route, typed by its OpenAPI document; `upload`: sends a file; `waitUntilFinished`:
- *   follows it to its end
+ * @param options.origin the API's origin, such as `https://media.example`; optional in its own pages
+ * @param options.apiKey an API key, sent as a bearer token. Without it, the session's cookie identifies the
+ *   owner; browsers store it automatically
+ * @param options.fetch replaces the global `fetch`, for example to store cookies in Node
+ * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`:
+ *   waits for the outcome of an upload
  */
 export function createClient(
   options: { origin?: string; apiKey?: string; fetch?: (request: Request) => Promise<Response> } = {},

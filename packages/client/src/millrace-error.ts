@@ -2,18 +2,18 @@ import type { components } from './api-types.ts'
 
 export type Problem = components['schemas']['Problem']
 
-/** The API said no: `code`, `status` and the sentence are those of its problem+json (RFC 9457). */
+/** An error response of the API. `code`, `status` and `message` are those of its problem+json (RFC 9457). */
 export class ApiProblem extends Error {
   override readonly name = 'ApiProblem'
   readonly status: number
-  /** `unknown` where something between us and the API answered in its own words. */
+  /** `unknown` if the response is no problem+json of the API, for example an error page of a proxy. */
   readonly code: Problem['code'] | 'unknown'
   readonly problem: Problem | undefined
-  /** How long the API asks to wait, in ms. */
+  /** The response's `Retry-After`, in ms. */
   readonly retryAfterMs: number | undefined
 
   constructor(response: Response, problem: Problem | undefined) {
-    super(problem?.detail ?? `The server answered ${response.status}.`)
+    super(problem?.detail ?? `The server returned status ${response.status}.`)
     this.status = response.status
     this.code = problem?.code ?? 'unknown'
     this.problem = problem
@@ -22,7 +22,7 @@ export class ApiProblem extends Error {
   }
 }
 
-/** A request to S3 that did not succeed. `status` is 0 where there was no answer at all. */
+/** A failed request to S3. `status` is 0 if there was no response. */
 export class SendError extends Error {
   override readonly name = 'SendError'
   readonly status: number
@@ -33,9 +33,9 @@ export class SendError extends Error {
   }
 }
 
-/** @throws ApiProblem where the answer is not a success */
-export function dataOf<Data>(answer: { data?: Data; error?: unknown; response: Response }): Data {
-  const { data, error, response } = answer
+/** Returns the data of a successful response. @throws ApiProblem if the response is an error */
+export function dataOf<Data>(result: { data?: Data; error?: unknown; response: Response }): Data {
+  const { data, error, response } = result
   if (response.ok && data !== undefined) return data
   throw new ApiProblem(response, isProblem(error) ? error : undefined)
 }

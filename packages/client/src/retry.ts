@@ -1,54 +1,55 @@
 import { ApiProblem, SendError } from './millrace-error.ts'
 
-/** Six tries spread over about half a minute. */
-const tries = 6
+/** With these delays, six attempts take about half a minute. */
+const defaultAttempts = 6
 const firstDelayMs = 500
-const longestDelayMs = 10_000
-/** The API may ask for more patience than that, up to this: a quota of the day is not waited for. */
-const longestAskedMs = 60_000
+const maxDelayMs = 10_000
+/** Maximum `Retry-After` that is waited for, in ms. A daily quota has a longer one and fails at once. */
+const maxRetryAfterMs = 60_000
 
-/** Statuses that may go away by themselves: a request that took too long, too many of them, a tier changing. */
-const passingStatuses = [408, 429, 500, 502, 503, 504]
+/** Statuses of temporary errors: timeouts, rate limits, server errors, instances that start or stop. */
+const retryableStatuses = [408, 429, 500, 502, 503, 504]
 
-/** Whether the same request may well succeed a little later. */
+/** Returns whether the same request can succeed a little later. */
 export function isRetryable(error: unknown): boolean {
-  if (error instanceof SendError) return error.status === 0 || passingStatuses.includes(error.status)
+  if (error instanceof SendError) return error.status === 0 || retryableStatuses.includes(error.status)
   if (error instanceof ApiProblem) {
-    return passingStatuses.includes(error.status) || error.code === 'idempotency_key_in_use'
+    return retryableStatuses.includes(error.status) || error.code === 'idempotency_key_in_use'
   }
-  // What fetch throws when there is no connection.
+  // fetch throws a TypeError if there is no connection.
   return error instanceof TypeError
 }
 
 /**
- * Does something until it succeeds, with exponential back-off and full jitter
- * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), or when the API asks to.
+ * Runs a function until it succeeds. Waits between attempts with exponential back-off and full jitter
+ * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), plus the API's `Retry-After`.
  *
- * @param options.passes which failures are worth another try
- * @param options.tries how often, unless it is six times
- * @throws the last failure; the signal's reason where it aborts
+ * @param options.isRetryable which errors are followed by another attempt
+ * @param options.attempts the maximum number of attempts, 6 by default
+ * @throws the last error; the signal's reason if it aborts
  */
 export async function retry<Result>(
   work: () => Promise<Result>,
-  options: { signal: AbortSignal; passes?: (error: unknown) => boolean; tries?: number },
+  options: { signal: AbortSignal; isRetryable?: (error: unknown) => boolean; attempts?: number },
 ): Promise<Result> {
-  const { signal, passes = isRetryable } = options
-  for (let tried = 1; ; tried += 1) {
+  const { signal, attempts = defaultAttempts } = options
+  const canRetry = options.isRetryable ?? isRetryable
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return await work()
     } catch (error) {
       signal.throwIfAborted()
-      if (tried >= (options.tries ?? tries) || !passes(error)) throw error
-      const askedMs = (error instanceof ApiProblem && error.retryAfterMs) || 0
-      if (askedMs > longestAskedMs) throw error
-      const longestMs = Math.min(firstDelayMs * 2 ** (tried - 1), longestDelayMs)
-      await pause(askedMs + Math.random() * longestMs, signal)
+      if (attempt >= attempts || !canRetry(error)) throw error
+      const retryAfterMs = (error instanceof ApiProblem && error.retryAfterMs) || 0
+      if (retryAfterMs > maxRetryAfterMs) throw error
+      const backOffMs = Math.min(firstDelayMs * 2 ** (attempt - 1), maxDelayMs)
+      await delay(retryAfterMs + Math.random() * backOffMs, signal)
     }
   }
 }
 
-/** @throws the signal's reason where it aborts */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** Resolves after `ms`. @throws the signal's reason if it aborts */
+export function delay(ms: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
     const onAbort = () => {

@@ -1,18 +1,18 @@
 import { SendError } from './millrace-error.ts'
 
-/** A connection that moves no byte for so long is taken for dead, in ms. */
-const stallMs = 60_000
+/** Idle timeout: a connection that sends no bytes for this long is aborted, in ms. */
+const idleTimeoutMs = 60_000
 
-type BodyToSend = {
+type SendBodyOptions = {
   method: 'POST' | 'PUT'
   url: string
   body: Blob | FormData
-  /** Gets the share of the body that has left, from 0 to 1. */
+  /** Called with the share of the body that has been sent, from 0 to 1. */
   onProgress: (share: number) => void
   signal: AbortSignal
 }
 
-/** What is used of XMLHttpRequest. Node has none, and its types are not loaded there. */
+/** The part of XMLHttpRequest that is used. Node has none, so its types are not loaded. */
 type UploadRequest = {
   readonly upload: { onprogress: ((event: { loaded: number; total: number }) => void) | null }
   readonly status: number
@@ -27,13 +27,13 @@ type UploadRequest = {
 declare const XMLHttpRequest: { new (): UploadRequest } | undefined
 
 /**
- * Sends one body to S3: by XMLHttpRequest where there is one, since fetch cannot tell how much of a body has
- * left, and by fetch elsewhere, which tells of the whole body once it has arrived.
+ * Sends one body to S3. Uses XMLHttpRequest if it exists, because fetch does not report upload progress.
+ * With fetch, `onProgress` is called once, after the whole body has arrived.
  *
- * @returns the response's ETag, or null where S3 does not show it
- * @throws SendError where S3 refuses or does not answer; the signal's reason where it aborts
+ * @returns the ETag of the response, or null if S3 does not expose it
+ * @throws SendError if S3 refuses the request or cannot be reached; the signal's reason if it aborts
  */
-export async function sendBody(options: BodyToSend): Promise<string | null> {
+export async function sendBody(options: SendBodyOptions): Promise<string | null> {
   options.signal.throwIfAborted()
   const etag =
     typeof XMLHttpRequest === 'undefined'
@@ -43,60 +43,60 @@ export async function sendBody(options: BodyToSend): Promise<string | null> {
   return etag
 }
 
-async function sendByFetch({ method, url, body, signal }: BodyToSend): Promise<string | null> {
+async function sendByFetch({ method, url, body, signal }: SendBodyOptions): Promise<string | null> {
   try {
     const response = await fetch(url, { method, body, signal })
     const text = await response.text()
-    if (!response.ok) throw new SendError(response.status, refusal(response.status, text))
+    if (!response.ok) throw new SendError(response.status, errorText(response.status, text))
     return response.headers.get('etag')
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof SendError) throw error
-    throw new SendError(0, 'The storage could not be reached.')
+    throw new SendError(0, 'Cannot reach the storage.')
   }
 }
 
-function sendByXhr(request: UploadRequest, options: BodyToSend): Promise<string | null> {
+function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<string | null> {
   const { method, url, body, onProgress, signal } = options
   return new Promise((resolve, reject) => {
-    let stall = setTimeout(onStall, stallMs)
-    const end = () => {
-      clearTimeout(stall)
+    let idleTimer = setTimeout(onIdle, idleTimeoutMs)
+    const cleanUp = () => {
+      clearTimeout(idleTimer)
       signal.removeEventListener('abort', onAbort)
     }
-    function onStall() {
-      end()
+    function onIdle() {
+      cleanUp()
       request.abort()
-      reject(new SendError(0, 'The connection to the storage has stalled.'))
+      reject(new SendError(0, `The storage received no bytes for ${idleTimeoutMs / 1000} s.`))
     }
     function onAbort() {
-      end()
+      cleanUp()
       request.abort()
       reject(signal.reason)
     }
     signal.addEventListener('abort', onAbort)
     request.upload.onprogress = ({ loaded, total }) => {
-      clearTimeout(stall)
-      stall = setTimeout(onStall, stallMs)
+      clearTimeout(idleTimer)
+      idleTimer = setTimeout(onIdle, idleTimeoutMs)
       if (total > 0) onProgress(loaded / total)
     }
     request.onerror = () => {
-      end()
-      reject(new SendError(0, 'The storage could not be reached.'))
+      cleanUp()
+      reject(new SendError(0, 'Cannot reach the storage.'))
     }
     request.onload = () => {
-      end()
+      cleanUp()
       const { status, responseText } = request
       if (status >= 200 && status < 300) resolve(request.getResponseHeader('etag'))
-      else reject(new SendError(status, refusal(status, responseText)))
+      else reject(new SendError(status, errorText(status, responseText)))
     }
     request.open(method, url)
     request.send(body)
   })
 }
 
-/** S3 says why in XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
-function refusal(status: number, xml: string): string {
+/** Reads the reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+function errorText(status: number, xml: string): string {
   const [, reason] = /<Message>([^<]*)<\/Message>/.exec(xml) ?? []
-  return reason ? `The storage refused the file: ${reason}` : `The storage answered ${status}.`
+  return reason ? `The storage refused the file: ${reason}` : `The storage returned status ${status}.`
 }

@@ -4,25 +4,25 @@ import { dataOf, SendError } from './millrace-error.ts'
 import { isRetryable, retry } from './retry.ts'
 import { sendBody } from './send-body.ts'
 
-/** Parts of one file on their way at once. */
-const partsAtOnce = 4
-/** The API signs at most so many parts a request. */
-const signedAtOnce = 100
-/** What S3 answers once a signature has expired. */
-const forbidden = 403
-/** A part that is forbidden even with a fresh signature is not going to be allowed. */
-const renewalsOfPart = 2
+/** Parts of one file that are sent at the same time. */
+const concurrentParts = 4
+/** The API signs at most this many parts per request. */
+const maxSignedParts = 100
+/** The status that S3 returns if a signature has expired. */
+const forbiddenStatus = 403
+/** How often one part gets a fresh signature. If S3 still refuses it then, it fails. */
+const maxRenewals = 2
 
 /**
- * Sends a file in parts, several at a time, each tried again by itself. Signatures are asked for in batches
- * as they are needed, and again when S3 says that they have expired.
+ * Sends a file in parts, several at a time. Each part is retried on its own. Signed URLs are requested in
+ * batches when they are needed, and again when S3 reports that they have expired.
  *
  * @param options.plan `partSize` in bytes
- * @param options.urls those that are signed already
- * @param options.received parts that S3 has already, from an earlier try
- * @param options.onSent gets the bytes of the file that have left; falls back when a part starts over
- * @returns all parts in their order, as completing wants them
- * @throws SendError, ApiProblem; the signal's reason where it aborts
+ * @param options.urls URLs that are signed already
+ * @param options.received parts that S3 has already, from an earlier attempt
+ * @param options.onSent called with the number of bytes sent so far; it decreases when a part starts again
+ * @returns all parts in ascending order, as the completing request needs them
+ * @throws SendError, ApiProblem; the signal's reason if it aborts
  */
 export async function sendParts(options: {
   api: Client<paths>
@@ -40,13 +40,13 @@ export async function sendParts(options: {
   const urls = new Map(options.urls.map(({ partNumber, url }) => [partNumber, url]))
   const missing = Array.from({ length: plan.partCount }, (_, index) => index + 1).filter((n) => !etags.has(n))
   let signing: Promise<void> | undefined
-  tell()
+  reportSent()
 
-  // One part that fails for good stops the others.
+  // A part that fails after its retries aborts the others.
   const failure = new AbortController()
   const signal = AbortSignal.any([options.signal, failure.signal])
   const queue = missing.values()
-  const lanes = Array.from({ length: partsAtOnce }, async () => {
+  const senders = Array.from({ length: concurrentParts }, async () => {
     try {
       for (const partNumber of queue) await sendPart(partNumber)
     } catch (error) {
@@ -54,45 +54,48 @@ export async function sendParts(options: {
       throw error
     }
   })
-  // All of them have let go of the file before this ends.
-  await Promise.allSettled(lanes)
+  // Waits for all of them, so that nothing reads the file after this function has ended.
+  await Promise.allSettled(senders)
   signal.throwIfAborted()
   return [...etags]
     .map(([partNumber, etag]) => ({ partNumber, etag }))
     .sort((a, b) => a.partNumber - b.partNumber)
 
-  function tell(): void {
+  function reportSent(): void {
     onSent([...sentBytes.values()].reduce((sum, bytes) => sum + bytes, 0))
   }
 
   async function sendPart(partNumber: number): Promise<void> {
     const start = (partNumber - 1) * plan.partSize
     const body = file.slice(start, Math.min(start + plan.partSize, file.size))
-    const report = (bytes: number) => {
+    const setSent = (bytes: number) => {
       sentBytes.set(partNumber, bytes)
-      tell()
+      reportSent()
     }
     let renewals = 0
     const send = async () => {
       const url = await urlOf(partNumber)
-      const onProgress = (share: number) => report(Math.round(share * body.size))
+      const onProgress = (share: number) => setSent(Math.round(share * body.size))
       try {
         return await sendBody({ method: 'PUT', url, body, onProgress, signal })
       } catch (error) {
-        report(0)
-        // The batch was signed together and has expired together, unless another part has renewed it.
+        setSent(0)
+        // URLs of a batch expire together, so all are dropped, unless another part has renewed them already.
         if (isForbidden(error) && urls.get(partNumber) === url) urls.clear()
         throw error
       }
     }
-    const passes = (error: unknown) => {
+    const isPartRetryable = (error: unknown) => {
       if (!isForbidden(error)) return isRetryable(error)
       renewals += 1
-      return renewals <= renewalsOfPart
+      return renewals <= maxRenewals
     }
-    const etag = await retry(send, { signal, passes })
+    const etag = await retry(send, { signal, isRetryable: isPartRetryable })
     if (etag === null) {
-      throw new SendError(0, 'The storage hides the ETag of what it received: its CORS rules must expose it.')
+      throw new SendError(
+        0,
+        "The response of the storage has no ETag: the bucket's CORS rules must expose ETag.",
+      )
     }
     etags.set(partNumber, etag.replaceAll('"', ''))
   }
@@ -111,11 +114,11 @@ export async function sendParts(options: {
   }
 
   async function signFrom(partNumber: number): Promise<void> {
-    const wanted = missing.filter((number) => number >= partNumber && !etags.has(number))
+    const unsent = missing.filter((number) => number >= partNumber && !etags.has(number))
     const { parts } = dataOf(
       await api.POST('/uploads/{id}/parts', {
         params: { path: { id } },
-        body: { partNumbers: wanted.slice(0, signedAtOnce) },
+        body: { partNumbers: unsent.slice(0, maxSignedParts) },
         signal,
       }),
     )
@@ -124,5 +127,5 @@ export async function sendParts(options: {
 }
 
 function isForbidden(error: unknown): boolean {
-  return error instanceof SendError && error.status === forbidden
+  return error instanceof SendError && error.status === forbiddenStatus
 }

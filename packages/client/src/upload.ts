@@ -9,38 +9,40 @@ type Schemas = components['schemas']
 export type Upload = Schemas['Upload']
 
 export type UploadOptions = {
-  /** Instead of the file's own name. */
+  /** Replaces the file's own name. */
   filename?: string
-  /** Instead of the file's own media type. */
+  /** Replaces the file's own media type. */
   contentType?: string
   preset?: string
   metadata?: Record<string, string>
-  /** 64 hex digits; other bytes are rejected. */
+  /** SHA-256 of the file, 64 hex digits. A file with another checksum is rejected. */
   sha256?: string
-  /** The id of an upload in parts that broke off: only what S3 does not have is sent. */
+  /** The id of an interrupted upload in parts: only the parts that S3 does not have are sent. */
   resume?: string
   signal?: AbortSignal
-  /** Told as soon as the upload has an id, by which it can be resumed. */
+  /** Called as soon as the upload has an id. With it, the upload can be resumed. */
   onAnnounced?: (id: string) => void
-  /** Bytes that have left, and of how many. In Node, in steps of a part. */
+  /** Called with the bytes sent so far and the size of the file. In Node, once per part. */
   onProgress?: (sentBytes: number, totalBytes: number) => void
 }
 
-/** Sends files straight to S3, in the way that the API says. */
+/** Creates the function that sends files straight to S3, as a form or in parts: the API decides which. */
 export function createUpload({ api }: { api: Client<paths> }) {
   /**
-   * @param file a File or any Blob, such as `fs.openAsBlob()` gives
-   * @returns the upload, once S3 has all of it; workers take it from there
-   * @throws ApiProblem, SendError; the signal's reason where it aborts
+   * Announces a file and sends it to S3.
+   *
+   * @param file a File or any other Blob, for example from `fs.openAsBlob()`
+   * @returns the upload, once S3 has all its bytes. Processing may not be finished yet
+   * @throws ApiProblem, SendError; the signal's reason if it aborts
    */
   return async function upload(file: Blob, options: UploadOptions = {}): Promise<Upload> {
     const signal = options.signal ?? new AbortController().signal
     signal.throwIfAborted()
-    let mostBytes = -1
-    // Bytes that leave a second time are not shown as a step back.
+    let maxSentBytes = -1
+    // Progress never decreases, even if a part is sent again.
     const onSent = (bytes: number) => {
-      if (signal.aborted || bytes <= mostBytes) return
-      mostBytes = bytes
+      if (signal.aborted || bytes <= maxSentBytes) return
+      maxSentBytes = bytes
       options.onProgress?.(bytes, file.size)
     }
     if (options.resume !== undefined) return resume(options.resume, file, onSent, signal)
@@ -51,7 +53,8 @@ export function createUpload({ api }: { api: Client<paths> }) {
       await sendForm(transport, file, onSent, signal)
       return find(id, signal)
     }
-    if (transport.kind !== 'multipart') throw new TypeError(`A file cannot be sent by ${transport.kind}.`)
+    if (transport.kind !== 'multipart')
+      throw new TypeError(`This client cannot send a file with the transport "${transport.kind}".`)
     const { parts: urls } = transport
     return complete(
       id,
@@ -60,7 +63,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
     )
   }
 
-  /** The key lets the API answer a second try with the same upload where the first answer was lost. */
+  /** The Idempotency-Key makes a retry after a lost response return the same upload, not a second one. */
   function announce(file: Blob, options: UploadOptions, signal: AbortSignal) {
     const { preset, metadata, sha256 } = options
     const body = {
@@ -78,17 +81,21 @@ export function createUpload({ api }: { api: Client<paths> }) {
   }
 
   async function resume(id: string, file: Blob, onSent: (bytes: number) => void, signal: AbortSignal) {
-    const known = await find(id, signal)
-    if (known.size !== file.size) throw new Error(`Upload ${id} is of a file of ${known.size} bytes.`)
-    if (known.state !== 'awaiting') return known
+    const upload = await find(id, signal)
+    if (upload.size !== file.size) {
+      throw new Error(
+        `Upload ${id} expects a file of ${upload.size} bytes; this file has ${file.size} bytes.`,
+      )
+    }
+    if (upload.state !== 'awaiting') return upload
     const params = { path: { id } }
     const { parts, ...plan } = await retry(
       async () => dataOf(await api.GET('/uploads/{id}/parts', { params, signal })),
       { signal },
     )
-    const isWhole = ({ partNumber, size }: Schemas['SentPart']) =>
+    const isComplete = ({ partNumber, size }: Schemas['SentPart']) =>
       size === Math.min(plan.partSize, file.size - (partNumber - 1) * plan.partSize)
-    const received = parts.filter(isWhole)
+    const received = parts.filter(isComplete)
     return complete(id, await sendParts({ api, id, plan, urls: [], file, received, onSent, signal }), signal)
   }
 
@@ -106,7 +113,7 @@ export function createUpload({ api }: { api: Client<paths> }) {
   }
 }
 
-/** S3 ignores every field after `file`, so that is the last one. */
+/** Sends the file as a form. S3 ignores every field after `file`, so that field is the last one. */
 async function sendForm(
   { url, fields }: Schemas['FormTransport'],
   file: Blob,
@@ -116,12 +123,12 @@ async function sendForm(
   const body = new FormData()
   for (const [name, value] of Object.entries(fields)) body.append(name, value)
   body.append('file', file)
-  // The form is a little larger than the file, so its progress is told as a share.
+  // The form is a little larger than the file, so the share that was sent is applied to the file's size.
   const onProgress = (share: number) => onSent(Math.round(share * file.size))
   await retry(() => sendBody({ method: 'POST', url, body, onProgress, signal }), { signal })
 }
 
-/** `crypto.randomUUID` is for secure contexts only; this is for all. */
+/** Returns 32 random hex digits. `crypto.randomUUID` exists only in secure contexts, this works in all. */
 function randomHex(): string {
   return [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, '0'))

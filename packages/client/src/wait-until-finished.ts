@@ -2,20 +2,20 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Client } from 'openapi-fetch'
 import type { paths } from './api-types.ts'
 import { dataOf } from './millrace-error.ts'
-import { pause, retry } from './retry.ts'
+import { delay, retry } from './retry.ts'
 import type { Upload } from './upload.ts'
 
-/** Before a stream that broke off is opened once more, in ms, unless the API says otherwise. */
-const reopenMs = 2_000
+/** Default delay before a broken stream is opened again, in ms. The API can send another one (`retry:`). */
+const reconnectDelayMs = 2_000
 
-/** Follows uploads by their server-sent events, over whatever breaks in between. */
+/** Creates the function that follows an upload over server-sent events, and reconnects after failures. */
 export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
   /**
-   * @param options.onChange gets the upload as it is, then each change
-   * Without a connection it waits for one, until the signal aborts.
+   * Waits until an upload is finished. Reconnects without a limit on attempts, until the signal aborts.
    *
+   * @param options.onChange called with the current upload, then with each change
    * @returns the upload once it is `ready`, `rejected` or `failed`
-   * @throws ApiProblem where the API refuses; the signal's reason where it aborts
+   * @throws ApiProblem if the API returns an error that is not retryable; the signal's reason if it aborts
    */
   return async function waitUntilFinished(
     id: string,
@@ -23,20 +23,20 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
   ): Promise<Upload> {
     const signal = options.signal ?? new AbortController().signal
     let lastEventId: string | undefined
-    let waitMs = reopenMs
+    let delayMs = reconnectDelayMs
     for (;;) {
       const finished = await follow()
       if (finished) return finished
-      await pause(waitMs, signal)
+      await delay(delayMs, signal)
     }
 
     async function follow(): Promise<Upload | undefined> {
-      const stream = await retry(() => open(), { signal, tries: Number.POSITIVE_INFINITY })
-      // The end was seen before.
+      const stream = await retry(() => open(), { signal, attempts: Number.POSITIVE_INFINITY })
+      // 204: the stream has ended before, at this Last-Event-ID. The upload is finished.
       if (!stream) return dataOf(await api.GET('/uploads/{id}', { params: { path: { id } }, signal }))
       const events = stream
         .pipeThrough(new TextDecoderStream())
-        .pipeThrough(new EventSourceParserStream({ onRetry: (ms) => (waitMs = ms) }))
+        .pipeThrough(new EventSourceParserStream({ onRetry: (ms) => (delayMs = ms) }))
       for await (const { event, data, id: eventId } of readAll(events)) {
         if (event !== 'upload') continue
         lastEventId = eventId ?? lastEventId
@@ -48,7 +48,7 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
     }
 
     async function open() {
-      const answer = await api.GET('/uploads/{id}/events', {
+      const result = await api.GET('/uploads/{id}/events', {
         params: {
           path: { id },
           header: { ...(lastEventId !== undefined && { 'last-event-id': lastEventId }) },
@@ -56,30 +56,31 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
         parseAs: 'stream',
         signal,
       })
-      if (answer.response.status === 204) return undefined
-      if (!answer.response.ok) dataOf(answer)
-      return answer.response.body
+      if (result.response.status === 204) return undefined
+      if (!result.response.ok) dataOf(result)
+      return result.response.body
     }
   }
 }
 
+/** Returns whether the state of an upload is final. */
 export function isFinished({ state }: Upload): boolean {
   return state === 'ready' || state === 'rejected' || state === 'failed'
 }
 
-/** A connection that is lost is the end of a stream like any other: the next one begins with a snapshot. */
-const brokenOff = { done: true, value: undefined } as const
+/** A lost connection is treated as the end of the stream: the next stream begins with a snapshot. */
+const endOfStream = { done: true, value: undefined } as const
 
-/** Browsers do not all iterate streams. Leaving the loop closes the connection. */
+/** Iterates a stream, which not all browsers can do. Leaving the loop closes the connection. */
 async function* readAll<Chunk>(stream: ReadableStream<Chunk>): AsyncGenerator<Chunk> {
   const reader = stream.getReader()
   try {
     for (;;) {
-      const { done, value } = await reader.read().catch(() => brokenOff)
+      const { done, value } = await reader.read().catch(() => endOfStream)
       if (done) return
       yield value
     }
   } finally {
-    await reader.cancel().catch(() => brokenOff)
+    await reader.cancel().catch(() => endOfStream)
   }
 }

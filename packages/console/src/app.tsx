@@ -1,26 +1,26 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { DropZone } from './drop-zone.tsx'
-import { momentText } from './quantities.ts'
-import { outcomeText } from './state-line.ts'
-import { UploadCard } from './upload-card.tsx'
-import type { Rows } from './upload-list.ts'
-import type { Session, Uploads } from './uploads.ts'
+import { timeText } from './format.ts'
+import { DropZone } from './uploads/drop-zone.tsx'
+import { outcomeText } from './uploads/state-line.ts'
+import { UploadCard } from './uploads/upload-card.tsx'
+import type { Rows } from './uploads/upload-list.ts'
+import type { Session, Uploads } from './uploads/uploads.ts'
 
-/** The whole page. */
+/** The page of this session's uploads. */
 export function App({ uploads }: { uploads: Uploads }) {
   const rows = useRows(uploads)
   const outcome = useLatestOutcome(rows)
-  const { session, more, problem, loading, load } = useEarlier(uploads)
-  const [unremoved, setUnremoved] = useState('')
-  const remove = async (id: string) => {
-    setUnremoved('')
+  const { session, hasOlder, problem, isLoading, load } = useOlderUploads(uploads)
+  const [removalProblem, setRemovalProblem] = useState('')
+  const erase = async (id: string) => {
+    setRemovalProblem('')
     try {
-      await uploads.remove(id)
+      await uploads.erase(id)
     } catch (error) {
-      setUnremoved(`It could not be removed: ${error instanceof Error ? error.message : error}`)
+      setRemovalProblem(`The upload could not be deleted: ${error instanceof Error ? error.message : error}`)
     }
   }
-  useFarewell(rows)
+  useConfirmLeave(rows)
   return (
     <>
       <header>
@@ -28,7 +28,7 @@ export function App({ uploads }: { uploads: Uploads }) {
           <Wheel />
           Millrace
         </h1>
-        <p>Uploads straight to S3, worked into variants while you watch.</p>
+        <p>Upload files straight to S3 and watch them become variants.</p>
       </header>
       <main>
         <DropZone onFiles={uploads.add} />
@@ -42,15 +42,13 @@ export function App({ uploads }: { uploads: Uploads }) {
               </button>
             </p>
           )}
-          {unremoved && (
+          {removalProblem && (
             <p class="problem" role="alert">
-              {unremoved}
+              {removalProblem}
             </p>
           )}
           {rows.length === 0 && !problem && (
-            <p class="empty">
-              {loading ? 'Looking for earlier ones…' : 'None yet. The first one is a drop away.'}
-            </p>
+            <p class="empty">{isLoading ? 'Loading…' : 'No uploads yet. Drop a file above to start.'}</p>
           )}
           <ol class="list" aria-label="Uploads, newest first">
             {rows.map((row) => (
@@ -59,13 +57,13 @@ export function App({ uploads }: { uploads: Uploads }) {
                 row={row}
                 onRetry={uploads.retry}
                 onCancel={uploads.cancel}
-                onRemove={remove}
+                onErase={erase}
               />
             ))}
           </ol>
-          {more && !problem && (
-            <button type="button" class="more" aria-disabled={loading} onClick={load}>
-              {loading ? 'Loading…' : 'Load more'}
+          {hasOlder && !problem && (
+            <button type="button" class="more" aria-disabled={isLoading} onClick={load}>
+              {isLoading ? 'Loading…' : 'Load more'}
             </button>
           )}
         </section>
@@ -84,8 +82,8 @@ export function App({ uploads }: { uploads: Uploads }) {
 function SessionLine({ session: { views, createdAt, servedBy } }: { session: Session }) {
   return (
     <p>
-      Only this browser's session sees these uploads. It began {momentText(Date.parse(createdAt))}; this is
-      visit {views}, served by {servedBy}.
+      Only this browser's session can see these uploads. Session started: {timeText(Date.parse(createdAt))} ·
+      page views: {views} · API instance: {servedBy}
     </p>
   )
 }
@@ -109,29 +107,29 @@ function useRows({ list }: Uploads): Rows {
   return rows
 }
 
-/** Loads earlier uploads, page by page. */
-function useEarlier(uploads: Uploads) {
+/** Opens the session and loads its uploads, page by page. */
+function useOlderUploads(uploads: Uploads) {
   const [session, setSession] = useState<Session>()
-  const [more, setMore] = useState(false)
-  const [loading, setLoading] = useState(true)
+  const [hasOlder, setHasOlder] = useState(false)
+  const [isLoading, setIsLoading] = useState(true)
   const [problem, setProblem] = useState('')
   const busy = useRef(false)
 
   const load = async () => {
     if (busy.current) return
     busy.current = true
-    setLoading(true)
+    setIsLoading(true)
     setProblem('')
     try {
-      if (session) return setMore(await uploads.loadMore())
+      if (session) return setHasOlder(await uploads.loadMore())
       const opened = await uploads.open()
       setSession(opened.session)
-      setMore(opened.more)
+      setHasOlder(opened.hasOlder)
     } catch (error) {
       setProblem(`Your uploads could not be loaded: ${error instanceof Error ? error.message : error}`)
     } finally {
       busy.current = false
-      setLoading(false)
+      setIsLoading(false)
     }
   }
 
@@ -139,26 +137,28 @@ function useEarlier(uploads: Uploads) {
     load()
   }, [uploads])
 
-  return { session, more, loading, problem, load }
+  return { session, hasOlder, isLoading, problem, load }
 }
 
-/** The latest end that a row came to while the page was open, in words to be read out. */
+/** Returns the latest outcome of a row while the page was open, as a sentence for screen readers. */
 function useLatestOutcome(rows: Rows): string {
   const [latest, setLatest] = useState('')
-  const known = useRef(new Map<string, string | undefined>())
+  const previous = useRef(new Map<string, string | undefined>())
   useEffect(() => {
     for (const row of rows) {
       const outcome = outcomeText(row)
-      // Rows that had ended when they were first seen are no news.
-      if (outcome && known.current.has(row.key) && known.current.get(row.key) !== outcome) setLatest(outcome)
-      known.current.set(row.key, outcome)
+      // Rows that were finished when they were first shown are not announced.
+      if (outcome && previous.current.has(row.key) && previous.current.get(row.key) !== outcome) {
+        setLatest(outcome)
+      }
+      previous.current.set(row.key, outcome)
     }
   }, [rows])
   return latest
 }
 
-/** Asks before the page is left while files are on their way. */
-function useFarewell(rows: Rows): void {
+/** Makes the browser ask before the page is closed while files are being sent. */
+function useConfirmLeave(rows: Rows): void {
   const isSending = rows.some(({ transfer }) => {
     return transfer && ['queued', 'starting', 'sending'].includes(transfer.phase)
   })

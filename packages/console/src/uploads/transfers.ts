@@ -1,19 +1,19 @@
 import { ApiProblem, type Client, SendError } from '@millrace/client'
 import { isRetryable } from '@millrace/client/retry.ts'
 import { createSender, isLarge, type SentFile } from './sender.ts'
-import { createSpeedometer } from './speedometer.ts'
+import { createTransferRate } from './transfer-rate.ts'
 
-/** How the bytes of one file are getting along. `sent` means that S3 has them all. */
+/** The transfer of one file. `sent` means that S3 has all its bytes. */
 export type Transfer =
   | { phase: 'queued' | 'starting' | 'sent' | 'cancelled' }
   | { phase: 'sending'; sentBytes: number; bytesPerSecond: number | undefined }
   | { phase: 'failed'; problem: string; retryable: boolean }
 
 /**
- * Carries files from this page to S3, by Uppy, and tells of it row by row.
+ * Sends files from this page to S3 with Uppy, and reports the state of each transfer.
  *
- * @param deps.onTransfer told of every step of a file, by the key it was given in with
- * @param deps.onAnnounced told of the id that a file's upload has got
+ * @param deps.onTransfer called with the key of a file and the new state of its transfer
+ * @param deps.onAnnounced called with the key of a file and the id of its upload
  * @param deps.erase erases an upload by its id
  */
 export function createTransfers(deps: {
@@ -24,15 +24,15 @@ export function createTransfers(deps: {
 }) {
   const { onTransfer, onAnnounced, erase } = deps
   const sender = createSender(deps)
-  const speedometers = new Map<string, ReturnType<typeof createSpeedometer>>()
+  const transferRates = new Map<string, ReturnType<typeof createTransferRate>>()
   const announcing = new Set<string>()
-  /** Files that are not on their way any more, but may be sent again. */
+  /** Files whose transfer failed or was cancelled, and that can be sent again. */
   const stopped = new Map<string, { file: File; uploadId?: string }>()
 
   sender.on('upload-start', (files) => {
     for (const { id, meta } of files) {
       if (meta.uploadId === undefined) announcing.add(id)
-      speedometers.set(id, createSpeedometer())
+      transferRates.set(id, createTransferRate())
       onTransfer(id, { phase: 'starting' })
     }
   })
@@ -40,27 +40,26 @@ export function createTransfers(deps: {
     if (!file) return
     const { uploadId } = file.meta
     if (announcing.delete(file.id) && uploadId !== undefined) onAnnounced(file.id, uploadId)
-    const bytesPerSecond = speedometers.get(file.id)?.read(bytesUploaded)
+    const bytesPerSecond = transferRates.get(file.id)?.update(bytesUploaded)
     onTransfer(file.id, { phase: 'sending', sentBytes: bytesUploaded, bytesPerSecond })
   })
   sender.on('upload-success', (file) => {
     if (!file) return
-    leave(file)
+    removeFromUppy(file)
     onTransfer(file.id, { phase: 'sent' })
   })
   sender.on('upload-error', (file, error) => {
     if (!file) return
-    // Uppy would send it again before whatever is added next.
-    const left = leave(file)
-    stopped.set(file.id, left)
-    onTransfer(file.id, { phase: 'failed', ...explain(error) })
+    // A failed file must leave Uppy: otherwise Uppy sends it again together with the next files.
+    stopped.set(file.id, removeFromUppy(file))
+    onTransfer(file.id, { phase: 'failed', ...describe(error) })
   })
 
   return {
-    /** Whether an upload may have been announced whose id is not known here yet. */
+    /** Returns whether an upload of this page may exist whose id is not known here yet. */
     isAnnouncing: (): boolean => announcing.size > 0,
 
-    /** Sends files. A key names each from now on. */
+    /** Sends files. Each is identified by its key. */
     start(files: { key: string; file: File }[]): void {
       for (const { key, file } of files) {
         if (file.size === 0) {
@@ -70,21 +69,21 @@ export function createTransfers(deps: {
       add(files.filter(({ file }) => file.size > 0))
     },
 
-    /** Sends a file that failed or was cancelled again: of a large one that failed, what S3 does not have. */
+    /** Sends a failed or cancelled file again. A large file that failed is resumed from its parts in S3. */
     retry(key: string): void {
-      const known = stopped.get(key)
-      if (!known) return
+      const entry = stopped.get(key)
+      if (!entry) return
       stopped.delete(key)
-      const { file, uploadId } = known
+      const { file, uploadId } = entry
       if (uploadId !== undefined && !isLarge(file)) erase(uploadId)
       add([{ key, file, ...(uploadId !== undefined && isLarge(file) && { uploadId }) }])
     },
 
-    /** Stops sending, and erases what has been sent. */
+    /** Stops sending a file and erases its upload. */
     cancel(key: string): void {
-      const sent = sender.getFile(key)
-      if (!sent) return
-      const { file, uploadId } = leave(sent)
+      const sending = sender.getFile(key)
+      if (!sending) return
+      const { file, uploadId } = removeFromUppy(sending)
       stopped.set(key, { file })
       if (uploadId !== undefined) erase(uploadId)
       onTransfer(key, { phase: 'cancelled' })
@@ -103,27 +102,27 @@ export function createTransfers(deps: {
     )
   }
 
-  /** Takes a file out of Uppy, which stops it where it is under way. */
-  function leave({ id, data, meta }: SentFile): { file: File; uploadId?: string } {
+  /** Removes a file from Uppy, which aborts its transfer if it is active. */
+  function removeFromUppy({ id, data, meta }: SentFile): { file: File; uploadId?: string } {
     announcing.delete(id)
-    speedometers.delete(id)
+    transferRates.delete(id)
     sender.removeFile(id)
-    if (!(data instanceof File)) throw new Error('Uppy was given something else than a file.')
+    if (!(data instanceof File)) throw new Error('Uppy holds something other than a File.')
     return { file: data, ...(meta.uploadId !== undefined && { uploadId: meta.uploadId }) }
   }
 }
 
 export type Transfers = ReturnType<typeof createTransfers>
 
-function explain(error: { message: string }): { problem: string; retryable: boolean } {
-  if (error instanceof ApiProblem) return { problem: sentence(error), retryable: isRetryable(error) }
-  // Of the page's own requests, only those to the API fail like this.
-  if (error instanceof TypeError) return { problem: 'The server could not be reached.', retryable: true }
+function describe(error: { message: string }): { problem: string; retryable: boolean } {
+  if (error instanceof ApiProblem) return { problem: messageOf(error), retryable: isRetryable(error) }
+  // Only requests to the API fail with a TypeError: failures of S3 become a SendError.
+  if (error instanceof TypeError) return { problem: 'Cannot reach the server.', retryable: true }
   if (error instanceof SendError) return { problem: error.message, retryable: true }
   return { problem: error.message, retryable: true }
 }
 
-function sentence({ message, problem }: ApiProblem): string {
+function messageOf({ message, problem }: ApiProblem): string {
   const fields = problem?.errors?.map(({ field, message }) => `${field} ${message}`).join('; ')
   return fields ? `${message} (${fields})` : message
 }

@@ -4,7 +4,7 @@ import { thumbHashToDataURL } from 'thumbhash'
 
 type Variant = components['schemas']['Variant']
 
-/** The picture of a row: its blurred placeholder, which fades into the thumbnail, or the kind of file. */
+/** The image of a row: a blurred placeholder that fades into the thumbnail, or else the file extension. */
 export function Thumbnail({ filename, upload }: { filename: string; upload: Upload | undefined }) {
   const thumbnail = upload && thumbnailOf(upload.variants)
   const [shownUrl, setShownUrl] = useState('')
@@ -30,9 +30,9 @@ export function Thumbnail({ filename, upload }: { filename: string; upload: Uplo
   )
 }
 
-/** The one of that name, or the smallest where the preset makes none. */
+/** Returns the variant named `thumbnail`, or the smallest one if the preset has no such variant. */
 function thumbnailOf(variants: readonly Variant[]): Variant | undefined {
-  const bySize = variants.toSorted((one, other) => one.width * one.height - other.width * other.height)
+  const bySize = variants.toSorted((a, b) => a.width * a.height - b.width * b.height)
   return variants.find(({ name }) => name === 'thumbnail') ?? bySize[0]
 }
 

@@ -1,14 +1,14 @@
 import type { Upload } from '@millrace/client'
 import type { Transfer } from './transfers.ts'
 
-/** One line of the list: a file of this page, an upload that the API knows, or both. */
+/** One row of the list: a file of this page, an upload that the API reported, or both. */
 export type Row = {
-  /** Stays the same from the drop to the end. */
+  /** Identifies the row from the drop on. Never changes. */
   key: string
   filename: string
   /** Bytes. */
   size: number
-  /** When it was dropped here or else announced, in milliseconds since 1970: the order of the list. */
+  /** When the file was dropped, or else announced, in ms since 1970. The list is sorted by it. */
   at: number
   id?: string
   upload?: Upload
@@ -18,12 +18,12 @@ export type Row = {
 /** The rows, newest first. */
 export type Rows = readonly Row[]
 
-/** What the page shows, and whom to tell when it changes. Rows are never changed in place. */
+/** Creates the list of rows and publishes its changes. Rows are never changed in place. */
 export function createUploadList() {
   let rows: Rows = []
   const listeners = new Set<(rows: Rows) => void>()
-  /** Ids of uploads that are being erased: whatever is still told of them is no news. */
-  const gone = new Set<string>()
+  /** Ids of uploads that are being erased. Later events about them are ignored. */
+  const erasedIds = new Set<string>()
 
   return {
     rows: (): Rows => rows,
@@ -36,14 +36,14 @@ export function createUploadList() {
 
     has: (id: string): boolean => rows.some((row) => row.id === id),
 
-    /** Puts files on top, in their order, as rows that wait to be sent. @returns them with their keys */
+    /** Adds files at the top, in their order, as queued rows. @returns the files with their keys */
     addFiles(files: readonly File[]): { key: string; file: File }[] {
       const at = Date.now()
       const added = files.map((file) => ({ key: crypto.randomUUID(), file }))
-      const waiting = added.map(({ key, file: { name, size } }): Row => {
+      const queued = added.map(({ key, file: { name, size } }): Row => {
         return { key, filename: name, size, at, transfer: { phase: 'queued' } }
       })
-      show([...waiting, ...rows])
+      show([...queued, ...rows])
       return added
     },
 
@@ -51,43 +51,46 @@ export function createUploadList() {
       show(rows.map((row) => (row.key === key ? { ...row, transfer } : row)))
     },
 
-    /** A file's upload has been announced; anew, if there was one before. */
+    /** Sets the id of a row's upload. A file that is sent again gets a new id, without the old upload. */
     setId(key: string, id: string): void {
       const others = rows.filter((row) => row.key === key || row.id !== id)
-      show(others.map((row) => (row.key === key && row.id !== id ? announced(row, id) : row)))
+      show(others.map((row) => (row.key === key && row.id !== id ? withId(row, id) : row)))
     },
 
-    /** Takes over what the API says of uploads, whether they are on the list already or not. */
+    /** Updates the rows of these uploads, and adds rows for those without one. Older versions are ignored. */
     setUploads(uploads: readonly Upload[]): void {
-      const told = new Map(uploads.filter(({ id }) => !gone.has(id)).map((upload) => [upload.id, upload]))
-      const kept = rows.map((row) => {
-        const upload = row.id === undefined ? undefined : told.get(row.id)
+      const pending = new Map(
+        uploads.filter(({ id }) => !erasedIds.has(id)).map((upload) => [upload.id, upload]),
+      )
+      const updated = rows.map((row) => {
+        const upload = row.id === undefined ? undefined : pending.get(row.id)
         if (!upload) return row
-        told.delete(upload.id)
+        pending.delete(upload.id)
         return isOlder(upload, row.upload) ? row : { ...row, upload }
       })
-      show([...kept, ...[...told.values()].map(rowOf)].sort((one, other) => other.at - one.at))
+      show([...updated, ...[...pending.values()].map(rowOf)].sort((a, b) => b.at - a.at))
     },
 
     /**
-     * Takes over the newest uploads: others of their time have been erased elsewhere.
+     * Updates the list from a snapshot of the newest uploads. Rows of the same period that are not in the
+     * snapshot are removed: another client erased those uploads.
      *
      * @param uploads newest first
-     * @param options.isAll whether there are no older ones
+     * @param options.isAll whether there are no older uploads
      */
     setSnapshot(uploads: readonly Upload[], { isAll }: { isAll: boolean }): void {
-      const told = new Set(uploads.map(({ id }) => id))
+      const ids = new Set(uploads.map(({ id }) => id))
       const oldest = uploads.at(-1)
       const since = isAll || !oldest ? 0 : Date.parse(oldest.createdAt)
       const isErased = ({ id, upload }: Row) =>
-        id !== undefined && upload && !told.has(id) && Date.parse(upload.createdAt) >= since
+        id !== undefined && upload && !ids.has(id) && Date.parse(upload.createdAt) >= since
       rows = rows.filter((row) => !isErased(row))
       this.setUploads(uploads)
     },
 
-    /** Has a file's row forget its upload, which is being erased. */
+    /** Detaches an upload that is being erased. Its row stays only if it shows a file of this page. */
     detach(id: string): void {
-      gone.add(id)
+      erasedIds.add(id)
       show(
         rows.flatMap((row) => {
           if (row.id !== id) return [row]
@@ -110,7 +113,7 @@ export function createUploadList() {
 
 export type UploadList = ReturnType<typeof createUploadList>
 
-function announced({ key, filename, size, at, transfer }: Row, id: string): Row {
+function withId({ key, filename, size, at, transfer }: Row, id: string): Row {
   return { key, filename, size, at, id, ...(transfer && { transfer }) }
 }
 
@@ -119,7 +122,7 @@ function rowOf(upload: Upload): Row {
   return { key: id, filename, size, at: Date.parse(createdAt), id, upload }
 }
 
-/** A page of the list may have been on its way while an event came. */
-function isOlder(told: Upload, known: Upload | undefined): boolean {
-  return known !== undefined && Date.parse(told.updatedAt) < Date.parse(known.updatedAt)
+/** A page of the list can arrive after a newer event of the same upload. */
+function isOlder(received: Upload, current: Upload | undefined): boolean {
+  return current !== undefined && Date.parse(received.updatedAt) < Date.parse(current.updatedAt)
 }

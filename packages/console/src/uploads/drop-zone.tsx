@@ -3,15 +3,15 @@ import { droppedFiles } from './dropped-files.ts'
 import './drop-zone.css'
 
 /**
- * Takes files by drop anywhere on the page, by click or keyboard on the zone, and by paste.
+ * Accepts files that are dropped anywhere on the page, chosen by a click or a key on the zone, or pasted.
  *
- * @param props.onFiles gets them
+ * @param props.onFiles called with the files, at least one
  */
 export function DropZone({ onFiles }: { onFiles: (files: File[]) => void }) {
   const [isOver, setIsOver] = useState(false)
 
   useEffect(() => {
-    const take = (files: File[]) => {
+    const addFiles = (files: File[]) => {
       if (files.length > 0) onFiles(files)
     }
     const onDragOver = (event: DragEvent) => {
@@ -21,16 +21,16 @@ export function DropZone({ onFiles }: { onFiles: (files: File[]) => void }) {
       setIsOver(true)
     }
     const onDragLeave = (event: DragEvent) => {
-      // Leaving one element for another is no leaving of the page.
+      // The event also fires between two elements of the page. Then relatedTarget is set.
       if (event.relatedTarget === null) setIsOver(false)
     }
     const onDrop = (event: DragEvent) => {
       setIsOver(false)
       if (!event.dataTransfer?.types.includes('Files')) return
       event.preventDefault()
-      droppedFiles(event.dataTransfer).then(take)
+      droppedFiles(event.dataTransfer).then(addFiles)
     }
-    const onPaste = (event: ClipboardEvent) => take([...(event.clipboardData?.files ?? [])])
+    const onPaste = (event: ClipboardEvent) => addFiles([...(event.clipboardData?.files ?? [])])
     document.addEventListener('dragover', onDragOver)
     document.addEventListener('dragleave', onDragLeave)
     document.addEventListener('drop', onDrop)
@@ -52,7 +52,7 @@ export function DropZone({ onFiles }: { onFiles: (files: File[]) => void }) {
         aria-describedby="drop-zone-hint"
         onChange={({ currentTarget }) => {
           const files = [...(currentTarget.files ?? [])]
-          // The same file may be chosen again.
+          // Without this, choosing the same file again fires no event.
           currentTarget.value = ''
           if (files.length > 0) onFiles(files)
         }}
@@ -61,9 +61,9 @@ export function DropZone({ onFiles }: { onFiles: (files: File[]) => void }) {
         <path d="M24 21V4m0 0-6 6m6-6 6 6" />
         <path d="M3 27c3.5 0 3.5-2.5 7-2.5s3.5 2.5 7 2.5 3.5-2.5 7-2.5 3.5 2.5 7 2.5 3.5-2.5 7-2.5 3.5 2.5 7 2.5" />
       </svg>
-      <span class="drop-zone-title">{isOver ? 'Let go' : 'Drop files here, or choose them'}</span>
+      <span class="drop-zone-title">{isOver ? 'Drop to upload' : 'Drop files here, or click to choose'}</span>
       <span id="drop-zone-hint" class="drop-zone-hint">
-        Any number, any size; folders and pasted pictures too. They go straight to S3.
+        Any number of files. You can also drop folders or paste images. Files go straight to S3.
       </span>
     </label>
   )

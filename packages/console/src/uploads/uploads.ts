@@ -10,9 +10,9 @@ const pageSize = 50
 export type Session = components['schemas']['Session']
 
 /**
- * The uploads of this browser's session: sends files, follows what becomes of them, and keeps the list of it.
+ * Manages the uploads of this browser's session: sends files, follows their processing and keeps the list.
  *
- * @param deps.client of the API that the page comes from
+ * @param deps.client a client of the API that serves the page
  */
 export function createUploads({ client }: { client: Client }) {
   const list = createUploadList()
@@ -20,15 +20,15 @@ export function createUploads({ client }: { client: Client }) {
     client,
     onTransfer(key, transfer) {
       list.setTransfer(key, transfer)
-      takeEarly()
+      flushEarly()
     },
     onAnnounced(key, id) {
       list.setId(key, id)
-      takeEarly()
+      flushEarly()
     },
     erase(id) {
       list.detach(id)
-      // Should it fail, the upload is on the list again when that is loaded anew.
+      // If this fails, the upload reappears when the list is loaded again.
       eraseUpload(id).catch(console.warn)
     },
   })
@@ -46,7 +46,10 @@ export function createUploads({ client }: { client: Client }) {
   })
   let cursor: string | undefined
   let isLoaded = false
-  /** Told of while files are announced here: they may be those files. */
+  /**
+   * Uploads reported by events while files of this page are being announced. They can be those files, whose
+   * ids are not known yet, so they wait until the announcements are done.
+   */
   let early: Upload[] = []
 
   return {
@@ -58,25 +61,25 @@ export function createUploads({ client }: { client: Client }) {
       transfers.start(list.addFiles(files))
     },
 
-    /** Erases an upload. @throws ApiProblem; TypeError where the API cannot be reached */
-    async remove(id: string): Promise<void> {
+    /** Erases an upload. @throws ApiProblem; TypeError if the API cannot be reached */
+    async erase(id: string): Promise<void> {
       await eraseUpload(id)
       list.remove(id)
     },
 
     /**
-     * Makes sure of the session, then loads the newest uploads and follows all. One after the other, as
-     * requests at the same time without a cookie would each get a session of its own.
+     * Creates or loads the session, then loads the newest uploads and follows all. The requests run one after
+     * the other: concurrent requests without a cookie would each create a session.
      *
-     * @returns the session, and whether there are older uploads
+     * @returns the session, and whether there are older uploads than those loaded
      */
-    async open(): Promise<{ session: Session; more: boolean }> {
+    async open(): Promise<{ session: Session; hasOlder: boolean }> {
       const session = dataOf(await client.api.GET('/session'))
       await events.open()
-      return { session, more: cursor !== undefined }
+      return { session, hasOlder: cursor !== undefined }
     },
 
-    /** Loads the next older uploads. @returns whether there are even older ones */
+    /** Loads the next page of older uploads. @returns whether there are more */
     async loadMore(): Promise<boolean> {
       const query = { limit: pageSize, ...(cursor !== undefined && { cursor }) }
       const page = dataOf(await client.api.GET('/uploads', { params: { query } }))
@@ -86,14 +89,14 @@ export function createUploads({ client }: { client: Client }) {
     },
   }
 
-  /** @throws ApiProblem; TypeError where the API cannot be reached */
+  /** @throws ApiProblem; TypeError if the API cannot be reached */
   async function eraseUpload(id: string): Promise<void> {
-    const answer = await client.api.DELETE('/uploads/{id}', { params: { path: { id } } })
-    // Gone is what it should be.
-    if (answer.response.status !== notFound) dataOf(answer)
+    const result = await client.api.DELETE('/uploads/{id}', { params: { path: { id } } })
+    // 404 means that it is erased already.
+    if (result.response.status !== notFound) dataOf(result)
   }
 
-  function takeEarly(): void {
+  function flushEarly(): void {
     if (early.length === 0 || transfers.isAnnouncing()) return
     const uploads = early
     early = []

@@ -3,33 +3,33 @@ import { ApiProblem } from '@millrace/client'
 import Uppy, { type UppyFile } from '@uppy/core'
 import { TaskQueue, toError } from '@uppy/core/utils'
 
-/** What Uppy keeps with a file. `key` is its row, `uploadId` what the API calls it, once it is announced. */
+/** Uppy's metadata of a file: the key of its row, and the id of its upload once it is announced. */
 export type FileMeta = { key: string; uploadId?: string }
 export type SentFile = UppyFile<FileMeta, Record<string, never>>
 export type Sender = Uppy<FileMeta, Record<string, never>>
 
 /**
- * Larger files go up in parts, in bytes. As several parts of a file are under way at once, one such file and
- * two small ones take all of the six connections that browsers open to a host (HTTP/1.1).
+ * Files above this size, in bytes, are sent in parts. Four parts of a file are sent at once, so one such file
+ * and two small ones use all six connections that browsers open to a host (HTTP/1.1).
  */
-const smallBytes = 8 * 1024 ** 2
-const largeAtOnce = 1
-const smallAtOnce = 2
+const maxFormBytes = 8 * 1024 ** 2
+const concurrentLargeFiles = 1
+const concurrentSmallFiles = 2
 
 /**
- * An Uppy whose transport is Millrace's own client. `@uppy/aws-s3` works as well (docs/uppy.md), but it sends
- * the parts of a file one after the other (docs/decisions/0011-implement-companions-protocol-for-uppy.md).
+ * Creates an Uppy instance that sends files with Millrace's own client. `@uppy/aws-s3` works as well
+ * (docs/uppy.md), but it sends the parts of a file one after the other (decision record 0011).
  *
- * A file whose meta has an `uploadId` already goes on with what S3 does not have of it yet.
+ * A file whose metadata has an `uploadId` is resumed: only the parts that S3 does not have are sent.
  */
 export function createSender({ client }: { client: Client }): Sender {
   const uppy: Sender = new Uppy({
     autoProceed: true,
-    // The same file may be sent twice, which Uppy's own ids do not allow.
+    // Uppy derives its ids from the file, so the same file could not be sent twice. The row's key is unique.
     onBeforeFileAdded: (file) => ({ ...file, id: file.meta.key }),
   })
-  const small = new TaskQueue({ concurrency: smallAtOnce })
-  const large = new TaskQueue({ concurrency: largeAtOnce })
+  const small = new TaskQueue({ concurrency: concurrentSmallFiles })
+  const large = new TaskQueue({ concurrency: concurrentLargeFiles })
   uppy.addUploader(async (ids) => {
     await Promise.all(ids.map((id) => (isLarge(uppy.getFile(id)) ? large : small).add(() => send(id))))
   })
@@ -37,19 +37,19 @@ export function createSender({ client }: { client: Client }): Sender {
 
   async function send(id: string): Promise<void> {
     const file = uppy.getFile(id)
-    // Removed while it waited for its turn.
+    // The file was removed while it waited in the queue.
     if (!file?.data || file.isRemote) return
-    const removal = new AbortController()
+    const controller = new AbortController()
     const onRemoved = (removed: SentFile) => {
-      if (removed.id === id) removal.abort()
+      if (removed.id === id) controller.abort()
     }
     uppy.on('file-removed', onRemoved)
     uppy.emit('upload-start', [file])
     try {
-      await upload(file, file.data, removal.signal)
+      await upload(file, file.data, controller.signal)
       uppy.emit('upload-success', uppy.getFile(id), { status: 200, body: {} })
     } catch (error) {
-      if (!removal.signal.aborted) uppy.emit('upload-error', uppy.getFile(id), toError(error))
+      if (!controller.signal.aborted) uppy.emit('upload-error', uppy.getFile(id), toError(error))
     } finally {
       uppy.off('file-removed', onRemoved)
     }
@@ -74,14 +74,14 @@ export function createSender({ client }: { client: Client }): Sender {
     try {
       await client.upload(data, { ...options, resume: uploadId })
     } catch (error) {
-      // It has expired, or was erased elsewhere.
+      // The upload has expired, or another client erased it. Send the whole file again.
       if (!(error instanceof ApiProblem && error.code === 'upload_not_found')) throw error
       await client.upload(data, options)
     }
   }
 }
 
-/** Whether a file goes up in parts, and so can be gone on with. */
+/** Returns whether a file is sent in parts, so that its upload can be resumed. */
 export function isLarge(file: { size: number | null } | undefined): boolean {
-  return (file?.size ?? 0) > smallBytes
+  return (file?.size ?? 0) > maxFormBytes
 }

@@ -1,19 +1,19 @@
+import { numberText, timeText } from '../format.ts'
 import type { QueueLoadPoint } from './cluster.ts'
-import { momentText, shortNumber } from './quantities.ts'
 
-/** In units of the drawing. */
+/** Size of the drawing, in units of its view box. */
 const width = 600
 const height = 120
-/** A load of 1 is where jobs begin to wait, so it is on the chart always. */
-const leastTop = 1.2
+/** Minimum top of the scale. Jobs wait when the queue load is above 1, so the chart always includes 1. */
+const minTop = 1.2
 
-/** The load of the last while as bars, with a line where all slots are busy. @param history newest first */
+/** Bars of the recent queue load, with a line at 1: all slots are in use. @param history newest first */
 export function FleetChart({ history }: { history: QueueLoadPoint[] }) {
   const points = history.toReversed()
-  const top = Math.max(leastTop, ...points.map(({ load }) => load))
+  const top = Math.max(minTop, ...points.map(({ load }) => load))
   const step = width / Math.max(points.length, 20)
   const y = (load: number) => height - (load / top) * height
-  const highest = points.reduce((most, point) => (point.load > most.load ? point : most))
+  const highest = points.reduce((best, point) => (point.load > best.load ? point : best))
   return (
     <figure class="fleet-chart">
       <svg viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
@@ -23,8 +23,8 @@ export function FleetChart({ history }: { history: QueueLoadPoint[] }) {
         <line x1="0" x2={width} y1={y(1)} y2={y(1)} />
       </svg>
       <figcaption>
-        Load since {momentText(Date.parse(points[0]?.at ?? highest.at))}, at most {shortNumber(highest.load)}.
-        Above the line jobs wait.
+        Queue load since {timeText(Date.parse(points[0]?.at ?? highest.at))}. Maximum:{' '}
+        {numberText(highest.load)}. The line is at 1: above it, jobs wait for a free slot.
       </figcaption>
     </figure>
   )

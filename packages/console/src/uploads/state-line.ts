@@ -1,28 +1,28 @@
 import type { Upload } from '@millrace/client'
-import { momentText, remainingText, sizeText } from './quantities.ts'
+import { remainingText, sizeText, timeText } from '../format.ts'
 import type { Transfer } from './transfers.ts'
 import type { Row } from './upload-list.ts'
 
-/** How a row stands, in words. */
+/** The text and the look of a row's state. */
 export type StateLine = {
   text: string
-  /** More of it, which changes too often to be read out. */
+  /** Details that change too often for screen readers. */
   detail?: string
   tone: 'waiting' | 'busy' | 'good' | 'bad'
-  /** From 0 to 1, or null where something is going on that has no measure. */
+  /** From 0 to 1, or null if the work's progress cannot be measured. */
   progress?: number | null
-  /** What can be done about it from here. */
-  action?: 'cancel' | 'retry' | 'remove'
+  /** The action that the row offers. */
+  action?: 'cancel' | 'retry' | 'erase'
 }
 
-/** What to say of a row. The API's word counts as soon as it has seen the bytes, and until then the page's. */
+/** Returns the state of a row: the page's own transfer, and from the file's arrival on the API's state. */
 export function stateLine({ upload, transfer, size }: Row): StateLine {
   if (upload && upload.state !== 'awaiting') return lineOfUpload(upload)
   if (transfer) return lineOfTransfer(transfer, size)
   return upload ? lineOfUpload(upload) : { text: 'Waiting', tone: 'waiting' }
 }
 
-/** What is read out when a row comes to an end, or nothing while it is on its way. */
+/** Returns the sentence that screen readers read when a row is finished, or undefined while it is not. */
 export function outcomeText(row: Row): string | undefined {
   const { text, tone } = stateLine(row)
   return tone === 'good' || tone === 'bad' ? `${row.filename}: ${text}` : undefined
@@ -32,34 +32,38 @@ function lineOfUpload({ state, error, variants, expiresAt }: Upload): StateLine 
   switch (state) {
     case 'awaiting':
       return {
-        text: 'Waiting for its bytes',
-        ...(expiresAt && { detail: `until ${momentText(Date.parse(expiresAt))}` }),
+        text: 'Waiting for the file',
+        ...(expiresAt && { detail: `until ${timeText(Date.parse(expiresAt))}` }),
         tone: 'waiting',
-        action: 'remove',
+        action: 'erase',
       }
     case 'received':
-      return { text: 'Waiting for a worker', tone: 'waiting', progress: null }
+      return { text: 'Uploaded, waiting for a worker', tone: 'waiting', progress: null }
     case 'processing':
       return { text: 'Processing', tone: 'busy', progress: null }
     case 'ready':
-      return { text: variants.length > 0 ? 'Ready' : 'Ready, kept as it is', tone: 'good', action: 'remove' }
+      return {
+        text: variants.length > 0 ? 'Ready' : 'Ready (stored, no variants)',
+        tone: 'good',
+        action: 'erase',
+      }
     case 'rejected':
-      return { text: error?.message ?? 'The file was rejected.', tone: 'bad', action: 'remove' }
+      return { text: error?.message ?? 'The file was rejected.', tone: 'bad', action: 'erase' }
     case 'failed':
-      return { text: error?.message ?? 'The file could not be processed.', tone: 'bad', action: 'remove' }
+      return { text: error?.message ?? 'The file could not be processed.', tone: 'bad', action: 'erase' }
   }
 }
 
 function lineOfTransfer(transfer: Transfer, size: number): StateLine {
   switch (transfer.phase) {
     case 'queued':
-      return { text: 'Waiting for its turn', tone: 'waiting', action: 'cancel' }
+      return { text: 'Queued', tone: 'waiting', action: 'cancel' }
     case 'starting':
-      return { text: 'Starting', tone: 'busy', progress: 0, action: 'cancel' }
+      return { text: 'Starting upload', tone: 'busy', progress: 0, action: 'cancel' }
     case 'sending':
       return lineOfSending(transfer, size)
     case 'sent':
-      return { text: 'Sent, waiting to be received', tone: 'busy', progress: 1 }
+      return { text: 'Uploaded, waiting for confirmation', tone: 'busy', progress: 1 }
     case 'cancelled':
       return { text: 'Cancelled', tone: 'waiting', action: 'retry' }
     case 'failed':

@@ -1,29 +1,29 @@
 import type { components, Upload } from '@millrace/client'
-import { momentText, pixelsText, sizeText } from './quantities.ts'
+import { pixelsText, sizeText, timeText } from '../format.ts'
 import { type StateLine, stateLine } from './state-line.ts'
 import { Thumbnail } from './thumbnail.tsx'
 import type { Row } from './upload-list.ts'
 import './upload-card.css'
 
 type Variant = components['schemas']['Variant']
-const actionNames = { cancel: 'Cancel', retry: 'Send again', remove: 'Remove' }
+const actionLabels = { cancel: 'Cancel', retry: 'Upload again', erase: 'Delete' }
 
-/** One row of the list. */
+/** One upload of the list. */
 export function UploadCard(props: {
   row: Row
   onRetry: (key: string) => void
   onCancel: (key: string) => void
-  onRemove: (id: string) => void
+  onErase: (id: string) => void
 }) {
   const { row } = props
   const { key, filename, upload } = row
   const line = stateLine(row)
   const nameId = `name-${key}`
-  const act = (action: StateLine['action']) => {
+  const run = (action: StateLine['action']) => {
     if (action === 'cancel') props.onCancel(key)
     else if (action === 'retry') props.onRetry(key)
-    else if (upload && confirm(`Remove ${filename} and all that was made of it, for good?`))
-      props.onRemove(upload.id)
+    else if (upload && confirm(`Delete ${filename} and all its variants? This cannot be undone.`))
+      props.onErase(upload.id)
   }
   return (
     <li class={`card is-${line.tone}`} aria-labelledby={nameId}>
@@ -38,12 +38,12 @@ export function UploadCard(props: {
           {line.detail && <span class="state-detail">{line.detail}</span>}
         </p>
         <Progress line={line} filename={filename} />
-        {upload?.state === 'ready' && <Files upload={upload} />}
+        {upload?.state === 'ready' && <FileLinks upload={upload} />}
         {upload?.sha256 && (
           <details>
             <summary>Details</summary>
             <dl>
-              <dt>Id</dt>
+              <dt>Upload ID</dt>
               <dd>{upload.id}</dd>
               <dt>SHA-256</dt>
               <dd>{upload.sha256}</dd>
@@ -54,9 +54,9 @@ export function UploadCard(props: {
         )}
       </div>
       {line.action && (
-        // One button for all, so that it keeps the focus.
-        <button type="button" onClick={() => act(line.action)}>
-          {actionNames[line.action]}
+        // The same button for every action, so that it keeps the keyboard focus when the action changes.
+        <button type="button" onClick={() => run(line.action)}>
+          {actionLabels[line.action]}
           <span class="visually-hidden"> {filename}</span>
         </button>
       )}
@@ -70,7 +70,7 @@ function Facts({ row: { size, at, upload } }: { row: Row }) {
   if (upload?.width && upload.height) facts.push(pixelsText(upload.width, upload.height))
   return (
     <p class="facts">
-      {facts.join(' · ')} · <time dateTime={new Date(at).toISOString()}>{momentText(at)}</time>
+      {facts.join(' · ')} · <time dateTime={new Date(at).toISOString()}>{timeText(at)}</time>
     </p>
   )
 }
@@ -78,7 +78,7 @@ function Facts({ row: { size, at, upload } }: { row: Row }) {
 function Progress({ line: { progress }, filename }: { line: StateLine; filename: string }) {
   if (progress === undefined) return null
   const label = `Progress of ${filename}`
-  // Without a value the bar only says that something is going on.
+  // Without a value the bar is indeterminate.
   return progress === null ? (
     <progress aria-label={label} />
   ) : (
@@ -86,34 +86,38 @@ function Progress({ line: { progress }, filename }: { line: StateLine; filename:
   )
 }
 
-function Files({ upload }: { upload: Upload }) {
-  // A small picture has several variants of its own size.
+function FileLinks({ upload }: { upload: Upload }) {
+  // Variants of a small image can all have its own width: those are sorted by name.
   const byWidth = upload.variants.toSorted(
-    (one, other) => one.width - other.width || one.name.localeCompare(other.name, 'en', { numeric: true }),
+    (a, b) => a.width - b.width || a.name.localeCompare(b.name, 'en', { numeric: true }),
   )
   return (
     <ul class="files">
       {byWidth.map((variant) => (
         <li key={variant.name}>
-          <FileLink href={variant.url} name={variant.name} about={aboutVariant(variant)} />
+          <FileLink href={variant.url} name={variant.name} description={describeVariant(variant)} />
         </li>
       ))}
       <li>
-        <FileLink href={`/uploads/${upload.id}/original`} name="original" about={sizeText(upload.size)} />
+        <FileLink
+          href={`/uploads/${upload.id}/original`}
+          name="original"
+          description={sizeText(upload.size)}
+        />
       </li>
     </ul>
   )
 }
 
-function FileLink({ href, name, about }: { href: string; name: string; about: string }) {
+function FileLink({ href, name, description }: { href: string; name: string; description: string }) {
   return (
     <a href={href} target="_blank" rel="noreferrer">
-      <span>{name}</span> <small>{about}</small>
+      <span>{name}</span> <small>{description}</small>
     </a>
   )
 }
 
-function aboutVariant({ width, height, size, contentType }: Variant): string {
+function describeVariant({ width, height, size, contentType }: Variant): string {
   const format = contentType.slice(contentType.indexOf('/') + 1)
   return `${pixelsText(width, height)} ${format} · ${sizeText(size)}`
 }
