@@ -1,4 +1,5 @@
-import type { Cloud, Json, Resource } from '../support/mock-cloud.ts'
+import type { Json } from '../support/mock-aws.ts'
+import type { Cloud, Resource } from '../support/mock-cloud.ts'
 
 /** @returns the resources of a type, such as `aws:s3/bucket:Bucket` */
 export function ofType(cloud: Cloud, type: string): Resource[] {

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
-import type { Json } from './mock-cloud.ts'
+
+export type Json = string | number | boolean | null | undefined | Json[] | { [key: string]: Json }
 
 /** What AWS would answer, as far as the configuration looks at it. */
 export type Answer = { id: string; state: Record<string, Json> }

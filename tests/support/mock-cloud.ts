@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { answerCall, answerResource } from './mock-aws.ts'
+import { answerCall, answerResource, type Json } from './mock-aws.ts'
 import { platform, root } from './sst-platform.ts'
 
 /** A resource as it was registered: what its provider would be asked to make. */
@@ -26,8 +26,6 @@ export type Resource = {
   /** Whether it is read, not made. */
   existing: boolean
 }
-
-export type Json = string | number | boolean | null | undefined | Json[] | { [key: string]: Json }
 
 export type Cloud = {
   stage: string
