@@ -138,10 +138,14 @@ test('the client sends a large file from a page and reports the sent bytes', asy
 
 /** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
 type UppyModule = {
-  Uppy: new (options: {
-    onBeforeFileAdded(file: UppyFile, files: Record<string, UppyFile>): UppyFile | boolean
-  }) => UppyInstance
-  AwsS3: unknown
+  Uppy: {
+    VERSION: string
+    new (options: {
+      onBeforeFileAdded(file: UppyFile, files: Record<string, UppyFile>): UppyFile | boolean
+    }): UppyInstance
+  }
+  BasePlugin: { new (...parameters: unknown[]): object }
+  AwsS3: { VERSION: string; prototype: object }
   Tus: unknown
 }
 type UppyFile = {
@@ -204,11 +208,19 @@ function clientOf(context: BrowserContext) {
 const idsOf = (files: UppyFile[]) => files.map(({ response }) => response?.body.key.split('/').at(-1) ?? '')
 
 for (const [version, entry, options] of [
-  [5, 'tests-uppy-5/uppy.js', { endpoint: '/uppy' }],
+  [5, 'tests/browser/uppy-5.js', { endpoint: '/uppy' }],
   [6, 'tests/browser/uppy-6.js', { companionEndpoint: '/uppy' }],
 ] as const) {
   test(`Uppy ${version} sends a small file as a form and a large one in parts`, async () => {
-    const { context, errors, uppy, add, millrace } = await openUppy(entry, options)
+    const { context, page, errors, uppy, add, millrace } = await openUppy(entry, options)
+    const loaded = await page.evaluate(async (address) => {
+      const { Uppy, AwsS3, BasePlugin }: UppyModule = await import(address)
+      return {
+        majors: [Uppy.VERSION, AwsS3.VERSION].map((each) => Number.parseInt(each, 10)),
+        oneCore: AwsS3.prototype instanceof BasePlugin,
+      }
+    }, `${url}/uppy.js`)
+    assert.equal(loaded, { majors: [version, version], oneCore: true })
     await add('note.txt', 5)
     await add('zeros.bin', 5 * MiB + 1)
     const { failed, successful } = await uppy.evaluate((uppy) => uppy.upload())
@@ -316,6 +328,8 @@ async function openPageWith(entry: string, name: string) {
     configFile: false,
     logLevel: 'silent',
     define: { 'process.env.NODE_ENV': '"production"' },
+    // npm installs `@uppy/core` 6 only under its own name. The plugin of Uppy 5 needs the core of Uppy 5.
+    resolve: { alias: entry === 'tests/browser/uppy-5.js' ? { '@uppy/core': 'uppy-5-core' } : {} },
     build: { write: false, minify: false, lib: { entry: join(root, entry), formats: ['es'] } },
   })
   const [first] = [built].flat()

@@ -1,4 +1,5 @@
-import type { Cloud, Json, Resource } from '../support/mock-cloud.ts'
+import type { Json } from '../support/mock-aws.ts'
+import type { Cloud, Resource } from '../support/mock-cloud.ts'
 
 /** Returns the resources of a type, for example `aws:s3/bucket:Bucket`. */
 export function ofType(cloud: Cloud, type: string): Resource[] {

@@ -1,6 +1,6 @@
 import { fleetMetrics } from '@millrace/shared/fleet/queue-load.ts'
 import * as assert from 'uvu/assert'
-import type { Json } from '../support/mock-cloud.ts'
+import type { Json } from '../support/mock-aws.ts'
 import { suite } from '../support/suite.ts'
 import { deployed, production, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, parse, texts } from './find.ts'

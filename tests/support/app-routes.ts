@@ -8,6 +8,8 @@ export type Route = {
   hidden: boolean
   /** Schema of the body; undefined if the route has none. */
   bodySchema: unknown
+  /** Its stable name, as in log lines. */
+  operation: string | undefined
   /** Whether bodies are read as JSON. Otherwise the handler receives them unread. */
   readsJson: boolean
 }
@@ -19,17 +21,26 @@ export type Route = {
  * @returns the result of `start`, and its app's routes, including the HEAD routes that Fastify adds
  */
 export async function collectRoutes<Started extends { app: unknown }>(start: () => Promise<Started>) {
-  const routesOfApps = new Map<unknown, Route[]>()
+  const routesOfApps = new Map<unknown, (() => Route)[]>()
   // Fastify publishes each new instance before a route is added to it.
   const onInstance = (message: unknown) => {
     const { fastify } = message as { fastify: FastifyInstance } // the channel's messages have no type
-    const routes: Route[] = []
+    const routes: (() => Route)[] = []
     routesOfApps.set(fastify, routes)
-    fastify.addHook('onRoute', function (this: FastifyInstance, { method, url, schema }) {
+    fastify.addHook('onRoute', function (this: FastifyInstance, options) {
+      const { method, url, schema } = options
       const hidden = schema !== undefined && 'hide' in schema && schema.hide === true
       const readsJson = this.hasContentTypeParser('application/json')
       for (const routeMethod of [method].flat()) {
-        routes.push({ method: routeMethod, url, hidden, bodySchema: schema?.body, readsJson })
+        // Read at the end, because a later hook sets the operation.
+        routes.push(() => ({
+          method: routeMethod,
+          url,
+          hidden,
+          bodySchema: schema?.body,
+          operation: options.config?.operation,
+          readsJson,
+        }))
       }
     })
   }
@@ -38,7 +49,7 @@ export async function collectRoutes<Started extends { app: unknown }>(start: () 
     const started = await start()
     const routes = routesOfApps.get(started.app)
     if (!routes) throw new Error('The app was not created by `start`.')
-    return { started, routes }
+    return { started, routes: routes.map((describe) => describe()) }
   } finally {
     unsubscribe('fastify.initialization', onInstance)
   }

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
-import type { Json } from './mock-cloud.ts'
+
+export type Json = string | number | boolean | null | undefined | Json[] | { [key: string]: Json }
 
 /** A resource as AWS would create it, with the attributes that the configuration reads. */
 export type MockedResource = { id: string; state: Record<string, Json> }

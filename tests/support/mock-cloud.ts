@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { mockCall, mockResource } from './mock-aws.ts'
+import { type Json, mockCall, mockResource } from './mock-aws.ts'
 import { platform, root } from './sst-platform.ts'
 
 /** A resource as the configuration registered it with Pulumi. */
@@ -26,8 +26,6 @@ export type Resource = {
   /** Whether it is an existing resource that the configuration reads. */
   existing: boolean
 }
-
-export type Json = string | number | boolean | null | undefined | Json[] | { [key: string]: Json }
 
 export type Cloud = {
   stage: string

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { timeText } from './format.ts'
+import { timeText } from './format/format-quantities.ts'
 import { DropZone } from './uploads/drop-zone.tsx'
 import { outcomeText } from './uploads/state-line.ts'
 import { UploadCard } from './uploads/upload-card.tsx'

@@ -11,6 +11,7 @@ import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import type { Upload, UploadState } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import { parse } from 'content-disposition'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
@@ -75,8 +76,25 @@ test('hands out the original as a download under its name, never as a page', asy
   assert.is(file.headers.get('content-type'), 'application/octet-stream')
   assert.is(
     file.headers.get('content-disposition'),
-    `attachment; filename="F__e _1___.html"; filename*=UTF-8''F%C3%BC%C3%9Fe%20%221%22%5C%25.html`,
+    String.raw`attachment; filename="F??e \"1\"\\%.html"; filename*=UTF-8''F%C3%BC%C3%9Fe%20%221%22%5C%25.html`,
   )
+})
+
+test('a download has the name of its file, whatever characters the name has', async () => {
+  for (const name of [
+    'plain.jpg',
+    'the "plans".pdf',
+    '100%41;x=y.txt',
+    "it's (1)*.txt",
+    '日本 €.png',
+    'a\\b.txt',
+  ]) {
+    const { client, id } = await finished('ready', name)
+    const answer = await client.get(`/uploads/${id}/original`)
+    const file = await fetch(answer.headers.get('location') ?? '')
+    const header = file.headers.get('content-disposition') ?? ''
+    assert.equal([parse(header).type, parse(header).parameters['filename']], ['attachment', name])
+  }
 })
 
 const hostileTypes = [

@@ -125,6 +125,12 @@ test('a real API process at trace never logs what requests carry', async () => {
     'X-Amz-Signature=',
   ]
   assert.equal(findAny(process.lines, secrets), [])
+  const ofRequests = process.lines.map((line) => JSON.parse(line)).filter((line) => 'reqId' in line)
+  const operations = new Set(ofRequests.map(({ operation }) => operation))
+  assert.not.ok(operations.has(undefined))
+  for (const name of ['getSession', 'announceUpload', 'getOriginal', 'sendTusChunk', 'noRoute']) {
+    assert.ok(operations.has(name), name)
+  }
   const text = process.lines.join('\n')
   assert.match(text, /"route":"\/uploads\/:id"/)
   assert.match(text, new RegExp(`"uploadId":"${announced.id}"`))
@@ -190,6 +196,7 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
 
   assert.equal(findAny(lines, ['s3cret', 'Jane', api.environment.AWS_ACCESS_KEY_ID]), [])
   const line = lines.find((one) => one.includes('"event":"given-up"')) ?? ''
+  assert.match(line, /"job":"process-upload"/)
   assert.match(line, /NoSuchKey/)
   assert.match(line, /"httpStatus":404/)
 })

@@ -11,18 +11,19 @@ async function linesOf(level: string): Promise<Record<string, unknown>[]> {
   const lines: string[] = []
   const log = createLog({ level, instance: 'one' }, { write: (line: string) => void lines.push(line) })
   const app = fastify({ loggerInstance: createRequestLog(log), logController: new RequestLogController() })
-  app.get('/uploads/:id', async (request) => {
+  app.get('/uploads/:id', { config: { operation: 'getUpload' } }, async (request) => {
     request.log.warn({ seen: true }, 'first')
     request.log.child({ part: 1 }).error('second')
     return 'answer'
   })
   await app.inject('/uploads/0193a6c8-0000-7000-8000-000000000000?token=secret')
+  await app.inject('/other')
   await app.close()
   return lines.map((line) => JSON.parse(line)).filter((line) => 'reqId' in line)
 }
 
 test('names the request in every line of it, and tells of it once', async () => {
-  const lines = await linesOf('info')
+  const lines = (await linesOf('info')).filter(({ operation }) => operation === 'getUpload')
   assert.equal(
     lines.map(({ msg }) => msg),
     ['first', 'second', 'request completed'],
@@ -36,6 +37,21 @@ test('names the request in every line of it, and tells of it once', async () => 
   )
   assert.is(Object(lines[2]?.['res']).statusCode, 200)
   assert.not.match(JSON.stringify(lines), 'secret')
+})
+
+test('each line of a request names the operation of its route', async () => {
+  assert.equal(
+    (await linesOf('debug')).map(({ msg, operation }) => [msg, operation]),
+    [
+      ['incoming request', 'getUpload'],
+      ['first', 'getUpload'],
+      ['second', 'getUpload'],
+      ['request completed', 'getUpload'],
+      ['incoming request', 'noRoute'],
+      ['Route GET:/other not found', 'noRoute'],
+      ['request completed', 'noRoute'],
+    ],
+  )
 })
 
 test('tells of its beginning, too, where all is asked for, and of less where less is', async () => {

@@ -2,6 +2,7 @@ import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import { create as createContentDisposition } from 'content-disposition'
 import type { CdnSigner } from '../signing/sign-cdn-url.ts'
 import type { UrlSigner } from '../signing/sign-url.ts'
 import { servedType } from './served-type.ts'
@@ -53,7 +54,7 @@ export function createDownloadSigner(deps: {
       }
       return sign(originalKey(upload), {
         ...(arrival.versionId && { versionId: arrival.versionId }),
-        'response-content-disposition': attachment(intent.filename),
+        'response-content-disposition': createContentDisposition(intent.filename),
         'response-content-type': servedType(findings.detectedType),
       })
     },
@@ -73,13 +74,3 @@ export function createDownloadSigner(deps: {
 }
 
 export type DownloadSigner = ReturnType<typeof createDownloadSigner>
-
-/** `Content-Disposition` of a download, RFC 6266, with the name as RFC 8187 writes it. */
-function attachment(filename: string): string {
-  const plain = filename.replace(/[^ -~]|["\\%]/g, '_')
-  const extended = encodeURIComponent(filename).replace(
-    /['()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  )
-  return `attachment; filename="${plain}"; filename*=UTF-8''${extended}`
-}

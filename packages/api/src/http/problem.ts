@@ -1,6 +1,7 @@
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { logOperation } from './request-log.ts'
 
 /** Which status each error code is answered with. */
 export const statusOfCode = {
@@ -87,6 +88,7 @@ export function respondToUnroutable(
   reply: FastifyReply,
 ): void {
   reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
+  logOperation(request)
   request.log.info({ why: thrown.code }, 'request refused')
   answer(new AppError('invalid_request', { message: 'The address cannot be read.' }), request, reply)
 }

@@ -2,6 +2,13 @@ import { isUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import type { Bindings, ChildLoggerOptions, Level, LogFn, Logger } from 'pino'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The stable name of the route's operation, for log lines. */
+    operation?: string
+  }
+}
+
 /**
  * The log that requests write to. Of a request it keeps the route and the upload, not the address as it was
  * sent: what callers put into paths and queries may be tokens or names of files.
@@ -26,6 +33,7 @@ class OwnLog implements FastifyBaseLogger {
   readonly #bindings: Bindings
   readonly #options: ChildLoggerOptions | undefined
   #made: Logger | undefined
+  #request: FastifyRequest | undefined
 
   constructor(parent: Logger, bindings: Bindings, options?: ChildLoggerOptions) {
     this.#parent = parent
@@ -34,8 +42,18 @@ class OwnLog implements FastifyBaseLogger {
   }
 
   #log(): Logger {
-    this.#made ??= this.#parent.child(this.#bindings, this.#options)
+    this.#made ??= this.#parent.child(
+      this.#request
+        ? { ...this.#bindings, operation: this.#request.routeOptions.config.operation ?? noRoute }
+        : this.#bindings,
+      this.#options,
+    )
     return this.#made
+  }
+
+  /** The operation's name is read only when the first line is written. */
+  setRequest(request: FastifyRequest): void {
+    this.#request = request
   }
 
   #writer(level: Level): LogFn {
@@ -72,6 +90,14 @@ class OwnLog implements FastifyBaseLogger {
   }
 }
 
+/** The operation of a request that no route matches. */
+const noRoute = 'noRoute'
+
+/** Adds the name of the request's operation to each line of its log. */
+export function logOperation(request: FastifyRequest): void {
+  if (request.log instanceof OwnLog) request.log.setRequest(request)
+}
+
 function describeRequest(request: FastifyRequest) {
   const id = namedUpload(request.params)
   return {
@@ -93,6 +119,7 @@ const hungUp = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE'])
 /** What Fastify itself logs, with one line for a request rather than two, and a client that left told at `debug`. */
 export class RequestLogController extends LogController {
   override incomingRequest(request: FastifyRequest): void {
+    logOperation(request)
     request.log.debug({ req: request }, 'incoming request')
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { createLru } from '../http/lru.ts'
+import { LRUCache } from 'lru-cache'
 
 declare module '@fastify/secure-session' {
   interface SessionData extends SealedSession {}
@@ -38,7 +38,7 @@ export type Session = {
 
 /** A cookie is sealed again, and so lives on, when it was last sealed longer ago than this. */
 const sealAgainAfterMs = 24 * 60 * 60 * 1000
-/** How many opened cookies are remembered at least, with what they name. One takes about 1 KB. */
+/** How many opened cookies are remembered, with what they name. One takes about 1 KB. */
 const rememberedCookies = 5_000
 /** Ours have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
 const rememberedCharacters = 512
@@ -71,7 +71,7 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const remembered = createLru<ReturnType<typeof opened>>(rememberedCookies)
+  const remembered = new LRUCache<string, ReturnType<typeof opened>>({ max: rememberedCookies })
   let registered: FastifyInstance | undefined
 
   /** Where the plugin's functions are. */
@@ -83,7 +83,7 @@ export function createSessionCookie(options: {
   function open(request: FastifyRequest) {
     const text = sealedText.exec(request.headers.cookie ?? '')?.[1]
     if (text === undefined) return undefined
-    const known = remembered.find(text)
+    const known = remembered.get(text)
     if (known) return known
     const decoded = plugin().parseCookie(`${name}=${text}`)[name] ?? ''
     const unsealed = plugin().decodeSecureSession(decoded, request.log)
@@ -92,7 +92,7 @@ export function createSessionCookie(options: {
       return undefined
     }
     const found = opened(sealed, unsealed.changed)
-    if (text.length <= rememberedCharacters) remembered.keep(text, found)
+    if (text.length <= rememberedCharacters) remembered.set(text, found)
     return found
   }
 

@@ -33,7 +33,7 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
   const { redis, prefix } = deps
   const key = (session: Session) => `${prefix}:session:${session.id}`
 
-  const countView = createBatcher(async (keys: string[]) => {
+  const countView = createBatcher(async (keys: readonly string[]) => {
     const seen = await redis.eval(viewScript, keys.length, ...keys)
     if (!Array.isArray(seen)) throw new Error('Redis answered a script otherwise than it says.')
     return seen.map(readSeen)

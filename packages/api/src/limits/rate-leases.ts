@@ -1,8 +1,8 @@
 import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import type { Redis } from 'ioredis'
-import { createLru } from '../http/lru.ts'
+import { LRUCache } from 'lru-cache'
 
-/** Sessions, keys and addresses of which an instance keeps leases: at least so many, at most twice. */
+/** Sessions, keys and addresses of which an instance keeps leases. */
 const keptLeases = 10_000
 /**
  * A lease is at most this part of what is left of a limit, so that what an instance has leased and does not use
@@ -43,13 +43,13 @@ type Lease = {
  */
 export function createRateLeases(deps: { redis: Redis; prefix: string; windowMs: number }) {
   const { redis, prefix, windowMs } = deps
-  const leases = createLru<Lease>(keptLeases)
+  const leases = new LRUCache<string, Lease>({ max: keptLeases })
 
   function leaseOf(key: string): Lease {
-    const found = leases.find(key)
+    const found = leases.get(key)
     if (found) return found
     const fresh = { left: 0, size: 1, endsAt: 0, isOver: false, waiting: [] }
-    leases.keep(key, fresh)
+    leases.set(key, fresh)
     return fresh
   }
 
@@ -93,7 +93,7 @@ export function createRateLeases(deps: { redis: Redis; prefix: string; windowMs:
    * @returns whether it had one; where it had none the store has to be asked
    */
   function take(key: string): boolean {
-    const lease = leases.find(key)
+    const lease = leases.get(key)
     if (!lease || lease.left === 0 || performance.now() >= lease.endsAt) return false
     lease.left -= 1
     return true

@@ -3,7 +3,7 @@ import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
-import { createLru } from '../http/lru.ts'
+import { LRUCache } from 'lru-cache'
 import { createRateLeases } from './rate-leases.ts'
 
 const windowMs = 60_000
@@ -78,17 +78,17 @@ function refusal(reply: FastifyReply, counts: Count[]): AppError | undefined {
 /**
  * Makes keys out of what clients say, and remembers them.
  *
- * @param limits of how many texts at least the key is remembered, and of how many characters at most they are:
+ * @param limits of how many texts the key is remembered, and of how many characters at most they are:
  *   who sends longer ones would take what memory there is
  */
 function rememberKeys(limits: { texts: number; characters: number }, make: (text: string) => string) {
-  const made = createLru<string>(limits.texts)
+  const made = new LRUCache<string, string>({ max: limits.texts })
 
   return (text: string): string => {
-    const known = made.find(text)
+    const known = made.get(text)
     if (known !== undefined) return known
     const key = make(text)
-    if (text.length <= limits.characters) made.keep(text, key)
+    if (text.length <= limits.characters) made.set(text, key)
     return key
   }
 }

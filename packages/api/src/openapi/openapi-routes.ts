@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { completeDocument, documentFrame, securitySchemes } from './document.ts'
+import { nameOperations } from './name-operations.ts'
 
 /** The page loads nothing from elsewhere, and speaks to this origin alone. Swagger UI sets styles itself. */
 const pagePolicy = {
@@ -17,7 +18,8 @@ const pagePolicy = {
 
 /**
  * `/openapi.json`: the routes of this app in OpenAPI 3.1, and `/docs`: a page that shows them. The document is
- * built when it is first asked for. Must be registered before the routes, which it collects as they come.
+ * built when it is first asked for. Must be registered before the routes: it names each one that follows, and
+ * collects it.
  *
  * @param options.cookieName as the session's cookie is called here
  */
@@ -25,6 +27,7 @@ export async function openapiRoutes(
   app: FastifyInstance,
   { version, cookieName }: { version: string; cookieName: string },
 ): Promise<void> {
+  nameOperations(app)
   await app.register(swagger, {
     openapi: { ...documentFrame(version), components: { securitySchemes: securitySchemes(cookieName) } },
     transformObject(collected) {

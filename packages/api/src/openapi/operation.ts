@@ -38,6 +38,7 @@ export type Answer = {
 
 /** What the OpenAPI document says of a route besides the shapes, which the route's own schemas give. */
 export type Operation = {
+  /** Its stable name, also in log lines. */
   operationId: string
   /** One line, in the imperative. */
   summary: string

@@ -75,19 +75,22 @@ export function tusRoutes(
       return speak(request, reply, address, 'POST')
     })
 
-    scope.route({
-      method: ['HEAD', 'PATCH', 'DELETE', 'POST'],
-      url: '/tus/:id',
-      ...options,
-      schema: { ...schema, params: UploadParams },
-      handler: async (request, reply) => {
-        checkVersion(request, reply)
-        const { id } = request.params
-        const asking = isUploadId(id) ? await owner.find(request) : undefined
-        if (!asking) throw new AppError('upload_not_found')
-        return speak(request, reply, { owner: asking, id }, methodOf(request))
-      },
-    })
+    // One route for each method, because each is an operation of its own.
+    for (const method of ['HEAD', 'PATCH', 'DELETE', 'POST'] as const) {
+      scope.route({
+        method,
+        url: '/tus/:id',
+        ...options,
+        schema: { ...schema, params: UploadParams },
+        handler: async (request, reply) => {
+          checkVersion(request, reply)
+          const { id } = request.params
+          const asking = isUploadId(id) ? await owner.find(request) : undefined
+          if (!asking) throw new AppError('upload_not_found')
+          return speak(request, reply, { owner: asking, id }, methodOf(request))
+        },
+      })
+    }
   })
 
   async function speak(request: FastifyRequest, reply: FastifyReply, address: UploadAddress, method: string) {

@@ -1,4 +1,4 @@
-import { numberText, timeText } from '../format.ts'
+import { numberText, timeText } from '../format/format-quantities.ts'
 import type { QueueLoadPoint } from './cluster.ts'
 
 /** Size of the drawing, in units of its view box. */

@@ -1,6 +1,6 @@
 import './fleet-page.css'
 import { useEffect, useState } from 'preact/hooks'
-import { durationText, numberText, timeText } from '../format.ts'
+import { durationText, numberText, timeText } from '../format/format-quantities.ts'
 import { type Cluster, type ClusterUpdate, followCluster } from './cluster.ts'
 import { FleetChart } from './fleet-chart.tsx'
 import { InstanceTable } from './instance-table.tsx'

@@ -1,4 +1,4 @@
-import { durationText, numberText, sizeText, timeText } from '../format.ts'
+import { durationText, numberText, sizeText, timeText } from '../format/format-quantities.ts'
 import type { Instance } from './cluster.ts'
 
 /** All instances, one per row. */

@@ -1,5 +1,5 @@
 import type { Upload } from '@millrace/client'
-import { remainingText, sizeText, timeText } from '../format.ts'
+import { remainingText, sizeText, timeText } from '../format/format-quantities.ts'
 import type { Transfer } from './transfers.ts'
 import type { Row } from './upload-list.ts'
 

@@ -1,5 +1,5 @@
 import type { components, Upload } from '@millrace/client'
-import { pixelsText, sizeText, timeText } from '../format.ts'
+import { pixelsText, sizeText, timeText } from '../format/format-quantities.ts'
 import { type StateLine, stateLine } from './state-line.ts'
 import { Thumbnail } from './thumbnail.tsx'
 import type { Row } from './upload-list.ts'

@@ -1,39 +1,23 @@
+import DataLoader from 'dataloader'
+
 /**
- * Collects what is asked in one turn of the event loop, and asks it all at once.
+ * Batches lookups of one tick of the event loop into one call. Nothing is cached: equal keys are looked up once each.
  *
- * @param ask gets the questions and answers them in their order
- * @param most how many questions go together at most
- * @returns asks one question; rejects, with all that were asked together, where `ask` does
+ * @param fetchBatch returns the values in the order of the keys, an Error for a key that failed. If it rejects, all
+ *   lookups of the batch reject
+ * @param maxBatchSize how many lookups one call takes. Further ones go into another call
+ * @returns looks up one key
  */
-export function createBatcher<Question, Answer>(
-  ask: (questions: Question[]) => Promise<Answer[]>,
-  most: number,
-) {
-  let waiting: { question: Question; resolve(answer: Answer): void; reject(reason: unknown): void }[] = []
-
-  function send(): void {
-    const sent = waiting
-    waiting = []
-    for (let start = 0; start < sent.length; start += most) {
-      const some = sent.slice(start, start + most)
-      ask(some.map(({ question }) => question)).then(
-        (answers) => {
-          for (const [index, { resolve, reject }] of some.entries()) {
-            const answer = answers[index]
-            if (answer === undefined) reject(new Error('A question was left without an answer.'))
-            else resolve(answer)
-          }
-        },
-        (error: unknown) => {
-          for (const { reject } of some) reject(error)
-        },
-      )
-    }
-  }
-
-  return (question: Question): Promise<Answer> =>
-    new Promise((resolve, reject) => {
-      if (waiting.length === 0) setImmediate(send)
-      waiting.push({ question, resolve, reject })
-    })
+export function createBatcher<Key, Value>(
+  fetchBatch: (keys: readonly Key[]) => Promise<(Value | Error)[]>,
+  maxBatchSize: number,
+): (key: Key) => Promise<Value> {
+  const loader = new DataLoader<Key, Value>(fetchBatch, {
+    cache: false,
+    maxBatchSize,
+    // By default a batch ends with the current callback, so each request would be a batch of its own. setImmediate
+    // runs after all requests that one poll of the event loop has read.
+    batchScheduleFn: (sendBatch) => setImmediate(sendBatch),
+  })
+  return (key) => loader.load(key)
 }

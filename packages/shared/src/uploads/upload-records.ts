@@ -123,7 +123,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     return { upload: upload.Parse(JSON.parse(record)), revision: Number(revision) }
   }
 
-  const read = createBatcher(async (recordKeys: string[]) => {
+  const read = createBatcher(async (recordKeys: readonly string[]) => {
     const pipeline = redis.pipeline()
     for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record')
     const results = (await pipeline.exec()) ?? []

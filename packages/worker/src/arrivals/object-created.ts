@@ -59,6 +59,7 @@ export function createObjectCreated(deps: {
     },
   }
 
+  // Not sqs-consumer: decision 0020 has the reasons.
   async function run(): Promise<void> {
     let failures = 0
     while (!stopping.signal.aborted) {

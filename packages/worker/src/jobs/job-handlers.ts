@@ -92,7 +92,7 @@ export function createProcessor(deps: {
     const end = activeJobs.begin()
     const endWork = oldestJob.begin()
     let how: AttemptEnd = 'finished'
-    const jobLog = log.child({ jobId: job.id, ...traceFields(job.data) })
+    const jobLog = log.child({ job: job.name, jobId: job.id, ...traceFields(job.data) })
     try {
       const suspect = job.stalledCounter >= suspectAfterStalls
       await orAborted(handler.run(job, { log: jobLog, signal, suspect }), signal)

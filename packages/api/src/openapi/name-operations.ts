@@ -1,0 +1,53 @@
+import type { FastifyInstance } from 'fastify'
+import { operations } from './operations.ts'
+
+/** Operations that the OpenAPI document leaves out: tus and Uppy have their own protocols, the others are pages. */
+const hiddenOperations: Record<string, string> = {
+  'GET /openapi.json': 'getOpenapiDocument',
+  'GET /docs/json': 'getOpenapiDocument',
+  'GET /docs/yaml': 'getOpenapiDocument',
+  'GET /docs': 'getDocsPage',
+  'GET /docs/static/index.html': 'getDocsPage',
+  'GET /docs/static/swagger-initializer.js': 'getDocsFile',
+  'GET /docs/static/*': 'getDocsFile',
+  'GET /fleet': 'getFleetPage',
+  'GET /*': 'getConsoleFile',
+  'OPTIONS /tus': 'getTusExtensions',
+  'OPTIONS /tus/:id': 'getTusExtensions',
+  'POST /tus': 'createTusUpload',
+  'HEAD /tus/:id': 'getTusOffset',
+  'PATCH /tus/:id': 'sendTusChunk',
+  'DELETE /tus/:id': 'eraseTusUpload',
+  'POST /tus/:id': 'overrideTusMethod',
+  'GET /uppy/s3/params': 'signUppyForm',
+  'POST /uppy/s3/multipart': 'startUppyUpload',
+  'GET /uppy/s3/multipart/:id': 'listUppyParts',
+  'GET /uppy/s3/multipart/:id/:partNumber': 'signUppyPart',
+  'POST /uppy/s3/multipart/:id/complete': 'completeUppyUpload',
+  'DELETE /uppy/s3/multipart/:id': 'eraseUppyUpload',
+}
+
+/**
+ * Gives each route that is registered from now on its operation name: the `operationId` of the OpenAPI document, or
+ * the name from the list above. The request log writes it on each line. A HEAD route has the name of its GET route.
+ *
+ * @throws Error at registration if a route has no name
+ */
+export function nameOperations(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    const names = [route.method].flat().map((method) => nameOf(method, route.url))
+    const [operation] = names
+    if (operation === undefined || names.some((name) => name !== operation)) {
+      throw new Error(
+        `Route ${route.method} ${route.url} needs one operation name: see openapi/name-operations.ts.`,
+      )
+    }
+    // A new object, because several routes may share one `config`.
+    route.config = { ...route.config, operation }
+  })
+}
+
+function nameOf(method: string, url: string): string | undefined {
+  const name = (route: string) => operations[route]?.operationId ?? hiddenOperations[route]
+  return name(`${method} ${url}`) ?? (method === 'HEAD' ? name(`GET ${url}`) : undefined)
+}
