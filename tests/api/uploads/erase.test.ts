@@ -140,7 +140,7 @@ test('is not undone by a worker that was at it', async () => {
   await client.delete(`/uploads/${id}`)
   assert.is(await records.update(address, (current) => current), undefined)
   const created = await records.create(found.upload).catch((error: unknown) => error)
-  assert.match(String(created), /There is no upload/)
+  assert.match(String(created), /No upload with this id/)
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
 })
 

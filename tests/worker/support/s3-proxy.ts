@@ -18,15 +18,18 @@ export type S3Proxy = Awaited<ReturnType<typeof startS3Proxy>>
  */
 export async function startS3Proxy(endpoint: string) {
   let decide: (seen: SeenRequest) => Fate | Promise<Fate> = () => 'pass'
+  let beforeResponse: (seen: SeenRequest) => Promise<void> | undefined = () => undefined
   const server = createServer(async (incoming, outgoing) => {
-    const fate = await decide({ method: incoming.method ?? '', path: incoming.url ?? '' })
+    const seen = { method: incoming.method ?? '', path: incoming.url ?? '' }
+    const fate = await decide(seen)
     if (fate === 'refuse') {
       incoming.resume()
       outgoing.writeHead(503, { connection: 'close' }).end('<Error><Code>SlowDown</Code></Error>')
       return
     }
     const target = new URL(incoming.url ?? '/', endpoint)
-    const onward = request(target, { method: incoming.method, headers: incoming.headers }, (answer) => {
+    const onward = request(target, { method: incoming.method, headers: incoming.headers }, async (answer) => {
+      await beforeResponse(seen)
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
       if (fate === 'pass') answer.pipe(outgoing)
       else
@@ -59,6 +62,18 @@ export async function startS3Proxy(endpoint: string) {
         return released.promise
       }
       return { arrived: arrived.promise, release: (fate: Fate = 'pass') => released.resolve(fate) }
+    },
+    /** Holds the response to the first request that matches, once S3 has sent it. */
+    holdResponse(fits: (seen: SeenRequest) => boolean) {
+      const arrived = Promise.withResolvers<void>()
+      const released = Promise.withResolvers<void>()
+      beforeResponse = (seen) => {
+        if (!fits(seen)) return undefined
+        beforeResponse = () => undefined
+        arrived.resolve()
+        return released.promise
+      }
+      return { arrived: arrived.promise, release: () => released.resolve() }
     },
     async close(): Promise<void> {
       server.closeAllConnections()

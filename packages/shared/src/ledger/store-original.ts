@@ -11,6 +11,7 @@ import { AppError } from '../service/app-error.ts'
 import { emptyFile, tooLarge } from '../uploads/file-errors.ts'
 import type { Arrival, UploadIntent } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
+import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
 import { originalKey } from './object-keys.ts'
 import { toObjectMetadata } from './object-metadata.ts'
 import { describeArrival } from './originals.ts'
@@ -48,6 +49,7 @@ export function createStoreOriginal(deps: {
   const { s3, streamingS3, bucket, log } = deps
   const sendParts = createSendParts()
   const uploadPart = createUploadPart({ streamingS3, bucket })
+  const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
 
   return {
     /**
@@ -124,12 +126,13 @@ export function createStoreOriginal(deps: {
   function createMultipart(address: UploadAddress, intent: UploadIntent, signal: AbortSignal) {
     const etags: string[] = []
     const target = { Bucket: bucket, Key: originalKey(address) }
+    let opening = false
     let uploadId: string | undefined
 
+    /** Without `signal`: an aborted request leaves an upload in S3 whose id is unknown. */
     async function open(): Promise<string> {
-      const { UploadId } = await s3.send(new CreateMultipartUploadCommand(object(address, intent)), {
-        abortSignal: signal,
-      })
+      opening = true
+      const { UploadId } = await s3.send(new CreateMultipartUploadCommand(object(address, intent)))
       if (!UploadId) throw new AppError('dependency_unavailable')
       return UploadId
     }
@@ -152,9 +155,11 @@ export function createStoreOriginal(deps: {
 
       /** Deletes the parts. Call it when none is on its way: S3 could store that one afterwards. */
       async abort(): Promise<void> {
-        if (!uploadId) return
+        if (!opening) return
         try {
-          await s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: uploadId }))
+          if (uploadId) await s3.send(new AbortMultipartUploadCommand({ ...target, UploadId: uploadId }))
+          // The response was lost, maybe several times, since the SDK retries.
+          else await abortMultipartUploads(target.Key)
         } catch (error) {
           // The bucket's lifecycle rule aborts what stays open; the caller needs the first error.
           log.warn({ err: error }, 'multipart upload not aborted')
