@@ -5,9 +5,9 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
-import { askSessions } from './ask-sessions.ts'
 import { type Contest, measure } from './measure.ts'
 import { printTable } from './print-table.ts'
+import { requestSessions } from './request-sessions.ts'
 import { type Shipment, sendFile } from './send-files.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 import { signParts } from './sign-parts.ts'
@@ -80,8 +80,8 @@ export async function run(options: { quick: boolean }): Promise<void> {
     // As new as what it is compared with: the other one has taken in files by then.
     const asked = await start('@millrace/api/main.ts', { ...settings, ...rates('0') })
     const counting = await start('@millrace/api/main.ts', { ...settings, ...rates(unlimited) })
-    const multer = await start('./contenders/express-multer-s3.js', environment)
-    const expressSession = await start('./contenders/express-session.js', environment)
+    const multer = await start('./alternatives/express-multer-s3.js', environment)
+    const expressSession = await start('./alternatives/express-session.js', environment)
 
     const large = (server: ServerProcess, as: Shipment['as']) => async () => {
       await sendFile({ port: server.port, path: pathOf[as], as, sizeMiB: largeMiB, agent })
@@ -97,7 +97,7 @@ export async function run(options: { quick: boolean }): Promise<void> {
       await Promise.all(Array.from({ length: atOnce }, sendSome))
       return sizeMiB * count
     }
-    const ask = (server: ServerProcess) => () => askSessions({ port: server.port, ...sessions })
+    const ask = (server: ServerProcess) => () => requestSessions({ port: server.port, ...sessions })
 
     const files = (name: string, run: typeof large): Contest => ({
       name,

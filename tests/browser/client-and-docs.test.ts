@@ -9,7 +9,7 @@ import type { Browser, BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { build } from 'vite'
 import { launchChromium, openPage } from '../support/chromium.ts'
-import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
+import { createPlace, mainStart, type Place } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 

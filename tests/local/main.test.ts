@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { allGone } from '../support/process-list.ts'
-import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
+import { createPlace, mainStart, type Place } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('main', {}, { limitMs: 60_000 })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
 import * as assert from 'uvu/assert'
-import { createPlace, npmStart, type Place } from '../support/started-millrace.ts'
+import { createPlace, npmStart, type Place } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('npm start', {}, { limitMs: 90_000 })

@@ -17,7 +17,7 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { openEventStream } from '../../support/event-stream.ts'
 import { createHttpClient } from '../../support/http-client.ts'
-import { createPlace, mainStart, type Place } from '../../support/started-millrace.ts'
+import { createPlace, mainStart, type Place } from '../../support/start-millrace.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('autoscaler', {}, { limitMs: 150_000 })

@@ -11,7 +11,7 @@ import { listProcesses } from '../../support/process-list.ts'
 import { suite } from '../../support/suite.ts'
 
 const fixtures = join(import.meta.dirname, '../../fixtures/services')
-const entry = join(fixtures, 'service.ts')
+const entry = join(fixtures, 'stub-service.ts')
 
 const test = suite('service process')
 let logDirectory: string
@@ -127,7 +127,7 @@ test('stops while it waits to start a service again', async () => {
 })
 
 test('leaves no service behind when the supervisor is killed', async () => {
-  const starter = spawn(process.execPath, [join(fixtures, 'starter.ts'), entry, logDirectory], {
+  const starter = spawn(process.execPath, [join(fixtures, 'start-service.ts'), entry, logDirectory], {
     env: { ...process.env, SERVICE_MODE: 'works', INSTANCE: 'api-1' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
-const entry = join(import.meta.dirname, '../../fixtures/services/last-words.ts')
+const entry = join(import.meta.dirname, '../../fixtures/services/log-and-exit.ts')
 const test = suite('log')
 
 test('writes the last line before the process ends', async () => {

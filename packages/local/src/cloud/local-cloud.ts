@@ -12,7 +12,7 @@ import { createS3Server } from '@millrace/local-s3/s3-server.ts'
 import { originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { readLocalSecrets } from '../setup/local-secrets.ts'
 import { listenOnPersistentPort } from './persistent-port.ts'
-import { republishArrivals } from './republish-arrivals.ts'
+import { resendArrivalEvents } from './resend-arrival-events.ts'
 import { startSqsServer } from './sqs-server.ts'
 
 const region = 'us-east-1'
@@ -68,7 +68,7 @@ export async function startLocalCloud(options: {
     opened.push(() => s3.destroy())
 
     await setUpBucket(s3, { origins: options.origins, eventsQueueArn: queue.eventsQueueArn })
-    await republishArrivals({ s3, bucket, announce: (body) => deliver(queue.eventsQueueArn, body) })
+    await resendArrivalEvents({ s3, bucket, announce: (body) => deliver(queue.eventsQueueArn, body) })
     return {
       environment: {
         AWS_REGION: region,

@@ -23,7 +23,7 @@ export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 
 /**
  * Starts SQS, on a free loopback port unless told otherwise, with the queue for S3's events and its dead-letter queue.
- * Messages live in memory only: what a stop forgets, `republishArrivals` says again.
+ * Messages live in memory only: what a stop forgets, `resendArrivalEvents` says again.
  * @param options.host what to listen on; nothing beyond loopback unless asked
  * @param options.port 0 for any free one
  * @returns the endpoint, the events queue's URL and ARN, and `close()`, which ends long polls at once

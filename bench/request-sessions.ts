@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 
 /** Asks for one session's `/session` over and over on each of some connections, as fast as it is answered. */
-export async function askSessions(options: { port: number; connections: number; requests: number }) {
+export async function requestSessions(options: { port: number; connections: number; requests: number }) {
   const { port, connections } = options
   const each = Math.ceil(options.requests / connections)
   await Promise.all(Array.from({ length: connections }, () => askOne(port, each)))

@@ -2,7 +2,7 @@ import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/
 import { createBacklogScaler } from './scalers/backlog-scaler.ts'
 import { createFixedScaler } from './scalers/fixed-scaler.ts'
 import { createPolicyScaler } from './scalers/policy-scaler.ts'
-import { createReactiveOracle, oracleSettings } from './scalers/reactive-oracle.ts'
+import { createReactiveOracle, oracleSettings } from './scalers/reference-scaler.ts'
 import type { Scaler } from './scalers/scaler.ts'
 import type { Conditions } from './simulation/simulate.ts'
 import { offeredSlots, type Trace } from './traces/trace.ts'

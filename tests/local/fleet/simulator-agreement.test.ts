@@ -23,11 +23,11 @@ import { simulate } from '@millrace/simulator/simulation/simulate.ts'
 import type { Trace } from '@millrace/simulator/traces/trace.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
-import { type JobRun, nextRun } from '../../fixtures/services/waiting-job.ts'
+import { type JobRun, nextRun } from '../../fixtures/services/delay-job.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('simulated', {}, { limitMs: 90_000 })
-const waitingWorker = join(import.meta.dirname, '../../fixtures/services/waiting-worker.ts')
+const waitingWorker = join(import.meta.dirname, '../../fixtures/services/delay-worker.ts')
 
 /** A period of 10 s is 400 ms, and a boot of half a second one of 12. */
 const speed = 25

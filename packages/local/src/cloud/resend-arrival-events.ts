@@ -12,7 +12,7 @@ import {
  * does no harm.
  * @param options.announce takes an event in the form of S3's own notifications
  */
-export async function republishArrivals(options: {
+export async function resendArrivalEvents(options: {
   s3: S3Client
   bucket: string
   announce: (body: string) => Promise<void>

@@ -1,6 +1,6 @@
 // Makes a fresh checkout ready and then runs a TypeScript file on the project's own Node 24:
 //
-//   node packages/local/ready.mjs [file.ts [arguments…]]
+//   node packages/local/run.mjs [file.ts [arguments…]]
 //
 // Plain JavaScript without packages, because it is the only thing that runs before any is installed,
 // on whatever Node (20 or later) the machine has.
