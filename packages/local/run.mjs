@@ -1,41 +1,42 @@
-// Makes a fresh checkout ready and then runs a TypeScript file on the project's own Node 24:
+// Installs missing packages and then runs a TypeScript file with the project's own Node 24:
 //
 //   node packages/local/run.mjs [file.ts [arguments…]]
 //
-// Plain JavaScript without packages, because it is the only thing that runs before any is installed,
-// on whatever Node (20 or later) the machine has.
+// This file is plain JavaScript without packages: it runs before packages are installed, with the machine's
+// own Node (20 or later).
 import { spawn } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '../..')
 const node = join(root, 'node_modules/.bin/node')
-const tether = join(import.meta.dirname, 'src/fleet/exit-with-parent.ts')
-const neededNode = readFileSync(join(root, '.node-version'), 'utf8').trim()
+const exitWithParent = join(import.meta.dirname, 'src/fleet/exit-with-parent.ts')
+const requiredNode = readFileSync(join(root, '.node-version'), 'utf8').trim()
 
-/** @returns {Record<string, any>} the packages of a lock file by their folder */
+/** @returns {Record<string, any>} the packages of a lock file, by folder */
 function lockedPackages(file) {
   try {
     return JSON.parse(readFileSync(join(root, file), 'utf8')).packages
   } catch {
-    // Not there yet, or cut short by an interrupted installation.
+    // The file does not exist yet, or an interrupted installation has truncated it.
     return {}
   }
 }
 
 /**
- * Whether node_modules holds what package-lock.json asks for: npm notes what it has installed in a lock file
- * of its own. What is optional depends on the machine and does not count.
+ * Returns whether node_modules contains the versions of package-lock.json. npm lists the installed packages in
+ * a lock file of its own. Optional packages depend on the machine and are ignored.
  */
 function packagesAreCurrent() {
   const installed = lockedPackages('node_modules/.package-lock.json')
-  return Object.entries(lockedPackages('package-lock.json')).every(([folder, wanted]) => {
-    if (!folder.includes('node_modules/') || wanted.link || wanted.optional || wanted.devOptional) return true
-    return installed[folder]?.version === wanted.version
+  return Object.entries(lockedPackages('package-lock.json')).every(([folder, required]) => {
+    if (!folder.includes('node_modules/') || required.link || required.optional || required.devOptional)
+      return true
+    return installed[folder]?.version === required.version
   })
 }
 
-/** Runs a command to its end. @returns {Promise<{ code: number | null, output: string }>} */
+/** Runs a command until it exits. @returns {Promise<{ code: number | null, output: string }>} */
 function run(command, parameters) {
   return new Promise((resolve) => {
     const child = spawn(command, parameters, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -50,25 +51,29 @@ function run(command, parameters) {
   })
 }
 
-function giveUp(sentence) {
-  process.stderr.write(`${sentence}\n`)
+/** Prints an error and exits with code 1. */
+function exitWithError(message) {
+  process.stderr.write(`${message}\n`)
   process.exit(1)
 }
 
 async function installPackages() {
   process.stderr.write('Installing Node packages, which takes about a minute the first time…\n')
-  // The npm that runs this script, where one does: it need not be the one on PATH.
+  // If npm runs this script, use the same npm. It may not be the one on PATH.
   const npm = process.env['npm_execpath'] ? [process.execPath, process.env['npm_execpath']] : ['npm']
   const flags = ['--include=dev', '--no-audit', '--no-fund', '--loglevel=error', '--progress=false']
   const [command, ...parameters] = [...npm, 'ci', ...flags]
   const { code, output } = await run(command, parameters)
-  if (code !== 0) giveUp(`${output}\nThe Node packages could not be installed: \`npm ci\` failed, see above.`)
+  if (code !== 0)
+    exitWithError(
+      `${output}\nThe Node packages could not be installed: \`npm ci\` failed. Its output is above.`,
+    )
   const { output: version } = await run(node, ['--version'])
-  if (!version.startsWith(`v${neededNode}.`)) giveUp(noNode)
+  if (!version.startsWith(`v${requiredNode}.`)) exitWithError(nodeIsMissing)
 }
 
-const noNode = `Node ${neededNode} is missing from node_modules, because the install script of the package "node" did not run: \
-run \`npm ci --ignore-scripts=false\` and then this command again.`
+const nodeIsMissing = `Node ${requiredNode} is missing from node_modules because the install script of the package "node" did not run. \
+Run \`npm ci --ignore-scripts=false\` and then this command again.`
 
 function nodeIsInstalled() {
   try {
@@ -80,20 +85,20 @@ function nodeIsInstalled() {
 }
 
 if (!packagesAreCurrent()) await installPackages()
-if (!nodeIsInstalled()) giveUp(noNode)
+if (!nodeIsInstalled()) exitWithError(nodeIsMissing)
 
 const [file, ...parameters] = process.argv.slice(2)
 if (file !== undefined) {
-  // Compiled modules are kept, here and in all processes below, since starting is mostly compiling.
-  const child = spawn(node, ['--import', tether, file, ...parameters], {
+  // Compiled modules are cached, here and in all child processes: most of the start-up time is compilation.
+  const child = spawn(node, ['--import', exitWithParent, file, ...parameters], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'), ...process.env },
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  child.once('error', (error) => giveUp(`Node ${neededNode} does not start: ${error.message}.`))
+  child.once('error', (error) => exitWithError(`Node ${requiredNode} does not start: ${error.message}.`))
   child.once('exit', (code, signal) => {
     if (signal === null) process.exit(code)
-    // Ends the way that the child ended, so that a shell sees the same.
+    // Exits with the same signal as the child, so that a shell sees the same result.
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)
   })

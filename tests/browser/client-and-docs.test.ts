@@ -9,7 +9,7 @@ import type { Browser, BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { build } from 'vite'
 import { launchChromium, openPage } from '../support/chromium.ts'
-import { createPlace, mainStart, type Place } from '../support/start-millrace.ts'
+import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 
@@ -18,14 +18,14 @@ const MiB = 1024 ** 2
 const root = join(import.meta.dirname, '../..')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
 
-let place: Place
-let millrace: ReturnType<typeof mainStart>
+let sandbox: Sandbox
+let millrace: ReturnType<typeof startWithNode>
 let url: string
 let browser: Browser
 
 test.before(async () => {
-  place = await createPlace()
-  millrace = mainStart(place, ['--port', '0', '--workers', '1..2', '--speed', '20'], {
+  sandbox = await createSandbox()
+  millrace = startWithNode(sandbox, ['--port', '0', '--workers', '1..2', '--speed', '20'], {
     API_KEYS: entry,
     WORKER_SLOTS: '1',
   })
@@ -36,7 +36,7 @@ test.after(async () => {
   await browser?.close()
   millrace.signal('SIGTERM')
   await millrace.ended
-  await place.remove()
+  await sandbox.remove()
 })
 
 test("takes a photo all the way with the README's own program", async () => {

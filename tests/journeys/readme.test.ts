@@ -13,15 +13,16 @@ import { suite } from '../support/suite.ts'
 const test = suite('readme', undefined, { limitMs: 60_000 })
 const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
 
-/** The shell commands of the README that speak to the API, word for word. */
+/** Returns the README's shell block that calls the API, unchanged. */
 function curlCommands(): string {
   const blocks = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block)
-  const [commands, ...others] = blocks.filter((block) => block.includes('curl'))
-  if (!commands || others.length > 0) throw new Error('The README has no one block of curl commands.')
+  const [commands, ...moreBlocks] = blocks.filter((block) => block.includes('curl'))
+  if (!commands || moreBlocks.length > 0)
+    throw new Error('The README must have exactly one block of curl commands.')
   return commands
 }
 
-test("takes a photo all the way with the README's own commands", async () => {
+test("the README's commands upload a photo and download its thumbnail", async () => {
   const system = await startSystem()
   const directory = await mkdtemp(join(tmpdir(), 'millrace-readme-'))
   try {

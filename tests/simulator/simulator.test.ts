@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { directionChanges } from '@millrace/simulator/report/direction-changes.ts'
+import { countDirectionChanges } from '@millrace/simulator/report/direction-changes.ts'
 import { drawChart } from '@millrace/simulator/report/draw-chart.ts'
 import { measureAgainst } from '@millrace/simulator/report/goal.ts'
 import { summarize } from '@millrace/simulator/report/summary.ts'
@@ -175,9 +175,9 @@ test('scales to zero and back', () => {
 })
 
 test('counts turns and bursts', () => {
-  assert.is(directionChanges([2, 2, 4, 8, 8, 5, 5, 3, 2]), 1)
-  assert.is(directionChanges([2, 4, 3, 4, 3]), 3)
-  assert.is(directionChanges([]), 0)
+  assert.is(countDirectionChanges([2, 2, 4, 8, 8, 5, 5, 3, 2]), 1)
+  assert.is(countDirectionChanges([2, 4, 3, 4, 3]), 3)
+  assert.is(countDirectionChanges([]), 0)
   assert.is(countBursts(findTrace('burst', draw)), 6)
   assert.is(countBursts(findTrace('flash-crowd', draw)), 1)
   assert.is(countBursts(smallTrace()), 1)

@@ -1,5 +1,5 @@
 import type { Outcome } from '../simulation/simulate.ts'
-import { directionChanges } from './direction-changes.ts'
+import { countDirectionChanges } from './direction-changes.ts'
 
 /** @param share 0 to 1 @returns the value that such a share of all is not above (nearest rank) */
 export function percentile(sorted: Float64Array, share: number): number {
@@ -19,7 +19,7 @@ export function summarize({ scaler, waitS, changes, peakWorkers, workerHours, do
     workerHours,
     dollars,
     interruptions: rest.interruptions,
-    directionChanges: directionChanges([
+    directionChanges: countDirectionChanges([
       rest.series[0]?.desired ?? 0,
       ...changes.map(({ desired }) => desired),
     ]),
