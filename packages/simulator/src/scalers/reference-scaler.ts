@@ -1,48 +1,56 @@
 import type { Scaler } from './scaler.ts'
 
-export type OracleSettings = {
-  /** Over how long it measures what arrives. */
+export type ReferenceSettings = {
+  /** The window over which it measures the arriving work, in seconds. */
   windowS: number
-  /** How many standard deviations of the busy slots it has to spare: β of the square-root staffing rule. */
-  spare: number
-  /** Within which part of the boot delay it works off what has queued up. */
-  drain: number
+  /** Spare slots, in standard deviations of the busy slots: β of the square-root staffing rule. */
+  safetyFactor: number
+  /** In how many boot delays it processes the backlog. */
+  backlogBoots: number
   /** For how many boot delays it keeps a worker that it does not need. */
-  keep: number
+  keepBoots: number
 }
 
 /**
- * One of 288 that were tried. Most of them differ in what they spend and in what that buys; docs/scaling.md says
- * how the policy does beside one that spends more on short waits.
+ * One of 288 settings that were tried. Most of them trade cost against waits; docs/scaling.md also compares the
+ * policy with a setting that spends more on short waits.
  */
-export const oracleSettings: OracleSettings = { windowS: 10, spare: 0.5, drain: 1 / 3, keep: 1 }
+export const referenceSettings: ReferenceSettings = {
+  windowS: 10,
+  safetyFactor: 0.5,
+  backlogBoots: 1 / 3,
+  keepBoots: 1,
+}
 
 /**
- * The best that can be done without knowing the future, to measure the others by. Every second it sees the queue as
- * it is, knows how long each job takes, and how much work arrives. It takes it that as much will go on arriving.
+ * The scaler that all others are compared with: the best result without knowledge of the future. Every second it
+ * gets exact values: the queue, the duration of each job, and the work that arrived. It assumes that the same
+ * amount of work continues to arrive.
  *
- * - Enough slots for what arrives and for its chance fluctuation (square-root staffing: ρ + β√ρ).
- * - Or for what arrives and what will be waiting when a worker that is launched now comes.
- * - A worker is let go once it was not needed for one boot delay: until then launching it again costs as much as
- *   keeping it (the ski rental's rule).
+ * - It requests enough slots for the arriving work and its random variation (square-root staffing: ρ + β√ρ),
+ * - or for the arriving work and the backlog that will exist when a worker launched now is ready.
+ * - It removes a worker that was not needed for one boot delay. Until then, launching it again would cost as much
+ *   as keeping it (the ski rental problem).
  */
-export function createReactiveOracle({ windowS, spare, drain, keep }: OracleSettings): Scaler {
-  /** What was wanted lately, without all that more was wanted after: the first is the most. */
-  let recent: { atS: number; wanted: number }[] = []
+export function createReferenceScaler(settings: ReferenceSettings): Scaler {
+  const { windowS, safetyFactor, backlogBoots, keepBoots } = settings
+  /** Recent sizes. A size is dropped when a larger or equal one follows, so the first one is the maximum. */
+  let recent: { atS: number; workers: number }[] = []
   return {
-    name: 'reactive oracle',
+    name: 'reference',
     periodS: 1,
     delayS: 0,
     decide({ nowS, inService, slotsPerWorker, bootS, exact }) {
-      const seenS = Math.min(windowS, nowS)
-      const offered = exact.arrivedS(seenS) / seenS
-      const doneByThenS = slotsPerWorker * (inService * bootS + exact.startingForS())
-      const thenWaitingS = Math.max(0, exact.waitingS() + offered * bootS - doneByThenS)
-      const slots = offered + Math.max(spare * Math.sqrt(offered), thenWaitingS / (drain * bootS))
-      const wanted = Math.ceil(slots / slotsPerWorker)
-      recent = recent.filter((each) => each.atS > nowS - keep * bootS && each.wanted > wanted)
-      recent.push({ atS: nowS, wanted })
-      return recent[0]?.wanted ?? wanted
+      const measuredS = Math.min(windowS, nowS)
+      const slotDemand = exact.arrivedS(measuredS) / measuredS
+      const workDoneDuringBootS = slotsPerWorker * (inService * bootS + exact.startingForS())
+      const backlogAfterBootS = Math.max(0, exact.waitingS() + slotDemand * bootS - workDoneDuringBootS)
+      const spareSlots = safetyFactor * Math.sqrt(slotDemand)
+      const slots = slotDemand + Math.max(spareSlots, backlogAfterBootS / (backlogBoots * bootS))
+      const workers = Math.ceil(slots / slotsPerWorker)
+      recent = recent.filter((size) => size.atS > nowS - keepBoots * bootS && size.workers > workers)
+      recent.push({ atS: nowS, workers })
+      return recent[0]?.workers ?? workers
     },
   }
 }
