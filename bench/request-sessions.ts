@@ -1,39 +1,41 @@
 import { connect } from 'node:net'
 
-/** Asks for one session's `/session` over and over on each of some connections, as fast as it is answered. */
+/** Sends `GET /session` repeatedly over several connections, each with its own session. @returns the request count */
 export async function requestSessions(options: { port: number; connections: number; requests: number }) {
   const { port, connections } = options
-  const each = Math.ceil(options.requests / connections)
-  await Promise.all(Array.from({ length: connections }, () => askOne(port, each)))
-  return each * connections
+  const perConnection = Math.ceil(options.requests / connections)
+  await Promise.all(Array.from({ length: connections }, () => useConnection(port, perConnection)))
+  return perConnection * connections
 }
 
 /**
- * Sent and read by hand, into one buffer: Node's own client costs more than the servers that are measured, and a
- * server that waits for its clients has fewer requests to share a turn of its event loop.
+ * Sends the requests of one connection one after another.
+ *
+ * It writes and parses HTTP itself, into one buffer. Node's own client uses more CPU than the measured servers, and
+ * a server that waits for its clients handles fewer requests per event-loop tick.
  */
-async function askOne(port: number, count: number): Promise<void> {
+async function useConnection(port: number, count: number): Promise<void> {
   const { headers } = await fetch(`http://127.0.0.1:${port}/session`)
   const cookie = headers.getSetCookie()[0]?.split(';')[0]
-  const asked = Buffer.from(`GET /session HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`)
+  const request = Buffer.from(`GET /session HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`)
   return new Promise((resolve, reject) => {
-    let answered = 0
-    let missing = 0
+    let received = 0
+    let missingBytes = 0
 
     function read(length: number, buffer: Uint8Array): boolean {
-      if (missing === 0) {
+      if (missingBytes === 0) {
         const start = Buffer.from(buffer.buffer, buffer.byteOffset, length)
-        const whole = lengthOfAnswer(start)
-        if (whole === undefined) {
+        const responseLength = lengthOfResponse(start)
+        if (responseLength === undefined) {
           socket.destroy(new Error(start.toString()))
           return false
         }
-        missing = whole
+        missingBytes = responseLength
       }
-      missing -= length
-      if (missing > 0) return true
-      answered++
-      if (answered < count) socket.write(asked)
+      missingBytes -= length
+      if (missingBytes > 0) return true
+      received++
+      if (received < count) socket.write(request)
       else socket.end(resolve)
       return true
     }
@@ -41,14 +43,14 @@ async function askOne(port: number, count: number): Promise<void> {
     const onread = { buffer: Buffer.alloc(16 * 1024), callback: read }
     const socket = connect({ port, host: '127.0.0.1', noDelay: true, onread })
     socket.on('error', reject)
-    socket.on('connect', () => socket.write(asked))
+    socket.on('connect', () => socket.write(request))
   })
 }
 
-/** @returns bytes, of headers and body; undefined where the answer is no success */
-function lengthOfAnswer(start: Buffer): number | undefined {
-  const answer = start.toString('latin1')
-  const length = /\r\ncontent-length: (\d+)/i.exec(answer)?.[1]
-  if (!answer.startsWith('HTTP/1.1 200') || !length) return undefined
-  return answer.indexOf('\r\n\r\n') + 4 + Number(length)
+/** Returns the bytes of headers and body; undefined if the response is not a success. */
+function lengthOfResponse(start: Buffer): number | undefined {
+  const response = start.toString('latin1')
+  const length = /\r\ncontent-length: (\d+)/i.exec(response)?.[1]
+  if (!response.startsWith('HTTP/1.1 200') || !length) return undefined
+  return response.indexOf('\r\n\r\n') + 4 + Number(length)
 }
