@@ -159,7 +159,7 @@ export default {
     parser: 'swc',
     doNotFollow: { path: 'node_modules' },
     // Generated files, and programs whose packages only `npm run bench` installs.
-    exclude: { path: '(^|/)dist/|^bench/contenders/|^tests/fixtures/' },
+    exclude: { path: '(^|/)dist/|^bench/alternatives/|^tests/fixtures/' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
       conditionNames: ['node', 'import', 'default'],

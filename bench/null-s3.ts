@@ -1,14 +1,14 @@
-// S3 as far as writing goes, without a disk: takes what it is sent, forgets the bytes, remembers the size.
+// An S3 endpoint for writing only: discards the bytes and stores the sizes, so that no disk limits the benchmark.
 import { createServer, type IncomingMessage } from 'node:http'
 
 const etag = '"d41d8cd98f00b204e9800998ecf8427e"'
 const sizes = new Map<string, number>()
-const openSizes = new Map<string, number>()
-let opened = 0
+const uploadSizes = new Map<string, number>()
+let uploadCount = 0
 
 const server = createServer(async (request, response) => {
-  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://sink')
-  const bytes = await drain(request)
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://null-s3')
+  const bytes = await countBytes(request)
   const uploadId = searchParams.get('uploadId')
   if (request.method === 'HEAD') {
     const size = sizes.get(pathname)
@@ -16,26 +16,26 @@ const server = createServer(async (request, response) => {
     else response.writeHead(200, { etag, 'content-length': size, 'content-type': 'application/octet-stream' })
     response.end()
   } else if (request.method === 'PUT') {
-    if (uploadId) openSizes.set(uploadId, (openSizes.get(uploadId) ?? 0) + bytes)
+    if (uploadId) uploadSizes.set(uploadId, (uploadSizes.get(uploadId) ?? 0) + bytes)
     else sizes.set(pathname, bytes)
     response.writeHead(200, { etag }).end()
   } else if (request.method === 'POST' && searchParams.has('uploads')) {
-    const id = `upload-${++opened}`
-    answer(`<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`)
+    const id = `upload-${++uploadCount}`
+    sendXml(`<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`)
   } else if (request.method === 'POST' && uploadId) {
-    sizes.set(pathname, openSizes.get(uploadId) ?? 0)
-    openSizes.delete(uploadId)
-    answer(`<CompleteMultipartUploadResult><ETag>${etag}</ETag></CompleteMultipartUploadResult>`)
+    sizes.set(pathname, uploadSizes.get(uploadId) ?? 0)
+    uploadSizes.delete(uploadId)
+    sendXml(`<CompleteMultipartUploadResult><ETag>${etag}</ETag></CompleteMultipartUploadResult>`)
   } else {
     response.writeHead(204).end()
   }
 
-  function answer(xml: string) {
+  function sendXml(xml: string) {
     response.writeHead(200, { 'content-type': 'application/xml' }).end(`<?xml version="1.0"?>${xml}`)
   }
 })
 
-function drain(request: IncomingMessage): Promise<number> {
+function countBytes(request: IncomingMessage): Promise<number> {
   return new Promise((resolve, reject) => {
     let bytes = 0
     request.on('data', (chunk: Buffer) => {

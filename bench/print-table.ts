@@ -1,17 +1,17 @@
-import type { Contest, Score } from './measure.ts'
+import type { Comparison, Result } from './measure.ts'
 
-/** Prints what came out of a contest, with each entry's ratio to the baseline and whether it meets its goal. */
-export function printTable({ name, note, unit }: Contest, scores: Score[]): void {
-  const wall = unit.replace(' CPU', '')
+/** Prints the results of a comparison: each ratio to the baseline, and whether it reaches its goal. */
+export function printTable({ name, note, unit }: Comparison, results: Result[]): void {
+  const elapsedUnit = unit.replace(' CPU', '')
   const rows = [
-    ['', unit, wall, 'ratio', 'goal', ''],
-    ...scores.map(({ entry, perCpuSecond, perSecond, ratio }) => [
-      entry.name,
+    ['', unit, elapsedUnit, 'ratio', 'goal', ''],
+    ...results.map(({ candidate, perCpuSecond, perSecond, ratio }) => [
+      candidate.name,
       perCpuSecond.toFixed(0),
       perSecond.toFixed(0),
       ratio.toFixed(2),
-      entry.goal === undefined ? '' : `≥ ${entry.goal}`,
-      entry.goal === undefined ? '' : ratio >= entry.goal ? '✔' : '✘',
+      candidate.goal === undefined ? '' : `≥ ${candidate.goal}`,
+      candidate.goal === undefined ? '' : ratio >= candidate.goal ? '✔' : '✘',
     ]),
   ]
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []

@@ -3,7 +3,7 @@ import { type Agent, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 
 const MiB = 1024 ** 2
-const piece = Buffer.alloc(
+const mebibyte = Buffer.alloc(
   MiB,
   Uint8Array.from({ length: 251 }, (_, index) => index),
 )
@@ -18,8 +18,8 @@ const contentTypes = {
   tus: 'application/offset+octet-stream',
 }
 
-/** A file to send: as it is, as the only one of a form, or by tus, announced and sent in one request. */
-export type Shipment = {
+/** A file to send: as a raw body, as the only file of a form, or by tus with creation and data in one request. */
+export type FileToSend = {
   port: number
   path: string
   as: keyof typeof contentTypes
@@ -28,27 +28,27 @@ export type Shipment = {
 }
 
 /**
- * Sends a file as fast as it is taken.
- * @throws Error when the answer is not 201
+ * Sends a file as fast as the server accepts it.
+ * @throws Error if the response is not 201
  */
-export async function sendFile({ port, path, as, sizeMiB, agent }: Shipment): Promise<void> {
-  const frame = as === 'form' ? head.length + tail.length : 0
-  const sent = request({
+export async function sendFile({ port, path, as, sizeMiB, agent }: FileToSend): Promise<void> {
+  const formBytes = as === 'form' ? head.length + tail.length : 0
+  const outgoing = request({
     port,
     path,
     agent,
     method: 'POST',
     headers: {
       'content-type': contentTypes[as],
-      'content-length': sizeMiB * MiB + frame,
+      'content-length': sizeMiB * MiB + formBytes,
       ...(as === 'tus' && { 'tus-resumable': '1.0.0', 'upload-length': sizeMiB * MiB }),
     },
   })
-  const answered = once(sent, 'response')
-  if (as === 'form') sent.write(head)
-  for (let count = 0; count < sizeMiB; count++) if (!sent.write(piece)) await once(sent, 'drain')
-  sent.end(as === 'form' ? tail : undefined)
-  const [response] = await answered
+  const responded = once(outgoing, 'response')
+  if (as === 'form') outgoing.write(head)
+  for (let count = 0; count < sizeMiB; count++) if (!outgoing.write(mebibyte)) await once(outgoing, 'drain')
+  outgoing.end(as === 'form' ? tail : undefined)
+  const [response] = await responded
   const body = await text(response)
   if (response.statusCode !== 201) throw new Error(`${response.statusCode} ${body}`)
 }

@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { findFreePort } from '@millrace/local/setup/tcp-port.ts'
 
 export type ServerProcess = Awaited<ReturnType<typeof startServerProcess>>
 
 /**
- * Starts a server as a process of its own, on a free port, and waits until it answers.
+ * Starts a server as a separate process on a free port, and waits until it responds.
  *
- * @param file what Node runs
- * @param environment all that it gets, besides PATH and PORT
- * @param options.onOneCore keeps all its threads on the machine's first core, as a container of one core would
+ * @param file the module to run
+ * @param environment its environment, in addition to PATH and PORT
+ * @param options.onOneCore runs all its threads on the machine's first core, like a container with one core
  */
 export async function startServerProcess(
   file: string,
@@ -26,17 +26,17 @@ export async function startServerProcess(
   })
   process.once('exit', () => child.kill())
   const ended = new AbortController()
-  child.once('exit', (code) => ended.abort(new Error(`${file} ended with ${code}.`)))
-  while (!(await answers(port))) {
+  child.once('exit', (code) => ended.abort(new Error(`${file} exited with code ${code}.`)))
+  while (!(await responds(port))) {
     ended.signal.throwIfAborted()
     await delay(50)
   }
   return {
     port,
-    /** Processor time that its threads have used so far, in the kernel as well, in seconds. */
+    /** Returns the CPU time of all its threads since the start, user and kernel, in seconds. */
     cpuSeconds(): number {
-      // Documentation/scheduler/sched-stats.rst: the first field is the time on the processor in ns. Finer than
-      // the ticks of proc(5)'s stat; Node's threads live as long as the process.
+      // Documentation/scheduler/sched-stats.rst: the first field is the CPU time in ns. It is more precise than the
+      // ticks in proc(5)'s stat. Node's threads exist as long as the process.
       const threads = readdirSync(`/proc/${child.pid}/task`)
       const times = threads.map((thread) =>
         Number(readFileSync(`/proc/${child.pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
@@ -50,17 +50,7 @@ export async function startServerProcess(
   }
 }
 
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (!address || typeof address === 'string') throw new Error('There is no free port.')
-  return address.port
-}
-
-async function answers(port: number): Promise<boolean> {
+async function responds(port: number): Promise<boolean> {
   try {
     await (await fetch(`http://127.0.0.1:${port}/health`)).text()
     return true

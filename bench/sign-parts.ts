@@ -1,9 +1,9 @@
 import type { ServerProcess } from './server-process.ts'
 
 const GiB = 1024 ** 3
-const warmUp = 20
+const warmUpRequests = 20
 
-/** Has parts signed, a hundred at a time. @returns what a request of that costs the server, ms of CPU */
+/** Requests signatures for 100 parts at a time. @returns the server's CPU time per request, in ms */
 export async function signParts({ port, cpuSeconds }: ServerProcess, batches: number): Promise<number> {
   const url = `http://127.0.0.1:${port}/uploads`
   const post = async (address: string, body: unknown, cookie = '') => {
@@ -19,10 +19,11 @@ export async function signParts({ port, cpuSeconds }: ServerProcess, batches: nu
   const sign = async () => {
     const response = await post(`http://127.0.0.1:${port}${pathname}/parts`, { partNumbers }, cookie)
     const { parts } = Object(await response.json())
-    if (parts.length !== partNumbers.length) throw new Error(`${parts.length} parts were signed.`)
+    if (parts.length !== partNumbers.length)
+      throw new Error(`Expected ${partNumbers.length} signed parts, got ${parts.length}.`)
   }
-  for (let count = 0; count < warmUp; count++) await sign()
-  const before = cpuSeconds()
+  for (let count = 0; count < warmUpRequests; count++) await sign()
+  const cpuSecondsBefore = cpuSeconds()
   for (let count = 0; count < batches; count++) await sign()
-  return ((cpuSeconds() - before) / batches) * 1000
+  return ((cpuSeconds() - cpuSecondsBefore) / batches) * 1000
 }

@@ -23,7 +23,7 @@ export function createDevCommands(options: {
     BUCKET: bucketName,
     EVENTS_QUEUE_URL: queueUrl,
   }
-  const service = (main: string) => `node packages/local/ready.mjs ${main}`
+  const service = (main: string) => `node packages/local/run.mjs ${main}`
   new sst.x.DevCommand('Redis', {
     dev: {
       title: 'Redis',

@@ -9,7 +9,7 @@ import type { Browser, BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { build } from 'vite'
 import { launchChromium, openPage } from '../support/chromium.ts'
-import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
+import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 
@@ -18,14 +18,14 @@ const MiB = 1024 ** 2
 const root = join(import.meta.dirname, '../..')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
 
-let place: Place
-let millrace: ReturnType<typeof mainStart>
+let sandbox: Sandbox
+let millrace: ReturnType<typeof startWithNode>
 let url: string
 let browser: Browser
 
 test.before(async () => {
-  place = await createPlace()
-  millrace = mainStart(place, ['--port', '0', '--workers', '1..2', '--speed', '20'], {
+  sandbox = await createSandbox()
+  millrace = startWithNode(sandbox, ['--port', '0', '--workers', '1..2', '--speed', '20'], {
     API_KEYS: entry,
     WORKER_SLOTS: '1',
   })
@@ -36,19 +36,19 @@ test.after(async () => {
   await browser?.close()
   millrace.signal('SIGTERM')
   await millrace.ended
-  await place.remove()
+  await sandbox.remove()
 })
 
 test("the README's program uploads a photo and prints its variants", async () => {
   const readme = await readFile(join(root, 'README.md'), 'utf8')
-  const [, program = ''] = /```js\n([\s\S]*?)```/.exec(readme) ?? []
+  const [, program = ''] = /```js\n(\/\/ client\.mjs\n[\s\S]*?)```/.exec(readme) ?? []
   const directory = await mkdtemp(join(tmpdir(), 'millrace-readme-client-'))
   try {
     await writeFile(join(directory, 'photo.jpg'), await samplePicture(1200, 800).jpeg().toBuffer())
-    await writeFile(join(directory, 'send.mjs'), program.replace('http://localhost:3000', url))
+    await writeFile(join(directory, 'client.mjs'), program.replace('http://localhost:3000', url))
     await mkdir(join(directory, 'node_modules/@millrace'), { recursive: true })
     await symlink(join(root, 'packages/client'), join(directory, 'node_modules/@millrace/client'))
-    const child = spawn(process.execPath, ['send.mjs'], {
+    const child = spawn(process.execPath, ['client.mjs'], {
       cwd: directory,
       env: { ...process.env, MILLRACE_KEY: key },
       stdio: ['ignore', 'pipe', 'inherit'],

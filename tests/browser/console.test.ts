@@ -1,7 +1,7 @@
 import type { Browser, BrowserContext, Locator, Page, Request } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { dropFiles, launchChromium, openPage, recordTexts } from '../support/chromium.ts'
-import { startSystem } from '../support/started-millrace.ts'
+import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { phonePhoto, quarters, samplePicture, truncated } from '../worker/support/sample-images.ts'
 

@@ -3,7 +3,7 @@ import { chromiumProgram, provideProgram } from '@millrace/local/setup/system-pr
 import type { Browser, Page } from 'playwright-core'
 import sharp from 'sharp'
 import { dropFiles, launchChromium, openPage } from '../support/chromium.ts'
-import { startSystem } from '../support/started-millrace.ts'
+import { startSystem } from '../support/start-millrace.ts'
 import { truncated } from '../worker/support/sample-images.ts'
 import { harbourSvg, mountainsSvg } from './screenshot-pictures.ts'
 

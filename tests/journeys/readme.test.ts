@@ -8,7 +8,7 @@ import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import sharp from 'sharp'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
-import { startSystem } from '../support/started-millrace.ts'
+import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 
 const run = promisify(execFile)

@@ -5,43 +5,47 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
 import { allGone } from '../support/process-list.ts'
-import { createPlace, mainStart, type Place } from '../support/started-millrace.ts'
+import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('main', {}, { limitMs: 60_000 })
-let place: Place
+let sandbox: Sandbox
 
 test.before.each(async () => {
-  place = await createPlace()
+  sandbox = await createSandbox()
 })
 
-test.after.each(() => place.remove())
+test.after.each(() => sandbox.remove())
 
-/** Runs main to its end, which must be a refusal: one sentence, nothing printed, nothing left running. */
-async function refusal(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
-  const millrace = mainStart(place, parameters, environment)
+/**
+ * Runs main.ts until it exits. Asserts that it prints one sentence on stderr only and leaves no process.
+ * @returns the sentence and the exit code
+ */
+async function startError(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
+  const millrace = startWithNode(sandbox, parameters, environment)
   const { code } = await millrace.ended
   assert.is(millrace.output(), '')
-  assert.equal(place.processes(), [])
+  assert.equal(sandbox.processes(), [])
   const lines = millrace.errors().trimEnd().split('\n')
   assert.is(lines.length, 1, millrace.errors())
   return { code, sentence: lines[0] ?? '' }
 }
 
-test('prints its options', async () => {
-  const millrace = mainStart(place, ['--help'])
+test('--help prints the options', async () => {
+  const millrace = startWithNode(sandbox, ['--help'])
   assert.is((await millrace.ended).code, 0)
   assert.match(millrace.output(), '--workers N')
+  assert.match(millrace.output(), 'print this text and exit')
 })
 
-test('refuses a flag that it does not know', async () => {
-  const { code, sentence } = await refusal(['--wrong'])
-  assert.is(sentence, "Unknown option '--wrong'; --help lists the options.")
+test('an unknown option is an error with exit code 2', async () => {
+  const { code, sentence } = await startError(['--wrong'])
+  assert.is(sentence, "Unknown option '--wrong'; see --help.")
   assert.is(code, 2)
 })
 
-test('refuses an argument that is no flag', async () => {
-  const { code, sentence } = await refusal(['api'])
+test('a positional argument is an error with exit code 2', async () => {
+  const { code, sentence } = await startError(['api'])
   assert.match(sentence, "Unexpected argument 'api'")
   assert.is(code, 2)
 })
@@ -60,85 +64,105 @@ for (const [flag, value] of [
   ['--port', '65536'],
   ['--port', ''],
 ] as const) {
-  test(`refuses ${flag} ${value || '(nothing)'}`, async () => {
-    const { code, sentence } = await refusal([`${flag}=${value}`])
+  test(`${flag} does not accept ${value || 'an empty value'}`, async () => {
+    const { code, sentence } = await startError([`${flag}=${value}`])
     assert.match(
       sentence,
       new RegExp(
-        `^${flag} takes a whole number from \\d+ to \\d+(, or two of them as in 1..4)?, not "${value}"\\.$`,
+        `^${flag} must be a whole number from \\d+ to \\d+( or a range such as 1..4)?, not "${value}"\\.$`,
       ),
     )
     assert.is(code, 2)
   })
 }
 
-test('refuses a port in use before it starts anything', async () => {
+test('a port in use is an error before anything is started', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   const address = taken.address()
   assert.ok(address && typeof address === 'object')
-  const { code, sentence } = await refusal(['--port', String(address.port)])
+  const { code, sentence } = await startError(['--port', String(address.port)])
   assert.match(sentence, `Port ${address.port} is in use: choose another one with --port`)
   assert.is(code, 1)
-  assert.not(existsSync(join(place.directory, 'redis')))
+  assert.not(existsSync(join(sandbox.directory, 'redis')))
   taken.close()
 })
 
-test('refuses a REDIS_URL that does not answer, without its password', async () => {
+test('an unreachable REDIS_URL is an error that does not contain the password', async () => {
   const startedAt = performance.now()
-  const { code, sentence } = await refusal(['--port', '0'], { REDIS_URL: 'redis://user:secret@127.0.0.1:1' })
-  assert.match(sentence, 'The Redis of REDIS_URL (127.0.0.1:1) does not answer')
+  const { code, sentence } = await startError(['--port', '0'], {
+    REDIS_URL: 'redis://user:secret@127.0.0.1:1',
+  })
+  assert.match(sentence, 'The Redis server of REDIS_URL (127.0.0.1:1) does not respond')
   assert.not.match(sentence, 'secret')
   assert.is(code, 1)
   assert.ok(performance.now() - startedAt < 10_000)
 })
 
-test('refuses to run without Redis where it cannot install one', async () => {
-  const { code, sentence } = await refusal(['--port', '0'], { PATH: '/nonexistent' })
-  assert.match(sentence, 'A Redis server is needed but none is on PATH')
+test('a missing Redis that cannot be installed is an error', async () => {
+  const { code, sentence } = await startError(['--port', '0'], { PATH: '/nonexistent' })
+  assert.match(sentence, 'A Redis server is required but not on PATH')
   assert.match(sentence, 'REDIS_URL')
   assert.is(code, 1)
 })
 
-test('refuses a data directory that cannot be made', async () => {
-  const directory = join(place.directory, 'file/within')
-  await writeFile(join(place.directory, 'file'), '')
-  const { code, sentence } = await refusal(['--port', '0', '--data', directory])
-  assert.match(sentence, `The data directory ${directory} cannot be made: ENOTDIR`)
+test('a data directory that cannot be created is an error', async () => {
+  const directory = join(sandbox.directory, 'file/within')
+  await writeFile(join(sandbox.directory, 'file'), '')
+  const { code, sentence } = await startError(['--port', '0', '--data', directory])
+  assert.match(sentence, `The data directory ${directory} cannot be created: ENOTDIR`)
   assert.is(code, 1)
 })
 
-test('stops everything that it started, and a second one is refused meanwhile', async () => {
-  const millrace = mainStart(place, ['--port', '0'])
+test('start prints the addresses, refuses a second start on the same data, and SIGTERM stops every process', async () => {
+  const millrace = startWithNode(sandbox, ['--port', '0'])
   const url = await millrace.ready
   assert.is((await fetch(new URL('/health', url))).status, 200)
+  const pageStatus = new Map<string, number>()
+  for (const page of ['/', '/docs', '/fleet']) {
+    pageStatus.set(page, (await fetch(new URL(page, url))).status)
+  }
 
-  const second = mainStart(place, ['--port', '0'])
+  const second = startWithNode(sandbox, ['--port', '0'])
   assert.is((await second.ended).code, 1)
-  assert.match(second.errors(), `Millrace already runs on ${place.directory} (process `)
+  assert.match(second.errors(), `Millrace already runs on ${sandbox.directory} (process `)
 
   millrace.signal('SIGTERM')
   assert.equal(await millrace.ended, { code: 0, signal: null })
-  assert.equal(place.processes(), [])
-  assert.is(millrace.output(), `Millrace is ready: ${url}\n`)
+  assert.equal(sandbox.processes(), [])
+  const [readyLine, ...rest] = millrace.output().split('\n')
+  assert.is(readyLine, `Millrace is ready: ${url}`)
+  assert.is(
+    rest.join('\n'),
+    `
+  Console            ${url}
+  API                ${url}
+  API documentation  ${url}/docs
+  Fleet              ${url}/fleet
+  Files are kept in  ${sandbox.directory}
+
+Press Ctrl-C to stop. The files are kept.
+`,
+  )
+  for (const page of ['/', '/docs', '/fleet']) assert.is(pageStatus.get(page), 200, page)
   assert.is(millrace.errors(), '')
 })
 
-test('stops in the middle of a start', async () => {
-  const millrace = mainStart(place, ['--port', '0', '--verbose'])
+test('SIGINT during a start stops every process', async () => {
+  const millrace = startWithNode(sandbox, ['--port', '0', '--verbose'])
   while (!millrace.errors().includes('api-1')) await millrace.moreErrors()
   millrace.signal('SIGINT')
   assert.equal(await millrace.ended, { code: 0, signal: null })
-  assert.equal(place.processes(), [])
+  assert.equal(sandbox.processes(), [])
 })
 
-test('leaves nothing behind when it is killed, and starts again on the same data', async () => {
-  const first = mainStart(place, ['--port', '0'])
+test('after SIGKILL no process remains, and the next start uses the same data', async () => {
+  const first = startWithNode(sandbox, ['--port', '0'])
   await first.ready
   first.signal('SIGKILL')
-  await allGone(place.mark)
+  await allGone(sandbox.mark)
 
-  const second = mainStart(place, ['--port', '0'])
+  const second = startWithNode(sandbox, ['--port', '0'])
   const url = await second.ready
   assert.is((await fetch(new URL('/ready', url))).status, 200)
   second.signal('SIGTERM')

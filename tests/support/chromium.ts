@@ -24,7 +24,8 @@ const quietFlags = [
 /** Starts Chromium without a window: the program in CHROMIUM, otherwise the system's. */
 export function launchChromium(): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'] || findOnPath(chromiumProgram.names)
-  if (!executablePath) throw new Error(`${chromiumProgram.title} is not on PATH: ${chromiumProgram.instead}.`)
+  if (!executablePath)
+    throw new Error(`${chromiumProgram.title} is not on PATH: ${chromiumProgram.alternative}.`)
   // Chromium's sandbox does not work for root.
   const sandboxFlags = process.getuid?.() === 0 ? ['--no-sandbox'] : []
   return chromium.launch({ executablePath, args: [...quietFlags, ...sandboxFlags] })

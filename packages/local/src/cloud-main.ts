@@ -2,8 +2,9 @@ import { parseArgs } from 'node:util'
 import { startLocalCloud } from './cloud/local-cloud.ts'
 
 /**
- * What AWS is to the services, and nothing else: S3 and SQS, for services that somebody else starts, such as those of
- * compose.yaml. Uploads need the same address of S3 inside and outside, or `S3_PUBLIC_ENDPOINT`.
+ * Runs the local cloud (S3 and SQS) alone, for services that are started separately, such as those in compose.yaml.
+ * Presigned URLs contain the address of S3, so it must be the same inside and outside of the containers; otherwise
+ * set `S3_PUBLIC_ENDPOINT`.
  */
 const { values } = parseArgs({
   options: {
@@ -26,6 +27,6 @@ const cloud = await startLocalCloud({
   ...(accessKeyId && secretAccessKey && { credentials: { accessKeyId, secretAccessKey } }),
 })
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void cloud.close())
-const { AWS_SECRET_ACCESS_KEY: _secret, REDIS_URL: _redis, ...told } = cloud.environment
-for (const [name, value] of Object.entries(told)) process.stdout.write(`${name}=${value}\n`)
+const { AWS_SECRET_ACCESS_KEY: _secret, REDIS_URL: _redis, ...printable } = cloud.environment
+for (const [name, value] of Object.entries(printable)) process.stdout.write(`${name}=${value}\n`)
 process.stdout.write('The local cloud is ready.\n')

@@ -1,16 +1,20 @@
 import { readOptions, usage } from './options.ts'
+import { readyMessage } from './ready-message.ts'
 import { StartError } from './setup/start-error.ts'
 
-/** npm passes on a Ctrl-C that the terminal has sent to everyone already: two at once are one. */
-const sameSignalMs = 500
+/**
+ * The terminal sends Ctrl-C to all processes, and npm forwards it as well. Two signals within this time, in ms,
+ * count as one.
+ */
+const duplicateSignalMs = 500
 
-const say = (line: string) => process.stderr.write(`${line}\n`)
+const print = (line: string) => process.stderr.write(`${line}\n`)
 
-/** Each service and each signal listens to the process once. */
+// Each service adds an `exit` listener and each signal has a handler: more than Node's default limit of 10.
 process.setMaxListeners(100)
 
-/** The user's own AWS settings must reach neither our clients nor the services. */
-function withoutAws(environment: NodeJS.ProcessEnv) {
+/** Removes the user's AWS settings, so that neither our clients nor the services use them. */
+function removeAwsSettings(environment: NodeJS.ProcessEnv) {
   for (const name of Object.keys(environment)) if (name.startsWith('AWS_')) delete environment[name]
   environment['AWS_CONFIG_FILE'] = '/dev/null'
   environment['AWS_SHARED_CREDENTIALS_FILE'] = '/dev/null'
@@ -18,14 +22,14 @@ function withoutAws(environment: NodeJS.ProcessEnv) {
   return environment
 }
 
-/** Resolves at the first signal to stop; a later one ends the process without waiting. */
-function stopSignal() {
+/** Returns a signal that aborts at the first SIGINT, SIGTERM or SIGHUP. A later one exits immediately. */
+function abortOnSignal() {
   const stopping = new AbortController()
   let firstAt: number | undefined
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       firstAt ??= performance.now()
-      if (stopping.signal.aborted && performance.now() - firstAt > sameSignalMs) process.exit(1)
+      if (stopping.signal.aborted && performance.now() - firstAt > duplicateSignalMs) process.exit(1)
       stopping.abort()
     })
   }
@@ -38,15 +42,15 @@ async function main() {
     process.stdout.write(`${usage}\n`)
     return
   }
-  // Loaded late: the AWS clients take most of a second, for which a wrong flag need not wait.
+  // Imported here because the AWS clients take most of a second to load. A wrong option is reported before that.
   const { startMillrace } = await import('./millrace.ts')
-  const stopping = stopSignal()
+  const stopping = abortOnSignal()
   const stopped = new Promise<void>((resolve) => stopping.addEventListener('abort', () => resolve()))
-  const environment = withoutAws(process.env)
+  const environment = removeAwsSettings(process.env)
   const redisUrl = environment['REDIS_URL'] || undefined
   try {
-    const millrace = await startMillrace({ ...options, environment, redisUrl, say, stopping })
-    process.stdout.write(`Millrace is ready: ${millrace.url}\n`)
+    const millrace = await startMillrace({ ...options, environment, redisUrl, print, stopping })
+    process.stdout.write(readyMessage({ url: millrace.url, directory: options.directory }))
     try {
       await Promise.race([stopped, millrace.failed])
     } finally {
@@ -61,6 +65,6 @@ try {
   await main()
 } catch (error) {
   if (!(error instanceof StartError)) throw error
-  say(error.message)
+  print(error.message)
   process.exitCode = error.exitCode
 }

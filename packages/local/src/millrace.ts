@@ -1,6 +1,11 @@
 import { join } from 'node:path'
 import { publishPeriodMs } from '@millrace/shared/fleet/queue-load.ts'
-import { apiScaling, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
+import {
+  apiScaling,
+  type FleetLimits,
+  type ScalingPolicy,
+  workerScaling,
+} from '@millrace/shared/fleet/scaling-policy.ts'
 import { startLocalCloud } from './cloud/local-cloud.ts'
 import { superviseRedis } from './cloud/redis-supervisor.ts'
 import { startAutoscaling } from './fleet/autoscaling.ts'
@@ -16,56 +21,57 @@ const packages = join(import.meta.dirname, '../..')
 const apiEntry = join(packages, 'api/src/main.ts')
 const workerEntry = join(packages, 'worker/src/main.ts')
 
-/** A worker may take as long as this for the jobs under way, and hand back what is left; in milliseconds. */
-const workerStopLimitMs = 30_000
-/** Whom the services call by these cannot be anybody but this machine's users. */
-const loopback = ['127.0.0.1', '::1', 'localhost']
+/** Time for a worker to finish its active jobs and to hand back the others, in milliseconds. */
+const workerStopTimeoutMs = 30_000
+/** Hosts that only users of this machine can connect to. */
+const loopbackHosts = ['127.0.0.1', '::1', 'localhost']
 
 export type Millrace = Awaited<ReturnType<typeof startMillrace>>
 
 /**
- * Starts the whole system on this machine: Redis, S3, SQS, the API instances behind a balancer, the workers.
- * @param options.environment what the services inherit besides what they are told
- * @param options.say shows one line to the user
- * @param options.stopping aborts a start that is under way
- * @returns the console's address; `failed`, which rejects when something cannot be kept running; and
- *   `close()`, which stops everything in the reverse order and leaves nothing behind
- * @throws StartError after having stopped what was already started
+ * Starts the whole system on this machine: Redis, S3, SQS, API instances behind a load balancer, and workers.
+ * @param options.environment variables that the services inherit; those set here take precedence
+ * @param options.redisUrl a Redis server to use instead of starting one
+ * @param options.print prints one line for the user
+ * @param options.stopping aborts the start
+ * @returns the origin of console and API; `failed`, which rejects if a part cannot be restarted; and `close()`,
+ *   which stops everything in reverse order
+ * @throws StartError after having stopped the parts that were already started
  */
 export async function startMillrace(
   options: Options & {
     environment: NodeJS.ProcessEnv
     redisUrl: string | undefined
-    say: (line: string) => void
+    print: (line: string) => void
     stopping: AbortSignal
   },
 ) {
-  const { directory, say, stopping } = options
-  const opened: (() => unknown)[] = []
+  const { directory, print, stopping } = options
+  const closers: (() => unknown)[] = []
   const failures: Promise<never>[] = []
   const close = async () => {
-    for (const closeOne of opened.splice(0).reverse()) await closeOne()
+    for (const closePart of closers.splice(0).reverse()) await closePart()
   }
-  /** Keeps what was opened for closing, also when the wait for it ends in an interruption. */
-  const open = async <T>(opening: Promise<T>, closeOne: (part: T) => unknown) => {
-    const part = await opening
-    opened.push(() => closeOne(part))
+  /** Waits until a part has started and registers it for `close()`, even if the start was aborted meanwhile. */
+  const waitFor = async <T>(starting: Promise<T>, closePart: (part: T) => unknown) => {
+    const part = await starting
+    closers.push(() => closePart(part))
     stopping.throwIfAborted()
     return part
   }
 
   try {
     const lock = lockDataDirectory(directory)
-    opened.push(lock.release)
-    const balancer = await open(startLoadBalancer(options), (part) => part.close())
-    const redis = await open(superviseRedis(options), (part) => part.close())
+    closers.push(lock.release)
+    const balancer = await waitFor(startLoadBalancer(options), (part) => part.close())
+    const redis = await waitFor(superviseRedis(options), (part) => part.close())
     failures.push(redis.failed)
     const origin = `http://localhost:${balancer.port}`
     const origins = [origin, `http://127.0.0.1:${balancer.port}`]
-    const cloud = await open(startLocalCloud({ directory, redisUrl: redis.url, origins }), (part) =>
+    const cloud = await waitFor(startLocalCloud({ directory, redisUrl: redis.url, origins }), (part) =>
       part.close(),
     )
-    const consoleDirectory = await buildConsole(say)
+    const consoleDirectory = await buildConsole(print)
     const { sessionKeys } = await readLocalSecrets(directory)
     const shared = {
       ...options.environment,
@@ -73,14 +79,14 @@ export async function startMillrace(
       REDIS_PREFIX: options.environment['REDIS_PREFIX'] || 'millrace',
       PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
-      // Spares each start the compilation of what has not changed since the last one.
+      // Modules that have not changed since the last start are not compiled again.
       NODE_COMPILE_CACHE: options.environment['NODE_COMPILE_CACHE'] ?? join(directory, 'compile-cache'),
     }
-    const common = { logDirectory: join(directory, 'logs'), say, verbose: options.verbose }
+    const common = { logDirectory: join(directory, 'logs'), print, verbose: options.verbose }
 
     const startApi = (name: string, events: ServiceEvents) => {
       let port: number | undefined
-      const leaveBalancer = () => {
+      const removeFromBalancer = () => {
         if (port !== undefined) balancer.remove(port)
         port = undefined
       }
@@ -97,20 +103,20 @@ export async function startMillrace(
           SESSION_KEYS: sessionKeys.join(','),
           CONSOLE_DIRECTORY: consoleDirectory,
           INSTANCE: name,
-          OPEN_ADMIN: options.environment['OPEN_ADMIN'] || String(loopback.includes(options.host)),
+          OPEN_ADMIN: options.environment['OPEN_ADMIN'] || String(loopbackHosts.includes(options.host)),
         },
         onReady(readyPort) {
           port = readyPort
           if (port !== undefined) balancer.add(port)
           events.onReady()
         },
-        onGone() {
-          leaveBalancer()
-          events.onGone()
+        onExit() {
+          removeFromBalancer()
+          events.onExit()
         },
       })
       const stop = () => {
-        leaveBalancer()
+        removeFromBalancer()
         return service.stop()
       }
       return { ...service, stop }
@@ -122,38 +128,36 @@ export async function startMillrace(
         entry: workerEntry,
         readyEvent: 'started',
         environment: { ...shared, INSTANCE: name },
-        stopLimitMs: workerStopLimitMs,
+        stopTimeoutMs: workerStopTimeoutMs,
         ...events,
       })
 
-    const api = createServiceFleet({
-      kind: 'api',
-      size: options.api.min,
-      warmupMs: apiScaling.warmupMs / options.speed,
-      start: startApi,
-    })
-    opened.push(api.close)
-    const workers = createServiceFleet({
-      kind: 'worker',
-      size: options.workers.min,
-      warmupMs: workerScaling.warmupMs / options.speed,
-      start: startWorker,
-    })
-    opened.push(workers.close)
-    failures.push(api.failed, workers.failed)
+    const startFleet = (
+      kind: string,
+      { min }: FleetLimits,
+      { warmupMs }: ScalingPolicy,
+      start: typeof startWorker,
+    ) => {
+      const fleet = createServiceFleet({ kind, size: min, warmupMs: warmupMs / options.speed, start })
+      closers.push(fleet.close)
+      failures.push(fleet.failed)
+      return fleet
+    }
+    const api = startFleet('api', options.api, apiScaling, startApi)
+    const workers = startFleet('worker', options.workers, workerScaling, startWorker)
 
-    const interrupted = Promise.withResolvers<never>()
-    stopping.addEventListener('abort', () => interrupted.reject(stopping.reason), { once: true })
-    await Promise.race([Promise.all([api.ready, workers.ready]), interrupted.promise, ...failures])
+    const aborted = Promise.withResolvers<never>()
+    stopping.addEventListener('abort', () => aborted.reject(stopping.reason), { once: true })
+    await Promise.race([Promise.all([api.ready, workers.ready]), aborted.promise, ...failures])
     const autoscaling = startAutoscaling({
       redisUrl: redis.url,
       prefix: shared.REDIS_PREFIX,
       speed: options.speed,
       workers: { fleet: workers, limits: options.workers },
       api: { fleet: api, limits: options.api },
-      say,
+      print,
     })
-    opened.push(autoscaling.close)
+    closers.push(autoscaling.close)
     return { url: origin, failed: Promise.race(failures), close }
   } catch (error) {
     await close()

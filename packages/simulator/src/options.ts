@@ -7,55 +7,55 @@ import { photoDurations } from './traces/trace.ts'
 
 export const usage = `Usage: npm run simulate -- [options]
 
-  --trace NAME     burst, diurnal, flash-crowd, evening, or a CSV file (all four named ones)
-  --seed N         other chance, same laws (1)
-  --boot 75s       from the launch of a worker until it takes jobs
-  --slots N        jobs that a worker has in its slots at once (4)
-  --job 900ms      how long a job holds its slot, on average
-  --spread X       σ of the logarithm of that (1); 0 makes all jobs equal
-  --min N          how many workers there are at least (${workerLimits.min})
-  --max N          and at most (${workerLimits.max})
-  --on-demand N    how many of them are no Spot instances (2)
-  --price X        dollars an hour, on demand (${defaultPrices.onDemand})
-  --spot-price X   dollars an hour, Spot (${defaultPrices.spot})
-  --interruptions X  how often a Spot instance is taken back, in times an hour (${defaultSpotMarket.interruptionsPerHour})
-  --svg DIR        where a picture of each trace is drawn (.millrace)
-  --search 60s     look for better numbers of the policy for so long
-  --help           show this
+  --trace NAME       burst, diurnal, flash-crowd, evening, or a CSV file (default: the four named traces)
+  --seed N           seed of the random numbers (default 1)
+  --boot 75s         time from a worker's launch until it takes jobs (default 75s)
+  --slots N          slots of each worker (default 4)
+  --job 900ms        mean duration of a job (default 900ms)
+  --spread X         standard deviation of the duration's logarithm (default 1; 0: all jobs are equal)
+  --min N            minimum number of workers (default ${workerLimits.min})
+  --max N            maximum number of workers (default ${workerLimits.max})
+  --on-demand N      number of workers that are on-demand instances; the others are Spot (default 2)
+  --price X          dollars an hour of an on-demand instance (default ${defaultPrices.onDemand})
+  --spot-price X     dollars an hour of a Spot instance (default ${defaultPrices.spot})
+  --interruptions X  interruptions of each Spot instance an hour (default ${defaultSpotMarket.interruptionsPerHour})
+  --svg DIR          directory of the charts (default .millrace)
+  --search 60s       search for better numbers of the policy for this time
+  --help             print this text and exit
 
-A CSV file begins with the line \`arrived_s,duration_s\`, one job a line, or \`from_s,jobs_per_s\`, one rate a line.`
+A CSV file has the header \`arrived_s,duration_s\` and one job a line, or \`from_s,jobs_per_s\` and one rate a line.`
 
-/** What is wrong with the command line, in one sentence. */
-export class WrongOption extends Error {}
+/** A command line error; its message is one sentence. */
+export class OptionError extends Error {}
 
 /**
- * Reads the command line.
- * @param parameters without the program's own name
- * @returns undefined when help is asked for
- * @throws WrongOption
+ * Parses the command line.
+ * @param parameters the arguments, without the program's name
+ * @returns undefined if they contain --help
+ * @throws OptionError
  */
 export function readOptions(parameters: string[]) {
   const values = parse(parameters)
   if (values.help) return undefined
-  const min = wholeNumber('--min', values.min, 0)
+  const min = parseWholeNumber('--min', values.min, 0)
   const conditions: Conditions = {
-    seed: wholeNumber('--seed', values.seed, 0),
-    bootS: seconds('--boot', values.boot),
-    slotsPerWorker: wholeNumber('--slots', values.slots, 1),
-    limits: { min, max: wholeNumber('--max', values.max, Math.max(1, min)) },
-    onDemandBase: wholeNumber('--on-demand', values['on-demand'], 0),
+    seed: parseWholeNumber('--seed', values.seed, 0),
+    bootS: parseSeconds('--boot', values.boot),
+    slotsPerWorker: parseWholeNumber('--slots', values.slots, 1),
+    limits: { min, max: parseWholeNumber('--max', values.max, Math.max(1, min)) },
+    onDemandBase: parseWholeNumber('--on-demand', values['on-demand'], 0),
     prices: {
-      onDemand: quantity('--price', values.price),
-      spot: quantity('--spot-price', values['spot-price']),
+      onDemand: parseQuantity('--price', values.price),
+      spot: parseQuantity('--spot-price', values['spot-price']),
     },
-    spot: { interruptionsPerHour: quantity('--interruptions', values.interruptions) },
+    spot: { interruptionsPerHour: parseQuantity('--interruptions', values.interruptions) },
   }
   return {
     trace: values.trace,
     conditions,
-    durations: { meanS: seconds('--job', values.job), sigma: quantity('--spread', values.spread) },
+    durations: { meanS: parseSeconds('--job', values.job), sigma: parseQuantity('--spread', values.spread) },
     svgDirectory: values.svg,
-    searchS: values.search === undefined ? undefined : seconds('--search', values.search),
+    searchS: values.search === undefined ? undefined : parseSeconds('--search', values.search),
   }
 }
 
@@ -86,25 +86,25 @@ function parse(parameters: string[]) {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
     const [sentence] = error.message.split('. ')
-    throw new WrongOption(`${sentence?.replace(/\.$/, '')}; --help lists the options.`)
+    throw new OptionError(`${sentence?.replace(/\.$/, '')}; see --help.`)
   }
 }
 
-function wholeNumber(flag: string, text: string, minimum: number): number {
+function parseWholeNumber(flag: string, text: string, minimum: number): number {
   const value = Number(text)
   if (/^\d+$/.test(text) && value >= minimum) return value
-  throw new WrongOption(`${flag} takes a whole number from ${minimum} on, not "${text}".`)
+  throw new OptionError(`${flag} must be a whole number of at least ${minimum}, not "${text}".`)
 }
 
-function quantity(flag: string, text: string): number {
+function parseQuantity(flag: string, text: string): number {
   const value = Number(text)
   if (/^\d*\.?\d+$/.test(text) && Number.isFinite(value)) return value
-  throw new WrongOption(`${flag} takes a number that is not negative, not "${text}".`)
+  throw new OptionError(`${flag} must be a number of at least 0, not "${text}".`)
 }
 
-function seconds(flag: string, text: string): number {
+function parseSeconds(flag: string, text: string): number {
   const [, value = '', unit = ''] = /^(\d*\.?\d+)(ms|s|m)$/.exec(text) ?? []
   const factor = { ms: 0.001, s: 1, m: 60 }[unit]
   if (factor !== undefined && Number(value) > 0) return Number(value) * factor
-  throw new WrongOption(`${flag} takes a time like 75s, 900ms or 2m, not "${text}".`)
+  throw new OptionError(`${flag} must be a time such as 75s, 900ms or 2m, not "${text}".`)
 }

@@ -23,7 +23,7 @@ test.after.each(() => rm(directory, { recursive: true }))
 
 const start = () => startLocalCloud({ directory, redisUrl: 'redis://127.0.0.1:6379', origins: [origin] })
 
-/** Clients as the services have them: pointed here by nothing but the environment's variables. */
+/** Creates clients as the services do: configured only by the environment variables. */
 function connect({ environment }: LocalCloud) {
   const identity = {
     region: environment.AWS_REGION,
@@ -36,7 +36,7 @@ function connect({ environment }: LocalCloud) {
   const sqs = new SQSClient({ endpoint: environment.AWS_ENDPOINT_URL_SQS, ...identity })
   const put = (key: string) =>
     s3.send(new PutObjectCommand({ Bucket: environment.BUCKET, Key: key, Body: 'bytes' }))
-  /** @returns the keys that the next message speaks of; none when there is no message within the wait */
+  /** Returns the keys in the next message; empty if there is no message within `waitSeconds`. */
   const nextKeys = async (waitSeconds: number): Promise<string[]> => {
     const queue = environment.EVENTS_QUEUE_URL
     const { Messages = [] } = await sqs.send(
@@ -46,7 +46,7 @@ function connect({ environment }: LocalCloud) {
     if (!message) return []
     await sqs.send(new DeleteMessageCommand({ QueueUrl: queue, ReceiptHandle: message.ReceiptHandle }))
     const { Event: kind, Records: records = [] } = JSON.parse(message.Body ?? '')
-    // S3 tries out a new notification with a message of its own.
+    // S3 sends a test message when a notification is configured.
     if (kind === 's3:TestEvent') return nextKeys(waitSeconds)
     return records.map((record: { s3: { object: { key: string } } }) =>
       decodeURIComponent(record.s3.object.key),
@@ -59,7 +59,7 @@ function connect({ environment }: LocalCloud) {
   return { s3, put, nextKeys, close }
 }
 
-test('tells the queue of each original that arrives, and of nothing else', async () => {
+test('local S3 sends an event for each original and for no other object', async () => {
   const cloud = await start()
   const client = connect(cloud)
   const address = { owner, id: newUploadId() }
@@ -71,7 +71,7 @@ test('tells the queue of each original that arrives, and of nothing else', async
   await cloud.close()
 })
 
-test('announces after a restart what has no manifest yet, and only that', async () => {
+test('a restart of the local cloud resends events only for originals without a manifest', async () => {
   const first = await start()
   const writing = connect(first)
   const finished = { owner, id: newUploadId() }
@@ -90,7 +90,7 @@ test('announces after a restart what has no manifest yet, and only that', async 
   await second.close()
 })
 
-test("lets the console's page talk to the bucket", async () => {
+test("the bucket's CORS rules allow the console's origin", async () => {
   const cloud = await start()
   const client = connect(cloud)
   const { CORSRules = [] } = await client.s3.send(
@@ -102,7 +102,7 @@ test("lets the console's page talk to the bucket", async () => {
   await cloud.close()
 })
 
-test('keeps the credentials that it made, for their owner only', async () => {
+test('the local credentials survive a restart and are readable by their owner only', async () => {
   const first = await start()
   await first.close()
   const second = await start()

@@ -7,18 +7,19 @@ import { listenOnPersistentPort } from '@millrace/local/cloud/persistent-port.ts
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
-const test = suite('remembered port')
+const test = suite('persistent port')
 
 async function listen(port: number): Promise<{ endpoint: string; server: Server }> {
   const server = createServer()
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('A TCP server has no port.')
+  if (address === null || typeof address === 'string')
+    throw new Error('The server does not listen on a TCP port.')
   return { endpoint: `http://127.0.0.1:${address.port}`, server }
 }
 
-test('is taken again after a restart, and another while somebody else has it', async () => {
+test('a restarted server uses its last port again, or another one while that port is in use', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-port-'))
   const first = await listenOnPersistentPort(directory, 'x', listen)
   const meanwhile = await listenOnPersistentPort(directory, 'x', listen)
@@ -32,13 +33,13 @@ test('is taken again after a restart, and another while somebody else has it', a
   await rm(directory, { recursive: true })
 })
 
-test('does not hide another reason for not listening', async () => {
+test('an error other than EADDRINUSE is passed on', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-port-'))
-  let told: unknown
+  let caught: unknown
   await listenOnPersistentPort(directory, 'x', () => Promise.reject(new Error('no'))).catch((error) => {
-    told = error
+    caught = error
   })
-  assert.equal(told, new Error('no'))
+  assert.equal(caught, new Error('no'))
   await rm(directory, { recursive: true })
 })
 

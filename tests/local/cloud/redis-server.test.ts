@@ -22,30 +22,30 @@ test.before.each(async () => {
 test.after.each(() => rm(directory, { recursive: true }))
 
 const processesHere = () => listProcesses().filter(({ command }) => command.includes(directory))
-const refusal = (url: string) =>
+const checkResult = (url: string) =>
   checkRedis(url).then(
     () => 'accepted',
     (error) => `${error.name}: ${error.message}`,
   )
 
-test('keeps its data over a restart, and leaves no process', async () => {
+test('Redis data survives a restart, and no process remains', async () => {
   const first = await startRedisServer({ directory })
   const client = new Redis(first.url)
-  await client.set('kept', 'yes')
+  await client.set('key', 'value')
   client.disconnect()
   await first.close()
   assert.equal(processesHere(), [])
-  // Redis takes its process id back only when it shuts down in order.
+  // Redis deletes its pid file only on an orderly shutdown.
   assert.not(existsSync(join(directory, 'redis.pid')))
 
   const second = await startRedisServer({ directory })
   const again = new Redis(second.url)
-  assert.is(await again.get('kept'), 'yes')
+  assert.is(await again.get('key'), 'value')
   again.disconnect()
   await second.close()
 })
 
-test('never evicts, appends every second and listens on loopback only', async () => {
+test('Redis never evicts, flushes its append-only file every second and listens on loopback only', async () => {
   const server = await startRedisServer({ directory })
   const client = new Redis(server.url)
   const settings = async (name: string) => ((await client.config('GET', name)) as string[])[1]
@@ -58,7 +58,7 @@ test('never evicts, appends every second and listens on loopback only', async ()
   await server.close()
 })
 
-test('says so when the server is gone', async () => {
+test('`ended` resolves when the Redis server is killed', async () => {
   const server = await startRedisServer({ directory })
   const pid = Number(await readFile(join(directory, 'redis.pid'), 'utf8'))
   process.kill(pid, 'SIGKILL')
@@ -66,7 +66,7 @@ test('says so when the server is gone', async () => {
   assert.equal(processesHere(), [])
 })
 
-test('stops the server that a killed run has left', async () => {
+test('a new start stops the Redis server of an earlier run that was killed', async () => {
   const left = await startRedisServer({ directory })
   const pid = Number(await readFile(join(directory, 'redis.pid'), 'utf8'))
   const next = await startRedisServer({ directory })
@@ -76,7 +76,7 @@ test('stops the server that a killed run has left', async () => {
   await next.close()
 })
 
-test('ends when the process that started it is killed', async () => {
+test('Redis exits when its parent process is killed', async () => {
   const module = new URL('../../../packages/local/src/cloud/redis-server.ts', import.meta.url).href
   const script = `
     import { startRedisServer } from ${JSON.stringify(module)}
@@ -92,63 +92,63 @@ test('ends when the process that started it is killed', async () => {
   const gone = once(client, 'end')
   starter.kill('SIGKILL')
   await gone
-  assert.match(await refusal(url ?? ''), 'ECONNREFUSED')
+  assert.match(await checkResult(url ?? ''), 'ECONNREFUSED')
 })
 
-test('says in one sentence why it does not start', async () => {
+test('an error says why Redis does not start', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   const address = taken.address()
   assert.ok(address && typeof address === 'object')
   const error = await startRedisServer({ directory, port: address.port }).catch((reason) => reason)
   assert.is(error.name, 'StartError')
-  assert.match(error.message, `Redis did not start on port ${address.port}: it ended.`)
+  assert.match(error.message, `Redis did not start on port ${address.port}: it exited.`)
   assert.match(error.message, 'Address already in use')
   taken.close()
 })
 
-test('accepts a REDIS_URL that answers', async () => {
+test('checkRedis accepts a server that responds', async () => {
   const server = await startRedisServer({ directory })
-  assert.is(await refusal(server.url), 'accepted')
+  assert.is(await checkResult(server.url), 'accepted')
   await server.close()
 })
 
-test('refuses a REDIS_URL where nothing listens, without its password', async () => {
-  const message = await refusal('redis://user:secret@127.0.0.1:1')
+test('checkRedis rejects an address without a server, and the error does not contain the password', async () => {
+  const message = await checkResult('redis://user:secret@127.0.0.1:1')
   assert.match(
     message,
-    /^StartError: The Redis of REDIS_URL \(127\.0\.0\.1:1\) does not answer: .*ECONNREFUSED/,
+    /^StartError: The Redis server of REDIS_URL \(127\.0\.0\.1:1\) does not respond: .*ECONNREFUSED/,
   )
   assert.not.match(message, 'secret')
 })
 
-test('refuses a REDIS_URL that takes connections but never answers', async () => {
+test('checkRedis rejects a server that accepts connections but never responds', async () => {
   const connections: Socket[] = []
-  const mute = createServer((socket) => connections.push(socket)).listen(0, '127.0.0.1')
-  await once(mute, 'listening')
-  const address = mute.address()
+  const silentServer = createServer((socket) => connections.push(socket)).listen(0, '127.0.0.1')
+  await once(silentServer, 'listening')
+  const address = silentServer.address()
   assert.ok(address && typeof address === 'object')
   const startedAt = performance.now()
-  assert.match(await refusal(`redis://127.0.0.1:${address.port}`), 'does not answer')
+  assert.match(await checkResult(`redis://127.0.0.1:${address.port}`), 'does not respond')
   assert.ok(performance.now() - startedAt < 8_000)
   for (const connection of connections) connection.destroy()
-  mute.close()
+  silentServer.close()
 })
 
-test('refuses a REDIS_URL that wants another password', async () => {
+test('checkRedis rejects a wrong password, and the error does not contain it', async () => {
   const server = await startRedisServer({ directory })
   const client = new Redis(server.url)
   await client.config('SET', 'requirepass', 'right')
   client.disconnect()
-  const message = await refusal(server.url.replace('redis://', 'redis://:wrong@'))
+  const message = await checkResult(server.url.replace('redis://', 'redis://:wrong@'))
   assert.match(message, 'StartError')
   assert.not.match(message, /wrong@|:wrong/)
   await server.close()
 })
 
-test('refuses a REDIS_URL that is none', async () => {
+test('checkRedis rejects a value that is not a Redis URL', async () => {
   for (const url of ['nonsense', 'http://127.0.0.1:6379', '127.0.0.1:6379']) {
-    assert.match(await refusal(url), 'REDIS_URL is not a Redis URL')
+    assert.match(await checkResult(url), 'REDIS_URL is not a Redis URL')
   }
 })
 

@@ -27,12 +27,12 @@ test.after(async () => {
   await server.close()
 })
 
-test('listens on loopback, and so does the URL of its queue', () => {
+test('the SQS endpoint and its queue URL are on loopback', () => {
   assert.is(new URL(server.endpoint).hostname, '127.0.0.1')
   assert.is(new URL(server.eventsQueueUrl).origin, server.endpoint)
 })
 
-test('hands a message to a consumer that waits for it, once', async () => {
+test('a message is delivered once to a waiting consumer', async () => {
   const receive = () =>
     client.send(new ReceiveMessageCommand({ QueueUrl: server.eventsQueueUrl, WaitTimeSeconds: 20 }))
   const waiting = receive()
@@ -44,24 +44,24 @@ test('hands a message to a consumer that waits for it, once', async () => {
   )
 })
 
-test('gives a message to the next consumer when the one that waited has hung up', async () => {
-  const hangUp = new AbortController()
+test('a message goes to the next consumer if the waiting one has disconnected', async () => {
+  const disconnect = new AbortController()
   const receive = () => new ReceiveMessageCommand({ QueueUrl: server.eventsQueueUrl, WaitTimeSeconds: 20 })
-  const gone = client.send(receive(), { abortSignal: hangUp.signal }).catch((error: unknown) => error)
-  // Answered after the long poll has begun: requests of one client to one server keep their order.
+  const gone = client.send(receive(), { abortSignal: disconnect.signal }).catch((error: unknown) => error)
+  // Its response arrives after the long poll has begun: requests of one client to one server keep their order.
   await client.send(new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl }))
-  hangUp.abort()
+  disconnect.abort()
   await gone
   await client.send(new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl }))
-  await client.send(new SendMessageCommand({ QueueUrl: server.eventsQueueUrl, MessageBody: 'unheard' }))
+  await client.send(new SendMessageCommand({ QueueUrl: server.eventsQueueUrl, MessageBody: 'undelivered' }))
   const { Messages } = await client.send(receive())
   assert.equal(
     Messages?.map(({ Body }) => Body),
-    ['unheard'],
+    ['undelivered'],
   )
 })
 
-test('hides a message for a minute and sets it aside after five receives', async () => {
+test('a received message is hidden for a minute and moves to the dead-letter queue after five receives', async () => {
   const { Attributes } = await client.send(
     new GetQueueAttributesCommand({ QueueUrl: server.eventsQueueUrl, AttributeNames: ['All'] }),
   )
@@ -80,15 +80,15 @@ test('hides a message for a minute and sets it aside after five receives', async
   assert.is(await receive(server.deadLetterQueueUrl), 'poison')
 })
 
-test('closes at once although a consumer waits', async () => {
+test('closing the SQS server ends a long poll immediately', async () => {
   const other = await startSqsServer(identity)
   const polling = new SQSClient({ endpoint: other.endpoint, maxAttempts: 1, ...identity })
   const connected = new Promise<void>((resolve) => {
     polling.middlewareStack.add(
       (next) => (parameters) => {
-        const answer = next(parameters)
+        const response = next(parameters)
         resolve()
-        return answer
+        return response
       },
       { step: 'deserialize', priority: 'low' },
     )

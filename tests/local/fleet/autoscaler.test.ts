@@ -17,20 +17,20 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { openEventStream } from '../../support/event-stream.ts'
 import { createHttpClient } from '../../support/http-client.ts'
-import { createPlace, mainStart, type Place } from '../../support/started-millrace.ts'
+import { createSandbox, type Sandbox, startWithNode } from '../../support/start-millrace.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('autoscaler', {}, { limitMs: 150_000 })
 const cluster = Compile(Cluster)
-/** A field of a scaling policy with a number instead of the shared one. */
+/** Matches a field of a scaling policy that has a literal number instead of the shared one. */
 const policyNumber =
   /\b(atLeast|atMost|percent|periods|target|cap|metricPeriodMs|warmupMs|repeatMs)\s*[:=]\s*-?\d[\d_.]*/g
-let place: Place
+let sandbox: Sandbox
 
 test.before(async () => {
-  place = await createPlace()
+  sandbox = await createSandbox()
 })
-test.after(() => place.remove())
+test.after(() => sandbox.remove())
 
 const idle: Heartbeat = {
   id: 'api-1',
@@ -46,12 +46,12 @@ const idle: Heartbeat = {
   latency: [],
 }
 
-/** An autoscaler whose clock and fleet are the test's. */
-function startClockwork(limits: { min: number; max: number }, size: number) {
+/** Creates an autoscaler with a clock and a fleet that the test controls. */
+function createControlledAutoscaler(limits: { min: number; max: number }, size: number) {
   let nowMs = 0
   const fleet = { desired: size, inService: size, starting: 0 }
   const history: MetricPoint[] = []
-  const said: string[] = []
+  const printed: string[] = []
   const decisions: ScalingDecision[] = []
   const scalings: TierScaling[] = []
   const autoscaler = createAutoscaler({
@@ -71,85 +71,85 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
       setScaling: async (scaling) => void scalings.push(scaling),
       addDecision: async (decision) => void decisions.push(decision),
     },
-    say: (line) => said.push(line),
+    print: (line) => printed.push(line),
     now: () => nowMs,
   })
   return {
-    said,
+    printed,
     decisions,
     scaling: () => scalings.at(-1),
     fleet,
-    /** Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each. */
-    async pass(periods: number, values: MetricPoint['values']) {
+    /** Advances the clock by periods with these values. Starting instances are in service at the end of each. */
+    async advance(periods: number, values: MetricPoint['values']) {
       for (let period = 0; period < periods; period++) {
         nowMs += metricPeriodMs
         history.push({ atMs: nowMs, values })
-        await autoscaler.look()
+        await autoscaler.evaluate()
         fleet.inService += fleet.starting
         fleet.starting = 0
       }
     },
-    /** Lets time pass without any news. */
-    async silence(ms: number) {
+    /** Advances the clock without new values. */
+    async advanceWithoutValues(ms: number) {
       nowMs += ms
-      await autoscaler.look()
+      await autoscaler.evaluate()
     },
   }
 }
 
 const { scaleOut, scaleIn, repeatMs, metricPeriodMs } = workerScaling
 const [burst] = scaleOut
-/** Neither so much that the fleet grows nor so little that it shrinks. */
-const calm = { [fleetMetrics.load.name]: (scaleIn.atMost + workerScaling.tracking.target) / 2 }
-const nothing = { [fleetMetrics.load.name]: 0, [fleetMetrics.demand.name]: 0 }
-const grown = (size: number) => size + Math.max(1, Math.floor((size * burst.percent) / 100))
+/** Values with which the fleet neither grows nor shrinks. */
+const steady = { [fleetMetrics.load.name]: (scaleIn.atMost + workerScaling.tracking.target) / 2 }
+const noLoad = { [fleetMetrics.load.name]: 0, [fleetMetrics.demand.name]: 0 }
+const sizeAfterBurst = (size: number) => size + Math.max(1, Math.floor((size * burst.percent) / 100))
 
-test('grows on a burst at once, and no further until the pause is over', async () => {
-  const clockwork = startClockwork({ min: 1, max: 100 }, 2)
-  const sudden = { ...calm, [burst.metric]: burst.atLeast }
-  await clockwork.pass(1, sudden)
-  assert.is(clockwork.fleet.desired, grown(2))
-  assert.is(clockwork.said.length, 1)
+test('a burst grows the fleet immediately, and not again within the repeat time', async () => {
+  const scaler = createControlledAutoscaler({ min: 1, max: 100 }, 2)
+  const burstValues = { ...steady, [burst.metric]: burst.atLeast }
+  await scaler.advance(1, burstValues)
+  assert.is(scaler.fleet.desired, sizeAfterBurst(2))
+  assert.is(scaler.printed.length, 1)
   assert.match(
-    clockwork.said[0] ?? '',
-    `Autoscaler: workers 2 → ${grown(2)}. ${burst.metric} ${burst.atLeast} is at least ${burst.atLeast}`,
+    scaler.printed[0] ?? '',
+    `Autoscaler: workers 2 → ${sizeAfterBurst(2)}. ${burst.metric} ${burst.atLeast} is at least ${burst.atLeast}`,
   )
   assert.equal(
-    clockwork.decisions.map(({ tier, from, to }) => [tier, from, to]),
-    [['worker', 2, grown(2)]],
+    scaler.decisions.map(({ tier, from, to }) => [tier, from, to]),
+    [['worker', 2, sizeAfterBurst(2)]],
   )
-  await clockwork.pass(1, sudden)
-  await clockwork.pass(repeatMs / metricPeriodMs - 2, calm)
-  assert.is(clockwork.decisions.length, 1)
-  await clockwork.pass(1, sudden)
-  assert.is(clockwork.fleet.desired, grown(grown(2)))
+  await scaler.advance(1, burstValues)
+  await scaler.advance(repeatMs / metricPeriodMs - 2, steady)
+  assert.is(scaler.decisions.length, 1)
+  await scaler.advance(1, burstValues)
+  assert.is(scaler.fleet.desired, sizeAfterBurst(sizeAfterBurst(2)))
 })
 
-test('shrinks when there is little to do for long, to its minimum and not below', async () => {
-  const clockwork = startClockwork({ min: 1, max: 16 }, 4)
-  await clockwork.pass(scaleIn.periods - 1, nothing)
-  assert.is(clockwork.fleet.desired, 4)
-  await clockwork.pass(1, nothing)
-  assert.ok(clockwork.fleet.desired < 4)
-  await clockwork.pass(100, nothing)
-  assert.is(clockwork.fleet.desired, 1)
-  assert.match(clockwork.scaling()?.reason ?? '', 'is at most')
-  assert.is(clockwork.decisions[0]?.from, 4)
-  assert.is(clockwork.decisions.at(-1)?.to, 1)
+test('low load for several periods shrinks the fleet to its minimum', async () => {
+  const scaler = createControlledAutoscaler({ min: 1, max: 16 }, 4)
+  await scaler.advance(scaleIn.periods - 1, noLoad)
+  assert.is(scaler.fleet.desired, 4)
+  await scaler.advance(1, noLoad)
+  assert.ok(scaler.fleet.desired < 4)
+  await scaler.advance(100, noLoad)
+  assert.is(scaler.fleet.desired, 1)
+  assert.match(scaler.scaling()?.reason ?? '', 'is at most')
+  assert.is(scaler.decisions[0]?.from, 4)
+  assert.is(scaler.decisions.at(-1)?.to, 1)
 })
 
-test('keeps what it has without news of the load, and within its limits always', async () => {
-  const clockwork = startClockwork({ min: 2, max: 3 }, 1)
-  await clockwork.silence(1)
-  assert.is(clockwork.fleet.desired, 2)
-  await clockwork.pass(1, { [burst.metric]: 50 })
-  assert.is(clockwork.fleet.desired, 3)
-  await clockwork.silence(10 * 60_000)
-  assert.is(clockwork.fleet.desired, 3)
-  assert.match(clockwork.scaling()?.reason ?? '', 'no recent value')
+test('without recent values the fleet keeps its size, and it always stays within its limits', async () => {
+  const scaler = createControlledAutoscaler({ min: 2, max: 3 }, 1)
+  await scaler.advanceWithoutValues(1)
+  assert.is(scaler.fleet.desired, 2)
+  await scaler.advance(1, { [burst.metric]: 50 })
+  assert.is(scaler.fleet.desired, 3)
+  await scaler.advanceWithoutValues(10 * 60_000)
+  assert.is(scaler.fleet.desired, 3)
+  assert.match(scaler.scaling()?.reason ?? '', 'no recent value')
 })
 
-test('hurries without changing anything but time', () => {
+test('acceleratePolicy changes times only', () => {
   const acceleratedPolicy = acceleratePolicy(workerScaling, 10)
   const { warmupMs } = workerScaling
   assert.equal({ ...acceleratedPolicy, metricPeriodMs, warmupMs, repeatMs }, workerScaling)
@@ -158,13 +158,13 @@ test('hurries without changing anything but time', () => {
   assert.equal(acceleratePolicy(apiScaling, 1), apiScaling)
 })
 
-test('has no numbers of its own: thresholds, shares and pauses are those of the shared policy', () => {
+test('the autoscaler takes all thresholds, percentages and times from the shared policy', () => {
   const folder = new URL('../../../packages/local/src/fleet/', import.meta.url)
   const numbers = readdirSync(folder)
     .filter((name) => name.endsWith('.ts'))
     .flatMap((name) =>
       [...readFileSync(new URL(name, folder), 'utf8').matchAll(policyNumber)].map(
-        ([found]) => `${name}: ${found}`,
+        ([match]) => `${name}: ${match}`,
       ),
     )
   assert.equal(numbers, [])
@@ -176,15 +176,15 @@ test('has no numbers of its own: thresholds, shares and pauses are those of the 
   )
 })
 
-test('measures CPU as the average of the instances that serve, over each period', async () => {
+test('the CPU metric is the average of the serving instances over each period', async () => {
   let nowMs = 1_000
   let heartbeats: Pick<Heartbeat, 'tier' | 'state' | 'cpuPercent'>[] = []
   const readCpu = createCpuMetric({
-    heartbeats: { list: async () => heartbeats.map((said) => ({ ...idle, ...said })) },
+    heartbeats: { list: async () => heartbeats.map((heartbeat) => ({ ...idle, ...heartbeat })) },
     tier: 'api',
     metric: 'CPU',
     periodMs: 60_000,
-    keptPoints: 3,
+    maxPoints: 3,
     now: () => nowMs,
   })
   heartbeats = [
@@ -199,24 +199,28 @@ test('measures CPU as the average of the instances that serve, over each period'
   assert.equal(await readCpu(), [{ atMs: 61_000, values: { CPU: 50 } }])
   heartbeats = []
   nowMs = 200_000
-  assert.equal((await readCpu()).length, 1, 'nobody there is not nothing to do')
+  assert.equal((await readCpu()).length, 1, 'a period without instances adds no point')
 })
 
-test('starts and drains real processes as the queue and the CPU demand', async () => {
+test('real processes are started and drained according to the queue and the CPU use', async () => {
   const flags = ['--port', '0', '--workers', '1..3', '--api', '1..2', '--speed', '40']
   const redisUrl = process.env['REDIS_URL'] ?? ''
   const prefix = `test-${randomUUID()}`
-  const millrace = mainStart(place, flags, { WORKER_SLOTS: '2', REDIS_URL: redisUrl, REDIS_PREFIX: prefix })
+  const millrace = startWithNode(sandbox, flags, {
+    WORKER_SLOTS: '2',
+    REDIS_URL: redisUrl,
+    REDIS_PREFIX: prefix,
+  })
   const url = await millrace.ready
   const client = createHttpClient(url)
   await client.get('/session')
   const events = await openEventStream(new URL('/admin/cluster/events', url), client)
-  const clusterWhere = async (fits: (cluster: Cluster) => boolean): Promise<Cluster> => {
+  const waitForCluster = async (matches: (cluster: Cluster) => boolean): Promise<Cluster> => {
     for (;;) {
       const event = await events.next()
       if (!event) throw new Error('The stream ended.')
-      const seen = cluster.Parse(event.data)
-      if (fits(seen)) return seen
+      const current = cluster.Parse(event.data)
+      if (matches(current)) return current
     }
   }
   const workersOf = ({ instances }: Cluster) =>
@@ -226,38 +230,38 @@ test('starts and drains real processes as the queue and the CPU demand', async (
     .jpeg()
     .toBuffer()
   const send = async (): Promise<string> => {
-    const answer = await fetch(new URL('/upload?filename=photo.jpg', url), {
+    const response = await fetch(new URL('/upload?filename=photo.jpg', url), {
       method: 'POST',
       headers: { 'content-type': 'image/jpeg', cookie: client.cookie ?? '' },
       body: new Uint8Array(photo),
     })
-    return String(Object(await answer.json())['id'])
+    return String(Object(await response.json())['id'])
   }
-  // How much CPU the API gets of a machine that runs tests is chance: somebody else says that it is much.
+  // The API's real CPU use depends on other tests on the machine. So a second heartbeat reports a high value.
   const redis = connectRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
   const heartbeats = createHeartbeats({ redis, prefix })
   const busy: Heartbeat = { ...idle, id: 'api-busy', tier: 'api', cpuPercent: 500 }
-  const beating = setInterval(() => heartbeats.publish(busy), heartbeatMs)
+  const heartbeatTimer = setInterval(() => heartbeats.publish(busy), heartbeatMs)
 
-  // Without a job of its own, which would be taken over only after its lock has run out.
-  const doomed = place.processes().find(({ environment }) => environment.includes('INSTANCE=worker-1'))
-  assert.ok(doomed)
-  process.kill(doomed.pid, 'SIGKILL')
-  const born = Date.now()
+  // Killed while it has no job: another worker could take over a job only after its lock has expired.
+  const killed = sandbox.processes().find(({ environment }) => environment.includes('INSTANCE=worker-1'))
+  assert.ok(killed)
+  process.kill(killed.pid, 'SIGKILL')
+  const killedAt = Date.now()
   const sent = await Promise.all(Array.from({ length: 30 }, send))
-  await clusterWhere(({ instances }) =>
-    instances.some(({ id, since }) => id === 'worker-1' && Date.parse(since) >= born - 1_000),
+  await waitForCluster(({ instances }) =>
+    instances.some(({ id, since }) => id === 'worker-1' && Date.parse(since) >= killedAt - 1_000),
   )
-  await clusterWhere((seen) => workersOf(seen) >= 2)
-  assert.match(millrace.errors(), /worker-1 ended \(SIGKILL\); starting it again/)
+  await waitForCluster((current) => workersOf(current) >= 2)
+  assert.match(millrace.errors(), /worker-1 exited \(SIGKILL\); restarting it/)
   assert.match(millrace.errors(), /Autoscaler: workers 1 → \d\. (Load|Demand) [\d.]+ is (at least|above)/)
 
-  // One at a time, while the fleet shrinks: workers leave in the middle of it.
+  // One upload at a time while the fleet shrinks: workers drain during an upload.
   let shrunk = false
-  const small = clusterWhere(({ decisions }) =>
+  const shrinking = waitForCluster(({ decisions }) =>
     decisions.some(({ tier, to }) => tier === 'worker' && to === 1),
   )
-  small.finally(() => {
+  shrinking.finally(() => {
     shrunk = true
   })
   while (!shrunk) {
@@ -266,28 +270,28 @@ test('starts and drains real processes as the queue and the CPU demand', async (
     const uploadEvents = await openEventStream(new URL(`/uploads/${id}/events`, url), client)
     while (await uploadEvents.next());
   }
-  await small
+  await shrinking
   for (const id of sent) {
-    const answer = await client.get(`/uploads/${id}`)
-    assert.is(Object(answer.body)['state'], 'ready')
+    const response = await client.get(`/uploads/${id}`)
+    assert.is(Object(response.body)['state'], 'ready')
   }
 
-  const two = await clusterWhere(({ instances }) => instances.some(({ id }) => id === 'api-2'))
+  const withTwoInstances = await waitForCluster(({ instances }) => instances.some(({ id }) => id === 'api-2'))
   assert.match(
-    two.decisions.find(({ tier }) => tier === 'api')?.reason ?? '',
+    withTwoInstances.decisions.find(({ tier }) => tier === 'api')?.reason ?? '',
     /CPUUtilization [\d.]+ is at least 50/,
   )
-  const answeredBy = new Set<unknown>()
-  while (answeredBy.size < 2) {
-    const [answer] = await once(get(new URL('/health', url), { agent: false }), 'response')
-    answeredBy.add(Object(await json(answer))['instance'])
+  const respondingInstances = new Set<unknown>()
+  while (respondingInstances.size < 2) {
+    const [response] = await once(get(new URL('/health', url), { agent: false }), 'response')
+    respondingInstances.add(Object(await json(response))['instance'])
   }
-  clearInterval(beating)
+  clearInterval(heartbeatTimer)
   redis.disconnect()
   events.leave()
   millrace.signal('SIGTERM')
   assert.equal(await millrace.ended, { code: 0, signal: null })
-  assert.equal(place.processes(), [])
+  assert.equal(sandbox.processes(), [])
 })
 
 test.run()

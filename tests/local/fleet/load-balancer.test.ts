@@ -16,7 +16,7 @@ test.after.each(async () => {
   }
 })
 
-/** An instance that answers with its name and with what it was sent. @returns its port */
+/** Starts an instance that responds with its name and the size of the request body. @returns its port */
 async function startInstance(name: string) {
   const server = createHttpServer(async (incoming, response) => {
     let size = 0
@@ -35,8 +35,8 @@ function portOf(server: { address(): unknown }) {
   return address.port
 }
 
-/** One request on a connection of its own. */
-async function ask(port: number, body = '') {
+/** Sends one request on a new connection. */
+async function send(port: number, body = '') {
   const outgoing = request({ host: '127.0.0.1', port, method: 'POST', agent: false })
   outgoing.end(body)
   const [response] = await once(outgoing, 'response')
@@ -45,31 +45,31 @@ async function ask(port: number, body = '') {
   return { status: response.statusCode, text }
 }
 
-const askSeveral = async (port: number, times: number) => {
+const sendSeveral = async (port: number, times: number) => {
   const texts: string[] = []
-  for (let index = 0; index < times; index += 1) texts.push((await ask(port)).text)
+  for (let index = 0; index < times; index += 1) texts.push((await send(port)).text)
   return texts
 }
 
-test('passes connections to the instances in turn', async () => {
+test('the balancer forwards connections to the instances in turn', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   for (const name of ['a', 'b', 'c']) balancer.add(await startInstance(name))
-  const texts = await askSeveral(balancer.port, 6)
+  const texts = await sendSeveral(balancer.port, 6)
   assert.equal(texts, ['a 0', 'b 0', 'c 0', 'a 0', 'b 0', 'c 0'])
   await balancer.close()
 })
 
-test('passes no connection to an instance that was removed', async () => {
+test('the balancer forwards no connection to a removed instance', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
-  const gone = await startInstance('gone')
-  balancer.add(gone)
+  const removed = await startInstance('removed')
+  balancer.add(removed)
   balancer.add(await startInstance('stays'))
-  balancer.remove(gone)
-  assert.equal(await askSeveral(balancer.port, 3), ['stays 0', 'stays 0', 'stays 0'])
+  balancer.remove(removed)
+  assert.equal(await sendSeveral(balancer.port, 3), ['stays 0', 'stays 0', 'stays 0'])
   await balancer.close()
 })
 
-test('tries the next instance when one does not take the connection', async () => {
+test('the balancer tries the next instance if one refuses the connection', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   const closed = createServer().listen(0, '127.0.0.1')
   await once(closed, 'listening')
@@ -77,27 +77,27 @@ test('tries the next instance when one does not take the connection', async () =
   closed.close()
   await once(closed, 'close')
   balancer.add(await startInstance('stays'))
-  assert.equal(await askSeveral(balancer.port, 3), ['stays 0', 'stays 0', 'stays 0'])
+  assert.equal(await sendSeveral(balancer.port, 3), ['stays 0', 'stays 0', 'stays 0'])
   await balancer.close()
 })
 
-test('answers 503 when there is no instance', async () => {
+test('the balancer responds 503 if there is no instance', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
-  const { status, text } = await ask(balancer.port)
+  const { status, text } = await send(balancer.port)
   assert.is(status, 503)
   assert.match(text, 'No API instance is running')
   await balancer.close()
 })
 
-test('carries a large body whole', async () => {
+test('the balancer forwards a large body completely', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   balancer.add(await startInstance('a'))
-  const { text } = await ask(balancer.port, 'x'.repeat(20_000_000))
+  const { text } = await send(balancer.port, 'x'.repeat(20_000_000))
   assert.is(text, 'a 20000000')
   await balancer.close()
 })
 
-test('ends the connection of a client whose instance dies', async () => {
+test('the balancer closes the connection of a client whose instance resets it', async () => {
   const instance = createServer().listen(0, '127.0.0.1')
   await once(instance, 'listening')
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
@@ -112,7 +112,7 @@ test('ends the connection of a client whose instance dies', async () => {
   await balancer.close()
 })
 
-test('closes at once, and every connection with it', async () => {
+test('closing the balancer closes every connection immediately', async () => {
   const instance = createServer().listen(0, '127.0.0.1')
   await once(instance, 'listening')
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
@@ -127,7 +127,7 @@ test('closes at once, and every connection with it', async () => {
   instance.close()
 })
 
-test('refuses a port in use in one sentence that names the flag', async () => {
+test('a port in use is an error that names the option --port', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
   const error = await startLoadBalancer({ host: '127.0.0.1', port: balancer.port }).catch((reason) => reason)
   assert.is(error.name, 'StartError')
@@ -135,7 +135,7 @@ test('refuses a port in use in one sentence that names the flag', async () => {
   await balancer.close()
 })
 
-test('refuses an address that is not of this machine', async () => {
+test('an address of another machine is an error', async () => {
   const error = await startLoadBalancer({ host: '192.0.2.1', port: 0 }).catch((reason) => reason)
   assert.is(error.name, 'StartError')
   assert.match(error.message, '192.0.2.1 is not an address of this machine')

@@ -11,37 +11,37 @@ import { listProcesses } from '../../support/process-list.ts'
 import { suite } from '../../support/suite.ts'
 
 const fixtures = join(import.meta.dirname, '../../fixtures/services')
-const entry = join(fixtures, 'service.ts')
+const entry = join(fixtures, 'stub-service.ts')
 
 const test = suite('service process')
 let logDirectory: string
-let shown: string[]
+let printed: string[]
 
 test.before.each(async () => {
   logDirectory = await mkdtemp(join(tmpdir(), 'millrace-service-'))
-  shown = []
+  printed = []
 })
 
 test.after.each(() => rm(logDirectory, { recursive: true }))
 
-/** Starts the stand-in; `nextPort` waits for its next readiness. */
-function start(mode: string, options: { verbose?: boolean; stopLimitMs?: number } = {}) {
+/** Starts the stub service; `nextPort` waits until it is ready again. */
+function start(mode: string, options: { verbose?: boolean; stopTimeoutMs?: number } = {}) {
   const ports: number[] = []
   let wake = () => {}
-  let gone = 0
+  let exits = 0
   const service = startServiceProcess({
     name: 'api-1',
     entry,
     environment: { ...process.env, SERVICE_MODE: mode, INSTANCE: 'api-1' },
     readyEvent: 'listening',
     logDirectory,
-    say: (line) => shown.push(line),
+    print: (line) => printed.push(line),
     onReady(port) {
       if (port !== undefined) ports.push(port)
       wake()
     },
-    onGone() {
-      gone += 1
+    onExit() {
+      exits += 1
     },
     ...options,
   })
@@ -53,81 +53,81 @@ function start(mode: string, options: { verbose?: boolean; stopLimitMs?: number 
     }
     return ports.shift() ?? 0
   }
-  return { service, nextPort, gone: () => gone }
+  return { service, nextPort, exits: () => exits }
 }
 
 const isRunning = (pid: number | undefined) => listProcesses().some((process) => process.pid === pid)
-const answer = async (port: number): Promise<Record<string, unknown>> =>
+const getInstance = async (port: number): Promise<Record<string, unknown>> =>
   Object(await (await fetch(`http://127.0.0.1:${port}/`)).json())
 
-test('is ready when the service says so, and stops it', async () => {
-  const { service, nextPort, gone } = start('works')
+test('a service is ready after its ready event, and stop() ends it', async () => {
+  const { service, nextPort, exits } = start('works')
   await service.ready
   const port = await nextPort()
   const pid = service.pid()
-  assert.equal(await answer(port), { instance: 'api-1', pid })
+  assert.equal(await getInstance(port), { instance: 'api-1', pid })
   await service.stop()
   assert.not(isRunning(pid))
-  assert.is(gone(), 1)
+  assert.is(exits(), 1)
   const log = await readFile(join(logDirectory, 'api-1.log'), 'utf8')
   assert.match(log, '"event":"closing"')
 })
 
-test('shows warnings only, unless it is verbose', async () => {
+test('only warnings of a service are printed unless verbose is on', async () => {
   const quiet = start('works')
   await quiet.service.ready
   await quiet.service.stop()
-  assert.equal(shown, ['api-1 warning: a warning'])
+  assert.equal(printed, ['api-1 warning: a warning'])
 
   const verbose = start('works', { verbose: true })
   await verbose.service.ready
   await verbose.service.stop()
-  assert.ok(shown.includes('api-1 info: listening'))
+  assert.ok(printed.includes('api-1 info: listening'))
 })
 
-test('starts a killed service again, on a port of its own', async () => {
-  const { service, nextPort, gone } = start('works')
+test('a killed service is restarted on a new port', async () => {
+  const { service, nextPort, exits } = start('works')
   const first = await nextPort()
   const pid = service.pid()
   assert.ok(pid)
   process.kill(pid, 'SIGKILL')
   const second = await nextPort()
-  assert.is(gone(), 1)
-  assert.is.not((await answer(second))['pid'], pid)
-  assert.ok(shown.includes('api-1 ended (SIGKILL); starting it again.'))
+  assert.is(exits(), 1)
+  assert.is.not((await getInstance(second))['pid'], pid)
+  assert.ok(printed.includes('api-1 exited (SIGKILL); restarting it.'))
   await assertRefused(first)
   await service.stop()
 })
 
-test('gives up on a service that never gets ready, with its last words', async () => {
+test('a service that is never ready fails after three starts, with its last errors', async () => {
   const { service } = start('fails')
   const error = await service.ready.then(
     () => undefined,
     (reason) => reason,
   )
   assert.is(error?.name, 'StartError')
-  assert.match(error.message, 'api-1 does not start; it ended 3 times (exit code 3).')
+  assert.match(error.message, 'api-1 does not start: it exited 3 times (exit code 3).')
   assert.match(error.message, 'error: cannot go on: the reason')
   await service.stop()
 })
 
-test('kills a service that does not stop in time', async () => {
-  const { service } = start('ignores-sigterm', { stopLimitMs: 200 })
+test('a service that does not stop within its timeout is killed', async () => {
+  const { service } = start('ignores-sigterm', { stopTimeoutMs: 200 })
   await service.ready
   const pid = service.pid()
   await service.stop()
   assert.not(isRunning(pid))
-  assert.ok(shown.includes('api-1 did not stop within 0.2 s and was killed.'))
+  assert.ok(printed.includes('api-1 did not stop within 0.2 s and was killed.'))
 })
 
-test('stops while it waits to start a service again', async () => {
+test('stop() works while a service waits for its restart', async () => {
   const { service } = start('fails')
   await service.stop()
   assert.not(isRunning(service.pid()))
 })
 
-test('leaves no service behind when the supervisor is killed', async () => {
-  const starter = spawn(process.execPath, [join(fixtures, 'starter.ts'), entry, logDirectory], {
+test('a service exits when its supervisor is killed', async () => {
+  const starter = spawn(process.execPath, [join(fixtures, 'start-service.ts'), entry, logDirectory], {
     env: { ...process.env, SERVICE_MODE: 'works', INSTANCE: 'api-1' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -135,9 +135,9 @@ test('leaves no service behind when the supervisor is killed', async () => {
   const port = Number(line)
   const connection = connect(port, '127.0.0.1')
   await once(connection, 'connect')
-  const gone = once(connection.resume(), 'close')
+  const closed = once(connection.resume(), 'close')
   starter.kill('SIGKILL')
-  await gone
+  await closed
   await assertRefused(port)
 })
 

@@ -26,7 +26,7 @@ export type Region = Awaited<ReturnType<typeof startRegion>>
  * @param options.apiKey the entry for `API_KEYS`
  */
 export async function startRegion({ apiKey }: { apiKey: string }) {
-  const fleet = await startWorkerFleet({ takesCopies: true, environment: { BUCKET_REPLICATED: 'true' } })
+  const fleet = await startWorkerFleet({ acceptsReplicas: true, environment: { BUCKET_REPLICATED: 'true' } })
   const { s3, sqs, bucket, redis, streamingS3, environment } = fleet
   const messages = watchMessages(fleet)
   const { Attributes: { QueueArn } = {} } = await sqs.send(

@@ -40,12 +40,12 @@ export type WorkerFleet = Awaited<ReturnType<typeof startWorkerFleet>>
  *
  * @param options.environment replaces variables of the workers'
  * @param options.redisUrl a Redis of the test's own
- * @param options.takesCopies lets the test copy objects here from another region
+ * @param options.acceptsReplicas lets the test copy objects here from another region
  */
 export async function startWorkerFleet(
-  options: { environment?: Environment; redisUrl?: string; takesCopies?: boolean } = {},
+  options: { environment?: Environment; redisUrl?: string; acceptsReplicas?: boolean } = {},
 ) {
-  const { takesCopies = false } = options
+  const { acceptsReplicas = false } = options
   const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
   const directory = await mkdtemp(join(tmpdir(), 'millrace-worker-'))
@@ -53,7 +53,7 @@ export async function startWorkerFleet(
     directory,
     redisUrl,
     origins: ['http://localhost:3000'],
-    takesCopies,
+    acceptsReplicas,
   })
   const prefix = `test-${randomUUID()}`
   const environment: Environment = {

@@ -12,7 +12,7 @@ import { createS3Server } from '@millrace/local-s3/s3-server.ts'
 import { originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { readLocalSecrets } from '../setup/local-secrets.ts'
 import { listenOnPersistentPort } from './persistent-port.ts'
-import { republishArrivals } from './republish-arrivals.ts'
+import { resendArrivalEvents } from './resend-arrival-events.ts'
 import { startSqsServer } from './sqs-server.ts'
 
 const region = 'us-east-1'
@@ -21,16 +21,17 @@ const bucket = 'millrace'
 export type LocalCloud = Awaited<ReturnType<typeof startLocalCloud>>
 
 /**
- * Starts what AWS is to the services: S3 with the bucket, its CORS and its notifications, and SQS with the
- * queue that they go to. All of it on free loopback ports unless told otherwise, and all of it set up through the
- * AWS SDK.
- * @param options.directory keeps the objects, and the credentials that are made the first time
- * @param options.credentials to be used instead
- * @param options.host what to listen on; nothing beyond loopback unless asked
- * @param options.redisUrl handed on to the services; this does not start Redis
- * @param options.takesCopies lets a test do what S3's replication does (`local-s3/src/storage/replica.ts`)
- * @param options.origins origins of pages that may talk to the bucket from a browser
- * @returns the environment variables that point a service here, and `close()`
+ * Starts the AWS services that Millrace uses: S3 with the bucket, its CORS rules and its notifications, and SQS
+ * with the queue that receives them. Everything is configured through the AWS SDK.
+ * @param options.directory stores the objects, and the credentials, which are created the first time
+ * @param options.credentials used instead of stored ones
+ * @param options.host the address to listen on; 127.0.0.1 by default
+ * @param options.s3Port by default the port of the last start if it is free
+ * @param options.sqsPort 0 (the default) for any free port
+ * @param options.redisUrl only passed on in `environment`; this function does not start Redis
+ * @param options.acceptsReplicas lets a test imitate S3's replication (`local-s3/src/storage/replica.ts`)
+ * @param options.origins origins of pages that may call the bucket from a browser
+ * @returns the environment variables that connect a service to this cloud, and `close()`
  */
 export async function startLocalCloud(options: {
   directory: string
@@ -40,22 +41,22 @@ export async function startLocalCloud(options: {
   host?: string
   s3Port?: number
   sqsPort?: number
-  takesCopies?: boolean
+  acceptsReplicas?: boolean
 }) {
-  const { directory, takesCopies = false, host = '127.0.0.1', s3Port, sqsPort = 0 } = options
+  const { directory, acceptsReplicas = false, host = '127.0.0.1', s3Port, sqsPort = 0 } = options
   const { accessKeyId, secretAccessKey } = options.credentials ?? (await readLocalSecrets(directory))
   const identity = { region, credentials: { accessKeyId, secretAccessKey } }
-  const opened: (() => void | Promise<void>)[] = []
+  const closers: (() => void | Promise<void>)[] = []
   const close = async () => {
-    for (const closeOne of opened.splice(0).reverse()) await closeOne()
+    for (const closePart of closers.splice(0).reverse()) await closePart()
   }
   try {
     const queue = await startSqsServer(identity, { host, port: sqsPort })
-    opened.push(queue.close)
+    closers.push(queue.close)
     const sqs = new SQSClient({ endpoint: queue.endpoint, ...identity })
-    opened.push(() => sqs.destroy())
+    closers.push(() => sqs.destroy())
     const deliver = async (queueArn: string, body: string) => {
-      if (queueArn !== queue.eventsQueueArn) throw new Error(`There is no queue ${queueArn}.`)
+      if (queueArn !== queue.eventsQueueArn) throw new Error(`Unknown queue: ${queueArn}.`)
       await sqs.send(new SendMessageCommand({ QueueUrl: queue.eventsQueueUrl, MessageBody: body }))
     }
     const listen = (port: number) =>
@@ -65,17 +66,17 @@ export async function startLocalCloud(options: {
         port,
         ...identity,
         deliver,
-        acceptsReplicas: takesCopies,
+        acceptsReplicas,
       })
     const storage = await (s3Port === undefined
       ? listenOnPersistentPort(directory, 's3', listen)
       : listen(s3Port))
-    opened.push(storage.close)
+    closers.push(storage.close)
     const s3 = new S3Client({ endpoint: storage.endpoint, ...identity })
-    opened.push(() => s3.destroy())
+    closers.push(() => s3.destroy())
 
     await setUpBucket(s3, { origins: options.origins, eventsQueueArn: queue.eventsQueueArn })
-    await republishArrivals({ s3, bucket, announce: (body) => deliver(queue.eventsQueueArn, body) })
+    await resendArrivalEvents({ s3, bucket, sendEvent: (body) => deliver(queue.eventsQueueArn, body) })
     return {
       environment: {
         AWS_REGION: region,
@@ -95,13 +96,13 @@ export async function startLocalCloud(options: {
   }
 }
 
-/** Does to the bucket what the cloud's stack does to the real one. */
+/** Configures the bucket in the same way as stacks/ configures the bucket on AWS. */
 async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQueueArn: string }) {
   try {
     await s3.send(new CreateBucketCommand({ Bucket: bucket }))
   } catch (error) {
-    const kept = error instanceof S3ServiceException && error.name === 'BucketAlreadyOwnedByYou'
-    if (!kept) throw error
+    const exists = error instanceof S3ServiceException && error.name === 'BucketAlreadyOwnedByYou'
+    if (!exists) throw error
   }
   await s3.send(
     new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } }),
@@ -115,7 +116,7 @@ async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQue
             AllowedOrigins: options.origins,
             AllowedMethods: ['GET', 'HEAD', 'PUT', 'POST'],
             AllowedHeaders: ['*'],
-            // Uppy 5 complains of a form whose `Location` it cannot read.
+            // Uppy 5 logs a warning if it cannot read `Location` in the response to a form.
             ExposeHeaders: ['ETag', 'Location'],
           },
         ],

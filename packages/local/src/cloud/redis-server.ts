@@ -1,24 +1,24 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { spawn } from 'node:child_process'
 import { mkdir, readFile, readlink, realpath, rm, symlink } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { signalGroup, signalProcess } from '../setup/process-signals.ts'
 import { StartError } from '../setup/start-error.ts'
 import { findOnPath, redisProgram } from '../setup/system-programs.ts'
+import { findFreePort } from '../setup/tcp-port.ts'
 
-const startLimitMs = 15_000
-const stopLimitMs = 10_000
-const checkLimitMs = 3_000
-const portAttempts = 5
+const startTimeoutMs = 15_000
+const stopTimeoutMs = 10_000
+const checkTimeoutMs = 3_000
+const maxPortAttempts = 5
 
 /**
- * Runs a program for as long as standard input stays open, so that it ends with the process that started it
- * even when that one is killed. The program cannot watch this itself; a shell can.
+ * Shell script that runs a program until standard input closes. So the program exits with its parent process,
+ * even if the parent is killed. Redis cannot watch standard input itself; a shell can.
  */
-const tetheredShell = `
+const exitWithParentScript = `
 exec 3<&0
 trap : TERM
 "$@" 3<&- &
@@ -30,26 +30,26 @@ while kill -0 "$program"; do wait "$program"; done 2>/dev/null
 export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>
 
 /**
- * Starts a Redis server on loopback that keeps its data in a directory (append-only file, flushed every
- * second) and never evicts, as BullMQ demands. A server that a killed run left in that directory is
- * stopped first.
- * @param options.port 0 or none for a free one
- * @param options.program path of the server; found on PATH when absent
- * @returns its URL; `ended`, which resolves when the server is gone; and `close()`
- * @throws StartError with Redis' own words when it does not start
+ * Starts a Redis server on loopback. It stores its data in a directory (append-only file, flushed every
+ * second) and never evicts keys, which BullMQ requires. If an earlier run was killed and its server still uses
+ * the directory, that server is stopped first.
+ * @param options.port 0 or absent for any free port
+ * @param options.program path of the server; by default searched on PATH
+ * @returns its URL and port; `ended`, which resolves when the server has exited; and `close()`
+ * @throws StartError with Redis' output if it does not start
  */
 export async function startRedisServer(options: { directory: string; port?: number; program?: string }) {
   const program = options.program ?? findOnPath(redisProgram.names)
   if (!program) throw new StartError('No Redis server is on PATH: install one, or set REDIS_URL.')
   await mkdir(options.directory, { recursive: true })
   const directory = await realpath(options.directory)
-  await stopLeftover(directory)
-  const server = await calledAsServer(program, directory)
+  await stopPreviousServer(directory)
+  const server = await serverPath(program, directory)
 
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port || (await findFreePort())
     const { child, ready, ended } = launch(server, directory, port)
-    const outcome = await Promise.race([ready, ended, delay(startLimitMs, 'late', { ref: false })])
+    const outcome = await Promise.race([ready, ended, delay(startTimeoutMs, 'timeout', { ref: false })])
     if (outcome === 'ready') {
       return {
         url: `redis://127.0.0.1:${port}`,
@@ -57,24 +57,27 @@ export async function startRedisServer(options: { directory: string; port?: numb
         ended: ended.then(() => {}),
         async close() {
           signalGroup(child, 'SIGTERM')
-          const killer = setTimeout(() => signalGroup(child, 'SIGKILL'), stopLimitMs)
+          const killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), stopTimeoutMs)
           await ended
-          clearTimeout(killer)
+          clearTimeout(killTimer)
         },
       }
     }
     signalGroup(child, 'SIGKILL')
     const output = await ended
-    // Someone else may have taken the free port between finding and using it.
+    // Another process may have taken the free port in the meantime.
     const portTaken = output.includes('Address already in use')
-    if (portTaken && !options.port && attempt < portAttempts) continue
-    const reason = outcome === 'late' ? `it was not ready within ${startLimitMs / 1000} s` : 'it ended'
+    if (portTaken && !options.port && attempt < maxPortAttempts) continue
+    const reason = outcome === 'timeout' ? `it was not ready within ${startTimeoutMs / 1000} s` : 'it exited'
     throw new StartError(`Redis did not start on port ${port}: ${reason}.\n${output.trim()}`)
   }
 }
 
-/** A Redis binary is what it is called as, so one that goes by another name gets a link named `redis-server`. */
-async function calledAsServer(program: string, directory: string) {
+/**
+ * Returns a path under which the binary runs as a server. A Redis binary chooses its function by the name it is
+ * called with, so `redis-check-rdb` gets a symbolic link named `redis-server`.
+ */
+async function serverPath(program: string, directory: string) {
   if (!program.endsWith('redis-check-rdb')) return program
   const link = join(directory, 'redis-server')
   await rm(link, { force: true })
@@ -96,7 +99,7 @@ function launch(program: string, directory: string, port: number) {
     daemonize: 'no',
   }
   const parameters = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-  const child = spawn('/bin/sh', ['-c', tetheredShell, 'redis', program, ...parameters], {
+  const child = spawn('/bin/sh', ['-c', exitWithParentScript, 'redis', program, ...parameters], {
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
   })
@@ -110,7 +113,7 @@ function launch(program: string, directory: string, port: number) {
       if (/Ready to accept connections/.test(line)) resolve('ready')
     })
   })
-  // Closed streams mean that the server and its watcher are gone, not only the shell above them.
+  // `close` follows when the output streams are closed: the server has exited, not only the shell above it.
   const ended = new Promise<string>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', () => resolve(output))
@@ -119,73 +122,52 @@ function launch(program: string, directory: string, port: number) {
   return { child, ready, ended }
 }
 
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals) {
-  if (child.pid !== undefined) signalProcess(-child.pid, signal)
-}
-
-/** @returns whether there was a process to signal */
-function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean {
-  try {
-    return process.kill(pid, signal)
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false
-    throw error
-  }
-}
-
-/** Ends the server that a killed run has left in this directory: two on one append-only file would ruin it. */
-async function stopLeftover(directory: string) {
+/**
+ * Stops the server of an earlier run that was killed, if it still uses this directory. Two servers would corrupt
+ * the append-only file.
+ */
+async function stopPreviousServer(directory: string) {
   const text = await readFile(join(directory, 'redis.pid'), 'utf8').catch(() => '')
   const pid = Number.parseInt(text, 10)
-  if (!(pid > 0) || !(await worksIn(pid, directory))) return
+  if (!(pid > 0) || !(await usesDirectory(pid, directory))) return
   signalProcess(pid, 'SIGTERM')
-  const deadline = performance.now() + stopLimitMs
-  // Not our child, so the system announces its end to us in no other way.
-  while (await worksIn(pid, directory)) {
+  const deadline = performance.now() + stopTimeoutMs
+  // It is not a child of this process, so there is no exit event.
+  while (await usesDirectory(pid, directory)) {
     if (performance.now() > deadline) signalProcess(pid, 'SIGKILL')
     await delay(20)
   }
 }
 
-/** Whether a process lives and has this working directory, as a Redis that keeps its data there does. */
-async function worksIn(pid: number, directory: string) {
+/** Returns whether a process exists and has this working directory. Redis runs in its data directory. */
+async function usesDirectory(pid: number, directory: string) {
   if (!signalProcess(pid, 0)) return false
   try {
     return (await readlink(`/proc/${pid}/cwd`)) === directory
   } catch (error) {
-    // Just ended, or a system without /proc, where the process id has to be trusted.
+    // The process has just exited. Or the system has no /proc: then the process id is the only evidence.
     return process.platform !== 'linux' && error instanceof Error
   }
 }
 
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('A TCP server has no port.')
-  return address.port
-}
-
 /**
- * Makes sure that the Redis of a given URL answers, within a few seconds.
- * @throws StartError with a sentence that names the server but never its password
+ * Checks that the Redis server at a URL responds. Connecting and the command each time out after 3 s.
+ * @throws StartError with a sentence that contains the host but never the password
  */
 export async function checkRedis(url: string): Promise<void> {
-  const place = URL.parse(url)
-  if (!place || !/^rediss?:$/.test(place.protocol)) {
-    throw new StartError('REDIS_URL is not a Redis URL; it should look like redis://127.0.0.1:6379.')
+  const address = URL.parse(url)
+  if (!address || !/^rediss?:$/.test(address.protocol)) {
+    throw new StartError('REDIS_URL is not a Redis URL. Example: redis://127.0.0.1:6379.')
   }
   const client = new Redis(url, {
     lazyConnect: true,
-    connectTimeout: checkLimitMs,
-    commandTimeout: checkLimitMs,
+    connectTimeout: checkTimeoutMs,
+    commandTimeout: checkTimeoutMs,
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
   })
-  let reason = 'no answer'
+  let reason = 'no response'
   client.on('error', (error) => {
     reason = error.message
   })
@@ -193,8 +175,8 @@ export async function checkRedis(url: string): Promise<void> {
     await client.connect()
     await client.ping()
   } catch (error) {
-    if (reason === 'no answer' && error instanceof Error) reason = error.message
-    throw new StartError(`The Redis of REDIS_URL (${place.host}) does not answer: ${reason}.`)
+    if (reason === 'no response' && error instanceof Error) reason = error.message
+    throw new StartError(`The Redis server of REDIS_URL (${address.host}) does not respond: ${reason}.`)
   } finally {
     client.disconnect()
   }

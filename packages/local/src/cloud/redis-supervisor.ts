@@ -3,38 +3,38 @@ import { provideProgram, redisProgram } from '../setup/system-programs.ts'
 import { checkRedis, startRedisServer } from './redis-server.ts'
 
 /**
- * Provides Redis: checks the one that REDIS_URL names, or installs where needed, starts and keeps running
- * one of our own under the data directory.
- * @returns its URL; `failed`, which rejects when it cannot be started again; and `close()`
- * @throws StartError when there is no Redis to be had
+ * Provides Redis. If REDIS_URL is set, checks that server. Otherwise starts a server under the data directory,
+ * installs it first if necessary, and restarts it when it exits.
+ * @returns its URL; `failed`, which rejects if the server cannot be restarted; and `close()`
+ * @throws StartError if no Redis is available
  */
 export async function superviseRedis(options: {
   directory: string
   redisUrl: string | undefined
-  say: (line: string) => void
+  print: (line: string) => void
 }) {
-  const { say } = options
+  const { print } = options
   if (options.redisUrl) {
     await checkRedis(options.redisUrl)
     return { url: options.redisUrl, failed: new Promise<never>(() => {}), close: async () => {} }
   }
-  const program = await provideProgram(redisProgram, say)
+  const program = await provideProgram(redisProgram, print)
   const directory = join(options.directory, 'redis')
   let server = await startRedisServer({ directory, program })
   const { url, port } = server
   let closing = false
 
-  const keepRunning = async () => {
+  const restartWhenEnded = async () => {
     for (;;) {
       await server.ended
       if (closing) return new Promise<never>(() => {})
-      say('Redis ended; starting it again.')
+      print('Redis exited; restarting it.')
       server = await startRedisServer({ directory, program, port })
       if (closing) await server.close()
     }
   }
-  const failed = keepRunning()
-  // It is for whoever waits; nobody waiting is not an error of its own.
+  const failed = restartWhenEnded()
+  // Callers may ignore this promise: without a handler, Node would report an unhandled rejection.
   failed.catch(() => {})
 
   return {

@@ -2,21 +2,23 @@ import type { buildApp } from 'fauxqs'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 
-const receive = Compile(Type.Object({ QueueUrl: Type.String() }))
-const received = Compile(Type.Object({ Messages: Type.Array(Type.Object({ ReceiptHandle: Type.String() })) }))
+const ReceiveRequest = Compile(Type.Object({ QueueUrl: Type.String() }))
+const ReceiveResponse = Compile(
+  Type.Object({ Messages: Type.Array(Type.Object({ ReceiptHandle: Type.String() })) }),
+)
 
 /**
- * Gives messages back that were handed to a consumer who had hung up. fauxqs goes on waiting for a long poll
- * whose connection is closed, so a worker that stopped would swallow the next message, which nobody then
- * sees until its visibility timeout is over.
+ * Makes messages visible again that were sent to a consumer that had disconnected. fauxqs continues a long poll
+ * after its connection is closed. Without this, the next message would go to a worker that has stopped, and no
+ * other worker would see it until its visibility timeout ends.
  */
 export function returnUnreceivedMessages(app: ReturnType<typeof buildApp>): void {
   app.addHook('onSend', async (request, reply, payload) => {
     if (!reply.raw.destroyed || request.headers['x-amz-target'] !== 'AmazonSQS.ReceiveMessage') return payload
-    const answer: unknown = typeof payload === 'string' ? JSON.parse(payload) : undefined
-    if (!receive.Check(request.body) || !received.Check(answer)) return payload
+    const response: unknown = typeof payload === 'string' ? JSON.parse(payload) : undefined
+    if (!ReceiveRequest.Check(request.body) || !ReceiveResponse.Check(response)) return payload
     const { QueueUrl } = request.body
-    for (const { ReceiptHandle } of answer.Messages) {
+    for (const { ReceiptHandle } of response.Messages) {
       await app.inject({
         method: 'POST',
         url: '/',

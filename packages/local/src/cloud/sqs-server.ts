@@ -9,9 +9,9 @@ import { returnUnreceivedMessages } from './return-unreceived-messages.ts'
 
 const eventsQueue = 'millrace-events'
 const deadLetterQueue = 'millrace-events-dead'
-/** How long a message stays hidden from others while one worker has it. */
+/** How long a received message is hidden from other workers. */
 const visibilitySeconds = 60
-/** A message that was received this often without being deleted is set aside. */
+/** A message received this many times without being deleted moves to the dead-letter queue. */
 const maxReceives = 5
 
 export type AwsIdentity = {
@@ -22,11 +22,11 @@ export type AwsIdentity = {
 export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 
 /**
- * Starts SQS, on a free loopback port unless told otherwise, with the queue for S3's events and its dead-letter queue.
- * Messages live in memory only: what a stop forgets, `republishArrivals` says again.
- * @param options.host what to listen on; nothing beyond loopback unless asked
- * @param options.port 0 for any free one
- * @returns the endpoint, the events queue's URL and ARN, and `close()`, which ends long polls at once
+ * Starts an SQS server with the queue for S3's events and its dead-letter queue.
+ * Messages are kept in memory only. `resendArrivalEvents` sends those that a stop has lost.
+ * @param options.host the address to listen on; 127.0.0.1 by default
+ * @param options.port 0 (the default) for any free port
+ * @returns the endpoint, the events queue's URL and ARN, and `close()`, which ends long polls immediately
  */
 export async function startSqsServer(identity: AwsIdentity, options: { host?: string; port?: number } = {}) {
   const { host = '127.0.0.1', port = 0 } = options
@@ -38,12 +38,13 @@ export async function startSqsServer(identity: AwsIdentity, options: { host?: st
     const { QueueUrl: url } = await client.send(
       new CreateQueueCommand({ QueueName: name, Attributes: attributes }),
     )
-    const { Attributes: found } = await client.send(
+    const { Attributes: created } = await client.send(
       new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['QueueArn'] }),
     )
-    if (url === undefined || found?.QueueArn === undefined) throw new Error(`SQS made no queue ${name}.`)
-    // fauxqs names hosts below localhost, which not every resolver knows; only the path counts.
-    return { url: new URL(new URL(url).pathname, endpoint).href, arn: found.QueueArn }
+    if (url === undefined || created?.QueueArn === undefined)
+      throw new Error(`SQS did not create the queue ${name}.`)
+    // fauxqs returns hosts under localhost, which not every resolver can resolve; only the path matters.
+    return { url: new URL(new URL(url).pathname, endpoint).href, arn: created.QueueArn }
   }
   try {
     const dead = await createQueue(deadLetterQueue, {})

@@ -9,15 +9,16 @@ import {
 } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { ServiceFleet } from './service-fleet.ts'
 
-const namesOfTiers = { api: 'API instances', worker: 'workers' } satisfies Record<Tier, string>
+const tierNames = { api: 'API instances', worker: 'workers' } satisfies Record<Tier, string>
 
-/** How often the fleet is looked at, in milliseconds. CloudWatch's alarms take a period to notice. */
-const lookMs = 1_000
+/** The longest time between two evaluations, in milliseconds. CloudWatch's alarms need one period to react. */
+const maxEvaluationPeriodMs = 1_000
 
 /**
- * Stands for EC2 Auto Scaling: keeps a tier as large as the policy says, and tells every change with its reason.
+ * Local equivalent of EC2 Auto Scaling: resizes a tier according to the policy, and prints every change with its
+ * reason.
  *
- * @param deps.readMetrics values of the policy's metrics, oldest first
+ * @param deps.readMetrics returns values of the policy's metrics, oldest first
  * @param deps.now milliseconds since 1970
  */
 export function createAutoscaler(deps: {
@@ -27,17 +28,17 @@ export function createAutoscaler(deps: {
   fleet: Pick<ServiceFleet, 'size' | 'resize'>
   readMetrics: () => Promise<readonly MetricPoint[]>
   journal: Pick<FleetJournal, 'setScaling' | 'addDecision'>
-  say: (line: string) => void
+  print: (line: string) => void
   now?: () => number
 }) {
-  const { tier, policy, limits, fleet, journal, say, now = Date.now } = deps
+  const { tier, policy, limits, fleet, journal, print, now = Date.now } = deps
   let actions: LastActions = {}
   let timer: NodeJS.Timeout | undefined
-  let looking: Promise<void> | undefined
+  let evaluation: Promise<void> | undefined
   let failing = false
 
-  /** Looks once, and does what is to be done. */
-  async function look(): Promise<void> {
+  /** Evaluates the policy once and resizes the fleet if necessary. */
+  async function evaluate(): Promise<void> {
     const history = await deps.readMetrics()
     const nowMs = now()
     const size = fleet.size()
@@ -46,37 +47,38 @@ export function createAutoscaler(deps: {
     const { desired, reason } = decision
     const at = new Date(nowMs).toISOString()
     if (desired !== size.desired) {
-      say(`Autoscaler: ${namesOfTiers[tier]} ${size.desired} → ${desired}. ${reason}.`)
+      print(`Autoscaler: ${tierNames[tier]} ${size.desired} → ${desired}. ${reason}.`)
       fleet.resize(desired)
       await journal.addDecision({ at, tier, from: size.desired, to: desired, reason })
     }
     await journal.setScaling({ tier, at, ...limits, ...fleet.size(), reason })
   }
 
-  function lookUnlessLooking(): void {
-    looking ??= look()
+  /** Starts an evaluation unless one is running. Prints the first error of a series only. */
+  function evaluateIfIdle(): void {
+    evaluation ??= evaluate()
       .then(
         () => {
           failing = false
         },
         (error) => {
-          if (!failing) say(`Autoscaler: ${error instanceof Error ? error.message : error}`)
+          if (!failing) print(`Autoscaler: ${error instanceof Error ? error.message : error}`)
           failing = true
         },
       )
       .finally(() => {
-        looking = undefined
+        evaluation = undefined
       })
   }
 
   return {
-    look,
+    evaluate,
     start(): void {
-      timer = setInterval(lookUnlessLooking, Math.min(lookMs, policy.metricPeriodMs))
+      timer = setInterval(evaluateIfIdle, Math.min(maxEvaluationPeriodMs, policy.metricPeriodMs))
     },
     async stop(): Promise<void> {
       clearInterval(timer)
-      await looking
+      await evaluation
     },
   }
 }
@@ -84,10 +86,10 @@ export function createAutoscaler(deps: {
 export type Autoscaler = ReturnType<typeof createAutoscaler>
 
 /**
- * The same policy on a faster clock: a process is there within a second or two, an instance takes more than a
- * minute. Nothing but time changes.
+ * Returns the same policy with all times divided by `speed`; thresholds and percentages do not change. A local
+ * process starts within a second or two, an EC2 instance takes more than a minute.
  *
- * @param speed how many times as fast
+ * @param speed how many times as fast as on AWS
  */
 export function acceleratePolicy(policy: ScalingPolicy, speed: number): ScalingPolicy {
   return {

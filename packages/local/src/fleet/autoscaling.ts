@@ -15,7 +15,7 @@ import { createCpuMetric } from './cpu-metric.ts'
 import type { ServiceFleet } from './service-fleet.ts'
 
 /**
- * Scales those tiers whose size is not fixed: workers by their load, API instances by their CPU.
+ * Scales each tier whose limits differ: workers by queue load and demand, API instances by CPU.
  *
  * @param options.speed how many times as fast as on AWS
  * @returns `close()`
@@ -26,12 +26,12 @@ export function startAutoscaling(options: {
   speed: number
   workers: { fleet: ServiceFleet; limits: FleetLimits }
   api: { fleet: ServiceFleet; limits: FleetLimits }
-  say: (line: string) => void
+  print: (line: string) => void
 }) {
-  const { prefix, speed, say, workers, api } = options
+  const { prefix, speed, print, workers, api } = options
   const isScaled = ({ limits }: { limits: FleetLimits }) => limits.min < limits.max
   if (![workers, api].some(isScaled)) return { close: async () => {} }
-  // What is wrong with Redis is told by who keeps it running.
+  // Redis errors are reported by the Redis supervisor.
   const redis = connectRedis(options.redisUrl, createLog({ level: 'silent', instance: 'autoscaler' }))
   const heartbeats = createHeartbeats({ redis, prefix })
   const journal = createFleetJournal({ redis, prefix })
@@ -43,7 +43,7 @@ export function startAutoscaling(options: {
       policy: acceleratePolicy(workerScaling, speed),
       readMetrics: async () => (await journal.points()).reverse().map(toMetricPoint),
       journal,
-      say,
+      print,
     }),
     createAutoscaler({
       ...api,
@@ -54,10 +54,10 @@ export function startAutoscaling(options: {
         tier: 'api',
         metric: apiScaling.scaleIn.metric,
         periodMs: apiPolicy.metricPeriodMs,
-        keptPoints: pointsNeeded(apiPolicy),
+        maxPoints: pointsNeeded(apiPolicy),
       }),
       journal,
-      say,
+      print,
     }),
   ].filter((_, index) => isScaled(index === 0 ? workers : api))
   for (const autoscaler of autoscalers) autoscaler.start()

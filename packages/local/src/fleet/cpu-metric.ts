@@ -2,11 +2,12 @@ import type { Heartbeats, Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import type { MetricPoint } from '@millrace/shared/fleet/scaling-policy.ts'
 
 /**
- * The CPU use of a tier, as CloudWatch has it of an Auto Scaling group: the average of all instances over each
- * period. Here an instance is a process, and 100 % is one core.
+ * Measures the CPU use of a tier as CloudWatch does for an Auto Scaling group: the average of all instances over
+ * each period. Here an instance is a process, and 100 % is one core.
  *
- * @param deps.metric its name
- * @param deps.periodMs of one point, in milliseconds
+ * @param deps.metric the metric's name
+ * @param deps.periodMs the period of one point, in milliseconds
+ * @param deps.maxPoints how many points to keep
  * @param deps.now milliseconds since 1970
  */
 export function createCpuMetric(deps: {
@@ -14,15 +15,15 @@ export function createCpuMetric(deps: {
   tier: Tier
   metric: string
   periodMs: number
-  keptPoints: number
+  maxPoints: number
   now?: () => number
 }) {
-  const { heartbeats, tier, metric, periodMs, keptPoints, now = Date.now } = deps
+  const { heartbeats, tier, metric, periodMs, maxPoints, now = Date.now } = deps
   const points: MetricPoint[] = []
   let values: number[] = []
   let periodEndsAt = now() + periodMs
 
-  /** Looks once. @returns the points so far, oldest first */
+  /** Adds the current heartbeats to the period. @returns the points of completed periods, oldest first */
   return async function readCpu(): Promise<readonly MetricPoint[]> {
     const processes = await heartbeats.list()
     values.push(
@@ -35,7 +36,7 @@ export function createCpuMetric(deps: {
         const average = values.reduce((sum, value) => sum + value, 0) / values.length
         points.push({ atMs: now(), values: { [metric]: average } })
       }
-      if (points.length > keptPoints) points.shift()
+      if (points.length > maxPoints) points.shift()
       values = []
       periodEndsAt = now() + periodMs
     }

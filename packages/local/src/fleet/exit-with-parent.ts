@@ -1,15 +1,15 @@
 import { isMainThread } from 'node:worker_threads'
 
-// Preloaded (`node --import`) into a process that must not outlive the one that started it. The two share an
-// IPC channel, which the system closes even when the starter is killed; then this process ends as if asked to.
-// Redis and S3 go with the starter as a rule, so that there is little to wait for.
-const lastMomentMs = 5_000
+// Preloaded (`node --import`) into a process that must exit when its parent exits. The two share an IPC channel,
+// which the system closes even if the parent is killed. Then this process sends itself SIGTERM.
+// Redis and S3 usually stop with the parent, so a short timeout before SIGKILL is sufficient.
+const exitTimeoutMs = 5_000
 
 if (isMainThread && process.channel) {
   process.once('disconnect', () => {
     process.kill(process.pid, 'SIGTERM')
-    setTimeout(() => process.kill(process.pid, 'SIGKILL'), lastMomentMs).unref()
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), exitTimeoutMs).unref()
   })
-  // Listening for the end must not keep the process from ending by itself.
+  // The open channel must not keep this process running when it has nothing else to do.
   process.channel.unref()
 }

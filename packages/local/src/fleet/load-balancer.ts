@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { hasErrorCode } from '../setup/error-code.ts'
 import { StartError } from '../setup/start-error.ts'
+import { portOf } from '../setup/tcp-port.ts'
 
 const unavailable = [
   'HTTP/1.1 503 Service Unavailable',
@@ -8,51 +10,51 @@ const unavailable = [
   'connection: close',
   'retry-after: 1',
   '',
-  'No API instance is running at the moment.\n',
+  'No API instance is running.\n',
 ].join('\r\n')
 
 export type LoadBalancer = Awaited<ReturnType<typeof startLoadBalancer>>
 
 /**
- * Stands for the cloud's load balancer: takes connections and passes each one to the next instance in turn.
- * It works on connections, not on requests, so uploads and event streams pass untouched.
- * @param options.port 0 for a free one
- * @returns the port; `add` and `remove` of instances by their loopback port; and `close()`
- * @throws StartError when the port is in use or not allowed
+ * Local equivalent of AWS' load balancer: accepts connections and forwards each one to the next instance
+ * (round robin). It forwards connections, not requests, so it does not change uploads and event streams.
+ * @param options.port 0 for any free port
+ * @returns the port; `add` and `remove`, which take an instance's loopback port; and `close()`
+ * @throws StartError if the port is in use or not permitted
  */
 export async function startLoadBalancer(options: { host: string; port: number }) {
   const instances: number[] = []
-  const open = new Set<Socket>()
-  let turn = 0
+  const openSockets = new Set<Socket>()
+  let accepted = 0
 
-  /** Instances in the order to try them: the next one in turn first, then the rest. */
-  const inTurn = () => {
-    const first = turn++ % Math.max(instances.length, 1)
+  /** Returns the instances in the order to try: the next one of the round robin first, then the others. */
+  const roundRobin = () => {
+    const first = accepted++ % Math.max(instances.length, 1)
     return [...instances.slice(first), ...instances.slice(0, first)]
   }
 
   const track = (socket: Socket) => {
-    open.add(socket)
-    socket.once('close', () => open.delete(socket))
+    openSockets.add(socket)
+    socket.once('close', () => openSockets.delete(socket))
     return socket
   }
 
-  const passOn = (client: Socket, candidates: number[]) => {
-    const [port, ...others] = candidates
+  const forward = (client: Socket, candidates: number[]) => {
+    const [port, ...remaining] = candidates
     if (client.destroyed) return
     if (port === undefined) {
       client.end(unavailable)
       return
     }
     const instance = track(connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true }))
-    const tryNext = () => passOn(client, others)
-    const giveUp = () => instance.destroy()
+    const tryNext = () => forward(client, remaining)
+    const abandon = () => instance.destroy()
     instance.once('error', tryNext)
-    client.once('close', giveUp)
+    client.once('close', abandon)
     instance.once('connect', () => {
       instance.off('error', tryNext).on('error', () => client.destroy())
-      client.off('close', giveUp)
-      // Either end gone without a farewell means that the other one has nobody to talk to.
+      client.off('close', abandon)
+      // If one side disconnects abruptly, the other side is closed as well.
       instance.once('close', () => client.destroySoon())
       client.once('close', () => instance.destroy())
       client.pipe(instance)
@@ -62,9 +64,9 @@ export async function startLoadBalancer(options: { host: string; port: number })
 
   const accept = (client: Socket) => {
     track(client)
-    // A client that vanishes is its own affair; its 'close' follows.
+    // A client that resets its connection is not an error of ours; 'close' follows.
     client.on('error', () => {})
-    passOn(client, inTurn())
+    forward(client, roundRobin())
   }
 
   const listen = async (host: string, port: number) => {
@@ -78,7 +80,7 @@ export async function startLoadBalancer(options: { host: string; port: number })
   const close = async () => {
     const closed = servers.map((server) => once(server, 'close'))
     for (const server of servers) server.close()
-    for (const socket of open) socket.destroy()
+    for (const socket of openSockets) socket.destroy()
     await Promise.all(closed)
   }
 
@@ -86,7 +88,7 @@ export async function startLoadBalancer(options: { host: string; port: number })
     const server = await listen(options.host, options.port)
     servers.push(server)
     const port = portOf(server)
-    // Browsers try ::1 first for "localhost"; without this, another program there would answer for us.
+    // Browsers try ::1 first for "localhost". Without this, another program on ::1 would receive the requests.
     if (options.host === '127.0.0.1') servers.push(...(await listenIfPossible(() => listen('::1', port))))
     return {
       port,
@@ -99,39 +101,33 @@ export async function startLoadBalancer(options: { host: string; port: number })
     }
   } catch (error) {
     await close()
-    throw refusal(error, options)
+    throw toStartError(error, options)
   }
 }
 
-function portOf(server: Server) {
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('A TCP server has no port.')
-  return address.port
-}
-
-const hasCode = (error: unknown, ...codes: string[]) =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code))
-
-/** Listens where the machine has IPv6; many containers have not. */
+/** Listens if the machine has IPv6; many containers do not. */
 async function listenIfPossible(listen: () => Promise<Server>) {
   try {
     return [await listen()]
   } catch (error) {
-    if (hasCode(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT')) return []
+    if (hasErrorCode(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT')) return []
     throw error
   }
 }
 
-function refusal(error: unknown, { host, port }: { host: string; port: number }) {
-  if (hasCode(error, 'EADDRINUSE')) {
+/** Returns a StartError for errors that the user can fix, and other errors unchanged. */
+function toStartError(error: unknown, { host, port }: { host: string; port: number }) {
+  if (hasErrorCode(error, 'EADDRINUSE')) {
     return new StartError(
-      `Port ${port} is in use: choose another one with --port, as in npm start -- --port 3001.`,
+      `Port ${port} is in use: choose another one with --port, for example npm start -- --port 3001.`,
     )
   }
-  if (hasCode(error, 'EACCES')) {
-    return new StartError(`This user may not listen on port ${port}: choose one above 1023 with --port.`)
+  if (hasErrorCode(error, 'EACCES')) {
+    return new StartError(
+      `This user is not allowed to listen on port ${port}: choose a port above 1023 with --port.`,
+    )
   }
-  if (hasCode(error, 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN')) {
+  if (hasErrorCode(error, 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN')) {
     return new StartError(`${host} is not an address of this machine: choose another one with --host.`)
   }
   return error

@@ -1,4 +1,4 @@
-/** One line of a service's output, as far as it is a pino record. */
+/** One line of a service's output. `event` and `port` are present only if a pino record contains them. */
 export type LogLine = { level: number; event?: string; port?: number; text: string }
 
 const levelNames = new Map([
@@ -14,9 +14,8 @@ export const warningLevel = 40
 const plainTextLevel = 30
 
 /**
- * Reads a line that a service wrote.
- * @returns its level, event and port, and the line as a person would want to read it; a line that is no
- *   JSON record is passed on as it is
+ * Parses one line of a service's output.
+ * @returns its level, event and port, and readable text; a line that is not a JSON record is returned unchanged
  */
 export function readLogLine(line: string): LogLine {
   const record = parseRecord(line)

@@ -1,19 +1,21 @@
 import type { Fleet } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { ServiceProcess } from './service-process.ts'
 
-/** What a service tells the fleet that it belongs to. */
-export type ServiceEvents = { onReady(): void; onGone(): void }
+/** Callbacks with which a service informs its fleet. */
+export type ServiceEvents = { onReady(): void; onExit(): void }
 
 /** `readyAt`: milliseconds of `performance.now()`. */
 type Member = { number: number; service: ServiceProcess; readyAt: number | undefined }
 
 /**
- * Services of one kind, as many as are wanted: `worker-1`, `worker-2`, … Each is kept running; those that are too
- * many are stopped, the newest first, and have the time that they need for it.
+ * Runs a variable number of services of one kind: `worker-1`, `worker-2`, … Each one is restarted when it exits.
+ * When the fleet shrinks, the newest services stop first, and each drains before it exits.
  *
- * @param deps.warmupMs how long one must have been ready to count as in service, in milliseconds
- * @param deps.start starts one; it must pass the events on
- * @returns besides `resize`: `ready` of the first ones, and `failed`, which rejects when one cannot be kept running
+ * @param deps.size how many services to start with
+ * @param deps.warmupMs how long a service must have been ready to count as in service, in milliseconds
+ * @param deps.start starts one service; it must call the events
+ * @returns besides `resize`: `ready` of the first services; `failed`, which rejects if a service cannot be
+ *   restarted; and `close()`
  */
 export function createServiceFleet(deps: {
   kind: string
@@ -22,17 +24,18 @@ export function createServiceFleet(deps: {
   start: (name: string, events: ServiceEvents) => ServiceProcess
 }) {
   const members: Member[] = []
-  const leaving = new Map<number, Promise<void>>()
+  /** Services that are stopping, by number. */
+  const stopping = new Map<number, Promise<void>>()
   const failure = Promise.withResolvers<never>()
-  // It is for whoever waits; nobody waiting is not an error of its own.
+  // Callers may ignore this promise: without a handler, Node would report an unhandled rejection.
   failure.promise.catch(() => {})
 
   function add(): void {
     let number = 1
-    while (leaving.has(number) || members.some((member) => member.number === number)) number += 1
+    while (stopping.has(number) || members.some((member) => member.number === number)) number += 1
     const events = {
       onReady: () => setReady(number, performance.now()),
-      onGone: () => setReady(number, undefined),
+      onExit: () => setReady(number, undefined),
     }
     const service = deps.start(`${deps.kind}-${number}`, events)
     service.failed.catch(failure.reject)
@@ -47,9 +50,9 @@ export function createServiceFleet(deps: {
   function removeNewest(): void {
     const member = members.pop()
     if (!member) return
-    const stopped = member.service.stop().finally(() => leaving.delete(member.number))
+    const stopped = member.service.stop().finally(() => stopping.delete(member.number))
     stopped.catch(failure.reject)
-    leaving.set(member.number, stopped)
+    stopping.set(member.number, stopped)
   }
 
   function resize(size: number): void {
@@ -71,7 +74,7 @@ export function createServiceFleet(deps: {
     },
     async close(): Promise<void> {
       resize(0)
-      await Promise.all(leaving.values())
+      await Promise.all(stopping.values())
     },
   }
 }

@@ -4,33 +4,37 @@ import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
+import { signalGroup } from '../setup/process-signals.ts'
 import { StartError } from '../setup/start-error.ts'
 import { readLogLine, warningLevel } from './log-line.ts'
 
-const readyLimitMs = 60_000
-const stopLimitMs = 15_000
-/** A service that dies so many times in a row without having been ready will not get better. */
-const deathsBeforeReady = 3
-const firstPauseMs = 100
-const longestPauseMs = 10_000
-/** A service that stayed up so long is sound: its next restart need not wait. */
-const soundAfterMs = 30_000
-const lastWordsLines = 15
+const readyTimeoutMs = 60_000
+const defaultStopTimeoutMs = 15_000
+/** A service that exits this many times in a row before it is ready is not started again. */
+const maxFailedStarts = 3
+const minRestartDelayMs = 100
+const maxRestartDelayMs = 10_000
+/** A service that was ready for this long is stable: its next restart has the shortest delay. */
+const stableAfterMs = 30_000
+/** How many lines of a service's output an error message contains. */
+const maxErrorLines = 15
 const stackFrame = /^\s+at /
+const exitWithParent = new URL('exit-with-parent.ts', import.meta.url).href
 
 export type ServiceProcess = ReturnType<typeof startServiceProcess>
 
 /**
- * Keeps one service running as a child process: waits until it says that it is ready, starts it again when it
- * dies, and stops it. What it writes goes to `{name}.log`; warnings and errors are shown as well.
+ * Runs one service as a child process: waits until it is ready, restarts it when it exits, and stops it. Its
+ * output is appended to `{name}.log`; warnings and errors are printed as well.
  * @param options.entry the service's main module
- * @param options.readyEvent the `event` of the log line with which it says that it is ready
- * @param options.environment all of the child's environment
- * @param options.onReady gets the `port` of that line, if it has one; called again after each restart
- * @param options.onGone called when a service that was ready is gone
- * @param options.verbose shows every line rather than warnings and errors only
- * @returns `ready`, which rejects with StartError when the service never gets ready; `failed`, which
- *   rejects the same way at any later time; and `stop()`
+ * @param options.readyEvent the `event` of the log line that reports that the service is ready
+ * @param options.environment the complete environment of the child process
+ * @param options.stopTimeoutMs time between SIGTERM and SIGKILL in ms, 15 s by default
+ * @param options.onReady receives the `port` of that log line, if it has one; called again after each restart
+ * @param options.onExit called when a service that was ready has exited
+ * @param options.verbose prints every line instead of warnings and errors only
+ * @returns `ready`, which rejects with StartError if the service never becomes ready; `failed`, which rejects
+ *   in the same way at any later time; and `stop()`
  */
 export function startServiceProcess(options: {
   name: string
@@ -38,88 +42,92 @@ export function startServiceProcess(options: {
   environment: NodeJS.ProcessEnv
   readyEvent: string
   logDirectory: string
-  say: (line: string) => void
+  print: (line: string) => void
   verbose?: boolean
-  stopLimitMs?: number
+  stopTimeoutMs?: number
   onReady?: (port: number | undefined) => void
-  onGone?: () => void
+  onExit?: () => void
 }) {
-  const { name, say } = options
+  const { name, print } = options
   mkdirSync(options.logDirectory, { recursive: true })
   const log = createWriteStream(join(options.logDirectory, `${name}.log`), { flags: 'a' })
   const stopping = new AbortController()
   const firstReady = Promise.withResolvers<void>()
   let child: ChildProcess | undefined
 
-  /** Runs the service once. @returns how it ended and whether it had been ready */
+  /** Runs the service once. @returns why it exited, for how long it had been ready, and its last errors */
   const runOnce = async () => {
-    const running = spawn(process.execPath, ['--import', tether, options.entry], {
+    const running = spawn(process.execPath, ['--import', exitWithParent, options.entry], {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: options.environment,
     })
     child = running
-    const lastWords: string[] = []
+    const errorLines: string[] = []
     let readyAt: number | undefined
-    const giveUpWaiting = setTimeout(() => {
-      lastWords.push(`not ready within ${readyLimitMs / 1000} s`)
+    const readyTimer = setTimeout(() => {
+      errorLines.push(`not ready within ${readyTimeoutMs / 1000} s`)
       signalGroup(running, 'SIGKILL')
-    }, readyLimitMs)
+    }, readyTimeoutMs)
 
-    const take = (line: string, fromErrors: boolean) => {
+    const handleLine = (line: string, isStderr: boolean) => {
       log.write(`${line}\n`)
       const { level, event, port, text } = readLogLine(line)
-      if (level >= warningLevel || options.verbose) say(`${name} ${text}`)
-      if (level >= warningLevel || (fromErrors && !stackFrame.test(text))) lastWords.push(text)
-      if (lastWords.length > lastWordsLines) lastWords.shift()
+      if (level >= warningLevel || options.verbose) print(`${name} ${text}`)
+      if (level >= warningLevel || (isStderr && !stackFrame.test(text))) errorLines.push(text)
+      if (errorLines.length > maxErrorLines) errorLines.shift()
       if (event !== options.readyEvent || readyAt !== undefined || stopping.signal.aborted) return
       readyAt = performance.now()
-      clearTimeout(giveUpWaiting)
+      clearTimeout(readyTimer)
       options.onReady?.(port)
       firstReady.resolve()
     }
     const { stdout, stderr } = running
-    if (!stdout || !stderr) throw new Error('A service has no output.')
-    createInterface({ input: stdout }).on('line', (line) => take(line, false))
-    createInterface({ input: stderr }).on('line', (line) => take(line, true))
+    if (!stdout || !stderr) throw new Error('The service process has no output streams.')
+    createInterface({ input: stdout }).on('line', (line) => handleLine(line, false))
+    createInterface({ input: stderr }).on('line', (line) => handleLine(line, true))
 
-    // Whatever the service started itself goes with it, and lets go of its output.
+    // Processes that the service started are killed with it, and so release its output streams.
     running.once('exit', () => signalGroup(running, 'SIGKILL'))
-    // A supervisor that ends without having stopped its services takes them with it.
+    // A supervisor that exits without having stopped its services kills them.
     const killNow = () => signalGroup(running, 'SIGKILL')
     process.on('exit', killNow)
-    const how = await new Promise<string>((resolve, reject) => {
+    const exitReason = await new Promise<string>((resolve, reject) => {
       running.once('error', reject)
       running.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
     })
     process.off('exit', killNow)
-    clearTimeout(giveUpWaiting)
-    if (readyAt !== undefined) options.onGone?.()
-    const upMs = readyAt === undefined ? undefined : performance.now() - readyAt
-    return { how, upMs, lastWords }
+    clearTimeout(readyTimer)
+    if (readyAt !== undefined) options.onExit?.()
+    const readyForMs = readyAt === undefined ? undefined : performance.now() - readyAt
+    return { exitReason, readyForMs, errorLines }
   }
 
-  const keepRunning = async () => {
-    let deaths = 0
-    let pauseMs = firstPauseMs
+  const runWithRestarts = async () => {
+    let failedStarts = 0
+    let restartDelayMs = minRestartDelayMs
     while (!stopping.signal.aborted) {
-      const { how, upMs, lastWords } = await runOnce()
+      const { exitReason, readyForMs, errorLines } = await runOnce()
       if (stopping.signal.aborted) return
-      deaths = upMs === undefined ? deaths + 1 : 0
-      if (deaths >= deathsBeforeReady) {
-        const words = lastWords.join('\n') || 'It said nothing.'
-        throw new StartError(`${name} does not start; it ended ${deaths} times (${how}).\n${words}`)
+      failedStarts = readyForMs === undefined ? failedStarts + 1 : 0
+      if (failedStarts >= maxFailedStarts) {
+        const output = errorLines.join('\n') || 'It wrote no errors.'
+        throw new StartError(
+          `${name} does not start: it exited ${failedStarts} times (${exitReason}).\n${output}`,
+        )
       }
-      if (upMs !== undefined) say(`${name} ended (${how}); starting it again.`)
-      pauseMs =
-        upMs !== undefined && upMs > soundAfterMs ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs)
-      await delay(pauseMs, undefined, { signal: stopping.signal }).catch(() => {})
+      if (readyForMs !== undefined) print(`${name} exited (${exitReason}); restarting it.`)
+      restartDelayMs =
+        readyForMs !== undefined && readyForMs > stableAfterMs
+          ? minRestartDelayMs
+          : Math.min(restartDelayMs * 2, maxRestartDelayMs)
+      await delay(restartDelayMs, undefined, { signal: stopping.signal }).catch(() => {})
     }
   }
 
-  const ended = keepRunning()
+  const ended = runWithRestarts()
   const failed = ended.then(() => new Promise<never>(() => {}))
-  // Both are for whoever waits; nobody waiting is not an error of its own.
+  // Callers may ignore these promises: without a handler, Node would report an unhandled rejection.
   failed.catch((error) => firstReady.reject(error))
   firstReady.promise.catch(() => {})
 
@@ -127,36 +135,24 @@ export function startServiceProcess(options: {
     name,
     ready: firstReady.promise,
     failed,
-    /** The process that runs now, for tests that kill it. */
+    /** The id of the current process, for tests that kill it. */
     pid: () => child?.pid,
     async stop() {
       stopping.abort()
       const running = child
       if (running && running.exitCode === null && running.signalCode === null) {
         running.kill('SIGTERM')
-        const limitMs = options.stopLimitMs ?? stopLimitMs
-        const killer = setTimeout(() => {
-          say(`${name} did not stop within ${limitMs / 1000} s and was killed.`)
+        const stopTimeoutMs = options.stopTimeoutMs ?? defaultStopTimeoutMs
+        const killTimer = setTimeout(() => {
+          print(`${name} did not stop within ${stopTimeoutMs / 1000} s and was killed.`)
           signalGroup(running, 'SIGKILL')
-        }, limitMs)
+        }, stopTimeoutMs)
         await ended.catch(() => {})
-        clearTimeout(killer)
+        clearTimeout(killTimer)
       }
       await ended.catch(() => {})
       log.end()
       await once(log, 'close')
     },
-  }
-}
-
-const tether = new URL('exit-with-parent.ts', import.meta.url).href
-
-/** Signals a child and all that it started; a group that is gone already is what was wanted. */
-function signalGroup(leader: ChildProcess, signal: NodeJS.Signals) {
-  if (leader.pid === undefined) return
-  try {
-    process.kill(-leader.pid, signal)
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
 }

@@ -1,12 +1,13 @@
-import { spawn } from 'node:child_process'
 import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { hasErrorCode } from './error-code.ts'
+import { runCommand } from './run-command.ts'
 import { StartError } from './start-error.ts'
 
 const packages = join(import.meta.dirname, '../../..')
 const consolePackage = join(packages, 'console')
-/** What the build is made of. Names that are absent here do not change it. */
+/** The inputs of the build. Other files do not change its result. */
 const sources = [
   join(consolePackage, 'src'),
   join(consolePackage, 'index.html'),
@@ -18,59 +19,45 @@ const sources = [
 
 /**
  * Builds the console with Vite, unless the last build is newer than all of its sources.
- * @param say is told, in one line, when there is something to build
- * @returns the directory that holds the built page
- * @throws StartError with Vite's own words when the build fails
+ * @param print receives one line before a build starts
+ * @returns the directory that contains the built page
+ * @throws StartError with Vite's output if the build fails
  */
-export async function buildConsole(say: (line: string) => void): Promise<string> {
+export async function buildConsole(print: (line: string) => void): Promise<string> {
   const directory = join(consolePackage, 'dist')
-  const builtAt = await changedAt(join(directory, 'index.html'))
-  const newestSource = Math.max(...(await Promise.all(sources.map(newestChange))))
+  const builtAt = await modifiedAt(join(directory, 'index.html'))
+  const newestSource = Math.max(...(await Promise.all(sources.map(lastModifiedIn))))
   if (builtAt > newestSource) return directory
 
-  say('Building the console…')
-  // Built aside and then put in place, so that an interrupted build leaves nothing that looks finished.
-  const draft = join(consolePackage, '.millrace', `build-${process.pid}`)
+  print('Building the console…')
+  // Built in a temporary directory and then renamed, so that an interrupted build is never taken as finished.
+  const temporaryDirectory = join(consolePackage, '.millrace', `build-${process.pid}`)
   const vite = join(
     dirname(createRequire(join(consolePackage, 'package.json')).resolve('vite/package.json')),
     'bin/vite.js',
   )
-  const { code, output } = await run(process.execPath, [vite, 'build', '--outDir', draft, '--emptyOutDir'])
+  const parameters = [vite, 'build', '--outDir', temporaryDirectory, '--emptyOutDir']
+  const { code, output } = await runCommand(process.execPath, parameters, { cwd: consolePackage })
   if (code !== 0) throw new StartError(`The console could not be built.\n${output}`)
   await rm(directory, { recursive: true, force: true })
-  await rename(draft, directory)
+  await rename(temporaryDirectory, directory)
   return directory
 }
 
-/** @returns when a file was last changed, in ms since 1970; never (0) when there is none */
-async function changedAt(path: string): Promise<number> {
+/** Returns when a file was last modified, in ms since 1970; 0 if it does not exist. */
+async function modifiedAt(path: string): Promise<number> {
   try {
     return (await stat(path)).mtimeMs
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 0
+    if (hasErrorCode(error, 'ENOENT')) return 0
     throw error
   }
 }
 
-/** The last change of a file or of anything in a folder; a folder itself changes when a file in it goes. */
-async function newestChange(path: string): Promise<number> {
-  const own = await changedAt(path)
+/** Returns the last modification of a file or of anything in a folder. Deleting a file modifies its folder. */
+async function lastModifiedIn(path: string): Promise<number> {
+  const own = await modifiedAt(path)
   if (own === 0 || !(await stat(path)).isDirectory()) return own
-  const inside = await readdir(path)
-  return Math.max(own, ...(await Promise.all(inside.map((name) => newestChange(join(path, name))))))
-}
-
-async function run(command: string, parameters: string[]) {
-  const child = spawn(command, parameters, { cwd: consolePackage, stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text
-    })
-  }
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', resolve)
-  })
-  return { code, output: output.trim() }
+  const names = await readdir(path)
+  return Math.max(own, ...(await Promise.all(names.map((name) => lastModifiedIn(join(path, name))))))
 }

@@ -4,22 +4,22 @@ import { DatabaseSync } from 'node:sqlite'
 import { StartError } from './start-error.ts'
 
 /**
- * Takes a data directory for this process alone. The lock is SQLite's lock on a file, so the system releases
- * it even when this process is killed; a file with a process id would stay behind.
+ * Locks a data directory for this process. The lock is SQLite's lock on a file, so the system releases it even
+ * if this process is killed. A file that contains a process id would remain.
  * @returns `release()`
- * @throws StartError when another supervisor has it, or when it cannot be written
+ * @throws StartError if another Millrace process holds the lock, or if the directory cannot be written
  */
 export function lockDataDirectory(directory: string) {
   const pidFile = join(directory, 'supervisor.pid')
   const lockFile = join(directory, 'supervisor.lock')
   try {
-    makeDirectory(directory)
+    createDirectory(directory)
   } catch (error) {
-    throw new StartError(`The data directory ${directory} cannot be made: ${messageOf(error)}.`)
+    throw new StartError(`The data directory ${directory} cannot be created: ${messageOf(error)}.`)
   }
   const database = openDatabase(lockFile, directory)
   try {
-    // Nothing is ever written, so no journal need lie beside the file.
+    // Nothing is ever written, so no journal file is needed.
     database.exec('PRAGMA journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch {
@@ -33,17 +33,17 @@ export function lockDataDirectory(directory: string) {
   return {
     release() {
       rmSync(pidFile, { force: true })
-      // The lock's file stays: removing it could take the lock from under the next one.
+      // The lock file remains: another process may already hold a lock on it.
       database.close()
     },
   }
 }
 
-/** Like mkdir -p. Node's own turns in circles for ever where a parent exists but takes no children (/proc). */
-function makeDirectory(directory: string) {
+/** Like mkdir -p. Node's own recursive mkdir loops forever if a parent exists but accepts no children (/proc). */
+function createDirectory(directory: string) {
   if (existsSync(directory)) return
   const parent = dirname(directory)
-  if (!existsSync(parent)) makeDirectory(parent)
+  if (!existsSync(parent)) createDirectory(parent)
   mkdirSync(directory)
 }
 

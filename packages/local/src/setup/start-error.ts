@@ -1,7 +1,7 @@
-/** A reason for not starting that the user can act on: its message is a sentence, shown without a stack. */
+/** A start-up failure that the user can fix. Its message is one sentence, printed without a stack trace. */
 export class StartError extends Error {
   override readonly name = 'StartError'
-  /** What the process exits with: 2 for a command line that makes no sense, 1 for everything else. */
+  /** Exit code of the process: 2 for a wrong command line, 1 for everything else. */
   readonly exitCode: number
 
   constructor(message: string, exitCode = 1) {

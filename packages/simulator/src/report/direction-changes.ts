@@ -1,8 +1,8 @@
 /**
- * How often a fleet turned from growing to shrinking or back.
- * @param sizes in order of time
+ * Counts how often a fleet changed from growing to shrinking or back.
+ * @param sizes fleet sizes in order of time
  */
-export function directionChanges(sizes: readonly number[]): number {
+export function countDirectionChanges(sizes: readonly number[]): number {
   let direction = 0
   let changes = 0
   for (let index = 1; index < sizes.length; index += 1) {

@@ -1,25 +1,26 @@
 import type { Summary } from './summary.ts'
 
-/** What the policy's numbers are to reach, on every trace. */
+/** The goal of the policy, on every trace. */
 export const goal = {
-  /** p95 of the wait ÷ the oracle's. */
+  /** p95 wait ÷ that of the reference; at most. */
   waitRatio: 1.3,
-  /** Dollars ÷ the oracle's. */
+  /** Cost ÷ that of the reference; at most. */
   costRatio: 1.3,
-  /** Changes of direction for each burst; fewer than. */
-  turnsPerBurst: 2,
+  /** Direction changes per burst; fewer than. */
+  changesPerBurst: 2,
 }
 
-/** Waits shorter than a ninth of a job are none: their ratio would be that of nothing to nothing. */
-const noWaitS = 0.1
+/** Shorter waits count as this long (a ninth of a job): a ratio of two waits near zero means nothing. */
+const minWaitS = 0.1
 
-/** How a policy did beside the oracle. */
-export function measureAgainst(oracle: Summary, policy: Summary, bursts: number) {
-  const waitRatio = Math.max(policy.p95S, noWaitS) / Math.max(oracle.p95S, noWaitS)
-  const costRatio = policy.dollars / oracle.dollars
-  const turnsPerBurst = policy.directionChanges / Math.max(1, bursts)
-  const met = waitRatio <= goal.waitRatio && costRatio <= goal.costRatio && turnsPerBurst < goal.turnsPerBurst
-  return { waitRatio, costRatio, turnsPerBurst, met }
+/** Compares a policy's result with that of the reference scaler. */
+export function compareWithReference(reference: Summary, policy: Summary, bursts: number) {
+  const waitRatio = Math.max(policy.p95S, minWaitS) / Math.max(reference.p95S, minWaitS)
+  const costRatio = policy.dollars / reference.dollars
+  const changesPerBurst = policy.directionChanges / Math.max(1, bursts)
+  const met =
+    waitRatio <= goal.waitRatio && costRatio <= goal.costRatio && changesPerBurst < goal.changesPerBurst
+  return { waitRatio, costRatio, changesPerBurst, met }
 }
 
-export type Measure = ReturnType<typeof measureAgainst>
+export type Comparison = ReturnType<typeof compareWithReference>

@@ -1,12 +1,12 @@
 import type { Outcome } from '../simulation/simulate.ts'
-import { directionChanges } from './direction-changes.ts'
+import { countDirectionChanges } from './direction-changes.ts'
 
-/** @param share 0 to 1 @returns the value that such a share of all is not above (nearest rank) */
+/** Returns a percentile by the nearest-rank method. @param share 0 to 1 */
 export function percentile(sorted: Float64Array, share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0
 }
 
-/** What is told of an outcome. Waits in seconds. */
+/** Returns the values of an outcome that reports show. Waits are in seconds. */
 export function summarize({ scaler, waitS, changes, peakWorkers, workerHours, dollars, ...rest }: Outcome) {
   const sorted = waitS.toSorted()
   return {
@@ -19,7 +19,7 @@ export function summarize({ scaler, waitS, changes, peakWorkers, workerHours, do
     workerHours,
     dollars,
     interruptions: rest.interruptions,
-    directionChanges: directionChanges([
+    directionChanges: countDirectionChanges([
       rest.series[0]?.desired ?? 0,
       ...changes.map(({ desired }) => desired),
     ]),

@@ -1,17 +1,17 @@
 import type { FleetPoint } from './fleet-metrics.ts'
 
 /**
- * The last `count` averages over periods of `periodS`, oldest first.
+ * Returns the last `count` averages over periods of `periodS`, oldest first.
  * @param points averages over the metric's own, shorter period, oldest first
  */
 export function averages(points: readonly FleetPoint[], periodS: number, count: number): FleetPoint[] {
   const [first, second] = points
   if (!first || !second || periodS === second.atS - first.atS) return points.slice(-count)
-  const each = periodS / (second.atS - first.atS)
+  const pointsPerPeriod = periodS / (second.atS - first.atS)
   const history: FleetPoint[] = []
   let end = points.findLastIndex(({ atS }) => atS % periodS === 0) + 1
-  for (; end >= each && history.length < count; end -= each)
-    history.push(average(points.slice(end - each, end)))
+  for (; end >= pointsPerPeriod && history.length < count; end -= pointsPerPeriod)
+    history.push(average(points.slice(end - pointsPerPeriod, end)))
   return history.reverse()
 }
 

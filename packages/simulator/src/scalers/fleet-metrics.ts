@@ -8,19 +8,22 @@ import {
 
 export const metricPeriodS = publishPeriodMs / 1000
 
-/** Averages over one period that ended at `atS`. */
+/** Averages over the period that ended at `atS`. */
 export type FleetPoint = {
   atS: number
   load: number
   demand: number
-  /** Jobs that wait. */
+  /** Waiting jobs. */
   waiting: number
-  /** The share of the slots that are busy, which is that of the CPU since photos do little else. */
+  /** The share of busy slots. It equals CPU use, because processing photos is mostly CPU work. */
   busyShare: number
   inService: number
 }
 
-/** The fleet at one moment; `arrived` and `finished` count jobs since the start, `finishedWorkS` their durations. */
+/**
+ * The fleet at one moment. `arrived` and `finished` count jobs since the start; `finishedWorkS` is the sum of the
+ * finished jobs' durations.
+ */
 export type FleetSample = {
   waiting: number
   busySlots: number
@@ -32,52 +35,52 @@ export type FleetSample = {
 }
 
 /**
- * What the fleet's publisher does: looks at the queue every second and makes one point of each period.
- * @param keep how many points are kept at least
+ * Does the same as the fleet's publisher: samples the queue every second and averages each period into one point.
+ * @param minPoints how many points to keep at least
  */
-export function createFleetMetrics(keep: number) {
+export function createFleetMetrics(minPoints: number) {
   const points: FleetPoint[] = []
   let samples: FleetSample[] = []
-  let arrivedBefore = 0
+  let previousArrived = 0
   let jobDurationMs: number = assumedJobDurationMs
-  const finishedBefore = [{ finished: 0, finishedWorkS: 0 }]
+  const finishedHistory = [{ finished: 0, finishedWorkS: 0 }]
 
-  /** How long jobs took, on average of the window. */
+  /** Returns the mean job duration over the window, in ms. */
   function averageDuration({ finished, finishedWorkS }: FleetSample): number {
-    const [oldest] = finishedBefore
+    const [oldest] = finishedHistory
     const jobs = finished - (oldest?.finished ?? 0)
-    finishedBefore.push({ finished, finishedWorkS })
-    if (finishedBefore.length > jobDurationWindowMs / publishPeriodMs) finishedBefore.shift()
+    finishedHistory.push({ finished, finishedWorkS })
+    if (finishedHistory.length > jobDurationWindowMs / publishPeriodMs) finishedHistory.shift()
     return jobs > 0 ? (1000 * (finishedWorkS - (oldest?.finishedWorkS ?? 0))) / jobs : jobDurationMs
   }
 
   return {
     points,
-    /** Call once for each whole second. */
-    sample(nowS: number, now: FleetSample) {
-      samples.push(now)
+    /** Adds a sample; must be called once every second. */
+    sample(nowS: number, sample: FleetSample) {
+      samples.push(sample)
       if (nowS % metricPeriodS !== 0) return
       const mean = (value: (sample: FleetSample) => number) =>
         samples.reduce((sum, sample) => sum + value(sample), 0) / samples.length
-      jobDurationMs = averageDuration(now)
+      jobDurationMs = averageDuration(sample)
       points.push({
         atS: nowS,
         load: mean(({ waiting, busySlots, slots }) =>
           queueLoadOf({ waiting, active: busySlots, prioritized: 0, notRelayed: 0, slots }),
         ),
         demand: demandOf({
-          arrived: now.arrived - arrivedBefore,
+          arrived: sample.arrived - previousArrived,
           periodMs: publishPeriodMs,
           jobDurationMs,
-          slots: now.slots,
+          slots: sample.slots,
         }),
         waiting: mean(({ waiting }) => waiting),
         busyShare: mean(({ busySlots, slots }) => (slots > 0 ? Math.min(1, busySlots / slots) : 0)),
         inService: mean(({ inService }) => inService),
       })
-      arrivedBefore = now.arrived
+      previousArrived = sample.arrived
       samples = []
-      if (points.length > 2 * keep) points.splice(0, points.length - keep)
+      if (points.length > 2 * minPoints) points.splice(0, points.length - minPoints)
     },
   }
 }

@@ -12,22 +12,22 @@ import type { Scaler } from './scaler.ts'
 
 /**
  * Runs a scaling policy of packages/shared.
- * @param delayS from the end of a period until an alarm has acted on it: publishing and evaluation
+ * @param delayS from the end of a period until an alarm has acted on it, in seconds: publishing and evaluation
  */
 export function createPolicyScaler(name: string, policy: ScalingPolicy, delayS: number): Scaler {
   const periodS = policy.metricPeriodMs / 1000
-  const needed = pointsNeeded(policy)
+  const pointCount = pointsNeeded(policy)
   let actions: LastActions = {}
   return {
     name,
     periodS,
     delayS,
-    decide({ nowS, points, desired, inService, starting, settled, limits }) {
-      const counted = settled(policy.warmupMs / 1000)
+    decide({ nowS, points, desired, inService, starting, inServiceFor, limits }) {
+      const warm = inServiceFor(policy.warmupMs / 1000)
       const decision = decideFleetSize(policy, {
-        history: averages(points, periodS, needed).map(metricPoint),
+        history: averages(points, periodS, pointCount).map(metricPoint),
         nowMs: nowS * 1000,
-        fleet: { desired, inService: counted, starting: inService + starting - counted },
+        fleet: { desired, inService: warm, starting: inService + starting - warm },
         actions,
         limits,
       })

@@ -1,35 +1,38 @@
 import type { FleetPoint } from './fleet-metrics.ts'
 
-/** What a policy may know of the fleet. */
+/** The state of the fleet that a scaler decides from. */
 export type FleetView = {
   nowS: number
   desired: number
   inService: number
   starting: number
-  /** How many have been in service for so long. */
-  settled: (settleS: number) => number
+  /** Returns how many workers have been in service for at least this many seconds. */
+  inServiceFor: (durationS: number) => number
   slotsPerWorker: number
   bootS: number
   limits: { min: number; max: number }
-  /** Averages of each period, oldest first, as CloudWatch has them. */
+  /** Averages of each period, oldest first, like CloudWatch's values. */
   points: readonly FleetPoint[]
-  /** For the oracle only: the truth, at this moment. */
+  /** Exact current values, for the reference scaler only. */
   exact: {
-    /** Work that waits, in seconds of one slot. */
+    /** Waiting work, in seconds of one slot. */
     waitingS: () => number
-    /** For how long all workers that are starting have been, in seconds; they work until one that is launched now does. */
+    /**
+     * Sum of the seconds since the launch of each starting worker. For that long it will already work when a
+     * worker that is launched now becomes ready.
+     */
     startingForS: () => number
     /** Work that arrived in the last `windowS` seconds, in seconds of one slot. */
     arrivedS: (windowS: number) => number
   }
 }
 
-/** A policy as the simulator runs it: asked every `periodS` seconds how many workers there should be. */
+/** A scaling policy in the simulator. `decide` runs every `periodS` seconds and returns the number of workers. */
 export type Scaler = {
   name: string
   /** Whole seconds. */
   periodS: number
-  /** How long after the end of a period its values are known and acted on. */
+  /** Seconds from the end of a period until `decide` runs with its values. */
   delayS: number
   decide: (view: FleetView) => number
 }

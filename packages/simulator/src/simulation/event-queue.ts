@@ -1,9 +1,9 @@
-/** What is due at a time; `run` tells a job's second try from its first. */
+/** An event at a point in time. `run` distinguishes the runs of a job that was interrupted. */
 export type DueEvent = { atS: number; kind: EventKind; id: number; run: number }
 
 export type EventKind = 'job-ends' | 'worker-ready' | 'spot-notice' | 'worker-killed'
 
-/** Events by their time: a binary heap. Of events that are due at the same time, any may come first. */
+/** Priority queue of events by time: a binary heap. The order of events at the same time is not defined. */
 export function createEventQueue() {
   const heap: DueEvent[] = []
 
@@ -43,7 +43,7 @@ export function createEventQueue() {
   return {
     add,
     take,
-    /** When the first one is due; never, where there is none. */
+    /** Returns the time of the first event; Infinity if there is none. */
     nextS: () => heap[0]?.atS ?? Number.POSITIVE_INFINITY,
   }
 }

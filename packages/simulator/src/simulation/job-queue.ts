@@ -1,24 +1,24 @@
-/** Jobs that wait, first in, first out; what an interrupted worker hands back goes before all others. */
+/** Queue of waiting jobs, first in, first out. Jobs of an interrupted worker return to the front. */
 export function createJobQueue(capacity: number) {
-  // No job is added twice without having been taken, so this never runs over.
+  // Each job is added once; an interrupted job is requeued separately. So the array cannot overflow.
   const waiting = new Int32Array(capacity)
   let head = 0
   let tail = 0
-  const handedBack: number[] = []
+  const requeued: number[] = []
   return {
     add(job: number) {
       waiting[tail] = job
       tail += 1
     },
-    handBack(job: number) {
-      handedBack.push(job)
+    requeue(job: number) {
+      requeued.push(job)
     },
     take(): number | undefined {
-      if (handedBack.length > 0) return handedBack.shift()
+      if (requeued.length > 0) return requeued.shift()
       if (head === tail) return undefined
       head += 1
       return waiting[head - 1]
     },
-    size: () => tail - head + handedBack.length,
+    size: () => tail - head + requeued.length,
   }
 }

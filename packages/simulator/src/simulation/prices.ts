@@ -2,15 +2,15 @@
 export type Prices = { onDemand: number; spot: number }
 
 /**
- * One c7g.large (2 cores, so four slots) in us-east-1: its list price, and a Spot price of 40 % of it. Spot
- * prices differ by zone and month; only their ratio matters when policies are compared.
+ * Prices of one c7g.large (2 cores, so 4 slots) in us-east-1: the list price, and 40 % of it as the Spot price.
+ * Spot prices differ by zone and month; only the ratio matters for comparing policies.
  */
 export const defaultPrices: Prices = { onDemand: 0.0725, spot: 0.029 }
 
-/** EC2 bills by the second, but a minute at least. */
-export const shortestBillS = 60
+/** EC2 bills by the second, with a minimum of one minute. */
+export const minimumBilledS = 60
 
-/** What an instance that ran for `ranS` seconds costs, in dollars. */
-export function costOf(ranS: number, dollarsAnHour: number): number {
-  return (Math.max(ranS, shortestBillS) / 3600) * dollarsAnHour
+/** Returns the cost of an instance that ran for `ranS` seconds, in dollars. */
+export function instanceCost(ranS: number, dollarsAnHour: number): number {
+  return (Math.max(ranS, minimumBilledS) / 3600) * dollarsAnHour
 }

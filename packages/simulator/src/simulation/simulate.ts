@@ -5,25 +5,25 @@ import type { Trace } from '../traces/trace.ts'
 import { createEventQueue } from './event-queue.ts'
 import { createJobQueue } from './job-queue.ts'
 import type { Prices } from './prices.ts'
-import { noticeAfterS, noticeS, type SpotMarket } from './spot-market.ts'
+import { noticeS, type SpotMarket, secondsUntilNotice } from './spot-market.ts'
 import { createWorkerFleet, type Worker } from './worker-fleet.ts'
 
 export type Conditions = {
   seed: number
-  /** From a launch until the worker takes jobs, in seconds. */
+  /** Seconds from a worker's launch until it takes jobs. */
   bootS: number
   slotsPerWorker: number
   limits: { min: number; max: number }
-  /** How many of the workers are on demand; the rest is Spot. */
+  /** How many workers are on-demand instances; the others are Spot. */
   onDemandBase: number
   spot: SpotMarket
   prices: Prices
 }
 
-/** How far apart the points of an outcome's series are. */
+/** Seconds between the points of an outcome's series. */
 export const seriesPeriodS = 10
 
-/** The state at one moment, and the arrivals since the one before. */
+/** The state at one moment, and the arrivals since the previous point. */
 export type SeriesPoint = {
   atS: number
   arrivals: number
@@ -35,13 +35,13 @@ export type SeriesPoint = {
 export type Outcome = {
   scaler: string
   trace: string
-  /** From a job's arrival to its end, less its duration: what an interruption cost is in it. */
+  /** Seconds from a job's arrival to its end, minus its duration. Includes work repeated after interruptions. */
   waitS: Float64Array
-  /** Jobs in the order in which they started; one that was interrupted starts again. */
+  /** Jobs in the order in which they started. An interrupted job occurs again. */
   startOrder: number[]
   interruptions: number
   series: SeriesPoint[]
-  /** Each change of the number that is wanted. */
+  /** Each change of the desired number of workers. */
   changes: { atS: number; desired: number }[]
   peakWorkers: number
   workerHours: number
@@ -49,28 +49,34 @@ export type Outcome = {
   endS: number
 }
 
-/** Lets a test look at each state that the simulation comes to rest in. */
-export type Watch = (state: { nowS: number; waiting: number; freeSlots: number }) => void
+/** Receives each state between two events, for tests. */
+export type StateListener = (state: { nowS: number; waiting: number; freeSlots: number }) => void
 
-/** Points that are kept for policies: as many as an hour has. */
-const keptPoints = 360
+/** Metric points that scalers can read: one hour. */
+const minPoints = 360
 
 /**
- * Runs a trace against a policy: jobs wait in one queue, first in, first out; workers take them as slots are
- * free; the policy says how many workers there are, and they come `bootS` later. Equal input gives equal output.
+ * Simulates a trace with a scaler. Jobs wait in one queue, first in, first out. Workers take them when slots are
+ * free. The scaler decides the number of workers, and new ones are ready `bootS` later. The same input always gives
+ * the same output.
  */
-export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, watch?: Watch): Outcome {
+export function simulate(
+  trace: Trace,
+  scaler: Scaler,
+  conditions: Conditions,
+  onState?: StateListener,
+): Outcome {
   const { bootS, slotsPerWorker, limits, prices } = conditions
   const { arrivedS, durationS } = trace
   const jobs = arrivedS.length
   const events = createEventQueue()
   const queue = createJobQueue(jobs)
   const fleet = createWorkerFleet({ slots: slotsPerWorker, onDemandBase: conditions.onDemandBase })
-  const metrics = createFleetMetrics(keptPoints)
+  const metrics = createFleetMetrics(minPoints)
   const random = createRandom(conditions.seed ^ 0x2545f491)
   const waitS = new Float64Array(jobs)
   const runs = new Int32Array(jobs)
-  const holder = new Int32Array(jobs)
+  const workerOf = new Int32Array(jobs)
   const startOrder: number[] = []
   const series: SeriesPoint[] = []
   const changes: Outcome['changes'] = []
@@ -78,21 +84,21 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
   let nowS = 0
   let desired = limits.min
   let nextJob = 0
-  let done = 0
+  let finished = 0
   let interruptions = 0
   let peakWorkers = limits.min
   let lastSeriesJob = 0
   let workArrivedS = 0
   let workStartedS = 0
   let workDoneS = 0
-  /** Work that had arrived by each whole second of the last hour, for the oracle. */
-  const arrivedBy = new Float64Array(3600)
+  /** Work that had arrived by each whole second of the last hour, for the reference scaler. */
+  const workArrivedBy = new Float64Array(3600)
 
   function start(worker: Worker, job: number) {
     const run = (runs[job] ?? 0) + 1
     runs[job] = run
-    holder[job] = worker.id
-    fleet.occupy(worker, job)
+    workerOf[job] = worker.id
+    fleet.assignJob(worker, job)
     startOrder.push(job)
     workStartedS += durationS[job] ?? 0
     events.add({ atS: nowS + (durationS[job] ?? 0), kind: 'job-ends', id: job, run })
@@ -111,16 +117,17 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
     const worker = fleet.launch(nowS)
     events.add({ atS: nowS + readyAfterS, kind: 'worker-ready', id: worker.id, run: 0 })
     if (worker.spot) {
-      const atS = nowS + noticeAfterS(conditions.spot, random)
+      const atS = nowS + secondsUntilNotice(conditions.spot, random)
       if (atS < Number.POSITIVE_INFINITY) events.add({ atS, kind: 'spot-notice', id: worker.id, run: 0 })
     }
   }
 
-  /** Makes as many workers as are wanted out of those that are there. */
-  function meetDesired() {
-    for (let have = fleet.counts.starting + fleet.counts.inService; have < desired; have += 1) launch(bootS)
-    for (let have = fleet.counts.starting + fleet.counts.inService; have > desired; have -= 1) {
-      const worker = fleet.surplus()
+  /** Launches or drains workers until the desired number is reached. */
+  function resizeFleet() {
+    for (let count = fleet.counts.starting + fleet.counts.inService; count < desired; count += 1)
+      launch(bootS)
+    for (let count = fleet.counts.starting + fleet.counts.inService; count > desired; count -= 1) {
+      const worker = fleet.workerToRemove()
       if (worker) fleet.drain(worker, nowS)
     }
     peakWorkers = Math.max(peakWorkers, fleet.counts.starting + fleet.counts.inService)
@@ -131,7 +138,7 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
     desired,
     inService: fleet.counts.inService,
     starting: fleet.counts.starting,
-    settled: (settleS) => fleet.settled(nowS, settleS),
+    inServiceFor: (durationS) => fleet.inServiceFor(nowS, durationS),
     slotsPerWorker,
     bootS,
     limits,
@@ -139,19 +146,19 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
     exact: {
       waitingS: () => workArrivedS - workStartedS,
       startingForS: () => fleet.startingForS(nowS),
-      arrivedS: (windowS) => workArrivedS - (arrivedBy[Math.max(0, nowS - windowS) % 3600] ?? 0),
+      arrivedS: (windowS) => workArrivedS - (workArrivedBy[Math.max(0, nowS - windowS) % 3600] ?? 0),
     },
   })
 
   function tick() {
-    arrivedBy[nowS % 3600] = workArrivedS
+    workArrivedBy[nowS % 3600] = workArrivedS
     metrics.sample(nowS, {
       waiting: queue.size(),
       busySlots: fleet.counts.busySlots,
       slots: fleet.slotsInService(),
       inService: fleet.counts.inService,
       arrived: nextJob,
-      finished: done,
+      finished,
       finishedWorkS: workDoneS,
     })
     if (nowS % seriesPeriodS === 0) {
@@ -165,24 +172,24 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
       lastSeriesJob = nextJob
     }
     if (nowS <= scaler.delayS || (nowS - scaler.delayS) % scaler.periodS !== 0) return
-    const wanted = Math.min(Math.max(scaler.decide(view()), limits.min), limits.max)
-    if (wanted === desired) return
-    desired = wanted
+    const nextDesired = Math.min(Math.max(scaler.decide(view()), limits.min), limits.max)
+    if (nextDesired === desired) return
+    desired = nextDesired
     changes.push({ atS: nowS, desired })
-    meetDesired()
+    resizeFleet()
   }
 
-  function happen() {
+  function handleNextEvent() {
     const event = events.take()
     if (!event) return
     nowS = event.atS
     const { id, kind } = event
     if (kind === 'job-ends') {
       if (runs[id] !== event.run) return
-      const worker = fleet.find(holder[id] ?? -1)
-      if (worker) fleet.vacate(worker, id, nowS)
+      const worker = fleet.find(workerOf[id] ?? -1)
+      if (worker) fleet.finishJob(worker, id, nowS)
       waitS[id] = Math.max(0, nowS - (arrivedS[id] ?? 0) - (durationS[id] ?? 0))
-      done += 1
+      finished += 1
       workDoneS += durationS[id] ?? 0
       return
     }
@@ -193,22 +200,22 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
       interruptions += 1
       fleet.drain(worker, nowS)
       events.add({ atS: nowS + noticeS, kind: 'worker-killed', id, run: 0 })
-      meetDesired()
+      resizeFleet()
     }
     if (kind === 'worker-killed') {
       for (const job of fleet.kill(worker, nowS)) {
-        // Its end, which is among the events, is no longer that of its run.
+        // The run number no longer matches the queued end event, so that event is ignored.
         runs[job] = (runs[job] ?? 0) + 1
-        queue.handBack(job)
+        queue.requeue(job)
         workStartedS -= durationS[job] ?? 0
       }
     }
   }
 
-  // The fleet that is always there was started long ago.
+  // The minimum fleet was started long before the trace begins.
   for (let count = 0; count < limits.min; count += 1) launch(0)
   let nextTickS = 1
-  while (done < jobs || nextTickS <= trace.endS) {
+  while (finished < jobs || nextTickS <= trace.endS) {
     const arrivalS = nextJob < jobs ? (arrivedS[nextJob] ?? 0) : Number.POSITIVE_INFINITY
     const eventS = events.nextS()
     if (nextTickS < arrivalS && nextTickS < eventS) {
@@ -216,7 +223,7 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
       nextTickS += 1
       tick()
     } else if (eventS <= arrivalS) {
-      happen()
+      handleNextEvent()
     } else {
       nowS = arrivalS
       workArrivedS += durationS[nextJob] ?? 0
@@ -224,7 +231,7 @@ export function simulate(trace: Trace, scaler: Scaler, conditions: Conditions, w
       nextJob += 1
     }
     startWaiting()
-    watch?.({ nowS, waiting: queue.size(), freeSlots: fleet.freeSlots() })
+    onState?.({ nowS, waiting: queue.size(), freeSlots: fleet.freeSlots() })
   }
 
   const endS = Math.max(nowS, trace.endS)

@@ -1,18 +1,18 @@
 import type { Random } from '../traces/random.ts'
 
-/** AWS tells two minutes ahead that it takes a Spot instance back. */
+/** AWS sends the interruption notice two minutes before it terminates a Spot instance. */
 export const noticeS = 120
 
 export type SpotMarket = {
-  /** How often an instance is taken back, in times an hour. */
+  /** Interruptions of each instance an hour. */
   interruptionsPerHour: number
 }
 
-/** A twentieth of the instances within a month is the least that AWS tells of; a hundredth an hour is rough weather. */
+/** AWS' lowest published rate is below 5 % of the instances a month; 0.01 an hour is a high rate. */
 export const defaultSpotMarket: SpotMarket = { interruptionsPerHour: 0.01 }
 
-/** When an instance that is launched now gets its notice, in seconds from now; never is Infinity. */
-export function noticeAfterS({ interruptionsPerHour }: SpotMarket, random: Random): number {
+/** Returns the seconds until an instance launched now gets its interruption notice; Infinity means never. */
+export function secondsUntilNotice({ interruptionsPerHour }: SpotMarket, random: Random): number {
   if (interruptionsPerHour <= 0) return Number.POSITIVE_INFINITY
   return random.exponential(interruptionsPerHour / 3600)
 }

@@ -1,4 +1,4 @@
-import { costOf, type Prices } from './prices.ts'
+import { instanceCost, type Prices } from './prices.ts'
 
 export type Worker = {
   id: number
@@ -7,22 +7,22 @@ export type Worker = {
   launchedS: number
   readyS: number
   goneS: number
-  /** Jobs in its slots. */
+  /** The jobs in its slots. */
   jobs: Set<number>
 }
 
 /**
- * The workers of one simulation. The first `onDemandBase` that live are on demand, the rest is Spot, as in an
- * Auto Scaling group with mixed instances.
+ * The workers of one simulation. The first `onDemandBase` workers are on-demand instances, the others are Spot, as in
+ * an Auto Scaling group with mixed instances.
  */
 export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDemandBase: number }) {
   const workers: Worker[] = []
-  /** Those that are not gone, in order of their launch. */
-  let living: Worker[] = []
-  let turn = 0
+  /** The workers that are not gone, in order of launch. */
+  let current: Worker[] = []
+  let lastIndex = 0
   const counts = { starting: 0, inService: 0, busySlots: 0, busyInService: 0 }
 
-  const staying = () => living.filter(({ state }) => state !== 'draining')
+  const notDraining = () => current.filter(({ state }) => state !== 'draining')
 
   return {
     workers,
@@ -32,7 +32,7 @@ export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDe
     find: (id: number) => workers[id],
 
     launch(nowS: number): Worker {
-      const onDemand = staying().filter(({ spot }) => !spot).length
+      const onDemand = notDraining().filter(({ spot }) => !spot).length
       const worker: Worker = {
         id: workers.length,
         spot: onDemand >= onDemandBase,
@@ -43,18 +43,18 @@ export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDe
         jobs: new Set(),
       }
       workers.push(worker)
-      living.push(worker)
+      current.push(worker)
       counts.starting += 1
       return worker
     },
 
-    /** How many have been in service for so long. */
-    settled: (nowS: number, settleS: number) =>
-      living.filter(({ state, readyS }) => state === 'in-service' && readyS <= nowS - settleS).length,
+    /** Returns how many workers have been in service for at least `durationS` seconds. */
+    inServiceFor: (nowS: number, durationS: number) =>
+      current.filter(({ state, readyS }) => state === 'in-service' && readyS <= nowS - durationS).length,
 
-    /** For how long all that are starting have been, in seconds. */
+    /** Returns the sum of the seconds since launch over all starting workers. */
     startingForS: (nowS: number) =>
-      living.reduce((sum, { state, launchedS }) => sum + (state === 'starting' ? nowS - launchedS : 0), 0),
+      current.reduce((sum, { state, launchedS }) => sum + (state === 'starting' ? nowS - launchedS : 0), 0),
 
     ready(worker: Worker, nowS: number) {
       worker.readyS = nowS
@@ -63,23 +63,23 @@ export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDe
       counts.inService += 1
     },
 
-    /** The worker with a free slot whose turn it is: whoever asks first gets the job. */
+    /** Returns the next worker with a free slot, in turn. */
     freeWorker(): Worker | undefined {
-      for (let tries = 0; tries < living.length; tries += 1) {
-        turn = (turn + 1) % living.length
-        const worker = living[turn]
+      for (let tries = 0; tries < current.length; tries += 1) {
+        lastIndex = (lastIndex + 1) % current.length
+        const worker = current[lastIndex]
         if (worker?.state === 'in-service' && worker.jobs.size < slots) return worker
       }
       return undefined
     },
 
-    occupy(worker: Worker, job: number) {
+    assignJob(worker: Worker, job: number) {
       worker.jobs.add(job)
       counts.busySlots += 1
       counts.busyInService += 1
     },
 
-    vacate(worker: Worker, job: number, nowS: number) {
+    finishJob(worker: Worker, job: number, nowS: number) {
       worker.jobs.delete(job)
       counts.busySlots -= 1
       if (worker.state === 'in-service') counts.busyInService -= 1
@@ -88,7 +88,7 @@ export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDe
 
     drain,
 
-    /** Ends a worker whatever it does. @returns the jobs that it had */
+    /** Stops a worker immediately. @returns its unfinished jobs */
     kill(worker: Worker, nowS: number): number[] {
       const jobs = [...worker.jobs]
       if (worker.state !== 'draining') drain(worker, nowS)
@@ -98,28 +98,28 @@ export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDe
       return jobs
     },
 
-    /** Which worker to remove: one that is still starting, or else the oldest; Spot before on demand. */
-    surplus(): Worker | undefined {
-      const candidates = staying()
+    /** Returns the worker to remove: a starting one if possible, otherwise the oldest; Spot before on-demand. */
+    workerToRemove(): Worker | undefined {
+      const candidates = notDraining()
       const spot = candidates.filter((worker) => worker.spot)
       const pool = spot.length > 0 ? spot : candidates
       return pool.findLast(({ state }) => state === 'starting') ?? pool[0]
     },
 
-    /** Hours and dollars of all workers, those that live billed until `nowS`. */
+    /** Returns hours and dollars of all workers. Running workers are billed until `nowS`. */
     bill(nowS: number, prices: Prices) {
       let hours = 0
       let dollars = 0
       for (const { launchedS, goneS, spot } of workers) {
         const ranS = Math.min(goneS, nowS) - launchedS
         hours += ranS / 3600
-        dollars += costOf(ranS, spot ? prices.spot : prices.onDemand)
+        dollars += instanceCost(ranS, spot ? prices.spot : prices.onDemand)
       }
       return { hours, dollars }
     },
   }
 
-  /** Takes no more jobs; leaves once those that it has are done. */
+  /** Makes a worker accept no more jobs. It leaves when its active jobs are finished. */
   function drain(worker: Worker, nowS: number) {
     if (worker.state === 'starting') counts.starting -= 1
     else {
@@ -134,7 +134,7 @@ export function createWorkerFleet({ slots, onDemandBase }: { slots: number; onDe
     if (worker.state === 'gone') return
     worker.state = 'gone'
     worker.goneS = nowS
-    living = living.filter((other) => other !== worker)
+    current = current.filter((candidate) => candidate !== worker)
   }
 }
 

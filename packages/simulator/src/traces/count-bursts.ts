@@ -1,11 +1,11 @@
 import type { Trace } from './trace.ts'
 
-/** Rates are averaged over this long: what is shorter is chance. */
+/** Rates are averaged over this time. Shorter changes are random variation. */
 const windowS = 120
-/** A burst is a rate that rose by this factor over the lowest before it. It ends once it fell by it again. */
+/** A burst begins when the rate rises by this factor above its last minimum, and ends when it falls by it again. */
 const factor = 1.5
 
-/** How many bursts a trace has: the times that a fleet has reason to grow and then to shrink. */
+/** Counts the bursts of a trace: how often a fleet has a reason to grow and then to shrink. */
 export function countBursts({ arrivedS, endS }: Trace): number {
   const rates = new Float64Array(Math.ceil(endS / windowS))
   for (const at of arrivedS) {

@@ -1,11 +1,11 @@
-/** Numbers that look random and are the same for the same seed: sfc32, by Chris Doty-Humphrey. */
+/** Creates a seeded pseudo-random number generator: sfc32, by Chris Doty-Humphrey. */
 export function createRandom(seed: number) {
   let a = 0x9e3779b9
   let b = 0x243f6a88
   let c = seed | 0
   let counter = 1
 
-  /** From 0 up to, not including, 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   function uniform(): number {
     const sum = (a + b + counter) | 0
     counter = (counter + 1) | 0
@@ -14,14 +14,14 @@ export function createRandom(seed: number) {
     c = ((c << 21) | (c >>> 11)) + sum
     return (sum >>> 0) / 2 ** 32
   }
-  // The first numbers of near seeds resemble each other.
+  // The first numbers of similar seeds are similar, so they are skipped.
   for (let round = 0; round < 15; round += 1) uniform()
 
   return {
     uniform,
-    /** Time until the next of events that come `rate` times a unit of time. */
+    /** Returns the time until the next event of a Poisson process with `rate` events per unit of time. */
     exponential: (rate: number) => -Math.log(1 - uniform()) / rate,
-    /** Mean 0, variance 1 (Box and Muller). */
+    /** Returns a normally distributed number with mean 0 and variance 1 (Box–Muller). */
     normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
   }
 }

@@ -1,15 +1,15 @@
 import { createRandom } from './random.ts'
 
-/** Jobs by the time of their arrival, in seconds since the start, each with the time it holds a slot for. */
+/** Jobs in order of arrival: the arrival in seconds since the start, and how long each job occupies a slot. */
 export type Trace = {
   name: string
   arrivedS: Float64Array
   durationS: Float64Array
-  /** When the trace ends: the fleet is paid until then at least. */
+  /** When the trace ends. The fleet is billed at least until then. */
   endS: number
 }
 
-/** How many jobs arrive a second, `s` seconds after the start. */
+/** Returns the jobs arriving per second, `s` seconds after the start. */
 export type Rate = (s: number) => number
 
 export type DurationSpread = {
@@ -19,19 +19,22 @@ export type DurationSpread = {
   sigma: number
 }
 
+/** How random jobs are generated. */
+export type Sampling = { seed: number; durations: DurationSpread }
+
 /**
- * A photo takes 0.45 s of CPU (measured), and a slot has half a core. At σ = 1 a hundredth of the jobs takes six
- * times the mean or longer: large originals beside thumbnails.
+ * A photo takes 0.45 s of CPU (measured), and a slot has half a core. At σ = 1, 1 % of the jobs take at least six
+ * times the mean: a mixture of large and small originals.
  */
 export const photoDurations: DurationSpread = { meanS: 0.9, sigma: 1 }
 
 /**
- * Draws a trace: arrivals are a Poisson process with that rate, durations log-normal.
- * @param highest no lower than the rate ever is, in jobs a second
+ * Generates a trace: arrivals are a Poisson process with the given rate, durations are log-normal.
+ * @param highest an upper bound of the rate, in jobs a second
  */
-export function drawTrace(
+export function generateTrace(
   { name, rate, highest, endS }: { name: string; rate: Rate; highest: number; endS: number },
-  { seed, durations }: { seed: number; durations: DurationSpread },
+  { seed, durations }: Sampling,
 ): Trace {
   const arrivals = createRandom(seed)
   const sizes = createRandom(seed + 0x5bd1e995)
@@ -46,8 +49,8 @@ export function drawTrace(
   return { name, arrivedS: Float64Array.from(arrivedS), durationS: Float64Array.from(durationS), endS }
 }
 
-/** How much work arrives in `[fromS, toS)`, in slots that it would keep busy. */
-export function offeredSlots(trace: Trace, fromS = 0, toS = trace.endS): number {
+/** Returns the work that arrives in `[fromS, toS)`, as the number of slots that it keeps busy. */
+export function averageSlotDemand(trace: Trace, fromS = 0, toS = trace.endS): number {
   let workS = 0
   for (let job = 0; job < trace.arrivedS.length; job += 1) {
     const at = trace.arrivedS[job] ?? 0

@@ -1,20 +1,20 @@
 import { join } from 'node:path'
 import { namedTraces, type TraceName } from './named-traces.ts'
-import { type DurationSpread, drawTrace, type Trace } from './trace.ts'
+import { generateTrace, type Sampling, type Trace } from './trace.ts'
 import { readTraceFile } from './trace-file.ts'
 
-const recorded = join(import.meta.dirname, '../../traces')
+const traceDirectory = join(import.meta.dirname, '../../traces')
 
-/** The four traces that the goal is set for. */
+/** The four traces for which the policy must reach its goal. */
 export const goalTraces = ['burst', 'diurnal', 'flash-crowd', 'evening']
 
 /**
- * Finds a trace by its name, or reads it from a file.
- * @throws UnusableTrace when there is neither
+ * Generates a named trace, or reads a trace from a file.
+ * @throws TraceFileError if there is neither a trace nor a file with this name
  */
-export function findTrace(name: string, draw: { seed: number; durations: DurationSpread }): Trace {
-  if (isNamed(name)) return drawTrace({ name, ...namedTraces[name] }, draw)
-  return readTraceFile(name === 'evening' ? join(recorded, 'evening.csv') : name, draw)
+export function findTrace(name: string, sampling: Sampling): Trace {
+  if (isNamed(name)) return generateTrace({ name, ...namedTraces[name] }, sampling)
+  return readTraceFile(name === 'evening' ? join(traceDirectory, 'evening.csv') : name, sampling)
 }
 
 function isNamed(name: string): name is TraceName {

@@ -7,15 +7,14 @@ import {
 } from '@millrace/shared/ledger/object-keys.ts'
 
 /**
- * Announces once more every original that has no manifest yet. The real SQS keeps its messages through
- * anything; the local one forgets them when it stops. Events may come twice anyway, so saying too much
- * does no harm.
- * @param options.announce takes an event in the form of S3's own notifications
+ * Sends an event again for every original that has no manifest yet. AWS' SQS stores its messages durably; the
+ * local one loses them when it stops. Consumers accept duplicate events, so an unnecessary event does no harm.
+ * @param options.sendEvent receives the body of an S3 event notification
  */
-export async function republishArrivals(options: {
+export async function resendArrivalEvents(options: {
   s3: S3Client
   bucket: string
-  announce: (body: string) => Promise<void>
+  sendEvent: (body: string) => Promise<void>
 }) {
   const finished = new Set<string>()
   for await (const { Key: key = '' } of listObjects(options, manifestsPrefix)) {
@@ -25,7 +24,7 @@ export async function republishArrivals(options: {
   for await (const object of listObjects(options, originalsPrefix)) {
     const address = parseOriginalKey(object.Key ?? '')
     if (!address || finished.has(address.id)) continue
-    await options.announce(JSON.stringify(objectCreated(options.bucket, object)))
+    await options.sendEvent(JSON.stringify(objectCreated(options.bucket, object)))
   }
 }
 
@@ -35,9 +34,9 @@ async function* listObjects({ s3, bucket }: { s3: S3Client; bucket: string }, pr
   }
 }
 
-/** Amazon S3 User Guide, "Event message structure"; of its fields those that tell what arrived. */
+/** Amazon S3 User Guide, "Event message structure"; only the fields that identify the arrival. */
 function objectCreated(bucket: string, object: _Object) {
-  // "The object key name value is URL encoded", the way of HTML forms.
+  // "The object key name value is URL encoded", in the form encoding: a space becomes a plus sign.
   const key = new URLSearchParams({ key: object.Key ?? '' }).toString().slice('key='.length)
   return {
     Records: [

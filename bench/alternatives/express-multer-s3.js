@@ -1,4 +1,4 @@
-// What most Express applications do: multer parses the form, multer-s3 passes the file on to S3.
+// The usual upload of an Express application: multer parses the form, multer-s3 streams the file to S3.
 import { S3Client } from '@aws-sdk/client-s3'
 import express from 'express'
 import multer from 'multer'

@@ -13,7 +13,7 @@ import { workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import { uploadQueueName } from '@millrace/shared/jobs/process-upload-job.ts'
 import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { directionChanges } from '@millrace/simulator/report/direction-changes.ts'
+import { countDirectionChanges } from '@millrace/simulator/report/direction-changes.ts'
 import { percentile } from '@millrace/simulator/report/summary.ts'
 import { createFixedScaler } from '@millrace/simulator/scalers/fixed-scaler.ts'
 import { createPolicyScaler } from '@millrace/simulator/scalers/policy-scaler.ts'
@@ -23,86 +23,89 @@ import { simulate } from '@millrace/simulator/simulation/simulate.ts'
 import type { Trace } from '@millrace/simulator/traces/trace.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
-import { type JobRun, nextRun } from '../../fixtures/services/waiting-job.ts'
+import { type JobRun, nextRun } from '../../fixtures/services/delay-job.ts'
 import { suite } from '../../support/suite.ts'
 
-const test = suite('simulated', {}, { limitMs: 90_000 })
-const waitingWorker = join(import.meta.dirname, '../../fixtures/services/waiting-worker.ts')
+const test = suite('simulator agreement', {}, { limitMs: 90_000 })
+const delayWorker = join(import.meta.dirname, '../../fixtures/services/delay-worker.ts')
 
-/** A period of 10 s is 400 ms, and a boot of half a second one of 12. */
+/** At this speed, a period of 10 s takes 400 ms, and a boot of 0.5 s corresponds to one of 12.5 s. */
 const speed = 25
 const periodMs = workerScaling.metricPeriodMs / speed
-/** The autoscaler looks once a period: half a period later than its end on average, in seconds of the simulator. */
+/** The autoscaler evaluates once a period: on average half a period after its end, in seconds of the simulator. */
 const delayS = 5
 const slotsPerWorker = 8
 const limits = { min: 1, max: 4 }
 const jobMs = 200
-/** A burst: jobs a second, and for how many ms. A worker does 40 a second, so Demand is 0.3 and then 2.75. */
+/** A burst: jobs a second, and duration in ms. A worker finishes 40 a second, so Demand is 0.3 and then 2.75. */
 const phases = [
-  { perSecond: 12, forMs: 800 },
-  { perSecond: 110, forMs: 3_000 },
+  { perSecond: 12, phaseMs: 800 },
+  { perSecond: 110, phaseMs: 3_000 },
 ]
 
-/** When each job is to arrive, in ms since the start. */
+/** Returns when each job is to arrive, in ms since the start. */
 function plannedArrivals(): number[] {
   let fromMs = 0
-  return phases.flatMap(({ perSecond, forMs }) => {
+  return phases.flatMap(({ perSecond, phaseMs }) => {
     const startMs = fromMs
-    fromMs += forMs
-    return Array.from({ length: (perSecond * forMs) / 1000 }, (_, job) => startMs + (job * 1000) / perSecond)
+    fromMs += phaseMs
+    return Array.from(
+      { length: (perSecond * phaseMs) / 1000 },
+      (_, job) => startMs + (job * 1000) / perSecond,
+    )
   })
 }
 
 /**
- * What is compared.
- * @param sizes of the fleet, in order
- * @param waitsMs of the jobs, in ms of the real clock
+ * Computes the values that are compared.
+ * @param sizes fleet sizes, in order
+ * @param waitsMs waits of the jobs, in ms of the real clock
  */
-function observe(sizes: number[], waitsMs: readonly number[]) {
+function summarizeRun(sizes: number[], waitsMs: readonly number[]) {
   return {
     jobs: waitsMs.length,
     peak: Math.max(...sizes),
     last: sizes.at(-1),
-    turns: directionChanges(sizes),
+    directionChanges: countDirectionChanges(sizes),
     meanWaitMs: waitsMs.reduce((sum, wait) => sum + wait, 0) / waitsMs.length,
     p95WaitMs: percentile(Float64Array.from(waitsMs).sort(), 0.95),
   }
 }
 
-type Observed = ReturnType<typeof observe>
+type RunSummary = ReturnType<typeof summarizeRun>
 
-/** How far apart a run and its simulation may be; docs/scaling.md names these bounds. */
+/** The largest accepted differences between a run and its simulation; documented in docs/scaling.md. */
 const bounds = { workers: 1, waitFactor: 1.5, waitMs: periodMs }
 
-/** In what they differ by more than the bounds. */
-function disagreements(one: Observed, other: Observed): string[] {
+/** Returns the values that differ by more than the bounds. */
+function differences(first: RunSummary, second: RunSummary): string[] {
   const { workers, waitFactor, waitMs } = bounds
   const near = (key: 'meanWaitMs' | 'p95WaitMs') =>
-    one[key] <= waitFactor * other[key] + waitMs && other[key] <= waitFactor * one[key] + waitMs
+    first[key] <= waitFactor * second[key] + waitMs && second[key] <= waitFactor * first[key] + waitMs
   const agrees = {
-    jobs: one.jobs === other.jobs,
-    peak: Math.abs(one.peak - other.peak) <= workers,
-    last: one.last === other.last,
-    turns: one.turns === other.turns,
+    jobs: first.jobs === second.jobs,
+    peak: Math.abs(first.peak - second.peak) <= workers,
+    last: first.last === second.last,
+    directionChanges: first.directionChanges === second.directionChanges,
     meanWaitMs: near('meanWaitMs'),
     p95WaitMs: near('p95WaitMs'),
   }
-  return Object.entries(agrees).flatMap(([key, fits]) => (fits ? [] : [key]))
+  return Object.entries(agrees).flatMap(([key, isEqual]) => (isEqual ? [] : [key]))
 }
 
-/** Lets real processes work the trace off. @returns what happened, and what the simulation needs to know */
-async function runForReal(directory: string) {
+/** Runs the trace with real processes. @returns the measurements, and the inputs of the simulation */
+async function runProcesses(directory: string) {
   const redisUrl = process.env['REDIS_URL'] ?? ''
   const prefix = `test-${randomUUID()}`
   const identity = { region: 'eu-central-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' } }
   const sqs = await startSqsServer(identity)
   const redis = connectRedis(redisUrl, createLog({ level: 'silent', instance: 'test' }))
-  const waitingRedis = redis.duplicate()
+  const blockingRedis = redis.duplicate()
   const queue = new Queue(uploadQueueName, { connection: redis, prefix })
   const journal = createFleetJournal({ redis, prefix })
   const bootsMs: number[] = []
-  const news = new EventEmitter()
-  const say = (line: string) => news.emit('said', line)
+  const output = new EventEmitter()
+  const print = (line: string) => output.emit('line', line)
   const fleet = createServiceFleet({
     kind: 'worker',
     size: limits.min,
@@ -111,10 +114,10 @@ async function runForReal(directory: string) {
       const launchedAt = performance.now()
       return startServiceProcess({
         name,
-        entry: waitingWorker,
+        entry: delayWorker,
         readyEvent: 'started',
         logDirectory: directory,
-        say,
+        print,
         environment: {
           ...process.env,
           INSTANCE: name,
@@ -131,7 +134,7 @@ async function runForReal(directory: string) {
           bootsMs.push(performance.now() - launchedAt)
           events.onReady()
         },
-        onGone: events.onGone,
+        onExit: events.onExit,
       })
     },
   })
@@ -140,7 +143,7 @@ async function runForReal(directory: string) {
     size: 0,
     warmupMs: 0,
     start() {
-      throw new Error('Nobody asked for an API.')
+      throw new Error('This test does not start an API.')
     },
   })
   const autoscaling = startAutoscaling({
@@ -149,28 +152,28 @@ async function runForReal(directory: string) {
     speed,
     workers: { fleet, limits },
     api: { fleet: noApi, limits: { min: 0, max: 0 } },
-    say,
+    print,
   })
   try {
     await fleet.ready
     while ((await journal.points()).length === 0) await redis.ping()
-    // Periods end when the publisher looks; as in the simulation, the trace begins with one.
+    // A period ends when the publisher samples the queue. As in the simulation, the trace begins with a period.
     const sample = await journal.sample()
     const startMs = Date.parse(sample?.at ?? '') + 2 * periodMs
     const arrivedMs: number[] = []
     const adding: Promise<unknown>[] = []
     for (const [job, atMs] of plannedArrivals().entries()) {
-      const earlyMs = startMs + atMs - Date.now()
-      if (earlyMs > 0) await delay(earlyMs)
+      const waitMs = startMs + atMs - Date.now()
+      if (waitMs > 0) await delay(waitMs)
       arrivedMs.push(Date.now() - startMs)
       const options = { removeOnComplete: true, attempts: 1 }
       adding.push(queue.add('process-upload', { job, durationMs: jobMs }, options))
     }
     await Promise.all(adding)
     const runs: JobRun[] = []
-    while (runs.length < arrivedMs.length) runs.push(await nextRun({ redis: waitingRedis, prefix }))
-    while (fleet.size().desired > limits.min) await once(news, 'said')
-    // Its last decision is written only after it was told.
+    while (runs.length < arrivedMs.length) runs.push(await nextRun({ redis: blockingRedis, prefix }))
+    while (fleet.size().desired > limits.min) await once(output, 'line')
+    // The last decision is stored after it is printed.
     await autoscaling.close()
     const decisions = (await journal.decisions()).reverse()
     return { startMs, arrivedMs, runs, decisions, bootsMs }
@@ -178,26 +181,26 @@ async function runForReal(directory: string) {
     await autoscaling.close()
     await fleet.close()
     await queue.close()
-    waitingRedis.disconnect()
+    blockingRedis.disconnect()
     redis.disconnect()
     await sqs.close()
   }
 }
 
-test('happens for real about as it is simulated', async () => {
+test('a run with real processes agrees with its simulation', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'simulated-'))
-  const { startMs, arrivedMs, runs, decisions, bootsMs } = await runForReal(directory)
+  const { startMs, arrivedMs, runs, decisions, bootsMs } = await runProcesses(directory)
   await rm(directory, { recursive: true })
-  const byJob = runs.toSorted((one, other) => one.job - other.job)
+  const byJob = runs.toSorted((first, second) => first.job - second.job)
   assert.equal(
     byJob.map(({ job }) => job),
     arrivedMs.map((_, job) => job),
     'each job ran once',
   )
   const waitsMs = byJob.map(({ startedAtMs }, job) => startedAtMs - startMs - (arrivedMs[job] ?? 0))
-  const real = observe([limits.min, ...decisions.map(({ to }) => to)], waitsMs)
+  const measured = summarizeRun([limits.min, ...decisions.map(({ to }) => to)], waitsMs)
 
-  // The same on the simulator's clock, on which a period is 10 s.
+  // The same run on the simulator's clock, where a period is 10 s.
   const simulatedS = (ms: number) => (ms * speed) / 1000
   const trace: Trace = {
     name: 'recorded',
@@ -215,20 +218,20 @@ test('happens for real about as it is simulated', async () => {
     spot: { interruptionsPerHour: 0 },
     prices: defaultPrices,
   }
-  const observeSimulated = (scaler: Scaler) => {
+  const summarizeSimulation = (scaler: Scaler) => {
     const { changes, waitS } = simulate(trace, scaler, conditions)
     const sizes = [limits.min, ...changes.map(({ desired }) => desired)]
-    return observe(
+    return summarizeRun(
       sizes,
       Array.from(waitS, (s) => (s * 1000) / speed),
     )
   }
-  const simulated = observeSimulated(createPolicyScaler('Millrace', workerScaling, delayS))
-  assert.equal(disagreements(real, simulated), [], JSON.stringify({ real, simulated, bootsMs }))
+  const simulated = summarizeSimulation(createPolicyScaler('Millrace', workerScaling, delayS))
+  assert.equal(differences(measured, simulated), [], JSON.stringify({ measured, simulated, bootsMs }))
 
-  // That bounds which are wide still tell something: a fleet that does not grow is outside of them.
-  const still = observeSimulated(createFixedScaler(limits.min))
-  assert.equal(disagreements(real, still), ['peak', 'turns', 'meanWaitMs', 'p95WaitMs'])
+  // The bounds are wide, but a fleet that does not grow is outside of them.
+  const fixed = summarizeSimulation(createFixedScaler(limits.min))
+  assert.equal(differences(measured, fixed), ['peak', 'directionChanges', 'meanWaitMs', 'p95WaitMs'])
 })
 
 test.run()

@@ -8,17 +8,17 @@ import { allGone, listProcesses } from './process-list.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** Where one system keeps its data, and the variable that marks all of its processes. */
-export async function createPlace() {
+/** Creates a data directory for one system, and an environment variable that identifies all of its processes. */
+export async function createSandbox() {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-start-'))
-  const mark = `MILLRACE_TEST_PLACE=${randomUUID()}`
-  /** The processes that were started here and still run. */
+  const mark = `MILLRACE_TEST_SANDBOX=${randomUUID()}`
+  /** Returns the processes of this sandbox that still run. */
   const processes = () => listProcesses().filter(({ environment }) => environment.includes(mark))
   return {
     directory,
     mark,
     processes,
-    /** Also ends what a failed test has left. */
+    /** Kills the processes that a failed test has left, and deletes the directory. */
     async remove() {
       for (const { pid } of processes()) process.kill(pid, 'SIGKILL')
       await allGone(mark)
@@ -27,47 +27,55 @@ export async function createPlace() {
   }
 }
 
-export type Place = Awaited<ReturnType<typeof createPlace>>
+export type Sandbox = Awaited<ReturnType<typeof createSandbox>>
 
-/** The command with which a user starts Millrace. */
-export function npmStart(place: Place, parameters: string[] = [], environment: NodeJS.ProcessEnv = {}) {
+/** Starts Millrace with `npm start`, as a user does. */
+export function startWithNpm(
+  sandbox: Sandbox,
+  parameters: string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+) {
   const npm = process.env['npm_execpath']
   const command = npm ? [process.execPath, npm] : ['npm']
-  return startMillrace(place, [...command, 'start', '--'], parameters, environment)
+  return startMillrace(sandbox, [...command, 'start', '--'], parameters, environment)
 }
 
-/** The same without npm around it, on the Node that runs the tests. */
-export function mainStart(place: Place, parameters: string[] = [], environment: NodeJS.ProcessEnv = {}) {
-  return startMillrace(place, [process.execPath, 'packages/local/src/main.ts'], parameters, environment)
+/** Starts Millrace without npm, with the Node that runs the tests. */
+export function startWithNode(
+  sandbox: Sandbox,
+  parameters: string[] = [],
+  environment: NodeJS.ProcessEnv = {},
+) {
+  return startMillrace(sandbox, [process.execPath, 'packages/local/src/main.ts'], parameters, environment)
 }
 
 /**
- * Starts the whole system on a free port, with a Redis and data of its own.
- * @returns the console's address, and `close()`, which leaves nothing of it
+ * Starts the whole system on a free port, with its own Redis and data directory.
+ * @returns the console's URL, and `close()`, which also deletes the data
  */
 export async function startSystem(parameters: string[] = []) {
-  const place = await createPlace()
-  const millrace = mainStart(place, ['--port', '0', ...parameters])
+  const sandbox = await createSandbox()
+  const millrace = startWithNode(sandbox, ['--port', '0', ...parameters])
   return {
     url: await millrace.ready,
     async close() {
       millrace.signal('SIGTERM')
       await millrace.ended
-      await place.remove()
+      await sandbox.remove()
     },
   }
 }
 
 function startMillrace(
-  place: Place,
+  sandbox: Sandbox,
   command: string[],
   parameters: string[],
   environment: NodeJS.ProcessEnv,
 ) {
-  const [program = '', ...before] = command
-  const [name = '', value] = place.mark.split('=')
-  const { REDIS_URL: _redisOfTheTests, ...inherited } = process.env
-  const child = spawn(program, [...before, '--data', place.directory, ...parameters], {
+  const [program = '', ...prefix] = command
+  const [name = '', value] = sandbox.mark.split('=')
+  const { REDIS_URL: _testRedisUrl, ...inherited } = process.env
+  const child = spawn(program, [...prefix, '--data', sandbox.directory, ...parameters], {
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -88,20 +96,20 @@ function startMillrace(
     child.once('close', (code, signal) => resolve({ code, signal }))
   })
   ended.then(({ code, signal }) => {
-    ready.reject(new Error(`Millrace ended before it was ready (${signal ?? code}).\n${output}${errors}`))
+    ready.reject(new Error(`Millrace exited before it was ready (${signal ?? code}).\n${output}${errors}`))
   })
   ready.promise.catch(() => {})
   return {
-    /** The console's address, once it is printed. */
+    /** Resolves with the console's URL when it is printed. */
     ready: ready.promise,
     ended,
     output: () => output,
     errors: () => errors,
-    /** Waits for more of them. */
+    /** Waits for the next output on stderr. */
     moreErrors: () => once(child.stderr, 'data'),
-    /** To the first process only. */
+    /** Signals the first process only. */
     signal: (signal: NodeJS.Signals) => child.kill(signal),
-    /** To all processes in the foreground, as a terminal does on Ctrl-C. */
+    /** Signals the whole process group, as a terminal does on Ctrl-C. */
     signalGroup: (signal: NodeJS.Signals) => signalGroupOf(child, signal),
   }
 }

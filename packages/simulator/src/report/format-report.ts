@@ -1,4 +1,4 @@
-import { type Measure, measureAgainst } from './goal.ts'
+import { type Comparison, compareWithReference } from './goal.ts'
 import type { Summary } from './summary.ts'
 
 const columns = [
@@ -9,20 +9,20 @@ const columns = [
   'peak',
   'hours',
   'cost',
-  'turns',
+  'changes',
   'p95 ÷',
   'cost ÷',
-  'turns/burst',
+  'changes/burst',
   '',
 ]
 
-/** @returns a table of all policies on one trace, the oracle first, and how each compares with it */
-export function reportOf(trace: string, bursts: number, oracle: Summary, others: Summary[]): string {
-  const heading = `${trace}: ${oracle.jobs.toLocaleString('en')} jobs, ${bursts} ${bursts === 1 ? 'burst' : 'bursts'}`
+/** Returns a table of all scalers on one trace: the reference first, then the others with their ratios to it. */
+export function formatReport(trace: string, bursts: number, reference: Summary, others: Summary[]): string {
+  const heading = `${trace}: ${reference.jobs.toLocaleString('en')} jobs, ${bursts} ${bursts === 1 ? 'burst' : 'bursts'}`
   const rows = [
     columns,
-    row(oracle),
-    ...others.map((each) => row(each, measureAgainst(oracle, each, bursts))),
+    row(reference),
+    ...others.map((summary) => row(summary, compareWithReference(reference, summary, bursts))),
   ]
   const widths = columns.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)))
   const lines = rows.map((cells) =>
@@ -36,7 +36,7 @@ export function reportOf(trace: string, bursts: number, oracle: Summary, others:
   return `${heading}\n${lines.map((line) => `  ${line}\n`).join('')}`
 }
 
-function row(summary: Summary, measure?: Measure): string[] {
+function row(summary: Summary, comparison?: Comparison): string[] {
   const { scaler, p50S, p95S, p99S, peakWorkers, workerHours, dollars, directionChanges } = summary
   return [
     scaler,
@@ -47,9 +47,9 @@ function row(summary: Summary, measure?: Measure): string[] {
     workerHours.toFixed(1),
     `$${dollars.toFixed(2)}`,
     String(directionChanges),
-    measure ? measure.waitRatio.toFixed(2) : '',
-    measure ? measure.costRatio.toFixed(2) : '',
-    measure ? measure.turnsPerBurst.toFixed(1) : '',
-    measure ? (measure.met ? '✔' : '✘') : '',
+    comparison ? comparison.waitRatio.toFixed(2) : '',
+    comparison ? comparison.costRatio.toFixed(2) : '',
+    comparison ? comparison.changesPerBurst.toFixed(1) : '',
+    comparison ? (comparison.met ? '✔' : '✘') : '',
   ]
 }

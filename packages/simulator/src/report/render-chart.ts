@@ -5,33 +5,36 @@ const panelHeight = 110
 const left = 52
 const right = 12
 const gap = 26
-/** As many points as the drawing has room for. */
-const pointsDrawn = 240
+/** The number of points that fit into the chart's width. */
+const maxPoints = 240
 
 type Line = { label: string; colour: string; points: { atS: number; value: number }[] }
 type Panel = { title: string; lines: Line[] }
 
-/** A policy's series, and how it is drawn. */
-export type Drawn = { label: string; colour: string; series: SeriesPoint[] }
+/** A policy's series, its label and its colour. */
+export type ChartSeries = { label: string; colour: string; series: SeriesPoint[] }
 
 /**
- * Draws arrivals, backlog and fleet over time, one below the other, as an SVG.
- * @param policies the first one's arrivals are drawn; they all had the same
+ * Renders arrivals, backlog and fleet size over time as an SVG with three panels.
+ * @param policies series of the same trace; the arrivals are taken from the first one
  */
-export function drawChart(title: string, policies: Drawn[], seriesPeriodS: number): string {
-  const line = ({ label, colour, series }: Drawn, value: (point: SeriesPoint) => number): Line => ({
+export function renderChart(title: string, policies: ChartSeries[], seriesPeriodS: number): string {
+  const line = ({ label, colour, series }: ChartSeries, value: (point: SeriesPoint) => number): Line => ({
     label,
     colour,
-    points: thin(series.map((point) => ({ atS: point.atS, value: value(point) }))),
+    points: downsample(series.map((point) => ({ atS: point.atS, value: value(point) }))),
   })
   const [first] = policies
   const panels: Panel[] = [
     {
-      title: 'jobs arriving a second',
+      title: 'Arriving jobs per second',
       lines: first ? [line({ ...first, colour: '#666' }, ({ arrivals }) => arrivals / seriesPeriodS)] : [],
     },
-    { title: 'jobs waiting', lines: policies.map((each) => line(each, ({ backlog }) => backlog)) },
-    { title: 'workers in service', lines: policies.map((each) => line(each, ({ inService }) => inService)) },
+    { title: 'Waiting jobs', lines: policies.map((policy) => line(policy, ({ backlog }) => backlog)) },
+    {
+      title: 'Workers in service',
+      lines: policies.map((policy) => line(policy, ({ inService }) => inService)),
+    },
   ]
   const endS = Math.max(...policies.map(({ series }) => series.at(-1)?.atS ?? 0), 1)
   const height = 30 + panels.length * (panelHeight + gap) + 10
@@ -41,17 +44,17 @@ export function drawChart(title: string, policies: Drawn[], seriesPeriodS: numbe
   )
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">`,
-    `<title>${escaped(title)}: arrivals, jobs waiting and workers over time</title>`,
+    `<title>${escapeText(title)}: arriving jobs, waiting jobs and workers over time</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
-    `<text x="${left}" y="18" font-weight="bold">${escaped(title)}</text>`,
+    `<text x="${left}" y="18" font-weight="bold">${escapeText(title)}</text>`,
     ...legend,
-    ...panels.map((panel, index) => drawPanel(panel, 30 + index * (panelHeight + gap), endS)),
-    ...hours(endS, height),
+    ...panels.map((panel, index) => renderPanel(panel, 30 + index * (panelHeight + gap), endS)),
+    ...timeLabels(endS, height),
     '</svg>\n',
   ].join('\n')
 }
 
-function drawPanel({ title, lines }: Panel, top: number, endS: number): string {
+function renderPanel({ title, lines }: Panel, top: number, endS: number): string {
   const highest = Math.max(1, ...lines.flatMap(({ points }) => points.map(({ value }) => value)))
   const bottom = top + gap / 2 + panelHeight
   const x = (atS: number) => Math.round(left + (atS / endS) * (width - left - right))
@@ -68,8 +71,8 @@ function drawPanel({ title, lines }: Panel, top: number, endS: number): string {
   ].join('\n')
 }
 
-/** Marks of time, about six. */
-function hours(endS: number, height: number): string[] {
+/** Returns labels of the time axis, about six. */
+function timeLabels(endS: number, height: number): string[] {
   const stepS = [300, 600, 1200, 3600, 7200, 14_400, 21_600].find((step) => endS / step <= 7) ?? 86_400
   return Array.from({ length: Math.floor(endS / stepS) + 1 }, (_, index) => {
     const at = index * stepS
@@ -80,18 +83,20 @@ function hours(endS: number, height: number): string[] {
   })
 }
 
-/** Of each stretch of points the highest: peaks are what one looks for. */
-function thin(points: Line['points']): Line['points'] {
-  const each = Math.ceil(points.length / pointsDrawn)
-  if (each <= 1) return points
-  const kept: Line['points'] = []
-  for (let at = 0; at < points.length; at += each) {
-    kept.push(points.slice(at, at + each).reduce((best, point) => (point.value > best.value ? point : best)))
+/** Reduces the points to `maxPoints`. Keeps the highest of each group, so that peaks remain visible. */
+function downsample(points: Line['points']): Line['points'] {
+  const groupSize = Math.ceil(points.length / maxPoints)
+  if (groupSize <= 1) return points
+  const peaks: Line['points'] = []
+  for (let at = 0; at < points.length; at += groupSize) {
+    peaks.push(
+      points.slice(at, at + groupSize).reduce((peak, point) => (point.value > peak.value ? point : peak)),
+    )
   }
-  return kept
+  return peaks
 }
 
-/** A trace is named after its file, which may be called anything. */
-function escaped(text: string): string {
+/** Escapes a text for SVG. A trace has the name of its file, which may contain any characters. */
+function escapeText(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 }
