@@ -14,7 +14,7 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { expectDocumentedAnswers } from './documented-answers.ts'
+import { expectDocumentedResponses } from './documented-responses.ts'
 
 export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
 
@@ -66,7 +66,7 @@ export async function startApiInstances(
     const own = connectRedis(config.redisUrl, log)
     const app = await createApp({ config, log, redis: own, subscriber, s3, streamingS3, sqs })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
-    expectDocumentedAnswers(url, () => app.swagger())
+    expectDocumentedResponses(url, () => app.swagger())
     const close = async () => {
       await app.close()
       subscriber.disconnect()

@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { checkDocumented } from './documented-answers.ts'
+import { checkDocumentedResponse } from './documented-responses.ts'
 
 /** A client that stores its cookie, as a browser does. */
 export type HttpClient = ReturnType<typeof createHttpClient>
@@ -55,7 +55,7 @@ export function createHttpClient(base: string, cookie?: string) {
     const text = await response.text()
     const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '')
     const body: unknown = isJson && text ? JSON.parse(text) : text
-    checkDocumented(url, method, { status: response.status, headers: response.headers, body })
+    checkDocumentedResponse(url, method, { status: response.status, headers: response.headers, body })
     return { status: response.status, headers: response.headers, body }
   }
 

@@ -34,13 +34,13 @@ import { eventRoutes } from './events/event-routes.ts'
 import { createUploadChanges } from './events/upload-changes.ts'
 import { createWatchOwner } from './events/watch-owner.ts'
 import { createWatchUpload } from './events/watch-upload.ts'
-import { createBurnCpu } from './fleet/burn-cpu.ts'
 import { clusterRoutes } from './fleet/cluster-routes.ts'
 import { createClusterView } from './fleet/cluster-view.ts'
-import { countRequests } from './fleet/count-requests.ts'
+import { createBurnCpu } from './fleet/cpu-burn.ts'
 import { cpuBurnRoutes } from './fleet/cpu-burn-routes.ts'
 import { healthRoutes } from './fleet/health-routes.ts'
 import { createReadiness } from './fleet/readiness.ts'
+import { trackRequests } from './fleet/track-requests.ts'
 import type { Api } from './http/api.ts'
 import { closeUnusedConnections } from './http/close-unused-connections.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http/http-limits.ts'
@@ -216,7 +216,7 @@ export async function createApp(deps: {
     done()
   })
   const activity = createRecentActivity()
-  countRequests(app, activity)
+  trackRequests(app, activity)
   const fleetReporter = createFleetReporter({
     redis,
     prefix,

@@ -1,6 +1,6 @@
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
-import type { BurnCpu } from './burn-cpu.ts'
+import type { BurnCpu } from './cpu-burn.ts'
 
 /** Milliseconds. Longer ones are as good as many of these. */
 const longestMs = 10_000

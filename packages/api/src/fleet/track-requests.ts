@@ -12,7 +12,7 @@ declare module 'fastify' {
  * Counts requests and measures how long each took, from its headers to the end of its answer. Streams of events
  * are counted while they are open, but last as long as somebody watches, so their durations say nothing.
  */
-export function countRequests(app: FastifyInstance, activity: RecentActivity): void {
+export function trackRequests(app: FastifyInstance, activity: RecentActivity): void {
   app.addHook('onRequest', (request, reply, done) => {
     if (!request.routeOptions.config.uncounted) {
       const end = activity.begin()

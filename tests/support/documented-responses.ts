@@ -53,7 +53,7 @@ const documents = new Map<string, () => Known>()
  * @param url of the instance
  * @param document makes the document, once it is needed
  */
-export function expectDocumentedAnswers(url: string, document: () => unknown): void {
+export function expectDocumentedResponses(url: string, document: () => unknown): void {
   let known: Known | undefined
   documents.set(new URL(url).origin, () => {
     known ??= readDocument(parseDocument(JSON.parse(JSON.stringify(document()))))
@@ -67,7 +67,7 @@ export function expectDocumentedAnswers(url: string, document: () => unknown): v
  *
  * @throws Error that says what the document does not say
  */
-export function checkDocumented(
+export function checkDocumentedResponse(
   url: URL,
   method: string,
   answer: { status: number; headers: Headers; body: unknown },

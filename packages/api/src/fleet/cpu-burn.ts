@@ -28,7 +28,7 @@ export function createBurnCpu(closing: AbortSignal) {
     if (stopped.aborted) return
     running += 1
     try {
-      const thread = new Worker(new URL('burn-cpu-thread.ts', import.meta.url), { workerData: ms })
+      const thread = new Worker(new URL('cpu-burn-thread.ts', import.meta.url), { workerData: ms })
       const stop = () => void thread.terminate()
       stopped.addEventListener('abort', stop, { once: true })
       try {
