@@ -1,7 +1,7 @@
 import { get } from 'node:http'
 import { availableParallelism } from 'node:os'
 import { Cluster } from '@millrace/api/fleet/cluster-view.ts'
-import { BurntCpu } from '@millrace/api/fleet/cpu-burn-routes.ts'
+import { CpuBurn } from '@millrace/api/fleet/cpu-burn-routes.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { createHeartbeats, type Heartbeat } from '@millrace/shared/fleet/heartbeats.ts'
@@ -171,7 +171,7 @@ test('burns CPU beside the event loop, no more at once than there are cores', as
   assert.ok(user > 60_000, `${user} µs were used`)
   const refused = answers.find(({ status }) => status === 429)
   assert.is(refused && bodyOf(refused, Problem).code, 'rate_limited')
-  assert.is(bodyOf(await client.get('/load/1'), BurntCpu).servedBy, 'api-1')
+  assert.is(bodyOf(await client.get('/load/1'), CpuBurn).servedBy, 'api-1')
 })
 
 test('burns for bounded whole milliseconds only', async () => {

@@ -1,4 +1,4 @@
-import { codesElsewhere, operations } from '@millrace/api/openapi/operations.ts'
+import { codesOutsideOperations, operations } from '@millrace/api/openapi/operations.ts'
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import Type from 'typebox'
@@ -131,7 +131,7 @@ test('lists every error code, at an operation or elsewhere but not both', () => 
       Object.keys(content?.['application/problem+json']?.examples ?? {}),
     ),
   )
-  const codes = [...new Set(listed), ...Object.keys(codesElsewhere)]
+  const codes = [...new Set(listed), ...Object.keys(codesOutsideOperations)]
   assert.equal(codes.toSorted(), Object.keys(errorCatalogue).toSorted())
 })
 

@@ -3,20 +3,21 @@ import type { FastifyInstance } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Left out of what the fleet view tells of requests, as probes are. */
-    uncounted?: true
+    /** Excludes the route from the fleet's request metrics. Used for health checks. */
+    untracked?: true
   }
 }
 
 /**
- * Counts requests and measures how long each took, from its headers to the end of its answer. Streams of events
- * are counted while they are open, but last as long as somebody watches, so their durations say nothing.
+ * Counts requests and measures the duration of each, from its headers to the end of its response. Event
+ * streams are counted while they are open. Their duration is not measured, because they last as long as the
+ * client listens.
  */
 export function trackRequests(app: FastifyInstance, activity: RecentActivity): void {
   app.addHook('onRequest', (request, reply, done) => {
-    if (!request.routeOptions.config.uncounted) {
+    if (!request.routeOptions.config.untracked) {
       const end = activity.begin()
-      // Comes always and once, also where the client leaves before there is an answer.
+      // Emitted exactly once, also if the client disconnects before the response.
       reply.raw.on('close', () => {
         const isStream = reply.getHeader('content-type') === 'text/event-stream'
         end(isStream ? 'unmeasured' : 'measured')
