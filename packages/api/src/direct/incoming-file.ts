@@ -8,7 +8,7 @@ import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { traceOf } from '../http/traceparent.ts'
-import { refusal } from '../http/validation.ts'
+import { validationError } from '../http/validation.ts'
 import { readFormFile } from './read-form-file.ts'
 
 /** What may stand in the query of a file that is sent as it is. */
@@ -108,7 +108,7 @@ function announce({ metadata, ...told }: Record<string, string | undefined>): Om
  * @throws AppError `invalid_request` that names the fields that are out of shape
  */
 export function readAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
-  if (!announcement.Check(fields)) throw refusal(announcement.Errors(fields))
+  if (!announcement.Check(fields)) throw validationError(announcement.Errors(fields))
   const { filename, contentType, preset, sha256 } = fields
   return {
     filename,

@@ -159,7 +159,7 @@ export function createWithIdempotencyKey({
     make: (owner: string) => Promise<Answer>,
   ): Promise<Answer> {
     const known = key === undefined ? undefined : await owner.find(request)
-    if (key === undefined || known === undefined) return make(await owner.findOrStart(request))
+    if (key === undefined || known === undefined) return make(await owner.findOrCreate(request))
     return respondOnce({ owner: known, key, content: what.content }, what.answer, () => make(known))
   }
 }

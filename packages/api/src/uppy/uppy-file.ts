@@ -3,7 +3,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { refusal } from '../http/validation.ts'
+import { validationError } from '../http/validation.ts'
 import { Announcement } from '../uploads/upload-routes.ts'
 
 const announcement = Compile(Announcement)
@@ -58,7 +58,7 @@ export function uppyIntent({ filename, type, metadata }: UppyFile): UploadIntent
     contentType: type || 'application/octet-stream',
     metadata: Object.fromEntries(texts.filter(([name]) => !announcedFields.has(name))),
   }
-  if (!announcement.Check(announced)) throw refusal(announcement.Errors(announced))
+  if (!announcement.Check(announced)) throw validationError(announcement.Errors(announced))
   const { preset, sha256, metadata: notes = {}, ...rest } = announced
   return {
     ...rest,

@@ -61,7 +61,7 @@ export function uppyRoutes(
           limit: uppyFormLimitBytes,
         })
       }
-      const upload = await announceUpload(await owner.findOrStart(request), intent, undefined)
+      const upload = await announceUpload(await owner.findOrCreate(request), intent, undefined)
       const { url, fields } = await deps.signForm(upload, intent)
       return { method: 'POST', url, fields }
     },
@@ -70,7 +70,7 @@ export function uppyRoutes(
   api.post('/uppy/s3/multipart', { schema: { hide: true, body: UppyFile } }, async (request) => {
     const intent = { ...uppyIntent(request.body), ...traceOf(request) }
     const plan = planUppyParts(intent.size)
-    const upload = await announceUpload(await owner.findOrStart(request), intent, plan)
+    const upload = await announceUpload(await owner.findOrCreate(request), intent, plan)
     return { uploadId: upload.id, key: originalKey(upload) }
   })
 
