@@ -12,7 +12,8 @@ export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       pattern: '^[!-~]{1,255}$',
-      description: 'names this request for a day: sent again, it gets the same answer and makes nothing new',
+      description:
+        'identifies this request for a day: a repeated request gets the same response and creates nothing',
     }),
   ),
 })
