@@ -50,7 +50,7 @@ export interface paths {
         };
         /**
          * Follow all of your uploads
-         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if all of them are still known.
+         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them.
          */
         get: operations["watchUploads"];
         put?: never;

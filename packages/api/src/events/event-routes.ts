@@ -20,7 +20,7 @@ const LastEventId = Type.Object({ 'last-event-id': Type.Optional(Type.String({ m
  *
  * `/events`: all uploads of the request's owner. `snapshot` first (the newest uploads, as `GET /uploads`
  * lists them), then `upload` for each change and `erased` for each erasure. With `Last-Event-ID`, the missed
- * changes replace the snapshot if all of them are still known.
+ * changes replace the snapshot if Redis still has all of them.
  *
  * @param deps.closing aborts when the instance shuts down
  */

@@ -27,7 +27,7 @@ export function createWatchOwner(deps: {
    * Yields the events of an owner's uploads. It subscribes before it reads the current state, so no change is
    * missed. A change that happens in between may be yielded twice.
    *
-   * @param lastPosition the position of the client's last event, if any. If Redis still knows all later
+   * @param lastPosition the position of the client's last event, if any. If Redis still has all later
    *   changes, they come first; otherwise a snapshot comes first
    * @param signal ends the watch
    */

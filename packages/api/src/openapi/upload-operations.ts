@@ -219,8 +219,8 @@ export const uploadOperations: Operations = {
     summary: 'Follow all of your uploads',
     description:
       'The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and ' +
-      '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if all of them are ' +
-      'still known.',
+      '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still ' +
+      'has all of them.',
     tag: 'events',
     security: securityRequirements.read,
     parameters: { 'last-event-id': '42' },
