@@ -14,7 +14,7 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { expectDocumentedAnswers } from './documented-answers.ts'
+import { expectDocumentedResponses } from './documented-responses.ts'
 
 export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
 
@@ -22,14 +22,13 @@ export type ApiInstances = Awaited<ReturnType<typeof startApiInstances>>
 export type InstanceS3 = { s3: S3Client; streamingS3: S3Client; publicS3?: S3Client }
 
 /**
- * Starts API instances in this process, on a local cloud of their own: real HTTP, real Redis under a prefix
- * that nobody else uses, real S3 and SQS protocols. There is no worker: what a test wants to happen after the
- * upload, it does itself.
+ * Starts API instances in this process, with their own local cloud: real HTTP, real Redis with a unique key
+ * prefix, real S3 and SQS protocols. There is no worker, so a test itself does what a worker would do.
  *
- * @param options.count how many instances
- * @param options.environment replaces variables of theirs
- * @param options.redisUrl a Redis of the test's own
- * @param options.connectS3 makes S3 clients for the instances, so that a test can break them. The test closes them.
+ * @param options.count number of instances, default 1
+ * @param options.environment replaces variables of the instances
+ * @param options.redisUrl another Redis than that of the test run
+ * @param options.connectS3 creates the instances' S3 clients, so that a test can break them; the test closes them
  */
 export async function startApiInstances(
   options: {
@@ -50,9 +49,9 @@ export async function startApiInstances(
     REDIS_PREFIX: `test-${randomUUID()}`,
     SESSION_KEYS: randomBytes(32).toString('base64'),
     LOG_LEVEL: 'silent',
-    // On a busy machine the instances, which share this process with the tests, would shed the tests' own requests.
+    // The instances share this process with the tests. On a busy machine they would refuse the tests' requests.
     MAX_EVENT_LOOP_DELAY_MS: '0',
-    // For the same reason Redis' answers may be late, and every request is to be counted.
+    // For the same reason Redis may respond late, but every request must be counted.
     RATE_LIMIT_PATIENCE_MS: '20000',
     ...options.environment,
   }
@@ -71,42 +70,42 @@ export async function startApiInstances(
   const log = createLog({ level: 'silent', instance: 'test' })
   const redis = connectRedis(redisUrl, log)
   const subscriberIds: number[] = []
-  const opened: { app: App; url: string; close(): Promise<void> }[] = []
+  const instances: { app: App; url: string; close(): Promise<void> }[] = []
   for (let number = 1; number <= (options.count ?? 1); number++) {
     const config = readConfig({ ...environment, INSTANCE: `api-${number}` })
     const subscriber = connectBlockingRedis(config.redisUrl, log)
     subscriberIds.push(await subscriber.client('ID'))
-    const own = connectRedis(config.redisUrl, log)
-    const app = await createApp({ config, log, redis: own, subscriber, sqs, ...instanceS3 })
+    const instanceRedis = connectRedis(config.redisUrl, log)
+    const app = await createApp({ config, log, redis: instanceRedis, subscriber, sqs, ...instanceS3 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
-    expectDocumentedAnswers(url, () => app.swagger())
+    expectDocumentedResponses(url, () => app.swagger())
     const close = async () => {
       await app.close()
       subscriber.disconnect()
-      own.disconnect()
+      instanceRedis.disconnect()
     }
-    opened.push({ app, url, close })
+    instances.push({ app, url, close })
   }
-  const [first] = opened
-  if (!first) throw new Error('No instance was asked for.')
+  const [first] = instances
+  if (!first) throw new Error('options.count must be at least 1.')
   return {
     url: first.url,
     app: first.app,
-    urls: opened.map(({ url }) => url),
+    urls: instances.map(({ url }) => url),
     environment,
     prefix: environment.REDIS_PREFIX,
     bucket: cloud.environment.BUCKET,
     s3,
     sqs,
     redis,
-    /** Cuts the connections on which the instances hear of changes, and no other test's. */
+    /** Closes the Redis connections on which these instances receive changes. */
     async cutSubscribers() {
       for (const id of subscriberIds) await redis.client('KILL', 'ID', id)
     },
-    /** Takes S3 and SQS away. */
+    /** Stops S3 and SQS. */
     stopCloud: cloud.close,
     async close() {
-      for (const { close } of opened) await close()
+      for (const { close } of instances) await close()
       redis.disconnect()
       streamingS3.destroy()
       s3.destroy()

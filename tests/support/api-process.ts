@@ -8,9 +8,9 @@ const entry = new URL('../../packages/api/src/main.ts', import.meta.url).pathnam
 export type ApiProcess = Awaited<ReturnType<typeof startApiProcess>>
 
 /**
- * Starts one API instance as the process that it is in production, and keeps all that it writes.
+ * Starts one API instance as a separate process, as in production, and collects its output.
  *
- * @param environment all that its config needs, but for the port
+ * @param environment all variables of its config except PORT
  */
 export async function startApiProcess(environment: Environment) {
   const { PATH } = process.env
@@ -19,12 +19,12 @@ export async function startApiProcess(environment: Environment) {
     env: { ...(PATH !== undefined && { PATH }), ...environment, PORT: '0' },
   })
   const lines: string[] = []
-  const said = new EventEmitter()
+  const output = new EventEmitter()
   const listening = Promise.withResolvers<number>()
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   const readLine = (line: string) => {
     lines.push(line)
-    said.emit('line')
+    output.emit('line')
     const record: { event?: string; port?: number } = line.startsWith('{') ? JSON.parse(line) : {}
     if (record.event === 'listening' && record.port) listening.resolve(record.port)
   }
@@ -35,15 +35,15 @@ export async function startApiProcess(environment: Environment) {
   return {
     url: `http://127.0.0.1:${port}`,
     port,
-    /** Each line of standard output and error so far. */
+    /** All lines of standard output and standard error so far. */
     lines,
-    /** Waits until a line has this in it. */
+    /** Waits until a line contains `text`. */
     async until(text: string): Promise<void> {
-      while (!lines.some((line) => line.includes(text))) await once(said, 'line')
+      while (!lines.some((line) => line.includes(text))) await once(output, 'line')
     },
-    /** Ends it as a machine ends that loses its power. */
+    /** Kills the process with SIGKILL, as a power failure would. */
     kill: () => child.kill('SIGKILL'),
-    /** @returns its exit code, once all that it wrote has been read */
+    /** Stops the process with SIGTERM. Returns its exit code after its whole output was read. */
     async stop(): Promise<number | null> {
       child.kill('SIGTERM')
       return ended

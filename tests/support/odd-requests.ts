@@ -4,8 +4,8 @@ import type { Route } from './app-routes.ts'
 /** A request as bytes, with its method and URL. */
 export type OddRequest = { method: string; url: string; bytes: Buffer }
 
-/** A session's cookie, and ids of uploads that it owns. */
-export type Known = { cookie: string; ids: string[] }
+/** A session's cookie, and the ids of its uploads. */
+export type SessionUploads = { cookie: string; ids: string[] }
 
 type Parts = {
   method: string
@@ -246,16 +246,16 @@ const query = fc.oneof(
  * cookies, JSON and form bodies, and HTTP framing.
  *
  * @param routes the app's routes
- * @param known a session's cookie and its uploads; some requests use them, to pass authorization
+ * @param uploads a session's cookie and its uploads; some requests use them, to pass authorization
  */
-export function oddRequests(routes: Route[], known: Known): fc.Arbitrary<OddRequest> {
+export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitrary<OddRequest> {
   const parameter = fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom(...known.ids) },
+    { weight: 3, arbitrary: fc.constantFrom(...uploads.ids) },
     { weight: 1, arbitrary: fc.uuid({ version: 7 }) },
     { weight: 2, arbitrary: junk.map((text) => encodeURIComponent(text.toWellFormed())) },
     { weight: 1, arbitrary: junk.map(printable) },
   )
-  const session: fc.Arbitrary<[string, string][]> = fc.constantFrom([['cookie', known.cookie]], [])
+  const session: fc.Arbitrary<[string, string][]> = fc.constantFrom([['cookie', uploads.cookie]], [])
   const jsonOrNot: fc.Arbitrary<[string, string][]> = fc.constantFrom(
     [['content-type', 'application/json']],
     [],

@@ -94,7 +94,7 @@ export function readConfig(environment: Environment) {
     rateLimitPerMinute: variables.RATE_LIMIT_PER_MINUTE,
     rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_ADDRESS_PER_MINUTE,
     /** The timeout for counting a request. Redis needs a fraction of a millisecond; a failing Redis does not block requests. */
-    rateLimitPatienceMs: variables.RATE_LIMIT_PATIENCE_MS,
+    rateLimitTimeoutMs: variables.RATE_LIMIT_PATIENCE_MS,
     /** Proxies whose `X-Forwarded-For` is trusted. */
     trustedProxies: splitList(variables.TRUSTED_PROXIES),
     /** How long requests are still accepted after `/ready` returns 503. */

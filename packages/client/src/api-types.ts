@@ -9,8 +9,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Look at the whole fleet
-         * @description Every process that lives, the load of the worker tier, and what the local autoscaler made of it. Percentiles are those of all requests together, not an average of instances.
+         * Read the state of the whole fleet
+         * @description All running instances, the queue load, and the decisions of the local autoscaler. Percentiles are computed from all requests of a tier, not averaged over instances.
          */
         get: operations["getCluster"];
         put?: never;
@@ -29,8 +29,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Watch the whole fleet
-         * @description An event `cluster` each second, whose data is what `GET /admin/cluster` answers.
+         * Follow the state of the whole fleet
+         * @description Sends an event `cluster` each second. Its data is the response body of `GET /admin/cluster`.
          */
         get: operations["watchCluster"];
         put?: never;
@@ -50,7 +50,7 @@ export interface paths {
         };
         /**
          * Follow all of your uploads
-         * @description First `snapshot`, a page as `GET /uploads` has it; then `upload` for each change and `erased` for each erasure. With `Last-Event-ID` the snapshot is left out where all that happened since can be told.
+         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them.
          */
         get: operations["watchUploads"];
         put?: never;
@@ -69,8 +69,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether this instance lives
-         * @description Touches nothing else, so a sick Redis restarts no instance.
+         * Check that this instance is running
+         * @description Checks no dependency, so a failing Redis does not restart instances.
          */
         get: operations["getHealth"];
         put?: never;
@@ -90,7 +90,7 @@ export interface paths {
         };
         /**
          * Keep a core busy
-         * @description For as many milliseconds, at most 10,000, in a thread of its own: to see the API tier scale. An instance does as many at once as it has cores, and answers others `rate_limited`.
+         * @description Burns CPU in a separate thread for the given time in ms, at most 10,000, to try out scaling of the API tier. An instance runs at most as many burns at once as it has cores. Further requests fail with `rate_limited`.
          */
         get: operations["burnCpu"];
         put?: never;
@@ -109,8 +109,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Whether this instance should be given work
-         * @description Checks Redis, S3 and SQS, each by a request that needs the very thing to work.
+         * Check that this instance can serve requests
+         * @description Sends a request to Redis, to S3 and to SQS.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -129,19 +129,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Load the session, or start one
-         * @description Adds one to `views`. All instances share the session, whichever is asked.
+         * Load the session or start a new one
+         * @description Adds one to `views`. All instances share the session.
          */
         get: operations["getSession"];
         /**
          * Label the session
-         * @description The label is shown as `user`. It is a note, no proof of who somebody is.
+         * @description `GET /session` returns the label as `user`. The label proves no identity.
          */
         put: operations["labelSession"];
         post?: never;
         /**
          * End the session
-         * @description A copy of its cookie opens nothing from now on. Uploads stay, without anybody who could see them.
+         * @description Copies of the session's cookie become invalid. The session's uploads are kept, but no client can access them.
          */
         delete: operations["endSession"];
         options?: never;
@@ -160,7 +160,7 @@ export interface paths {
         put?: never;
         /**
          * Send a file through the API
-         * @description For clients that cannot send it to S3 straight: the file as it is, or as the only file of a form, with the fields `preset`, `sha256` and `metadata` before it. The body is streamed on, and limits hold while it comes.
+         * @description For clients that cannot send files directly to S3. The body is the file itself, or a form with one file, preceded by the fields `preset`, `sha256` and `metadata`. The body is streamed to S3, and limits are checked while it arrives.
          */
         post: operations["sendFile"];
         delete?: never;
@@ -178,15 +178,15 @@ export interface paths {
         };
         /**
          * List your uploads, newest first
-         * @description Who is not known has none. The next page begins after `nextCursor`.
+         * @description The list is empty for anonymous requests. The next page begins after `nextCursor`.
          */
         get: operations["listUploads"];
         put?: never;
         /**
-         * Announce a file and get what sends it, or have it fetched
-         * @description Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, which refuses any other size, type or name than announced here.
+         * Announce a file and get its transport, or import it from a URL
+         * @description Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than the announced one.
          *
-         *     With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is taken from the answer: name, type and size, which is shown as 0 until then. The address is never shown again. An upload whose source is at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.
+         *     With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are taken from the source's response if they are not given. Until then, the size is 0. No response contains the URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable in several attempts.
          */
         post: operations["announceUpload"];
         delete?: never;
@@ -203,15 +203,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Look at an upload
-         * @description Somebody else's upload is as unknown as one that never was.
+         * Read an upload
+         * @description Another owner's upload is not found, as if it did not exist.
          */
         get: operations["getUpload"];
         put?: never;
         post?: never;
         /**
-         * Erase an upload and all that was made of it
-         * @description Every version of every object, and what Redis knows. The receipt tells what was erased, after a listing showed that nothing is left. Done again it erases what came late, and answers another receipt.
+         * Erase an upload and all its variants
+         * @description Erases all versions of all objects, and the record. The receipt lists the erased objects. It is returned after a listing of the bucket found nothing left. A repeated request erases objects that were written later, and returns a new receipt.
          */
         delete: operations["eraseUpload"];
         options?: never;
@@ -229,8 +229,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make one file of the parts
-         * @description Done again it changes nothing, so a client that lost the answer may repeat it.
+         * Complete the file from its parts
+         * @description The request is idempotent: a client that lost the response may repeat it.
          */
         post: operations["completeUpload"];
         delete?: never;
@@ -247,8 +247,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Follow an upload to its end
-         * @description Events are named `upload`; the data is the upload as JSON. A snapshot first, then each change; the stream ends with the upload. A client that reconnects with `Last-Event-ID` is spared what it has seen.
+         * Follow an upload until it is finished
+         * @description Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished. With `Last-Event-ID`, a state that the client has already received is not repeated.
          */
         get: operations["watchUpload"];
         put?: never;
@@ -267,8 +267,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Download the file itself
-         * @description As it came, once it has passed inspection.
+         * Download the original file
+         * @description Redirects to the bytes that the client sent, after they passed inspection.
          */
         get: operations["getOriginal"];
         put?: never;
@@ -287,14 +287,14 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the parts that S3 has
-         * @description What is missing is left to send: after a reload, on another device or days later.
+         * List the parts that S3 has received
+         * @description A client resumes by sending the missing parts: after a reload, on another device or days later.
          */
         get: operations["listParts"];
         put?: never;
         /**
-         * Sign parts, more of them or again
-         * @description A URL is good for an hour. A part that is sent twice counts once.
+         * Sign URLs of parts
+         * @description A URL is valid for one hour. A part may be signed again. A part that is sent twice counts once.
          */
         post: operations["signParts"];
         delete?: never;
@@ -312,7 +312,7 @@ export interface paths {
         };
         /**
          * Download a variant
-         * @description By its name in the preset.
+         * @description The variant is identified by its name in the preset.
          */
         get: operations["getVariant"];
         put?: never;
@@ -328,7 +328,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AnnouncedUpload: {
-            /** @description ISO 8601; until then the bytes are awaited */
+            /** @description ISO 8601; the upload expires if its bytes have not arrived by then */
             expiresAt: string;
             /** @description UUIDv7 */
             id: string;
@@ -349,13 +349,9 @@ export interface components {
             /** @description bytes */
             size: number;
         };
-        BurntCpu: {
-            ms: number;
-            servedBy: string;
-        };
         ClaimedParts: {
             parts: {
-                /** @description as S3 answered the part */
+                /** @description the ETag that S3 returned for the part */
                 etag: string;
                 partNumber: number;
             }[];
@@ -368,11 +364,15 @@ export interface components {
             /** @description newest first */
             history: components["schemas"]["QueueLoadPoint"][];
             instances: components["schemas"]["Instance"][];
-            /** @description the last look at the queue; null: no news */
+            /** @description the last sample of the queue; null if there is no recent one */
             load: components["schemas"]["QueueLoadSample"] | null;
-            /** @description of tiers that the local autoscaler looks after */
+            /** @description of tiers that the local autoscaler manages */
             scaling: components["schemas"]["TierScaling"][];
             tiers: components["schemas"]["Tier"][];
+        };
+        CpuBurn: {
+            ms: number;
+            servedBy: string;
         };
         /**
          * @description - `invalid_request` (status 400): The request does not match the schema.
@@ -381,55 +381,55 @@ export interface components {
          *     - `unauthenticated` (status 401): The API key is unknown or missing.
          *     - `forbidden` (status 403): The API key does not have the required scope.
          *     - `cross_site` (status 403): Cross-site request refused: the page has another origin than this API.
-         *     - `rate_limited` (status 429, may pass): Too many requests.
-         *     - `request_timeout` (status 408, may pass): The request was sent too slowly.
-         *     - `headers_too_large` (of a request whose headers are refused before any route is known): The request headers are too large.
-         *     - `not_found` (of an address that no route has): No such route.
+         *     - `rate_limited` (status 429, retryable): Too many requests.
+         *     - `request_timeout` (status 408, retryable): The request was sent too slowly.
+         *     - `headers_too_large` (a request that is refused before routing): The request headers are too large.
+         *     - `not_found` (a path without a route): No such route.
          *     - `upload_not_found` (status 404): No upload with this id.
          *     - `variant_not_found` (status 404): The upload has no variant with this name.
          *     - `preset_unknown` (status 400): No preset with this name.
          *     - `upload_too_large` (status 413): The file is larger than the limit.
-         *     - `quota_exceeded` (status 413, may pass): The file exceeds the remaining quota.
-         *     - `quota_exhausted_today` (status 429, may pass): Today's quota is used up.
+         *     - `quota_exceeded` (status 413, retryable): The file exceeds the remaining quota.
+         *     - `quota_exhausted_today` (status 429, retryable): Today's quota is used up.
          *     - `upload_not_ready` (status 409): The upload has not passed inspection, so nothing of it is served.
          *     - `upload_not_multipart` (status 409): The upload is not a multipart upload.
          *     - `upload_closed` (status 409): The upload was already received.
          *     - `parts_mismatch` (status 409): The parts do not match the announced file.
          *     - `idempotency_key_reused` (status 422): The Idempotency-Key was used for a different request.
-         *     - `idempotency_key_in_use` (status 409, may pass): The first request with this Idempotency-Key is still running.
-         *     - `tus_version_unsupported` (of tus, at `/tus/`): Unsupported tus version: send Tus-Resumable: 1.0.0.
-         *     - `upload_offset_mismatch` (of tus, at `/tus/`, may pass): Upload-Offset does not match the upload's current offset.
-         *     - `upload_expired` (of tus, at `/tus/`): The upload expired before all bytes arrived.
-         *     - `upload_locked` (of tus, at `/tus/`, may pass): Another request is writing to this upload.
-         *     - `chunk_checksum_mismatch` (of tus, at `/tus/`, may pass): The request body does not match its checksum.
-         *     - `image_corrupt` (of an upload that was rejected): The image is damaged or incomplete.
-         *     - `image_too_many_pixels` (of an upload that was rejected): The image has more pixels than the limit.
-         *     - `image_too_large` (of an upload that was rejected): The image file is larger than the limit for images.
-         *     - `size_mismatch` (of an upload that was rejected): The file's size differs from the announced size.
-         *     - `checksum_mismatch` (of an upload that was rejected): The file's SHA-256 differs from the announced one.
-         *     - `type_not_allowed` (of an upload that was rejected): The preset does not accept this file type.
-         *     - `source_refused` (of an import that was rejected): Files are imported from public addresses only. This address is not public or does not exist.
-         *     - `source_not_found` (of an import that was rejected): The source has no file at this URL.
-         *     - `source_unusable` (of an import that was rejected): The source's response does not contain the file.
-         *     - `source_too_slow` (of an import that was rejected): The source sent the file too slowly.
-         *     - `source_unavailable` (of an import that failed, may pass): The source did not respond or closed the connection.
-         *     - `processing_failed` (of an upload that failed, may pass): The file could not be processed. Processing can be retried.
-         *     - `dependency_unavailable` (status 503, may pass): A required service does not respond.
-         *     - `overloaded` (status 503, may pass): This instance is overloaded.
-         *     - `draining` (of an instance that is shutting down, may pass): This instance is shutting down.
-         *     - `conflict` (status 409, may pass): The upload is being changed by another process.
-         *     - `internal` (status 500, may pass): Internal error.
+         *     - `idempotency_key_in_use` (status 409, retryable): The first request with this Idempotency-Key is still running.
+         *     - `tus_version_unsupported` (tus, under `/tus/`): Unsupported tus version: send Tus-Resumable: 1.0.0.
+         *     - `upload_offset_mismatch` (tus, under `/tus/`, retryable): Upload-Offset does not match the upload's current offset.
+         *     - `upload_expired` (tus, under `/tus/`): The upload expired before all bytes arrived.
+         *     - `upload_locked` (tus, under `/tus/`, retryable): Another request is writing to this upload.
+         *     - `chunk_checksum_mismatch` (tus, under `/tus/`, retryable): The request body does not match its checksum.
+         *     - `image_corrupt` (a rejected upload): The image is damaged or incomplete.
+         *     - `image_too_many_pixels` (a rejected upload): The image has more pixels than the limit.
+         *     - `image_too_large` (a rejected upload): The image file is larger than the limit for images.
+         *     - `size_mismatch` (a rejected upload): The file's size differs from the announced size.
+         *     - `checksum_mismatch` (a rejected upload): The file's SHA-256 differs from the announced one.
+         *     - `type_not_allowed` (a rejected upload): The preset does not accept this file type.
+         *     - `source_refused` (a rejected import): Files are imported from public addresses only. This address is not public or does not exist.
+         *     - `source_not_found` (a rejected import): The source has no file at this URL.
+         *     - `source_unusable` (a rejected import): The source's response does not contain the file.
+         *     - `source_too_slow` (a rejected import): The source sent the file too slowly.
+         *     - `source_unavailable` (a failed import, retryable): The source did not respond or closed the connection.
+         *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
+         *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
+         *     - `overloaded` (status 503, retryable): This instance is overloaded.
+         *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
+         *     - `conflict` (status 409, retryable): The upload is being changed by another process.
+         *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
         ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
-            /** @description all of them, before the file */
+            /** @description fields that are sent before the file, all of them */
             fields: {
                 [key: string]: string;
             };
             /** @enum {string} */
             kind: "form";
-            /** @description send the form here by POST */
+            /** @description the URL to which the form is sent with POST */
             url: string;
         };
         Health: {
@@ -451,14 +451,14 @@ export interface components {
             preset?: string;
             /** @description hex. The upload is rejected if the bytes have another SHA-256 */
             sha256?: string;
-            /** @description bytes; rejected if the source has others */
+            /** @description bytes; the upload is rejected if the source has another size */
             size?: number;
             /** @description http or https, of a public host; redirects are followed */
             sourceUrl: string;
         };
         ImportTransport: {
             /**
-             * @description nothing is to be sent: a worker fetches the file
+             * @description the client sends nothing: a worker downloads the file
              * @enum {string}
              */
             kind: "import";
@@ -470,7 +470,7 @@ export interface components {
             cpuPercent: number;
             /** @description instance name, as in log lines */
             id: string;
-            /** @description in ms, of the last minute: requests of the API, jobs of workers; null: there were none. Taken from all durations together, off by 4.5 % at most */
+            /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
             latencyMs: {
                 p50: number;
                 p95: number;
@@ -491,7 +491,7 @@ export interface components {
             /** @enum {string} */
             kind: "multipart";
             partCount: number;
-            /** @description the first ones; POST …/parts signs more */
+            /** @description the first parts; `POST /uploads/{id}/parts` signs more */
             parts: components["schemas"]["PartUrl"][];
             /** @description bytes; the last part may be shorter */
             partSize: number;
@@ -501,27 +501,27 @@ export interface components {
         };
         PartUrl: {
             partNumber: number;
-            /** @description send the part here by PUT */
+            /** @description the URL to which the part is sent with PUT */
             url: string;
         };
         Problem: {
             code: components["schemas"]["ErrorCode"];
-            /** @description what was wrong this time */
+            /** @description what is wrong with this request */
             detail: string;
             errors?: {
                 field: string;
                 message: string;
             }[];
-            /** @description the limit that was passed, in bytes or files */
+            /** @description the exceeded limit, in bytes or files */
             limit?: number;
-            /** @description what is left of it */
+            /** @description the remainder of the limit */
             remaining?: number;
-            /** @description finds the request in the logs */
+            /** @description identifies the request in the log */
             requestId: string;
             status: number;
-            /** @description the same sentence for every problem of this kind */
+            /** @description a sentence that is the same for all problems of this kind */
             title: string;
-            /** @description names the kind of problem: `urn:millrace:problem:` and the code */
+            /** @description the kind of problem: `urn:millrace:problem:` and the code */
             type: string;
         };
         QueueLoadPoint: {
@@ -568,12 +568,12 @@ export interface components {
             erased: {
                 /** @description object key in S3 */
                 key: string;
-                /** @description how many versions of it there were */
+                /** @description number of erased versions */
                 versions: number;
             }[];
             /** @description UUIDv7 */
             id: string;
-            /** @description ISO 8601; then a listing showed that nothing is left */
+            /** @description ISO 8601; the time at which a listing found nothing left */
             verifiedAt: string;
         };
         ScalingDecision: {
@@ -585,7 +585,7 @@ export interface components {
             to: number;
         };
         SentPart: {
-            /** @description as S3 answered the part */
+            /** @description the ETag that S3 returned for the part */
             etag: string;
             partNumber: number;
             /** @description bytes */
@@ -600,13 +600,13 @@ export interface components {
         Session: {
             /** @description ISO 8601 */
             createdAt: string;
-            /** @description ISO 8601; moves on while the session is used */
+            /** @description ISO 8601; is extended while the session is used */
             expiresAt: string;
-            /** @description the instance that answered */
+            /** @description the instance that served this request */
             servedBy: string;
-            /** @description the label given by PUT /session */
+            /** @description the label set by `PUT /session` */
             user: string | null;
-            /** @description how often GET /session was asked with this cookie */
+            /** @description number of `GET /session` requests of this session */
             views: number;
         };
         SessionLabel: {
@@ -617,9 +617,9 @@ export interface components {
         };
         Tier: {
             busy: number;
-            /** @description those that drain included */
+            /** @description including draining instances */
             instances: number;
-            /** @description in ms, of the last minute: requests of the API, jobs of workers; null: there were none. Taken from all durations together, off by 4.5 % at most */
+            /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
             latencyMs: {
                 p50: number;
                 p95: number;
@@ -627,7 +627,7 @@ export interface components {
             } | null;
             perSecond: number;
             serving: number;
-            /** @description of those that serve */
+            /** @description of serving instances */
             slots: number;
             tier: "api" | "worker";
         };
@@ -692,7 +692,7 @@ export interface components {
             name: string;
             /** @description bytes */
             size: number;
-            /** @description path on this origin; answers with a redirect to a signed URL */
+            /** @description path on this origin; redirects to a signed URL */
             url: string;
             /** @description pixels */
             width: number;
@@ -715,7 +715,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The fleet as it is now. */
+            /** @description The current state of the fleet. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -898,7 +898,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events until the client leaves. */
+            /** @description Server-sent events until the client disconnects. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1000,7 +1000,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream. It does not end. */
+            /** @description The event stream. It has no end. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1113,7 +1113,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It lives. */
+            /** @description The instance is running. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1174,7 +1174,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It was busy. */
+            /** @description The CPU burn has ended. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1186,7 +1186,7 @@ export interface operations {
                      *       "servedBy": "api-1"
                      *     }
                      */
-                    "application/json": components["schemas"]["BurntCpu"];
+                    "application/json": components["schemas"]["CpuBurn"];
                 };
             };
             /** @description The request does not match the schema. */
@@ -1286,7 +1286,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It should. */
+            /** @description The instance is ready. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1319,7 +1319,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Something it depends on does not answer, or it is shutting down. */
+            /** @description A dependency does not respond, or the instance is shutting down. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1352,7 +1352,7 @@ export interface operations {
             /** @description The session. */
             200: {
                 headers: {
-                    /** @description the sealed cookie, where the session is new or was sealed long ago */
+                    /** @description the sealed cookie, if the session is new or its cookie is renewed */
                     "set-cookie"?: string;
                     [name: string]: unknown;
                 };
@@ -1464,7 +1464,7 @@ export interface operations {
             /** @description The session has the label. */
             204: {
                 headers: {
-                    /** @description the sealed cookie, where the session is new or was sealed long ago */
+                    /** @description the sealed cookie, if the session is new or its cookie is renewed */
                     "set-cookie"?: string;
                     [name: string]: unknown;
                 };
@@ -1612,7 +1612,7 @@ export interface operations {
             /** @description The session has ended. */
             204: {
                 headers: {
-                    /** @description takes the cookie away */
+                    /** @description deletes the cookie */
                     "set-cookie"?: string;
                     [name: string]: unknown;
                 };
@@ -1701,7 +1701,7 @@ export interface operations {
                  */
                 filename?: string;
                 /**
-                 * @description a JSON object of texts, as in `POST /uploads`
+                 * @description a JSON object with string values, as in `POST /uploads`
                  * @example {"album":"summer"}
                  */
                 metadata?: string;
@@ -1715,7 +1715,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description names this request for a day: sent again, it gets the same answer and makes nothing new
+                 * @description identifies this request for a day: a repeated request gets the same response and creates nothing
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -1736,7 +1736,7 @@ export interface operations {
                 "multipart/form-data": {
                     /** @description the last field, and the only file */
                     file: string;
-                    /** @description a JSON object of texts */
+                    /** @description a JSON object with string values */
                     metadata?: string;
                     preset?: string;
                     sha256?: string;
@@ -1744,12 +1744,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description S3 has the file; workers will take it. */
+            /** @description The file is stored in S3 and its processing is queued. */
             201: {
                 headers: {
                     /** @description path of the upload */
                     location?: string;
-                    /** @description a session, for who came without one */
+                    /** @description a new session, if the request had none */
                     "set-cookie"?: string;
                     [name: string]: unknown;
                 };
@@ -1948,7 +1948,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page. */
+            /** @description One page of uploads. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2085,12 +2085,12 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description names this request for a day: sent again, it gets the same answer and makes nothing new
+                 * @description identifies this request for a day: a repeated request gets the same response and creates nothing
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
                 /**
-                 * @description W3C Trace Context; goes with the upload to the workers
+                 * @description W3C Trace Context, passed on to the workers
                  * @example 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
                  */
                 traceparent?: string;
@@ -2104,12 +2104,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The upload awaits its bytes. */
+            /** @description The upload is announced and awaits its bytes. */
             201: {
                 headers: {
                     /** @description path of the upload */
                     location?: string;
-                    /** @description a session, for who came without one */
+                    /** @description a new session, if the request had none */
                     "set-cookie"?: string;
                     [name: string]: unknown;
                 };
@@ -2588,7 +2588,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description S3 has the file; workers will take it. */
+            /** @description The file is stored in S3 and its processing is queued. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -2789,7 +2789,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The stream. */
+            /** @description The event stream. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2805,7 +2805,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The client has seen the end: an EventSource does not come back. */
+            /** @description The client has received the last event: an EventSource does not reconnect. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -2929,7 +2929,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A redirect to a signed URL of S3 that lives for minutes. */
+            /** @description A redirect to a signed URL of S3, valid for 10 to 15 minutes. */
             302: {
                 headers: {
                     /** @description the signed URL */
@@ -3055,7 +3055,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The parts, in order, and what they are to be. */
+            /** @description The received parts in order, and the size and number of all parts. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3211,7 +3211,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Where to send the parts. */
+            /** @description The URLs of the parts. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3409,7 +3409,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A redirect to a signed URL of S3 that lives for minutes. */
+            /** @description A redirect to a signed URL of S3, valid for 10 to 15 minutes. */
             302: {
                 headers: {
                     /** @description the signed URL */

@@ -27,12 +27,12 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** An upload as it stands after a worker was there. */
-async function finished(state: UploadState, filename = 'page.html', detectedType?: string) {
+/** Sends a file and writes what a worker would write: a variant and the record in `state`. */
+async function uploadInState(state: UploadState, filename = 'page.html', detectedType?: string) {
   const client = createHttpClient(api.url)
-  const made = await announce(client, bytes.length, { filename, contentType: 'text/html' })
-  await sendForm(formOf(made), bytes)
-  const address = parseOriginalKey(formOf(made).fields['key'] ?? '')
+  const announced = await announce(client, bytes.length, { filename, contentType: 'text/html' })
+  await sendForm(formOf(announced), bytes)
+  const address = parseOriginalKey(formOf(announced).fields['key'] ?? '')
   if (!address) throw new Error('The form has no key of an original.')
   const key = variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' })
   await api.s3.send(
@@ -46,7 +46,7 @@ async function finished(state: UploadState, filename = 'page.html', detectedType
     findings: { ...(detectedType && { detectedType }) },
     variants: [{ name: 'w320', key, contentType: 'image/webp', width: 320, height: 200, size: 7 }],
   })
-  return { client, id: made.id, address, form: formOf(made) }
+  return { client, id: announced.id, address, form: formOf(announced) }
 }
 
 async function change(address: UploadAddress, changes: Partial<Upload>) {
@@ -54,24 +54,24 @@ async function change(address: UploadAddress, changes: Partial<Upload>) {
   await records.update(address, (current) => ({ ...current, ...changes }))
 }
 
-test('redirects to a variant in S3', async () => {
-  const { client, id } = await finished('ready')
-  const answer = await client.get(`/uploads/${id}/variants/w320`)
-  assert.is(answer.status, 302)
-  assert.match(answer.headers.get('cache-control') ?? '', /^private, max-age=/)
-  assert.is(answer.headers.get('referrer-policy'), 'no-referrer')
-  const file = await fetch(answer.headers.get('location') ?? '')
+test('a variant is downloaded by a redirect to S3, whose URL stays the same for some minutes', async () => {
+  const { client, id } = await uploadInState('ready')
+  const response = await client.get(`/uploads/${id}/variants/w320`)
+  assert.is(response.status, 302)
+  assert.match(response.headers.get('cache-control') ?? '', /^private, max-age=/)
+  assert.is(response.headers.get('referrer-policy'), 'no-referrer')
+  const file = await fetch(response.headers.get('location') ?? '')
   assert.is(file.status, 200)
   assert.is(file.headers.get('content-type'), 'image/webp')
   assert.is(await file.text(), 'variant')
   const again = await client.get(`/uploads/${id}/variants/w320`)
-  assert.is(again.headers.get('location'), answer.headers.get('location'))
+  assert.is(again.headers.get('location'), response.headers.get('location'))
 })
 
-test('hands out the original as a download under its name, never as a page', async () => {
-  const { client, id } = await finished('ready', 'Füße "1"\\%.html')
-  const answer = await client.get(`/uploads/${id}/original`)
-  const file = await fetch(answer.headers.get('location') ?? '')
+test('an original is served as an attachment with its filename, never as a page', async () => {
+  const { client, id } = await uploadInState('ready', 'Füße "1"\\%.html')
+  const response = await client.get(`/uploads/${id}/original`)
+  const file = await fetch(response.headers.get('location') ?? '')
   assert.equal(new Uint8Array(await file.arrayBuffer()), bytes)
   assert.is(file.headers.get('content-type'), 'application/octet-stream')
   assert.is(
@@ -89,9 +89,9 @@ test('a download has the name of its file, whatever characters the name has', as
     '日本 €.png',
     'a\\b.txt',
   ]) {
-    const { client, id } = await finished('ready', name)
-    const answer = await client.get(`/uploads/${id}/original`)
-    const file = await fetch(answer.headers.get('location') ?? '')
+    const { client, id } = await uploadInState('ready', name)
+    const response = await client.get(`/uploads/${id}/original`)
+    const file = await fetch(response.headers.get('location') ?? '')
     const header = file.headers.get('content-disposition') ?? ''
     assert.equal([parse(header).type, parse(header).parameters['filename']], ['attachment', name])
   }
@@ -127,16 +127,16 @@ for (const [detectedType, served] of [
     'application/pdf',
   ].map((type) => [type, type]),
 ]) {
-  test(`hands out ${detectedType} as a download of type ${served}`, async () => {
-    const { client, id } = await finished('ready', 'file', detectedType)
-    const answer = await client.get(`/uploads/${id}/original`)
-    assert.is(answer.status, 302)
-    const location = answer.headers.get('location') ?? ''
+  test(`an original of type ${detectedType} is served as an attachment of type ${served}`, async () => {
+    const { client, id } = await uploadInState('ready', 'file', detectedType)
+    const response = await client.get(`/uploads/${id}/original`)
+    assert.is(response.status, 302)
+    const location = response.headers.get('location') ?? ''
     const file = await fetch(location)
     assert.is(file.status, 200)
     assert.is(file.headers.get('content-type'), served)
     assert.match(file.headers.get('content-disposition') ?? '', /^attachment;/)
-    // Nobody can ask S3 for it in another way with the same signature.
+    // The signature covers these parameters: S3 refuses the URL without them.
     for (const name of ['response-content-disposition', 'response-content-type']) {
       const changed = new URL(location)
       changed.searchParams.delete(name)
@@ -146,28 +146,28 @@ for (const [detectedType, served] of [
 }
 
 for (const state of ['awaiting', 'received', 'processing', 'rejected', 'failed'] as const) {
-  test(`serves no byte of an upload that is ${state}`, async () => {
-    const { client, id } = await finished(state)
+  test(`no byte of an upload in state ${state} is served`, async () => {
+    const { client, id } = await uploadInState(state)
     for (const path of ['original', 'variants/w320']) {
-      const answer = await client.get(`/uploads/${id}/${path}`)
-      assert.is(answer.status, 409)
-      assert.is(bodyOf(answer, Problem).code, 'upload_not_ready')
-      assert.is(answer.headers.get('location'), null)
+      const response = await client.get(`/uploads/${id}/${path}`)
+      assert.is(response.status, 409)
+      assert.is(bodyOf(response, Problem).code, 'upload_not_ready')
+      assert.is(response.headers.get('location'), null)
     }
   })
 }
 
-test('serves no bytes that were put in place of the inspected ones', async () => {
-  const { client, id, form } = await finished('ready')
+test('a download serves the inspected bytes, even if the form has replaced them', async () => {
+  const { client, id, form } = await uploadInState('ready')
   const replaced = await sendForm(form, new TextEncoder().encode('<b>no</b>'))
   assert.is(replaced.status, 201)
-  const answer = await client.get(`/uploads/${id}/original`)
-  const file = await fetch(answer.headers.get('location') ?? '')
+  const response = await client.get(`/uploads/${id}/original`)
+  const file = await fetch(response.headers.get('location') ?? '')
   assert.equal(new Uint8Array(await file.arrayBuffer()), bytes)
 })
 
-test('serves none at all where the bucket does not keep the inspected ones', async () => {
-  const { client, id, form, address } = await finished('ready')
+test('a replaced original without a version id is not served', async () => {
+  const { client, id, form, address } = await uploadInState('ready')
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   await records.update(address, (current) => {
     const { versionId: _, ...arrival } = current.arrival ?? { etag: '', size: 0 }
@@ -178,12 +178,12 @@ test('serves none at all where the bucket does not keep the inspected ones', asy
   assert.is((await client.get(`/uploads/${id}/original`)).status, 409)
 })
 
-test('knows only the variants that there are', async () => {
-  const { client, id } = await finished('ready')
+test('a variant name that the upload does not have is not found', async () => {
+  const { client, id } = await uploadInState('ready')
   for (const name of ['w1', '..%2f..', 'w320%00', 'constructor']) {
-    const answer = await client.get(`/uploads/${id}/variants/${name}`)
-    assert.is(answer.status, 404)
-    assert.is(bodyOf(answer, Problem).code, 'variant_not_found')
+    const response = await client.get(`/uploads/${id}/variants/${name}`)
+    assert.is(response.status, 404)
+    assert.is(bodyOf(response, Problem).code, 'variant_not_found')
   }
 })
 
@@ -191,7 +191,7 @@ for (const [method, query] of [
   ['PUT', { partNumber: '7', uploadId: "a/b+c=d'e(f)!*~" }],
   ['GET', { 'response-content-disposition': `attachment; filename*=UTF-8''%C3%BC` }],
 ] satisfies ['PUT' | 'GET', Record<string, string>][]) {
-  test(`signs ${method} exactly as the SDK's own signer does`, async () => {
+  test(`a signed ${method} URL is equal to that of the SDK's signer`, async () => {
     const key = originalKey({ owner: 's-1', id: '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa' })
     const signedAt = new Date('2026-11-23T10:00:00Z')
     const signer = createUrlSigner({ s3: api.s3, bucket: api.bucket })
@@ -213,7 +213,7 @@ for (const [method, query] of [
   })
 }
 
-test('signs variants for CloudFront where it delivers them, and originals for S3', async () => {
+test('with a CDN, variants have CloudFront URLs and originals have S3 URLs', async () => {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const origin = 'https://d111111abcdef8.cloudfront.net'
   const cdn = createCdnSigner({
@@ -221,10 +221,10 @@ test('signs variants for CloudFront where it delivers them, and originals for S3
     keyPairId: 'K123',
     privateKey: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
   })
-  const { address } = await finished('ready')
+  const { address } = await uploadInState('ready')
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   const upload = (await records.find(address))?.upload
-  if (!upload) throw new Error('There is no record.')
+  if (!upload) throw new Error('The upload has no record.')
   const originals = createOriginals({ s3: api.s3, bucket: api.bucket })
   const signer = createUrlSigner({ s3: api.s3, bucket: api.bucket })
   const sign = createDownloadSigner({ signer, originals, cdn })
@@ -247,9 +247,9 @@ test('signs variants for CloudFront where it delivers them, and originals for S3
   assert.ok((await sign.original(upload)).startsWith(await signer.origin()))
 })
 
-test('refuses half of what CloudFront needs', () => {
+test('incomplete or invalid CloudFront settings are refused by variable name', () => {
   const { environment } = api
-  for (const [variables, words] of [
+  for (const [variables, variableName] of [
     [{ CDN_ORIGIN: 'https://d1.cloudfront.net' }, /CDN_KEY_PAIR_ID/],
     [
       { CDN_ORIGIN: 'https://d1.cloudfront.net', CDN_KEY_PAIR_ID: 'K1', CDN_PRIVATE_KEY: 'bm8=' },
@@ -257,7 +257,7 @@ test('refuses half of what CloudFront needs', () => {
     ],
     [{ CDN_ORIGIN: 'http://d1.cloudfront.net' }, /CDN_ORIGIN/],
   ] as const) {
-    assert.throws(() => readConfig({ ...environment, ...variables }), words)
+    assert.throws(() => readConfig({ ...environment, ...variables }), variableName)
   }
 })
 

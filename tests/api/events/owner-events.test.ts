@@ -27,20 +27,20 @@ test.after(() => api.close())
 const listen = (client: HttpClient, lastEventId?: string, base = api.url) =>
   openEventStream(new URL('/events', base), client, lastEventId)
 
-async function announced(client: HttpClient) {
-  const made = await announce(client, 7)
-  const address = parseOriginalKey(formOf(made).fields['key'] ?? '')
+async function announceUpload(client: HttpClient) {
+  const announced = await announce(client, 7)
+  const address = parseOriginalKey(formOf(announced).fields['key'] ?? '')
   if (!address) throw new Error('The form has no key of an original.')
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   return {
-    id: made.id,
+    id: announced.id,
     change: (state: Upload['state']) => records.update(address, (current) => ({ ...current, state })),
   }
 }
 
-test('are a snapshot first, then every change of every upload, in order', async () => {
+test('/events sends a snapshot first, then every change of every upload, in order', async () => {
   const client = createHttpClient(api.url)
-  const first = await announced(client)
+  const first = await announceUpload(client)
   const streams = await Promise.all(api.urls.map((base) => listen(client, undefined, base)))
   for (const stream of streams) {
     const snapshot = await stream.next()
@@ -50,18 +50,18 @@ test('are a snapshot first, then every change of every upload, in order', async 
       [first.id],
     )
   }
-  const second = await announced(client)
+  const second = await announceUpload(client)
   await first.change('processing')
   await second.change('received')
   await client.delete(`/uploads/${first.id}`)
   for (const stream of streams) {
-    const told: unknown[] = []
+    const changes: unknown[] = []
     for (let n = 0; n < 3; n++) {
       const event = await stream.next()
       const { id, state } = view.Parse(event?.data)
-      told.push([id, state])
+      changes.push([id, state])
     }
-    assert.equal(told, [
+    assert.equal(changes, [
       [second.id, 'awaiting'],
       [first.id, 'processing'],
       [second.id, 'received'],
@@ -73,10 +73,10 @@ test('are a snapshot first, then every change of every upload, in order', async 
   }
 })
 
-test('go on with what a client missed, without a snapshot', async () => {
+test('/events resumes with the missed changes instead of a snapshot', async () => {
   const client = createHttpClient(api.url)
-  const one = await announced(client)
-  const two = await announced(client)
+  const one = await announceUpload(client)
+  const two = await announceUpload(client)
   const before = await listen(client)
   const snapshot = await before.next()
   before.leave()
@@ -95,9 +95,9 @@ test('go on with what a client missed, without a snapshot', async () => {
   after.leave()
 })
 
-test('begin anew for a position that Redis does not remember', async () => {
+test('/events sends a snapshot if Redis does not know the position', async () => {
   const client = createHttpClient(api.url)
-  const { id } = await announced(client)
+  const { id } = await announceUpload(client)
   for (const position of ['1', '99999999999999', 'x', '-1']) {
     const stream = await listen(client, position)
     assert.is((await stream.next())?.event, 'snapshot')
@@ -107,7 +107,7 @@ test('begin anew for a position that Redis does not remember', async () => {
   const position = (await stream.next())?.id
   stream.leave()
   await api.redis.del(...(await api.redis.keys(`${api.prefix}:*:sequence`)))
-  await announced(client)
+  await announceUpload(client)
   const again = await listen(client, position)
   const snapshot = await again.next()
   assert.is(snapshot?.event, 'snapshot')
@@ -115,31 +115,31 @@ test('begin anew for a position that Redis does not remember', async () => {
   again.leave()
 })
 
-test('tell nobody of what is not theirs', async () => {
+test("/events sends no other owner's uploads, and refuses anonymous requests", async () => {
   const client = createHttpClient(api.url)
   const stranger = createHttpClient(api.url)
-  await announced(client)
+  await announceUpload(client)
   await stranger.get('/session')
   const stream = await listen(stranger)
   assert.equal(page.Parse((await stream.next())?.data).uploads, [])
-  await announced(client)
-  const own = await announced(stranger)
+  await announceUpload(client)
+  const own = await announceUpload(stranger)
   assert.is(view.Parse((await stream.next())?.data).id, own.id)
   stream.leave()
-  const nobody = await createHttpClient(api.url).get('/events')
-  assert.is(nobody.status, 401)
-  assert.is(bodyOf(nobody, Problem).code, 'unauthenticated')
+  const anonymous = await createHttpClient(api.url).get('/events')
+  assert.is(anonymous.status, 401)
+  assert.is(bodyOf(anonymous, Problem).code, 'unauthenticated')
 })
 
-test('share one connection to Redis, however many clients listen', async () => {
+test('100 streams of /events share one Redis connection', async () => {
   const client = createHttpClient(api.url)
-  await announced(client)
+  await announceUpload(client)
   const before = Number(/connected_clients:(\d+)/.exec(await api.redis.info('clients'))?.[1])
   const streams = await Promise.all(Array.from({ length: 100 }, () => listen(client)))
   for (const stream of streams) await stream.next()
   const after = Number(/connected_clients:(\d+)/.exec(await api.redis.info('clients'))?.[1])
   assert.ok(after - before < 20, `${after - before} more connections`)
-  const made = await announced(client)
+  const made = await announceUpload(client)
   for (const stream of streams) assert.is(view.Parse((await stream.next())?.data).id, made.id)
   for (const stream of streams) stream.leave()
 })

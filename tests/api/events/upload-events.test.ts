@@ -33,19 +33,19 @@ async function listen(client: HttpClient, id: string, options: { base?: string; 
   }
 }
 
-async function announced() {
+async function announceUpload() {
   const client = createHttpClient(api.url)
-  const made = await announce(client, 7)
-  const address = parseOriginalKey(formOf(made).fields['key'] ?? '')
+  const announced = await announce(client, 7)
+  const address = parseOriginalKey(formOf(announced).fields['key'] ?? '')
   if (!address) throw new Error('The form has no key of an original.')
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   const change = (change: Partial<Upload>) =>
     records.update(address, (current) => ({ ...current, ...change }))
-  return { client, id: made.id, change }
+  return { client, id: announced.id, change }
 }
 
-test('are a snapshot first, then each change in order, from whichever instance; then the end', async () => {
-  const { client, id, change } = await announced()
+test('an event stream of any instance sends the current state, then each change in order, then ends', async () => {
+  const { client, id, change } = await announceUpload()
   const streams = await Promise.all(api.urls.map((base) => listen(client, id, { base })))
   for (const stream of streams) {
     assert.is(stream.response.headers.get('content-type'), 'text/event-stream')
@@ -62,23 +62,23 @@ test('are a snapshot first, then each change in order, from whichever instance; 
   }
 })
 
-test('go on where the client left off', async () => {
-  const { client, id, change } = await announced()
+test('an event stream resumes after Last-Event-ID', async () => {
+  const { client, id, change } = await announceUpload()
   const first = await listen(client, id)
-  const seen = await first.next()
+  const lastEvent = await first.next()
   first.leave()
-  const second = await listen(client, id, { lastEventId: seen?.id ?? '' })
+  const second = await listen(client, id, { lastEventId: lastEvent?.id ?? '' })
   await change({ state: 'received' })
   assert.is((await second.next())?.upload.state, 'received')
   await change({ state: 'processing' })
-  const missed = await listen(client, id, { lastEventId: seen?.id ?? '' })
+  const missed = await listen(client, id, { lastEventId: lastEvent?.id ?? '' })
   assert.is((await missed.next())?.upload.state, 'processing')
   second.leave()
   missed.leave()
 })
 
-test('tell a client that has seen the end not to come back', async () => {
-  const { client, id, change } = await announced()
+test('a client that has received the last event gets 204', async () => {
+  const { client, id, change } = await announceUpload()
   await change({ state: 'rejected', error: { code: 'image_corrupt', message: 'Broken.' } })
   const stream = await listen(client, id)
   const end = await stream.next()
@@ -88,8 +88,8 @@ test('tell a client that has seen the end not to come back', async () => {
   assert.is(again.response.status, 204)
 })
 
-test('miss nothing when Redis drops the connection in between', async () => {
-  const { client, id, change } = await announced()
+test('an event stream misses no change when its Redis connection is lost', async () => {
+  const { client, id, change } = await announceUpload()
   const stream = await listen(client, id)
   assert.is((await stream.next())?.upload.state, 'awaiting')
   await api.cutSubscribers()
@@ -98,24 +98,24 @@ test('miss nothing when Redis drops the connection in between', async () => {
   stream.leave()
 })
 
-test('end when the instance closes', async () => {
-  const own = await startApiInstances()
-  const client = createHttpClient(own.url)
+test('an event stream ends when the instance closes', async () => {
+  const closing = await startApiInstances()
+  const client = createHttpClient(closing.url)
   const { id } = await announce(client, 7)
-  const stream = await listen(client, id, { base: own.url })
+  const stream = await listen(client, id, { base: closing.url })
   await stream.next()
-  await own.close()
+  await closing.close()
   assert.is(await stream.next(), undefined)
 })
 
-test('leave no subscription behind when clients leave', async () => {
-  const { client, id, change } = await announced()
+test('the Redis subscription ends when all clients have disconnected', async () => {
+  const { client, id, change } = await announceUpload()
   const streams = await Promise.all([listen(client, id), listen(client, id)])
   for (const stream of streams) await stream.next()
   const channels = async () => (await api.redis.pubsub('CHANNELS', `${api.prefix}:changes:*`)).length
   assert.is(await channels(), 1)
   for (const stream of streams) stream.leave()
-  // The instance learns of it in its own time: each change finds it still subscribed, or not any more.
+  // The instance notices the disconnection later. Until then, each change still finds the subscription.
   while ((await channels()) > 0) await change({})
 })
 

@@ -1,7 +1,7 @@
 import { get } from 'node:http'
 import { availableParallelism } from 'node:os'
 import { Cluster } from '@millrace/api/fleet/cluster-view.ts'
-import { BurntCpu } from '@millrace/api/fleet/cpu-burn-routes.ts'
+import { CpuBurn } from '@millrace/api/fleet/cpu-burn-routes.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { createHeartbeats, type Heartbeat } from '@millrace/shared/fleet/heartbeats.ts'
@@ -32,7 +32,7 @@ test.after(async () => {
 
 const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
 
-/** A process as it would tell of itself that answered requests of these durations, in ms. */
+/** Returns the heartbeat of an instance with requests or jobs of these durations, in ms. */
 function heartbeatOf(
   id: string,
   tier: Heartbeat['tier'],
@@ -53,8 +53,8 @@ function heartbeatOf(
   }
 }
 
-/** Looks until the fleet is as it is waited for. */
-async function clusterWhere(api: ApiInstances, fits: (cluster: Cluster) => boolean, key?: string) {
+/** Reads cluster events until one matches. */
+async function waitForCluster(api: ApiInstances, matches: (cluster: Cluster) => boolean, key?: string) {
   const events = await openEventStream(
     new URL('/admin/cluster/events', api.url),
     createHttpClient(api.url),
@@ -65,22 +65,22 @@ async function clusterWhere(api: ApiInstances, fits: (cluster: Cluster) => boole
     const event = await events.next()
     if (!event) throw new Error('The stream ended.')
     assert.is(event.event, 'cluster')
-    const seen = cluster.Parse(event.data)
-    if (!fits(seen)) continue
+    const current = cluster.Parse(event.data)
+    if (!matches(current)) continue
     events.leave()
-    return seen
+    return current
   }
 }
 
-test('shows every instance, whichever is asked, live', async () => {
-  const seen = await clusterWhere(closed, ({ instances }) => instances.length === 2, admin.key)
+test('every instance returns the live state of all instances', async () => {
+  const current = await waitForCluster(closed, ({ instances }) => instances.length === 2, admin.key)
   assert.equal(
-    seen.instances.map(({ id, tier, state }) => `${id} ${tier} ${state}`),
+    current.instances.map(({ id, tier, state }) => `${id} ${tier} ${state}`),
     ['api-1 api serving', 'api-2 api serving'],
   )
   for (const url of closed.urls) {
-    const answer = await createHttpClient(url).get('/admin/cluster', bearer(admin.key))
-    const { instances, tiers } = bodyOf(answer, Cluster)
+    const response = await createHttpClient(url).get('/admin/cluster', bearer(admin.key))
+    const { instances, tiers } = bodyOf(response, Cluster)
     assert.equal(
       instances.map(({ id }) => id),
       ['api-1', 'api-2'],
@@ -90,22 +90,22 @@ test('shows every instance, whichever is asked, live', async () => {
   }
 })
 
-test('counts requests but not probes, and not how long a stream was watched', async () => {
+test('the cluster view counts requests but no health checks, and ignores the duration of event streams', async () => {
   const client = createHttpClient(open.url)
   for (let visits = 0; visits < 5; visits++) await client.get('/health')
-  const before = await clusterWhere(open, ({ instances }) => instances[0]?.busy === 1)
+  const before = await waitForCluster(open, ({ instances }) => instances[0]?.busy === 1)
   assert.is(before.tiers[0]?.latencyMs, null)
   for (let visits = 0; visits < 20; visits++) await client.get('/session')
-  const after = await clusterWhere(open, ({ tiers }) => (tiers[0]?.perSecond ?? 0) > 0)
+  const after = await waitForCluster(open, ({ tiers }) => (tiers[0]?.perSecond ?? 0) > 0)
   assert.ok((after.tiers[0]?.latencyMs?.p50 ?? 0) > 0)
 })
 
-test('gives percentiles of all requests, not averages of instances', async () => {
+test('tier percentiles are computed from all requests, not averaged over instances', async () => {
   const heartbeats = createHeartbeats({ redis: closed.redis, prefix: closed.prefix })
   await heartbeats.publish(heartbeatOf('worker-fast', 'worker', [[10, 990]]))
   await heartbeats.publish(heartbeatOf('worker-slow', 'worker', [[1000, 10]]))
-  const answer = await createHttpClient(closed.url).get('/admin/cluster', bearer(admin.key))
-  const { tiers, instances } = bodyOf(answer, Cluster)
+  const response = await createHttpClient(closed.url).get('/admin/cluster', bearer(admin.key))
+  const { tiers, instances } = bodyOf(response, Cluster)
   const workers = tiers.find(({ tier }) => tier === 'worker')
   assert.ok(workers?.latencyMs)
   assert.ok(workers.latencyMs.p95 < 11 && workers.latencyMs.p99 < 11)
@@ -118,7 +118,7 @@ test('gives percentiles of all requests, not averages of instances', async () =>
   await heartbeats.remove('worker-slow')
 })
 
-test('leaves out what is dead, and what it cannot read', async () => {
+test('the cluster view omits instances without a heartbeat and unreadable heartbeats', async () => {
   const { redis, prefix } = closed
   const heartbeats = createHeartbeats({ redis, prefix })
   await heartbeats.publish(heartbeatOf('worker-dead', 'worker', []))
@@ -134,11 +134,11 @@ test('leaves out what is dead, and what it cannot read', async () => {
   assert.ok((await redis.pttl(`${prefix}:{fleet}:heartbeat:api-1`)) > 0)
 })
 
-test('is for keys of the scope admin alone', async () => {
+test('cluster and CPU burn need an API key with the scope admin', async () => {
   const client = createHttpClient(closed.url)
   for (const path of ['/admin/cluster', '/admin/cluster/events', '/load/1']) {
-    const nobody = await client.get(path)
-    assert.is(nobody.status, 401, path)
+    const anonymous = await client.get(path)
+    assert.is(anonymous.status, 401, path)
     const session = await client.get('/session').then(() => client.get(path))
     assert.is(session.status, 401, path)
     const other = await client.get(path, bearer(writer.key))
@@ -148,7 +148,7 @@ test('is for keys of the scope admin alone', async () => {
   assert.is((await client.get('/load/1', bearer(admin.key))).status, 200)
 })
 
-test('is open to everybody where that is set, but not to pages of other sites', async () => {
+test('OPEN_ADMIN opens the cluster view to anonymous requests, but not to cross-site requests', async () => {
   const client = createHttpClient(open.url)
   for (const path of ['/admin/cluster', '/load/1']) {
     assert.is((await client.get(path)).status, 200)
@@ -158,37 +158,37 @@ test('is open to everybody where that is set, but not to pages of other sites', 
   }
 })
 
-test('burns CPU beside the event loop, no more at once than there are cores', async () => {
+test('CPU burns run beside the event loop, at most one per core', async () => {
   const client = createHttpClient(open.url)
   const cores = availableParallelism()
   const before = process.cpuUsage()
-  const answers = await Promise.all(Array.from({ length: cores + 1 }, () => client.get('/load/300')))
+  const responses = await Promise.all(Array.from({ length: cores + 1 }, () => client.get('/load/300')))
   const { user } = process.cpuUsage(before)
-  assert.equal(answers.map(({ status }) => status).toSorted(), [
+  assert.equal(responses.map(({ status }) => status).toSorted(), [
     ...Array.from({ length: cores }, () => 200),
     429,
   ])
-  assert.ok(user > 60_000, `${user} µs were used`)
-  const refused = answers.find(({ status }) => status === 429)
+  assert.ok(user > 60_000, `used ${user} µs of CPU`)
+  const refused = responses.find(({ status }) => status === 429)
   assert.is(refused && bodyOf(refused, Problem).code, 'rate_limited')
-  assert.is(bodyOf(await client.get('/load/1'), BurntCpu).servedBy, 'api-1')
+  assert.is(bodyOf(await client.get('/load/1'), CpuBurn).servedBy, 'api-1')
 })
 
-test('burns for bounded whole milliseconds only', async () => {
+test('a CPU burn of less than 1 ms, more than 10 s or no whole number is refused', async () => {
   const client = createHttpClient(open.url)
   for (const ms of ['0', '-1', '10001', '1e9', 'x']) {
-    const answer = await client.get(`/load/${ms}`)
-    assert.is(answer.status, 400, ms)
-    assert.is(bodyOf(answer, Problem).code, 'invalid_request')
+    const response = await client.get(`/load/${ms}`)
+    assert.is(response.status, 400, ms)
+    assert.is(bodyOf(response, Problem).code, 'invalid_request')
   }
 })
 
-test('stops burning when the client leaves', async () => {
+test('a CPU burn stops when its client disconnects', async () => {
   const client = createHttpClient(open.url)
   const requests = Array.from({ length: availableParallelism() }, () =>
     get(new URL('/load/10000', open.url), { agent: false }).on('error', () => {}),
   )
-  await clusterWhere(open, ({ instances }) => (instances[0]?.busy ?? 0) > requests.length)
+  await waitForCluster(open, ({ instances }) => (instances[0]?.busy ?? 0) > requests.length)
   assert.is((await client.get('/load/1')).status, 429)
   for (const request of requests) request.destroy()
   while ((await client.get('/load/1')).status !== 200);

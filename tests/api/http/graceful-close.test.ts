@@ -25,7 +25,7 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** Starts an instance as the process that it is in production. */
+/** Starts an instance as a separate process, as in production. */
 async function startProcess(environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [main], {
     env: { PATH: process.env['PATH'], ...api.environment, LOG_LEVEL: 'info', PORT: '0', ...environment },
@@ -46,7 +46,7 @@ async function exitCode(child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-test('ends event streams, finishes what is under way, and exits with 0', async () => {
+test('on SIGTERM the API ends event streams, finishes active requests and exits with 0', async () => {
   const { child, url } = await startProcess({ S3_PUBLIC_ENDPOINT: 'http://127.0.0.1:9' })
   const client = createHttpClient(url)
   const { id } = await announce(client, 7)
@@ -59,35 +59,35 @@ test('ends event streams, finishes what is under way, and exits with 0', async (
   })
   slow.flushHeaders()
   await once(slow, 'continue')
-  const answered = once(slow, 'response')
+  const responded = once(slow, 'response')
   child.kill('SIGTERM')
   assert.match(await events.text(), /event: upload/)
   slow.end(body)
-  const [response] = await answered
+  const [response] = await responded
   assert.is(response.statusCode, 201)
   const { transport } = Compile(Announced).Parse(JSON.parse(await text(response)))
   assert.match(JSON.stringify(transport), '"http://127.0.0.1:9/millrace', 'signed for where clients reach S3')
   assert.is(await exitCode(child), 0)
 })
 
-test('does not wait for connections that never asked for anything', async () => {
+test('closing does not wait for connections without a request', async () => {
   const instance = await startApiInstances()
   const { port } = new URL(instance.url)
-  const silent = connect(Number(port), '127.0.0.1')
-  await once(silent, 'connect')
-  // An answer on a later connection: the instance has seen the silent one.
+  const unused = connect(Number(port), '127.0.0.1')
+  await once(unused, 'connect')
+  // After a response on a later connection, the instance has accepted the unused one.
   await fetch(`${instance.url}/health`)
-  const gone = once(silent.resume(), 'close')
+  const gone = once(unused.resume(), 'close')
   await instance.close()
   await gone
 })
 
-test('says that it is not ready before it stops taking requests', async () => {
+test('/ready returns 503 before the instance stops accepting requests', async () => {
   const { child, url } = await startProcess({ CLOSE_DELAY_MS: '3600000' })
   child.kill('SIGTERM')
   const client = createHttpClient(url)
   let ready = await client.request('GET', '/ready')
-  // The signal may come after the first question.
+  // The signal may arrive after the first request.
   while (ready.status === 200) ready = await client.request('GET', '/ready')
   assert.is(bodyOf(ready, Ready).status, 'draining')
   assert.is((await client.request('GET', '/health')).status, 200)
@@ -96,7 +96,7 @@ test('says that it is not ready before it stops taking requests', async () => {
   await exitCode(child)
 })
 
-test('takes two signals for one', async () => {
+test('a second signal does not disturb the shutdown', async () => {
   const { child } = await startProcess()
   child.kill('SIGTERM')
   child.kill('SIGINT')

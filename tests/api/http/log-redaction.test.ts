@@ -31,7 +31,7 @@ test.after(async () => {
   await api.close()
 })
 
-/** Secrets as they come with requests; each may stand anywhere. */
+/** Returns a secret that is sent in a given place of a request. */
 const secret = (place: string) => `s3cret${place}`
 const personalName = 'Scan of Jane Doe 1984'
 
@@ -39,7 +39,7 @@ function findAny(lines: string[], secrets: string[]) {
   return lines.filter((line) => secrets.some((one) => line.includes(one)))
 }
 
-/** Sends bytes as they are and waits until the other side has closed. */
+/** Sends text unchanged and waits until the server has closed the connection. */
 async function sendRaw(port: number, text: string) {
   const socket = connect(port, '127.0.0.1')
   socket.resume().on('error', () => {})
@@ -47,10 +47,10 @@ async function sendRaw(port: number, text: string) {
   await once(socket, 'close')
 }
 
-test('a real API process at trace never logs what requests carry', async () => {
+test('an API process with log level trace logs no secrets of requests', async () => {
   const environment = { ...api.environment, LOG_LEVEL: 'trace' }
   const redisUrl = new URL(environment.REDIS_URL)
-  // A server without users takes any password.
+  // A Redis without configured users accepts any password.
   redisUrl.username = 'default'
   redisUrl.password = secret('redis')
   const process = await startApiProcess({ ...environment, REDIS_URL: redisUrl.href })
@@ -98,7 +98,7 @@ test('a real API process at trace never logs what requests carry', async () => {
   })
   const form = formOf(announced)
   await sendForm(form, new TextEncoder().encode('9 bytes!!'))
-  // A record that cannot be read makes an error on our side that quotes it.
+  // An unreadable record causes an internal error whose message quotes it.
   const key = (await api.redis.keys(`${api.prefix}:*${announced.id}*`))[0] ?? ''
   assert.is.not(key, '', 'the record is found')
   await api.redis.del(key)
@@ -137,7 +137,7 @@ test('a real API process at trace never logs what requests carry', async () => {
   assert.match(text, /"msg":"request failed"/)
 })
 
-test('a client that leaves its event stream is no news', async () => {
+test('a client that disconnects from its event stream is logged at debug only', async () => {
   const process = await startApiProcess({ ...api.environment, LOG_LEVEL: 'debug' })
   const client = createHttpClient(process.url)
   const { id } = await announce(client, 9)
@@ -155,12 +155,12 @@ test('a client that leaves its event stream is no news', async () => {
   )
 })
 
-test("the worker's log of a failing job holds what went wrong, and no secret", async () => {
+test("the worker's log of a failing job contains the error but no secret", async () => {
   const lines: string[] = []
-  const givenUp = Promise.withResolvers<void>()
+  const failed = Promise.withResolvers<void>()
   const write = (line: string) => {
     lines.push(line)
-    if (line.includes('"event":"given-up"')) givenUp.resolve()
+    if (line.includes('"event":"given-up"')) failed.resolve()
   }
   const log = createLog({ level: 'trace', instance: 'worker' }, { write })
   const redis = connectBlockingRedis(api.environment.REDIS_URL, log)
@@ -189,7 +189,7 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
   await worker.start()
   const queue = createUploadQueue({ redis: api.redis, prefix })
   await queue.add({ owner: sessionOwner('0'.repeat(32)), id: newUploadId(), etag: '"e"' })
-  await givenUp.promise
+  await failed.promise
   await worker.drain(1000)
   await queue.close()
   redis.disconnect()
@@ -201,7 +201,7 @@ test("the worker's log of a failing job holds what went wrong, and no secret", a
   assert.match(line, /"httpStatus":404/)
 })
 
-/** What the SDK throws, with all that such an error may have about it. */
+/** Returns an error of the SDK with secrets in every place where such an error may have them. */
 async function awsError(): Promise<unknown> {
   try {
     return await api.s3.send(new GetObjectCommand({ Bucket: api.bucket, Key: 'originals/nobody' }))
@@ -216,7 +216,7 @@ async function awsError(): Promise<unknown> {
   }
 }
 
-test('properties that are known to carry secrets are left out of a line', () => {
+test('properties with secrets are removed from log lines', () => {
   const lines: string[] = []
   const log = createLog({ level: 'trace', instance: 'x' }, { write: (line: string) => void lines.push(line) })
   log.info({ headers: { cookie: secret('a') }, cookie: secret('b'), filename: personalName, kept: 1 }, 'one')
@@ -233,7 +233,7 @@ test('properties that are known to carry secrets are left out of a line', () => 
   )
 })
 
-test('a text loses its secrets and keeps the rest', () => {
+test('scrubSecrets removes the secrets of a text and keeps the rest', () => {
   const cases: [before: string, after: string][] = [
     ['nothing to hide', 'nothing to hide'],
     ['redis://u:p@host:6379/0 is away', 'redis://[scrubbed]@host:6379/0 is away'],
@@ -265,7 +265,7 @@ test('a text loses its secrets and keeps the rest', () => {
   }
 })
 
-test('what is logged of an error has its kind, sentence, stack, code, causes, and an end', () => {
+test('a logged error has its type, message, stack, code and causes, also if a cause is circular', () => {
   const inner = Object.assign(new TypeError('inner'), { code: 'EINNER', config: secret('config') })
   const outer = new AggregateError([inner, inner], 'outer', { cause: inner })
   const { type, message, stack, cause, errors } = loggableError(outer)

@@ -11,7 +11,7 @@ import { suite } from '../../support/suite.ts'
 
 const test = suite('outage')
 
-test('of Redis is answered with 503 while it lasts, and forgotten after', async () => {
+test('without Redis the API responds with 503, and recovers when Redis returns', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-outage-'))
   const first = await startRedisServer({ directory })
   const api = await startApiInstances({ redisUrl: first.url })
@@ -20,15 +20,15 @@ test('of Redis is answered with 503 while it lasts, and forgotten after', async 
   const [request] = await Promise.all([client.get('/uploads'), first.close()])
   assert.ok([200, 503].includes(request.status))
 
-  const answer = await client.post('/uploads', { filename: 'a', contentType: 'a/b', size: 7 })
-  assert.is(answer.status, 503)
-  assert.is(answer.headers.get('retry-after'), '5')
-  assert.is(bodyOf(answer, Problem).code, 'dependency_unavailable')
-  assert.not.match(JSON.stringify(answer.body), /127\.0\.0\.1|ECONN|redis/i)
+  const response = await client.post('/uploads', { filename: 'a', contentType: 'a/b', size: 7 })
+  assert.is(response.status, 503)
+  assert.is(response.headers.get('retry-after'), '5')
+  assert.is(bodyOf(response, Problem).code, 'dependency_unavailable')
+  assert.not.match(JSON.stringify(response.body), /127\.0\.0\.1|ECONN|redis/i)
   assert.is((await client.get('/health')).status, 200)
   assert.is((await client.get('/ready')).status, 503)
 
-  // Not `once` of node:events, which gives up at the first error, and there is one for each try in vain.
+  // Not `once` of node:events: it rejects on the first error, and each failed reconnection is one.
   const reconnected = new Promise((resolve) => api.redis.once('ready', resolve))
   const second = await startRedisServer({ directory, port: first.port })
   await reconnected
@@ -38,14 +38,14 @@ test('of Redis is answered with 503 while it lasts, and forgotten after', async 
   await rm(directory, { recursive: true })
 })
 
-test('of S3 is answered with 503', async () => {
+test('without S3 the API responds with 503', async () => {
   const api = await startApiInstances({ environment: { BUCKET: 'millrace' } })
   const client = createHttpClient(api.url)
   await announce(client, 7)
   await api.stopCloud()
-  const answer = await client.post('/uploads', { filename: 'a', contentType: 'a/b', size: 9 * 1024 ** 2 })
-  assert.is(answer.status, 503)
-  assert.is(bodyOf(answer, Problem).code, 'dependency_unavailable')
+  const response = await client.post('/uploads', { filename: 'a', contentType: 'a/b', size: 9 * 1024 ** 2 })
+  assert.is(response.status, 503)
+  assert.is(bodyOf(response, Problem).code, 'dependency_unavailable')
   assert.is((await client.get('/ready')).status, 503)
   await api.close()
 })

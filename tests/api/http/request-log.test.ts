@@ -6,7 +6,7 @@ import { suite } from '../../support/suite.ts'
 
 const test = suite('request log')
 
-/** The lines that an app writes at a level. */
+/** Returns the log lines of one request at a log level. */
 async function linesOf(level: string): Promise<Record<string, unknown>[]> {
   const lines: string[] = []
   const log = createLog({ level, instance: 'one' }, { write: (line: string) => void lines.push(line) })
@@ -14,7 +14,7 @@ async function linesOf(level: string): Promise<Record<string, unknown>[]> {
   app.get('/uploads/:id', { config: { operation: 'getUpload' } }, async (request) => {
     request.log.warn({ seen: true }, 'first')
     request.log.child({ part: 1 }).error('second')
-    return 'answer'
+    return 'response'
   })
   await app.inject('/uploads/0193a6c8-0000-7000-8000-000000000000?token=secret')
   await app.inject('/other')
@@ -22,7 +22,7 @@ async function linesOf(level: string): Promise<Record<string, unknown>[]> {
   return lines.map((line) => JSON.parse(line)).filter((line) => 'reqId' in line)
 }
 
-test('names the request in every line of it, and tells of it once', async () => {
+test('every log line of a request has its id, and one line reports the request', async () => {
   const lines = (await linesOf('info')).filter(({ operation }) => operation === 'getUpload')
   assert.equal(
     lines.map(({ msg }) => msg),
@@ -54,7 +54,7 @@ test('each line of a request names the operation of its route', async () => {
   )
 })
 
-test('tells of its beginning, too, where all is asked for, and of less where less is', async () => {
+test('the log level decides which lines of a request are written', async () => {
   assert.is((await linesOf('debug'))[0]?.['msg'], 'incoming request')
   assert.equal(
     (await linesOf('error')).map(({ msg }) => msg),

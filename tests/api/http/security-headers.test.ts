@@ -25,7 +25,7 @@ test.after(async () => {
   await rm(consoleDirectory, { recursive: true })
 })
 
-test('no answer of the API can be a page', async () => {
+test('every response of the API has security headers that stop it from acting as a page', async () => {
   const client = createHttpClient(api.url)
   const { id } = await announce(client, 5)
   const paths = [
@@ -54,7 +54,7 @@ test('no answer of the API can be a page', async () => {
   }
 })
 
-test("the console's page keeps the policy of its own", async () => {
+test("the console's page has its own content security policy", async () => {
   const { status, headers } = await createHttpClient(api.url).get('/')
   assert.is(status, 200)
   const policy = headers.get('content-security-policy') ?? ''
@@ -65,7 +65,7 @@ test("the console's page keeps the policy of its own", async () => {
   assert.is(headers.get('x-content-type-options'), 'nosniff')
 })
 
-test('browsers that came over https are told to keep to it', async () => {
+test('with an https origin, responses have Strict-Transport-Security', async () => {
   for (const path of ['/health', '/nowhere']) {
     const { headers } = await createHttpClient(overHttps.url).get(path)
     assert.is(headers.get('strict-transport-security'), 'max-age=31536000')

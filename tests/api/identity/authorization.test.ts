@@ -26,11 +26,11 @@ test.after(() => api.close())
 const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
 const announcement = { filename: 'a.txt', contentType: 'text/plain', size: 7 }
 
-test('lets a key act for its owner, without a cookie', async () => {
+test('a request with an API key acts for its owner and gets no cookie', async () => {
   const client = createHttpClient(api.url)
-  const made = await client.post('/uploads', announcement, bearer(writer.key))
-  assert.is(made.status, 201)
-  assert.equal(made.headers.getSetCookie(), [])
+  const announced = await client.post('/uploads', announcement, bearer(writer.key))
+  assert.is(announced.status, 201)
+  assert.equal(announced.headers.getSetCookie(), [])
   const listed = bodyOf(await client.get('/uploads', bearer(reader.key)), UploadPage).uploads
   assert.is(listed.length, 1)
   const foreign = bodyOf(await client.get('/uploads', bearer(other.key)), UploadPage).uploads
@@ -41,16 +41,16 @@ test('lets a key act for its owner, without a cookie', async () => {
   assert.is((await client.get(path)).status, 404)
 })
 
-test('refuses what the key has no scope for', async () => {
-  const answer = await createHttpClient(api.url).post('/uploads', announcement, bearer(reader.key))
-  assert.is(answer.status, 403)
-  assert.is(bodyOf(answer, Problem).code, 'forbidden')
+test('an API key without the required scope is refused', async () => {
+  const response = await createHttpClient(api.url).post('/uploads', announcement, bearer(reader.key))
+  assert.is(response.status, 403)
+  assert.is(bodyOf(response, Problem).code, 'forbidden')
 })
 
-test('refuses keys that it does not know, and does not fall back to the cookie', async () => {
+test('an unknown API key is refused, even with a valid cookie', async () => {
   const client = createHttpClient(api.url)
   await announce(client, 7)
-  const wrong = [
+  const invalid = [
     `Bearer ${writer.key}x`,
     `Bearer ${writer.key.slice(0, -1)}`,
     `Bearer ${writer.entry.split('/')[2]}`,
@@ -59,15 +59,15 @@ test('refuses keys that it does not know, and does not fall back to the cookie',
     'Bearer ',
     'x'.repeat(4000),
   ]
-  for (const authorization of wrong) {
-    const answer = await client.get('/uploads', { headers: { authorization } })
-    assert.is(answer.status, 401, authorization)
-    assert.is(answer.headers.get('www-authenticate'), 'Bearer')
-    assert.is(bodyOf(answer, Problem).code, 'unauthenticated')
+  for (const authorization of invalid) {
+    const response = await client.get('/uploads', { headers: { authorization } })
+    assert.is(response.status, 401, authorization)
+    assert.is(response.headers.get('www-authenticate'), 'Bearer')
+    assert.is(bodyOf(response, Problem).code, 'unauthenticated')
   }
 })
 
-test('keeps pages of other sites from acting with the session', async () => {
+test("cross-site requests cannot write with a browser's session", async () => {
   const client = createHttpClient(api.url)
   await announce(client, 7)
   const crossSite: Record<string, string>[] = [
@@ -84,9 +84,9 @@ test('keeps pages of other sites from acting with the session', async () => {
       await client.request('PUT', '/session', { json: { user: 'x' }, headers }),
       await client.request('DELETE', '/session', { headers }),
     ]
-    for (const answer of writes) {
-      assert.is(answer.status, 403, JSON.stringify(headers))
-      assert.is(bodyOf(answer, Problem).code, 'cross_site')
+    for (const response of writes) {
+      assert.is(response.status, 403, JSON.stringify(headers))
+      assert.is(bodyOf(response, Problem).code, 'cross_site')
     }
     assert.is((await client.get('/uploads', { headers })).status, 200)
   }
@@ -100,23 +100,23 @@ test('keeps pages of other sites from acting with the session', async () => {
   assert.is(bodyOf(await client.get('/session'), SessionView).user, null)
 })
 
-test('lets a key act from anywhere, since no browser sends it by itself', async () => {
+test('a request with an API key may come from any origin, because browsers do not add keys themselves', async () => {
   const headers = { ...bearer(writer.key).headers, origin: 'https://elsewhere.example' }
   assert.is((await createHttpClient(api.url).post('/uploads', announcement, { headers })).status, 201)
 })
 
-test('makes keys of which only the hash is configured', () => {
+test('npm run api-key generates a key and an entry with its hash only', () => {
   const { key, entry } = newApiKey('acme', ['uploads:read'])
   assert.match(key, /^mr_[A-Za-z0-9_-]{43}$/)
   assert.not.ok(entry.includes(key))
   const program = fileURLToPath(import.meta.resolve('@millrace/api/identity/create-api-key.ts'))
   const run = (...parameters: string[]) =>
     spawnSync(process.execPath, [program, ...parameters], { encoding: 'utf8' })
-  const made = run('create', 'acme')
-  assert.is(made.status, 0)
-  const [, printed = ''] = /API_KEYS: +(\S+)/.exec(made.stdout) ?? []
+  const result = run('create', 'acme')
+  assert.is(result.status, 0)
+  const [, printed = ''] = /API_KEYS: +(\S+)/.exec(result.stdout) ?? []
   assert.equal([...(readApiKeys(printed)[0]?.scopes ?? [])], ['uploads:read', 'uploads:write'])
-  for (const wrong of [
+  for (const invalid of [
     [],
     ['create'],
     ['create', 's-1'],
@@ -124,13 +124,13 @@ test('makes keys of which only the hash is configured', () => {
     ['create', 'a', 'root'],
     ['drop', 'a'],
   ]) {
-    assert.is(run(...wrong).status, 2, wrong.join(' '))
+    assert.is(run(...invalid).status, 2, invalid.join(' '))
   }
 })
 
-test('does not start with entries that it cannot read, and does not repeat them', () => {
+test('an invalid entry of API_KEYS is refused by its number, without its hash in the error', () => {
   const hash = 'ab'.repeat(32)
-  const wrong = [
+  const invalid = [
     'acme',
     `acme/${hash}`,
     `acme/root/${hash}`,
@@ -138,7 +138,7 @@ test('does not start with entries that it cannot read, and does not repeat them'
     `acme/admin/${hash}0`,
     `//${hash}`,
   ]
-  for (const entry of wrong) {
+  for (const entry of invalid) {
     assert.throws(
       () => readApiKeys(`ok/admin/${hash},${entry}`),
       (error: unknown) =>

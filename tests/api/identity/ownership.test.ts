@@ -16,10 +16,10 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** Routes whose parameter is no upload (files of a page, a duration). A route that is not here must know its owner. */
+/** Routes whose parameter is not an upload id (files of a page, a duration). Any other route must check the owner. */
 const ownerless = new Set(['/docs/static/*', '/load/:ms', '*', '/*'])
 
-/** A request that is in shape for the route, so that nothing but ownership can refuse it. */
+/** Returns a request that is valid for the route, so that it can only be refused because of its owner. */
 function requestFor(method: string, url: string, id: string) {
   const path = url
     .replace(':id', id)
@@ -42,36 +42,36 @@ function requestFor(method: string, url: string, id: string) {
   return { path, options: { json: bodies[url] ?? {}, headers } }
 }
 
-test('is asked for by every route about one upload, found among the routes themselves', async () => {
+test('every route with an upload id responds with 404 to other owners and to anonymous requests', async () => {
   const client = createHttpClient(api.url)
   const stranger = createHttpClient(api.url)
   await stranger.get('/session')
-  const sent = await announce(client, 7)
-  await sendForm(formOf(sent), new Uint8Array(7))
-  const inParts = await announce(client, 20 * MiB)
-  multipartOf(inParts)
-  const byTus = await createTus(client, 7)
-  const ids = [sent.id, inParts.id, byTus.slice('/tus/'.length)]
-  const aboutOne = routes.filter(
+  const form = await announce(client, 7)
+  await sendForm(formOf(form), new Uint8Array(7))
+  const multipart = await announce(client, 20 * MiB)
+  multipartOf(multipart)
+  const tusPath = await createTus(client, 7)
+  const ids = [form.id, multipart.id, tusPath.slice('/tus/'.length)]
+  const uploadRoutes = routes.filter(
     ({ method, url }) => /[:*]/.test(url) && !ownerless.has(url) && method !== 'OPTIONS',
   )
-  const tusMethods = aboutOne.flatMap(({ method, url }) => (url === '/tus/:id' ? [method] : []))
+  const tusMethods = uploadRoutes.flatMap(({ method, url }) => (url === '/tus/:id' ? [method] : []))
   assert.equal(tusMethods.toSorted(), ['DELETE', 'HEAD', 'PATCH', 'POST'])
-  assert.ok(aboutOne.length >= 13, `only ${aboutOne.length} routes were found`)
-  for (const { method, url } of aboutOne) {
+  assert.ok(uploadRoutes.length >= 13, `only ${uploadRoutes.length} routes were found`)
+  for (const { method, url } of uploadRoutes) {
     for (const id of ids) {
       const { path, options } = requestFor(method, url, id)
-      const answer = await stranger.request(method, path, options)
-      assert.is(answer.status, 404, `${method} ${url} answered ${answer.status} to a stranger`)
-      const nobody = await createHttpClient(api.url).request(method, path, options)
-      assert.is(nobody.status, 404, `${method} ${url} answered ${nobody.status} to nobody`)
+      const response = await stranger.request(method, path, options)
+      assert.is(response.status, 404, `${method} ${url} sent ${response.status} to another owner`)
+      const anonymous = await createHttpClient(api.url).request(method, path, options)
+      assert.is(anonymous.status, 404, `${method} ${url} sent ${anonymous.status} to an anonymous request`)
     }
   }
   for (const id of ids) assert.is((await client.get(`/uploads/${id}`)).status, 200)
-  assert.is(await tusOffset(client, byTus), 0)
+  assert.is(await tusOffset(client, tusPath), 0)
 })
 
-test('shows up in no list of somebody else', async () => {
+test("an upload is not in another owner's list", async () => {
   const client = createHttpClient(api.url)
   const stranger = createHttpClient(api.url)
   await stranger.get('/session')

@@ -16,7 +16,7 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-test('counts views for one cookie, whichever instance is asked', async () => {
+test('a session counts its views over all instances', async () => {
   const client = createHttpClient(api.url)
   const servedBy = new Set<string>()
   for (let expected = 1; expected <= 6; expected++) {
@@ -29,14 +29,14 @@ test('counts views for one cookie, whichever instance is asked', async () => {
   assert.is(servedBy.size, 3)
 })
 
-test('gives every client a session of its own', async () => {
-  const [one, two] = [createHttpClient(api.url), createHttpClient(api.url)]
-  await one.get('/session')
-  assert.is(bodyOf(await one.get('/session'), SessionView).views, 2)
-  assert.is(bodyOf(await two.get('/session'), SessionView).views, 1)
+test('every client gets its own session', async () => {
+  const [first, second] = [createHttpClient(api.url), createHttpClient(api.url)]
+  await first.get('/session')
+  assert.is(bodyOf(await first.get('/session'), SessionView).views, 2)
+  assert.is(bodyOf(await second.get('/session'), SessionView).views, 1)
 })
 
-test('seals the cookie once, and so that no script can read it', async () => {
+test('the session cookie is set once and is HttpOnly', async () => {
   const client = createHttpClient(api.url)
   const first = await client.get('/session')
   const [cookie] = first.headers.getSetCookie()
@@ -45,7 +45,7 @@ test('seals the cookie once, and so that no script can read it', async () => {
   assert.equal(second.headers.getSetCookie(), [])
 })
 
-test('binds the cookie to the host and to https where browsers come over https', async () => {
+test('with an https origin, the cookie is bound to the host and to https', async () => {
   const secure = await startApiInstances({ environment: { PUBLIC_ORIGIN: 'https://example.org' } })
   try {
     const [cookie] = (await createHttpClient(secure.url).get('/session')).headers.getSetCookie()
@@ -55,7 +55,7 @@ test('binds the cookie to the host and to https where browsers come over https',
   }
 })
 
-test('labels the session', async () => {
+test('PUT /session sets the label of the session', async () => {
   const client = createHttpClient(api.url)
   assert.is((await client.put('/session', { user: 'Ada' })).status, 204)
   assert.is(bodyOf(await client.get('/session'), SessionView).user, 'Ada')
@@ -63,41 +63,41 @@ test('labels the session', async () => {
   assert.is(refused.status, 400)
 })
 
-test('ends the session, also for a copy of its cookie', async () => {
+test('DELETE /session ends the session, also for copies of its cookie', async () => {
   const client = createHttpClient(api.url)
   await client.get('/session')
   await client.get('/session')
   const copy = createHttpClient(api.url, client.cookie)
   assert.is((await client.delete('/session')).status, 204)
   assert.is(client.cookie, undefined)
-  const revived = await copy.get('/session')
-  assert.is(bodyOf(revived, SessionView).views, 1)
-  assert.is(revived.headers.getSetCookie().length, 1)
+  const newSession = await copy.get('/session')
+  assert.is(bodyOf(newSession, SessionView).views, 1)
+  assert.is(newSession.headers.getSetCookie().length, 1)
 })
 
-for (const [name, spoil] of [
+for (const [defect, damage] of [
   [
     'a changed byte',
     (cookie: string) => cookie.replace(/=(.)/, (_, first) => `=${first === 'A' ? 'B' : 'A'}`),
   ],
-  ['nothing but a name', (cookie: string) => cookie.replace(/=.*/, '=')],
+  ['an empty value', (cookie: string) => cookie.replace(/=.*/, '=')],
   ['no nonce', (cookie: string) => cookie.replace(/%3B.*/, '')],
-  ['a nonce too short', (cookie: string) => `${cookie.replace(/%3B.*/, '')}%3BAAAA`],
+  ['a nonce that is too short', (cookie: string) => `${cookie.replace(/%3B.*/, '')}%3BAAAA`],
   ['bad percent-encoding', () => 'millrace=%E0%A4%A'],
   ['control characters', () => 'millrace=%00%01%02;%ff'],
   ['8 KB of text', () => `millrace=${'A'.repeat(8000)}`],
 ] satisfies [string, (cookie: string) => string][]) {
-  test(`takes a cookie with ${name} for none`, async () => {
-    const honest = createHttpClient(api.url)
-    await honest.get('/session')
-    const answer = await createHttpClient(api.url, spoil(honest.cookie ?? '')).get('/session')
-    assert.is(answer.status, 200)
-    assert.is(bodyOf(answer, SessionView).views, 1)
-    assert.is(answer.headers.getSetCookie().length, 1)
+  test(`a cookie with ${defect} is ignored`, async () => {
+    const client = createHttpClient(api.url)
+    await client.get('/session')
+    const response = await createHttpClient(api.url, damage(client.cookie ?? '')).get('/session')
+    assert.is(response.status, 200)
+    assert.is(bodyOf(response, SessionView).views, 1)
+    assert.is(response.headers.getSetCookie().length, 1)
   })
 }
 
-test('opens cookies that an older key sealed, and seals them with the newest', async () => {
+test('a cookie that was sealed with an older key is valid and is sealed again with the newest key', async () => {
   const oldKey = Buffer.alloc(32, 1).toString('base64')
   const newKey = Buffer.alloc(32, 2).toString('base64')
   const before = await startApiInstances({ environment: { SESSION_KEYS: oldKey } })
@@ -108,15 +108,15 @@ test('opens cookies that an older key sealed, and seals them with the newest', a
     environment: { SESSION_KEYS: `${newKey},${oldKey}`, REDIS_PREFIX: before.prefix },
   })
   try {
-    const answer = await client.get('/session', { base: after.url })
-    assert.is(bodyOf(answer, SessionView).views, 2)
-    assert.is(answer.headers.getSetCookie().length, 1)
+    const response = await client.get('/session', { base: after.url })
+    assert.is(bodyOf(response, SessionView).views, 2)
+    assert.is(response.headers.getSetCookie().length, 1)
   } finally {
     await after.close()
   }
 })
 
-test('a cookie that was opened before is as good as its seal, and no longer', async () => {
+test('a cached cookie is valid until its lifetime ends', async () => {
   const ttlMs = 60_000
   let nowMs = Date.now()
   const cookie = createSessionCookie({ keys: [randomBytes(32)], ttlMs, secure: false, now: () => nowMs })
@@ -136,12 +136,12 @@ test('a cookie that was opened before is as good as its seal, and no longer', as
   }
   nowMs += 1
   assert.is((await read()).body, 'none')
-  const namedAlike = await app.inject({ url: '/read', headers: { cookie: `x${sealed}` } })
-  assert.is(namedAlike.body, 'none')
+  const otherName = await app.inject({ url: '/read', headers: { cookie: `x${sealed}` } })
+  assert.is(otherName.body, 'none')
   await app.close()
 })
 
-test('a session lives in Redis from when its cookie was sealed, also where Redis had lost it', async () => {
+test("a session's record in Redis has an expiry, also after Redis lost it", async () => {
   const client = createHttpClient(api.url)
   await client.get('/session')
   const keys = async () => (await api.redis.keys(`${api.prefix}:session:*`)).toSorted()
@@ -155,41 +155,41 @@ test('a session lives in Redis from when its cookie was sealed, also where Redis
   assert.ok((await api.redis.pttl(key)) > 0)
 })
 
-test('keeps the owner when Redis has lost everything', async () => {
+test('a session stays valid when Redis has lost everything', async () => {
   const client = createHttpClient(api.url)
   const first = bodyOf(await client.get('/session'), SessionView)
   const keys = await api.redis.keys(`${api.prefix}:session:*`)
   await api.redis.del(...keys)
-  const answer = await client.get('/session')
-  assert.equal(answer.headers.getSetCookie(), [])
-  assert.is(bodyOf(answer, SessionView).views, 1)
-  assert.is(bodyOf(answer, SessionView).createdAt, first.createdAt)
+  const response = await client.get('/session')
+  assert.equal(response.headers.getSetCookie(), [])
+  assert.is(bodyOf(response, SessionView).views, 1)
+  assert.is(bodyOf(response, SessionView).createdAt, first.createdAt)
 })
 
-test('says that it lives without touching anything', async () => {
+test('/health returns status, instance and version', async () => {
   const health = bodyOf(await createHttpClient(api.url).get('/health'), Health)
   assert.is(health.status, 'ok')
   assert.is(health.instance, 'api-1')
   assert.match(health.version, /^\d+\.\d+\.\d+$/)
 })
 
-test('is ready when Redis, S3 and SQS answer', async () => {
-  const answer = await createHttpClient(api.url).get('/ready')
-  assert.is(answer.status, 200)
-  assert.equal(bodyOf(answer, Ready), { status: 'ready', checks: { redis: 'ok', s3: 'ok', sqs: 'ok' } })
+test('/ready returns 200 if Redis, S3 and SQS respond', async () => {
+  const response = await createHttpClient(api.url).get('/ready')
+  assert.is(response.status, 200)
+  assert.equal(bodyOf(response, Ready), { status: 'ready', checks: { redis: 'ok', s3: 'ok', sqs: 'ok' } })
 })
 
-test('is not ready when one of them is missing, and says which', async () => {
-  const lame = await startApiInstances({ environment: { BUCKET: 'no-such-bucket' } })
+test('/ready returns 503 and the failed check if the bucket is missing', async () => {
+  const withoutBucket = await startApiInstances({ environment: { BUCKET: 'no-such-bucket' } })
   try {
-    const answer = await createHttpClient(lame.url).get('/ready')
-    assert.is(answer.status, 503)
-    assert.equal(bodyOf(answer, Ready), {
+    const response = await createHttpClient(withoutBucket.url).get('/ready')
+    assert.is(response.status, 503)
+    assert.equal(bodyOf(response, Ready), {
       status: 'unready',
       checks: { redis: 'ok', s3: 'failed', sqs: 'ok' },
     })
   } finally {
-    await lame.close()
+    await withoutBucket.close()
   }
 })
 

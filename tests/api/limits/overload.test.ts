@@ -13,12 +13,12 @@ test.after.each(async () => {
   api = undefined
 })
 
-for (const [what, environment] of [
-  ['holds too much memory', { MAX_RSS_BYTES: '1' }],
-  ['has too full a heap', { MAX_HEAP_USED_BYTES: '1' }],
-  ['keeps things waiting for too long', { MAX_EVENT_LOOP_DELAY_MS: '20' }],
+for (const [limit, environment] of [
+  ['resident memory', { MAX_RSS_BYTES: '1' }],
+  ['used heap', { MAX_HEAP_USED_BYTES: '1' }],
+  ['event loop delay', { MAX_EVENT_LOOP_DELAY_MS: '20' }],
 ] satisfies [string, Record<string, string>][]) {
-  test(`an instance that ${what} refuses for a while, and still says that it lives`, async () => {
+  test(`an instance above the limit of ${limit} refuses requests, except /health`, async () => {
     api = await startApiInstances({ environment })
     const client = createHttpClient(api.url)
     const { app } = api
@@ -37,9 +37,9 @@ for (const [what, environment] of [
   })
 }
 
-test('0 stands for no limit', async () => {
-  const none = { MAX_RSS_BYTES: '0', MAX_HEAP_USED_BYTES: '0', MAX_EVENT_LOOP_DELAY_MS: '0' }
-  api = await startApiInstances({ environment: none })
+test('overload limits of 0 are disabled', async () => {
+  const noLimits = { MAX_RSS_BYTES: '0', MAX_HEAP_USED_BYTES: '0', MAX_EVENT_LOOP_DELAY_MS: '0' }
+  api = await startApiInstances({ environment: noLimits })
   assert.is((await createHttpClient(api.url).get('/uploads')).status, 200)
 })
 

@@ -7,7 +7,7 @@ import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { bodyOf, createHttpClient, type HttpAnswer } from '../../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('rate limits')
@@ -30,7 +30,7 @@ async function start(environment: Record<string, string>, redisUrl?: string) {
   api = await startApiInstances({ count: 2, environment, ...(redisUrl !== undefined && { redisUrl }) })
   const { redis, prefix, urls } = api
   const counters = () => redis.keys(`${prefix}:rate:*`)
-  // Before an instance's connection to Redis stands it counts nobody.
+  // An instance counts requests only after it has connected to Redis.
   for (const url of urls) {
     while ((await counters()).length === 0) await fetch(`${url}/nowhere`)
     await redis.del(await counters())
@@ -38,18 +38,18 @@ async function start(environment: Record<string, string>, redisUrl?: string) {
   return api
 }
 
-async function statuses(count: number, ask: (index: number) => Promise<HttpAnswer>) {
-  const answers: HttpAnswer[] = []
-  for (let index = 0; index < count; index++) answers.push(await ask(index))
-  return answers.map(({ status }) => status)
+async function statuses(count: number, send: (index: number) => Promise<HttpResponse>) {
+  const responses: HttpResponse[] = []
+  for (let index = 0; index < count; index++) responses.push(await send(index))
+  return responses.map(({ status }) => status)
 }
 
-test('an address has its share of a minute over all instances, and is told when to come again', async () => {
+test('the rate limit of an address holds over all instances, and the 429 response has Retry-After', async () => {
   const { urls } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '6' })
   const paths = ['/uploads', '/session', '/nowhere']
-  const ask = (index: number) => createHttpClient(urls[index % 2] ?? '').get(paths[index % 3] ?? '')
-  assert.equal(await statuses(6, ask), [200, 200, 404, 200, 200, 404])
-  const refused = await ask(0)
+  const send = (index: number) => createHttpClient(urls[index % 2] ?? '').get(paths[index % 3] ?? '')
+  assert.equal(await statuses(6, send), [200, 200, 404, 200, 200, 404])
+  const refused = await send(0)
   assert.is(refused.status, 429)
   assert.match(refused.headers.get('content-type') ?? '', 'application/problem+json')
   assert.is(bodyOf(refused, Problem).code, 'rate_limited')
@@ -61,51 +61,51 @@ test('an address has its share of a minute over all instances, and is told when 
   assert.is((await createHttpClient(urls[1] ?? '').get('/ready')).status, 200)
 })
 
-test('instances that lease let no more through than the limit, and next to nothing less', async () => {
+test('instances with leases accept at most the rate limit, and at most a few requests less', async () => {
   const limit = 500
   const { urls } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: String(limit) })
-  const ask = async (index: number) => (await fetch(`${urls[index % 2]}/nowhere`)).status
-  const answers: number[] = []
+  const send = async (index: number) => (await fetch(`${urls[index % 2]}/nowhere`)).status
+  const responses: number[] = []
   for (let sent = 0; sent < limit + 100; sent += 50) {
-    answers.push(...(await Promise.all(Array.from({ length: 50 }, (_, index) => ask(sent + index)))))
+    responses.push(...(await Promise.all(Array.from({ length: 50 }, (_, index) => send(sent + index)))))
   }
-  const passed = answers.filter((status) => status === 404).length
-  assert.is(answers.filter((status) => status === 429).length, answers.length - passed)
-  // Each instance may keep a 64th of what was left when it leased.
-  assert.ok(passed <= limit && passed >= limit - 2 * Math.ceil(limit / 64), `${passed} of ${limit}`)
+  const accepted = responses.filter((status) => status === 404).length
+  assert.is(responses.filter((status) => status === 429).length, responses.length - accepted)
+  // Each instance may leave unused a 64th of what remained when it leased.
+  assert.ok(accepted <= limit && accepted >= limit - 2 * Math.ceil(limit / 64), `${accepted} of ${limit}`)
 })
 
-test('a session has its own share, wherever it comes from', async () => {
+test('each session has its own rate limit, over all instances', async () => {
   const { url, urls } = await start({ RATE_LIMIT_PER_MINUTE: '3' })
-  const one = createHttpClient(url)
-  const other = createHttpClient(url)
-  await one.get('/session')
-  await other.get('/session')
-  const asOne = (index: number) => one.get('/session', { base: urls[index % 2] ?? '' })
-  assert.equal(await statuses(5, asOne), [200, 200, 200, 429, 429])
-  assert.is((await other.get('/session')).status, 200)
+  const first = createHttpClient(url)
+  const second = createHttpClient(url)
+  await first.get('/session')
+  await second.get('/session')
+  const send = (index: number) => first.get('/session', { base: urls[index % 2] ?? '' })
+  assert.equal(await statuses(5, send), [200, 200, 200, 429, 429])
+  assert.is((await second.get('/session')).status, 200)
 })
 
-test('an API key has its own share, and Redis does not learn it', async () => {
+test('each API key has its own rate limit, and Redis stores no key', async () => {
   const { url, redis, prefix } = await start({ RATE_LIMIT_PER_MINUTE: '2' })
-  const headers = { authorization: 'Bearer some-key-that-nobody-knows' }
-  const answers = await statuses(3, () => createHttpClient(url).get('/uploads', { headers }))
-  assert.is(answers.at(-1), 429)
-  assert.is(answers.includes(200), false)
+  const headers = { authorization: 'Bearer some-key-that-is-unknown' }
+  const responses = await statuses(3, () => createHttpClient(url).get('/uploads', { headers }))
+  assert.is(responses.at(-1), 429)
+  assert.is(responses.includes(200), false)
   const keys = await redis.keys(`${prefix}:rate:*`)
   assert.is(keys.filter((key) => key.includes('owner:')).length, 1)
   assert.not.match(keys.join(), 'some-key')
 })
 
-test('an address that a client makes up counts for nothing, unless a trusted proxy says so', async () => {
-  const askAs = (url: string) => (index: number) =>
+test('X-Forwarded-For is ignored, unless a trusted proxy sends it', async () => {
+  const sendTo = (url: string) => (index: number) =>
     createHttpClient(url).get('/nowhere', { headers: { 'x-forwarded-for': `203.0.113.${index}` } })
-  const untrusting = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3' })
-  assert.equal(await statuses(4, askAs(untrusting.url)), [404, 404, 404, 429])
-  await untrusting.close()
+  const withoutProxies = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3' })
+  assert.equal(await statuses(4, sendTo(withoutProxies.url)), [404, 404, 404, 429])
+  await withoutProxies.close()
   const { url } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3', TRUSTED_PROXIES: '127.0.0.0/8, ::1' })
-  assert.equal(await statuses(5, askAs(url)), [404, 404, 404, 404, 404])
-  // What comes before the address that the proxy saw is the client's own invention.
+  assert.equal(await statuses(5, sendTo(url)), [404, 404, 404, 404, 404])
+  // The proxy appends the address that it saw. The client may have invented the addresses before it.
   const spoof = (index: number) =>
     createHttpClient(url).get('/nowhere', {
       headers: { 'x-forwarded-for': `198.51.100.${index}, 203.0.113.9` },
@@ -113,7 +113,7 @@ test('an address that a client makes up counts for nothing, unless a trusted pro
   assert.equal(await statuses(4, spoof), [404, 404, 404, 429])
 })
 
-test('whom to believe is nobody by default, and has to be written down well', () => {
+test('TRUSTED_PROXIES is empty by default and accepts only addresses and networks', () => {
   assert.equal(readConfig(minimal).trustedProxies, [])
   const read = (text: string) => readConfig({ ...minimal, TRUSTED_PROXIES: text }).trustedProxies
   assert.equal(read(' 10.0.0.0/8, 192.0.2.1 ,fd00::/8,'), ['10.0.0.0/8', '192.0.2.1', 'fd00::/8'])
@@ -131,7 +131,7 @@ test('whom to believe is nobody by default, and has to be written down well', ()
   }
 })
 
-test('a page that sends 100 files and watches them is far from the limits', async () => {
+test('a page that sends and watches 100 files needs less than half of the default rate limits', async () => {
   const { rateLimitPerMinute, rateLimitPerAddressPerMinute } = readConfig(minimal)
   // Announced, ten parts signed in two batches, completed, watched, four variants and the original opened.
   const requests = 100 * (1 + 2 + 1 + 2 + 5)
@@ -139,7 +139,7 @@ test('a page that sends 100 files and watches them is far from the limits', asyn
   assert.ok(rateLimitPerAddressPerMinute > rateLimitPerMinute)
 })
 
-test('without Redis nobody is refused, and nobody waits', async () => {
+test('without Redis the rate limits neither refuse nor delay requests', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
   const server = await startRedisServer({ directory, program: await provideProgram(redisProgram, () => {}) })
   const { url } = await start(

@@ -1,4 +1,4 @@
-import { codesElsewhere, operations } from '@millrace/api/openapi/operations.ts'
+import { codesOutsideOperations, operations } from '@millrace/api/openapi/operations.ts'
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import Type from 'typebox'
@@ -6,15 +6,15 @@ import * as assert from 'uvu/assert'
 import { inspectedBodyBytes, largeBodies } from '../../../stacks/large-bodies.ts'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { collectRoutes, type Route } from '../../support/app-routes.ts'
-import { type OpenApiDocument, parseDocument, readDocument } from '../../support/documented-answers.ts'
+import { type OpenApiDocument, parseDocument, readDocument } from '../../support/documented-responses.ts'
 import { createHttpClient } from '../../support/http-client.ts'
 import { largestJsonBytes } from '../../support/largest-json.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('OpenAPI document')
 
-/** Routes that other documents describe, or that are pages. */
-const hiddenForms = [
+/** Paths outside of the OpenAPI document: pages, and protocols with a specification of their own. */
+const hiddenPaths = [
   /^\/openapi\.json$/,
   /^\/docs(\/|$)/,
   /^\/?\*$/,
@@ -24,56 +24,58 @@ const hiddenForms = [
   /^\/admin\/queues/,
 ]
 
-let registered: Route[]
+let registeredRoutes: Route[]
 let api: ApiInstances
-let plain: unknown
+let responseBody: unknown
 let document: OpenApiDocument
-let known: ReturnType<typeof readDocument>
+let reader: ReturnType<typeof readDocument>
 
 test.before(async () => {
   const { started, routes } = await collectRoutes(startApiInstances)
   api = started
-  // Fastify itself adds HEAD beside each GET.
-  registered = routes.filter(({ method }) => method !== 'HEAD')
-  const answer = await createHttpClient(api.url).get('/openapi.json')
-  assert.is(answer.status, 200)
-  plain = answer.body
-  document = parseDocument(plain)
-  known = readDocument(document)
+  // Fastify adds a HEAD route for each GET route.
+  registeredRoutes = routes.filter(({ method }) => method !== 'HEAD')
+  const response = await createHttpClient(api.url).get('/openapi.json')
+  assert.is(response.status, 200)
+  responseBody = response.body
+  document = parseDocument(responseBody)
+  reader = readDocument(document)
 })
 test.after(() => api.close())
 
-test('is valid OpenAPI 3.1', async () => {
-  const { valid, errors } = await new Validator().validate(JSON.parse(JSON.stringify(plain)))
+test('the document is valid OpenAPI 3.1', async () => {
+  const { valid, errors } = await new Validator().validate(JSON.parse(JSON.stringify(responseBody)))
   assert.ok(valid, JSON.stringify(errors))
 })
 
-test('has every route that was registered, and no other', () => {
-  const described = known.operations.map(
+test('the document has every registered route and no other', () => {
+  const documented = reader.operations.map(
     ({ path, method }) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
   )
-  const shown = registered.filter(({ hidden }) => !hidden).map(({ method, url }) => `${method} ${url}`)
-  assert.equal(described.toSorted(), shown.toSorted())
-  assert.equal(Object.keys(operations).toSorted(), shown.toSorted())
+  const registered = registeredRoutes
+    .filter(({ hidden }) => !hidden)
+    .map(({ method, url }) => `${method} ${url}`)
+  assert.equal(documented.toSorted(), registered.toSorted())
+  assert.equal(Object.keys(operations).toSorted(), registered.toSorted())
 })
 
-test('leaves out only what is described elsewhere', () => {
-  const hidden = registered.filter(({ hidden }) => hidden).map(({ url }) => url)
+test('the document omits only pages and other protocols', () => {
+  const hidden = registeredRoutes.filter(({ hidden }) => hidden).map(({ url }) => url)
   assert.equal(
-    hidden.filter((url) => !hiddenForms.some((form) => form.test(url))),
+    hidden.filter((url) => !hiddenPaths.some((pattern) => pattern.test(url))),
     [],
   )
 })
 
-test('the firewall lets large bodies through to the routes that take them, and to no other', () => {
-  const taking = new Set(registered.filter(takesLargeBody).map(({ url }) => url))
+test('the firewall allows large bodies for the routes that accept them, and for no other', () => {
+  const accepting = new Set(registeredRoutes.filter(acceptsLargeBody).map(({ url }) => url))
   for (const url of ['/upload', '/tus/:id', '/uploads', '/uploads/:id/complete'])
-    assert.ok(taking.has(url), url)
-  const letsThrough = (path: string) => new RegExp(largeBodies).test(path)
-  for (const { url } of registered) {
+    assert.ok(accepting.has(url), url)
+  const isAllowed = (path: string) => new RegExp(largeBodies).test(path)
+  for (const { url } of registeredRoutes) {
     const path = url.replaceAll(/:\w+/g, '0198').replace('*', 'some/file')
-    assert.is(letsThrough(path), taking.has(url), path)
-    if (!path.endsWith('/')) assert.is(letsThrough(`${path}/`), taking.has(url), `${path}/`)
+    assert.is(isAllowed(path), accepting.has(url), path)
+    if (!path.endsWith('/')) assert.is(isAllowed(`${path}/`), accepting.has(url), `${path}/`)
   }
   for (const path of [
     '/tusk',
@@ -83,20 +85,20 @@ test('the firewall lets large bodies through to the routes that take them, and t
     '/tus/a/b',
     '/uploads/complete',
   ]) {
-    assert.not.ok(letsThrough(path), path)
+    assert.not.ok(isAllowed(path), path)
   }
 })
 
-test('gives each operation an id of its own', () => {
-  const ids = known.operations.map(({ operation }) => operation.operationId)
+test('each operation has a unique id', () => {
+  const ids = reader.operations.map(({ operation }) => operation.operationId)
   assert.equal(ids.length, new Set(ids).size)
 })
 
-test('has an example of every parameter, request and answer, each valid by its schema', () => {
-  for (const { path, method, operation } of known.operations) {
+test('every parameter, request body and response body has an example that matches its schema', () => {
+  for (const { path, method, operation } of reader.operations) {
     const at = ['paths', path, method]
     for (const [index, { example }] of (operation.parameters ?? []).entries()) {
-      known.validate([...at, 'parameters', String(index), 'schema'], example)
+      reader.validate([...at, 'parameters', String(index), 'schema'], example)
     }
     const bodies = [
       { at: [...at, 'requestBody'], content: operation.requestBody?.content },
@@ -108,40 +110,40 @@ test('has an example of every parameter, request and answer, each valid by its s
     for (const { at, content = {} } of bodies) {
       for (const [type, { example, examples = {} }] of Object.entries(content)) {
         const values = [example, ...Object.values(examples).map(({ value }) => value)]
-        const given = values.filter((value) => value !== undefined)
-        assert.ok(given.length > 0, `${at.join(' ')} has no example`)
-        for (const value of given) known.validate([...at, 'content', type, 'schema'], value)
+        const present = values.filter((value) => value !== undefined)
+        assert.ok(present.length > 0, `${at.join(' ')} has no example`)
+        for (const value of present) reader.validate([...at, 'content', type, 'schema'], value)
       }
     }
   }
 })
 
-test('describes the body of every answer that its route has a schema for', () => {
-  const bodiless = known.operations.flatMap(({ path, method, operation }) =>
+test('every response has a body in the document, except 204 and 302', () => {
+  const withoutBody = reader.operations.flatMap(({ path, method, operation }) =>
     Object.entries(operation.responses)
       .filter(([status, { content }]) => !content && status !== '204' && status !== '302')
       .map(([status]) => `${method} ${path} ${status}`),
   )
-  assert.equal(bodiless, [])
+  assert.equal(withoutBody, [])
 })
 
-test('lists every error code, at an operation or elsewhere but not both', () => {
-  const listed = known.operations.flatMap(({ operation }) =>
+test('every error code is listed either at an operation or outside of operations', () => {
+  const listed = reader.operations.flatMap(({ operation }) =>
     Object.values(operation.responses).flatMap(({ content }) =>
       Object.keys(content?.['application/problem+json']?.examples ?? {}),
     ),
   )
-  const codes = [...new Set(listed), ...Object.keys(codesElsewhere)]
+  const codes = [...new Set(listed), ...Object.keys(codesOutsideOperations)]
   assert.equal(codes.toSorted(), Object.keys(errorCatalogue).toSorted())
 })
 
-test('refers to security schemes that it has', () => {
+test('operations refer to the security schemes of the document, and to all of them', () => {
   const schemes = Object.keys(document.components.securitySchemes)
-  const used = known.operations.flatMap(({ operation }) => operation.security.flatMap(Object.keys))
+  const used = reader.operations.flatMap(({ operation }) => operation.security.flatMap(Object.keys))
   assert.equal([...new Set(used)].toSorted(), schemes.toSorted())
 })
 
-test('names the schemas that clients deal with', () => {
+test('the schemas that clients use have names', () => {
   const names = [
     'Announcement',
     'AnnouncedUpload',
@@ -154,7 +156,7 @@ test('names the schemas that clients deal with', () => {
   for (const name of names) assert.ok(document.components.schemas[name], name)
 })
 
-test('is shown on a page that loads nothing from elsewhere', async () => {
+test('/docs loads files from its own origin only', async () => {
   const client = createHttpClient(api.url)
   const page = await client.get('/docs')
   assert.is(page.status, 200)
@@ -171,10 +173,10 @@ test('is shown on a page that loads nothing from elsewhere', async () => {
 
 test.run()
 
-/** Whether a route takes more than WAF reads: files as they come, or JSON whose schema allows for it. */
-function takesLargeBody({ method, url, readsJson, bodySchema }: Route): boolean {
+/** Whether a route accepts bodies larger than WAF inspects: streamed files, or JSON whose schema allows it. */
+function acceptsLargeBody({ method, url, readsJson, bodySchema }: Route): boolean {
   if (!['POST', 'PUT', 'PATCH'].includes(method)) return false
   if (!readsJson) return true
-  assert.ok(Type.IsSchema(bodySchema), `${method} ${url} says nothing of its body`)
+  assert.ok(Type.IsSchema(bodySchema), `${method} ${url} has no schema of its body`)
   return largestJsonBytes(bodySchema) > inspectedBodyBytes
 }

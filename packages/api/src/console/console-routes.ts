@@ -1,16 +1,16 @@
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
 
-/** What the page itself tells apart, besides the address of its directory. */
+/** Paths that the page handles itself, in addition to the root. */
 const pages = ['/fleet']
 
 /**
- * The console's page and its files, as Vite built them. The page may load scripts from here alone, and
- * speaks to this origin and to the bucket only.
+ * Serves the console's page and its files, as built by Vite. The page may load scripts from this origin only,
+ * and connect to this origin and to the bucket only.
  *
- * @param options.directory absolute path
- * @param options.bucketOrigin where uploads go and variants come from
- * @param options.cdnOrigin where variants come from instead
+ * @param options.directory absolute path of the built files
+ * @param options.bucketOrigin the origin that uploads are sent to and variants are loaded from
+ * @param options.cdnOrigin the origin that variants are loaded from, if it is not the bucket's
  */
 export function consoleRoutes(
   app: FastifyInstance,
@@ -30,7 +30,8 @@ export function consoleRoutes(
     "form-action 'self'",
     "frame-ancestors 'none'",
   ].join('; ')
-  const hashedForeverSeconds = 365 * 24 * 60 * 60
+  /** Cache time of files whose name contains a hash of their content. */
+  const hashedFileSeconds = 365 * 24 * 60 * 60
 
   for (const path of pages) {
     app.get(path, { schema: { hide: true } }, (_, reply) => reply.sendFile('index.html'))
@@ -41,11 +42,8 @@ export function consoleRoutes(
     setHeaders(reply, path) {
       reply.header('x-content-type-options', 'nosniff')
       reply.header('content-security-policy', policy)
-      const hashed = path.includes('/assets/')
-      reply.header(
-        'cache-control',
-        hashed ? `public, max-age=${hashedForeverSeconds}, immutable` : 'no-cache',
-      )
+      const isHashed = path.includes('/assets/')
+      reply.header('cache-control', isHashed ? `public, max-age=${hashedFileSeconds}, immutable` : 'no-cache')
     },
   })
 }

@@ -16,7 +16,10 @@ export const FileQuery = Type.Object(
     preset: intentFields.preset,
     sha256: intentFields.sha256,
     metadata: Type.Optional(
-      Type.String({ maxLength: 16_384, description: 'a JSON object of texts, as in `POST /uploads`' }),
+      Type.String({
+        maxLength: 16_384,
+        description: 'a JSON object with string values, as in `POST /uploads`',
+      }),
     ),
   },
   { additionalProperties: false },

@@ -6,7 +6,10 @@ import { type DownloadSigner, redirectLifeSeconds } from './sign-download.ts'
 
 const VariantParams = Type.Object({ ...UploadParams.properties, name: Type.String() })
 
-/** `/uploads/{id}/original` and `/variants/{name}`: redirects to short-lived signed URLs of S3. */
+/**
+ * Adds `/uploads/{id}/original` and `/uploads/{id}/variants/{name}`: redirects to short-lived signed URLs of
+ * S3.
+ */
 export function downloadRoutes(
   api: Api,
   deps: { findOwnUpload: FindOwnUpload; signDownload: DownloadSigner },

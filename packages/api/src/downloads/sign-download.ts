@@ -7,17 +7,18 @@ import type { CdnSigner } from '../signing/sign-cdn-url.ts'
 import type { UrlSigner } from '../signing/sign-url.ts'
 import { servedType } from './served-type.ts'
 
-/** URLs signed within the same window are the same, so that browsers find in their cache what they have. */
+/** URLs that are signed in the same window are identical, so that browsers can use their cache. */
 const windowMs = 5 * 60 * 1000
-/** Seconds from the window's begin: a URL lives 10 to 15 minutes from when it is handed out. */
+/** Seconds from the start of the window: a URL is valid for 10 to 15 minutes after it was returned. */
 const lifeSeconds = 15 * 60
-/** How long a redirect may be kept, in seconds: its URL lives longer. */
+/** How long a redirect may be cached, in seconds. It is shorter than its URL is valid. */
 export const redirectLifeSeconds = 5 * 60
 
 /**
- * Signs downloads. No byte is served before inspection has passed: only an upload that is `ready` has any.
+ * Creates a signer of downloads. Only uploads in state `ready` can be downloaded, so no byte is served before
+ * inspection passed.
  *
- * @param deps.cdn signs variants, where CloudFront delivers them; it can't read originals
+ * @param deps.cdn signs URLs of variants, if CloudFront delivers them. CloudFront cannot read originals
  */
 export function createDownloadSigner(deps: {
   signer: UrlSigner
@@ -28,7 +29,7 @@ export function createDownloadSigner(deps: {
 
   return {
     /**
-     * @returns a URL of a variant
+     * Returns a URL of a variant.
      * @throws AppError `upload_not_ready`, `variant_not_found`
      */
     async variant(upload: Upload, name: string): Promise<string> {
@@ -39,10 +40,13 @@ export function createDownloadSigner(deps: {
     },
 
     /**
-     * The very bytes that were inspected: by their version where the bucket keeps versions; otherwise only
-     * while they are what S3 has, since the form that sent them could send others until it expires.
+     * Returns a URL that downloads the original under its filename. Browsers never show it as a page of the
+     * bucket.
      *
-     * @returns a URL that downloads the original under its name, never shows it as a page of the bucket
+     * The URL serves exactly the inspected bytes. In a versioned bucket it names their version. Otherwise it
+     * is only signed while S3 still has the same bytes, because the upload form can replace them until it
+     * expires.
+     *
      * @throws AppError `upload_not_ready`
      */
     async original(upload: Upload): Promise<string> {

@@ -12,15 +12,17 @@ import type { WatchUpload } from './watch-upload.ts'
 const LastEventId = Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 64 })) })
 
 /**
- * `/uploads/{id}/events`: an upload as it is, then each change, until it has come to its end. A client that
- * reconnects with `Last-Event-ID` is spared what it has seen; one that has seen the end is told not to come
- * back, which for an EventSource is the status 204.
+ * Adds the server-sent events.
  *
- * `/events`: all uploads of whoever is asking: `snapshot` first (the newest, as `GET /uploads` lists them), then
- * `upload` for each change and `erased` for each erasure. With `Last-Event-ID` the snapshot is left out
- * where all that happened since can be told.
+ * `/uploads/{id}/events`: the current state of an upload, then each change, until the upload is finished.
+ * With `Last-Event-ID`, a state that the client has already received is not repeated. If that was the last
+ * state, the response is 204, after which an EventSource does not reconnect.
  *
- * @param deps.closing is aborted when the instance shuts down
+ * `/events`: all uploads of the request's owner. `snapshot` first (the newest uploads, as `GET /uploads`
+ * lists them), then `upload` for each change and `erased` for each erasure. With `Last-Event-ID`, the missed
+ * changes replace the snapshot if Redis still has all of them.
+ *
+ * @param deps.closing aborts when the instance shuts down
  */
 export function eventRoutes(
   api: Api,
@@ -38,23 +40,24 @@ export function eventRoutes(
     '/uploads/:id/events',
     { schema: { params: UploadParams, headers: LastEventId } },
     async (request, reply) => {
-      const lastSeen = request.headers['last-event-id']
-      const found = await findOwnUpload(request, request.params.id)
-      if (isFinished(found.upload) && uploadVersion(found) === lastSeen) return reply.code(204).send()
-      return sendEvents(reply, (signal) => events(found.upload, lastSeen, signal), closing)
+      const lastEventId = request.headers['last-event-id']
+      const stored = await findOwnUpload(request, request.params.id)
+      if (isFinished(stored.upload) && uploadVersion(stored) === lastEventId) return reply.code(204).send()
+      return sendEvents(reply, (signal) => uploadEvents(stored.upload, lastEventId, signal), closing)
     },
   )
 
   api.get('/events', { schema: { headers: LastEventId } }, async (request, reply) => {
-    const asking = await owner.find(request)
-    if (!asking) throw new AppError('unauthenticated', { message: 'There is no session and no API key.' })
-    const lastSeen = Number(request.headers['last-event-id'])
-    const seen = Number.isSafeInteger(lastSeen) && lastSeen > 0 ? lastSeen : undefined
-    return sendEvents(reply, (signal) => ownerEvents(watchOwner(asking, seen, signal)), closing)
+    const ownerId = await owner.find(request)
+    if (!ownerId)
+      throw new AppError('unauthenticated', { message: 'The request has no session and no API key.' })
+    const sequence = Number(request.headers['last-event-id'])
+    const position = Number.isSafeInteger(sequence) && sequence > 0 ? sequence : undefined
+    return sendEvents(reply, (signal) => ownerEvents(watchOwner(ownerId, position, signal)), closing)
   })
 
-  async function* ownerEvents(watched: AsyncIterable<OwnerEvent>): AsyncGenerator<ServerSentEvent> {
-    for await (const event of watched)
+  async function* ownerEvents(changes: AsyncIterable<OwnerEvent>): AsyncGenerator<ServerSentEvent> {
+    for await (const event of changes)
       yield { id: String(event.sequence), event: event.kind, data: viewEvent(event) }
   }
 
@@ -71,14 +74,14 @@ export function eventRoutes(
     }
   }
 
-  async function* events(
+  async function* uploadEvents(
     address: { owner: string; id: string },
-    lastSeen: string | undefined,
+    lastEventId: string | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<ServerSentEvent> {
     for await (const stored of watchUpload(address, signal)) {
       const id = uploadVersion(stored)
-      if (id !== lastSeen) yield { id, event: 'upload', data: viewUpload(stored.upload) }
+      if (id !== lastEventId) yield { id, event: 'upload', data: viewUpload(stored.upload) }
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
-const sequence = Type.Integer({ description: "the change's number among its owner's" })
+const sequence = Type.Integer({ description: "the change's number in the sequence of its owner's changes" })
 const Change = Type.Union([
   Type.Object({ sequence, revision: Type.Integer(), upload: Upload }),
   Type.Object({ sequence, erased: UploadId }),
@@ -14,23 +14,23 @@ const Change = Type.Union([
 const change = Compile(Change)
 
 /**
- * What subscribers are told: a change, an upload's erasure, or that either may have been missed while Redis
- * was away, in which case they have to look for themselves.
+ * What a subscriber receives: a change, an erasure, or `missed`. `missed` means that changes may have been
+ * lost while Redis was not connected, so the subscriber has to read the current state.
  */
 export type UploadChange = Static<typeof Change> | 'missed'
 
 /**
- * Hears of owners' changes over one connection, however many subscribers this instance has.
+ * Creates the subscriptions to owners' changes. All subscribers of this instance share one Redis connection.
  *
- * @param deps.redis a connection of its own: Redis lets a subscribed one do nothing else
- * @param deps.prefix begins every channel
+ * @param deps.redis a connection for subscriptions only: Redis allows no other commands on it
+ * @param deps.prefix the prefix of every channel
  */
 export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: string }) {
   const subscribers = new EventEmitter().setMaxListeners(0)
   const channels = new Set<string>()
 
   redis.on('message', (channel: string, message: string) => {
-    // The connection is everybody's: others listen for other things on it.
+    // The connection is shared: it also receives messages of other channels.
     if (channels.has(channel)) subscribers.emit(channel, change.Parse(JSON.parse(message)))
   })
   let connections = redis.status === 'ready' ? 1 : 0
@@ -41,8 +41,10 @@ export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: s
 
   return {
     /**
-     * @param listener is called with every change from the moment the promise resolves
-     * @returns ends the subscription
+     * Subscribes to the changes of an owner's uploads.
+     *
+     * @param listener receives every change from the moment the promise resolves
+     * @returns a function that ends the subscription
      */
     async subscribe(owner: string, listener: (change: UploadChange) => void): Promise<() => void> {
       const channel = changesChannel(prefix, owner)
@@ -51,7 +53,7 @@ export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: s
       const unsubscribe = () => {
         subscribers.off(channel, listener)
         if (subscribers.listenerCount(channel) > 0 || !channels.delete(channel)) return
-        // Where the connection is gone, the subscription went with it.
+        // If this fails, the connection is lost, and the subscription with it.
         redis.unsubscribe(channel).catch(() => undefined)
       }
       try {

@@ -5,16 +5,16 @@ import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { ListUploads } from '../uploads/list-uploads.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
-/** What happens to an owner's uploads. `sequence` is the position to go on from. */
+/** An event about an owner's uploads. `sequence` is the position from which a client can continue. */
 export type OwnerEvent =
   | { kind: 'snapshot'; sequence: number; uploads: Upload[]; more: boolean }
   | { kind: 'upload'; sequence: number; upload: Upload }
   | { kind: 'erased'; sequence: number; id: string }
 
-/** How many uploads a snapshot holds; the older ones are for `GET /uploads`. */
+/** Maximum number of uploads in a snapshot. `GET /uploads` lists older ones. */
 const snapshotSize = 50
 
-/** Follows all uploads of one owner. */
+/** Creates the function that follows all uploads of one owner. */
 export function createWatchOwner(deps: {
   records: UploadRecords
   lookup: UploadLookup
@@ -24,27 +24,28 @@ export function createWatchOwner(deps: {
   const { records, lookup, listUploads, changes } = deps
 
   /**
-   * Subscribes before it looks, so no change falls between the two; one that falls into both is told twice.
+   * Yields the events of an owner's uploads. It subscribes before it reads the current state, so no change is
+   * missed. A change that happens in between may be yielded twice.
    *
-   * @param seen the last position that the client has, if any: where Redis remembers what happened since, that
-   *   is told; otherwise a snapshot comes first
+   * @param lastPosition the position of the client's last event, if any. If Redis still has all later
+   *   changes, they come first; otherwise a snapshot comes first
    * @param signal ends the watch
    */
   return async function* watchOwner(
     owner: string,
-    seen: number | undefined,
+    lastPosition: number | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<OwnerEvent> {
-    const heard = new EventEmitter()
-    const news = on(heard, 'change', { signal })
-    const unsubscribe = await changes.subscribe(owner, (change) => heard.emit('change', change))
+    const emitter = new EventEmitter()
+    const received = on(emitter, 'change', { signal })
+    const unsubscribe = await changes.subscribe(owner, (change) => emitter.emit('change', change))
     try {
-      let position = seen
+      let position = lastPosition
       for await (const event of catchUp(owner, position)) {
         position = event.sequence
         yield event
       }
-      for await (const [change] of news) {
+      for await (const [change] of received) {
         for await (const event of eventsOf(owner, change, position)) {
           position = event.sequence
           yield event
@@ -75,8 +76,8 @@ export function createWatchOwner(deps: {
       return
     }
     for (const { id, sequence } of missed) {
-      const found = await lookup.find({ owner, id })
-      if (found) yield { kind: 'upload', sequence, upload: found.upload }
+      const stored = await lookup.find({ owner, id })
+      if (stored) yield { kind: 'upload', sequence, upload: stored.upload }
       else yield { kind: 'erased', sequence, id }
     }
   }

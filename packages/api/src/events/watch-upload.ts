@@ -5,48 +5,48 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
-/** Follows an upload from how it is now to its end. */
+/** Creates the function that follows an upload from its current state until it is finished. */
 export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadChanges }) {
   const { lookup, changes } = deps
 
   /**
-   * Subscribes before it looks, so no change falls between the two.
+   * Yields the current state first, then each change. Ends when the upload is finished or erased. It
+   * subscribes before it reads the current state, so no change is missed.
    *
    * @param signal ends the watch
-   * @returns a snapshot first, then each change; ends with the upload's end, or when it is no longer there
    */
   return async function* watchUpload(
     address: UploadAddress,
     signal: AbortSignal,
   ): AsyncGenerator<StoredUpload> {
-    const heard = new EventEmitter()
-    const news = on(heard, 'change', { signal })
+    const emitter = new EventEmitter()
+    const received = on(emitter, 'change', { signal })
     const unsubscribe = await changes.subscribe(address.owner, (change) => {
-      if (isAbout(change, address.id)) heard.emit('change', change)
+      if (concerns(change, address.id)) emitter.emit('change', change)
     })
     try {
-      let shown = await lookup.find(address)
-      if (shown) yield shown
-      while (shown && !isFinished(shown.upload)) {
-        const next: StoredUpload | undefined = await newer(shown)
+      let current = await lookup.find(address)
+      if (current) yield current
+      while (current && !isFinished(current.upload)) {
+        const next: StoredUpload | undefined = await nextState(current)
         if (next) yield next
-        shown = next
+        current = next
       }
     } finally {
       unsubscribe()
     }
 
-    /** @returns the next state after the one that was shown, or undefined where the upload is gone */
-    async function newer(before: StoredUpload): Promise<StoredUpload | undefined> {
+    /** Returns the next state after `previous`, or undefined if the upload no longer exists. */
+    async function nextState(previous: StoredUpload): Promise<StoredUpload | undefined> {
       for (;;) {
-        const { value = [] } = await news.next()
+        const { value = [] } = await received.next()
         const change: UploadChange = value[0]
         if (change === 'missed') {
           const current = await lookup.find(address)
-          if (!current || current.revision !== before.revision) return current
+          if (!current || current.revision !== previous.revision) return current
         } else if ('erased' in change) {
           return undefined
-        } else if (change.revision > before.revision) {
+        } else if (change.revision > previous.revision) {
           return change
         }
       }
@@ -54,7 +54,8 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
   }
 }
 
-function isAbout(change: UploadChange, id: string): boolean {
+/** Whether a change may concern this upload. */
+function concerns(change: UploadChange, id: string): boolean {
   if (change === 'missed') return true
   return ('erased' in change ? change.erased : change.upload.id) === id
 }

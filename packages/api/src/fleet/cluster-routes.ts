@@ -3,13 +3,13 @@ import type { Api } from '../http/api.ts'
 import { type ServerSentEvent, sendEvents } from '../http/server-sent-events.ts'
 import { Cluster, type ViewCluster } from './cluster-view.ts'
 
-/** Between two events, in milliseconds: as often as processes tell of themselves. */
+/** Time between two events, in ms: the same as between two heartbeats. */
 const refreshMs = 1_000
 
 /**
- * `/admin/cluster`: the whole fleet as it is now. `/admin/cluster/events`: the same each second.
+ * Adds `/admin/cluster`, the current state of the fleet, and `/admin/cluster/events`, the same each second.
  *
- * @param deps.closing is aborted when the instance shuts down
+ * @param deps.closing aborts when the instance shuts down
  */
 export function clusterRoutes(api: Api, deps: { viewCluster: ViewCluster; closing: AbortSignal }): void {
   const { viewCluster, closing } = deps

@@ -17,20 +17,20 @@ const Latency = Type.Union(
   [Type.Object({ p50: Type.Number(), p95: Type.Number(), p99: Type.Number() }), Type.Null()],
   {
     description:
-      'in ms, of the last minute: requests of the API, jobs of workers; null: there were none. ' +
-      'Taken from all durations together, off by 4.5 % at most',
+      'in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. ' +
+      'Computed from all durations of the tier or instance; the error is at most 4.5 %',
   },
 )
 
-const { latency: _, ...said } = Heartbeat.properties
-const Instance = Type.Object({ ...said, latencyMs: Latency }, { title: 'Instance' })
+const { latency: _, ...heartbeatFields } = Heartbeat.properties
+const Instance = Type.Object({ ...heartbeatFields, latencyMs: Latency }, { title: 'Instance' })
 
 const TierView = Type.Object(
   {
     tier: Tier,
-    instances: Type.Integer({ description: 'those that drain included' }),
+    instances: Type.Integer({ description: 'including draining instances' }),
     serving: Type.Integer(),
-    slots: Type.Integer({ description: 'of those that serve' }),
+    slots: Type.Integer({ description: 'of serving instances' }),
     busy: Type.Integer(),
     perSecond: Type.Number(),
     latencyMs: Latency,
@@ -44,22 +44,24 @@ export const Cluster = Type.Object(
     tiers: Type.Array(TierView),
     instances: Type.Array(Instance),
     load: Type.Union([QueueLoadSample, Type.Null()], {
-      description: 'the last look at the queue; null: no news',
+      description: 'the last sample of the queue; null if there is no recent one',
     }),
     history: Type.Array(QueueLoadPoint, { description: 'newest first' }),
-    scaling: Type.Array(TierScaling, { description: 'of tiers that the local autoscaler looks after' }),
+    scaling: Type.Array(TierScaling, { description: 'of tiers that the local autoscaler manages' }),
     decisions: Type.Array(ScalingDecision, { description: 'newest first' }),
   },
   { title: 'Cluster' },
 )
 export type Cluster = Static<typeof Cluster>
 
-/** Puts together what all processes say of themselves and what is known of the fleet as a whole. */
+/**
+ * Creates the function that combines the heartbeats of all instances with the fleet's metrics and decisions.
+ */
 export function createClusterView(deps: { heartbeats: Heartbeats; journal: FleetJournal }) {
   const { heartbeats, journal } = deps
 
   return async function viewCluster(): Promise<Cluster> {
-    const [processes, sample, history, scaling, decisions] = await Promise.all([
+    const [instances, sample, history, scaling, decisions] = await Promise.all([
       heartbeats.list(),
       journal.sample(),
       journal.points(),
@@ -68,8 +70,8 @@ export function createClusterView(deps: { heartbeats: Heartbeats; journal: Fleet
     ])
     return {
       at: new Date().toISOString(),
-      tiers: Tier.anyOf.map(({ const: tier }) => viewTier(tier, processes)),
-      instances: processes.map(({ latency, ...rest }) => ({ ...rest, latencyMs: percentiles(latency) })),
+      tiers: Tier.anyOf.map(({ const: tier }) => viewTier(tier, instances)),
+      instances: instances.map(({ latency, ...rest }) => ({ ...rest, latencyMs: percentiles(latency) })),
       load: sample ?? null,
       history,
       scaling,
@@ -80,19 +82,19 @@ export function createClusterView(deps: { heartbeats: Heartbeats; journal: Fleet
 
 export type ViewCluster = ReturnType<typeof createClusterView>
 
-function viewTier(tier: Tier, processes: Heartbeat[]): Static<typeof TierView> {
-  const own = processes.filter((process) => process.tier === tier)
-  const serving = own.filter(({ state }) => state === 'serving')
-  const sum = (among: Heartbeat[], read: (process: Heartbeat) => number) =>
-    among.reduce((total, process) => total + read(process), 0)
+function viewTier(tier: Tier, instances: Heartbeat[]): Static<typeof TierView> {
+  const ofTier = instances.filter((instance) => instance.tier === tier)
+  const serving = ofTier.filter(({ state }) => state === 'serving')
+  const sum = (heartbeats: Heartbeat[], read: (heartbeat: Heartbeat) => number) =>
+    heartbeats.reduce((total, heartbeat) => total + read(heartbeat), 0)
   return {
     tier,
-    instances: own.length,
+    instances: ofTier.length,
     serving: serving.length,
     slots: sum(serving, ({ slots }) => slots),
-    busy: sum(own, ({ busy }) => busy),
-    perSecond: sum(own, ({ perSecond }) => perSecond),
-    latencyMs: percentiles(mergeHistograms(own.map(({ latency }) => latency))),
+    busy: sum(ofTier, ({ busy }) => busy),
+    perSecond: sum(ofTier, ({ perSecond }) => perSecond),
+    latencyMs: percentiles(mergeHistograms(ofTier.map(({ latency }) => latency))),
   }
 }
 

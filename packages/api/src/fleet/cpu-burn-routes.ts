@@ -1,24 +1,24 @@
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
-import type { BurnCpu } from './burn-cpu.ts'
+import type { BurnCpu } from './cpu-burn.ts'
 
-/** Milliseconds. Longer ones are as good as many of these. */
-const longestMs = 10_000
+/** Maximum duration in ms. Several requests replace a longer one. */
+const maxMs = 10_000
 
-const LoadParams = Type.Object({ ms: Type.Integer({ minimum: 1, maximum: longestMs }) })
-export const BurntCpu = Type.Object({ ms: Type.Integer(), servedBy: Type.String() }, { title: 'BurntCpu' })
+const CpuBurnParams = Type.Object({ ms: Type.Integer({ minimum: 1, maximum: maxMs }) })
+export const CpuBurn = Type.Object({ ms: Type.Integer(), servedBy: Type.String() }, { title: 'CpuBurn' })
 
-/** `/load/:ms`: keeps one core busy for so long, to see the API tier scale. */
+/** Adds `/load/:ms`, which keeps one core busy for `ms` milliseconds, to try out scaling of the API tier. */
 export function cpuBurnRoutes(api: Api, { burnCpu, instance }: { burnCpu: BurnCpu; instance: string }): void {
   api.get(
     '/load/:ms',
-    { config: { scope: 'admin' }, schema: { params: LoadParams, response: { 200: BurntCpu } } },
+    { config: { scope: 'admin' }, schema: { params: CpuBurnParams, response: { 200: CpuBurn } } },
     async (request, reply) => {
       const { ms } = request.params
-      const left = new AbortController()
-      reply.raw.once('close', () => left.abort())
-      if (request.socket.destroyed) left.abort()
-      await burnCpu(ms, left.signal)
+      const disconnected = new AbortController()
+      reply.raw.once('close', () => disconnected.abort())
+      if (request.socket.destroyed) disconnected.abort()
+      await burnCpu(ms, disconnected.signal)
       reply.header('cache-control', 'no-store')
       return { ms, servedBy: instance }
     },

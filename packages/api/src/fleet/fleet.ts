@@ -9,13 +9,13 @@ import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
-import { createBurnCpu } from './burn-cpu.ts'
 import { clusterRoutes } from './cluster-routes.ts'
 import { createClusterView } from './cluster-view.ts'
-import { countRequests } from './count-requests.ts'
+import { createBurnCpu } from './cpu-burn.ts'
 import { cpuBurnRoutes } from './cpu-burn-routes.ts'
 import { healthRoutes } from './health-routes.ts'
 import { createReadiness } from './readiness.ts'
+import { trackRequests } from './track-requests.ts'
 
 /**
  * Composes what the instance reports of itself and of the fleet.
@@ -45,7 +45,7 @@ export function createFleet(deps: {
     /** Counts the requests of an app, and sends heartbeats from `listen` until it closes. */
     report(app: Api): void {
       const activity = createRecentActivity()
-      countRequests(app, activity)
+      trackRequests(app, activity)
       const reporter = createFleetReporter({
         redis,
         prefix,

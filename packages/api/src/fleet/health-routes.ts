@@ -23,10 +23,10 @@ export const Ready = Type.Object(
 )
 
 /**
- * `/health`: whether this process lives; touches nothing else, so a sick Redis restarts no instance.
- * `/ready`: whether it should be given work.
+ * Adds `/health` and `/ready`. `/health` checks that the process is running. It checks no dependency, so a
+ * failing Redis does not restart instances. `/ready` checks that the instance can serve requests.
  *
- * @param deps.draining is aborted when the instance is about to shut down
+ * @param deps.draining aborts when the instance is about to shut down
  */
 export function healthRoutes(
   api: Api,
@@ -34,7 +34,7 @@ export function healthRoutes(
 ): void {
   const { checkReadiness, instance, version, draining } = deps
 
-  const config = { rateLimit: false, uncounted: true, ...servedWhenOverloaded } as const
+  const config = { rateLimit: false, untracked: true, ...servedWhenOverloaded } as const
   api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
     status: 'ok' as const,
     instance,
@@ -45,7 +45,7 @@ export function healthRoutes(
   api.get(
     '/ready',
     {
-      config: { rateLimit: false, uncounted: true },
+      config: { rateLimit: false, untracked: true },
       schema: { response: { 200: Ready, 503: Ready } },
       logLevel: 'warn',
     },

@@ -2,16 +2,17 @@ import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { Redis } from 'ioredis'
 
-/** How long a dependency may take to answer, in ms. */
+/** Timeout of each check, in ms. */
 const timeoutMs = 2000
 
 export type Readiness = { ready: boolean; checks: Record<'redis' | 's3' | 'sqs', 'ok' | 'failed'> }
 
 /**
- * Checks what the API depends on, each by a cheap request that needs the very thing to work.
+ * Creates the readiness check. It sends one cheap request to each dependency, for a resource that the API
+ * needs.
  *
- * @param deps.bucket must exist and be allowed to us
- * @param deps.queueUrl must exist and be allowed to us
+ * @param deps.bucket must exist and allow us access
+ * @param deps.queueUrl must exist and allow us access
  */
 export function createReadiness(deps: {
   redis: Redis
@@ -22,23 +23,23 @@ export function createReadiness(deps: {
 }) {
   const { redis, s3, sqs, bucket, queueUrl } = deps
 
-  return async function readiness(): Promise<Readiness> {
+  return async function checkReadiness(): Promise<Readiness> {
     const abortSignal = AbortSignal.timeout(timeoutMs)
     const [redisOk, s3Ok, sqsOk] = await Promise.all([
-      answers(Promise.race([redis.ping(), rejectOn(abortSignal)])),
-      answers(s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal })),
-      answers(sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl }), { abortSignal })),
+      succeeds(Promise.race([redis.ping(), rejectOn(abortSignal)])),
+      succeeds(s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal })),
+      succeeds(sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl }), { abortSignal })),
     ])
     return {
       ready: redisOk && s3Ok && sqsOk,
-      checks: { redis: word(redisOk), s3: word(s3Ok), sqs: word(sqsOk) },
+      checks: { redis: outcome(redisOk), s3: outcome(s3Ok), sqs: outcome(sqsOk) },
     }
   }
 }
 
 export type CheckReadiness = ReturnType<typeof createReadiness>
 
-async function answers(request: Promise<unknown>): Promise<boolean> {
+async function succeeds(request: Promise<unknown>): Promise<boolean> {
   return request.then(
     () => true,
     () => false,
@@ -51,6 +52,6 @@ function rejectOn(signal: AbortSignal): Promise<never> {
   )
 }
 
-function word(ok: boolean): 'ok' | 'failed' {
+function outcome(ok: boolean): 'ok' | 'failed' {
   return ok ? 'ok' : 'failed'
 }

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
 /**
- * Closes, with the instance, connections that never carried a request, as browsers open them ahead of need.
- * Node counts them as neither idle nor active, so that closing would wait until their clients go.
+ * Closes connections without any request when the app closes. Browsers open such connections in advance. Node
+ * counts them neither as idle nor as active, so closing the app would wait until their clients disconnect.
  */
 export function closeUnusedConnections(app: FastifyInstance & { server: Server }): void {
   const unused = new Set<Socket>()

@@ -4,31 +4,32 @@ import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance } from 'fastify'
 import { closeWithProblem } from './raw-problem.ts'
 
-/** Of a request's line and headers together. A session cookie takes half a KiB of it. */
+/** Size limit of the request line and all headers together. A session cookie takes half a KiB. */
 const maxHeaderBytes = 16 * 1024
-/** Of one part of a path. Upload ids have 36 characters, names of variants at most 64. */
+/** Length limit of one path parameter. Upload ids have 36 characters, variant names at most 64. */
 const maxParamCharacters = 256
 /**
- * How long an idle connection stays open, in ms: longer than the load balancer in front keeps it (60 s for
- * an ALB), or it would send a request into a connection that is being closed.
+ * Time for which an idle connection stays open, in ms. It must be longer than the load balancer's own idle
+ * timeout (60 s for an ALB). Otherwise the load balancer may send a request on a connection that is being
+ * closed.
  */
 export const keepAliveMs = 75_000
 
 /**
- * The limits of the HTTP server itself. None of them counts how long a whole request may take: an upload or a
- * stream of events may take days.
+ * Returns the limits of the HTTP server. None of them limits the duration of a whole request: an upload or an
+ * event stream may take days.
  *
- * @param options.headersTimeoutMs how long a request's headers may take to arrive
- * @param options.trustedProxies addresses and networks whose `X-Forwarded-*` headers are believed
+ * @param options.headersTimeoutMs time in which a request's headers must arrive
+ * @param options.trustedProxies addresses and networks whose `X-Forwarded-*` headers are trusted
  */
 export function httpLimits(options: { headersTimeoutMs: number; trustedProxies: string[] }) {
   return {
     http: {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: options.headersTimeoutMs,
-      // How often Node looks for late headers, in ms.
+      // Interval at which Node checks the headers timeout, in ms.
       connectionsCheckingInterval: Math.min(options.headersTimeoutMs / 2, 5_000),
-      // Asked for below, in our words.
+      // `refuseOddRequests` checks the Host header, so that the error is a problem.
       requireHostHeader: false,
     },
     requestTimeout: 0,
@@ -40,13 +41,13 @@ export function httpLimits(options: { headersTimeoutMs: number; trustedProxies: 
 
 export const routerLimits = { maxParamLength: maxParamCharacters }
 
-/** Answers what Node would answer by itself without a body, as a problem. */
+/** Refuses, with a problem, requests that Node would refuse with a response without a body. */
 export function refuseOddRequests(app: FastifyInstance & { server: Server }): void {
   app.server.on('checkExpectation', ({ socket }) => closeWithProblem(socket, 'invalid_request'))
   app.addHook('onRequest', ({ raw }, _reply, done) => {
     // RFC 9112, 3.2
-    const isOdd = raw.headers.host === undefined && raw.httpVersion === '1.1'
-    done(isOdd ? new AppError('invalid_request', { message: 'A request needs a Host header.' }) : undefined)
+    const lacksHost = raw.headers.host === undefined && raw.httpVersion === '1.1'
+    done(lacksHost ? new AppError('invalid_request', { message: 'The Host header is required.' }) : undefined)
   })
 }
 
@@ -55,9 +56,9 @@ const codeOfClientError = new Map<string, ErrorCode>([
   ['ERR_HTTP_REQUEST_TIMEOUT', 'request_timeout'],
 ])
 
-/** What arrives on a socket is no HTTP, or comes too late. */
+/** Handles bytes on a socket that are not HTTP or arrive too late. */
 function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
-  // Bytes behind a request that said it is the last one. Its answer closes the connection.
+  // Bytes after a request with `connection: close`. Its response closes the connection.
   if (error.code === 'HPE_CLOSED_CONNECTION') return
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

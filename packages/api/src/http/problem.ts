@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import Type, { type Static } from 'typebox'
 import { logOperation } from './request-log.ts'
 
-/** Which status each error code is answered with. */
+/** The HTTP status of each error code. */
 export const statusOfCode = {
   invalid_request: 400,
   body_too_large: 413,
@@ -31,7 +31,7 @@ export const statusOfCode = {
   upload_offset_mismatch: 409,
   upload_expired: 410,
   upload_locked: 423,
-  // Of tus' own (checksum extension)
+  // Defined by tus (checksum extension)
   chunk_checksum_mismatch: 460,
   image_corrupt: 422,
   image_too_many_pixels: 422,
@@ -52,36 +52,36 @@ export const statusOfCode = {
   internal: 500,
 } satisfies Record<ErrorCode, number>
 
-/** A failure as clients see it: RFC 9457, `application/problem+json`. */
+/** Body of an error response: RFC 9457, `application/problem+json`. */
 export const Problem = Type.Object(
   {
-    type: Type.String({ description: 'names the kind of problem: `urn:millrace:problem:` and the code' }),
-    title: Type.String({ description: 'the same sentence for every problem of this kind' }),
+    type: Type.String({ description: 'the kind of problem: `urn:millrace:problem:` and the code' }),
+    title: Type.String({ description: 'a sentence that is the same for all problems of this kind' }),
     status: Type.Integer(),
-    detail: Type.String({ description: 'what was wrong this time' }),
+    detail: Type.String({ description: 'what is wrong with this request' }),
     code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }),
-    requestId: Type.String({ description: 'finds the request in the logs' }),
+    requestId: Type.String({ description: 'identifies the request in the log' }),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
-    limit: Type.Optional(Type.Integer({ description: 'the limit that was passed, in bytes or files' })),
-    remaining: Type.Optional(Type.Integer({ description: 'what is left of it' })),
+    limit: Type.Optional(Type.Integer({ description: 'the exceeded limit, in bytes or files' })),
+    remaining: Type.Optional(Type.Integer({ description: 'the remainder of the limit' })),
   },
   { title: 'Problem' },
 )
 
-/** Answers every failure of an app, and every address that no route has, as a problem. */
+/** Makes an app send a problem for every error and for every path without a route. */
 export function registerErrorHandler(app: FastifyInstance): void {
-  app.setNotFoundHandler((request, reply) => answer(new AppError('not_found'), request, reply))
+  app.setNotFoundHandler((request, reply) => sendProblem(new AppError('not_found'), request, reply))
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = toAppError(thrown)
     const { code, cause } = error
     if (statusOfCode[code] >= 500) request.log.error({ err: cause ?? error, code }, 'request failed')
-    // Without the sentence: it may quote what the caller sent.
+    // Without the message, because it may quote the request.
     else request.log.info({ code, ...(isFastifyError(cause) && { why: cause.code }) }, 'request refused')
-    return answer(error, request, reply)
+    return sendProblem(error, request, reply)
   })
 }
 
-/** Answers a request that Fastify refused before any hook has seen it: its address cannot be read. */
+/** Sends a problem for a request that Fastify refused before any hook ran, because its path is malformed. */
 export function respondToUnroutable(
   thrown: FastifyError,
   request: FastifyRequest,
@@ -90,10 +90,10 @@ export function respondToUnroutable(
   reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
   logOperation(request)
   request.log.info({ why: thrown.code }, 'request refused')
-  answer(new AppError('invalid_request', { message: 'The address cannot be read.' }), request, reply)
+  sendProblem(new AppError('invalid_request', { message: 'The path is malformed.' }), request, reply)
 }
 
-/** An error as clients see it. */
+/** Returns the problem of an error. */
 export function toProblem(error: AppError, requestId: string): Static<typeof Problem> {
   return {
     type: `urn:millrace:problem:${error.code}`,
@@ -108,18 +108,18 @@ export function toProblem(error: AppError, requestId: string): Static<typeof Pro
   }
 }
 
-function answer(error: AppError, request: FastifyRequest, reply: FastifyReply) {
+function sendProblem(error: AppError, request: FastifyRequest, reply: FastifyReply) {
   const problem = toProblem(error, request.id)
   const { status } = problem
-  // RFC 9110, 11.6.1: a 401 says how to authenticate.
+  // RFC 9110, 11.6.1: a 401 response names the authentication scheme.
   if (status === 401) reply.header('www-authenticate', 'Bearer')
-  // Seconds. Long enough for a failover of Redis to be over, or for a load balancer to choose anew.
+  // Seconds. Enough time for a Redis failover, or for a load balancer to choose another instance.
   if (status === 503) reply.header('retry-after', '5')
   if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds))
   return reply.code(status).header('content-type', 'application/problem+json').send(JSON.stringify(problem))
 }
 
-/** What any thrown thing is in our words. The sentence of an unknown one stays in the log. */
+/** Converts a thrown error to an AppError. The message of an unknown error is only logged. */
 function toAppError(thrown: FastifyError): AppError {
   if (thrown instanceof AppError) return thrown
   if (thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AppError('body_too_large', { cause: thrown })
@@ -128,12 +128,12 @@ function toAppError(thrown: FastifyError): AppError {
   }
   const status = thrown.statusCode ?? 500
   if (status >= 400 && status < 500) {
-    return new AppError('invalid_request', { message: sentence(thrown.message), cause: thrown })
+    return new AppError('invalid_request', { message: withFullStop(thrown.message), cause: thrown })
   }
   return new AppError(isOutage(thrown) ? 'dependency_unavailable' : 'internal', { cause: thrown })
 }
 
-/** Whether an error of a client library says that Redis, S3 or SQS could not be reached or is unwell. */
+/** Whether an error of a client library means that Redis, S3 or SQS is not reachable or fails. */
 function isOutage(error: Error & { code?: string; $metadata?: unknown; $fault?: unknown }): boolean {
   return (
     error.name === 'MaxRetriesPerRequestError' ||
@@ -148,6 +148,6 @@ function isFastifyError(cause: unknown): cause is FastifyError {
   return cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_')
 }
 
-function sentence(message: string): string {
+function withFullStop(message: string): string {
   return message.endsWith('.') ? message : `${message}.`
 }

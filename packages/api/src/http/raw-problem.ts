@@ -5,8 +5,8 @@ import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { statusOfCode, toProblem } from './problem.ts'
 
 /**
- * Answers on a connection that has no request which Fastify could answer, since it never became one or never
- * came to its end, and closes it.
+ * Writes a problem to a connection and closes it. Used if Fastify cannot respond, because the request is not
+ * valid HTTP or incomplete.
  */
 export function closeWithProblem(socket: Socket, code: ErrorCode): void {
   const body = JSON.stringify(toProblem(new AppError(code), randomUUID()))

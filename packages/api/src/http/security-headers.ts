@@ -6,17 +6,17 @@ import helmet, { type HelmetOptions } from 'helmet'
 const hstsSeconds = 365 * 24 * 60 * 60
 
 /**
- * Headers on every answer that keep browsers from making more of it than it is: an answer that somebody opens
- * as a page runs nothing, loads nothing, is framed by nobody, and is of the type that it says. Routes that
- * serve pages set a policy of their own over this one.
+ * Adds security headers to every response. A browser that opens a response as a page runs nothing, loads
+ * nothing, shows it in no frame, and does not guess its type. Routes that serve pages set their own policy
+ * instead.
  *
- * Helmet says once what they are: `@fastify/helmet` makes them anew for each request, which cost a tenth of
- * `GET /session`.
+ * Helmet computes the headers once. `@fastify/helmet` computes them for each request, which took a tenth of
+ * the time of `GET /session`.
  *
- * @param options.secure whether browsers come over https and shall keep to it
+ * @param options.secure whether browsers use https and must keep using it
  */
 export function securityHeaders(app: FastifyInstance, { secure }: { secure: boolean }): void {
-  const headers = headersOf({
+  const headers = helmetHeaders({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -29,10 +29,10 @@ export function securityHeaders(app: FastifyInstance, { secure }: { secure: bool
     },
     crossOriginResourcePolicy: { policy: 'same-origin' },
     referrerPolicy: { policy: 'no-referrer' },
-    // Subdomains of a domain that is not ours to speak for are left out.
+    // Not for subdomains: they may belong to other services.
     strictTransportSecurity: secure && { maxAge: hstsSeconds, includeSubDomains: false },
     xFrameOptions: { action: 'deny' },
-    // Of no use to the browsers of today.
+    // Today's browsers do not use these.
     xDownloadOptions: false,
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false,
@@ -44,8 +44,8 @@ export function securityHeaders(app: FastifyInstance, { secure }: { secure: bool
   })
 }
 
-/** What Helmet puts on an answer. */
-function headersOf(options: HelmetOptions): Record<string, string> {
+/** Returns the headers that Helmet sets. */
+function helmetHeaders(options: HelmetOptions): Record<string, string> {
   const request = new IncomingMessage(new Socket())
   const response = new ServerResponse(request)
   helmet(options)(request, response, (error) => {

@@ -1,24 +1,32 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 
-/** One event: `id` comes back as `Last-Event-ID` when the client reconnects. */
+/** One event. A client that reconnects sends the last `id` as `Last-Event-ID`. */
 export type ServerSentEvent = { id: string; event: string; data: unknown }
 
-/** How long a client waits before it reconnects, in ms. Sent at once, so that it gets the headers at once. */
+/**
+ * Time that a client waits before it reconnects, in ms. Sent first, so that the headers are sent immediately.
+ */
 const reconnectMs = 2000
 
-/** Proxies and load balancers close connections that are silent for a minute. */
+/**
+ * Time between two comments, in ms. Proxies and load balancers close connections that are idle for a minute.
+ */
 export const heartbeatMs = 20_000
 
-/** A client that reads so slowly is cut off, in bytes; it reconnects and goes on where it was. */
-const patienceBytes = 4 * 1024 * 1024
+/**
+ * Maximum number of unsent bytes. A slower client is disconnected; it reconnects and continues after its last
+ * event.
+ */
+const maxUnsentBytes = 4 * 1024 * 1024
 
 /**
- * Answers with a stream of events (HTML Living Standard, "Server-sent events"), with a comment now and then
- * where there is nothing to say. The response ends with the events; the events end with the response.
+ * Responds with a stream of server-sent events (HTML Living Standard, "Server-sent events"). Sends a comment
+ * periodically, so that the connection is not idle. The response ends when the events end, and the other way
+ * round.
  *
- * @param open makes the events; its signal is aborted when the client leaves
- * @param closing is aborted when the instance shuts down: clients then reconnect elsewhere
+ * @param open creates the events; its signal aborts when the client disconnects
+ * @param closing aborts when the instance shuts down; clients then reconnect to another instance
  */
 export function sendEvents(
   reply: FastifyReply,
@@ -29,18 +37,18 @@ export function sendEvents(
     .header('content-type', 'text/event-stream')
     .header('cache-control', 'no-store')
     .header('x-accel-buffering', 'no')
-    // A stream that ended leaves no idle connection, which would hold up an instance that is closing.
+    // Without keep-alive, because an idle connection would delay the shutdown of the instance.
     .header('connection', 'close')
-  // Nobody would ever close a stream that is opened for its headers alone.
+  // HEAD has no body: nothing would ever close its stream.
   if (reply.request.method === 'HEAD') return reply.send()
-  const left = new AbortController()
-  const signal = AbortSignal.any([left.signal, closing])
+  const disconnected = new AbortController()
+  const signal = AbortSignal.any([disconnected.signal, closing])
   const body = new Readable({ read() {} })
   body.push(`retry: ${reconnectMs}\n\n`)
   const heartbeat = setInterval(() => body.push(': still here\n\n'), heartbeatMs)
   body.once('close', () => {
     clearInterval(heartbeat)
-    left.abort()
+    disconnected.abort()
   })
   void write()
   return reply.send(body)
@@ -48,7 +56,7 @@ export function sendEvents(
   async function write(): Promise<void> {
     try {
       for await (const { id, event, data } of open(signal)) {
-        if (body.readableLength > patienceBytes) break
+        if (body.readableLength > maxUnsentBytes) break
         body.push(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
       }
       body.push(null)
@@ -56,7 +64,7 @@ export function sendEvents(
       if (signal.aborted) {
         body.push(null)
       } else {
-        reply.log.error({ err: error }, 'event stream broke')
+        reply.log.error({ err: error }, 'event stream failed')
         body.destroy(error instanceof Error ? error : new Error(String(error)))
       }
     }

@@ -3,10 +3,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { closeWithProblem } from './raw-problem.ts'
 
 /**
- * Watches over a request whose body is passing through. The signal aborts when the client goes away, and when
- * nothing at all has come for `silenceMs`, which closes the connection, be it that the client went silent or that S3 takes no more.
+ * Starts the idle timeout of a request whose body is streamed. If no byte arrives for `silenceMs`, the
+ * connection is closed. The reason may be the client, or S3 if it accepts no more bytes.
  *
- * @param silenceMs milliseconds
+ * @param silenceMs time without bytes, in ms
+ * @returns `signal`, which aborts on the timeout and when the client disconnects, and `done`, which ends the
+ *   timeout
  */
 export function startTransferTimeout(
   request: FastifyRequest,
@@ -15,23 +17,25 @@ export function startTransferTimeout(
 ): { signal: AbortSignal; done(): void } {
   const { socket } = request.raw
   const controller = new AbortController()
-  let seen = socket.bytesRead
-  let changedAtMs = Date.now()
+  let bytesAtLastCheck = socket.bytesRead
+  let lastByteAtMs = Date.now()
 
   const onClose = () => {
     controller.abort(
-      new AppError('invalid_request', { message: 'The connection ended before the file did.' }),
+      new AppError('invalid_request', {
+        message: 'The connection was closed before the whole file arrived.',
+      }),
     )
   }
-  const watch = setInterval(() => {
-    if (socket.bytesRead !== seen) {
-      seen = socket.bytesRead
-      changedAtMs = Date.now()
+  const timer = setInterval(() => {
+    if (socket.bytesRead !== bytesAtLastCheck) {
+      bytesAtLastCheck = socket.bytesRead
+      lastByteAtMs = Date.now()
       return
     }
-    if (Date.now() - changedAtMs < silenceMs) return
+    if (Date.now() - lastByteAtMs < silenceMs) return
     controller.abort(
-      new AppError('invalid_request', { message: `Nothing has come for ${Math.round(silenceMs / 1000)} s.` }),
+      new AppError('invalid_request', { message: `No bytes arrived for ${Math.round(silenceMs / 1000)} s.` }),
     )
     if (socket.writable && !reply.raw.headersSent) closeWithProblem(socket, 'request_timeout')
     else socket.destroy()
@@ -40,7 +44,7 @@ export function startTransferTimeout(
   return {
     signal: controller.signal,
     done() {
-      clearInterval(watch)
+      clearInterval(timer)
       reply.raw.off('close', onClose)
     },
   }

@@ -5,44 +5,50 @@ import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
 
 /**
- * Checks the parts of a request against their schemas. What travels as text (query, parameters, headers) is
- * converted to the schema's types first; a JSON body has types of its own and is taken at its word.
+ * Validates the parts of a request against their schemas. Query, parameters and headers are text, so they are
+ * converted to the schema's types first. A JSON body has its own types and is not converted.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = Compile(schema)
-  const forms = formsOf(schema)
-  return (given: unknown) => {
-    const value = httpPart === 'body' ? given : Value.Convert(schema, Value.Default(schema, given))
+  const alternatives = alternativesOf(schema)
+  return (input: unknown) => {
+    const value = httpPart === 'body' ? input : Value.Convert(schema, Value.Default(schema, input))
     if (validator.Check(value)) return { value }
-    const meant = forms.toSorted((a, b) => fieldsIn(b, value) - fieldsIn(a, value))[0]
-    return { error: refusal(meant ? meant.validator.Errors(value) : validator.Errors(value)) }
+    const closest = alternatives.toSorted((a, b) => commonFields(b, value) - commonFields(a, value))[0]
+    return { error: validationError((closest?.validator ?? validator).Errors(value)) }
   }
 }
 
-/** One of the forms that a body may have. */
-type Form = { names: string[]; validator: ReturnType<typeof Compile> }
+/** One object schema of a union. */
+type Alternative = { names: string[]; validator: ReturnType<typeof Compile> }
 
-/** The forms of a union of objects; none where the schema is something else. */
-function formsOf(schema: TSchema): Form[] {
+/** Returns the object schemas of a union, or none if the schema is not a union. */
+function alternativesOf(schema: TSchema): Alternative[] {
   if (!Type.IsUnion(schema)) return []
   return schema.anyOf
     .filter(Type.IsObject)
-    .map((form) => ({ names: Object.keys(form.properties), validator: Compile(form) }))
+    .map((alternative) => ({ names: Object.keys(alternative.properties), validator: Compile(alternative) }))
 }
 
-/** How many of a value's fields a form has: the one with most of them is what the value was meant to be. */
-function fieldsIn({ names }: Form, value: unknown): number {
+/**
+ * Counts the fields of a value that an alternative has. Errors are those of the alternative with the most of
+ * them.
+ */
+function commonFields({ names }: Alternative, value: unknown): number {
   return typeof value === 'object' && value !== null ? names.filter((name) => name in value).length : 0
 }
 
-/** What a value that does not fit its schema is answered with: the fields by name, never a value. */
-export function refusal(findings: Finding[]): AppError {
-  return new AppError('invalid_request', describe(fieldErrors(findings)))
+/**
+ * Returns the error of a value that does not match its schema. It names the fields, but never contains a
+ * value.
+ */
+export function validationError(findings: Finding[]): AppError {
+  return new AppError('invalid_request', describeFields(fieldErrors(findings)))
 }
 
 type Finding = ReturnType<ReturnType<typeof Compile>['Errors']>[number]
 
-/** One entry a field. Where a field has several findings, the first is the telling one. */
+/** Returns one error per field. If a field has several findings, the first is the most specific. */
 function fieldErrors(findings: Finding[]): FieldError[] {
   const byField = new Map<string, string>()
   const add = (field: string, message: string) => {
@@ -60,7 +66,7 @@ function fieldErrors(findings: Finding[]): FieldError[] {
           add(at(name), 'is not a field of this request')
         break
       case 'boolean':
-        // `additionalProperties: false` is told a second time for the property itself.
+        // `additionalProperties: false` is reported a second time for the property itself.
         break
       default:
         add(path || 'body', finding.message)
@@ -69,6 +75,6 @@ function fieldErrors(findings: Finding[]): FieldError[] {
   return [...byField].map(([field, message]) => ({ field, message }))
 }
 
-function describe(fields: FieldError[]) {
+function describeFields(fields: FieldError[]) {
   return { message: `${fields.map(({ field, message }) => `${field} ${message}`).join('; ')}.`, fields }
 }

@@ -4,7 +4,7 @@ import { Owner } from '@millrace/shared/uploads/owner.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
-/** What a caller may do. Sessions may read and write uploads; `admin` is for keys only. */
+/** What a request may do. Sessions may read and write uploads; only API keys may have the scope `admin`. */
 export const Scope = Type.Union([
   Type.Literal('uploads:read'),
   Type.Literal('uploads:write'),
@@ -12,7 +12,7 @@ export const Scope = Type.Union([
 ])
 export type Scope = Static<typeof Scope>
 
-/** A key as it is configured: who it stands for and what it may do, but never the key itself. */
+/** A configured API key: its owner, its scopes and its hash, but not the key itself. */
 export type ApiKey = { owner: string; scopes: ReadonlySet<Scope>; sha256: Buffer }
 
 const owner = Compile(Owner)
@@ -50,15 +50,18 @@ export function readApiKeys(text: string, report: ReportProblem = throwProblem):
   })
 }
 
-/** Finds the key that a caller presents among the configured ones. */
+/** Creates the lookup of configured API keys. */
 export function createApiKeys(configured: ApiKey[]) {
   return {
-    /** Compares with every key and in constant time, so how long it takes tells nothing of any. */
-    find(presented: string): ApiKey | undefined {
-      const digest = createHash('sha256').update(presented).digest()
-      let found: ApiKey | undefined
-      for (const key of configured) if (timingSafeEqual(key.sha256, digest)) found = key
-      return found
+    /**
+     * Returns the configured key of a bearer token, if there is one. It compares with every key, each in
+     * constant time, so that its duration reveals nothing about the keys.
+     */
+    find(token: string): ApiKey | undefined {
+      const digest = createHash('sha256').update(token).digest()
+      let match: ApiKey | undefined
+      for (const key of configured) if (timingSafeEqual(key.sha256, digest)) match = key
+      return match
     },
   }
 }
@@ -66,9 +69,9 @@ export function createApiKeys(configured: ApiKey[]) {
 export type ApiKeys = ReturnType<typeof createApiKeys>
 
 /**
- * Makes a key of 32 random bytes.
+ * Generates a key of 32 random bytes.
  *
- * @returns the key, which is shown once, and the entry for `API_KEYS` that lets it in
+ * @returns the key, which is shown only once, and its entry for `API_KEYS`
  * @throws EnvironmentError if the owner or a scope is not valid
  */
 export function newApiKey(name: string, scopes: string[]): { key: string; entry: string } {

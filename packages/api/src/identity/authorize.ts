@@ -4,11 +4,13 @@ import type { ApiKey, ApiKeys, Scope } from './api-keys.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The key that the request came with; null where it came with none. */
+    /** The API key of the request; null if it has none. */
     apiKey: ApiKey | null
   }
   interface FastifyContextConfig {
-    /** What a key needs for this route; without it, reading or writing uploads, by the method. */
+    /**
+     * The scope that a key needs for this route. Default: `uploads:read` or `uploads:write`, by the method.
+     */
     scope?: Scope
   }
 }
@@ -16,14 +18,15 @@ declare module 'fastify' {
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
- * Lets in, before anything of a request is looked at, who comes with a valid key of the right scope, and who
- * comes with a cookie or with nothing, unless a page of somebody else's makes the browser send it.
+ * Authorizes the requests of a scope before anything else of them is read. A request with an API key needs a
+ * valid key with the route's scope. A request without a key, with or without a cookie, is accepted unless a
+ * page of another origin made the browser send a write.
  *
- * Refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
+ * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
  *
- * @param scope the routes that know owners
- * @param options.publicOrigin what browsers have in their address bar
- * @param options.openAdmin lets in who comes without a key where a key would need the scope `admin`
+ * @param scope the routes that have an owner
+ * @param options.publicOrigin the origin that browsers show in their address bar
+ * @param options.openAdmin accepts requests without a key on routes that need the scope `admin`
  */
 export function authorize(
   scope: FastifyInstance,
@@ -32,24 +35,25 @@ export function authorize(
   const { apiKeys, publicOrigin, openAdmin } = options
   scope.decorateRequest('apiKey', null)
   scope.addHook('onRequest', (request, _reply, done) => {
-    done(refusal(request))
+    done(authorizationError(request))
   })
 
-  function refusal(request: FastifyRequest): AppError | undefined {
-    const needed = request.routeOptions.config.scope ?? defaultScope(request.method)
+  function authorizationError(request: FastifyRequest): AppError | undefined {
+    const requiredScope = request.routeOptions.config.scope ?? defaultScope(request.method)
     const { authorization } = request.headers
     if (authorization !== undefined) {
       const key = apiKeys.find(bearerToken(authorization))
       if (!key) return new AppError('unauthenticated')
-      if (!key.scopes.has(needed)) {
-        return new AppError('forbidden', { message: `This needs a key of the scope ${needed}.` })
+      if (!key.scopes.has(requiredScope)) {
+        return new AppError('forbidden', { message: `The API key does not have the scope ${requiredScope}.` })
       }
       request.apiKey = key
       return undefined
     }
-    if (needed === 'admin' && !openAdmin) return new AppError('unauthenticated')
-    // A GET may write, too, where a foreign protocol has it so; and what admins may do is never harmless.
-    const writes = !safeMethods.has(request.method) || needed === 'uploads:write' || needed === 'admin'
+    if (requiredScope === 'admin' && !openAdmin) return new AppError('unauthenticated')
+    // Some protocols write with GET. Admin routes are protected like writes, whatever their method.
+    const writes =
+      !safeMethods.has(request.method) || requiredScope === 'uploads:write' || requiredScope === 'admin'
     return writes && isCrossSite(request, publicOrigin) ? new AppError('cross_site') : undefined
   }
 }
@@ -58,15 +62,15 @@ function defaultScope(method: string): Scope {
   return safeMethods.has(method) ? 'uploads:read' : 'uploads:write'
 }
 
-/** RFC 6750, 2.1. Whatever is not a bearer token is the token of nobody. */
+/** Returns the bearer token (RFC 6750, 2.1), or an empty string, which matches no key. */
 function bearerToken(authorization: string): string {
   return /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(authorization)?.[1] ?? ''
 }
 
 /**
- * Whether a page of another origin makes the browser send this. Browsers say so themselves, in
- * `Sec-Fetch-Site` (Fetch Metadata) and in `Origin`, which pages cannot change; who sends neither is no
- * browser, and nobody's cookie is sent without their knowing.
+ * Whether a page of another origin made the browser send this request. Browsers report it in `Sec-Fetch-Site`
+ * (Fetch Metadata) and in `Origin`, which pages cannot change. A client that sends neither header is not a
+ * browser, so no page can use its cookie.
  */
 function isCrossSite({ headers }: FastifyRequest, publicOrigin: string): boolean {
   const { origin } = headers

@@ -11,7 +11,7 @@ if (command !== 'create' || owner === undefined) {
     process.stdout.write(`Key, shown only now:   ${key}\nAdd this to API_KEYS:  ${entry}\n`)
   } catch {
     process.stderr.write(
-      'An owner is up to 63 lower-case letters, digits and dashes, not beginning with "s-"; scopes are uploads:read, uploads:write and admin.\n',
+      'An owner has up to 63 lower-case letters, digits and dashes and does not begin with "s-". Scopes: uploads:read, uploads:write, admin.\n',
     )
     process.exitCode = 2
   }

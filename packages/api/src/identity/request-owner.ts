@@ -2,25 +2,27 @@ import type { FastifyRequest } from 'fastify'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
-/** Tells who is asking: whom the request's API key stands for, else the session that its cookie names. */
+/** Creates the lookup of a request's owner: the owner of its API key, otherwise of its session. */
 export function createRequestOwner(deps: { cookie: SessionCookie; sessions: SessionRecords }) {
   const { cookie, sessions } = deps
 
-  async function session(request: FastifyRequest): Promise<Session | undefined> {
-    const named = cookie.read(request)
-    return named && !(await sessions.isEnded(named)) ? named : undefined
+  async function activeSession(request: FastifyRequest): Promise<Session | undefined> {
+    const session = cookie.read(request)
+    return session && !(await sessions.isEnded(session)) ? session : undefined
   }
 
   return {
-    /** @returns the owner, or undefined where nobody known is asking, who can own nothing */
+    /** Returns the owner, or undefined for an anonymous request, which has no uploads. */
     async find(request: FastifyRequest): Promise<string | undefined> {
-      return request.apiKey?.owner ?? (await session(request))?.owner
+      return request.apiKey?.owner ?? (await activeSession(request))?.owner
     },
 
-    /** @returns the owner; who comes without a session gets one, so that what they make is theirs */
-    async findOrStart(request: FastifyRequest): Promise<string> {
+    /**
+     * Returns the owner. An anonymous request gets a new session, which then owns what the request creates.
+     */
+    async findOrCreate(request: FastifyRequest): Promise<string> {
       if (request.apiKey) return request.apiKey.owner
-      return ((await session(request)) ?? cookie.start(request)).owner
+      return ((await activeSession(request)) ?? cookie.start(request)).owner
     },
   }
 }

@@ -10,54 +10,58 @@ declare module '@fastify/secure-session' {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the reply's cookie seals: a session, or `ended` for none; null where it sets no cookie. */
+    /** The session that the response's cookie will seal; `ended` deletes the cookie; null sets none. */
     cookieToSend: SealedSession | 'ended' | null
   }
 }
 
-/** What the sealed cookie holds: a name for the session, not the session, which is in Redis. */
+/** Content of the sealed cookie. It identifies the session, whose data is in Redis. */
 type SealedSession = {
-  /** 32 hex digits. Becomes part of object keys, so it is not secret. */
+  /** 32 hex digits. It is part of object keys, so it is not secret. */
   publicHalf: string
-  /** 32 hex digits. Never leaves the cookie and Redis. */
+  /** 32 hex digits. It is stored only in the cookie and in Redis. */
   secretHalf: string
   createdAtMs: number
-  /** When the cookie was last sealed: its life counts from there. */
+  /** Time of the last seal, ms since 1970. The cookie's lifetime starts here. */
   sealedAtMs: number
 }
 
-/** A session as its cookie names it. Times in ISO 8601. */
+/** A session as identified by its cookie. Times in ISO 8601. */
 export type Session = {
   id: string
   owner: string
   createdAt: string
   expiresAt: string
-  /** Whether the reply to this request carries its cookie, so that its life begins anew. */
-  isSealedAnew: boolean
+  /** Whether the response to this request sets the cookie, so that its lifetime starts again. */
+  setsCookie: boolean
 }
 
-/** A cookie is sealed again, and so lives on, when it was last sealed longer ago than this. */
-const sealAgainAfterMs = 24 * 60 * 60 * 1000
-/** How many opened cookies are remembered, with what they name. One takes about 1 KB. */
-const rememberedCookies = 5_000
-/** Ours have some 350 characters. Longer ones are not remembered, or they would take what memory there is. */
-const rememberedCharacters = 512
+/** A cookie whose last seal is older than this is sealed again, which renews its lifetime. */
+const renewAfterMs = 24 * 60 * 60 * 1000
+/** Number of opened cookies in the cache. An entry takes about 1 KB. */
+const cookieCacheSize = 5_000
+/** Our cookies have some 350 characters. Longer ones are not cached, because they could fill the memory. */
+const maxCachedCharacters = 512
 
-/** @param secure whether browsers come over https: the cookie is then bound to this very host */
+/**
+ * Returns the name of the session cookie.
+ *
+ * @param secure whether browsers use https: the name's prefix `__Host-` then binds the cookie to this host
+ */
 export function sessionCookieName(secure: boolean): string {
   return secure ? '__Host-millrace' : 'millrace'
 }
 
 /**
- * Reads sessions out of requests' cookies and puts new ones in. A cookie that was tampered with, or sealed
- * with a key that is no longer known, is as good as none.
+ * Creates the reader and writer of session cookies. A cookie that was modified, or sealed with a removed key,
+ * is ignored.
  *
- * Opened when a route asks for the session, and only once while it is remembered: what a sealed text holds
- * never changes, and whether it is still good is asked each time.
+ * A cookie is opened only if a route needs the session, and its content is cached: the content of a sealed
+ * text never changes. The expiry is checked on each request.
  *
- * @param options.keys 32 bytes each; the first seals, all open
- * @param options.ttlMs how long a cookie lives after it was sealed
- * @param options.secure whether browsers come over https: the cookie is then bound to this very host
+ * @param options.keys 32 bytes each; the first one seals, all of them open
+ * @param options.ttlMs lifetime of a cookie after its last seal
+ * @param options.secure whether browsers use https: the cookie is then bound to this host
  * @param options.now the clock, ms since 1970
  */
 export function createSessionCookie(options: {
@@ -71,86 +75,90 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const remembered = new LRUCache<string, ReturnType<typeof opened>>({ max: rememberedCookies })
-  let registered: FastifyInstance | undefined
+  const openedCookies = new LRUCache<string, ReturnType<typeof describeCookie>>({ max: cookieCacheSize })
+  let pluginScope: FastifyInstance | undefined
 
-  /** Where the plugin's functions are. */
+  /** Returns the instance that has the functions of secure-session. */
   function plugin(): FastifyInstance {
-    if (!registered) throw new Error('No scope was registered to have sessions.')
-    return registered
+    if (!pluginScope) throw new Error('Call `register` before any session is read or started.')
+    return pluginScope
   }
 
   function open(request: FastifyRequest) {
     const text = sealedText.exec(request.headers.cookie ?? '')?.[1]
     if (text === undefined) return undefined
-    const known = remembered.get(text)
-    if (known) return known
+    const cached = openedCookies.get(text)
+    if (cached) return cached
     const decoded = plugin().parseCookie(`${name}=${text}`)[name] ?? ''
     const unsealed = plugin().decodeSecureSession(decoded, request.log)
     const sealed = unsealed?.data()
     if (!unsealed || !sealed?.publicHalf || !sealed.secretHalf || !sealed.createdAtMs || !sealed.sealedAtMs) {
       return undefined
     }
-    const found = opened(sealed, unsealed.changed)
-    if (text.length <= rememberedCharacters) remembered.set(text, found)
-    return found
+    const opened = describeCookie(sealed, unsealed.changed)
+    if (text.length <= maxCachedCharacters) openedCookies.set(text, opened)
+    return opened
   }
 
-  /** What is remembered of a cookie: what names the session, too, which would be made anew with each request. */
-  function opened(sealed: SealedSession, byOldKey: boolean) {
-    return { sealed, byOldKey, session: describe(sealed, false) }
+  /**
+   * Returns the cache entry of a cookie. It contains the session, so that not every request creates it again.
+   */
+  function describeCookie(sealed: SealedSession, sealedWithOldKey: boolean) {
+    return { sealed, sealedWithOldKey, session: describeSession(sealed, false) }
   }
 
-  function setCookie(held: SealedSession | 'ended'): string {
-    if (held === 'ended') {
+  function setCookieHeader(content: SealedSession | 'ended'): string {
+    if (content === 'ended') {
       return plugin().serializeCookie(name, '', { ...attributes, maxAge: 0, expires: new Date(0) })
     }
-    const text = plugin().encodeSecureSession(plugin().createSecureSession(held))
+    const text = plugin().encodeSecureSession(plugin().createSecureSession(content))
     return plugin().serializeCookie(name, text, { ...attributes, maxAge: ttlSeconds })
   }
 
-  function describe(
+  function describeSession(
     { publicHalf, secretHalf, createdAtMs, sealedAtMs }: SealedSession,
-    isSealedAnew: boolean,
+    setsCookie: boolean,
   ): Session {
     return {
       id: `${publicHalf}${secretHalf}`,
       owner: sessionOwner(publicHalf),
       createdAt: new Date(createdAtMs).toISOString(),
       expiresAt: new Date(sealedAtMs + ttlMs).toISOString(),
-      isSealedAnew,
+      setsCookie,
     }
   }
 
   return {
-    /** Lets the routes of a scope have sessions. */
+    /** Adds sessions to the routes of a scope. */
     register(scope: FastifyInstance): void {
       scope.decorateRequest('cookieToSend', null)
-      // In a scope without routes: its hooks would open the cookie of every request, asked for or not.
+      // The plugin gets a scope without routes, because its hooks would open the cookie of every request.
       scope.register(async (inner) => {
         await inner.register(secureSession, { key: keys, expiry: ttlSeconds })
-        registered = inner
+        pluginScope = inner
       })
       scope.addHook('onSend', (request, reply, _payload, done) => {
-        if (request.cookieToSend !== null) reply.header('set-cookie', setCookie(request.cookieToSend))
+        if (request.cookieToSend !== null) reply.header('set-cookie', setCookieHeader(request.cookieToSend))
         done()
       })
     },
 
-    /** @returns the session that the request's cookie names, or undefined where it has no valid cookie */
+    /**
+     * Returns the session of the request's cookie, or undefined without a valid cookie. Renews an old cookie.
+     */
     read(request: FastifyRequest): Session | undefined {
-      const found = open(request)
-      if (!found) return undefined
-      const { sealed, byOldKey, session } = found
-      const age = now() - sealed.sealedAtMs
-      if (age >= ttlMs) return undefined
-      if (!byOldKey && age <= sealAgainAfterMs) return session
-      const sealedAnew = { ...sealed, sealedAtMs: now() }
-      request.cookieToSend = sealedAnew
-      return describe(sealedAnew, true)
+      const opened = open(request)
+      if (!opened) return undefined
+      const { sealed, sealedWithOldKey, session } = opened
+      const ageMs = now() - sealed.sealedAtMs
+      if (ageMs >= ttlMs) return undefined
+      if (!sealedWithOldKey && ageMs <= renewAfterMs) return session
+      const renewed = { ...sealed, sealedAtMs: now() }
+      request.cookieToSend = renewed
+      return describeSession(renewed, true)
     },
 
-    /** Gives the request a new session; the reply carries its cookie. */
+    /** Starts a new session for the request. The response sets its cookie. */
     start(request: FastifyRequest): Session {
       const sealed = {
         publicHalf: randomBytes(16).toString('hex'),
@@ -159,10 +167,10 @@ export function createSessionCookie(options: {
         sealedAtMs: now(),
       }
       request.cookieToSend = sealed
-      return describe(sealed, true)
+      return describeSession(sealed, true)
     },
 
-    /** Takes the cookie away from the client. */
+    /** Deletes the cookie: the response sets an expired one. */
     end(request: FastifyRequest): void {
       request.cookieToSend = 'ended'
     },

@@ -2,57 +2,60 @@ import { createBatcher } from '@millrace/shared/service/batcher.ts'
 import type { Redis } from 'ioredis'
 import type { Session } from './session-cookie.ts'
 
-/** Counts a view of each session of `KEYS`. Answers, for each, its views; with its label and whether it was ended. */
+/**
+ * Adds one view to each session of `KEYS`. Returns for each session its number of views, or views, label and
+ * end mark if it has a label or was ended.
+ */
 const viewScript = `
-local seen = {}
+local results = {}
 for number, key in ipairs(KEYS) do
   local views = redis.call('HINCRBY', key, 'views', 1)
   local rest = redis.call('HMGET', key, 'user', 'ended')
-  seen[number] = (rest[1] or rest[2]) and { views, rest[1], rest[2] } or views
+  results[number] = (rest[1] or rest[2]) and { views, rest[1], rest[2] } or views
 end
-return seen
+return results
 `
-/** Redis serves nobody else meanwhile: some 0.1 ms. */
-const viewsAtOnce = 50
+/** Maximum number of views in one script. It blocks Redis for some 0.1 ms. */
+const maxBatchSize = 50
 
 /**
- * What Redis keeps of sessions: `{prefix}:session:{id}`, a hash of `views`, `user` and, once it was ended,
- * `ended`. The cookie says that the session exists; so a Redis that lost everything costs the count of views
- * and the label, and nobody their uploads. An ended session keeps its mark for as long as its cookie could
- * come back.
+ * Creates the store of sessions in Redis: `{prefix}:session:{id}`, a hash of `views`, `user` and, after the
+ * session was ended, `ended`. The cookie proves that the session exists. If Redis loses everything, only the
+ * view count and the label are lost; owners keep their uploads. The mark of an ended session is kept as long
+ * as its cookie may be sent again.
  *
- * It lives as long as the cookie does, and so its life begins anew when the cookie is sealed anew, not with each
- * request. Views that are asked for in one turn of the event loop are one script: two commands of their own took a
- * fifth of the whole request.
+ * A record has the same lifetime as its cookie. So its expiry is set when the cookie is set, not on each
+ * request. The views of one event-loop tick are counted by one script: two separate commands took a fifth of
+ * the whole request.
  *
  * @param deps.redis a connection
- * @param deps.prefix begins every key
- * @param deps.ttlMs how long a session lives after its cookie was sealed
+ * @param deps.prefix the prefix of every key
+ * @param deps.ttlMs lifetime of a session after its cookie was last sealed
  */
 export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs: number }) {
   const { redis, prefix } = deps
   const key = (session: Session) => `${prefix}:session:${session.id}`
 
   const countView = createBatcher(async (keys: readonly string[]) => {
-    const seen = await redis.eval(viewScript, keys.length, ...keys)
-    if (!Array.isArray(seen)) throw new Error('Redis answered a script otherwise than it says.')
-    return seen.map(readSeen)
-  }, viewsAtOnce)
+    const results = await redis.eval(viewScript, keys.length, ...keys)
+    if (!Array.isArray(results)) throw new Error('The view script did not return an array.')
+    return results.map(readResult)
+  }, maxBatchSize)
 
   return {
-    /** Adds one to the session's views. @returns undefined where the session was ended */
+    /** Adds one view and returns the views and the label, or undefined if the session was ended. */
     async view(session: Session): Promise<{ views: number; user: string | null } | undefined> {
       const { views, user, isEnded } = await countView(key(session))
-      // The first one, or the first since Redis lost it, and with it the time that it was to live.
-      if (views === 1 || session.isSealedAnew) await redis.pexpire(key(session), deps.ttlMs)
+      // The record is new, or Redis lost it: either way it has no expiry.
+      if (views === 1 || session.setsCookie) await redis.pexpire(key(session), deps.ttlMs)
       return isEnded ? undefined : { views, user }
     },
 
-    /** Whether the session was ended, though its cookie may still be about. */
+    /** Whether the session was ended. A client may still have its cookie. */
     async isEnded(session: Session): Promise<boolean> {
       const [ended] = await Promise.all([
         redis.hexists(key(session), 'ended'),
-        session.isSealedAnew && redis.pexpire(key(session), deps.ttlMs),
+        session.setsCookie && redis.pexpire(key(session), deps.ttlMs),
       ])
       return ended === 1
     },
@@ -62,7 +65,7 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
       await Promise.all([redis.hset(key(session), 'user', user), redis.pexpire(key(session), deps.ttlMs)])
     },
 
-    /** Ends the session: a copy of its cookie opens nothing from now on. */
+    /** Ends the session: copies of its cookie become invalid. */
     async end(session: Session): Promise<void> {
       await redis
         .multi()
@@ -76,8 +79,8 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
 
 export type SessionRecords = ReturnType<typeof createSessionRecords>
 
-function readSeen(answer: unknown): { views: number; user: string | null; isEnded: boolean } {
-  if (!Array.isArray(answer)) return { views: Number(answer), user: null, isEnded: false }
-  const [views, user, ended] = answer
+function readResult(result: unknown): { views: number; user: string | null; isEnded: boolean } {
+  if (!Array.isArray(result)) return { views: Number(result), user: null, isEnded: false }
+  const [views, user, ended] = result
   return { views: Number(views), user: typeof user === 'string' ? user : null, isEnded: ended !== null }
 }

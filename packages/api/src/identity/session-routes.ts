@@ -6,11 +6,11 @@ import type { SessionRecords } from './session-records.ts'
 
 export const SessionView = Type.Object(
   {
-    views: Type.Integer({ description: 'how often GET /session was asked with this cookie' }),
-    user: Type.Union([Type.String(), Type.Null()], { description: 'the label given by PUT /session' }),
+    views: Type.Integer({ description: 'number of `GET /session` requests of this session' }),
+    user: Type.Union([Type.String(), Type.Null()], { description: 'the label set by `PUT /session`' }),
     createdAt: Type.String({ description: 'ISO 8601' }),
-    expiresAt: Type.String({ description: 'ISO 8601; moves on while the session is used' }),
-    servedBy: Type.String({ description: 'the instance that answered' }),
+    expiresAt: Type.String({ description: 'ISO 8601; is extended while the session is used' }),
+    servedBy: Type.String({ description: 'the instance that served this request' }),
   },
   { title: 'Session' },
 )
@@ -21,9 +21,9 @@ const SessionLabel = Type.Object(
 )
 
 /**
- * `/session`: a session that all instances share, whichever is asked.
+ * Adds `/session`. All instances share the sessions.
  *
- * @param api the routes that know sessions
+ * @param api a scope with sessions
  * @param deps.instance the name of this instance
  */
 export function sessionRoutes(
@@ -33,31 +33,31 @@ export function sessionRoutes(
   const { cookie, sessions, instance } = deps
 
   api.get('/session', { schema: { response: { 200: SessionView } } }, async (request, reply) => {
-    const named = cookie.read(request)
-    const seen = named && (await sessions.view(named))
-    if (named && seen) return view(reply, named, seen)
-    const started = cookie.start(request)
-    return view(reply, started, (await sessions.view(started)) ?? { views: 1, user: null })
+    const session = cookie.read(request)
+    const record = session && (await sessions.view(session))
+    if (session && record) return viewSession(reply, session, record)
+    const newSession = cookie.start(request)
+    return viewSession(reply, newSession, (await sessions.view(newSession)) ?? { views: 1, user: null })
   })
 
   api.put('/session', { schema: { body: SessionLabel } }, async (request, reply) => {
-    await sessions.label(await current(request), request.body.user)
+    await sessions.label(await findOrStartSession(request), request.body.user)
     return reply.code(204).send()
   })
 
   api.delete('/session', async (request, reply) => {
-    const named = cookie.read(request)
-    if (named) await sessions.end(named)
+    const session = cookie.read(request)
+    if (session) await sessions.end(session)
     cookie.end(request)
     return reply.code(204).send()
   })
 
-  async function current(request: FastifyRequest): Promise<Session> {
-    const named = cookie.read(request)
-    return named && !(await sessions.isEnded(named)) ? named : cookie.start(request)
+  async function findOrStartSession(request: FastifyRequest): Promise<Session> {
+    const session = cookie.read(request)
+    return session && !(await sessions.isEnded(session)) ? session : cookie.start(request)
   }
 
-  function view(
+  function viewSession(
     reply: FastifyReply,
     session: Session,
     { views, user }: { views: number; user: string | null },

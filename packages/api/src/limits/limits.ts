@@ -15,7 +15,7 @@ export async function limitRequests(
       maxHeapUsedBytes: number
       maxRssBytes: number
       slowBodyMs: number
-      rateLimitPatienceMs: number
+      rateLimitTimeoutMs: number
       rateLimitPerMinute: number
       rateLimitPerAddressPerMinute: number
     }
@@ -31,7 +31,7 @@ export async function limitRequests(
   await limitRates(app, {
     redis,
     prefix,
-    timeoutMs: config.rateLimitPatienceMs,
+    timeoutMs: config.rateLimitTimeoutMs,
     perOwner: config.rateLimitPerMinute,
     perAddress: config.rateLimitPerAddressPerMinute,
   })

@@ -4,27 +4,27 @@ import type { FastifyInstance } from 'fastify'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Answers in place of the refusal; one that does nothing exempts the route. */
+    /** Called instead of refusing the request. A function that does nothing exempts the route. */
     pressureHandler?: () => void
   }
 }
 
-/** For a route's config: it is served however loaded the instance is. */
+/** For a route's config: the route is served even on overload. */
 export const servedWhenOverloaded = { pressureHandler: () => undefined }
 
-class Overloaded extends AppError {
+class OverloadedError extends AppError {
   constructor() {
     super('overloaded')
   }
 }
 
 /**
- * Refuses requests while the instance has more to do than it can, so that what it has begun comes to an end.
- * Looked at once a second.
+ * Refuses requests while the instance is overloaded, so that it can finish the active ones. Measures once a
+ * second.
  *
- * @param limits.eventLoopDelayMs how long things wait for their turn, on average
- * @param limits.heapUsedBytes what JavaScript holds
- * @param limits.rssBytes what the process holds
+ * @param limits.eventLoopDelayMs average delay of the event loop
+ * @param limits.heapUsedBytes size of V8's used heap
+ * @param limits.rssBytes resident set size of the process
  */
 export function refuseWhenOverloaded(
   app: FastifyInstance,
@@ -34,6 +34,6 @@ export function refuseWhenOverloaded(
     maxEventLoopDelay: limits.eventLoopDelayMs,
     maxHeapUsedBytes: limits.heapUsedBytes,
     maxRssBytes: limits.rssBytes,
-    customError: Overloaded,
+    customError: OverloadedError,
   })
 }

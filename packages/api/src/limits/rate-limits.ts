@@ -7,21 +7,27 @@ import { LRUCache } from 'lru-cache'
 import { createRateLeases } from './rate-leases.ts'
 
 const windowMs = 60_000
-/** About 0.2 KB each; the longest is an IPv6 address with an IPv4 one in it. A proxy may pass on anything as one. */
-const rememberedAddresses = { texts: 5_000, characters: 45 }
-/** Session cookies and API keys, about 1 KB each; cookies have some 350 characters. */
-const rememberedTokens = { texts: 5_000, characters: 512 }
+/**
+ * Cache limits for addresses. An entry takes about 0.2 KB. The longest address is an IPv6 address that
+ * contains an IPv4 address; a proxy may send any other text as an address.
+ */
+const addressCache = { size: 5_000, maxCharacters: 45 }
+/**
+ * Cache limits for session cookies and API keys. An entry takes about 1 KB; cookies have some 350 characters.
+ */
+const tokenCache = { size: 5_000, maxCharacters: 512 }
 
 /**
- * Limits how many requests an owner and an address may make in a minute, over all instances, before anything
- * else is done for them. Where Redis does not answer nobody is refused and nobody waits. Routes whose config
- * says `rateLimit: false` are not counted.
+ * Limits the requests per minute of each owner and of each address, over all instances, before any other work
+ * is done for a request. If Redis does not respond, requests are neither refused nor delayed. Routes with
+ * `rateLimit: false` in their config are not counted.
  *
- * @param deps.redis whose server counts, over a connection of its own that fails rather than waits
- * @param deps.prefix begins every key: `{prefix}:rate:…`
- * @param deps.perOwner requests a minute of one session or API key; 0 for no limit
- * @param deps.timeoutMs how long a request waits to be counted, in ms
- * @param deps.perAddress requests a minute from one address, an IPv6 network of /64 counting as one; 0 likewise
+ * @param deps.redis the Redis that counts. A separate connection to it is opened, which fails instead of
+ *   queueing
+ * @param deps.prefix the prefix of every key: `{prefix}:rate:…`
+ * @param deps.perOwner requests per minute of one session or API key; 0: no limit
+ * @param deps.timeoutMs timeout for counting a request, in ms
+ * @param deps.perAddress requests per minute of one address or IPv6 network (/64); 0: no limit
  */
 export async function limitRates(
   app: FastifyInstance,
@@ -33,21 +39,21 @@ export async function limitRates(
     maxRetriesPerRequest: 0,
     commandTimeout: deps.timeoutMs,
   })
-  // The connection that this one is a copy of tells of the same outage.
+  // The original connection logs the same outage.
   counter.on('error', () => undefined)
   app.addHook('onClose', async () => counter.disconnect())
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
   const leases = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
   await app.register(rateLimit, { ...options, store: leases.Store })
-  const keyOfAddress = rememberKeys(rememberedAddresses, (ip) => `address:${normalizeIP(ip)}`)
-  // Hashed, since Redis need not know anybody's key.
-  const keyOfToken = rememberKeys(rememberedTokens, (token) => `owner:${hash('sha256', token, 'base64url')}`)
+  const keyOfAddress = cacheKeys(addressCache, (ip) => `address:${normalizeIP(ip)}`)
+  // Hashed, so that API keys are not stored in Redis.
+  const keyOfToken = cacheKeys(tokenCache, (token) => `owner:${hash('sha256', token, 'base64url')}`)
   const addressKey = ({ ip }: FastifyRequest) => keyOfAddress(ip)
   const ownerKey = (request: FastifyRequest) => keyOfToken(ownerToken(request) ?? '')
   const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
   const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
 
-  // Nearly all requests are let through by what the instance has leased, and need not wait for a promise.
+  // Leases cover nearly all requests, so these do not wait for a promise.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.routeOptions.config.rateLimit === false) return done()
     const counts: ReturnType<typeof countOwner>[] = []
@@ -56,39 +62,42 @@ export async function limitRates(
       counts.push(countOwner(request))
     }
     if (counts.length === 0) return done()
-    Promise.all(counts).then((answers) => done(refusal(reply, answers)), done)
+    Promise.all(counts).then((results) => done(rateLimitError(reply, results)), done)
   })
 }
 
 type Count = Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>
 
-/** What a request is refused with that is over a limit; the reply then says when to come again. */
-function refusal(reply: FastifyReply, counts: Count[]): AppError | undefined {
+/** Returns the error of a request above a limit, and sets the `Retry-After` header. */
+function rateLimitError(reply: FastifyReply, counts: Count[]): AppError | undefined {
   for (const count of counts) {
     if (count.isAllowed || !count.isExceeded) continue
     const waitSeconds = Math.max(count.ttlInSeconds, 1)
     reply.header('retry-after', waitSeconds)
     return new AppError('rate_limited', {
-      message: `More than ${count.max} requests in a minute. Try again in ${waitSeconds} s.`,
+      message: `More than ${count.max} requests per minute. Retry after ${waitSeconds} s.`,
     })
   }
   return undefined
 }
 
 /**
- * Makes keys out of what clients say, and remembers them.
+ * Returns `createKey` with a cache.
  *
- * @param limits of how many texts the key is remembered, and of how many characters at most they are:
- *   who sends longer ones would take what memory there is
+ * @param limits.size number of cached keys
+ * @param limits.maxCharacters longer texts are not cached, because they could fill the memory
  */
-function rememberKeys(limits: { texts: number; characters: number }, make: (text: string) => string) {
-  const made = new LRUCache<string, string>({ max: limits.texts })
+function cacheKeys(
+  limits: { size: number; maxCharacters: number },
+  createKey: (text: string) => string,
+): (text: string) => string {
+  const keys = new LRUCache<string, string>({ max: limits.size })
 
-  return (text: string): string => {
-    const known = made.get(text)
-    if (known !== undefined) return known
-    const key = make(text)
-    if (text.length <= limits.characters) made.set(text, key)
+  return (text) => {
+    const cached = keys.get(text)
+    if (cached !== undefined) return cached
+    const key = createKey(text)
+    if (text.length <= limits.maxCharacters) keys.set(text, key)
     return key
   }
 }
@@ -96,8 +105,9 @@ function rememberKeys(limits: { texts: number; characters: number }, make: (text
 const sessionToken = /(?:^|; ?)(?:__Host-)?millrace=([^;]+)/
 
 /**
- * What the client says it is, unopened: the sealed cookie stays the same for a day, an API key for ever. One
- * that is made up counts for itself, which wins nothing, since its address is counted as well.
+ * Returns the API key or the sealed cookie of a request, without verifying it. A cookie stays the same for a
+ * day, an API key is permanent. A client gains nothing with invented tokens: each has its own count, but the
+ * address is counted too.
  */
 function ownerToken({ headers }: FastifyRequest): string | undefined {
   return headers.authorization ?? sessionToken.exec(headers.cookie ?? '')?.[1]

@@ -1,35 +1,38 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { closeWithProblem } from '../http/raw-problem.ts'
 
-/** A body that has come slower than this on average keeps a connection busy for its own sake. */
+/** Bodies with a lower average rate are timed out: they only keep a connection open. */
 const minimumBytesPerSecond = 500
-const looksPerGrace = 4
+/** Number of checks during the grace period. */
+const checksPerGrace = 4
 
 /**
- * Gives up on bodies that come too slowly while they are read into memory, which is what happens to JSON.
- * A body has its time of grace, and the more of it has come, the longer it may go on: as mod_reqtimeout of
- * the Apache HTTP server has it, whose default rate this is. Bodies that a route passes on as they come are
- * watched by that route.
+ * Times out bodies that arrive too slowly while they are read into memory, as JSON is. A body has a grace
+ * period, which grows with each received byte. Rule and default rate are those of mod_reqtimeout in the
+ * Apache HTTP server. Routes that stream a body have a timeout of their own.
  *
- * @param options.graceMs how long a body may take at least, in ms
+ * @param options.graceMs time that any body may take, however slowly it arrives, in ms
  */
 export function timeOutSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: number }): void {
-  const reading = new Map<FastifyRequest, { reply: FastifyReply; startedAtMs: number; bytesBefore: number }>()
+  const unfinished = new Map<
+    FastifyRequest,
+    { reply: FastifyReply; startedAtMs: number; bytesBefore: number }
+  >()
 
-  const look = setInterval(() => {
+  const checkTimer = setInterval(() => {
     const now = performance.now()
-    for (const [request, { reply, startedAtMs, bytesBefore }] of reading) {
+    for (const [request, { reply, startedAtMs, bytesBefore }] of unfinished) {
       const { raw } = request
       const bytes = raw.socket.bytesRead - bytesBefore
-      if (raw.complete || raw.destroyed) reading.delete(request)
+      if (raw.complete || raw.destroyed) unfinished.delete(request)
       else if (now - startedAtMs > graceMs + (bytes / minimumBytesPerSecond) * 1000) {
-        reading.delete(request)
-        giveUp(request, reply)
+        unfinished.delete(request)
+        timeOut(request, reply)
       }
     }
-  }, graceMs / looksPerGrace)
-  look.unref()
-  app.addHook('onClose', async () => clearInterval(look))
+  }, graceMs / checksPerGrace)
+  checkTimer.unref()
+  app.addHook('onClose', async () => clearInterval(checkTimer))
 
   app.addHook('onRequest', (request, reply, done) => {
     const { headers } = request.raw
@@ -37,12 +40,12 @@ export function timeOutSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: 
     if (hasBody) watch(request, reply)
     done()
   })
-  // Comes when the body has been read, or when its route took it unread.
+  // Called when the body has been read, or when the route receives it unread.
   app.addHook('preValidation', (request, _reply, done) => {
-    reading.delete(request)
+    unfinished.delete(request)
     done()
   })
-  // Answered before its body was there: the connection waits for the rest of it.
+  // After an early response, the connection still waits for the rest of the body.
   app.addHook('onResponse', (request, reply, done) => {
     watch(request, reply)
     done()
@@ -51,12 +54,12 @@ export function timeOutSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: 
   function watch(request: FastifyRequest, reply: FastifyReply): void {
     const { complete, socket } = request.raw
     if (complete) return
-    reading.set(request, { reply, startedAtMs: performance.now(), bytesBefore: socket.bytesRead })
+    unfinished.set(request, { reply, startedAtMs: performance.now(), bytesBefore: socket.bytesRead })
   }
 
-  function giveUp({ raw, log }: FastifyRequest, reply: FastifyReply): void {
-    log.info({ code: 'request_timeout' }, 'body came too slowly')
-    // Where there is an answer already, the rest of the body is all that the connection still waits for.
+  function timeOut({ raw, log }: FastifyRequest, reply: FastifyReply): void {
+    log.info({ code: 'request_timeout' }, 'request body timed out')
+    // If a response was already sent, the connection only waits for the rest of the body.
     if (raw.socket.writable && !reply.raw.headersSent) closeWithProblem(raw.socket, 'request_timeout')
     else raw.socket.destroy()
   }

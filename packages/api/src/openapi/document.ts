@@ -2,40 +2,46 @@ import { type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-err
 import { Problem, statusOfCode } from '../http/problem.ts'
 import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
-import { codesElsewhere, operations } from './operations.ts'
+import { codesOutsideOperations, operations } from './operations.ts'
 import { sampleId } from './sample-upload.ts'
 
 type Json = Record<string, unknown>
 type Parameter = { name: string; in: string; example?: unknown }
-type Described = {
+/** An operation as collected from a route. */
+type RouteOperation = {
   parameters?: Parameter[]
   requestBody?: { required?: boolean; content: Record<string, Json> }
   responses?: Record<string, { content?: Record<string, Json> }>
 }
-export type Paths = Record<string, Record<string, Described>>
+export type Paths = Record<string, Record<string, RouteOperation>>
 
-/** What any operation may answer whatever it does. */
-const always: readonly ErrorCode[] = ['internal', 'overloaded']
-/** What any operation may answer that knows who is asking. */
-const whereKnown: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'rate_limited']
-const whereWritten: readonly ErrorCode[] = ['cross_site']
-/** An id in a path that is out of shape names nothing, whereas queries and headers are checked. */
-const whereChecked: readonly ErrorCode[] = ['invalid_request']
-const whereJson: readonly ErrorCode[] = [
+/** Codes of all operations. */
+const commonCodes: readonly ErrorCode[] = ['internal', 'overloaded']
+/** Codes of operations that authenticate the request. */
+const authenticationCodes: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'rate_limited']
+/** Codes of authenticated operations that write. */
+const writeCodes: readonly ErrorCode[] = ['cross_site']
+/**
+ * Codes of operations with query or header parameters. Path parameters are not validated: a malformed id is
+ * not found.
+ */
+const parameterCodes: readonly ErrorCode[] = ['invalid_request']
+/** Codes of operations with a JSON body. */
+const jsonBodyCodes: readonly ErrorCode[] = [
   'invalid_request',
   'body_too_large',
   'unsupported_media_type',
   'request_timeout',
 ]
 
-/** The parts of the document that do not come from routes. */
+/** Returns the parts of the document that do not come from routes. */
 export function documentFrame(version: string) {
   return {
     openapi: '3.1.0',
     info: {
       title: 'Millrace',
       version,
-      description: 'Uploads and media processing on your own S3 bucket. Errors are RFC 9457 problems.',
+      description: 'Uploads and media processing in your own S3 bucket. Errors are RFC 9457 problems.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'the origin of this document' }],
@@ -43,46 +49,52 @@ export function documentFrame(version: string) {
   }
 }
 
-/** @param cookieName as the session's cookie is called here */
+/**
+ * Returns the document's security schemes.
+ *
+ * @param cookieName the name of the session cookie
+ */
 export function securitySchemes(cookieName: string) {
   return {
     session: {
       type: 'apiKey' as const,
       in: 'cookie' as const,
       name: cookieName,
-      description: 'A sealed cookie, handed out by itself. Not for calls from other sites.',
+      description:
+        'A sealed cookie. The API sets it when a session starts. It is not accepted for cross-site writes.',
     },
     apiKey: {
       type: 'http' as const,
       scheme: 'bearer',
-      description: 'A key that the operator made. It has scopes: `uploads:read`, `uploads:write`, `admin`.',
+      description:
+        'An API key that the operator created. Its scopes are one or more of `uploads:read`, `uploads:write`, `admin`.',
     },
   }
 }
 
 /**
- * Completes what was collected from the routes: says what each operation is for and gives examples, lists its
- * problems, and names the schemas.
+ * Completes the paths that were collected from the routes: adds descriptions, examples and problems to each
+ * operation, and names the schemas.
  *
- * @param collected paths of an OpenAPI document, of the routes' schemas alone; they are changed in place
+ * @param collected paths of an OpenAPI document with the routes' schemas only; they are changed in place
  * @returns the paths, and the schemas that they refer to
  */
 export function completeDocument(collected: Paths) {
   for (const [path, methods] of Object.entries(collected)) {
-    for (const [method, described] of Object.entries(methods)) {
+    for (const [method, routeOperation] of Object.entries(methods)) {
       const operation = operations[`${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`]
-      if (operation) Object.assign(described, describe(described, operation, method))
+      if (operation) Object.assign(routeOperation, describeOperation(routeOperation, operation, method))
     }
   }
   const { value: paths, schemas } = nameSchemas({ paths: collected, Problem })
   return { paths: paths['paths'], schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) } }
 }
 
-function describe(described: Described, operation: Operation, method: string) {
+function describeOperation(route: RouteOperation, operation: Operation, method: string) {
   const { operationId, summary, description, tag, security } = operation
   const examples = operation.parameters ?? {}
   const parameters = [
-    ...(described.parameters ?? []).map((one) => ({ ...one, example: examples[one.name] })),
+    ...(route.parameters ?? []).map((parameter) => ({ ...parameter, example: examples[parameter.name] })),
     ...Object.entries(operation.requestHeaders ?? {}).map(([name, header]) => ({
       name,
       in: 'header',
@@ -90,12 +102,12 @@ function describe(described: Described, operation: Operation, method: string) {
       ...header,
     })),
   ]
-  const json = described.requestBody?.content['application/json']
+  const json = route.requestBody?.content['application/json']
   const content = {
-    ...(json && { 'application/json': { ...json, ...exampled(operation.body, operation.otherBodies) } }),
+    ...(json && { 'application/json': { ...json, ...withExamples(operation.body, operation.otherBodies) } }),
     ...operation.bodyContent,
   }
-  const checked = (described.parameters ?? []).some((one) => one.in !== 'path')
+  const hasCheckedParameters = (route.parameters ?? []).some((parameter) => parameter.in !== 'path')
   const hasBody = Object.keys(content).length > 0
   return {
     operationId,
@@ -106,28 +118,32 @@ function describe(described: Described, operation: Operation, method: string) {
     ...(parameters.length > 0 && { parameters }),
     ...(hasBody && { requestBody: { required: true, content } }),
     responses: {
-      ...problems(errorCodes(operation, { json: Boolean(json), method, checked })),
-      ...answers(operation, described),
+      ...problemResponses(
+        errorCodes(operation, { hasJsonBody: Boolean(json), method, hasCheckedParameters }),
+      ),
+      ...otherResponses(operation, route),
     },
   }
 }
 
-function answers(operation: Operation, { responses = {} }: Described): Json {
+function otherResponses(operation: Operation, { responses = {} }: RouteOperation): Json {
   return Object.fromEntries(
-    Object.entries(operation.answers).map(([status, answer]) => {
+    Object.entries(operation.responses).map(([status, response]) => {
       const json = responses[status]?.content?.['application/json']
       const content = {
-        ...(json && { 'application/json': { ...json, ...exampled(answer.example, answer.otherExamples) } }),
-        ...answer.content,
+        ...(json && {
+          'application/json': { ...json, ...withExamples(response.example, response.otherExamples) },
+        }),
+        ...response.content,
       }
-      const headers = Object.entries(answer.headers ?? {}).map(([name, description]) => [
+      const headers = Object.entries(response.headers ?? {}).map(([name, description]) => [
         name,
         { description, schema: { type: 'string' } },
       ])
       return [
         status,
         {
-          description: answer.description,
+          description: response.description,
           ...(headers.length > 0 && { headers: Object.fromEntries(headers) }),
           ...(Object.keys(content).length > 0 && { content }),
         },
@@ -136,8 +152,8 @@ function answers(operation: Operation, { responses = {} }: Described): Json {
   )
 }
 
-/** OpenAPI has either one example or several that are named. */
-function exampled(usual: unknown, others?: Record<string, unknown>): Json {
+/** Returns `example`, or `examples` by name if there are several: OpenAPI allows only one of the two. */
+function withExamples(usual: unknown, others?: Record<string, unknown>): Json {
   if (!others) return { example: usual }
   const named = Object.entries({ usual, ...others }).map(([name, value]) => [name, { value }])
   return { examples: Object.fromEntries(named) }
@@ -145,21 +161,21 @@ function exampled(usual: unknown, others?: Record<string, unknown>): Json {
 
 function errorCodes(
   operation: Operation,
-  route: { json: boolean; method: string; checked: boolean },
+  route: { hasJsonBody: boolean; method: string; hasCheckedParameters: boolean },
 ): Set<ErrorCode> {
-  const isKnown = operation.security.length > 0
+  const isAuthenticated = operation.security.length > 0
   return new Set([
     ...operation.errors,
-    ...(isKnown ? whereKnown : []),
-    ...(isKnown && route.method !== 'get' ? whereWritten : []),
-    ...(route.json ? whereJson : []),
-    ...(route.checked ? whereChecked : []),
-    ...always,
+    ...(isAuthenticated ? authenticationCodes : []),
+    ...(isAuthenticated && route.method !== 'get' ? writeCodes : []),
+    ...(route.hasJsonBody ? jsonBodyCodes : []),
+    ...(route.hasCheckedParameters ? parameterCodes : []),
+    ...commonCodes,
   ])
 }
 
-/** One response a status, with the codes that it may have. */
-function problems(codes: Set<ErrorCode>): Json {
+/** Returns one response per status, with its possible codes. */
+function problemResponses(codes: Set<ErrorCode>): Json {
   const byStatus = Map.groupBy(codes, (code) => statusOfCode[code])
   return Object.fromEntries(
     [...byStatus].map(([status, group]) => [
@@ -201,12 +217,16 @@ function sampleProblem(code: ErrorCode) {
   }
 }
 
-/** Every code with its status and its meaning, also those that no operation answers. */
+/**
+ * Adds a list of all codes to their schema, with status and message, including codes that no operation
+ * returns.
+ */
 function describeCodes(schema: object | undefined) {
   const lines = Object.entries(errorCatalogue).map(([code, { message, retryable }]) => {
-    const where = Object.entries(codesElsewhere).find(([other]) => other === code)?.[1]
-    const place = where ?? `status ${Object.entries(statusOfCode).find(([other]) => other === code)?.[1]}`
-    return `- \`${code}\` (${place}${retryable ? ', may pass' : ''}): ${message}`
+    const place =
+      Object.entries(codesOutsideOperations).find(([outside]) => outside === code)?.[1] ??
+      `status ${Object.entries(statusOfCode).find(([name]) => name === code)?.[1]}`
+    return `- \`${code}\` (${place}${retryable ? ', retryable' : ''}): ${message}`
   })
   return { ...schema, description: lines.join('\n') }
 }

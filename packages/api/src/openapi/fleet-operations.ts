@@ -1,4 +1,4 @@
-import { access, type Operations } from './operation.ts'
+import { type Operations, securityRequirements } from './operation.ts'
 
 const at = '2026-11-25T12:00:00.000Z'
 const latencyMs = { p50: 12.5, p95: 41, p99: 88.2 }
@@ -53,24 +53,25 @@ const cluster = {
 export const fleetOperations: Operations = {
   'GET /admin/cluster': {
     operationId: 'getCluster',
-    summary: 'Look at the whole fleet',
+    summary: 'Read the state of the whole fleet',
     description:
-      'Every process that lives, the load of the worker tier, and what the local autoscaler made of it. ' +
-      'Percentiles are those of all requests together, not an average of instances.',
+      'All running instances, the queue load, and the decisions of the local autoscaler. ' +
+      'Percentiles are computed from all requests of a tier, not averaged over instances.',
     tag: 'operation',
-    security: access.admin,
-    answers: { 200: { description: 'The fleet as it is now.', example: cluster } },
+    security: securityRequirements.admin,
+    responses: { 200: { description: 'The current state of the fleet.', example: cluster } },
     errors: ['cross_site'],
   },
   'GET /admin/cluster/events': {
     operationId: 'watchCluster',
-    summary: 'Watch the whole fleet',
-    description: 'An event `cluster` each second, whose data is what `GET /admin/cluster` answers.',
+    summary: 'Follow the state of the whole fleet',
+    description:
+      'Sends an event `cluster` each second. Its data is the response body of `GET /admin/cluster`.',
     tag: 'operation',
-    security: access.admin,
-    answers: {
+    security: securityRequirements.admin,
+    responses: {
       200: {
-        description: 'Server-sent events until the client leaves.',
+        description: 'Server-sent events until the client disconnects.',
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
@@ -85,12 +86,12 @@ export const fleetOperations: Operations = {
     operationId: 'burnCpu',
     summary: 'Keep a core busy',
     description:
-      'For as many milliseconds, at most 10,000, in a thread of its own: to see the API tier scale. ' +
-      'An instance does as many at once as it has cores, and answers others `rate_limited`.',
+      'Burns CPU in a separate thread for the given time in ms, at most 10,000, to try out scaling of the API tier. ' +
+      'An instance runs at most as many burns at once as it has cores. Further requests fail with `rate_limited`.',
     tag: 'operation',
-    security: access.admin,
+    security: securityRequirements.admin,
     parameters: { ms: 500 },
-    answers: { 200: { description: 'It was busy.', example: { ms: 500, servedBy: 'api-1' } } },
+    responses: { 200: { description: 'The CPU burn has ended.', example: { ms: 500, servedBy: 'api-1' } } },
     errors: ['cross_site', 'invalid_request'],
   },
 }

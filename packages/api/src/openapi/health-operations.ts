@@ -1,15 +1,15 @@
-import { access, type Operations } from './operation.ts'
+import { type Operations, securityRequirements } from './operation.ts'
 
 export const healthOperations: Operations = {
   'GET /health': {
     operationId: 'getHealth',
-    summary: 'Whether this instance lives',
-    description: 'Touches nothing else, so a sick Redis restarts no instance.',
+    summary: 'Check that this instance is running',
+    description: 'Checks no dependency, so a failing Redis does not restart instances.',
     tag: 'operation',
-    security: access.everyone,
-    answers: {
+    security: securityRequirements.none,
+    responses: {
       200: {
-        description: 'It lives.',
+        description: 'The instance is running.',
         example: { status: 'ok', instance: 'api-1', version: '0.1.0', uptime: 86400 },
       },
     },
@@ -17,17 +17,17 @@ export const healthOperations: Operations = {
   },
   'GET /ready': {
     operationId: 'getReadiness',
-    summary: 'Whether this instance should be given work',
-    description: 'Checks Redis, S3 and SQS, each by a request that needs the very thing to work.',
+    summary: 'Check that this instance can serve requests',
+    description: 'Sends a request to Redis, to S3 and to SQS.',
     tag: 'operation',
-    security: access.everyone,
-    answers: {
+    security: securityRequirements.none,
+    responses: {
       200: {
-        description: 'It should.',
+        description: 'The instance is ready.',
         example: { status: 'ready', checks: { redis: 'ok', s3: 'ok', sqs: 'ok' } },
       },
       503: {
-        description: 'Something it depends on does not answer, or it is shutting down.',
+        description: 'A dependency does not respond, or the instance is shutting down.',
         example: { status: 'unready', checks: { redis: 'failed', s3: 'ok', sqs: 'ok' } },
       },
     },

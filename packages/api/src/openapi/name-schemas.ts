@@ -3,13 +3,14 @@ import { isDeepStrictEqual } from 'node:util'
 type Json = Record<string, unknown>
 
 /**
- * Moves every schema that has a title out of a document, and refers to it by that name from where it was.
- * Types that are generated from the document then have the names that we use.
+ * Moves each schema with a title out of a document and replaces it by a reference to that title. Types that
+ * are generated from the document then have our names.
  *
- * Records, which TypeBox writes as one `patternProperties`, become `additionalProperties` with
- * `propertyNames`, which means the same and is what generators know.
+ * TypeBox writes a record as one `patternProperties`. It becomes `additionalProperties` with `propertyNames`,
+ * which means the same and which type generators support.
  *
- * @throws Error where two different schemas have the same title
+ * @returns the document with references, and the schemas by title
+ * @throws Error if two different schemas have the same title
  */
 export function nameSchemas(document: Json): { value: Json; schemas: Record<string, Json> } {
   const schemas: Record<string, Json> = {}
@@ -25,14 +26,15 @@ export function nameSchemas(document: Json): { value: Json; schemas: Record<stri
     const walked = Object.fromEntries(
       Object.entries(withoutPatterns(object)).map(([key, value]) => [
         key,
-        // Examples may have a title of their own.
+        // Examples are data: their field `title` is not a schema's title.
         walk(value, isSchema && key !== 'example' && key !== 'examples'),
       ]),
     )
     const { title, ...schema } = walked
     if (!isSchema || typeof title !== 'string') return walked
-    const known = schemas[title]
-    if (known && !isDeepStrictEqual(known, schema)) throw new Error(`Two schemas have the title ${title}.`)
+    const earlier = schemas[title]
+    if (earlier && !isDeepStrictEqual(earlier, schema))
+      throw new Error(`Two schemas have the title ${title}.`)
     schemas[title] = schema
     return { $ref: `#/components/schemas/${title}` }
   }
@@ -41,8 +43,8 @@ export function nameSchemas(document: Json): { value: Json; schemas: Record<stri
 function withoutPatterns(object: Json): Json {
   const { patternProperties, ...rest } = object
   if (typeof patternProperties !== 'object' || patternProperties === null) return object
-  const [only, ...others] = Object.entries(patternProperties)
-  if (!only || others.length > 0) return object
-  const [pattern, schema] = only
+  const [first, ...others] = Object.entries(patternProperties)
+  if (!first || others.length > 0) return object
+  const [pattern, schema] = first
   return { ...rest, additionalProperties: schema, ...(pattern !== '^.*$' && { propertyNames: { pattern } }) }
 }

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { completeDocument, documentFrame, securitySchemes } from './document.ts'
 import { nameOperations } from './name-operations.ts'
 
-/** The page loads nothing from elsewhere, and speaks to this origin alone. Swagger UI sets styles itself. */
+/** The page loads from this origin and connects to this origin only. Swagger UI needs inline styles. */
 const pagePolicy = {
   'default-src': "'none'",
   'script-src': "'self'",
@@ -17,11 +17,10 @@ const pagePolicy = {
 }
 
 /**
- * `/openapi.json`: the routes of this app in OpenAPI 3.1, and `/docs`: a page that shows them. The document is
- * built when it is first asked for. Must be registered before the routes: it names each one that follows, and
- * collects it.
+ * Adds `/openapi.json`, the routes of this app in OpenAPI 3.1, and `/docs`, a page that shows them. The document is built on
+ * the first request for it. Must be registered before the routes: it names and collects each route that is added later.
  *
- * @param options.cookieName as the session's cookie is called here
+ * @param options.cookieName the name of the session cookie
  */
 export async function openapiRoutes(
   app: FastifyInstance,
@@ -31,7 +30,7 @@ export async function openapiRoutes(
   await app.register(swagger, {
     openapi: { ...documentFrame(version), components: { securitySchemes: securitySchemes(cookieName) } },
     transformObject(collected) {
-      if (!('openapiObject' in collected)) throw new Error('The document is not of OpenAPI 3.')
+      if (!('openapiObject' in collected)) throw new Error('The document is not an OpenAPI 3 document.')
       const { openapiObject } = collected
       const { paths, schemas } = completeDocument(JSON.parse(JSON.stringify(openapiObject.paths)))
       return Object.assign({}, openapiObject, {
@@ -48,7 +47,7 @@ export async function openapiRoutes(
     routePrefix: '/docs',
     staticCSP: pagePolicy,
     theme: { title: 'Millrace API' },
-    // Our own document's address is /openapi.json; the page has the same under /docs/json.
+    // The page reads the same document from /docs/json.
     uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: false },
   })
 }

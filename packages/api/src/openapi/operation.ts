@@ -1,42 +1,44 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
 
-/** Who may call an operation: names of security schemes with the scopes they need, one of them is enough. */
-export const access = {
-  everyone: [],
+/**
+ * Security requirements (OpenAPI): each entry names a security scheme and its scopes. One entry is enough.
+ */
+export const securityRequirements = {
+  none: [],
   read: [{ session: [] }, { apiKey: ['uploads:read'] }],
   write: [{ session: [] }, { apiKey: ['uploads:write'] }],
-  /** Who comes with neither gets a session on the way. */
-  start: [{}, { session: [] }, { apiKey: ['uploads:write'] }],
+  /** A request without session and API key starts a new session. */
+  writeOrNewSession: [{}, { session: [] }, { apiKey: ['uploads:write'] }],
   admin: [{ apiKey: ['admin'] }],
 } as const
 
 export const tags = [
-  { name: 'uploads', description: 'Announce files, send them, look at what became of them.' },
-  { name: 'events', description: 'Every change, live, as server-sent events.' },
-  { name: 'downloads', description: 'What workers made of the files, once inspection has passed.' },
+  { name: 'uploads', description: 'Announce files, send them, read their state.' },
+  { name: 'events', description: 'Live changes of uploads, as server-sent events.' },
+  { name: 'downloads', description: 'Originals and variants of uploads that passed inspection.' },
   {
     name: 'session',
-    description: 'Who is asking: a sealed cookie names a session, shared by all instances.',
+    description: 'A sealed cookie identifies the session. All instances share it.',
   },
-  { name: 'operation', description: 'What load balancers and people on call ask.' },
+  { name: 'operation', description: 'Health checks and the state of the fleet.' },
 ] as const
 
-/** A body that is not plain JSON of a TypeBox schema, as OpenAPI describes it. */
+/** A body that has no TypeBox schema in its route, in OpenAPI's form. */
 export type Content = Record<string, { schema: object; example: unknown }>
 
-/** An answer other than a problem. The schema of a JSON body comes from the route itself. */
-export type Answer = {
+/** A response that is not a problem. The schema of its JSON body comes from the route. */
+export type DocumentedResponse = {
   description: string
-  /** Of the JSON body, which must be valid by the route's own schema. */
+  /** Example of the JSON body. It must match the route's schema. */
   example?: unknown
-  /** Of the JSON body's other forms, by what they are examples of. */
+  /** Examples of other forms of the JSON body, by name. */
   otherExamples?: Record<string, unknown>
-  /** Header names and what they say. */
+  /** Descriptions of headers, by header name. */
   headers?: Record<string, string>
   content?: Content
 }
 
-/** What the OpenAPI document says of a route besides the shapes, which the route's own schemas give. */
+/** The OpenAPI description of a route, without the schemas, which come from the route. */
 export type Operation = {
   /** Its stable name, also in log lines. */
   operationId: string
@@ -52,14 +54,16 @@ export type Operation = {
   requestHeaders?: Record<string, { description: string; example: string }>
   /** Example of the JSON body. */
   body?: unknown
-  /** Examples of its other forms, by what they are examples of. */
+  /** Examples of other forms of the JSON body, by name. */
   otherBodies?: Record<string, unknown>
-  /** Bodies of other kinds. */
+  /** Bodies of other content types. */
   bodyContent?: Content
-  answers: Record<number, Answer>
-  /** What it may answer besides what any operation with such inputs may (see document.ts). */
+  responses: Record<number, DocumentedResponse>
+  /**
+   * Error codes of this operation alone. document.ts adds the codes that all such operations have in common.
+   */
   errors: readonly ErrorCode[]
 }
 
-/** By method and path, as Fastify knows them: `GET /uploads/:id`. */
+/** Operations by method and path, as registered with Fastify: `GET /uploads/:id`. */
 export type Operations = Record<string, Operation>

@@ -5,7 +5,7 @@ import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
 
-/** Every route that the OpenAPI document describes. A route that is added needs a line here: a test says so. */
+/** All routes in the OpenAPI document. A new route needs an entry here, or a test fails. */
 export const operations: Operations = {
   ...uploadOperations,
   ...sessionOperations,
@@ -13,26 +13,26 @@ export const operations: Operations = {
   ...fleetOperations,
 }
 
-/** Codes that no operation answers, and where they are met instead. */
-export const codesElsewhere: Partial<Record<ErrorCode, string>> = {
-  not_found: 'of an address that no route has',
-  headers_too_large: 'of a request whose headers are refused before any route is known',
-  tus_version_unsupported: 'of tus, at `/tus/`',
-  upload_offset_mismatch: 'of tus, at `/tus/`',
-  upload_expired: 'of tus, at `/tus/`',
-  upload_locked: 'of tus, at `/tus/`',
-  chunk_checksum_mismatch: 'of tus, at `/tus/`',
-  image_corrupt: 'of an upload that was rejected',
-  image_too_many_pixels: 'of an upload that was rejected',
-  image_too_large: 'of an upload that was rejected',
-  size_mismatch: 'of an upload that was rejected',
-  checksum_mismatch: 'of an upload that was rejected',
-  type_not_allowed: 'of an upload that was rejected',
-  source_refused: 'of an import that was rejected',
-  source_not_found: 'of an import that was rejected',
-  source_unusable: 'of an import that was rejected',
-  source_too_slow: 'of an import that was rejected',
-  source_unavailable: 'of an import that failed',
-  processing_failed: 'of an upload that failed',
-  draining: 'of an instance that is shutting down',
+/** Codes that no operation returns, and where they occur instead. */
+export const codesOutsideOperations: Partial<Record<ErrorCode, string>> = {
+  not_found: 'a path without a route',
+  headers_too_large: 'a request that is refused before routing',
+  tus_version_unsupported: 'tus, under `/tus/`',
+  upload_offset_mismatch: 'tus, under `/tus/`',
+  upload_expired: 'tus, under `/tus/`',
+  upload_locked: 'tus, under `/tus/`',
+  chunk_checksum_mismatch: 'tus, under `/tus/`',
+  image_corrupt: 'a rejected upload',
+  image_too_many_pixels: 'a rejected upload',
+  image_too_large: 'a rejected upload',
+  size_mismatch: 'a rejected upload',
+  checksum_mismatch: 'a rejected upload',
+  type_not_allowed: 'a rejected upload',
+  source_refused: 'a rejected import',
+  source_not_found: 'a rejected import',
+  source_unusable: 'a rejected import',
+  source_too_slow: 'a rejected import',
+  source_unavailable: 'a failed import',
+  processing_failed: 'a failed upload',
+  draining: 'an instance that is shutting down',
 }

@@ -1,4 +1,4 @@
-/** The upload that all examples are about. */
+/** Id of the upload in all examples. */
 export const sampleId = '019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57'
 
 const announcedAt = '2026-11-23T09:30:00.000Z'

@@ -1,15 +1,15 @@
-import { access, type Operations } from './operation.ts'
+import { type Operations, securityRequirements } from './operation.ts'
 
-const cookie = { 'set-cookie': 'the sealed cookie, where the session is new or was sealed long ago' }
+const cookie = { 'set-cookie': 'the sealed cookie, if the session is new or its cookie is renewed' }
 
 export const sessionOperations: Operations = {
   'GET /session': {
     operationId: 'getSession',
-    summary: 'Load the session, or start one',
-    description: 'Adds one to `views`. All instances share the session, whichever is asked.',
+    summary: 'Load the session or start a new one',
+    description: 'Adds one to `views`. All instances share the session.',
     tag: 'session',
-    security: access.start,
-    answers: {
+    security: securityRequirements.writeOrNewSession,
+    responses: {
       200: {
         description: 'The session.',
         headers: cookie,
@@ -27,22 +27,22 @@ export const sessionOperations: Operations = {
   'PUT /session': {
     operationId: 'labelSession',
     summary: 'Label the session',
-    description: 'The label is shown as `user`. It is a note, no proof of who somebody is.',
+    description: '`GET /session` returns the label as `user`. The label proves no identity.',
     tag: 'session',
-    security: access.start,
+    security: securityRequirements.writeOrNewSession,
     body: { user: 'ada' },
-    answers: { 204: { description: 'The session has the label.', headers: cookie } },
+    responses: { 204: { description: 'The session has the label.', headers: cookie } },
     errors: ['dependency_unavailable'],
   },
   'DELETE /session': {
     operationId: 'endSession',
     summary: 'End the session',
     description:
-      'A copy of its cookie opens nothing from now on. Uploads stay, without anybody who could see them.',
+      "Copies of the session's cookie become invalid. The session's uploads are kept, but no client can access them.",
     tag: 'session',
-    security: access.start,
-    answers: {
-      204: { description: 'The session has ended.', headers: { 'set-cookie': 'takes the cookie away' } },
+    security: securityRequirements.writeOrNewSession,
+    responses: {
+      204: { description: 'The session has ended.', headers: { 'set-cookie': 'deletes the cookie' } },
     },
     errors: ['dependency_unavailable'],
   },

@@ -1,4 +1,4 @@
-import { access, type Operations } from './operation.ts'
+import { type Operations, securityRequirements } from './operation.ts'
 import {
   formUpload,
   importedUpload,
@@ -11,13 +11,13 @@ import {
 } from './sample-upload.ts'
 
 const owned = { tag: 'uploads', parameters: { id: sampleId } } as const
-const download = { ...owned, tag: 'downloads', security: access.read } as const
+const download = { ...owned, tag: 'downloads', security: securityRequirements.read } as const
 const idempotencyKey = { 'idempotency-key': '8e03978e-40d5-43dd-bc93-6894a57f9324' }
 const idempotencyErrors = ['idempotency_key_reused', 'idempotency_key_in_use'] as const
 const quotaErrors = ['quota_exceeded', 'quota_exhausted_today'] as const
 const redirect = {
   302: {
-    description: 'A redirect to a signed URL of S3 that lives for minutes.',
+    description: 'A redirect to a signed URL of S3, valid for 10 to 15 minutes.',
     headers: { location: 'the signed URL' },
   },
 }
@@ -25,19 +25,20 @@ const redirect = {
 export const uploadOperations: Operations = {
   'POST /uploads': {
     operationId: 'announceUpload',
-    summary: 'Announce a file and get what sends it, or have it fetched',
+    summary: 'Announce a file and get its transport, or import it from a URL',
     description:
-      'Up to 8 MiB the transport is one signed form, above that signed parts. The bytes go straight to S3, ' +
-      'which refuses any other size, type or name than announced here.\n\n' +
-      'With `sourceUrl`, a worker fetches the file from a public http or https address. What is not told of it is ' +
-      'taken from the answer: name, type and size, which is shown as 0 until then. The address is never shown again. An upload whose source is ' +
-      'at fault ends `rejected`, one whose source could not be reached in several attempts `failed`.',
+      'Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes ' +
+      'directly to S3, which refuses any size, type or name other than the announced one.\n\n' +
+      'With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are ' +
+      "taken from the source's response if they are not given. Until then, the size is 0. No response contains the " +
+      'URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable ' +
+      'in several attempts.',
     tag: 'uploads',
-    security: access.start,
+    security: securityRequirements.writeOrNewSession,
     parameters: idempotencyKey,
     requestHeaders: {
       traceparent: {
-        description: 'W3C Trace Context; goes with the upload to the workers',
+        description: 'W3C Trace Context, passed on to the workers',
         example: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       },
     },
@@ -49,12 +50,12 @@ export const uploadOperations: Operations = {
       metadata: { album: 'summer' },
     },
     otherBodies: { import: { sourceUrl: 'https://pictures.example/harbour.jpg', preset: 'default' } },
-    answers: {
+    responses: {
       201: {
-        description: 'The upload awaits its bytes.',
+        description: 'The upload is announced and awaits its bytes.',
         example: formUpload,
         otherExamples: { import: importedUpload },
-        headers: { location: 'path of the upload', 'set-cookie': 'a session, for who came without one' },
+        headers: { location: 'path of the upload', 'set-cookie': 'a new session, if the request had none' },
       },
     },
     errors: [
@@ -68,43 +69,45 @@ export const uploadOperations: Operations = {
   'GET /uploads': {
     operationId: 'listUploads',
     summary: 'List your uploads, newest first',
-    description: 'Who is not known has none. The next page begins after `nextCursor`.',
+    description: 'The list is empty for anonymous requests. The next page begins after `nextCursor`.',
     tag: 'uploads',
-    security: [{}, ...access.read],
+    security: [{}, ...securityRequirements.read],
     parameters: { cursor: sampleId, limit: 50 },
-    answers: {
-      200: { description: 'A page.', example: { uploads: [readyUpload], nextCursor: sampleId } },
+    responses: {
+      200: { description: 'One page of uploads.', example: { uploads: [readyUpload], nextCursor: sampleId } },
     },
     errors: ['dependency_unavailable'],
   },
   'GET /uploads/:id': {
     ...owned,
     operationId: 'getUpload',
-    summary: 'Look at an upload',
-    description: "Somebody else's upload is as unknown as one that never was.",
-    security: access.read,
-    answers: { 200: { description: 'The upload.', example: readyUpload } },
+    summary: 'Read an upload',
+    description: "Another owner's upload is not found, as if it did not exist.",
+    security: securityRequirements.read,
+    responses: { 200: { description: 'The upload.', example: readyUpload } },
     errors: ['upload_not_found', 'dependency_unavailable'],
   },
   'DELETE /uploads/:id': {
     ...owned,
     operationId: 'eraseUpload',
-    summary: 'Erase an upload and all that was made of it',
+    summary: 'Erase an upload and all its variants',
     description:
-      'Every version of every object, and what Redis knows. The receipt tells what was erased, after a listing ' +
-      'showed that nothing is left. Done again it erases what came late, and answers another receipt.',
-    security: access.write,
-    answers: { 200: { description: 'The receipt.', example: receipt } },
+      'Erases all versions of all objects, and the record. The receipt lists the erased objects. It is returned ' +
+      'after a listing of the bucket found nothing left. A repeated request erases objects that were written ' +
+      'later, and returns a new receipt.',
+    security: securityRequirements.write,
+    responses: { 200: { description: 'The receipt.', example: receipt } },
     errors: ['upload_not_found', 'conflict', 'dependency_unavailable'],
   },
   'POST /upload': {
     operationId: 'sendFile',
     summary: 'Send a file through the API',
     description:
-      'For clients that cannot send it to S3 straight: the file as it is, or as the only file of a form, with the ' +
-      'fields `preset`, `sha256` and `metadata` before it. The body is streamed on, and limits hold while it comes.',
+      'For clients that cannot send files directly to S3. The body is the file itself, or a form with one file, ' +
+      'preceded by the fields `preset`, `sha256` and `metadata`. The body is streamed to S3, and limits are checked ' +
+      'while it arrives.',
     tag: 'uploads',
-    security: access.start,
+    security: securityRequirements.writeOrNewSession,
     parameters: {
       filename: 'harbour.jpg',
       preset: 'default',
@@ -114,7 +117,7 @@ export const uploadOperations: Operations = {
     },
     bodyContent: {
       'application/octet-stream': {
-        schema: { type: 'string', description: 'the file; any media type is taken' },
+        schema: { type: 'string', description: 'the file; any media type is accepted' },
         example: '…the bytes of the file…',
       },
       'multipart/form-data': {
@@ -124,18 +127,18 @@ export const uploadOperations: Operations = {
           properties: {
             preset: { type: 'string' },
             sha256: { type: 'string' },
-            metadata: { type: 'string', description: 'a JSON object of texts' },
+            metadata: { type: 'string', description: 'a JSON object with string values' },
             file: { type: 'string', description: 'the last field, and the only file' },
           },
         },
         example: { preset: 'default', file: '…the bytes of the file…' },
       },
     },
-    answers: {
+    responses: {
       201: {
-        description: 'S3 has the file; workers will take it.',
+        description: 'The file is stored in S3 and its processing is queued.',
         example: receivedUpload,
-        headers: { location: 'path of the upload', 'set-cookie': 'a session, for who came without one' },
+        headers: { location: 'path of the upload', 'set-cookie': 'a new session, if the request had none' },
       },
     },
     errors: [
@@ -153,22 +156,24 @@ export const uploadOperations: Operations = {
   'POST /uploads/:id/parts': {
     ...owned,
     operationId: 'signParts',
-    summary: 'Sign parts, more of them or again',
-    description: 'A URL is good for an hour. A part that is sent twice counts once.',
-    security: access.write,
+    summary: 'Sign URLs of parts',
+    description:
+      'A URL is valid for one hour. A part may be signed again. A part that is sent twice counts once.',
+    security: securityRequirements.write,
     body: { partNumbers: [1, 2] },
-    answers: { 200: { description: 'Where to send the parts.', example: { parts: partUrls } } },
+    responses: { 200: { description: 'The URLs of the parts.', example: { parts: partUrls } } },
     errors: ['upload_not_found', 'upload_closed', 'upload_not_multipart', 'dependency_unavailable'],
   },
   'GET /uploads/:id/parts': {
     ...owned,
     operationId: 'listParts',
-    summary: 'List the parts that S3 has',
-    description: 'What is missing is left to send: after a reload, on another device or days later.',
-    security: access.read,
-    answers: {
+    summary: 'List the parts that S3 has received',
+    description:
+      'A client resumes by sending the missing parts: after a reload, on another device or days later.',
+    security: securityRequirements.read,
+    responses: {
       200: {
-        description: 'The parts, in order, and what they are to be.',
+        description: 'The received parts in order, and the size and number of all parts.',
         example: { parts: sentParts, partSize: 8_388_608, partCount: 3 },
       },
     },
@@ -177,11 +182,13 @@ export const uploadOperations: Operations = {
   'POST /uploads/:id/complete': {
     ...owned,
     operationId: 'completeUpload',
-    summary: 'Make one file of the parts',
-    description: 'Done again it changes nothing, so a client that lost the answer may repeat it.',
-    security: access.write,
+    summary: 'Complete the file from its parts',
+    description: 'The request is idempotent: a client that lost the response may repeat it.',
+    security: securityRequirements.write,
     body: { parts: sentParts.map(({ partNumber, etag }) => ({ partNumber, etag })) },
-    answers: { 202: { description: 'S3 has the file; workers will take it.', example: receivedUpload } },
+    responses: {
+      202: { description: 'The file is stored in S3 and its processing is queued.', example: receivedUpload },
+    },
     errors: [
       'upload_not_found',
       'upload_not_multipart',
@@ -193,32 +200,33 @@ export const uploadOperations: Operations = {
   'GET /uploads/:id/original': {
     ...download,
     operationId: 'getOriginal',
-    summary: 'Download the file itself',
-    description: 'As it came, once it has passed inspection.',
-    answers: redirect,
+    summary: 'Download the original file',
+    description: 'Redirects to the bytes that the client sent, after they passed inspection.',
+    responses: redirect,
     errors: ['upload_not_found', 'upload_not_ready', 'dependency_unavailable'],
   },
   'GET /uploads/:id/variants/:name': {
     ...download,
     operationId: 'getVariant',
     summary: 'Download a variant',
-    description: 'By its name in the preset.',
+    description: 'The variant is identified by its name in the preset.',
     parameters: { id: sampleId, name: 'thumbnail' },
-    answers: redirect,
+    responses: redirect,
     errors: ['upload_not_found', 'upload_not_ready', 'variant_not_found', 'dependency_unavailable'],
   },
   'GET /events': {
     operationId: 'watchUploads',
     summary: 'Follow all of your uploads',
     description:
-      'First `snapshot`, a page as `GET /uploads` has it; then `upload` for each change and `erased` for each ' +
-      'erasure. With `Last-Event-ID` the snapshot is left out where all that happened since can be told.',
+      'The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and ' +
+      '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still ' +
+      'has all of them.',
     tag: 'events',
-    security: access.read,
+    security: securityRequirements.read,
     parameters: { 'last-event-id': '42' },
-    answers: {
+    responses: {
       200: {
-        description: 'The stream. It does not end.',
+        description: 'The event stream. It has no end.',
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
@@ -233,15 +241,16 @@ export const uploadOperations: Operations = {
     ...owned,
     tag: 'events',
     operationId: 'watchUpload',
-    summary: 'Follow an upload to its end',
+    summary: 'Follow an upload until it is finished',
     description:
-      'Events are named `upload`; the data is the upload as JSON. A snapshot first, then each change; the ' +
-      'stream ends with the upload. A client that reconnects with `Last-Event-ID` is spared what it has seen.',
-    security: access.read,
+      'Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each ' +
+      'change follows. The stream ends when the upload is finished. With `Last-Event-ID`, a state that the client ' +
+      'has already received is not repeated.',
+    security: securityRequirements.read,
     parameters: { id: sampleId, 'last-event-id': '1795512603000-4' },
-    answers: {
+    responses: {
       200: {
-        description: 'The stream.',
+        description: 'The event stream.',
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
@@ -249,7 +258,7 @@ export const uploadOperations: Operations = {
           },
         },
       },
-      204: { description: 'The client has seen the end: an EventSource does not come back.' },
+      204: { description: 'The client has received the last event: an EventSource does not reconnect.' },
     },
     errors: ['upload_not_found', 'dependency_unavailable'],
   },

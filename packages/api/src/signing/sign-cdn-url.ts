@@ -1,21 +1,22 @@
 import { getSignedUrl } from '@aws-sdk/cloudfront-signer'
 
-/** A CloudFront distribution in front of the bucket, and the key whose signatures it trusts. */
+/** A CloudFront distribution in front of the bucket, and the key that signs its URLs. */
 export type Cdn = {
-  /** Such as `https://d111111abcdef8.cloudfront.net`. */
+  /** For example `https://d111111abcdef8.cloudfront.net`. */
   origin: string
   keyPairId: string
-  /** RSA, PEM. */
+  /** RSA key in PEM. */
   privateKey: string
 }
 
 /**
- * Signs CloudFront URLs of objects in the bucket, with a canned policy: the very URL, until a time.
+ * Creates a signer of CloudFront URLs for objects in the bucket. It uses the canned policy: one URL, until a
+ * given time.
  */
 export function createCdnSigner({ origin, keyPairId, privateKey }: Cdn) {
   return {
     origin,
-    /** @returns the URL, valid for anyone until `expiresAt` */
+    /** Returns a URL of the object, valid for every client until `expiresAt`. */
     sign(key: string, expiresAt: Date): string {
       const path = key.split('/').map(encodeURIComponent).join('/')
       return getSignedUrl({ url: `${origin}/${path}`, keyPairId, privateKey, dateLessThan: expiresAt })

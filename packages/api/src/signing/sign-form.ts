@@ -5,17 +5,17 @@ import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 
-/** How long a form may be sent, in ms. A file of 8 MiB needs minutes at worst. */
+/** How long a form is valid, in ms. Even on a slow connection, a file of 8 MiB needs only minutes. */
 export const formLifeMs = 60 * 60 * 1000
 
-/** A form that a browser sends straight to S3: the fields in this order, then the field `file`. */
+/** A form that a browser sends directly to S3: the fields in this order, then the field `file`. */
 export type SignedForm = { kind: 'form'; url: string; fields: Record<string, string> }
 
 /**
- * Signs upload forms (S3 API, "POST Object"). The policy binds the key, the exact size, the type and all
- * metadata: S3 itself refuses whatever was not announced.
+ * Creates a signer of upload forms (S3 API, "POST Object"). The policy fixes the key, the exact size, the
+ * type and all metadata, so S3 refuses any file that differs from the announced one.
  *
- * @param deps.s3 whose credentials, region and endpoint are used
+ * @param deps.s3 the client whose credentials, region and endpoint are used
  * @param deps.bucket the bucket of all keys
  */
 export function createFormSigner({ s3, bucket }: { s3: S3Client; bucket: string }) {

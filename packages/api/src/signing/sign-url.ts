@@ -2,34 +2,36 @@ import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
 
-/** A request to sign for somebody else to make. */
+/** A request that is signed here and sent by a client. */
 export type UrlToSign = {
   method: 'GET' | 'PUT'
   key: string
-  /** Signed along, so it can't be changed by whoever makes the request. */
+  /** Part of the signature, so the client cannot change it. */
   query?: Record<string, string>
-  /** Seconds from `signedAt` on. */
+  /** Seconds after `signedAt`. */
   expiresInSeconds: number
   /** Default: now. */
   signedAt?: Date
 }
 
-/** S3 does not look at the body's hash: who sends it is not us. */
+/** With this value, S3 checks no hash of the body. The client sends the body, so its hash is not known here. */
 const unsignedPayload = 'UNSIGNED-PAYLOAD'
 
 /**
- * Signs S3 URLs (Signature Version 4, query parameters; the body stays unsigned, as its sender is not us).
- * Done by hand rather than by the SDK's `getSignedUrl`, which runs the whole command for each URL: a batch of
- * 100 parts would take the event loop 25 ms. The tests hold it against the SDK's signer.
+ * Creates a signer of S3 URLs (Signature Version 4 in query parameters, with an unsigned body). The SDK's
+ * `getSignedUrl` is not used because it runs the whole command for each URL: a batch of 100 parts would block
+ * the event loop for 25 ms. A test compares the URLs with those of the SDK's signer.
  *
- * @param deps.s3 whose credentials, region and endpoint are used
+ * @param deps.s3 the client whose credentials, region and endpoint are used
  * @param deps.bucket the bucket of all keys
  */
 export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }) {
   let bucketUrl: Promise<URL> | undefined
-  let lastKey: { of: string; key: KeyObject } | undefined
+  let lastKey: { derivedFrom: string; key: KeyObject } | undefined
 
-  /** Where the bucket is: path style or virtual host, AWS or elsewhere. The SDK knows; it is asked once. */
+  /**
+   * Returns the bucket's URL: path style or virtual host, on AWS or another server. The SDK computes it once.
+   */
   function findBucket(): Promise<URL> {
     bucketUrl ??= createPresignedPost(s3, { Bucket: bucket, Key: 'any' }).then(
       ({ url }) => new URL(url),
@@ -41,7 +43,7 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
     return bucketUrl
   }
 
-  /** Everything that all URLs which are signed now have in common. */
+  /** Loads what all URLs of one call have in common. Returns a function that signs one URL. */
   async function prepare(): Promise<(url: UrlToSign) => string> {
     const [base, region, credentials] = await Promise.all([
       findBucket(),
@@ -50,26 +52,30 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
     ])
     return (url) => signUrl(url, { base, region, dayKey, ...credentials })
 
-    /** Of the day, mostly today, so that it is derived once. */
+    /**
+     * Returns the signing key of a day. The last one is cached, because almost all URLs are signed for today.
+     */
     function dayKey(day: string): KeyObject {
-      const of = `${day}/${region}/${credentials.accessKeyId}/${credentials.secretAccessKey}`
-      if (lastKey?.of !== of) lastKey = { of, key: deriveKey(credentials.secretAccessKey, day, region) }
+      const derivedFrom = `${day}/${region}/${credentials.accessKeyId}/${credentials.secretAccessKey}`
+      if (lastKey?.derivedFrom !== derivedFrom) {
+        lastKey = { derivedFrom, key: deriveKey(credentials.secretAccessKey, day, region) }
+      }
       return lastKey.key
     }
   }
 
   return {
-    /** @returns the origin under which browsers reach the bucket, for a content security policy */
+    /** Returns the origin at which browsers reach the bucket, for a content security policy. */
     async origin(): Promise<string> {
       return (await findBucket()).origin
     },
 
-    /** @returns the URL, valid for anyone until it expires */
+    /** Returns the signed URL, valid for every client until it expires. */
     async sign(url: UrlToSign): Promise<string> {
       return (await prepare())(url)
     },
 
-    /** @returns the URLs in the same order */
+    /** Returns the signed URLs in the same order. */
     async signAll(urls: UrlToSign[]): Promise<string[]> {
       return urls.map(await prepare())
     },
@@ -78,11 +84,11 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
 
 export type UrlSigner = ReturnType<typeof createUrlSigner>
 
-type Signatory = {
-  /** Of the bucket. */
+type SigningContext = {
+  /** The bucket's URL. */
   base: URL
   region: string
-  /** What signs on a day, which is written as `20261231`. */
+  /** Returns the signing key of a day in the form `20261231`. */
   dayKey: (day: string) => KeyObject
   accessKeyId: string
   sessionToken?: string
@@ -91,7 +97,7 @@ type Signatory = {
 /** AWS General Reference, "Create a signed AWS API request", with the signature in the query. */
 function signUrl(
   { method, key, query = {}, expiresInSeconds, signedAt = new Date() }: UrlToSign,
-  { base, region, dayKey, accessKeyId, sessionToken }: Signatory,
+  { base, region, dayKey, accessKeyId, sessionToken }: SigningContext,
 ): string {
   const time = signedAt.toISOString().replace(/[-:]|\.\d+/g, '')
   const day = time.slice(0, 8)
@@ -109,7 +115,7 @@ function signUrl(
   const path = `${base.pathname.replace(/\/$/, '')}/${key.split('/').map(escapeUri).join('/')}`
   const search = Object.entries(parameters)
     .map(([name, value]) => [escapeUri(name), escapeUri(value)] as const)
-    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .sort(([nameA], [nameB]) => (nameA < nameB ? -1 : 1))
     .map(([name, value]) => `${name}=${value}`)
     .join('&')
   const request = [method, path, search, `host:${base.host}\n`, 'host', unsignedPayload].join('\n')
@@ -118,17 +124,21 @@ function signUrl(
   return `${base.origin}${path}?${search}&X-Amz-Signature=${signature}`
 }
 
-/** As a key object: Node takes seven times as long to sign with bytes. */
+/**
+ * Derives the signing key. Returns a key object because signing with bytes takes Node seven times as long.
+ */
 function deriveKey(secretAccessKey: string, day: string, region: string): KeyObject {
-  const ofDay = hmac(`AWS4${secretAccessKey}`, day)
-  return createSecretKey(hmac(hmac(hmac(ofDay, region), 's3'), 'aws4_request'))
+  const dateKey = hmac(`AWS4${secretAccessKey}`, day)
+  return createSecretKey(hmac(hmac(hmac(dateKey, region), 's3'), 'aws4_request'))
 }
 
 function hmac(key: string | Buffer | KeyObject, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest()
 }
 
-/** RFC 3986 percent-encoding, as the signature counts it: `encodeURIComponent` leaves `!'()*` alone. */
+/**
+ * Percent-encodes by RFC 3986, as Signature Version 4 requires. `encodeURIComponent` does not encode `!'()*`.
+ */
 function escapeUri(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,

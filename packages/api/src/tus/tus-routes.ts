@@ -71,7 +71,7 @@ export function tusRoutes(
 
     scope.post('/tus', options, async (request, reply) => {
       checkVersion(request, reply)
-      const address = { owner: await owner.findOrStart(request), id: newUploadId() }
+      const address = { owner: await owner.findOrCreate(request), id: newUploadId() }
       return speak(request, reply, address, 'POST')
     })
 

@@ -3,7 +3,7 @@ import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { refusal } from '../http/validation.ts'
+import { validationError } from '../http/validation.ts'
 
 const UnsizedAnnouncement = Type.Object(intentFields, { additionalProperties: false })
 
@@ -32,7 +32,7 @@ export function toIntent<Announced extends Static<typeof UnsizedAnnouncement>>(a
  * @throws AppError `invalid_request` with the names of the invalid fields
  */
 export function readAnnouncement(fields: Record<string, unknown>): UploadIntent {
-  if (!announcement.Check(fields)) throw refusal(announcement.Errors(fields))
+  if (!announcement.Check(fields)) throw validationError(announcement.Errors(fields))
   return toIntent(fields)
 }
 
@@ -43,6 +43,6 @@ export function readAnnouncement(fields: Record<string, unknown>): UploadIntent 
  * @throws AppError `invalid_request` with the names of the invalid fields
  */
 export function readUnsizedAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
-  if (!unsizedAnnouncement.Check(fields)) throw refusal(unsizedAnnouncement.Errors(fields))
+  if (!unsizedAnnouncement.Check(fields)) throw validationError(unsizedAnnouncement.Errors(fields))
   return toIntent(fields)
 }

@@ -14,10 +14,10 @@ export const Receipt = Type.Object(
     erased: Type.Array(
       Type.Object({
         key: Type.String({ description: 'object key in S3' }),
-        versions: Type.Integer({ description: 'how many versions of it there were' }),
+        versions: Type.Integer({ description: 'number of erased versions' }),
       }),
     ),
-    verifiedAt: Type.String({ description: 'ISO 8601; then a listing showed that nothing is left' }),
+    verifiedAt: Type.String({ description: 'ISO 8601; the time at which a listing found nothing left' }),
   },
   { title: 'Receipt' },
 )

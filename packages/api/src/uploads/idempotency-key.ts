@@ -13,7 +13,8 @@ export const IdempotencyHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       pattern: '^[!-~]{1,255}$',
-      description: 'names this request for a day: sent again, it gets the same answer and makes nothing new',
+      description:
+        'identifies this request for a day: a repeated request gets the same response and creates nothing',
     }),
   ),
 })
@@ -156,7 +157,7 @@ export function createWithIdempotencyKey({
     make: (owner: string) => Promise<Result>,
   ): Promise<Result> {
     const ownerId = key === undefined ? undefined : await owner.find(request)
-    if (key === undefined || ownerId === undefined) return make(await owner.findOrStart(request))
+    if (key === undefined || ownerId === undefined) return make(await owner.findOrCreate(request))
     return respondOnce({ owner: ownerId, key, content }, answer, () => make(ownerId))
   }
 }

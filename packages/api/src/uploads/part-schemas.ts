@@ -6,11 +6,14 @@ export const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
 export const ClaimedEtag = Type.String({
   minLength: 1,
   maxLength: 256,
-  description: 'as S3 answered the part',
+  description: 'the ETag that S3 returned for the part',
 })
 
 export const PartUrlView = Type.Object(
-  { partNumber: Type.Integer(), url: Type.String({ description: 'send the part here by PUT' }) },
+  {
+    partNumber: Type.Integer(),
+    url: Type.String({ description: 'the URL to which the part is sent with PUT' }),
+  },
   { title: 'PartUrl' },
 )
 

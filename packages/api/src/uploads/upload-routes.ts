@@ -26,7 +26,10 @@ const ImportRequest = Type.Object(
     filename: Type.Optional(intentFields.filename),
     contentType: Type.Optional(intentFields.contentType),
     size: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'bytes; rejected if the source has others' }),
+      Type.Integer({
+        minimum: 1,
+        description: 'bytes; the upload is rejected if the source has another size',
+      }),
     ),
   },
   { title: 'ImportRequest', additionalProperties: false },
@@ -35,8 +38,10 @@ const ImportRequest = Type.Object(
 const FormTransport = Type.Object(
   {
     kind: Type.Literal('form'),
-    url: Type.String({ description: 'send the form here by POST' }),
-    fields: Type.Record(Type.String(), Type.String(), { description: 'all of them, before the file' }),
+    url: Type.String({ description: 'the URL to which the form is sent with POST' }),
+    fields: Type.Record(Type.String(), Type.String(), {
+      description: 'fields that are sent before the file, all of them',
+    }),
   },
   { title: 'FormTransport' },
 )
@@ -45,12 +50,12 @@ const MultipartTransport = Type.Object(
     kind: Type.Literal('multipart'),
     partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
     partCount: Type.Integer(),
-    parts: Type.Array(PartUrlView, { description: 'the first ones; POST …/parts signs more' }),
+    parts: Type.Array(PartUrlView, { description: 'the first parts; `POST /uploads/{id}/parts` signs more' }),
   },
   { title: 'MultipartTransport' },
 )
 const ImportTransport = Type.Object(
-  { kind: Type.Literal('import', { description: 'nothing is to be sent: a worker fetches the file' }) },
+  { kind: Type.Literal('import', { description: 'the client sends nothing: a worker downloads the file' }) },
   { title: 'ImportTransport' },
 )
 
@@ -58,7 +63,9 @@ export const Announced = Type.Object(
   {
     id: UploadId,
     state: UploadView.properties.state,
-    expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
+    expiresAt: Type.String({
+      description: 'ISO 8601; the upload expires if its bytes have not arrived by then',
+    }),
     transport: Type.Union([FormTransport, MultipartTransport, ImportTransport]),
   },
   { title: 'AnnouncedUpload' },

@@ -7,7 +7,7 @@ const { intent, findings } = Upload.properties
 const VariantView = Type.Object(
   {
     name: Type.String(),
-    url: Type.String({ description: 'path on this origin; answers with a redirect to a signed URL' }),
+    url: Type.String({ description: 'path on this origin; redirects to a signed URL' }),
     contentType: Type.String(),
     width: Type.Integer({ description: 'pixels' }),
     height: Type.Integer({ description: 'pixels' }),

@@ -61,7 +61,7 @@ export function uppyRoutes(
           limit: uppyFormLimitBytes,
         })
       }
-      return admitUpload(await owner.findOrStart(request), intent, {
+      return admitUpload(await owner.findOrCreate(request), intent, {
         lifeMs: formLifeMs,
         async begin(upload) {
           const { url, fields } = await deps.signForm(upload, intent)
@@ -73,7 +73,7 @@ export function uppyRoutes(
 
   api.post('/uppy/s3/multipart', { schema: { hide: true, body: UppyFile } }, async (request) => {
     const intent = { ...uppyIntent(request.body), ...traceOf(request) }
-    return admitUpload(await owner.findOrStart(request), intent, {
+    return admitUpload(await owner.findOrCreate(request), intent, {
       lifeMs: openUploadLifeMs,
       plan: planUppyParts(intent.size),
       begin: async (upload) => ({ uploadId: upload.id, key: originalKey(upload) }),

@@ -33,7 +33,7 @@ export const OperationObject = Type.Object({
   ),
 })
 
-/** What the tests read of the OpenAPI document. Strict where a line of it may be missing. */
+/** The part of the OpenAPI document that tests read. Fields that every operation needs are required. */
 export const OpenApiDocument = Type.Object({
   openapi: Type.Literal('3.1.0'),
   paths: Type.Record(Type.String(), Type.Record(Type.String(), OperationObject)),
@@ -44,48 +44,51 @@ export const OpenApiDocument = Type.Object({
 })
 export type OpenApiDocument = Static<typeof OpenApiDocument>
 
-type Known = ReturnType<typeof readDocument>
-const documents = new Map<string, () => Known>()
+type DocumentReader = ReturnType<typeof readDocument>
+const readers = new Map<string, () => DocumentReader>()
 
 /**
- * Has all answers of an API instance that come to the tests' HTTP client checked against its own document.
+ * Makes the tests' HTTP client check all responses of an API instance against the instance's OpenAPI document.
  *
- * @param url of the instance
- * @param document makes the document, once it is needed
+ * @param url the URL of the instance
+ * @param createDocument creates the document; called on the first response
  */
-export function expectDocumentedAnswers(url: string, document: () => unknown): void {
-  let known: Known | undefined
-  documents.set(new URL(url).origin, () => {
-    known ??= readDocument(parseDocument(JSON.parse(JSON.stringify(document()))))
-    return known
+export function expectDocumentedResponses(url: string, createDocument: () => unknown): void {
+  let reader: DocumentReader | undefined
+  readers.set(new URL(url).origin, () => {
+    reader ??= readDocument(parseDocument(JSON.parse(JSON.stringify(createDocument()))))
+    return reader
   })
 }
 
 /**
- * Checks an answer against the document of the instance that gave it: that the status is listed, and that a
- * JSON body is of its schema, which for a problem lists the codes. Addresses that no route has are left alone.
+ * Checks a response against the document of its instance: the status must be listed, and a JSON body must match
+ * its schema, which lists the codes of a problem. Paths without a route are not checked.
  *
- * @throws Error that says what the document does not say
+ * @throws Error that names what is not documented
  */
-export function checkDocumented(
+export function checkDocumentedResponse(
   url: URL,
   method: string,
-  answer: { status: number; headers: Headers; body: unknown },
+  response: { status: number; headers: Headers; body: unknown },
 ): void {
-  const document = documents.get(url.origin)?.()
-  const contentType = answer.headers.get('content-type')
-  document?.check({ method, path: url.pathname }, { ...answer, contentType })
+  const reader = readers.get(url.origin)?.()
+  const contentType = response.headers.get('content-type')
+  reader?.check({ method, path: url.pathname }, { ...response, contentType })
 }
 
-/** @throws Error that names what the document lacks */
-export function parseDocument(plain: unknown): OpenApiDocument {
+/**
+ * Validates the document's structure.
+ * @throws Error that names what the document lacks
+ */
+export function parseDocument(document: unknown): OpenApiDocument {
   const validator = Compile(OpenApiDocument)
-  if (validator.Check(plain)) return plain
-  const lacks = validator.Errors(plain).map(({ instancePath, message }) => `${instancePath} ${message}`)
-  throw new Error(`The OpenAPI document is incomplete (packages/api/src/openapi): ${lacks.join('; ')}`)
+  if (validator.Check(document)) return document
+  const problems = validator.Errors(document).map(({ instancePath, message }) => `${instancePath} ${message}`)
+  throw new Error(`The OpenAPI document is incomplete (packages/api/src/openapi): ${problems.join('; ')}`)
 }
 
-/** Knows a document by heart. */
+/** Returns the document's operations, and functions that check values and responses against it. */
 export function readDocument(document: OpenApiDocument) {
   const ajv = new Ajv2020({ strict: false, validateFormats: false })
   ajv.addSchema({ $id: 'api', ...document })
@@ -93,7 +96,7 @@ export function readDocument(document: OpenApiDocument) {
   const operations = Object.entries(document.paths).map(([path, methods]) => ({
     path,
     methods,
-    form: new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}/?$`),
+    pattern: new RegExp(`^${path.replaceAll(/\{[^}]+\}/g, '[^/]+')}/?$`),
   }))
 
   return {
@@ -101,38 +104,45 @@ export function readDocument(document: OpenApiDocument) {
       Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
     ),
 
-    /** @param at names of the way into the document to a schema */
-    validate(at: string[], value: unknown): void {
-      const pointer = at.map((name) => name.replaceAll('~', '~0').replaceAll('/', '~1'))
+    /**
+     * Validates a value against a schema of the document.
+     * @param path the keys that lead to the schema, from the document's root
+     * @throws Error if the value does not match
+     */
+    validate(path: string[], value: unknown): void {
+      const pointer = path.map((name) => name.replaceAll('~', '~0').replaceAll('/', '~1'))
       const $ref = `api#/${pointer.map(encodeURIComponent).join('/')}`
       const validator = validators.get($ref) ?? ajv.compile({ $ref })
       validators.set($ref, validator)
       if (validator(value)) return
       const errors = ajv.errorsText(validator.errors)
-      throw new Error(`Not as described at ${at.join(' ')}: ${errors}: ${JSON.stringify(value)}`)
+      throw new Error(`Does not match the schema at ${path.join(' ')}: ${errors}: ${JSON.stringify(value)}`)
     },
 
+    /** @throws Error if the response is not documented or its body does not match the schema */
     check(
       { method, path }: { method: string; path: string },
       { status, contentType, body }: { status: number; contentType: string | null; body: unknown },
     ): void {
       const { pathname } = new URL(path, 'http://localhost')
-      const matching = operations.filter(({ form }) => form.test(pathname))
-      // A path without parameters goes before one with them, as in the router.
+      const matching = operations.filter(({ pattern }) => pattern.test(pathname))
+      // A path without parameters has priority, as in the router.
       const found = matching.find(({ path }) => !path.includes('{')) ?? matching[0]
       const name = method.toLowerCase()
       const operation = found?.methods[name]
       if (!found || !operation) return
       const response = operation.responses[status]
-      if (!response) throw new Error(`${method} ${found.path} answered ${status}, which is not documented.`)
+      if (!response)
+        throw new Error(`${method} ${found.path} responded with ${status}, which is not documented.`)
       const type = contentType?.split(';')[0] ?? ''
       if (!type) return
       if (!response.content?.[type]) {
-        throw new Error(`${method} ${found.path} answered ${status} with ${type}, which is not documented.`)
+        throw new Error(
+          `${method} ${found.path} responded with ${status} and ${type}, which is not documented.`,
+        )
       }
       if (!/\bjson$/.test(type)) return
-      const at = ['paths', found.path, name, 'responses', String(status), 'content', type, 'schema']
-      this.validate(at, body)
+      this.validate(['paths', found.path, name, 'responses', String(status), 'content', type, 'schema'], body)
     },
   }
 }

@@ -3,32 +3,36 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 
-/** More at once would only slow each other down. */
-const atOnce = availableParallelism()
+/** Maximum number of burns at the same time. More would only slow each other down. */
+const maxBurns = availableParallelism()
 
 /**
- * Makes this process use CPU, in threads of their own: the event loop stays free.
+ * Creates the function that burns CPU in separate threads, so that the event loop stays free.
  *
- * @param closing ends what is under way
+ * @param closing ends all burns
  */
 export function createBurnCpu(closing: AbortSignal) {
   let running = 0
 
   /**
-   * @param ms how long, in milliseconds
-   * @param signal ends it earlier
-   * @throws AppError `rate_limited` where as many are at it as there are cores
+   * Keeps one core busy for `ms` milliseconds.
+   *
+   * @param signal ends the burn earlier
+   * @throws AppError `rate_limited` if as many burns are running as there are cores
    */
   return async function burnCpu(ms: number, signal: AbortSignal): Promise<void> {
-    if (running >= atOnce) {
-      // Not `overloaded`: an alarm on failures of the service should not go off.
-      throw new AppError('rate_limited', { message: `${atOnce} are at it already.`, retryAfterSeconds: 1 })
+    if (running >= maxBurns) {
+      // Not `overloaded`: status 503 would trigger the alarm on failures of the service.
+      throw new AppError('rate_limited', {
+        message: `Already running: ${running} CPU burns, the maximum of this instance.`,
+        retryAfterSeconds: 1,
+      })
     }
     const stopped = AbortSignal.any([signal, closing])
     if (stopped.aborted) return
     running += 1
     try {
-      const thread = new Worker(new URL('burn-cpu-thread.ts', import.meta.url), { workerData: ms })
+      const thread = new Worker(new URL('cpu-burn-thread.ts', import.meta.url), { workerData: ms })
       const stop = () => void thread.terminate()
       stopped.addEventListener('abort', stop, { once: true })
       try {

@@ -1,7 +1,7 @@
 import { workerData } from 'node:worker_threads'
 
-/** Keeps one core busy. `workerData`: for how many milliseconds. */
+/** Keeps one core busy for `workerData` milliseconds. */
 const endsAt = performance.now() + workerData
 while (performance.now() < endsAt) {
-  // Only the time counts.
+  // The loop body is empty: only the time matters.
 }
