@@ -7,12 +7,12 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Processing } from '../processing/processing.ts'
+import { createRegionEvents } from './cross-region-events.ts'
+import { createRepeatErasures } from './erase-late-copies.ts'
 import { createExpireUnfinished } from './expire-unfinished.ts'
 import { createObjectCreated, waitSeconds } from './object-created.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
-import { createRegionEvents } from './region-events.ts'
-import { createRepeatErasures } from './repeat-erasures.ts'
 
 /** Events take a second or two; an original this old, in milliseconds, has lost its event. */
 const reconcileGraceMs = 30_000

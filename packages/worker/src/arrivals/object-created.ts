@@ -9,7 +9,7 @@ import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/s
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
-import type { RegionEvents } from './region-events.ts'
+import type { RegionEvents } from './cross-region-events.ts'
 import { parseS3Event } from './s3-event.ts'
 
 /** Long enough for an idle worker to cost next to nothing, short enough to be waited for by one that leaves. */

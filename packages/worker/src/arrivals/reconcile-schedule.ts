@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import type { RepeatErasures } from './erase-late-copies.ts'
 import type { ExpireUnfinished } from './expire-unfinished.ts'
 import type { Reconcile } from './reconcile.ts'
-import type { RepeatErasures } from './repeat-erasures.ts'
 
 /** In ms. Renewed with every page, so a worker that dies blocks the others no longer than this. */
 const leaseMs = 60_000

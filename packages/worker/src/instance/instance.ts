@@ -1,11 +1,11 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import type { Logger } from 'pino'
 import type { OldestJob } from '../jobs/oldest-job.ts'
+import { createLeaveInstance } from './drain-instance.ts'
 import { createInstanceMetadata } from './instance-metadata.ts'
-import { createInstanceNotices, type InstanceNotice } from './instance-notices.ts'
-import { createLeaveInstance } from './leave-instance.ts'
 import { createScaleInProtection } from './scale-in-protection.ts'
 import { createTerminationHook } from './termination-hook.ts'
+import { createInstanceNotices, type InstanceNotice } from './termination-notices.ts'
 
 /**
  * How much longer than the drain's deadline `leave` may take, in ms: jobs are handed back (3 s), and the group is called

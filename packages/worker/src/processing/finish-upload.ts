@@ -13,7 +13,7 @@ import {
   type Variant,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { DiscardOriginal } from './discard-original.ts'
+import type { DiscardOriginal } from './delete-rejected-original.ts'
 
 /** How an upload ended. */
 export type Outcome = {

@@ -1,5 +1,5 @@
-import type { InstanceNotice, InstanceNotices } from './instance-notices.ts'
 import type { TerminationHook } from './termination-hook.ts'
+import type { InstanceNotice, InstanceNotices } from './termination-notices.ts'
 
 /** How much of a Spot instance's last two minutes is left for handing back and for shutting down, in milliseconds. */
 const spotReserveMs = 15_000
