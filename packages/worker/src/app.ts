@@ -6,14 +6,14 @@ import type { Clients } from '@millrace/shared/service/connections.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
-import { createArrivals, patientStopMs } from './arrivals/arrivals.ts'
+import { createArrivals, maxPollWaitMs } from './arrivals/arrivals.ts'
 import type { Config } from './config.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
 
 /** How long handing back unfinished jobs may take once the drain's deadline is over, in milliseconds. */
-const handBackMs = 3_000
+const handBackTimeoutMs = 3_000
 
 /**
  * Composes the worker from its rooms: events from SQS and reconciliation become jobs, and jobs process uploads and import
@@ -62,15 +62,15 @@ export function createApp(
     /**
      * Takes no more work, finishes or hands back active jobs, and closes the queues.
      * @param how.deadlineMs how long active jobs may take, in milliseconds
-     * @param how.patient has time to see the request under way to SQS through, so that no message stays hidden
+     * @param how.waitForPoll has time to see the request under way to SQS through, so that no message stays hidden
      * @throws DeadlineError soon after the deadline if Redis or S3 does not respond: messages become visible again, and
      *   jobs whose lock expires are taken over
      */
-    async close({ deadlineMs = config.drainDeadlineMs, patient = false } = {}): Promise<void> {
-      const longestMs = Math.max(deadlineMs, patient ? patientStopMs : 0)
-      await withDeadline('The drain', longestMs + handBackMs, () =>
+    async close({ deadlineMs = config.drainDeadlineMs, waitForPoll = false } = {}): Promise<void> {
+      const longestMs = Math.max(deadlineMs, waitForPoll ? maxPollWaitMs : 0)
+      await withDeadline('The drain', longestMs + handBackTimeoutMs, () =>
         Promise.all([
-          arrivals.stop({ patient }),
+          arrivals.stop({ waitForPoll }),
           // Imports end by adding jobs.
           Promise.all([jobs.drain(deadlineMs), fleetReporter.drain()])
             .then(() => fleetReporter.stop())

@@ -13,7 +13,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { startHealthServer } from './instance/health-server.ts'
-import { createInstance, leaveTimeoutMs } from './instance/instance.ts'
+import { createInstance, drainMarginMs } from './instance/instance.ts'
 
 /** Closing connections does not wait for the network. In ms. */
 const connectionsDeadlineMs = 1_000
@@ -54,7 +54,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
   const instance = createInstance({ config, log, oldestJob: app.oldestJob, drain: app.close })
   addPhase({
     name: 'jobs',
-    deadlineMs: config.drainDeadlineMs + leaveTimeoutMs,
+    deadlineMs: config.drainDeadlineMs + drainMarginMs,
     close: ({ afterFailure }) => (afterFailure ? app.close({ deadlineMs: 0 }) : instance.leave()),
   })
 

@@ -63,7 +63,7 @@ test.after(async () => {
 
 function consume(
   receiveUpload: (address: UploadAddress) => Promise<undefined>,
-  regionEvents?: {
+  crossRegionEvents?: {
     finished(address: UploadAddress): Promise<void>
     erased(address: UploadAddress): Promise<void>
   },
@@ -73,7 +73,7 @@ function consume(
     queueUrl,
     bucket: fleet.bucket,
     receiveUpload,
-    regionEvents,
+    crossRegionEvents,
     log,
   })
   consumer.start()
@@ -240,7 +240,7 @@ test('takes what comes to its last request where it has the time to wait for tha
     received.push(id)
     return undefined
   })
-  const stopped = consumer.stop({ patient: true })
+  const stopped = consumer.stop({ waitForPoll: true })
   const id = newUploadId()
   await send(message(event(`originals/owner/${id}`)))
   await stopped

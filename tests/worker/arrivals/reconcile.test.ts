@@ -71,7 +71,7 @@ function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: 
       }
     : receiveUploads()
   const { s3, bucket, queue } = fleet
-  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, copyGraceMs: graceMs, log })(
+  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, minCopyAgeMs: graceMs, log })(
     async () => {},
   )
 }
@@ -182,11 +182,17 @@ test('merges both listings over many pages, owners and strange keys', async () =
     return undefined
   }
   const { bucket, queue } = fleet
-  const result = await createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs: 0, log })(
-    async () => {
-      pages += 1
-    },
-  )
+  const result = await createReconcile({
+    s3,
+    bucket,
+    receiveUpload,
+    queue,
+    graceMs: 0,
+    minCopyAgeMs: 0,
+    log,
+  })(async () => {
+    pages += 1
+  })
   s3.destroy()
   const open = addresses.filter((address) => !finished.includes(address)).map(({ id }) => id)
   assert.equal(received.sort(), open.sort())

@@ -19,7 +19,7 @@ import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservati
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
-import { createRepeatErasures } from '@millrace/worker/arrivals/erase-late-copies.ts'
+import { createEraseLateCopies } from '@millrace/worker/arrivals/erase-late-copies.ts'
 import { createReconcile } from '@millrace/worker/arrivals/reconcile.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
@@ -76,10 +76,10 @@ function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region)
   })
   const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })
   return {
-    reconcile: (copyGraceMs: number) =>
-      createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs, log })(async () => {}),
-    async repeatErasures(afterMs: number): Promise<number> {
-      const repeat = createRepeatErasures({ s3, bucket, records, eraseUpload, log })
+    reconcile: (minCopyAgeMs: number) =>
+      createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, minCopyAgeMs, log })(async () => {}),
+    async eraseLateCopies(afterMs: number): Promise<number> {
+      const repeat = createEraseLateCopies({ s3, bucket, records, eraseUpload, log })
       return repeat(async () => {}, Date.now() + afterMs)
     },
     close: () => imports.close(),
@@ -195,15 +195,15 @@ test('both erase what one was asked to erase, and what lands late', async () => 
   await there.handled(manifestKey(late))
   for (const object of inFlight) if (silent.includes(object.key)) await object.land()
   assert.equal((await left(there)).toSorted(), [...markers, ...silent].toSorted())
-  const { repeatErasures, close } = parts(there)
-  assert.is(await repeatErasures(14 * minuteMs), 0, 'they may still land')
-  assert.is(await repeatErasures(15 * minuteMs), 2)
+  const { eraseLateCopies, close } = parts(there)
+  assert.is(await eraseLateCopies(14 * minuteMs), 0, 'they may still land')
+  assert.is(await eraseLateCopies(15 * minuteMs), 2)
   assert.equal(await left(there), markers)
-  assert.is(await repeatErasures(15 * minuteMs), 0, 'once is enough')
+  assert.is(await eraseLateCopies(15 * minuteMs), 0, 'once is enough')
 
   // A Redis that lost everything learns it again.
   await there.redis.del(`${there.prefix}:{${owner}}:erased:${early.id}`)
-  assert.is(await repeatErasures(15 * minuteMs), 1)
+  assert.is(await eraseLateCopies(15 * minuteMs), 1)
   assert.ok(await there.records.isErased(early))
   await close()
   assert.is((await ask(here, 'DELETE', `/uploads/${early.id}`)).statusCode, 200, 'may be repeated')

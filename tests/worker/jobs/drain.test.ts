@@ -1,10 +1,10 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { createLeaveInstance } from '@millrace/worker/instance/drain-instance.ts'
+import { createDrainInstance } from '@millrace/worker/instance/drain-instance.ts'
 import { createInstanceMetadata } from '@millrace/worker/instance/instance-metadata.ts'
 import { createScaleInProtection } from '@millrace/worker/instance/scale-in-protection.ts'
 import { createTerminationHook } from '@millrace/worker/instance/termination-hook.ts'
-import { createInstanceNotices } from '@millrace/worker/instance/termination-notices.ts'
+import { createTerminationNotices } from '@millrace/worker/instance/termination-notices.ts'
 import { createOldestJob } from '@millrace/worker/jobs/oldest-job.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -43,10 +43,10 @@ function createSeenLog() {
 function createParts(drain: (deadlineMs: number) => Promise<void>) {
   const { lines, log } = createSeenLog()
   const metadata = createInstanceMetadata({ endpoint: fake.metadataEndpoint })
-  const notices = createInstanceNotices({ metadata, log, intervalMs: 5 })
+  const notices = createTerminationNotices({ metadata, log, intervalMs: 5 })
   const autoScaling = new AutoScalingClient({ endpoint: fake.autoScalingEndpoint, ...fleet.identity })
   const termination = createTerminationHook({ autoScaling, metadata, name: hook, log })
-  const leave = createLeaveInstance({
+  const leave = createDrainInstance({
     notices,
     hook: termination,
     drain,

@@ -7,23 +7,23 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Processing } from '../processing/processing.ts'
-import { createRegionEvents } from './cross-region-events.ts'
-import { createRepeatErasures } from './erase-late-copies.ts'
+import { createCrossRegionEvents } from './cross-region-events.ts'
+import { createEraseLateCopies } from './erase-late-copies.ts'
 import { createExpireUnfinished } from './expire-unfinished.ts'
 import { createObjectCreated, waitSeconds } from './object-created.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
 
 /** Events take a second or two; an original this old, in milliseconds, has lost its event. */
-const reconcileGraceMs = 30_000
+const reconcileMinAgeMs = 30_000
 /**
  * An original this old, in milliseconds, that S3 copied here from another region and that has no manifest yet is taken
  * from that region. S3 copies most objects within 15 minutes, and the manifest comes last.
  */
-const copyGraceMs = 30 * 60_000
+const minCopyAgeMs = 30 * 60_000
 
-/** How long a patient `stop` may take, in milliseconds. */
-export const patientStopMs = waitSeconds * 1000
+/** How long a waitForPoll `stop` may take, in milliseconds. */
+export const maxPollWaitMs = waitSeconds * 1000
 
 /**
  * Composes what turns originals in S3 into jobs: S3's events from SQS, and reconciliation for lost ones. If regions copy
@@ -51,7 +51,7 @@ export function createArrivals(deps: {
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
-    regionEvents: eraseUpload && createRegionEvents({ manifests, finishUpload, eraseUpload }),
+    crossRegionEvents: eraseUpload && createCrossRegionEvents({ manifests, finishUpload, eraseUpload }),
     log,
   })
   const reconcileSchedule = createReconcileSchedule({
@@ -63,12 +63,12 @@ export function createArrivals(deps: {
       bucket,
       receiveUpload,
       queue,
-      graceMs: reconcileGraceMs,
-      copyGraceMs,
+      graceMs: reconcileMinAgeMs,
+      minCopyAgeMs,
       log,
     }),
     expireUnfinished: createExpireUnfinished({ s3, bucket, eraseUnfinished }),
-    repeatErasures: eraseUpload && createRepeatErasures({ s3, bucket, records, eraseUpload, log }),
+    eraseLateCopies: eraseUpload && createEraseLateCopies({ s3, bucket, records, eraseUpload, log }),
     log,
   })
 
@@ -79,9 +79,9 @@ export function createArrivals(deps: {
     },
     /**
      * Takes no more events and ends the reconciliation.
-     * @param how.patient waits for the request under way to SQS, so that no message stays hidden
+     * @param how.waitForPoll waits for the request under way to SQS, so that no message stays hidden
      */
-    async stop(how: { patient: boolean }): Promise<void> {
+    async stop(how: { waitForPoll: boolean }): Promise<void> {
       await Promise.all([objectCreated.stop(how), reconcileSchedule.stop()])
       await imports?.close()
     },

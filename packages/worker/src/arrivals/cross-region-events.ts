@@ -7,7 +7,7 @@ import type { FinishUpload } from '../processing/finish-upload.ts'
  * What follows from what other regions did, which S3 has copied here: what they finished is finished here, what they
  * erased is erased here. The region that did it hears of it, too, and finds it done.
  */
-export function createRegionEvents(deps: {
+export function createCrossRegionEvents(deps: {
   manifests: Manifests
   finishUpload: FinishUpload
   eraseUpload: EraseUpload
@@ -25,4 +25,4 @@ export function createRegionEvents(deps: {
   }
 }
 
-export type RegionEvents = ReturnType<typeof createRegionEvents>
+export type CrossRegionEvents = ReturnType<typeof createCrossRegionEvents>

@@ -16,7 +16,7 @@ const secondLookAfterMs = 15 * 60 * 1000
  * copies that landed late, and everything where the event was lost. Each of them once, as far as Redis remembers; a
  * Redis that lost that, and so the memory of erasures, has it back afterwards.
  */
-export function createRepeatErasures(deps: {
+export function createEraseLateCopies(deps: {
   s3: S3Client
   bucket: string
   records: UploadRecords
@@ -30,7 +30,7 @@ export function createRepeatErasures(deps: {
    * @param nowMs ms since 1970
    * @returns how many uploads were erased once more
    */
-  return async function repeatErasures(
+  return async function eraseLateCopies(
     onPage: () => Promise<void>,
     nowMs: number = Date.now(),
   ): Promise<number> {
@@ -63,4 +63,4 @@ export function createRepeatErasures(deps: {
   }
 }
 
-export type RepeatErasures = ReturnType<typeof createRepeatErasures>
+export type EraseLateCopies = ReturnType<typeof createEraseLateCopies>

@@ -9,7 +9,7 @@ import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/s
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
-import type { RegionEvents } from './cross-region-events.ts'
+import type { CrossRegionEvents } from './cross-region-events.ts'
 import { parseS3Event } from './s3-event.ts'
 
 /** Long enough for an idle worker to cost next to nothing, short enough to be waited for by one that leaves. */
@@ -27,17 +27,17 @@ const longestBackoffMs = 30_000
  * what never could be (it is no event of ours) is logged and deleted. The queue's dead-letter queue takes
  * what comes too often.
  *
- * @param deps.regionEvents where several regions copy to each other, S3 tells of their manifests and erasures as well
+ * @param deps.crossRegionEvents where several regions copy to each other, S3 tells of their manifests and erasures as well
  */
 export function createObjectCreated(deps: {
   sqs: SQSClient
   queueUrl: string
   bucket: string
   receiveUpload: ReceiveUpload
-  regionEvents?: RegionEvents | undefined
+  crossRegionEvents?: CrossRegionEvents | undefined
   log: Logger
 }) {
-  const { sqs, queueUrl, bucket, receiveUpload, regionEvents, log } = deps
+  const { sqs, queueUrl, bucket, receiveUpload, crossRegionEvents, log } = deps
   const stopping = new AbortController()
   /** Gives up the request under way as well. */
   const forceStop = new AbortController()
@@ -49,12 +49,12 @@ export function createObjectCreated(deps: {
     },
     /**
      * Receives nothing more; resolves when the messages in hand are dealt with.
-     * @param patient waits for the request under way, for up to `waitSeconds`. SQS goes on answering one that
+     * @param waitForPoll waits for the request under way, for up to `waitSeconds`. SQS goes on answering one that
      *   was given up, and what it answers stays hidden from others until its visibility timeout is over
      */
-    async stop({ patient = false } = {}): Promise<void> {
+    async stop({ waitForPoll = false } = {}): Promise<void> {
       stopping.abort()
-      if (!patient) forceStop.abort()
+      if (!waitForPoll) forceStop.abort()
       await loop
     },
   }
@@ -108,10 +108,10 @@ export function createObjectCreated(deps: {
   async function arrived(key: string): Promise<void> {
     const original = parseOriginalKey(key)
     if (original) return received(original)
-    const finished = regionEvents && parseManifestKey(key)
-    if (finished) return regionEvents.finished(finished)
-    const erased = regionEvents && parseErasureKey(key)
-    if (erased) return regionEvents.erased(erased)
+    const finished = crossRegionEvents && parseManifestKey(key)
+    if (finished) return crossRegionEvents.finished(finished)
+    const erased = crossRegionEvents && parseErasureKey(key)
+    if (erased) return crossRegionEvents.erased(erased)
     log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'nothing of ours')
   }
 

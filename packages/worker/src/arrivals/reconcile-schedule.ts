@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import type { RepeatErasures } from './erase-late-copies.ts'
+import type { EraseLateCopies } from './erase-late-copies.ts'
 import type { ExpireUnfinished } from './expire-unfinished.ts'
 import type { Reconcile } from './reconcile.ts'
 
@@ -25,7 +25,7 @@ const done = 'done'
  * when this is needed most.
  *
  * @param deps.intervalMs between two runs of all workers together, in ms
- * @param deps.repeatErasures if several regions publish erasures to each other
+ * @param deps.eraseLateCopies if several regions publish erasures to each other
  */
 export function createReconcileSchedule(deps: {
   redis: Redis
@@ -33,10 +33,10 @@ export function createReconcileSchedule(deps: {
   intervalMs: number
   reconcile: Reconcile
   expireUnfinished: ExpireUnfinished
-  repeatErasures?: RepeatErasures | undefined
+  eraseLateCopies?: EraseLateCopies | undefined
   log: Logger
 }) {
-  const { redis, intervalMs, reconcile, expireUnfinished, repeatErasures, log } = deps
+  const { redis, intervalMs, reconcile, expireUnfinished, eraseLateCopies, log } = deps
   const leaseOf = (holder: string) =>
     createRedisLease({ redis, key: `${deps.prefix}:reconcile`, holder, ttlMs: leaseMs })
   const stopping = new AbortController()
@@ -74,7 +74,7 @@ export function createReconcileSchedule(deps: {
         // Taken again if Redis has lost it: this run repairs what else Redis lost.
         if (!(await lease.hold())) throw new Error('Another worker has taken the lease of this run.')
       }
-      const erasedAgain = await repeatErasures?.(onPage)
+      const erasedAgain = await eraseLateCopies?.(onPage)
       const { seen, received } = await reconcile(onPage)
       const expired = await expireUnfinished(onPage)
       const ms = Math.round(performance.now() - startedAt)

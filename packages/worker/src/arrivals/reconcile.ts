@@ -23,7 +23,7 @@ type Listed = { address: UploadAddress; lastModifiedMs: number }
  * was away for longer than a job is tried.
  *
  * @param deps.graceMs leaves out originals younger than this, whose event is on its way, in milliseconds
- * @param deps.copyGraceMs leaves copies that are younger than this to the region where they were uploaded, in milliseconds
+ * @param deps.minCopyAgeMs leaves copies that are younger than this to the region where they were uploaded, in milliseconds
  *   since then
  */
 export function createReconcile(deps: {
@@ -32,10 +32,10 @@ export function createReconcile(deps: {
   receiveUpload: ReceiveUpload
   queue: UploadQueue
   graceMs: number
-  copyGraceMs: number
+  minCopyAgeMs: number
   log: Logger
 }) {
-  const { s3, bucket, receiveUpload, queue, graceMs, copyGraceMs, log } = deps
+  const { s3, bucket, receiveUpload, queue, graceMs, minCopyAgeMs, log } = deps
 
   /**
    * @param onPage is called now and then, and may throw to end the run
@@ -63,7 +63,7 @@ export function createReconcile(deps: {
       const isCurrent = found && found.lastModifiedMs > original.lastModifiedMs
       const ageMs = Date.now() - original.lastModifiedMs
       if (isCurrent || ageMs < graceMs) continue
-      repairs.push(repair(original.address, { takesCopy: ageMs >= copyGraceMs }))
+      repairs.push(repair(original.address, { takesCopy: ageMs >= minCopyAgeMs }))
       if (repairs.length >= repairsAtOnce) await settleRepairs()
     }
     await settleRepairs()

@@ -1,5 +1,5 @@
 import type { TerminationHook } from './termination-hook.ts'
-import type { InstanceNotice, InstanceNotices } from './termination-notices.ts'
+import type { TerminationNotice, TerminationNotices } from './termination-notices.ts'
 
 /** How much of a Spot instance's last two minutes is left for handing back and for shutting down, in milliseconds. */
 const spotReserveMs = 15_000
@@ -14,8 +14,8 @@ export const defaultHeartbeatMs = 10_000
  *   instance nevertheless: jobs are taken over
  * @param deps.drainDeadlineMs how long jobs under way may take
  */
-export function createLeaveInstance(deps: {
-  notices: InstanceNotices
+export function createDrainInstance(deps: {
+  notices: TerminationNotices
   hook: TerminationHook
   drain: (deadlineMs: number) => Promise<void>
   drainDeadlineMs: number
@@ -23,14 +23,14 @@ export function createLeaveInstance(deps: {
 }) {
   const { notices, hook, drain, drainDeadlineMs, heartbeatMs = defaultHeartbeatMs } = deps
 
-  return async function leaveInstance(notice: InstanceNotice): Promise<void> {
+  return async function drainInstance(notice: TerminationNotice): Promise<void> {
     if (notice.kind === 'spot-interruption') {
       const leftMs = Math.max(0, notice.atMs - Date.now() - spotReserveMs)
       try {
         await drain(Math.min(drainDeadlineMs, leftMs))
       } finally {
         // The group may have noticed the interruption as well, and be waiting.
-        if (await notices.isTerminating().catch(() => false)) await hook.complete()
+        if (await notices.isTargetStateTerminated().catch(() => false)) await hook.complete()
       }
       return
     }

@@ -1,23 +1,23 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import type { Logger } from 'pino'
 import type { OldestJob } from '../jobs/oldest-job.ts'
-import { createLeaveInstance } from './drain-instance.ts'
+import { createDrainInstance } from './drain-instance.ts'
 import { createInstanceMetadata } from './instance-metadata.ts'
 import { createScaleInProtection } from './scale-in-protection.ts'
 import { createTerminationHook } from './termination-hook.ts'
-import { createInstanceNotices, type InstanceNotice } from './termination-notices.ts'
+import { createTerminationNotices, type TerminationNotice } from './termination-notices.ts'
 
 /**
  * How much longer than the drain's deadline `leave` may take, in ms: jobs are handed back (3 s), and the group is called
  * with the SDK's retries.
  */
-export const leaveTimeoutMs = 20_000
+export const drainMarginMs = 20_000
 
 /**
  * The worker's instance in an Auto Scaling group: holds it during long jobs, and ends the work in time when it gets a
  * termination notice. Without a termination hook there is no group, and nothing is watched.
  *
- * @param deps.drain finishes or hands back all jobs; `deadlineMs` as for `createLeaveInstance`, in ms
+ * @param deps.drain finishes or hands back all jobs; `deadlineMs` as for `createDrainInstance`, in ms
  */
 export function createInstance(deps: {
   config: {
@@ -29,11 +29,11 @@ export function createInstance(deps: {
   }
   log: Logger
   oldestJob: Pick<OldestJob, 'ageMs'>
-  drain: (how: { deadlineMs: number; patient: boolean }) => Promise<void>
+  drain: (how: { deadlineMs: number; waitForPoll: boolean }) => Promise<void>
 }) {
   const { log, oldestJob, drain } = deps
   const { terminationHook, metadataEndpoint, noticeIntervalMs, longWorkMs, drainDeadlineMs } = deps.config
-  let leave = () => drain({ deadlineMs: drainDeadlineMs, patient: false })
+  let leave = () => drain({ deadlineMs: drainDeadlineMs, waitForPoll: false })
 
   return {
     /**
@@ -45,7 +45,7 @@ export function createInstance(deps: {
       if (terminationHook === undefined) return
       const { stopping, stop } = service
       const metadata = createInstanceMetadata({ endpoint: metadataEndpoint })
-      const notices = createInstanceNotices({ metadata, log, intervalMs: noticeIntervalMs })
+      const notices = createTerminationNotices({ metadata, log, intervalMs: noticeIntervalMs })
       const autoScaling = new AutoScalingClient()
       const hook = createTerminationHook({ autoScaling, metadata, name: terminationHook, log })
       const protection = createScaleInProtection({
@@ -56,15 +56,15 @@ export function createInstance(deps: {
         intervalMs: noticeIntervalMs,
         log,
       })
-      const leaveInstance = createLeaveInstance({
+      const drainInstance = createDrainInstance({
         notices,
         hook,
-        drain: (deadlineMs) => drain({ deadlineMs, patient: true }),
+        drain: (deadlineMs) => drain({ deadlineMs, waitForPoll: true }),
         drainDeadlineMs,
       })
-      const leaveAfter = (notice: InstanceNotice | undefined) => {
+      const leaveAfter = (notice: TerminationNotice | undefined) => {
         if (!notice || stopping.aborted) return
-        leave = () => leaveInstance(notice)
+        leave = () => drainInstance(notice)
         stop(notice.kind)
       }
       void protection.watch(stopping)

@@ -5,7 +5,7 @@ import { Compile } from 'typebox/compile'
 import type { InstanceMetadata } from './instance-metadata.ts'
 
 /** Why the instance is about to end. */
-export type InstanceNotice =
+export type TerminationNotice =
   /** Its Auto Scaling group ends it, and waits for the termination lifecycle hook. */
   | { kind: 'termination' }
   /** EC2 takes it back at a time (milliseconds since 1970) that nobody can put off. */
@@ -22,19 +22,23 @@ const InstanceAction = Compile(Type.Object({ action: Type.String(), time: Type.S
  *
  * @param deps.intervalMs milliseconds between two looks
  */
-export function createInstanceNotices(deps: { metadata: InstanceMetadata; log: Logger; intervalMs: number }) {
+export function createTerminationNotices(deps: {
+  metadata: InstanceMetadata
+  log: Logger
+  intervalMs: number
+}) {
   const { metadata, log, intervalMs } = deps
   let failing = false
   let recommended = false
 
   return {
-    isTerminating,
+    isTargetStateTerminated,
 
     /**
      * @param stopping ends the wait
      * @returns the first notice; undefined where the wait was ended
      */
-    async first(stopping: AbortSignal): Promise<InstanceNotice | undefined> {
+    async first(stopping: AbortSignal): Promise<TerminationNotice | undefined> {
       while (!stopping.aborted) {
         const notice = await look()
         if (notice) return notice
@@ -45,10 +49,10 @@ export function createInstanceNotices(deps: { metadata: InstanceMetadata; log: L
     },
   }
 
-  async function look(): Promise<InstanceNotice | undefined> {
+  async function look(): Promise<TerminationNotice | undefined> {
     try {
       const [terminating, action, rebalance] = await Promise.all([
-        isTerminating(),
+        isTargetStateTerminated(),
         metadata.read('spot/instance-action'),
         metadata.read('events/recommendations/rebalance'),
       ])
@@ -67,18 +71,18 @@ export function createInstanceNotices(deps: { metadata: InstanceMetadata; log: L
     }
   }
 
-  async function isTerminating(): Promise<boolean> {
+  async function isTargetStateTerminated(): Promise<boolean> {
     return (await metadata.read('autoscaling/target-lifecycle-state')) === 'Terminated'
   }
 }
 
-function terminationIf(terminating: boolean): InstanceNotice | undefined {
+function terminationIf(terminating: boolean): TerminationNotice | undefined {
   return terminating ? { kind: 'termination' } : undefined
 }
 
 /** @param action JSON, such as `{"action":"terminate","time":"2026-11-25T14:00:00Z"}` */
-function interruption(action: string): InstanceNotice {
+function interruption(action: string): TerminationNotice {
   return { kind: 'spot-interruption', atMs: Date.parse(InstanceAction.Parse(JSON.parse(action)).time) }
 }
 
-export type InstanceNotices = ReturnType<typeof createInstanceNotices>
+export type TerminationNotices = ReturnType<typeof createTerminationNotices>

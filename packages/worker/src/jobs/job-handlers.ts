@@ -26,7 +26,7 @@ export type JobHandler = {
   /** @throws UnrecoverableError where the payload is not of the kind */
   run(job: UploadJob, attempt: Attempt): Promise<void>
   /** Says that the job will not be tried again, in the place where its outcome is looked for. */
-  giveUp(job: UploadJob, error: unknown, log: Logger): Promise<void>
+  onFailed(job: UploadJob, error: unknown, log: Logger): Promise<void>
 }
 
 const processUploadJob = Compile(ProcessUploadJob)
@@ -49,11 +49,11 @@ export function createJobHandlers(deps: {
   const handlers = {
     'process-upload': {
       run: (job, attempt) => deps.processUpload(readPayload(processUploadJob, job), attempt),
-      giveUp: (job, error, log) => deps.failUpload(readPayload(processUploadJob, job), error, log),
+      onFailed: (job, error, log) => deps.failUpload(readPayload(processUploadJob, job), error, log),
     },
     'import-upload': {
       run: (job, attempt) => deps.importUpload(readPayload(importUploadJob, job), attempt),
-      giveUp: (job, error) => deps.finishImport(readPayload(importUploadJob, job), 'failed', error),
+      onFailed: (job, error) => deps.finishImport(readPayload(importUploadJob, job), 'failed', error),
     },
   } satisfies Record<JobName, JobHandler>
   const found: ReadonlyMap<string, JobHandler> = new Map(Object.entries(handlers))
@@ -111,7 +111,7 @@ export function createProcessor(deps: {
       }
       jobLog.error({ err: error, event: 'given-up', attempt: job.attemptsMade + 1 }, 'given up')
       // Should this fail too, the job stays failed with its upload unfinished, and reconciliation revives it.
-      await handler.giveUp(job, error, jobLog)
+      await handler.onFailed(job, error, jobLog)
       throw error instanceof UnrecoverableError ? error : new UnrecoverableError(messageOf(error))
     } finally {
       end(how)

@@ -10,8 +10,8 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
-export function createDiscardOriginal({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  return async function discardOriginal(address: UploadAddress, arrival: Arrival): Promise<void> {
+export function createDeleteRejectedOriginal({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return async function deleteRejectedOriginal(address: UploadAddress, arrival: Arrival): Promise<void> {
     const key = originalKey(address)
     if (!arrival.versionId) return discard({ Bucket: bucket, Key: key, IfMatch: `"${arrival.etag}"` })
     for (const VersionId of await versionsUpTo(key, arrival.versionId)) {
@@ -44,4 +44,4 @@ export function createDiscardOriginal({ s3, bucket }: { s3: S3Client; bucket: st
   }
 }
 
-export type DiscardOriginal = ReturnType<typeof createDiscardOriginal>
+export type DeleteRejectedOriginal = ReturnType<typeof createDeleteRejectedOriginal>

@@ -19,7 +19,7 @@ export function createFailUpload(deps: {
     const arrival = stored?.upload.arrival
     if (!stored || arrival?.etag !== job.etag || isFinished(stored.upload)) return
     const preset = presets.get(stored.upload.intent.preset)
-    await finishUpload.settle(stored.upload, arrival, {
+    await finishUpload.finish(stored.upload, arrival, {
       outcome: 'failed',
       recipe: preset ? recipeVersion(preset) : 'none',
       findings: {},

@@ -13,7 +13,7 @@ import {
   type Variant,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { DiscardOriginal } from './delete-rejected-original.ts'
+import type { DeleteRejectedOriginal } from './delete-rejected-original.ts'
 
 /** How an upload ended. */
 export type Outcome = {
@@ -54,10 +54,10 @@ export function createFinishUpload(deps: {
   manifests: Manifests
   records: UploadRecords
   eraseObjects: EraseObjects
-  discardOriginal: DiscardOriginal
+  deleteRejectedOriginal: DeleteRejectedOriginal
   quotaReservations: QuotaReservations
 }) {
-  const { manifests, records, eraseObjects, discardOriginal, quotaReservations } = deps
+  const { manifests, records, eraseObjects, deleteRejectedOriginal, quotaReservations } = deps
 
   /**
    * Does what follows from a manifest: deletes bytes that are not what was announced, and brings the record to
@@ -77,7 +77,7 @@ export function createFinishUpload(deps: {
 
   async function apply(manifest: Manifest): Promise<boolean> {
     if (manifest.error && discarded.has(manifest.error.code)) {
-      await discardOriginal(manifest, manifest.arrival)
+      await deleteRejectedOriginal(manifest, manifest.arrival)
       await quotaReservations.release(manifest)
     }
     const settled = uploadFromManifest(manifest)
@@ -102,7 +102,7 @@ export function createFinishUpload(deps: {
      * @param arrival the bytes that the outcome is about
      * @returns false where other bytes have arrived since; their own job will say how the upload ends
      */
-    async settle(upload: Upload, arrival: Arrival, ended: Outcome): Promise<boolean> {
+    async finish(upload: Upload, arrival: Arrival, ended: Outcome): Promise<boolean> {
       const manifest: Manifest = {
         version: 1,
         id: upload.id,

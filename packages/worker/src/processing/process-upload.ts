@@ -80,13 +80,13 @@ export function createProcessUpload(deps: {
       opened?.discard()
       // The same bytes, sent once more, are another version: the manifest has to speak of the one that S3 has.
       if (finished.arrival.versionId === arrival.versionId) await finishUpload.applyManifest(finished)
-      else await finishUpload.settle(upload, arrival, outcomeOf(finished))
+      else await finishUpload.finish(upload, arrival, outcomeOf(finished))
       log.info({ event: 'already-processed', outcome: finished.outcome }, 'already processed')
       return
     }
     if (!opened) return superseded(log)
     const ended = await work(upload, opened, attempt, durations).finally(() => opened.discard())
-    const settled = await durations.measure('settle', () => finishUpload.settle(upload, arrival, ended))
+    const settled = await durations.measure('settle', () => finishUpload.finish(upload, arrival, ended))
     log.info(
       {
         event: 'processed',
@@ -114,7 +114,7 @@ export function createProcessUpload(deps: {
     if (!opened) return superseded(attempt.log)
     const durations = createStepDurations()
     const ended = await work(stored.upload, opened, attempt, durations).finally(() => opened.discard())
-    const settled = await finishUpload.settle(stored.upload, arrival, ended)
+    const settled = await finishUpload.finish(stored.upload, arrival, ended)
     attempt.log.info({ event: 'processed-again', outcome: ended.outcome, settled }, 'newer bytes processed')
     if (!settled) throw new AppError('conflict')
   }
