@@ -1,48 +1,48 @@
 import type { TerminationHook } from './termination-hook.ts'
 import type { TerminationNotice, TerminationNotices } from './termination-notices.ts'
 
-/** How much of a Spot instance's last two minutes is left for handing back and for shutting down, in milliseconds. */
+/** The part of a Spot instance's last two minutes that is reserved for handing back jobs and for shutdown, in ms. */
 const spotReserveMs = 15_000
-/** A third of the shortest timeout that a lifecycle hook can have, which is 30 s. In milliseconds. */
+/** A third of the shortest timeout of a lifecycle hook, which is 30 s. In ms. */
 export const defaultHeartbeatMs = 10_000
 
 /**
- * Ends the work of an instance that got its notice: drains, keeps the group waiting meanwhile, and tells it when
- * nothing is left.
+ * Drains an instance after its termination notice. Until it is drained, heartbeats extend the group's wait. Then the
+ * termination hook is completed.
  *
- * @param deps.drain finishes or hands back all work, within so many milliseconds. If it fails, the group can end the
- *   instance nevertheless: jobs are taken over
- * @param deps.drainDeadlineMs how long jobs under way may take
+ * @param deps.drainWorker finishes or hands back all jobs within `deadlineMs`. If it fails, the hook is completed
+ *   nevertheless: other workers take the jobs
+ * @param deps.drainDeadlineMs how long active jobs may take, in ms
  */
 export function createDrainInstance(deps: {
   notices: TerminationNotices
   hook: TerminationHook
-  drain: (deadlineMs: number) => Promise<void>
+  drainWorker: (deadlineMs: number) => Promise<void>
   drainDeadlineMs: number
   heartbeatMs?: number
 }) {
-  const { notices, hook, drain, drainDeadlineMs, heartbeatMs = defaultHeartbeatMs } = deps
+  const { notices, hook, drainWorker, drainDeadlineMs, heartbeatMs = defaultHeartbeatMs } = deps
 
   return async function drainInstance(notice: TerminationNotice): Promise<void> {
     if (notice.kind === 'spot-interruption') {
-      const leftMs = Math.max(0, notice.atMs - Date.now() - spotReserveMs)
+      const remainingMs = Math.max(0, notice.atMs - Date.now() - spotReserveMs)
       try {
-        await drain(Math.min(drainDeadlineMs, leftMs))
+        await drainWorker(Math.min(drainDeadlineMs, remainingMs))
       } finally {
-        // The group may have noticed the interruption as well, and be waiting.
+        // The group may have detected the interruption too, and may be waiting for the hook.
         if (await notices.isTargetStateTerminated().catch(() => false)) await hook.complete()
       }
       return
     }
-    let beat = hook.heartbeat()
-    const beats = setInterval(() => {
-      beat = hook.heartbeat()
+    let heartbeat = hook.heartbeat()
+    const heartbeatTimer = setInterval(() => {
+      heartbeat = hook.heartbeat()
     }, heartbeatMs)
     try {
-      await drain(drainDeadlineMs)
+      await drainWorker(drainDeadlineMs)
     } finally {
-      clearInterval(beats)
-      await beat
+      clearInterval(heartbeatTimer)
+      await heartbeat
       await hook.complete()
     }
   }

@@ -8,16 +8,16 @@ import { createTerminationHook } from './termination-hook.ts'
 import { createTerminationNotices, type TerminationNotice } from './termination-notices.ts'
 
 /**
- * How much longer than the drain's deadline `leave` may take, in ms: jobs are handed back (3 s), and the group is called
- * with the SDK's retries.
+ * How much longer than the drain's deadline `drain` may take, in ms: jobs are handed back (3 s), and the Auto Scaling API
+ * is called with the SDK's retries.
  */
 export const drainMarginMs = 20_000
 
 /**
- * The worker's instance in an Auto Scaling group: holds it during long jobs, and ends the work in time when it gets a
- * termination notice. Without a termination hook there is no group, and nothing is watched.
+ * Manages the worker's instance in an Auto Scaling group: protects it from scale-in during long jobs, and drains it in
+ * time after a termination notice. Without a termination hook there is no group, and nothing is watched.
  *
- * @param deps.drain finishes or hands back all jobs; `deadlineMs` as for `createDrainInstance`, in ms
+ * @param deps.drainWorker finishes or hands back all jobs; `deadlineMs` as for `createDrainInstance`, in ms
  */
 export function createInstance(deps: {
   config: {
@@ -29,16 +29,16 @@ export function createInstance(deps: {
   }
   log: Logger
   oldestJob: Pick<OldestJob, 'ageMs'>
-  drain: (how: { deadlineMs: number; waitForPoll: boolean }) => Promise<void>
+  drainWorker: (options: { deadlineMs: number; waitForPoll: boolean }) => Promise<void>
 }) {
-  const { log, oldestJob, drain } = deps
+  const { log, oldestJob, drainWorker } = deps
   const { terminationHook, metadataEndpoint, noticeIntervalMs, longWorkMs, drainDeadlineMs } = deps.config
-  let leave = () => drain({ deadlineMs: drainDeadlineMs, waitForPoll: false })
+  let drain = () => drainWorker({ deadlineMs: drainDeadlineMs, waitForPoll: false })
 
   return {
     /**
-     * Begins to watch.
-     * @param service.stopping ends it
+     * Starts watching for termination notices and long jobs.
+     * @param service.stopping ends both
      * @param service.stop is called after a termination notice, with its kind
      */
     watch(service: { stopping: AbortSignal; stop(why: string): void }): void {
@@ -59,19 +59,19 @@ export function createInstance(deps: {
       const drainInstance = createDrainInstance({
         notices,
         hook,
-        drain: (deadlineMs) => drain({ deadlineMs, waitForPoll: true }),
+        drainWorker: (deadlineMs) => drainWorker({ deadlineMs, waitForPoll: true }),
         drainDeadlineMs,
       })
-      const leaveAfter = (notice: TerminationNotice | undefined) => {
+      const onNotice = (notice: TerminationNotice | undefined) => {
         if (!notice || stopping.aborted) return
-        leave = () => drainInstance(notice)
+        drain = () => drainInstance(notice)
         stop(notice.kind)
       }
       void protection.watch(stopping)
-      void notices.first(stopping).then(leaveAfter)
+      void notices.waitForFirst(stopping).then(onNotice)
     },
 
-    /** Drains within the time that the instance has, and lets the group end it if that is what it waits for. */
-    leave: (): Promise<void> => leave(),
+    /** Drains the worker in the time that the instance has left, and completes the termination hook if it is waiting. */
+    drain: (): Promise<void> => drain(),
   }
 }

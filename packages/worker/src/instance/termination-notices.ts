@@ -4,23 +4,23 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { InstanceMetadata } from './instance-metadata.ts'
 
-/** Why the instance is about to end. */
+/** Why the instance will end. */
 export type TerminationNotice =
-  /** Its Auto Scaling group ends it, and waits for the termination lifecycle hook. */
+  /** Its Auto Scaling group terminates it, and waits for the termination lifecycle hook. */
   | { kind: 'termination' }
-  /** EC2 takes it back at a time (milliseconds since 1970) that nobody can put off. */
+  /** EC2 interrupts the Spot instance at this time (ms since 1970), which cannot be postponed. */
   | { kind: 'spot-interruption'; atMs: number }
 
 const InstanceAction = Compile(Type.Object({ action: Type.String(), time: Type.String() }))
 
 /**
- * Asks the instance's metadata, again and again, whether the instance is about to end.
+ * Polls instance metadata for a termination notice.
  *
- * A rebalance recommendation is logged and no more: it says that an interruption is likely. The group's Capacity
- * Rebalancing starts a replacement and then ends this instance, of which `termination` tells. Leaving before the
- * replacement is there would only make the fleet smaller.
+ * A rebalance recommendation means that an interruption is likely. It is only logged: the group's Capacity Rebalancing
+ * starts a replacement and then terminates this instance, which gives a `termination` notice. Draining before the
+ * replacement is in service would only make the fleet smaller.
  *
- * @param deps.intervalMs milliseconds between two looks
+ * @param deps.intervalMs pause between two polls, in ms
  */
 export function createTerminationNotices(deps: {
   metadata: InstanceMetadata
@@ -29,59 +29,61 @@ export function createTerminationNotices(deps: {
 }) {
   const { metadata, log, intervalMs } = deps
   let failing = false
-  let recommended = false
+  let isRebalanceLogged = false
 
   return {
     isTargetStateTerminated,
 
     /**
+     * Waits for the first notice.
      * @param stopping ends the wait
-     * @returns the first notice; undefined where the wait was ended
+     * @returns undefined if the wait was ended
      */
-    async first(stopping: AbortSignal): Promise<TerminationNotice | undefined> {
+    async waitForFirst(stopping: AbortSignal): Promise<TerminationNotice | undefined> {
       while (!stopping.aborted) {
-        const notice = await look()
+        const notice = await readNotice()
         if (notice) return notice
-        // Rejects when stopped, which the loop's condition sees.
+        // Rejects when stopped. The loop's condition then ends the loop.
         await delay(intervalMs, undefined, { signal: stopping }).catch(() => {})
       }
       return undefined
     },
   }
 
-  async function look(): Promise<TerminationNotice | undefined> {
+  async function readNotice(): Promise<TerminationNotice | undefined> {
     try {
-      const [terminating, action, rebalance] = await Promise.all([
+      const [isTerminated, action, rebalance] = await Promise.all([
         isTargetStateTerminated(),
         metadata.read('spot/instance-action'),
         metadata.read('events/recommendations/rebalance'),
       ])
-      if (rebalance !== undefined && !recommended) {
-        recommended = true
-        log.info({ event: 'rebalance-recommended' }, 'an interruption is likely')
+      if (rebalance !== undefined && !isRebalanceLogged) {
+        isRebalanceLogged = true
+        log.info({ event: 'rebalance-recommended' }, 'EC2 recommends a rebalance: an interruption is likely')
       }
-      // Sooner than a termination, which may come with it.
-      const notice = action === undefined ? terminationIf(terminating) : interruption(action)
+      // A Spot interruption goes first: it ends the instance sooner than a termination notice that comes with it.
+      const notice = action === undefined ? toTermination(isTerminated) : toInterruption(action)
       failing = false
       return notice
     } catch (error) {
-      if (!failing) log.warn({ err: error, event: 'notices-unread' }, 'instance metadata')
+      if (!failing) log.warn({ err: error, event: 'notices-unread' }, 'instance metadata could not be read')
       failing = true
       return undefined
     }
   }
 
+  /** Whether the group terminates the instance: only then it waits for the termination hook. */
   async function isTargetStateTerminated(): Promise<boolean> {
     return (await metadata.read('autoscaling/target-lifecycle-state')) === 'Terminated'
   }
 }
 
-function terminationIf(terminating: boolean): TerminationNotice | undefined {
-  return terminating ? { kind: 'termination' } : undefined
+function toTermination(isTerminated: boolean): TerminationNotice | undefined {
+  return isTerminated ? { kind: 'termination' } : undefined
 }
 
 /** @param action JSON, such as `{"action":"terminate","time":"2026-11-25T14:00:00Z"}` */
-function interruption(action: string): TerminationNotice {
+function toInterruption(action: string): TerminationNotice {
   return { kind: 'spot-interruption', atMs: Date.parse(InstanceAction.Parse(JSON.parse(action)).time) }
 }
 
