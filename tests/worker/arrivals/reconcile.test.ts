@@ -63,7 +63,7 @@ function receiveUploads() {
   })
 }
 
-function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: UploadAddress[] } = {}) {
+function reconcileNow({ minAgeMs = 0, received }: { minAgeMs?: number; received?: UploadAddress[] } = {}) {
   const receiveUpload = received
     ? async (address: UploadAddress) => {
         received.push(address)
@@ -71,7 +71,7 @@ function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: 
       }
     : receiveUploads()
   const { s3, bucket, queue } = fleet
-  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, minCopyAgeMs: graceMs, log })(
+  return createReconcile({ s3, bucket, receiveUpload, queue, minAgeMs, minCopyAgeMs: minAgeMs, log })(
     async () => {},
   )
 }
@@ -134,7 +134,7 @@ test('leaves finished uploads and young originals alone', async () => {
   await worker.close()
   const young = await fleet.arrive(Buffer.from('text'))
   const received: UploadAddress[] = []
-  assert.equal(await reconcileNow({ received, graceMs: 60_000 }), { seen: 2, received: 0 })
+  assert.equal(await reconcileNow({ received, minAgeMs: 60_000 }), { seen: 2, received: 0 })
   await reconcileNow()
   assert.is((await fleet.records.find(done))?.upload.state, 'ready')
   assert.is((await fleet.records.find(young))?.upload.state, 'received')
@@ -187,7 +187,7 @@ test('merges both listings over many pages, owners and strange keys', async () =
     bucket,
     receiveUpload,
     queue,
-    graceMs: 0,
+    minAgeMs: 0,
     minCopyAgeMs: 0,
     log,
   })(async () => {

@@ -77,7 +77,7 @@ function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region)
   const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })
   return {
     reconcile: (minCopyAgeMs: number) =>
-      createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, minCopyAgeMs, log })(async () => {}),
+      createReconcile({ s3, bucket, receiveUpload, queue, minAgeMs: 0, minCopyAgeMs, log })(async () => {}),
     async eraseLateCopies(afterMs: number): Promise<number> {
       const repeat = createEraseLateCopies({ s3, bucket, records, eraseUpload, log })
       return repeat(async () => {}, Date.now() + afterMs)

@@ -7,11 +7,11 @@ import { suite } from '../../support/suite.ts'
 
 const target = await openContractTarget()
 const { client, bucket } = target
-const test = suite('discard original')
+const test = suite('delete rejected original')
 
 test.after(() => target.close())
 
-test('an original is discarded with all older versions, also if they are on several pages', async () => {
+test('a rejected original is deleted with all older versions, also if they are on several pages', async () => {
   await client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } })
   const address = { owner: 's-tester', id: newUploadId() }
   const Key = originalKey(address)

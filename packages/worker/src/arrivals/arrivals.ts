@@ -14,20 +14,20 @@ import { createObjectCreated, waitSeconds } from './object-created.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
 
-/** Events take a second or two; an original this old, in milliseconds, has lost its event. */
+/** The age in ms from which an original's event counts as lost. Events take a second or two. */
 const reconcileMinAgeMs = 30_000
 /**
- * An original this old, in milliseconds, that S3 copied here from another region and that has no manifest yet is taken
- * from that region. S3 copies most objects within 15 minutes, and the manifest comes last.
+ * The age in ms from which this region processes a copy that has no manifest, although the copy is from another region.
+ * S3 copies most objects within 15 minutes, and the manifest is written last.
  */
 const minCopyAgeMs = 30 * 60_000
 
-/** How long a waitForPoll `stop` may take, in milliseconds. */
+/** How long `stop` may take with `waitForPoll`, in ms. */
 export const maxPollWaitMs = waitSeconds * 1000
 
 /**
- * Composes what turns originals in S3 into jobs: S3's events from SQS, and reconciliation for lost ones. If regions copy
- * to each other, also what other regions finished and erased.
+ * Composes what turns originals in S3 into jobs: the relay of S3 events from SQS, and reconciliation for lost events. If
+ * regions copy to each other, it also applies the manifests and erasures of other regions.
  */
 export function createArrivals(deps: {
   redis: Redis
@@ -63,7 +63,7 @@ export function createArrivals(deps: {
       bucket,
       receiveUpload,
       queue,
-      graceMs: reconcileMinAgeMs,
+      minAgeMs: reconcileMinAgeMs,
       minCopyAgeMs,
       log,
     }),
@@ -78,11 +78,11 @@ export function createArrivals(deps: {
       reconcileSchedule.start()
     },
     /**
-     * Takes no more events and ends the reconciliation.
-     * @param how.waitForPoll waits for the request under way to SQS, so that no message stays hidden
+     * Takes no new events and ends the reconciliation.
+     * @param options.waitForPoll waits for the active request to SQS, so that no message stays invisible
      */
-    async stop(how: { waitForPoll: boolean }): Promise<void> {
-      await Promise.all([objectCreated.stop(how), reconcileSchedule.stop()])
+    async stop(options: { waitForPoll: boolean }): Promise<void> {
+      await Promise.all([objectCreated.stop(options), reconcileSchedule.stop()])
       await imports?.close()
     },
   }

@@ -4,8 +4,8 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { FinishUpload } from '../processing/finish-upload.ts'
 
 /**
- * What follows from what other regions did, which S3 has copied here: what they finished is finished here, what they
- * erased is erased here. The region that did it hears of it, too, and finds it done.
+ * Handles manifests and erasure markers that S3 copied from another region: the upload is finished or erased here too.
+ * The other region gets events for its own objects as well, and there is nothing left to do there.
  */
 export function createCrossRegionEvents(deps: {
   manifests: Manifests
@@ -14,12 +14,13 @@ export function createCrossRegionEvents(deps: {
 }) {
   const { manifests, finishUpload, eraseUpload } = deps
   return {
-    /** Brings the record to what the manifest says, and deletes bytes that it says are not kept. */
-    async finished(address: UploadAddress): Promise<void> {
+    /** Applies an upload's manifest: updates the record, and deletes the bytes if they were rejected for a mismatch. */
+    async applyManifest(address: UploadAddress): Promise<void> {
       const manifest = await manifests.read(address)
       if (manifest) await finishUpload.applyManifest(manifest)
     },
-    async erased(address: UploadAddress): Promise<void> {
+    /** Erases an upload that another region erased. */
+    async applyErasure(address: UploadAddress): Promise<void> {
       await eraseUpload(address)
     },
   }

@@ -109,9 +109,9 @@ export function createObjectCreated(deps: {
     const original = parseOriginalKey(key)
     if (original) return received(original)
     const finished = crossRegionEvents && parseManifestKey(key)
-    if (finished) return crossRegionEvents.finished(finished)
+    if (finished) return crossRegionEvents.applyManifest(finished)
     const erased = crossRegionEvents && parseErasureKey(key)
-    if (erased) return crossRegionEvents.erased(erased)
+    if (erased) return crossRegionEvents.applyErasure(erased)
     log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'nothing of ours')
   }
 

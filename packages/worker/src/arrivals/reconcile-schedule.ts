@@ -20,12 +20,11 @@ const pauseFactor = 20
 const done = 'done'
 
 /**
- * Reconciles when a worker starts and then at intervals, on one worker at a time. A lease in Redis decides
- * rather than a scheduled job: a Redis that lost everything has lost its scheduled jobs as well, and that is
- * when this is needed most.
+ * Reconciles when a worker starts and then at intervals, on one worker at a time. It uses a lease in Redis and not a
+ * scheduled job: if Redis lost all data, scheduled jobs are lost too, and reconciliation is needed most.
  *
- * @param deps.intervalMs between two runs of all workers together, in ms
- * @param deps.eraseLateCopies if several regions publish erasures to each other
+ * @param deps.intervalMs interval between two runs of all workers together, in ms
+ * @param deps.eraseLateCopies if several regions copy to each other
  */
 export function createReconcileSchedule(deps: {
   redis: Redis
@@ -91,7 +90,11 @@ export function createReconcileSchedule(deps: {
     try {
       await work()
     } catch (error) {
-      if (!stopping.signal.aborted) log.warn({ err: error, event: 'reconcile-failed' }, 'tried again')
+      if (!stopping.signal.aborted)
+        log.warn(
+          { err: error, event: 'reconcile-failed' },
+          'reconciliation failed, it is retried at the next interval',
+        )
     }
   }
 }

@@ -174,7 +174,7 @@ export function createProcessUpload(deps: {
     }
     if (!acceptsType(preset, opened.detectedType)) {
       throw new AppError('type_not_allowed', {
-        message: `The file is ${opened.detectedType ?? 'of no known type'}; accepted is ${preset.accept?.join(', ')}.`,
+        message: `The file type is ${opened.detectedType ?? 'unknown'}; accepted: ${preset.accept?.join(', ')}.`,
       })
     }
     if (!isImageKind(opened.detectedType)) {
