@@ -118,7 +118,7 @@ test('takes the right bytes after the wrong ones', async () => {
 test('deletes the same bytes again when they come again', async () => {
   const address = await fleet.arrive(pdf, { preset: 'photo' })
   await fleet.finished(address, 'rejected')
-  fleet.changes.forget()
+  fleet.changes.clear()
   await fleet.arrive(pdf, { ...address, preset: 'photo' })
   await fleet.finished(address, 'rejected')
   assert.is(await hasOriginal(address), false)

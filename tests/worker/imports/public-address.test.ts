@@ -131,7 +131,7 @@ const ipv4 = fc
   )
   .map((octets) => octets.join('.'))
 
-test('IPv4 addresses are permitted by the registry, in each of their forms', () => {
+test('every form of an IPv4 address is permitted or refused as in RFC 6890', () => {
   fc.assert(
     fc.property(ipv4, (address) => {
       const expected = !special.check(address)
