@@ -15,22 +15,29 @@ export type S3Proxy = Awaited<ReturnType<typeof startS3Proxy>>
  */
 export async function startS3Proxy(endpoint: string) {
   let decide: (seen: SeenRequest) => ProxyAction | Promise<ProxyAction> = () => 'pass'
+  let beforeResponse: (seen: SeenRequest) => Promise<void> | undefined = () => undefined
   const server = createServer(async (incoming, outgoing) => {
-    const action = await decide({ method: incoming.method ?? '', path: incoming.url ?? '' })
+    const seen = { method: incoming.method ?? '', path: incoming.url ?? '' }
+    const action = await decide(seen)
     if (action === 'refuse') {
       incoming.resume()
       outgoing.writeHead(503, { connection: 'close' }).end('<Error><Code>SlowDown</Code></Error>')
       return
     }
     const target = new URL(incoming.url ?? '/', endpoint)
-    const forwarded = request(target, { method: incoming.method, headers: incoming.headers }, (response) => {
-      outgoing.writeHead(response.statusCode ?? 502, response.headers)
-      if (action === 'pass') response.pipe(outgoing)
-      else
-        response.once('data', (chunk: Buffer) =>
-          outgoing.write(chunk.subarray(0, 100), () => outgoing.destroy()),
-        )
-    })
+    const forwarded = request(
+      target,
+      { method: incoming.method, headers: incoming.headers },
+      async (response) => {
+        await beforeResponse(seen)
+        outgoing.writeHead(response.statusCode ?? 502, response.headers)
+        if (action === 'pass') response.pipe(outgoing)
+        else
+          response.once('data', (chunk: Buffer) =>
+            outgoing.write(chunk.subarray(0, 100), () => outgoing.destroy()),
+          )
+      },
+    )
     forwarded.on('error', () => outgoing.destroy())
     outgoing.on('close', () => forwarded.destroy())
     incoming.pipe(forwarded)
@@ -56,6 +63,18 @@ export async function startS3Proxy(endpoint: string) {
         return released.promise
       }
       return { arrived: arrived.promise, release: (action: ProxyAction = 'pass') => released.resolve(action) }
+    },
+    /** Holds the response to the first request that matches, once S3 has sent it. */
+    holdResponse(matches: (seen: SeenRequest) => boolean) {
+      const arrived = Promise.withResolvers<void>()
+      const released = Promise.withResolvers<void>()
+      beforeResponse = (seen) => {
+        if (!matches(seen)) return undefined
+        beforeResponse = () => undefined
+        arrived.resolve()
+        return released.promise
+      }
+      return { arrived: arrived.promise, release: () => released.resolve() }
     },
     async close(): Promise<void> {
       server.closeAllConnections()

@@ -91,7 +91,7 @@ export function createProcessor(deps: {
     const endActive = activeJobs.begin()
     const endOldest = oldestJob.begin()
     let end: AttemptEnd = 'finished'
-    const jobLog = log.child({ jobId: job.id, ...logFields(job.data) })
+    const jobLog = log.child({ job: job.name, jobId: job.id, ...logFields(job.data) })
     try {
       const isolate = job.stalledCounter >= isolateAfterStalls
       await untilAborted(handler.run(job, { log: jobLog, signal, isolate }), signal)
