@@ -9,7 +9,7 @@ import { createLaunchTemplate, groupBasics, launchHookArgs, terminationHook, use
 const drainSeconds = 90
 /** How long the container may take to stop, in seconds: the drain, and 20 s to close the rest. */
 const stopSeconds = drainSeconds + 20
-/** How long the group waits for a worker's next heartbeat, in seconds. One comes every 10 s (leave-instance.ts). */
+/** How long the group waits for a worker's next heartbeat, in seconds. One comes every 10 s (drain-instance.ts). */
 const terminationSeconds = 60
 
 /**

@@ -6,22 +6,22 @@ import type { Clients } from '@millrace/shared/service/connections.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
-import { createArrivals, patientStopMs } from './arrivals/arrivals.ts'
+import { createArrivals, maxPollWaitMs } from './arrivals/arrivals.ts'
 import type { Config } from './config.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
 
-/** How long handing back unfinished jobs may take once the drain's deadline is over, in milliseconds. */
-const handBackMs = 3_000
+/** How long handing back unfinished jobs may take after the drain's deadline, in ms. */
+const handBackTimeoutMs = 3_000
 
 /**
  * Composes the worker from its rooms: events from SQS and reconciliation become jobs, and jobs process uploads and import
- * files. It owns none of the clients: who built them closes them, after the app.
+ * files. The caller closes the clients, after the app.
  *
  * @param clients.redis for commands
- * @param clients.blockingRedis for the queues, which wait
- * @param clients.streamingS3 for bodies that pass through
+ * @param clients.blockingRedis for the queues' blocking commands
+ * @param clients.streamingS3 for streamed bodies
  * @param clients.putFleetMetrics writes the fleet's metrics to CloudWatch; undefined: they are in Redis only
  */
 export function createApp(
@@ -52,7 +52,7 @@ export function createApp(
   })
 
   return {
-    /** How long the oldest active job or import has been running. */
+    /** Measures how long the oldest active job has been running, imports included. */
     oldestJob: jobs.oldestJob,
     async start(): Promise<void> {
       await jobs.start()
@@ -60,18 +60,18 @@ export function createApp(
       fleetReporter.start()
     },
     /**
-     * Takes no more work, finishes or hands back active jobs, and closes the queues.
-     * @param how.deadlineMs how long active jobs may take, in milliseconds
-     * @param how.patient has time to see the request under way to SQS through, so that no message stays hidden
-     * @throws DeadlineError soon after the deadline if Redis or S3 does not respond: messages become visible again, and
-     *   jobs whose lock expires are taken over
+     * Takes no new work, finishes or hands back active jobs, and closes the queues.
+     * @param options.deadlineMs how long active jobs may take, in ms
+     * @param options.waitForPoll waits for the active request to SQS, so that no message stays invisible
+     * @throws DeadlineError soon after the deadline if Redis or S3 does not respond. Messages then become visible again,
+     *   and other workers take the jobs when their locks expire
      */
-    async close({ deadlineMs = config.drainDeadlineMs, patient = false } = {}): Promise<void> {
-      const longestMs = Math.max(deadlineMs, patient ? patientStopMs : 0)
-      await withDeadline('The drain', longestMs + handBackMs, () =>
+    async close({ deadlineMs = config.drainDeadlineMs, waitForPoll = false } = {}): Promise<void> {
+      const drainMs = Math.max(deadlineMs, waitForPoll ? maxPollWaitMs : 0)
+      await withDeadline('The drain', drainMs + handBackTimeoutMs, () =>
         Promise.all([
-          arrivals.stop({ patient }),
-          // Imports end by adding jobs.
+          arrivals.stop({ waitForPoll }),
+          // The queue is closed last: an import adds a job when it ends.
           Promise.all([jobs.drain(deadlineMs), fleetReporter.drain()])
             .then(() => fleetReporter.stop())
             .then(() => queue.close()),

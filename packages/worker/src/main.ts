@@ -13,13 +13,14 @@ import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { startHealthServer } from './instance/health-server.ts'
-import { createInstance, leaveTimeoutMs } from './instance/instance.ts'
+import { createInstance, drainMarginMs } from './instance/instance.ts'
 
 /** Closing connections does not wait for the network. In ms. */
 const connectionsDeadlineMs = 1_000
 
 const config = readConfigOrExit(readConfig, process.env)
-// libuv reads it when its pool starts, with the first image: one thread a slot, and the usual four for the rest.
+// libuv reads it when its thread pool starts, with the first image: one thread per slot, and the default four for
+// everything else.
 process.env['UV_THREADPOOL_SIZE'] ??= String(config.slots + 4)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 await runService({ log, start })
@@ -51,11 +52,11 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     sqs,
     putFleetMetrics: metrics.putFleetMetrics,
   })
-  const instance = createInstance({ config, log, oldestJob: app.oldestJob, drain: app.close })
+  const instance = createInstance({ config, log, oldestJob: app.oldestJob, drainWorker: app.close })
   addPhase({
     name: 'jobs',
-    deadlineMs: config.drainDeadlineMs + leaveTimeoutMs,
-    close: ({ afterFailure }) => (afterFailure ? app.close({ deadlineMs: 0 }) : instance.leave()),
+    deadlineMs: config.drainDeadlineMs + drainMarginMs,
+    close: ({ afterFailure }) => (afterFailure ? app.close({ deadlineMs: 0 }) : instance.drain()),
   })
 
   await app.start()
@@ -66,7 +67,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
       instance: config.instance,
       version: packageJson.version,
     })
-    log.info({ event: 'health', port }, 'answers /health')
+    log.info({ event: 'health', port }, 'GET /health is available on loopback')
   }
   log.info({ event: 'started' }, 'started')
   instance.watch({ stopping, stop })

@@ -69,12 +69,12 @@ test('measures an image of which nothing is to be made', async () => {
 
 test('rejects by the bytes, whatever name and type were declared, and deletes them', async () => {
   const cases: [string, Buffer, string][] = [
-    ['photo', pdf, 'The file is application/pdf; accepted is image/*.'],
-    ['photo', Buffer.from('words'), 'The file is of no known type; accepted is image/*.'],
+    ['photo', pdf, 'The file type is application/pdf; accepted: image/*.'],
+    ['photo', Buffer.from('words'), 'The file type is unknown; accepted: image/*.'],
     [
       'paper',
       await sampleImage('image/jpeg'),
-      'The file is image/jpeg; accepted is application/pdf, image/png.',
+      'The file type is image/jpeg; accepted: application/pdf, image/png.',
     ],
   ]
   for (const [preset, bytes, message] of cases) {
@@ -118,7 +118,7 @@ test('takes the right bytes after the wrong ones', async () => {
 test('deletes the same bytes again when they come again', async () => {
   const address = await fleet.arrive(pdf, { preset: 'photo' })
   await fleet.finished(address, 'rejected')
-  fleet.changes.forget()
+  fleet.changes.clear()
   await fleet.arrive(pdf, { ...address, preset: 'photo' })
   await fleet.finished(address, 'rejected')
   assert.is(await hasOriginal(address), false)

@@ -13,7 +13,7 @@ import {
   startCloudWatchServer,
   valuesOf,
 } from '../../worker/support/cloudwatch-server.ts'
-import { type Fate, type S3Proxy, startS3Proxy } from '../../worker/support/s3-proxy.ts'
+import { type ProxyAction, type S3Proxy, startS3Proxy } from '../../worker/support/s3-proxy.ts'
 import { sampleImage } from '../../worker/support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../../worker/support/worker-fleet.ts'
 
@@ -41,7 +41,7 @@ const sum = (values: number[] = []) => values.reduce((one, other) => one + other
 
 test('queue load is zero without jobs, grows with waiting jobs, and is published while CloudWatch fails', async () => {
   const released = Promise.withResolvers<void>()
-  proxy.intercept(async ({ method, path }): Promise<Fate> => {
+  proxy.intercept(async ({ method, path }): Promise<ProxyAction> => {
     if (method === 'PUT' && path.includes('/variants/')) await released.promise
     return 'pass'
   })
@@ -87,9 +87,9 @@ test('queue load is zero without jobs, grows with waiting jobs, and is published
   assert.is(durations.length, 5)
   assert.ok(durations.every((ms) => ms > 1 && ms < 60_000))
 
-  cloudWatch.answerWith(500)
+  cloudWatch.respondWith(500)
   await worker.log.until(({ event }) => event === 'metrics-failed')
-  cloudWatch.answerWith(200)
+  cloudWatch.respondWith(200)
   await cloudWatch.until(() => true, cloudWatch.puts.length)
   worker.kill('SIGTERM')
   assert.is(await worker.exit(), 0)

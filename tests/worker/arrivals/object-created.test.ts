@@ -10,17 +10,17 @@ import { suite } from '../../support/suite.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
-const test = suite('object created')
+const test = suite('S3 event consumer')
 const log = createLog({ level: 'silent', instance: 'test' })
 let fleet: WorkerFleet
 let sqs: SQSClient
 let queueUrl: string
 let queues = 0
 let consumers: { stop(): Promise<void> }[] = []
-/** How many messages were deleted, and who waits for how many. */
+/** The number of deleted messages, and the listener of the test that waits for it. */
 let deleted = 0
-let tell = () => {}
-/** How many calls of SQS are to fail before they reach it. */
+let onDeleted = () => {}
+/** The number of next calls that fail before they reach SQS. */
 let failures = 0
 
 test.before(async () => {
@@ -33,12 +33,12 @@ test.before(async () => {
         failures -= 1
         throw new Error('connection reset')
       }
-      const answer = await next(args)
+      const response = await next(args)
       if (context['commandName'] === 'DeleteMessageBatchCommand') {
         deleted += JSON.stringify(args.input).split('ReceiptHandle').length - 1
-        tell()
+        onDeleted()
       }
-      return answer
+      return response
     },
     { step: 'initialize' },
   )
@@ -46,7 +46,7 @@ test.before(async () => {
 test.before.each(async () => {
   queues += 1
   deleted = 0
-  // A message that is not deleted comes again after a second.
+  // A message that is not deleted is delivered again after a second.
   const { QueueUrl = '' } = await fleet.sqs.send(
     new CreateQueueCommand({ QueueName: `events-${queues}`, Attributes: { VisibilityTimeout: '1' } }),
   )
@@ -63,9 +63,9 @@ test.after(async () => {
 
 function consume(
   receiveUpload: (address: UploadAddress) => Promise<undefined>,
-  regionEvents?: {
-    finished(address: UploadAddress): Promise<void>
-    erased(address: UploadAddress): Promise<void>
+  crossRegionEvents?: {
+    applyManifest(address: UploadAddress): Promise<void>
+    applyErasure(address: UploadAddress): Promise<void>
   },
 ) {
   const consumer = createObjectCreated({
@@ -73,7 +73,7 @@ function consume(
     queueUrl,
     bucket: fleet.bucket,
     receiveUpload,
-    regionEvents,
+    crossRegionEvents,
     log,
   })
   consumer.start()
@@ -84,7 +84,7 @@ function consume(
 async function allDeleted(count: number): Promise<void> {
   if (deleted >= count) return
   await new Promise<void>((resolve) => {
-    tell = () => {
+    onDeleted = () => {
       if (deleted >= count) resolve()
     }
   })
@@ -94,18 +94,18 @@ async function send(body: string): Promise<void> {
   await fleet.sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body }))
 }
 
-function event(key: string, more: { name?: string; bucket?: string } = {}) {
+function event(key: string, options: { name?: string; bucket?: string } = {}) {
   return {
     eventVersion: '2.1',
     eventSource: 'aws:s3',
-    eventName: more.name ?? 'ObjectCreated:Put',
-    s3: { bucket: { name: more.bucket ?? fleet.bucket }, object: { key, size: 1, eTag: 'x' } },
+    eventName: options.name ?? 'ObjectCreated:Put',
+    s3: { bucket: { name: options.bucket ?? fleet.bucket }, object: { key, size: 1, eTag: 'x' } },
   }
 }
 
 const message = (...events: object[]) => JSON.stringify({ Records: events })
 
-test('deletes what is no event of ours, and goes on', async () => {
+test('messages that are no events of originals are deleted, and the next ones are handled', async () => {
   const received: string[] = []
   consume(async ({ id }) => {
     received.push(id)
@@ -134,31 +134,31 @@ test('deletes what is no event of ours, and goes on', async () => {
   assert.equal(received, [id])
 })
 
-test('hears of what other regions finished and erased, and again of an erasure that failed half-way', async () => {
-  const told: string[] = []
+test('manifests and erasures of other regions are applied, and a failed erasure is retried', async () => {
+  const applied: string[] = []
   let failed = false
-  const tells = (what: string) => async (address: UploadAddress) => {
-    told.push(`${what} ${address.owner}/${address.id}`)
-    if (what !== 'erased' || failed) return
+  const apply = (kind: string) => async (address: UploadAddress) => {
+    applied.push(`${kind} ${address.owner}/${address.id}`)
+    if (kind !== 'erased' || failed) return
     failed = true
     throw new AppError('dependency_unavailable')
   }
-  consume(async () => undefined, { finished: tells('finished'), erased: tells('erased') })
+  consume(async () => undefined, { applyManifest: apply('finished'), applyErasure: apply('erased') })
   const id = newUploadId()
   const keys = [`manifests/a/${id}.json`, `erased/a/${id}`]
-  const strange = [
+  const invalidKeys = [
     'erased/a/not-an-id',
     `erased/${id}`,
     `erased/a/b/${id}`,
     `erased/A/${id}`,
     'manifests/a/x.json',
   ]
-  for (const key of [...strange, ...keys]) await send(message(event(key)))
-  await allDeleted(keys.length + strange.length)
-  assert.equal(told.toSorted(), [`erased a/${id}`, `erased a/${id}`, `finished a/${id}`])
+  for (const key of [...invalidKeys, ...keys]) await send(message(event(key)))
+  await allDeleted(keys.length + invalidKeys.length)
+  assert.equal(applied.toSorted(), [`erased a/${id}`, `erased a/${id}`, `finished a/${id}`])
 })
 
-test('leaves a message in the queue until its upload is safe', async () => {
+test('a message stays in the queue until its upload is recorded', async () => {
   let calls = 0
   consume(async () => {
     calls += 1
@@ -170,48 +170,48 @@ test('leaves a message in the queue until its upload is safe', async () => {
   assert.is(calls, 2)
 })
 
-test('deletes each of several messages for itself', async () => {
+test('a message that fails does not keep other messages of the batch in the queue', async () => {
   const [good, bad] = [newUploadId(), newUploadId()]
   const calls: string[] = []
-  const again = Promise.withResolvers<void>()
+  const retried = Promise.withResolvers<void>()
   await send(message(event(`originals/owner/${bad}`)))
   await send(message(event(`originals/owner/${good}`)))
   consume(async ({ id }) => {
     calls.push(id)
     if (id !== bad) return undefined
     if (calls.filter((call) => call === bad).length < 2) throw new Error('not now')
-    again.resolve()
+    retried.resolve()
     return undefined
   })
-  await again.promise
+  await retried.promise
   await allDeleted(2)
-  assert.is(calls.filter((id) => id === good).length, 1, 'the good one did not come again')
+  assert.is(calls.filter((id) => id === good).length, 1, 'the other message was not delivered again')
 })
 
-test('handles ten messages side by side, and all records of one', async () => {
-  const everybody = Promise.withResolvers<void>()
+test('ten messages are handled concurrently, and so are all records of one message', async () => {
+  const allWaiting = Promise.withResolvers<void>()
   let waiting = 0
   for (let i = 0; i < 10; i++) await send(message(event(`originals/owner/${newUploadId()}`)))
   consume(async () => {
     waiting += 1
-    if (waiting === 10) everybody.resolve()
-    await everybody.promise
+    if (waiting === 10) allWaiting.resolve()
+    await allWaiting.promise
     return undefined
   })
   await allDeleted(10)
   const ids: string[] = []
-  const several = [newUploadId(), newUploadId(), newUploadId()]
+  const inOneMessage = [newUploadId(), newUploadId(), newUploadId()]
   await consumers.pop()?.stop()
   consume(async ({ id }) => {
     ids.push(id)
     return undefined
   })
-  await send(message(...several.map((id) => event(`originals/owner/${id}`))))
+  await send(message(...inOneMessage.map((id) => event(`originals/owner/${id}`))))
   await allDeleted(11)
-  assert.equal(ids, several)
+  assert.equal(ids, inOneMessage)
 })
 
-test('goes on after SQS was away', async () => {
+test('the consumer continues after SQS was unavailable', async () => {
   failures = 2
   const received = Promise.withResolvers<string>()
   const id = newUploadId()
@@ -224,7 +224,7 @@ test('goes on after SQS was away', async () => {
   await allDeleted(1)
 })
 
-test('stops at once in the middle of a long poll, and while it waits to try again', async () => {
+test('the consumer stops at once during a long poll and during a backoff', async () => {
   const startedAt = performance.now()
   await consume(async () => undefined).stop()
   failures = 1_000
@@ -234,26 +234,26 @@ test('stops at once in the middle of a long poll, and while it waits to try agai
   assert.ok(performance.now() - startedAt < waitSeconds * 1000, 'less than one long poll')
 })
 
-test('takes what comes to its last request where it has the time to wait for that', async () => {
+test('a consumer that stops with waitForPoll handles the messages of its active poll', async () => {
   const received: string[] = []
   const consumer = consume(async ({ id }) => {
     received.push(id)
     return undefined
   })
-  const stopped = consumer.stop({ patient: true })
+  const stopped = consumer.stop({ waitForPoll: true })
   const id = newUploadId()
   await send(message(event(`originals/owner/${id}`)))
   await stopped
   assert.equal(received, [id])
 })
 
-test('decodes keys as S3 encodes them', () => {
+test('keys of S3 events are decoded by the rules of HTML forms', () => {
   const body = message(event('originals/a+b%2Bc%20d%C3%BC'))
   assert.equal(parseS3Event(body, fleet.bucket), ['originals/a b+c dü'])
   assert.is(parseS3Event(undefined, fleet.bucket), undefined)
 })
 
-test('makes one job of any number of events', async () => {
+test('repeated events of the same bytes make one job', async () => {
   const worker = await fleet.startWorker()
   const address = await fleet.arrive(await sampleImage('image/png'))
   const body = message(event(`originals/${address.owner}/${address.id}`))

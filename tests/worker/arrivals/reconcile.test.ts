@@ -33,7 +33,7 @@ import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 const test = suite('reconcile')
 const log = createLog({ level: 'silent', instance: 'test' })
 let directory: string
-/** Of this suite's own, since everything in it is deleted. */
+/** A separate server, since these tests delete all its data. */
 let redisServer: RedisServer
 let fleet: WorkerFleet
 
@@ -63,7 +63,7 @@ function receiveUploads() {
   })
 }
 
-function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: UploadAddress[] } = {}) {
+function reconcileNow({ minAgeMs = 0, received }: { minAgeMs?: number; received?: UploadAddress[] } = {}) {
   const receiveUpload = received
     ? async (address: UploadAddress) => {
         received.push(address)
@@ -71,13 +71,13 @@ function reconcileNow({ graceMs = 0, received }: { graceMs?: number; received?: 
       }
     : receiveUploads()
   const { s3, bucket, queue } = fleet
-  return createReconcile({ s3, bucket, receiveUpload, queue, graceMs, copyGraceMs: graceMs, log })(
+  return createReconcile({ s3, bucket, receiveUpload, queue, minAgeMs, minCopyAgeMs: minAgeMs, log })(
     async () => {},
   )
 }
 
-/** The message that S3 sends is lost. */
-async function loseMessages(): Promise<void> {
+/** Deletes the messages that S3 sent. */
+async function deleteMessages(): Promise<void> {
   await fleet.sqs.send(new PurgeQueueCommand({ QueueUrl: fleet.environment['EVENTS_QUEUE_URL'] }))
 }
 
@@ -85,9 +85,9 @@ function isListing(output: object): output is ListObjectsV2CommandOutput {
   return 'KeyCount' in output
 }
 
-test('brings an upload to its end though its event and all of Redis were lost', async () => {
+test('reconciliation finishes an upload whose event and Redis data were lost', async () => {
   const address = await fleet.arrive(await sampleImage('image/png'), { filename: 'kept.png' })
-  await loseMessages()
+  await deleteMessages()
   await fleet.startWorker()
   await fleet.redis.flushall()
   assert.equal(await reconcileNow(), { seen: 1, received: 1 })
@@ -95,28 +95,28 @@ test('brings an upload to its end though its event and all of Redis were lost', 
   assert.equal([upload.state, upload.intent.filename], ['ready', 'kept.png'])
 })
 
-test('brings an upload to its end though Redis was lost with its job', async () => {
+test('reconciliation finishes an upload whose job was lost with Redis', async () => {
   const receiveUpload = receiveUploads()
   const address = await fleet.arrive(await sampleImage('image/png'))
   await receiveUpload(address)
-  await loseMessages()
+  await deleteMessages()
   await fleet.redis.flushall()
   await reconcileNow()
   await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
 })
 
-test('lets a job start over that was given up with its upload unfinished', async () => {
+test('reconciliation restarts a failed job whose upload is unfinished', async () => {
   const address = await fleet.arrive(await sampleImage('image/png'))
-  await loseMessages()
+  await deleteMessages()
   const stored = await receiveUploads()(address)
   const job = { id: address.id, etag: stored?.upload.arrival?.etag ?? '' }
   const queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
-  // As BullMQ keeps a job that failed.
+  // The state of a failed job in BullMQ.
   const jobKey = `${fleet.prefix}:uploads:${processUploadJobId(job)}`
   await fleet.redis.lrem(`${fleet.prefix}:uploads:wait`, 1, processUploadJobId(job))
   await fleet.redis.zadd(`${fleet.prefix}:uploads:failed`, Date.now(), processUploadJobId(job))
-  await fleet.redis.hset(jobKey, 'atm', 5, 'failedReason', 'S3 was away', 'finishedOn', Date.now())
+  await fleet.redis.hset(jobKey, 'atm', 5, 'failedReason', 'S3 was unavailable', 'finishedOn', Date.now())
   assert.is(await queue.getJobState(processUploadJobId(job)), 'failed')
 
   await reconcileNow()
@@ -127,29 +127,29 @@ test('lets a job start over that was given up with its upload unfinished', async
   assert.is((await fleet.finished(address)).state, 'ready')
 })
 
-test('leaves finished uploads and young originals alone', async () => {
+test('reconciliation skips finished uploads and new originals', async () => {
   const worker = await fleet.startWorker()
-  const done = await fleet.arrive(await sampleImage('image/png'))
-  await fleet.finished(done)
+  const finished = await fleet.arrive(await sampleImage('image/png'))
+  await fleet.finished(finished)
   await worker.close()
-  const young = await fleet.arrive(Buffer.from('text'))
+  const recent = await fleet.arrive(Buffer.from('text'))
   const received: UploadAddress[] = []
-  assert.equal(await reconcileNow({ received, graceMs: 60_000 }), { seen: 2, received: 0 })
+  assert.equal(await reconcileNow({ received, minAgeMs: 60_000 }), { seen: 2, received: 0 })
   await reconcileNow()
-  assert.is((await fleet.records.find(done))?.upload.state, 'ready')
-  assert.is((await fleet.records.find(young))?.upload.state, 'received')
+  assert.is((await fleet.records.find(finished))?.upload.state, 'ready')
+  assert.is((await fleet.records.find(recent))?.upload.state, 'received')
 })
 
-test('merges both listings over many pages, owners and strange keys', async () => {
+test('reconciliation compares originals and manifests over many pages, owners and invalid keys', async () => {
   const put = (key: string) =>
     fleet.s3.send(new PutObjectCommand({ Bucket: fleet.bucket, Key: key, Body: 'x' }))
   const owners = ['a', 'a-b', 'a0', 'b', 's-1']
   const addresses = owners.flatMap((owner) => Array.from({ length: 5 }, () => ({ owner, id: newUploadId() })))
   for (const address of addresses) await put(originalKey(address))
-  for (const key of ['originals/a/strange', 'originals/zz', 'manifests/a/strange.json', 'manifests/zz']) {
+  for (const key of ['originals/a/invalid', 'originals/zz', 'manifests/a/invalid.json', 'manifests/zz']) {
     await put(key)
   }
-  // Manifests with no original are what an expired original leaves.
+  // Manifests without an original, as after an original expired.
   for (const { owner, id } of [
     { owner: 'a', id: newUploadId() },
     { owner: 'zz', id: newUploadId() },
@@ -163,15 +163,15 @@ test('merges both listings over many pages, owners and strange keys', async () =
   s3.middlewareStack.add((next) => (args) => next({ ...args, input: { ...args.input, MaxKeys: 3 } }), {
     step: 'initialize',
   })
-  // S3 dates objects by the second, and a manifest of the same second might be older than its original.
+  // S3's times are in seconds. A manifest of the same second might be older than its original.
   s3.middlewareStack.add(
     (next) => async (args) => {
-      const answer = await next(args)
-      if (!isListing(answer.output)) return answer
-      for (const object of answer.output.Contents ?? []) {
+      const response = await next(args)
+      if (!isListing(response.output)) return response
+      for (const object of response.output.Contents ?? []) {
         if (object.Key?.startsWith('manifests/')) object.LastModified = new Date(Date.now() + 1_000)
       }
-      return answer
+      return response
     },
     { step: 'initialize' },
   )
@@ -182,22 +182,28 @@ test('merges both listings over many pages, owners and strange keys', async () =
     return undefined
   }
   const { bucket, queue } = fleet
-  const result = await createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs: 0, log })(
-    async () => {
-      pages += 1
-    },
-  )
+  const result = await createReconcile({
+    s3,
+    bucket,
+    receiveUpload,
+    queue,
+    minAgeMs: 0,
+    minCopyAgeMs: 0,
+    log,
+  })(async () => {
+    pages += 1
+  })
   s3.destroy()
-  const open = addresses.filter((address) => !finished.includes(address)).map(({ id }) => id)
-  assert.equal(received.sort(), open.sort())
-  assert.equal(result, { seen: 25, received: open.length })
+  const unfinished = addresses.filter((address) => !finished.includes(address)).map(({ id }) => id)
+  assert.equal(received.sort(), unfinished.sort())
+  assert.equal(result, { seen: 25, received: unfinished.length })
   assert.ok(pages >= 9, `${pages} pages`)
 })
 
-test('runs when a worker starts, at intervals, and on one worker at a time', async () => {
+test('reconciliation runs when a worker starts, at intervals, and on one worker at a time', async () => {
   const { redis, prefix } = fleet
-  const hold = Promise.withResolvers<void>()
-  const begun = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
   const runs: string[] = []
   const schedule = (name: string, intervalMs: number, work: () => Promise<void>) =>
     createReconcileSchedule({
@@ -213,35 +219,35 @@ test('runs when a worker starts, at intervals, and on one worker at a time', asy
       },
     })
   const first = schedule('first', 3_600_000, async () => {
-    begun.resolve()
-    await hold.promise
+    started.resolve()
+    await release.promise
   })
   first.start()
-  await begun.promise
-  const asked = await watchForCommand(
+  await started.promise
+  const leaseRequest = await watchForCommand(
     redisServer.url,
     ([name, , , key, holder]) => name === 'eval' && key === `${prefix}:reconcile` && holder !== 'done',
   )
   const second = schedule('second', 3_600_000, async () => {})
   second.start()
-  await asked.seen
+  await leaseRequest.seen
   await second.stop()
-  hold.resolve()
+  release.resolve()
   await first.stop()
   assert.equal(runs, ['first'])
 
-  const thrice = Promise.withResolvers<void>()
+  const threeRuns = Promise.withResolvers<void>()
   const third = schedule('third', 10, async () => {
-    if (runs.length >= 4) thrice.resolve()
-    throw new Error('S3 is away')
+    if (runs.length >= 4) threeRuns.resolve()
+    throw new Error('S3 is unavailable')
   })
   third.start()
-  await thrice.promise
+  await threeRuns.promise
   await third.stop()
   assert.equal(runs.slice(0, 4), ['first', 'third', 'third', 'third'])
 })
 
-test('a reconcile run that lost its lease ends, and leaves the lease to the next holder', async () => {
+test('a reconciliation run that lost its lease ends and does not release the lease of the next holder', async () => {
   const { redis, prefix } = fleet
   const key = `${prefix}:reconcile`
   const ended = Promise.withResolvers<unknown>()
@@ -253,7 +259,7 @@ test('a reconcile run that lost its lease ends, and leaves the lease to the next
     expireUnfinished: async () => 0,
     async reconcile(onPage) {
       await onPage()
-      // As if this process had been suspended for longer than the lease lasts.
+      // As if this process was suspended for longer than the lease.
       await redis.set(key, 'another worker')
       await onPage().then(() => ended.resolve('still running'), ended.resolve)
       throw await ended.promise
@@ -265,7 +271,7 @@ test('a reconcile run that lost its lease ends, and leaves the lease to the next
   assert.is(await redis.get(key), 'another worker')
 })
 
-test('a reconcile run goes on after Redis has lost its lease', async () => {
+test('a reconciliation run continues after Redis lost its lease', async () => {
   const { redis, prefix } = fleet
   const key = `${prefix}:reconcile`
   const expired = Promise.withResolvers<void>()
@@ -290,17 +296,17 @@ test('a reconcile run goes on after Redis has lost its lease', async () => {
   assert.is(await redis.get(key), 'done')
 })
 
-test('erases what never came to its end once its time is over, and nothing else', async () => {
+test('multipart uploads and unfinished bytes are erased once their upload expired, and originals are not', async () => {
   const { s3, bucket } = fleet
   const erase = createEraseUnfinished({ s3, bucket })
   const expireUnfinished = createExpireUnfinished({ s3, bucket, eraseUnfinished: erase })
   const address = { owner: 's-tester', id: newUploadId() }
   const startedAtMs = uploadIdTimeMs(address.id)
-  const where = { Bucket: bucket, Key: originalKey(address) }
-  await s3.send(new CreateMultipartUploadCommand(where))
-  const beside = { Bucket: bucket, Key: unfinishedKey(address), Body: 'x' }
-  await s3.send(new PutObjectCommand(beside))
-  const whole = await fleet.arrive(new Uint8Array(7))
+  const object = { Bucket: bucket, Key: originalKey(address) }
+  await s3.send(new CreateMultipartUploadCommand(object))
+  const unfinishedBytes = { Bucket: bucket, Key: unfinishedKey(address), Body: 'x' }
+  await s3.send(new PutObjectCommand(unfinishedBytes))
+  const complete = await fleet.arrive(new Uint8Array(7))
   const keys = async () => {
     const { Contents = [] }: ListObjectsV2CommandOutput = await s3.send(
       new ListObjectsV2Command({ Bucket: bucket }),
@@ -308,17 +314,17 @@ test('erases what never came to its end once its time is over, and nothing else'
     const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket: bucket }))
     return [Contents, Uploads].flat().map(({ Key = '' }) => Key)
   }
-  const before = [originalKey(whole), unfinishedKey(address), originalKey(address)]
+  const before = [originalKey(complete), unfinishedKey(address), originalKey(address)]
   const onPage = async () => undefined
   const daysMs = 24 * 60 * 60 * 1000
   assert.is(await expireUnfinished(onPage, startedAtMs + 7 * daysMs), 0)
   assert.equal((await keys()).toSorted(), before.toSorted())
   assert.is(await expireUnfinished(onPage, startedAtMs + 8 * daysMs), 1)
-  assert.equal(await keys(), [originalKey(whole)])
-  // Bytes of a small tus upload have no multipart upload beside them.
-  await s3.send(new PutObjectCommand(beside))
+  assert.equal(await keys(), [originalKey(complete)])
+  // A small tus upload has unfinished bytes and no multipart upload.
+  await s3.send(new PutObjectCommand(unfinishedBytes))
   assert.is(await expireUnfinished(onPage, startedAtMs + 8 * daysMs), 1)
-  assert.equal(await keys(), [originalKey(whole)])
+  assert.equal(await keys(), [originalKey(complete)])
 })
 
 test.run()

@@ -19,8 +19,8 @@ import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservati
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { createEraseLateCopies } from '@millrace/worker/arrivals/erase-late-copies.ts'
 import { createReconcile } from '@millrace/worker/arrivals/reconcile.ts'
-import { createRepeatErasures } from '@millrace/worker/arrivals/repeat-erasures.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { createObjectCopier, type ObjectCopier, putCopy } from '../../support/copy-objects.ts'
@@ -56,12 +56,12 @@ test.after(async () => {
   await there.close()
 })
 
-function ask({ api }: Region, method: 'GET' | 'DELETE', path: string) {
+function request({ api }: Region, method: 'GET' | 'DELETE', path: string) {
   return api.inject({ method, url: path, headers: { authorization: `Bearer ${key}` } })
 }
 
-/** What a region's worker has, with times of the test's own. */
-function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region) {
+/** The functions of a region's worker, at times that the test sets. */
+function workerParts({ s3, bucket, records, manifests, queue, redis, prefix }: Region) {
   const originals = createOriginals({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests, originals })
   const eraseObjects = createEraseObjects({ s3, bucket })
@@ -76,18 +76,21 @@ function parts({ s3, bucket, records, manifests, queue, redis, prefix }: Region)
   })
   const eraseUpload = createEraseUpload({ records, queue, imports, eraseObjects, quota })
   return {
-    reconcile: (copyGraceMs: number) =>
-      createReconcile({ s3, bucket, receiveUpload, queue, graceMs: 0, copyGraceMs, log })(async () => {}),
-    async repeatErasures(afterMs: number): Promise<number> {
-      const repeat = createRepeatErasures({ s3, bucket, records, eraseUpload, log })
-      return repeat(async () => {}, Date.now() + afterMs)
+    reconcile: (minCopyAgeMs: number) =>
+      createReconcile({ s3, bucket, receiveUpload, queue, minAgeMs: 0, minCopyAgeMs, log })(async () => {}),
+    async eraseLateCopies(afterMs: number): Promise<number> {
+      const erase = createEraseLateCopies({ s3, bucket, records, eraseUpload, log })
+      return erase(async () => {}, Date.now() + afterMs)
     },
     close: () => imports.close(),
   }
 }
 
-/** Whether nothing is to be rendered: in this order, for a job that ended meanwhile has changed the state. */
-async function waitsIn(region: Region, address: UploadAddress): Promise<boolean> {
+/**
+ * Whether the upload is received and has no job. The queue is read before the state, since a job that ends in between
+ * changes the state.
+ */
+async function isReceivedOnly(region: Region, address: UploadAddress): Promise<boolean> {
   const { waiting, active } = await region.queue.counts()
   return waiting + active === 0 && (await stateIn(region, address)) === 'received'
 }
@@ -96,7 +99,7 @@ async function stateIn({ records }: Region, address: UploadAddress): Promise<str
   return (await records.find(address))?.upload.state
 }
 
-test('render an upload once, and both serve it', async () => {
+test('two regions render an upload once, and both serve it', async () => {
   const address = await here.arrive(png, { owner })
   await here.finished(address)
   const copied = await copyThere.copy()
@@ -104,11 +107,11 @@ test('render an upload once, and both serve it', async () => {
   await there.handled(originalKey(address))
   assert.ok(copied.length > 3, `${copied.length} objects`)
   assert.equal(await there.versions(address), await here.versions(address))
-  assert.equal(await copyHere.copy(), [], 'nothing was written there')
+  assert.equal(await copyHere.copy(), [], 'the other region wrote nothing')
   assert.not.ok(there.changes.states(address.id).includes('processing'))
   assert.is(await stateIn(there, address), 'ready')
 
-  const { uploads } = (await ask(there, 'GET', '/uploads')).json<{
+  const { uploads } = (await request(there, 'GET', '/uploads')).json<{
     uploads: { id: string; state: string }[]
   }>()
   assert.equal(
@@ -116,28 +119,28 @@ test('render an upload once, and both serve it', async () => {
     [[address.id, 'ready']],
   )
   for (const part of ['original', 'variants/w320']) {
-    const { statusCode, headers } = await ask(there, 'GET', `/uploads/${address.id}/${part}`)
+    const { statusCode, headers } = await request(there, 'GET', `/uploads/${address.id}/${part}`)
     assert.is(statusCode, 302)
     assert.is((await fetch(String(headers['location']))).status, 200, part)
   }
 })
 
-test('read a copy whose manifest is not here yet, and then its end', async () => {
+test('a copy without its manifest is received, and it is finished when the manifest arrives', async () => {
   const address = await here.arrive(png, { owner })
   await here.finished(address)
   const inFlight = await copyThere.read()
-  const isManifest = (each: { key: string }) => each.key === manifestKey(address)
-  for (const object of inFlight.filter((each) => !isManifest(each))) await object.land()
+  const isManifest = (object: { key: string }) => object.key === manifestKey(address)
+  for (const object of inFlight.filter((object) => !isManifest(object))) await object.land()
   await there.handled(originalKey(address))
-  const asked = await ask(there, 'GET', `/uploads/${address.id}`)
-  assert.is(asked.json<{ state: string }>().state, 'received')
-  assert.ok(await waitsIn(there, address))
+  const response = await request(there, 'GET', `/uploads/${address.id}`)
+  assert.is(response.json<{ state: string }>().state, 'received')
+  assert.ok(await isReceivedOnly(there, address))
   for (const object of inFlight.filter(isManifest)) await object.land()
   assert.is((await there.finished(address)).state, 'ready')
   assert.equal(there.changes.states(address.id), ['received', 'ready'])
 })
 
-test('keep no bytes that were rejected in either', async () => {
+test('rejected bytes are deleted in both regions', async () => {
   const address = await here.arrive(png, { owner, declaredSha256: '0'.repeat(64) })
   const inFlight = await copyThere.read()
   await here.finished(address, 'rejected')
@@ -154,14 +157,14 @@ test('keep no bytes that were rejected in either', async () => {
   )
 })
 
-test('both erase what one was asked to erase, and what lands late', async () => {
+test('an erasure in one region erases both, including copies that arrive later', async () => {
   const [early, late] = [await here.arrive(png, { owner }), await here.arrive(png, { owner })]
   await here.finished(early)
   await here.finished(late)
   const inFlight = await copyThere.read()
   for (const object of inFlight) if (object.key.includes(early.id)) await object.land()
   await there.handled(manifestKey(early))
-  // Bytes of tus, and what is left of another preset.
+  // Unfinished bytes of tus, and a variant of an earlier preset.
   for (const Key of [
     unfinishedKey(early),
     variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' }),
@@ -171,9 +174,9 @@ test('both erase what one was asked to erase, and what lands late', async () => 
   inFlight.push(...(await copyThere.read()))
 
   for (const address of [early, late]) {
-    const answer = await ask(here, 'DELETE', `/uploads/${address.id}`)
-    assert.is(answer.statusCode, 200)
-    const { erased } = receipt.Parse(answer.json())
+    const response = await request(here, 'DELETE', `/uploads/${address.id}`)
+    assert.is(response.statusCode, 200)
+    const { erased } = receipt.Parse(response.json())
     assert.ok(erased.some((object) => object.key === originalKey(address)))
     assert.not.ok(erased.some((object) => object.key === erasureKey(address)))
     await here.handled(erasureKey(address))
@@ -185,63 +188,70 @@ test('both erase what one was asked to erase, and what lands late', async () => 
   await copyThere.copy()
   for (const marker of markers) await there.handled(marker)
   assert.equal(await left(there), markers)
-  assert.is((await ask(there, 'GET', `/uploads/${early.id}`)).statusCode, 404)
+  assert.is((await request(there, 'GET', `/uploads/${early.id}`)).statusCode, 404)
 
-  // What S3 had read before its source was gone. No event tells of variants, nor of what tus keeps beside.
-  const silent = [unfinishedKey(early), variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' })]
-  const isLoud = ({ key }: { key: string }) => key.includes(late.id) && !silent.includes(key)
-  for (const object of inFlight.filter(isLoud)) await object.land()
+  // Copies that S3 had read before the source was deleted. Variants and unfinished bytes cause no event.
+  const withoutEvent = [
+    unfinishedKey(early),
+    variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' }),
+  ]
+  const hasEvent = ({ key }: { key: string }) => key.includes(late.id) && !withoutEvent.includes(key)
+  for (const object of inFlight.filter(hasEvent)) await object.land()
   await there.handled(originalKey(late))
   await there.handled(manifestKey(late))
-  for (const object of inFlight) if (silent.includes(object.key)) await object.land()
-  assert.equal((await left(there)).toSorted(), [...markers, ...silent].toSorted())
-  const { repeatErasures, close } = parts(there)
-  assert.is(await repeatErasures(14 * minuteMs), 0, 'they may still land')
-  assert.is(await repeatErasures(15 * minuteMs), 2)
+  for (const object of inFlight) if (withoutEvent.includes(object.key)) await object.land()
+  assert.equal((await left(there)).toSorted(), [...markers, ...withoutEvent].toSorted())
+  const { eraseLateCopies, close } = workerParts(there)
+  assert.is(await eraseLateCopies(14 * minuteMs), 0, 'copies may still arrive')
+  assert.is(await eraseLateCopies(15 * minuteMs), 2)
   assert.equal(await left(there), markers)
-  assert.is(await repeatErasures(15 * minuteMs), 0, 'once is enough')
+  assert.is(await eraseLateCopies(15 * minuteMs), 0, 'each upload is erased a second time only once')
 
-  // A Redis that lost everything learns it again.
+  // If Redis lost its data, the erasure runs again and restores the marker.
   await there.redis.del(`${there.prefix}:{${owner}}:erased:${early.id}`)
-  assert.is(await repeatErasures(15 * minuteMs), 1)
+  assert.is(await eraseLateCopies(15 * minuteMs), 1)
   assert.ok(await there.records.isErased(early))
   await close()
-  assert.is((await ask(here, 'DELETE', `/uploads/${early.id}`)).statusCode, 200, 'may be repeated')
+  assert.is(
+    (await request(here, 'DELETE', `/uploads/${early.id}`)).statusCode,
+    200,
+    'an erasure may be repeated',
+  )
   await copyThere.copy()
   await there.handled(erasureKey(early), 2)
 })
 
-test('are told of an erasure once it is verified, and not before', async () => {
+test('an erasure marker is written only after the erasure is verified', async () => {
   const address = await here.arrive(png, { owner })
   await here.finished(address)
-  const leftWhenTold: string[][] = []
+  const leftAtMarker: string[][] = []
   here.s3.middlewareStack.add(
     (next, context) => async (args) => {
-      if (context['commandName'] !== 'PutObjectCommand' || leftWhenTold.length > 0) return next(args)
-      leftWhenTold.push(await here.versions(address))
-      throw new Error('S3 is away')
+      if (context['commandName'] !== 'PutObjectCommand' || leftAtMarker.length > 0) return next(args)
+      leftAtMarker.push(await here.versions(address))
+      throw new Error('S3 is unavailable')
     },
     { step: 'initialize', name: 'refuseMarker' },
   )
-  assert.is((await ask(here, 'DELETE', `/uploads/${address.id}`)).statusCode, 500, 'no receipt')
+  assert.is((await request(here, 'DELETE', `/uploads/${address.id}`)).statusCode, 500, 'no receipt')
   here.s3.middlewareStack.remove('refuseMarker')
-  assert.equal(leftWhenTold, [[]])
-  const again = await ask(here, 'DELETE', `/uploads/${address.id}`)
-  assert.equal([again.statusCode, receipt.Parse(again.json()).erased], [200, []])
+  assert.equal(leftAtMarker, [[]])
+  const second = await request(here, 'DELETE', `/uploads/${address.id}`)
+  assert.equal([second.statusCode, receipt.Parse(second.json()).erased], [200, []])
   await copyThere.copy()
   await there.handled(erasureKey(address))
 })
 
-test('look again at what was erased by themselves', async () => {
+test('a worker erases late copies by its schedule', async () => {
   const address = { owner, id: newUploadId() }
-  const told = { key: erasureKey(address), versionId: 'v1', bytes: new Uint8Array() }
-  await putCopy(there, { ...told, modifiedAt: new Date(Date.now() - 16 * minuteMs) })
+  const marker = { key: erasureKey(address), versionId: 'v1', bytes: new Uint8Array() }
+  await putCopy(there, { ...marker, modifiedAt: new Date(Date.now() - 16 * minuteMs) })
   await there.handled(erasureKey(address))
-  const late = {
+  const lateVariant = {
     key: variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
     versionId: 'v2',
   }
-  await putCopy(there, { ...late, modifiedAt: new Date(), bytes: new Uint8Array(7) })
+  await putCopy(there, { ...lateVariant, modifiedAt: new Date(), bytes: new Uint8Array(7) })
 
   const confirmed = await watchForCommand(
     there.environment['REDIS_URL'] ?? '',
@@ -256,15 +266,15 @@ test('look again at what was erased by themselves', async () => {
   assert.equal(await there.versions(address), [`${erasureKey(address)} v1`])
 })
 
-test('one renders what the other one, which is down, took in, once it has waited long enough', async () => {
+test('a region processes a copy whose own region is down, after the minimum age of copies', async () => {
   await workerHere.close()
   const address = await here.arrive(png, { owner })
   await copyThere.copy()
   await there.handled(originalKey(address))
-  assert.ok(await waitsIn(there, address))
-  const { reconcile, close } = parts(there)
+  assert.ok(await isReceivedOnly(there, address))
+  const { reconcile, close } = workerParts(there)
   await reconcile(30 * minuteMs)
-  assert.ok(await waitsIn(there, address))
+  assert.ok(await isReceivedOnly(there, address))
   await reconcile(0)
   assert.is((await there.finished(address)).state, 'ready')
   await close()

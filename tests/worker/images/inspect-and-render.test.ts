@@ -22,7 +22,7 @@ import {
 
 const test = suite('inspect and render')
 
-/** Does to a file what the worker does to it. */
+/** Inspects and renders a file as the worker does. */
 async function render(bytes: Buffer, preset: Preset = defaultPreset, maxPixels = libraryPixelLimit) {
   const kind = await detectMediaType(bytes.subarray(0, typeHeadBytes))
   if (!isImageKind(kind)) throw new Error(`not an image: ${kind}`)
@@ -32,10 +32,10 @@ async function render(bytes: Buffer, preset: Preset = defaultPreset, maxPixels =
     emit: (variant) => variants.set(variant.recipe.name, variant),
     signal: new AbortController().signal,
   })
-  return { image, placeholder, body: (name: string) => found(variants, name).body, variants }
+  return { image, placeholder, body: (name: string) => variantOf(variants, name).body, variants }
 }
 
-function found(variants: Map<string, RenderedVariant>, name: string): RenderedVariant {
+function variantOf(variants: Map<string, RenderedVariant>, name: string): RenderedVariant {
   const variant = variants.get(name)
   if (!variant) throw new Error(`no variant ${name}`)
   return variant
@@ -50,7 +50,7 @@ async function rejection(work: Promise<unknown>): Promise<AppError> {
   throw new Error('expected an AppError', { cause: error })
 }
 
-/** Width × height of what a file really holds. */
+/** Width × height, read from the file. */
 async function sizeOf(body: Buffer) {
   const { width, height } = await sharp(body).metadata()
   return `${width}×${height}`
@@ -65,7 +65,7 @@ const small: Preset = {
 }
 
 for (const kind of sampleKinds) {
-  test(`makes every variant of ${kind}`, async () => {
+  test(`all variants of ${kind} are rendered`, async () => {
     const { image, variants, body, placeholder } = await render(await sampleImage(kind))
     assert.is(`${image.kind} ${image.width}×${image.height}`, `${kind} 240×160`)
     for (const name of ['w1920', 'w960', 'w320']) {
@@ -73,13 +73,13 @@ for (const kind of sampleKinds) {
       assert.is(await sizeOf(body(name)), '240×160')
     }
     assert.is((await sharp(body('thumbnail')).metadata()).format, 'jpeg')
-    assert.is(await sizeOf(body('thumbnail')), '200×160', 'nothing is enlarged')
+    assert.is(await sizeOf(body('thumbnail')), '200×160', 'a variant is not enlarged')
     assert.is(await quarters(body('w320')), 'red green blue yellow')
     assert.is(variants.size, 4)
     assert.ok(thumbHashToApproximateAspectRatio(Buffer.from(placeholder, 'base64')) > 1)
   })
 
-  test(`rejects ${kind} that was cut off in its middle`, async () => {
+  test(`a truncated ${kind} is rejected`, async () => {
     const error = await rejection(render(truncated(await sampleImage(kind)), small))
     assert.is(error.code, 'image_corrupt')
     assert.match(
@@ -88,12 +88,12 @@ for (const kind of sampleKinds) {
     )
   })
 
-  test(`answers ${kind} with a flipped bit one way or the other`, async () => {
+  test(`${kind} with a flipped bit is rendered or rejected`, async () => {
     const original = await sampleImage(kind, 60, 40)
     for (let at = 0; at < original.length; at += Math.ceil(original.length / 40)) {
       const flipped = Buffer.from(original)
       flipped.writeUInt8(flipped.readUInt8(at) ^ 0x10, at)
-      // Most formats have no checksum: with a flipped bit the file may well be a picture still.
+      // Most formats have no checksum, so a file with a flipped bit may still be a valid image.
       await render(flipped, small).catch((error: unknown) => {
         if (error instanceof AppError && /^image_/.test(error.code)) return
         if (error instanceof Error && error.message.startsWith('not an image')) return
@@ -103,34 +103,34 @@ for (const kind of sampleKinds) {
   })
 }
 
-// Not WebP: lossy VP8 decodes any bits whatever into some picture, and nothing in it could tell.
+// Not WebP: lossy VP8 decodes any bits into an image and has no checksum.
 for (const kind of ['image/jpeg', 'image/png', 'image/avif', 'image/gif', 'image/tiff'] as const) {
-  test(`rejects ${kind} that was damaged in its middle`, async () => {
+  test(`a damaged ${kind} is rejected`, async () => {
     const error = await rejection(render(damaged(await sampleImage(kind)), small))
     assert.is(error.code, 'image_corrupt')
     assert.match(error.message, /^The \w+ is /)
   })
 }
 
-test('says of a JPEG cut off that it is incomplete', async () => {
+test('the error of a truncated JPEG says that it is incomplete', async () => {
   const error = await rejection(render(truncated(await sampleImage('image/jpeg'))))
   assert.is(error.message, 'The JPEG is incomplete: the file ends before the end of the image.')
 })
 
-test('says of a PNG, a WebP, a GIF and an AVIF cut off that they are incomplete', async () => {
+test('the error of a truncated PNG, WebP, GIF and AVIF says that it is incomplete', async () => {
   for (const kind of ['image/png', 'image/webp', 'image/gif', 'image/avif'] as const) {
     assert.match((await rejection(render(truncated(await sampleImage(kind))))).message, /incomplete/, kind)
   }
 })
 
 for (let orientation = 1; orientation <= 8; orientation++) {
-  test(`turns EXIF orientation ${orientation} upright`, async () => {
+  test(`an image with EXIF orientation ${orientation} is rendered upright`, async () => {
     const bytes = await phonePhoto(120, 80, { orientation })
     const { image, body } = await render(bytes, small)
-    const turned = orientation >= 5
-    assert.is(`${image.width}×${image.height}`, turned ? '80×120' : '120×80')
-    assert.is(await sizeOf(body('wide')), turned ? '64×96' : '64×43')
-    // EXIF 2.32, tag 274: where the stored first row and column are to be shown.
+    const isRotated = orientation >= 5
+    assert.is(`${image.width}×${image.height}`, isRotated ? '80×120' : '120×80')
+    assert.is(await sizeOf(body('wide')), isRotated ? '64×96' : '64×43')
+    // EXIF 2.32, tag 274: where the stored first row and column are displayed.
     const expected = [
       'red green blue yellow',
       'green red yellow blue',
@@ -146,10 +146,10 @@ for (let orientation = 1; orientation <= 8; orientation++) {
   })
 }
 
-test('leaves EXIF, GPS, XMP, IPTC and colour profiles behind', async () => {
+test('variants contain no EXIF, GPS, XMP, IPTC and colour profiles', async () => {
   const bytes = await phonePhoto(120, 80)
   const before = await sharp(bytes).metadata()
-  assert.ok(before.exif && before.xmp && before.iptc && before.icc, 'the photo carries all of them')
+  assert.ok(before.exif && before.xmp && before.iptc && before.icc, 'the photo has all of them')
   const preset: Preset = {
     name: 'all',
     variants: (['webp', 'jpeg', 'avif', 'png'] as const).map((format) => ({
@@ -174,7 +174,7 @@ test('leaves EXIF, GPS, XMP, IPTC and colour profiles behind', async () => {
   }
 })
 
-test('brings Display P3, CMYK, 16 bit, grey and Lab to the same sRGB', async () => {
+test('Display P3, CMYK, 16 bit, grey and Lab are converted to sRGB', async () => {
   const picture = () => samplePicture(96, 64)
   const inputs = {
     p3: await picture().withIccProfile('p3').jpeg({ quality: 95 }).toBuffer(),
@@ -194,7 +194,7 @@ test('brings Display P3, CMYK, 16 bit, grey and Lab to the same sRGB', async () 
   assert.ok(Math.max(...means) - Math.min(...means) <= 2, `grey stays grey: ${means}`)
 })
 
-test('keeps transparency, and puts it on white where the format has none', async () => {
+test('transparency is kept, or flattened on white if the format has none', async () => {
   const bytes = await sharp({ create: { width: 100, height: 100, channels: 4, background: '#ff000080' } })
     .png()
     .toBuffer()
@@ -209,24 +209,24 @@ test('keeps transparency, and puts it on white where the format has none', async
 })
 
 for (const kind of ['image/gif', 'image/webp'] as const) {
-  test(`keeps an animated ${kind} moving`, async () => {
+  test(`an animated ${kind} stays animated`, async () => {
     const { image, body } = await render(await animation(kind), small)
     assert.is(image.frames, 4)
     assert.is(`${image.width}×${image.height}`, '120×80')
-    const moving = await sharp(body('wide'), { animated: true }).metadata()
+    const animated = await sharp(body('wide'), { animated: true }).metadata()
     assert.equal(
-      [moving.format, moving.pages, moving.width, moving.pageHeight, moving.loop],
+      [animated.format, animated.pages, animated.width, animated.pageHeight, animated.loop],
       ['webp', 4, 64, 43, 3],
     )
-    assert.equal(moving.delay, [100, 110, 120, 130])
+    assert.equal(animated.delay, [100, 110, 120, 130])
     const still = await sharp(body('thumb')).metadata()
     assert.is(still.pages ?? 1, 1)
     const [red = 255, , blue = 0] = await sharp(body('thumb')).raw().toBuffer()
-    assert.ok(red < 20 && blue > 180, `the thumbnail is of the first frame: ${red} ${blue}`)
+    assert.ok(red < 20 && blue > 180, `the thumbnail shows the first frame: ${red} ${blue}`)
   })
 }
 
-test('counts all frames against the limit of pixels', async () => {
+test('the pixel limit counts all frames of an animation', async () => {
   const bytes = await animation('image/gif', { frames: 4 })
   const error = await rejection(render(bytes, small, 120 * 80 * 4 - 1))
   assert.is(error.code, 'image_too_many_pixels')
@@ -234,7 +234,7 @@ test('counts all frames against the limit of pixels', async () => {
   await render(bytes, small, 120 * 80 * 4)
 })
 
-test('refuses a decompression bomb by its header', async () => {
+test('a decompression bomb is rejected by its header', async () => {
   const bomb = decompressionBomb()
   assert.ok(bomb.length < 100_000, `${bomb.length} bytes`)
   const error = await rejection(render(bomb))
@@ -242,22 +242,22 @@ test('refuses a decompression bomb by its header', async () => {
   assert.is(error.limit, libraryPixelLimit)
 })
 
-test('makes variants of a single pixel', async () => {
+test('an image of a single pixel has all variants', async () => {
   const { body, placeholder } = await render(await sampleImage('image/png', 1, 1))
   for (const name of ['w1920', 'w960', 'w320', 'thumbnail']) assert.is(await sizeOf(body(name)), '1×1')
   assert.ok(placeholder.length > 0)
 })
 
-test('makes variants of very wide and very high images', async () => {
+test('very wide and very high images have variants of at least one pixel', async () => {
   const wide = await render(await sampleImage('image/png', 4000, 2))
   assert.is(await sizeOf(wide.body('w1920')), '1920×1')
   assert.is(await sizeOf(wide.body('thumbnail')), '200×2')
   const high = await render(await sampleImage('image/png', 3, 17_000))
-  assert.is(await sizeOf(high.body('w1920')), '3×16383', 'the longest side WebP has')
+  assert.is(await sizeOf(high.body('w1920')), '3×16383', 'the maximum side of WebP')
   assert.is(await sizeOf(high.body('thumbnail')), '3×200')
 })
 
-test('scales to the exact size at every step', async () => {
+test('each variant has its exact size', async () => {
   const { body } = await render(await sampleImage('image/jpeg', 2000, 1333))
   assert.is(await sizeOf(body('w1920')), '1920×1280')
   assert.is(await sizeOf(body('w960')), '960×640')
@@ -266,13 +266,13 @@ test('scales to the exact size at every step', async () => {
   assert.is(await quarters(body('thumbnail')), 'red green blue yellow')
 })
 
-test('encodes once what comes out the same', async () => {
+test('variants with the same bytes are encoded once', async () => {
   const { body } = await render(await sampleImage('image/jpeg', 300, 200))
   assert.is(body('w1920'), body('w960'))
   assert.is(body('w960'), body('w320'))
 })
 
-test('never uses a raster that is too small, whatever the order of a preset', async () => {
+test('a variant is never made from a smaller raster, whatever the order of the preset', async () => {
   const preset: Preset = {
     name: 'mixed',
     variants: [
@@ -288,24 +288,24 @@ test('never uses a raster that is too small, whatever the order of a preset', as
   for (const name of ['tiny', 'square', 'box']) assert.is(await quarters(body(name)), 'red green blue yellow')
 })
 
-test('takes a JPEG that is odd but whole', async () => {
+test('a complete JPEG with format errors is rendered', async () => {
   const jpeg = await sampleImage('image/jpeg')
-  // Phones are known to write this: the end of spectral selection of the scan is not 63.
+  // Some phones write this: the end of spectral selection of the scan is not 63.
   const scan = jpeg.indexOf(Buffer.from([0xff, 0xda]))
   const oddScan = Buffer.from(jpeg)
   oddScan[scan + 2 + jpeg.readUInt16BE(scan + 2) - 2] = 0
   const stray = Buffer.concat([jpeg.subarray(0, 20), Buffer.alloc(3), jpeg.subarray(20)])
-  const trailing = Buffer.concat([jpeg, Buffer.from('PK\x03\x04 and a whole archive behind it')])
+  const trailing = Buffer.concat([jpeg, Buffer.from('PK\x03\x04 and a whole archive after it')])
   for (const odd of [oddScan, stray, trailing]) {
     const { body } = await render(odd, small)
     assert.is(await quarters(body('wide')), 'red green blue yellow')
     assert.is(body('wide').includes('archive'), false)
   }
   const error = await rejection(render(truncated(oddScan), small))
-  assert.is(error.code, 'image_corrupt', 'odd and cut off')
+  assert.is(error.code, 'image_corrupt', 'with a format error and truncated')
 })
 
-test('stops between two variants when it is told to', async () => {
+test('rendering stops between two variants when it is aborted', async () => {
   const bytes = await sampleImage('image/jpeg', 300, 200)
   const image = await inspectImage({ kind: 'image/jpeg', bytes }, { maxPixels: libraryPixelLimit })
   const stopping = new AbortController()
@@ -319,7 +319,7 @@ test('stops between two variants when it is told to', async () => {
   assert.is(emitted, 1)
 })
 
-test('opens nothing but the six kinds, whatever it is told that a file is', async () => {
+test('inspection rejects a file whose header is not of the given kind', async () => {
   const svg = Buffer.from(
     '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>',
   )
@@ -334,7 +334,7 @@ test('opens nothing but the six kinds, whatever it is told that a file is', asyn
   }
 })
 
-test('tells a file by its bytes', async () => {
+test('the media type is detected from the bytes', async () => {
   const box = (brand: string) =>
     Buffer.concat([
       Buffer.from([0, 0, 0, 24]),
@@ -360,7 +360,7 @@ test('tells a file by its bytes', async () => {
   for (const kind of sampleKinds) assert.is(await detectMediaType(await sampleImage(kind)), kind)
 })
 
-test('is not led astray by XML that breaks off', async () => {
+test('the media type of truncated XML is detected or undefined', async () => {
   const long = Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg"><path d="${'M0 0'.repeat(3000)}"/></svg>`)
   assert.is(await detectMediaType(long.subarray(0, typeHeadBytes)), 'image/svg+xml')
   assert.type(await detectMediaType(Buffer.from('<a><b></a>< <<&&&')), 'undefined')

@@ -9,45 +9,45 @@ import { suite } from '../../support/suite.ts'
 import { type DnsServer, startDnsServer } from '../support/dns-server.ts'
 import { type SourceServer, startSourceServer } from '../support/source-server.ts'
 
-const test = suite('open source')
+const test = suite('fetch source')
 let dns: DnsServer
-/** On 127.0.0.1, which the operator has opened. */
+/** On 127.0.0.1, which the settings permit. */
 let source: SourceServer
-/** On 127.0.0.2 at the same port, which nobody has opened. */
-let inside: SourceServer
+/** On 127.0.0.2 at the same port, which the settings do not permit. */
+let internal: SourceServer
 
 test.before(async () => {
   dns = await startDnsServer()
   source = await startSourceServer()
-  inside = await startSourceServer({ host: '127.0.0.2', port: source.port })
+  internal = await startSourceServer({ host: '127.0.0.2', port: source.port })
 })
 test.after(async () => {
   dns.close()
   await source.close()
-  await inside.close()
+  await internal.close()
 })
 
-function opener({ networks = ['127.0.0.1/32'], ports = [source.port], silenceMs = 10_000 } = {}) {
+function createFetch({ networks = ['127.0.0.1/32'], ports = [source.port], silenceMs = 10_000 } = {}) {
   const isPermitted = createPublicAddress(networks)
   const sourceAddresses = createSourceAddresses({ isPermitted, dnsServers: [dns.server] })
   const fetchSource = createFetchSource({ sourceAddresses, allowedPorts: ports, silenceMs })
   return (url: string) => fetchSource(url, new AbortController().signal)
 }
 
-/** The code and the sentence with which a source is refused. */
-async function refusal(url: string, open = opener()): Promise<[code: string, message: string]> {
+/** The code and the message of the error. */
+async function errorOf(url: string, fetchSource = createFetch()): Promise<[code: string, message: string]> {
   try {
-    const { body } = await open(url)
+    const { body } = await fetchSource(url)
     body.destroy()
   } catch (error) {
     if (error instanceof AppError) return [error.code, error.message]
     throw error
   }
-  throw new Error(`${url} was opened.`)
+  throw new Error(`${url} was fetched.`)
 }
 
-async function text(url: string, open = opener()): Promise<string> {
-  const { body } = await open(url)
+async function text(url: string, fetchSource = createFetch()): Promise<string> {
+  const { body } = await fetchSource(url)
   return Buffer.concat(await body.toArray()).toString()
 }
 
@@ -56,7 +56,7 @@ const refused = [
   'Files are imported from public addresses only. This address is not public or does not exist.',
 ]
 
-test('gives what the source says of its file, and asks for it plainly', async () => {
+test('fetching a source returns its size, type and name, and sends few headers', async () => {
   dns.set('files.test', ['127.0.0.1'])
   source.on('/photo', (_request, response) => {
     const disposition = `attachment; filename="x.jpg"; filename*=UTF-8''h%C3%A4fen.jpg`
@@ -67,8 +67,8 @@ test('gives what the source says of its file, and asks for it plainly', async ()
     })
     response.end('bytes')
   })
-  const { body, ...told } = await opener()(`http://files.test:${source.port}/photo?token=a#part`)
-  assert.equal(told, { size: 5, contentType: 'image/jpeg', filename: 'häfen.jpg' })
+  const { body, ...properties } = await createFetch()(`http://files.test:${source.port}/photo?token=a#part`)
+  assert.equal(properties, { size: 5, contentType: 'image/jpeg', filename: 'häfen.jpg' })
   assert.is(Buffer.concat(await body.toArray()).toString(), 'bytes')
   const { path, headers } = source.seen.at(-1) ?? { path: '', headers: {} }
   assert.is(path, '/photo?token=a')
@@ -81,14 +81,14 @@ test('gives what the source says of its file, and asks for it plainly', async ()
   })
 })
 
-test('says the same of whatever is not public or not there, and connects to none of it', async () => {
+test('addresses that are not public and names that do not exist are refused alike, without a connection', async () => {
   dns.set('inside.test', ['127.0.0.2'])
   dns.set('mixed.test', ['127.0.0.2', '93.184.216.34'])
   dns.set('mixed-families.test', ['93.184.216.34', '::1'])
   dns.set('mapped.test', ['::ffff:7f00:2'])
   dns.set('metadata.test', ['169.254.169.254'])
   dns.set('empty.test', [])
-  const before = inside.connections
+  const before = internal.connections
   const hosts = [
     ...['127.0.0.2', '2130706434', '0x7f000002', '0x7f.2', '0177.0.0.2', '017700000002', '127.2'],
     ...['127.0.0.2.', '127。0。0。2', '①27.0.0.2', '0.0.0.0', '10.0.0.1', '169.254.169.254'],
@@ -98,19 +98,19 @@ test('says the same of whatever is not public or not there, and connects to none
     ...['empty.test', 'nowhere.test', 'no_such-name.test', `${'a'.repeat(64)}.test`, 'a..test'],
   ]
   for (const host of hosts) {
-    assert.equal(await refusal(`http://${host}:${source.port}/`), refused, host)
+    assert.equal(await errorOf(`http://${host}:${source.port}/`), refused, host)
   }
   const urls = [
     ...['file:///etc/passwd', 'ftp://files.test/x', 'gopher://files.test/x', 'data:,x', 'blob:http://x/y'],
     ...['', 'x', '//files.test/x', 'http://', 'http://[::1', `http://user:pass@127.0.0.1:${source.port}/`],
     ...[`http://user@127.0.0.1:${source.port}/`, 'http://127.0.0.1:22/', 'http://127.0.0.1/'],
   ]
-  for (const url of urls) assert.equal(await refusal(url), refused, url)
-  assert.is(inside.connections, before)
+  for (const url of urls) assert.equal(await errorOf(url), refused, url)
+  assert.is(internal.connections, before)
 })
 
-test('looks at each redirect as at the first address', async () => {
-  const before = inside.connections
+test('each redirect of a source is checked like the first URL', async () => {
+  const before = internal.connections
   source.on('/end', (_request, response) => response.end('here'))
   source.redirect('/relative', 'end', 307)
   source.redirect('/twice', `http://files.test:${source.port}/relative`, 301)
@@ -118,7 +118,7 @@ test('looks at each redirect as at the first address', async () => {
   const targets = [
     ...[
       'http://169.254.169.254/latest/meta-data/',
-      inside.url('/'),
+      internal.url('/'),
       `http://[::ffff:127.0.0.2]:${source.port}/`,
     ],
     ...[`http://inside.test:${source.port}/`, `http://mixed.test:${source.port}/`, 'file:///etc/passwd'],
@@ -126,37 +126,37 @@ test('looks at each redirect as at the first address', async () => {
   ]
   for (const target of targets) {
     source.redirect('/away', target)
-    assert.equal(await refusal(source.url('/away')), refused, target)
+    assert.equal(await errorOf(source.url('/away')), refused, target)
   }
-  assert.is(inside.connections, before)
+  assert.is(internal.connections, before)
 })
 
-test('connects to the address that it looked at, whatever DNS says by then', async () => {
-  dns.set('rebinding.test', (question) => (question === 1 ? ['127.0.0.1'] : ['127.0.0.2']))
+test('the connection goes to the checked address even if DNS changes', async () => {
+  dns.set('rebinding.test', (query) => (query === 1 ? ['127.0.0.1'] : ['127.0.0.2']))
   source.on('/', (_request, response) => response.end('outside'))
-  inside.on('/', (_request, response) => response.end('inside'))
-  const before = inside.connections
+  internal.on('/', (_request, response) => response.end('internal'))
+  const before = internal.connections
   assert.is(await text(`http://rebinding.test:${source.port}/`), 'outside')
-  assert.is(dns.asked('rebinding.test'), 1)
-  assert.equal(await refusal(`http://rebinding.test:${source.port}/`), refused)
-  // Also between a redirect and where it leads.
-  dns.set('rebinding-later.test', (question) => (question === 1 ? ['127.0.0.1'] : ['127.0.0.2']))
+  assert.is(dns.queries('rebinding.test'), 1)
+  assert.equal(await errorOf(`http://rebinding.test:${source.port}/`), refused)
+  // DNS changes between a redirect and its target.
+  dns.set('rebinding-later.test', (query) => (query === 1 ? ['127.0.0.1'] : ['127.0.0.2']))
   source.redirect('/same', '/')
-  assert.equal(await refusal(`http://rebinding-later.test:${source.port}/same`), refused)
-  assert.is(inside.connections, before)
+  assert.equal(await errorOf(`http://rebinding-later.test:${source.port}/same`), refused)
+  assert.is(internal.connections, before)
 })
 
-test('gives up a circle of redirects', async () => {
-  source.redirect('/circle', '/circle')
+test('a redirect loop ends with an error', async () => {
+  source.redirect('/loop', '/loop')
   const before = source.seen.length
-  assert.equal(await refusal(source.url('/circle')), [
+  assert.equal(await errorOf(source.url('/loop')), [
     'source_unusable',
     'The source redirects more than 5 times.',
   ])
   assert.is(source.seen.length - before, 6)
 })
 
-test('takes no cookie along', async () => {
+test('fetching a source does not forward cookies to the redirect target', async () => {
   source.on('/cookie', (_request, response) =>
     response.writeHead(302, { location: '/end', 'set-cookie': 'a=b; path=/' }).end(),
   )
@@ -164,7 +164,7 @@ test('takes no cookie along', async () => {
   assert.is(source.seen.at(-1)?.headers.cookie, undefined)
 })
 
-test('tells a file that is not there from one that may come later, and takes 200 only', async () => {
+test('only status 200 of a source is accepted, and the error shows whether a retry can help', async () => {
   let status = 200
   source.on('/status', (_request, response) => response.writeHead(status).end('x'))
   const expected: [number, string][] = [
@@ -175,7 +175,7 @@ test('tells a file that is not there from one that may come later, and takes 200
     [206, 'source_unusable'],
     [204, 'source_unusable'],
     [304, 'source_unusable'],
-    // A redirect that leads nowhere.
+    // A redirect without a Location.
     [302, 'source_unusable'],
     [300, 'source_unusable'],
     [429, 'source_unavailable'],
@@ -183,51 +183,51 @@ test('tells a file that is not there from one that may come later, and takes 200
     [500, 'source_unavailable'],
     [503, 'source_unavailable'],
   ]
-  for (const [given, code] of expected) {
-    status = given
-    assert.is((await refusal(source.url('/status')))[0], code, String(given))
+  for (const [sourceStatus, code] of expected) {
+    status = sourceStatus
+    assert.is((await errorOf(source.url('/status')))[0], code, String(sourceStatus))
   }
 })
 
-test('takes no file that has to be unfolded, and no empty one', async () => {
+test('compressed and empty files of a source are refused', async () => {
   source.on('/gzip', (_request, response) =>
     response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': 1 }).end('x'),
   )
   source.on('/identity', (_request, response) =>
-    response.writeHead(200, { 'content-encoding': 'Identity' }).end('as it is'),
+    response.writeHead(200, { 'content-encoding': 'Identity' }).end('plain'),
   )
   source.on('/empty', (_request, response) => response.writeHead(200, { 'content-length': 0 }).end())
-  assert.is((await refusal(source.url('/gzip')))[0], 'source_unusable')
-  assert.is((await refusal(source.url('/empty')))[0], 'source_unusable')
-  assert.is(await text(source.url('/identity')), 'as it is')
+  assert.is((await errorOf(source.url('/gzip')))[0], 'source_unusable')
+  assert.is((await errorOf(source.url('/empty')))[0], 'source_unusable')
+  assert.is(await text(source.url('/identity')), 'plain')
 })
 
-test('waits for nobody who keeps silent, drips its headers, or does not speak HTTP', async () => {
-  const open = opener({ silenceMs: 200 })
+test('a source that is silent, sends its headers slowly, or does not use HTTP is unavailable', async () => {
+  const fetchSource = createFetch({ silenceMs: 200 })
   const unavailable = ['source_unavailable', 'The source did not respond or closed the connection.']
   source.on('/silent', () => {})
-  assert.equal(await refusal(source.url('/silent'), open), unavailable)
-  source.on('/drip', ({ socket }) => {
+  assert.equal(await errorOf(source.url('/silent'), fetchSource), unavailable)
+  source.on('/slow', ({ socket }) => {
     socket.write('HTTP/1.1 200 OK\r\nx: ')
-    const drip = setInterval(() => socket.write('x'), 20)
-    socket.on('error', () => {}).on('close', () => clearInterval(drip))
+    const timer = setInterval(() => socket.write('x'), 20)
+    socket.on('error', () => {}).on('close', () => clearInterval(timer))
   })
-  assert.equal(await refusal(source.url('/drip'), open), unavailable)
+  assert.equal(await errorOf(source.url('/slow'), fetchSource), unavailable)
   source.on('/other', ({ socket }) => void socket.end('SSH-2.0-OpenSSH_9.9\r\n'))
-  assert.equal(await refusal(source.url('/other'), open), unavailable)
+  assert.equal(await errorOf(source.url('/other'), fetchSource), unavailable)
   const closed = await startSourceServer()
   await closed.close()
-  assert.equal(await refusal(closed.url('/'), opener({ ports: [closed.port] })), unavailable)
-  dns.set('unwell.test', 'failure')
-  assert.equal(await refusal(`http://unwell.test:${source.port}/`, open), unavailable)
+  assert.equal(await errorOf(closed.url('/'), createFetch({ ports: [closed.port] })), unavailable)
+  dns.set('failing.test', 'failure')
+  assert.equal(await errorOf(`http://failing.test:${source.port}/`, fetchSource), unavailable)
 
-  source.on('/stops', (_request, response) => response.writeHead(200).write('begun'))
-  const { body } = await open(source.url('/stops'))
+  source.on('/stalls', (_request, response) => response.writeHead(200).write('started'))
+  const { body } = await fetchSource(source.url('/stalls'))
   const error = await body.toArray().catch((thrown: unknown) => thrown)
   assert.ok(error instanceof Error)
 })
 
-test('asks TLS for the name, wherever it connects to, and goes back to plain HTTP for nobody', async () => {
+test('TLS checks the hostname of the URL, and a redirect from https to http is refused', async () => {
   const folder = new URL('../../fixtures/tls/', import.meta.url)
   const key = await readFile(new URL('key.pem', folder), 'utf8')
   const cert = await readFile(new URL('certificate.pem', folder), 'utf8')
@@ -235,16 +235,16 @@ test('asks TLS for the name, wherever it connects to, and goes back to plain HTT
   setDefaultCACertificates([...before, cert])
   const secure = await startSourceServer({ tls: { key, cert } })
   try {
-    const open = opener({ ports: [secure.port, source.port] })
-    secure.on('/', (_request, response) => response.end('sealed'))
-    assert.is(await text(`https://files.test:${secure.port}/`, open), 'sealed')
+    const fetchSource = createFetch({ ports: [secure.port, source.port] })
+    secure.on('/', (_request, response) => response.end('encrypted'))
+    assert.is(await text(`https://files.test:${secure.port}/`, fetchSource), 'encrypted')
     dns.set('other.test', ['127.0.0.1'])
-    assert.is((await refusal(`https://other.test:${secure.port}/`, open))[0], 'source_unavailable')
-    assert.is((await refusal(secure.url('/'), open))[0], 'source_unavailable')
+    assert.is((await errorOf(`https://other.test:${secure.port}/`, fetchSource))[0], 'source_unavailable')
+    assert.is((await errorOf(secure.url('/'), fetchSource))[0], 'source_unavailable')
     source.redirect('/up', `https://files.test:${secure.port}/`)
-    assert.is(await text(source.url('/up'), open), 'sealed')
+    assert.is(await text(source.url('/up'), fetchSource), 'encrypted')
     secure.redirect('/down', source.url('/end'))
-    assert.equal(await refusal(`https://files.test:${secure.port}/down`, open), [
+    assert.equal(await errorOf(`https://files.test:${secure.port}/down`, fetchSource), [
       'source_unusable',
       'The source redirects from https to http.',
     ])

@@ -19,7 +19,7 @@ import { sampleImage } from '../support/sample-images.ts'
 import { type SourceServer, startSourceServer } from '../support/source-server.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
-const test = suite('import')
+const test = suite('import upload')
 const MiB = 1024 ** 2
 const owner = 's-tester'
 const limits = { bytesTotal: 100 * MiB }
@@ -48,12 +48,12 @@ test.after(async () => {
   await source.close()
 })
 
-function announce({ path, ...more }: Omit<ImportRequest, 'sourceUrl'> & { path: string }) {
-  return importer.announce(source.url(path), more)
+function announce({ path, ...request }: Omit<ImportRequest, 'sourceUrl'> & { path: string }) {
+  return importer.announce(source.url(path), request)
 }
 
-/** How many bytes the owner's uploads count for. */
-async function reserved(): Promise<number> {
+/** The quota in use by the owner, in bytes. */
+async function reservedBytes(): Promise<number> {
   return Number(await fleet.redis.hget(`${fleet.prefix}:{${owner}}:quota`, 'bytes'))
 }
 
@@ -67,7 +67,7 @@ async function versions({ id }: UploadAddress): Promise<string[]> {
   return (listed.Versions ?? []).map(({ Key = '' }) => Key).filter((key) => key.includes(id))
 }
 
-test('fetches an image, and goes on as with any other upload', async () => {
+test('an imported image is processed like any other upload', async () => {
   const bytes = await sampleImage('image/png', 300, 200)
   let ageMs = 0
   source.on('/a/holiday.png', (_request, response) => {
@@ -94,13 +94,13 @@ test('fetches an image, and goes on as with any other upload', async () => {
   assert.equal(steps, ['awaiting', 'received', 'processing', 'ready'])
   assert.not.match(JSON.stringify(upload), 's3cret')
   assert.not.match(JSON.stringify(await fleet.manifests.read(address)), 's3cret')
-  assert.is(await reserved(), bytes.length)
+  assert.is(await reservedBytes(), bytes.length)
   await worker.close()
-  assert.ok(ageMs > 0, 'while it lasts, it is work that can hold the instance')
+  assert.ok(ageMs > 0, 'a running import counts as the oldest job, which can protect the instance')
   assert.is(worker.oldestJob.ageMs(), 0)
 })
 
-test('takes name and type from the source, unless the client has said them', async () => {
+test('an import has the name and type of the source unless the client sent them', async () => {
   source.on('/named', (_request, response) =>
     response
       .writeHead(200, {
@@ -115,24 +115,30 @@ test('takes name and type from the source, unless the client has said them', asy
       .end('x'),
   )
   const worker = await fleet.startWorker()
-  const found = await fleet.finished(await announce({ path: '/named' }))
-  assert.equal([found.intent.filename, found.intent.contentType], ['name.txt', 'text/plain; charset=utf-8'])
-  const told = await fleet.finished(
+  const fromSource = await fleet.finished(await announce({ path: '/named' }))
+  assert.equal(
+    [fromSource.intent.filename, fromSource.intent.contentType],
+    ['name.txt', 'text/plain; charset=utf-8'],
+  )
+  const fromClient = await fleet.finished(
     await announce({ path: '/named', filename: 'mine.bin', contentType: 'a/b', size: 4 }),
   )
-  assert.equal([told.state, told.intent.filename, told.intent.contentType], ['ready', 'mine.bin', 'a/b'])
+  assert.equal(
+    [fromClient.state, fromClient.intent.filename, fromClient.intent.contentType],
+    ['ready', 'mine.bin', 'a/b'],
+  )
   const long = await fleet.finished(await announce({ path: '/long' }))
   assert.equal([long.state, /^ä{200,255}$/.test(long.intent.filename)], ['ready', true])
   await worker.close()
 })
 
-test('takes a file of unknown size in parts, and counts it for what it is', async () => {
+test('an import of unknown size is stored in parts, and its quota is its real size', async () => {
   const bytes = randomBytes(20 * MiB)
   source.on('/stream', (_request, response) => {
     for (let at = 0; at < bytes.length; at += MiB) response.write(bytes.subarray(at, at + MiB))
     response.end()
   })
-  const before = await reserved()
+  const before = await reservedBytes()
   const worker = await fleet.startWorker()
   const address = await announce({
     path: '/stream',
@@ -141,21 +147,21 @@ test('takes a file of unknown size in parts, and counts it for what it is', asyn
   const upload = await fleet.finished(address)
   assert.equal([upload.state, upload.error, upload.intent.size], ['ready', undefined, bytes.length])
   assert.match(upload.arrival?.etag ?? '', /-3$/, 'three parts')
-  assert.is((await reserved()) - before, bytes.length)
+  assert.is((await reservedBytes()) - before, bytes.length)
   assert.is(await openParts(), 0)
   await worker.close()
 })
 
-test('rejects what a source does not give, or gives too much of', async () => {
-  const before = await reserved()
+test('imports that are missing, refused, too large, empty or over quota are rejected', async () => {
+  const before = await reservedBytes()
   const endless = (path: string, headers: Record<string, string | number>) =>
     source.on(path, (_request, response) => {
       response.writeHead(200, headers)
-      const more = () => {
+      const writeMore = () => {
         while (!response.destroyed && response.write(Buffer.alloc(MiB)));
       }
-      response.on('drain', more)
-      more()
+      response.on('drain', writeMore)
+      writeMore()
     })
   endless('/endless', {})
   endless('/huge', { 'content-length': 50 * MiB + 1 })
@@ -167,8 +173,8 @@ test('rejects what a source does not give, or gives too much of', async () => {
     response.end()
   })
   const worker = await fleet.startWorker()
-  const room = limits.bytesTotal - before
-  const held = { owner, id: newUploadId() }
+  const remaining = limits.bytesTotal - before
+  const otherUpload = { owner, id: newUploadId() }
   const expected: [string, string, Partial<ImportRequest>?][] = [
     ['/missing', 'source_not_found'],
     ['/metadata', 'source_refused'],
@@ -179,44 +185,44 @@ test('rejects what a source does not give, or gives too much of', async () => {
     ['/nothing', 'source_unusable'],
     ['/beyond-quota', 'quota_exceeded'],
   ]
-  for (const [path, code, more] of expected) {
+  for (const [path, code, request] of expected) {
     const isOfQuota = code === 'quota_exceeded'
-    if (isOfQuota) await importer.quota.reserve(held, room - 44 * MiB, Date.now() + 60_000)
-    const address = await announce({ path, ...more })
+    if (isOfQuota) await importer.quota.reserve(otherUpload, remaining - 44 * MiB, Date.now() + 60_000)
+    const address = await announce({ path, ...request })
     const upload = await fleet.finished(address)
-    if (isOfQuota) await importer.quota.release(held)
+    if (isOfQuota) await importer.quota.release(otherUpload)
     assert.equal([upload.state, upload.error?.code], ['rejected', code], path)
     assert.equal([upload.source, upload.expiresAt], [undefined, undefined])
     assert.equal(await versions(address), [], path)
   }
-  // Whoever reads of it may be faster than what follows it.
+  // The change may be published before the import has cleaned up.
   await worker.close()
   assert.is(await openParts(), 0)
-  assert.is(await reserved(), before)
+  assert.is(await reservedBytes(), before)
 })
 
-test('rejects a file that drips without end', async () => {
-  source.on('/drip', (_request, response) => {
-    const drip = setInterval(() => response.write('x'), 20)
-    response.on('close', () => clearInterval(drip))
+test('an import that exceeds its timeout is rejected', async () => {
+  source.on('/slow', (_request, response) => {
+    const timer = setInterval(() => response.write('x'), 20)
+    response.on('close', () => clearInterval(timer))
   })
   const worker = await fleet.startWorker({ environment: { IMPORT_TIMEOUT_MS: '300' } })
-  const upload = await fleet.finished(await announce({ path: '/drip' }))
+  const upload = await fleet.finished(await announce({ path: '/slow' }))
   assert.equal([upload.state, upload.error?.code], ['rejected', 'source_too_slow'])
   await worker.close()
 })
 
-test('tries again when a source breaks off, and fails the upload in the end', async () => {
-  const before = await reserved()
-  let asked = 0
+test('an import is retried if its source breaks off, and fails after the last attempt', async () => {
+  const before = await reservedBytes()
+  let requests = 0
   source.on('/breaks', (_request, response) => {
-    asked += 1
+    requests += 1
     response.writeHead(200, { 'content-length': 10 * MiB })
-    if (asked > 2) return response.end(Buffer.alloc(10 * MiB))
-    // In the middle of the body, once with parts under way and once without.
+    if (requests > 2) return response.end(Buffer.alloc(10 * MiB))
+    // The connection closes within the body.
     return response.write(Buffer.alloc(MiB), () => response.destroy())
   })
-  source.on('/unwell', (_request, response) => response.writeHead(503).end())
+  source.on('/failing', (_request, response) => response.writeHead(503).end())
   const addJob = async (path: string) => {
     const address = await announce({ path })
     await queue.remove(address.id)
@@ -224,10 +230,10 @@ test('tries again when a source breaks off, and fails the upload in the end', as
     return address
   }
   const recovering = await addJob('/breaks')
-  const failing = await addJob('/unwell')
+  const failing = await addJob('/failing')
   const worker = await fleet.startWorker()
   assert.is((await fleet.finished(recovering)).state, 'ready')
-  assert.is(asked, 3)
+  assert.is(requests, 3)
   const failed = await fleet.finished(failing)
   assert.equal(
     [failed.state, failed.error],
@@ -238,12 +244,12 @@ test('tries again when a source breaks off, and fails the upload in the end', as
   )
   await worker.close()
   assert.is(await queue.getJobState(failing.id), 'failed')
-  assert.is((await reserved()) - before, 10 * MiB)
+  assert.is((await reservedBytes()) - before, 10 * MiB)
 })
 
-test('takes no more of a body than its length, and no less', async () => {
+test('an import stores the bytes of its Content-Length only', async () => {
   source.on('/longer', ({ socket }) => {
-    socket.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nbytes and more of them')
+    socket.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nbytes and extra bytes')
   })
   const worker = await fleet.startWorker()
   const address = await announce({ path: '/longer' })
@@ -252,17 +258,17 @@ test('takes no more of a body than its length, and no less', async () => {
   await worker.close()
 })
 
-test('stops when its upload is erased, and leaves nothing', async () => {
-  const begun = Promise.withResolvers<void>()
-  const cut = Promise.withResolvers<void>()
+test('an import stops when its upload is erased, and leaves no objects', async () => {
+  const started = Promise.withResolvers<void>()
+  const closed = Promise.withResolvers<void>()
   source.on('/erased', (_request, response) => {
-    response.write(Buffer.alloc(9 * MiB), () => begun.resolve())
-    response.on('close', () => cut.resolve())
+    response.write(Buffer.alloc(9 * MiB), () => started.resolve())
+    response.on('close', () => closed.resolve())
   })
-  const before = await reserved()
+  const before = await reservedBytes()
   const worker = await fleet.startWorker()
   const running = await announce({ path: '/erased' })
-  await begun.promise
+  await started.promise
   const eraseUpload = createEraseUpload({
     records: fleet.records,
     queue: fleet.queue,
@@ -271,63 +277,63 @@ test('stops when its upload is erased, and leaves nothing', async () => {
     quota: importer.quota,
   })
   await eraseUpload(running)
-  await cut.promise
+  await closed.promise
   await worker.close()
-  // One that waits is taken out.
+  // A waiting import is removed from the queue.
   const waiting = await announce({ path: '/erased' })
   await eraseUpload(waiting)
   assert.is(await queue.getJob(waiting.id), undefined)
-  assert.is(await queue.getJob(running.id), undefined, 'it has ended well')
+  assert.is(await queue.getJob(running.id), undefined, 'its job has completed')
   for (const address of [running, waiting]) {
     assert.is(await fleet.records.find(address), undefined)
     assert.equal(await versions(address), [])
   }
   assert.is(await openParts(), 0)
-  assert.is(await reserved(), before)
+  assert.is(await reservedBytes(), before)
 })
 
-test('does not fetch what is there, and clears up what a lost predecessor has left', async () => {
+test('an import does not fetch a stored file, and aborts multipart uploads of an earlier attempt', async () => {
   source.on('/once', (_request, response) => response.end('once'))
   const address = await announce({ path: '/once' })
-  const there = await announce({ path: '/once?there', size: 4 })
+  const stored = await announce({ path: '/once?stored', size: 4 })
   await fleet.s3.send(new CreateMultipartUploadCommand({ Bucket: fleet.bucket, Key: originalKey(address) }))
-  await fleet.arrive(Buffer.from('four'), there)
+  await fleet.arrive(Buffer.from('four'), stored)
   const worker = await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
-  assert.is((await fleet.finished(there)).state, 'ready')
+  assert.is((await fleet.finished(stored)).state, 'ready')
   await worker.close()
   assert.is(await openParts(), 0)
-  assert.is(source.seen.filter(({ path }) => path === '/once?there').length, 0)
+  assert.is(source.seen.filter(({ path }) => path === '/once?stored').length, 0)
   assert.is(source.seen.filter(({ path }) => path === '/once').length, 1)
 })
 
-test('keeps what comes although Redis has forgotten the upload', async () => {
-  const begun = Promise.withResolvers<() => void>()
-  source.on('/forgotten.txt', (_request, response) => {
+test('an import is stored although Redis lost its record', async () => {
+  const started = Promise.withResolvers<() => void>()
+  source.on('/lost.txt', (_request, response) => {
     response.writeHead(200, { 'content-length': 4, 'content-type': 'text/plain' })
-    response.write('fo', () => begun.resolve(() => void response.end('ur')))
+    response.write('fo', () => started.resolve(() => void response.end('ur')))
   })
   const worker = await fleet.startWorker()
-  const address = await announce({ path: '/forgotten.txt' })
-  const end = await begun.promise
+  const address = await announce({ path: '/lost.txt' })
+  const end = await started.promise
   await fleet.redis.del(`${fleet.prefix}:{${owner}}:upload:${address.id}`)
   end()
   const upload = await fleet.finished(address)
-  assert.equal([upload.state, upload.intent.filename, upload.arrival?.size], ['ready', 'forgotten.txt', 4])
+  assert.equal([upload.state, upload.intent.filename, upload.arrival?.size], ['ready', 'lost.txt', 4])
   await worker.close()
 })
 
-test('ends jobs of which nobody knows, and jobs that are none', async () => {
+test('import jobs without a record or with an invalid payload end after one attempt', async () => {
   const unknown = newUploadId()
   await importer.imports.add({ owner, id: unknown })
-  const misshapen = await queue.add('import-upload', { version: 1, owner, url: 'http://x' }, { attempts: 3 })
+  const invalid = await queue.add('import-upload', { version: 1, owner, url: 'http://x' }, { attempts: 3 })
   const worker = await fleet.startWorker()
   source.on('/later', (_request, response) => response.end('later'))
   await fleet.finished(await announce({ path: '/later' }))
   await worker.close()
   assert.is(await queue.getJob(unknown), undefined)
-  assert.is(await queue.getJobState(misshapen.id ?? ''), 'failed')
-  assert.is((await queue.getJob(misshapen.id ?? ''))?.attemptsMade, 1)
+  assert.is(await queue.getJobState(invalid.id ?? ''), 'failed')
+  assert.is((await queue.getJob(invalid.id ?? ''))?.attemptsMade, 1)
 })
 
 test.run()

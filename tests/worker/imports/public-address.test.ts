@@ -8,7 +8,7 @@ import { suite } from '../../support/suite.ts'
 const test = suite('public address')
 const isPermitted = createPublicAddress([])
 
-test('permits public addresses', () => {
+test('public addresses are permitted', () => {
   const addresses = [
     '1.1.1.1',
     '93.184.216.34',
@@ -29,7 +29,7 @@ test('permits public addresses', () => {
   )
 })
 
-test('refuses every other address', () => {
+test('addresses that are not public are refused', () => {
   const addresses = [
     // "this" network, private, shared, loopback, link-local and with it the metadata of clouds
     ...['0.0.0.0', '0.1.2.3', '10.0.0.1', '10.255.255.255', '100.64.0.1', '100.100.100.200', '127.0.0.1'],
@@ -63,7 +63,7 @@ test('refuses every other address', () => {
     ],
     ...['64:ff9b::7f00:1', '64:ff9b::169.254.169.254', '64:ff9b::10.0.0.1', '64:ff9b:1::1.1.1.1'],
     ...['2002:7f00:1::1', '2002:a9fe:a9fe::1', '2002:101:101::1'],
-    // not addresses at all, or not in the form of one that was resolved
+    // not addresses, or not in the form of resolved ones
     ...['', 'localhost', '127.1', '2130706433', '0x7f.0.0.1', '0177.0.0.1', '1.1.1.1.', ' 1.1.1.1', '[::1]'],
   ]
   assert.equal(
@@ -72,28 +72,28 @@ test('refuses every other address', () => {
   )
 })
 
-test('permits what was opened, and nothing next to it', () => {
-  const opened = createPublicAddress(['127.0.0.0/8', '192.168.7.9', 'fd00::/8', 'fe80::/10'])
+test('allowed networks are permitted, and their neighbours are not', () => {
+  const isAllowed = createPublicAddress(['127.0.0.0/8', '192.168.7.9', 'fd00::/8', 'fe80::/10'])
   for (const address of ['127.0.0.1', '::ffff:127.0.0.1', '192.168.7.9', 'fd01::1', 'fe80::1', '1.1.1.1']) {
-    assert.ok(opened(address), address)
+    assert.ok(isAllowed(address), address)
   }
   for (const address of ['192.168.7.8', '10.0.0.1', '::1', '::ffff:10.0.0.1']) {
-    assert.not.ok(opened(address), address)
+    assert.not.ok(isAllowed(address), address)
   }
 })
 
-test('never permits what hands out credentials, whatever was opened', () => {
-  const opened = createPublicAddress(['0.0.0.0/0', '::/0'])
-  assert.ok(opened('10.0.0.1'))
+test('addresses of metadata and credential services are never permitted', () => {
+  const isAllowed = createPublicAddress(['0.0.0.0/0', '::/0'])
+  assert.ok(isAllowed('10.0.0.1'))
   for (const address of ['169.254.169.254', '::ffff:169.254.169.254', '64:ff9b::a9fe:a9fe']) {
-    assert.not.ok(opened(address), address)
+    assert.not.ok(isAllowed(address), address)
   }
   for (const address of ['fd00:ec2::254', '168.63.129.16', '169.254.170.23']) {
-    assert.not.ok(opened(address), address)
+    assert.not.ok(isAllowed(address), address)
   }
 })
 
-/** RFC 6890 once more, by another implementation. */
+/** RFC 6890, checked with another implementation. */
 const special = new BlockList()
 for (const [net, bits] of [
   ['0.0.0.0', 8],
@@ -118,7 +118,7 @@ for (const [net, bits] of [
   special.addSubnet(net, bits)
 }
 
-/** Half of them next to the edges of blocks, where mistakes are. */
+/** Half of the values are next to the edges of blocks, where mistakes are likely. */
 const ipv4 = fc
   .tuple(
     fc.oneof(
@@ -131,7 +131,7 @@ const ipv4 = fc
   )
   .map((octets) => octets.join('.'))
 
-test('agrees with the registry about every IPv4 address, in whatever form it comes', () => {
+test('every form of an IPv4 address is permitted or refused as in RFC 6890', () => {
   fc.assert(
     fc.property(ipv4, (address) => {
       const expected = !special.check(address)
@@ -143,7 +143,7 @@ test('agrees with the registry about every IPv4 address, in whatever form it com
   )
 })
 
-test('permits no IPv6 address outside of global unicast', () => {
+test('IPv6 addresses outside of global unicast are refused', () => {
   const groups = fc.array(fc.nat({ max: 0xffff }), { minLength: 7, maxLength: 7 })
   fc.assert(
     fc.property(fc.nat({ max: 0xffff }), groups, (first, rest) => {
@@ -153,7 +153,7 @@ test('permits no IPv6 address outside of global unicast', () => {
   )
 })
 
-test('answers to any text', () => {
+test('any text is permitted or refused without an exception', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.ipV4(), fc.ipV6(), fc.webAuthority()), (text) => {
       assert.type(isPermitted(text), 'boolean')
@@ -162,7 +162,7 @@ test('answers to any text', () => {
   )
 })
 
-test('knows what may stand in a list', () => {
+test('allowed networks accept addresses and CIDR blocks only', () => {
   for (const text of ['10.0.0.0/8', '127.0.0.1', '::1', 'fd00::/8', '::/0'])
     assert.ok(isAddressBlock(text), text)
   const wrong = ['10/8', '127.1', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/8/8', 'fe80::1%lo', 'localhost', '']

@@ -14,10 +14,10 @@ import { phonePhoto, sampleImage } from '../support/sample-images.ts'
 import { startSourceServer } from '../support/source-server.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
-// A job whose worker was killed waits for its lock to run out, some 15 s.
+// A job whose worker was killed waits until its lock expires, some 15 s.
 const test = suite('worker processes', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
-/** As much as shows that memory does not grow with the file. */
+/** Large enough to show that memory does not grow with the file. */
 const importMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 64)
 let fleet: WorkerFleet
 let proxy: S3Proxy
@@ -43,36 +43,36 @@ function throughProxy() {
 const writesVariant = ({ method, path }: { method: string; path: string }) =>
   method === 'PUT' && path.includes('/variants/')
 
-test('finishes, once, what a killed worker was in the middle of', async () => {
+test('the active job and import of a killed worker are finished once by another worker', async () => {
   const source = await startSourceServer()
   const importing = {
     LOG_LEVEL: 'trace',
     IMPORT_ALLOWED_NETWORKS: '127.0.0.1',
     IMPORT_ALLOWED_PORTS: String(source.port),
-    // Nobody is there: sources are asked without it.
+    // No server listens there: imports do not use the proxy.
     NODE_USE_ENV_PROXY: '1',
     HTTP_PROXY: 'http://127.0.0.1:1',
     http_proxy: 'http://127.0.0.1:1',
   }
   const importer = createImporter(fleet, { ports: [source.port], maxUploadBytes: 64 * MiB })
   const halfSent = Promise.withResolvers<void>()
-  let asked = 0
+  let requests = 0
   source.on('/file', (_request, response) => {
-    asked += 1
-    if (asked === 1) response.write(Buffer.alloc(20 * MiB), () => halfSent.resolve())
-    else if (asked === 2) response.writeHead(503).end()
+    requests += 1
+    if (requests === 1) response.write(Buffer.alloc(20 * MiB), () => halfSent.resolve())
+    else if (requests === 2) response.writeHead(503).end()
     else response.end('whole')
   })
   const held = proxy.hold(writesVariant)
-  const doomed = await fleet.spawnWorker({ ...throughProxy(), ...importing })
+  const killed = await fleet.spawnWorker({ ...throughProxy(), ...importing })
   const imported = await importer.announce(source.url('/file?token=s3cret'))
   const address = await fleet.arrive(await phonePhoto(400, 300))
   await Promise.all([held.arrived, halfSent.promise])
-  doomed.kill('SIGKILL')
-  assert.is(await doomed.exit(), 'SIGKILL')
+  killed.kill('SIGKILL')
+  assert.is(await killed.exit(), 'SIGKILL')
   assert.is(await openParts(), 1)
 
-  const heir = await fleet.spawnWorker(importing)
+  const successor = await fleet.spawnWorker(importing)
   const upload = await fleet.finished(address)
   assert.is(upload.state, 'ready')
   assert.is(upload.variants.length, 4)
@@ -81,22 +81,22 @@ test('finishes, once, what a killed worker was in the middle of', async () => {
   assert.is((await fleet.finished(imported)).state, 'ready')
   assert.is(String(await fleet.object(originalKey(imported))), 'whole')
   assert.is(await openParts(), 0)
-  heir.kill('SIGTERM')
-  assert.is(await heir.exit(), 0)
-  const log = JSON.stringify([...doomed.log.lines, ...heir.log.lines])
+  successor.kill('SIGTERM')
+  assert.is(await successor.exit(), 0)
+  const log = JSON.stringify([...killed.log.lines, ...successor.log.lines])
   assert.match(log, 'attempt-failed')
   assert.not.match(log, 's3cret')
   await importer.close()
   await source.close()
 })
 
-test('keeps its memory flat while imports pass through', async () => {
+test('worker memory does not grow with the size of an import', async () => {
   const source = await startSourceServer()
-  const piece = Buffer.alloc(MiB, 'x')
-  const send = (pieces: number, headers: Record<string, number>) =>
+  const chunk = Buffer.alloc(MiB, 'x')
+  const send = (chunks: number, headers: Record<string, number>) =>
     source.on('/file', async (_request, response) => {
       response.writeHead(200, headers)
-      for (let sent = 0; sent < pieces; sent++) if (!response.write(piece)) await once(response, 'drain')
+      for (let sent = 0; sent < chunks; sent++) if (!response.write(chunk)) await once(response, 'drain')
       response.end()
     })
   const importer = createImporter(fleet, { ports: [source.port], maxUploadBytes: 1024 * MiB })
@@ -104,27 +104,27 @@ test('keeps its memory flat while imports pass through', async () => {
     IMPORT_ALLOWED_NETWORKS: '127.0.0.1',
     IMPORT_ALLOWED_PORTS: String(source.port),
   })
-  const take = async (pieces: number, headers: Record<string, number>) => {
-    send(pieces, headers)
+  const runImport = async (chunks: number, headers: Record<string, number>) => {
+    send(chunks, headers)
     const upload = await fleet.finished(await importer.announce(source.url('/file')))
-    assert.equal([upload.state, upload.arrival?.size], ['ready', pieces * MiB])
+    assert.equal([upload.state, upload.arrival?.size], ['ready', chunks * MiB])
   }
-  /** The most that it ever had, MiB; on Linux the kernel keeps count. */
+  /** The worker's highest memory use so far in MiB, as counted by the Linux kernel. */
   const peak = async () =>
     Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024
-  // What the first one of each kind loads and compiles is no part of what a large one takes.
-  await take(1, { 'content-length': MiB })
-  await take(17, {})
-  const resting = await peak()
-  await take(importMiB, { 'content-length': importMiB * MiB })
-  await take(importMiB, {})
-  const grown = (await peak()) - resting
-  assert.ok(grown < 48, `${grown} MiB more than ${resting}`)
+  // Not measured: the first import of each kind loads and compiles code.
+  await runImport(1, { 'content-length': MiB })
+  await runImport(17, {})
+  const before = await peak()
+  await runImport(importMiB, { 'content-length': importMiB * MiB })
+  await runImport(importMiB, {})
+  const grown = (await peak()) - before
+  assert.ok(grown < 48, `${grown} MiB more than ${before}`)
   await importer.close()
   await source.close()
 })
 
-test('on SIGTERM takes nothing more, finishes what it has and exits with 0', async () => {
+test('on SIGTERM a worker takes no new jobs, finishes active ones and exits with 0', async () => {
   const held = proxy.hold(writesVariant)
   const worker = await fleet.spawnWorker(throughProxy())
   const address = await fleet.arrive(await sampleImage('image/jpeg'))
@@ -137,7 +137,7 @@ test('on SIGTERM takes nothing more, finishes what it has and exits with 0', asy
   held.release()
   assert.is(await worker.exit(), 0)
   assert.is((await fleet.finished(address)).state, 'ready')
-  assert.equal(fleet.changes.states(late.id), [], 'what came later is left for others')
+  assert.equal(fleet.changes.states(late.id), [], 'later uploads are left to other workers')
   assert.equal(
     worker.log.lines
       .filter(({ event }) => event === 'closing' || event === 'closed')
@@ -146,7 +146,7 @@ test('on SIGTERM takes nothing more, finishes what it has and exits with 0', asy
   )
 })
 
-test('hands back what is not finished by the deadline', async () => {
+test('a worker hands back jobs that are unfinished at the drain deadline', async () => {
   const held = proxy.hold(writesVariant)
   const worker = await fleet.spawnWorker({ ...throughProxy(), DRAIN_DEADLINE_MS: '100' })
   const address = await fleet.arrive(await sampleImage('image/jpeg'))
@@ -155,26 +155,26 @@ test('hands back what is not finished by the deadline', async () => {
   assert.is(await worker.exit(), 0)
   assert.ok(worker.log.lines.some(({ event }) => event === 'handed-back'))
 
-  const heir = await fleet.spawnWorker()
+  const successor = await fleet.spawnWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
   assert.is(
-    heir.log.lines.some(({ event }) => event === 'stalled'),
+    successor.log.lines.some(({ event }) => event === 'stalled'),
     false,
-    'nobody had to wait for a lock to run out',
+    'no lock had to expire',
   )
 })
 
-test('a worker whose Redis goes away during a job exits in time, with 1', async () => {
+test('a worker that loses Redis during a job exits by its deadline with 1', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
   const redisServer = await startRedisServer({ directory })
-  const stranded = await startWorkerFleet({ redisUrl: redisServer.url })
-  const ownProxy = await startS3Proxy(stranded.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+  const ownFleet = await startWorkerFleet({ redisUrl: redisServer.url })
+  const ownProxy = await startS3Proxy(ownFleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   const held = ownProxy.hold(writesVariant)
-  const worker = await stranded.spawnWorker({
+  const worker = await ownFleet.spawnWorker({
     AWS_ENDPOINT_URL_S3: ownProxy.endpoint,
     DRAIN_DEADLINE_MS: '100',
   })
-  await stranded.arrive(await sampleImage('image/png'))
+  await ownFleet.arrive(await sampleImage('image/png'))
   await held.arrived
   await redisServer.close()
   worker.kill('SIGTERM')
@@ -184,12 +184,12 @@ test('a worker whose Redis goes away during a job exits in time, with 1', async 
     failed.map(({ phase }) => phase),
     ['jobs'],
   )
-  await stranded.close()
+  await ownFleet.close()
   await ownProxy.close()
   await rm(directory, { recursive: true })
 })
 
-test('exits when it is told to while it still waits for Redis', async () => {
+test('a worker that waits for Redis at its start exits on SIGTERM', async () => {
   const worker = fleet.startProcess({ REDIS_URL: 'redis://127.0.0.1:1', DRAIN_DEADLINE_MS: '100' })
   await worker.log.until((line) => line['msg'] === 'Redis connection')
   worker.kill('SIGTERM')
@@ -231,7 +231,7 @@ test('a worker that crashes hands its jobs back and exits with 1', async () => {
   assert.is((await fleet.finished(address)).state, 'ready')
 })
 
-test('logs one line per upload, with what one looks for and no signed address', async () => {
+test('a worker logs one line per upload with ids and durations, without the filename and signed URLs', async () => {
   const worker = await fleet.spawnWorker()
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
   const bytes = await sampleImage('image/jpeg')

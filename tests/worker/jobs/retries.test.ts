@@ -10,28 +10,28 @@ import { type S3Proxy, type SeenRequest, startS3Proxy } from '../support/s3-prox
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
-const test = suite('retries')
+const test = suite('job retries')
 let fleet: WorkerFleet
 let proxy: S3Proxy
-/** Goes through the proxy and does not try again by itself. */
-let brokenS3: S3Client
+/** A client through the proxy, without retries of its own. */
+let proxiedS3: S3Client
 let queue: Queue
 
 test.before.each(async () => {
   fleet = await startWorkerFleet()
   proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
-  brokenS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
+  proxiedS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity, maxAttempts: 1 })
   queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
 })
 test.after.each(async () => {
   delete process.env['NODE_OPTIONS']
   await queue.close()
   await fleet.close()
-  brokenS3.destroy()
+  proxiedS3.destroy()
   await proxy.close()
 })
 
-/** An arrived upload whose job is tried three times with no time in between. */
+/** Adds an upload and its job, with three attempts and no pause between them. */
 async function arriveWithJob(bytes: Buffer, announced?: UploadAddress) {
   const address = await fleet.arrive(bytes, announced)
   const original = await createOriginals(fleet).find(address)
@@ -46,18 +46,18 @@ const writes =
   ({ method, path }: SeenRequest) =>
     method === 'PUT' && path.includes(`/${prefix}/`)
 
-test('tries again when an answer breaks off', async () => {
+test('a job is retried if a response of S3 breaks off', async () => {
   const { address } = await arriveWithJob(await sampleImage('image/png', 400, 300))
   let cut = 0
   proxy.intercept(({ method, path }) =>
     method === 'GET' && path.includes('/originals/') && ++cut <= 2 ? 'cut' : 'pass',
   )
-  await fleet.startWorker({ s3: brokenS3 })
+  await fleet.startWorker({ s3: proxiedS3 })
   assert.is((await fleet.finished(address)).state, 'ready')
   assert.is(cut, 3)
 })
 
-test('fails the upload after the last attempt, and can be tried again', async () => {
+test('an upload fails after the last attempt of its job, and its job can be restarted', async () => {
   const { address, jobId, etag } = await arriveWithJob(await sampleImage('image/png'))
   let refused = 0
   proxy.intercept((seen) => {
@@ -65,7 +65,7 @@ test('fails the upload after the last attempt, and can be tried again', async ()
     refused += 1
     return 'refuse'
   })
-  const worker = await fleet.startWorker({ s3: brokenS3 })
+  const worker = await fleet.startWorker({ s3: proxiedS3 })
   const upload = await fleet.finished(address)
   assert.equal(
     [upload.state, upload.error],
@@ -82,15 +82,15 @@ test('fails the upload after the last attempt, and can be tried again', async ()
 
   proxy.intercept(() => 'pass')
   await fleet.queue.revive({ id: address.id, etag })
-  await fleet.startWorker({ s3: brokenS3 })
+  await fleet.startWorker({ s3: proxiedS3 })
   assert.is((await fleet.finished(address, 'ready')).error, undefined)
   assert.is((await fleet.manifests.read(address))?.outcome, 'ready')
 })
 
-test('leaves an upload open when S3 does not even take its failure', async () => {
+test('an upload stays unfinished if its failed manifest cannot be written', async () => {
   const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
   proxy.intercept((seen) => (writes('variants')(seen) || writes('manifests')(seen) ? 'refuse' : 'pass'))
-  const worker = await fleet.startWorker({ s3: brokenS3 })
+  const worker = await fleet.startWorker({ s3: proxiedS3 })
   const failed = Promise.withResolvers<void>()
   proxy.intercept((seen) => {
     if (writes('manifests')(seen)) failed.resolve()
@@ -103,31 +103,31 @@ test('leaves an upload open when S3 does not even take its failure', async () =>
   assert.is(await fleet.manifests.read(address), undefined)
 })
 
-test('ends jobs that it does not know or understand, and goes on', async () => {
+test('a worker fails jobs with an unknown name or an invalid payload, and processes the next ones', async () => {
   const unknown = await queue.add('no-such-job', {}, { attempts: 3 })
-  const misshapen = await queue.add('process-upload', { version: 1, owner: '../..' }, { attempts: 3 })
-  const later = await queue.add('process-upload', { version: 2 }, { attempts: 3 })
+  const invalid = await queue.add('process-upload', { version: 1, owner: '../..' }, { attempts: 3 })
+  const newerVersion = await queue.add('process-upload', { version: 2 }, { attempts: 3 })
   await fleet.startWorker()
   const address = await fleet.arrive(await sampleImage('image/png'))
   assert.is((await fleet.finished(address)).state, 'ready')
-  for (const { id = '' } of [unknown, misshapen, later]) {
+  for (const { id = '' } of [unknown, invalid, newerVersion]) {
     const job = await queue.getJob(id)
     assert.is(await job?.getState(), 'failed')
     assert.is(job?.attemptsMade, 1)
   }
 })
 
-test('does not fail an upload whose worker was lost again and again through no fault of its own', async () => {
+test('a job that stalled often does not fail if its image can be decoded', async () => {
   const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
   await fleet.redis.hset(`${fleet.prefix}:uploads:${jobId}`, 'stc', 50)
   await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
 })
 
-test('fails an image that kills the process which decodes it, and outlives it', async () => {
+test('an image that crashes its decoder fails, and the worker survives', async () => {
   const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
   await fleet.redis.hset(`${fleet.prefix}:uploads:${jobId}`, 'stc', 2)
-  // The process in quarantine inherits this and dies for want of memory, as it would of an image.
+  // The child process of isolated rendering inherits this and runs out of memory, as with a harmful image.
   process.env['NODE_OPTIONS'] = '--max-old-space-size=1'
   await fleet.startWorker()
   const upload = await fleet.finished(address)
@@ -136,7 +136,7 @@ test('fails an image that kills the process which decodes it, and outlives it', 
   assert.is((await fleet.finished(await fleet.arrive(await sampleImage('image/png')))).state, 'ready')
 })
 
-test('stops decoding an image that is larger than the limit for images, before reading it', async () => {
+test('an image file over the size limit for images is rejected before it is read', async () => {
   const bytes = await sampleImage('image/png')
   await fleet.startWorker({ environment: { MAX_IMAGE_BYTES: String(bytes.length - 1) } })
   const upload = await fleet.finished(await fleet.arrive(bytes))
@@ -144,7 +144,7 @@ test('stops decoding an image that is larger than the limit for images, before r
   assert.equal(upload.findings, { detectedType: 'image/png' })
 })
 
-test('deletes in a later attempt the bytes that an earlier one had rejected', async () => {
+test('a later attempt deletes the bytes that an earlier one rejected', async () => {
   const announced = await fleet.announce(Buffer.alloc(1000))
   const { address } = await arriveWithJob(Buffer.alloc(999), announced)
   let refused = 0
@@ -153,7 +153,7 @@ test('deletes in a later attempt the bytes that an earlier one had rejected', as
     refused += 1
     return 'refuse'
   })
-  await fleet.startWorker({ s3: brokenS3 })
+  await fleet.startWorker({ s3: proxiedS3 })
   const upload = await fleet.finished(address, 'rejected')
   assert.equal([upload.error?.code, refused], ['size_mismatch', 1])
   const { Versions } = await fleet.s3.send(

@@ -26,7 +26,7 @@ function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
 
-test('takes a photo all the way', async () => {
+test('a photo becomes ready with all variants, findings and a manifest', async () => {
   const bytes = await phonePhoto(1200, 900)
   const address = await fleet.arrive(bytes, { filename: 'Größe 😀.jpg', metadata: { album: 'été' } })
   const upload = await fleet.finished(address)
@@ -69,7 +69,7 @@ test('takes a photo all the way', async () => {
 const pdf = Buffer.from('%PDF-1.7\n1 0 obj\n<<>>\nendobj\n')
 const plainFiles: [string, Buffer, string | undefined][] = [
   [
-    'an SVG that is named .jpg',
+    'an SVG with the name photo.jpg',
     Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
     'image/svg+xml',
   ],
@@ -85,7 +85,7 @@ const plainFiles: [string, Buffer, string | undefined][] = [
   ['more than one chunk of text', Buffer.alloc(300_000, 'text '), undefined],
 ]
 for (const [name, bytes, detectedType] of plainFiles) {
-  test(`keeps ${name} as a plain file`, async () => {
+  test(`${name} becomes ready without variants`, async () => {
     const upload = await fleet.finished(await fleet.arrive(bytes))
     assert.is(upload.state, 'ready')
     assert.equal(upload.variants, [])
@@ -93,7 +93,7 @@ for (const [name, bytes, detectedType] of plainFiles) {
   })
 }
 
-test('judges a file by its bytes, not by its name and declared type', async () => {
+test('the file type is detected from the bytes, not from the name or the declared type', async () => {
   const png = await sampleImage('image/png')
   const upload = await fleet.finished(
     await fleet.arrive(png, { filename: 'invoice.pdf', contentType: 'application/pdf' }),
@@ -102,7 +102,7 @@ test('judges a file by its bytes, not by its name and declared type', async () =
   assert.is(upload.variants.length, 4)
 })
 
-test('makes of a polyglot what its first bytes are, and nothing of the rest', async () => {
+test('a polyglot file is processed by its first bytes only', async () => {
   const polyglot = Buffer.concat([
     await sampleImage('image/jpeg'),
     Buffer.from('PK\x03\x04<script>alert(1)</script>'),
@@ -112,7 +112,7 @@ test('makes of a polyglot what its first bytes are, and nothing of the rest', as
   for (const { key } of upload.variants) assert.is((await fleet.object(key)).includes('script'), false)
 })
 
-test('rejects damaged images in words, keeps what was found, and goes on', async () => {
+test('a damaged image is rejected with a readable message and its findings, and the next image is processed', async () => {
   const whole = await sampleImage('image/jpeg')
   const cases: [Buffer, string, RegExp][] = [
     [truncated(whole), 'image_corrupt', /^The JPEG is incomplete/],
@@ -132,7 +132,7 @@ test('rejects damaged images in words, keeps what was found, and goes on', async
   assert.is((await fleet.finished(await fleet.arrive(whole))).state, 'ready')
 })
 
-test('rejects another size than was announced', async () => {
+test('a file with another size than announced is rejected', async () => {
   const announced = await fleet.announce(Buffer.alloc(1000))
   await fleet.arrive(Buffer.alloc(999), announced)
   const upload = await fleet.finished(announced)
@@ -142,32 +142,32 @@ test('rejects another size than was announced', async () => {
   )
 })
 
-test('compares the SHA-256 that was announced', async () => {
+test('a file with another SHA-256 than announced is rejected', async () => {
   const declaredSha256 = sha256(pdf)
   assert.is((await fleet.finished(await fleet.arrive(pdf, { declaredSha256 }))).state, 'ready')
-  for (const other of [Buffer.from('%PDF-1.4'), await sampleImage('image/png')]) {
-    const upload = await fleet.finished(await fleet.arrive(other, { declaredSha256 }))
+  for (const file of [Buffer.from('%PDF-1.4'), await sampleImage('image/png')]) {
+    const upload = await fleet.finished(await fleet.arrive(file, { declaredSha256 }))
     assert.equal([upload.state, upload.error?.code], ['rejected', 'checksum_mismatch'])
-    assert.is(upload.findings.sha256, sha256(other))
+    assert.is(upload.findings.sha256, sha256(file))
     assert.equal(upload.variants, [])
   }
 })
 
-test('fails what names a preset that does not exist', async () => {
+test('an upload with an unknown preset fails', async () => {
   const upload = await fleet.finished(await fleet.arrive(pdf, { preset: 'no-such' }))
   assert.equal([upload.state, upload.error?.code], ['failed', 'preset_unknown'])
 })
 
-test('goes from awaiting to ready where the upload was announced', async () => {
+test('an announced upload goes from awaiting to ready', async () => {
   const bytes = await sampleImage('image/webp')
   const announced = await fleet.announce(bytes, { filename: 'announced.webp' })
   await fleet.arrive(bytes, { ...announced, filename: 'other.webp' })
   const upload = await fleet.finished(announced)
   assert.equal(fleet.changes.states(announced.id), ['awaiting', 'received', 'processing', 'ready'])
-  assert.is(upload.intent.filename, 'announced.webp', 'what was announced counts')
+  assert.is(upload.intent.filename, 'announced.webp', 'the announced name takes precedence')
 })
 
-test('works on many at once', async () => {
+test('a worker processes many uploads at a time', async () => {
   const images = await Promise.all(
     Array.from({ length: 12 }, (_, i) => sampleImage('image/jpeg', 64 + i, 48)),
   )
@@ -179,12 +179,12 @@ test('works on many at once', async () => {
   )
 })
 
-test('does not do again what is done', async () => {
+test('a second job for the same bytes changes nothing', async () => {
   const address = await fleet.arrive(await sampleImage('image/png'))
   const upload = await fleet.finished(address)
   const before = await fleet.manifests.read(address)
   await fleet.queue.add({ ...address, etag: upload.arrival?.etag ?? '' })
-  // Changes come in order, so when the next upload is done, whatever was to come of the job has come.
+  // Changes arrive in order. So when the next uploads are done, any change by the second job has arrived.
   await fleet.finished(await fleet.arrive(pdf))
   await fleet.finished(await fleet.arrive(pdf))
   assert.equal(await fleet.manifests.read(address), before)

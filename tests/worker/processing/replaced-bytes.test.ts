@@ -18,15 +18,15 @@ test.after.each(() => fleet.close())
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
 
-/** Two files of one size, as two uploads by one form are, since the form names the size. */
-function ofOneSize(first: Buffer, second: Buffer): [Buffer, Buffer] {
+/** Pads two files to the same size. Two uploads with one form have the same size, since the form fixes it. */
+function padToSameSize(first: Buffer, second: Buffer): [Buffer, Buffer] {
   const size = Math.max(first.length, second.length)
   const padded = (file: Buffer) => Buffer.concat([file, Buffer.alloc(size - file.length)])
   return [padded(first), padded(second)]
 }
 
-test('lets the newest bytes win when others came before them', async () => {
-  const [first, second] = ofOneSize(
+test('an upload that was replaced before processing is finished with the newest bytes', async () => {
+  const [first, second] = padToSameSize(
     await sampleImage('image/png', 40, 30),
     await sampleImage('image/png', 80, 60),
   )
@@ -37,50 +37,50 @@ test('lets the newest bytes win when others came before them', async () => {
   assert.equal([upload.state, upload.findings.sha256], ['ready', sha256(second)])
 })
 
-test('inspects anew what replaces a finished upload', async () => {
+test('bytes that replace a finished upload are inspected again', async () => {
   await fleet.startWorker()
-  const [first, second] = ofOneSize(await sampleImage('image/png', 40, 30), Buffer.from('just text'))
+  const [first, second] = padToSameSize(await sampleImage('image/png', 40, 30), Buffer.from('just text'))
   const address = await fleet.arrive(first)
   await fleet.finished(address)
-  fleet.changes.forget()
+  fleet.changes.clear()
   await fleet.arrive(second, address)
   const upload = await fleet.finished(address)
   assert.equal([upload.state, upload.findings, upload.variants], ['ready', { sha256: sha256(second) }, []])
   assert.is((await fleet.manifests.read(address))?.findings.sha256, sha256(second))
 })
 
-test('stands for the newest version when the same bytes come once more', async () => {
+test('the same bytes sent again update the arrival to the newest version', async () => {
   await fleet.startWorker()
   const bytes = await sampleImage('image/png', 40, 30)
   const address = await fleet.arrive(bytes)
   const first = await fleet.finished(address)
-  fleet.changes.forget()
+  fleet.changes.clear()
   await fleet.arrive(bytes, address)
   const second = await fleet.finished(address)
   assert.is.not(second.arrival?.versionId, first.arrival?.versionId)
   assert.equal({ ...second, arrival: first.arrival, updatedAt: first.updatedAt }, first)
-  const present = await createOriginals({ s3: fleet.s3, bucket: fleet.bucket }).find(address)
-  assert.equal(second.arrival, present?.arrival)
-  assert.equal((await fleet.manifests.read(address))?.arrival, present?.arrival)
+  const original = await createOriginals({ s3: fleet.s3, bucket: fleet.bucket }).find(address)
+  assert.equal(second.arrival, original?.arrival)
+  assert.equal((await fleet.manifests.read(address))?.arrival, original?.arrival)
 })
 
-test('ends quietly when the original is gone', async () => {
+test('a job whose original was deleted ends without a record or a manifest', async () => {
   await fleet.startWorker()
-  const gone = { owner: 's-tester', id: '01890a5d-ac96-774b-bcce-b302099a8057' }
-  await fleet.queue.add({ ...gone, etag: 'd41d8cd98f00b204e9800998ecf8427e' })
+  const deleted = { owner: 's-tester', id: '01890a5d-ac96-774b-bcce-b302099a8057' }
+  await fleet.queue.add({ ...deleted, etag: 'd41d8cd98f00b204e9800998ecf8427e' })
   const address = await fleet.arrive(await sampleImage('image/png'))
   assert.is((await fleet.finished(address)).state, 'ready')
-  assert.is(await fleet.records.find(gone), undefined)
-  assert.is(await fleet.manifests.read(gone), undefined)
+  assert.is(await fleet.records.find(deleted), undefined)
+  assert.is(await fleet.manifests.read(deleted), undefined)
 })
 
-test('puts right what a late worker wrote over newer bytes', async () => {
+test('variants of newer bytes that a slow worker overwrote are written again', async () => {
   const proxy = await startS3Proxy(fleet.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   const slowS3 = new S3Client({ endpoint: proxy.endpoint, ...fleet.identity })
-  // The older bytes' largest variant is on its way until the newer bytes are done, and then takes their place.
+  // The write of the older bytes' largest variant is delayed until the newer bytes are done, and then overwrites theirs.
   const held = proxy.hold(({ method, path }) => method === 'PUT' && path.includes('w1920'))
-  const late = await fleet.startWorker({ s3: slowS3 })
-  const [first, second] = ofOneSize(
+  const slowWorker = await fleet.startWorker({ s3: slowS3 })
+  const [first, second] = padToSameSize(
     await sampleImage('image/png', 400, 300),
     await sampleImage('image/png', 300, 400),
   )
@@ -92,12 +92,12 @@ test('puts right what a late worker wrote over newer bytes', async () => {
   assert.is(newer.findings.sha256, sha256(second))
 
   held.release()
-  await late.close()
+  await slowWorker.close()
   const manifest = await fleet.manifests.read(address)
   assert.equal(manifest?.findings, newer.findings)
   for (const { key, width, height } of newer.variants) {
-    const found = await sharp(await fleet.object(key)).metadata()
-    assert.equal([found.width, found.height], [width, height], key)
+    const metadata = await sharp(await fleet.object(key)).metadata()
+    assert.equal([metadata.width, metadata.height], [width, height], key)
   }
   const stored = await fleet.records.find(address)
   assert.equal([stored?.upload.state, stored?.upload.findings], ['ready', newer.findings])

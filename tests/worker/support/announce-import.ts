@@ -16,10 +16,10 @@ import type { WorkerFleet } from './worker-fleet.ts'
 const owner = 's-tester'
 
 /**
- * Announces imports to a fleet that has no API, as the API does.
+ * Announces imports to a fleet without an API, in the same way as the API.
  *
  * @param options.ports allowed ports of sources
- * @param options.maxUploadBytes the largest file taken
+ * @param options.maxUploadBytes the size limit of a file, in bytes
  */
 export function createImporter(
   fleet: WorkerFleet,
@@ -44,8 +44,11 @@ export function createImporter(
     imports,
     quota,
     /** Does the same as `POST /uploads`. */
-    async announce(sourceUrl: string, more: Omit<ImportRequest, 'sourceUrl'> = {}): Promise<UploadAddress> {
-      const { id } = await startImport(owner, { sourceUrl, ...more })
+    async announce(
+      sourceUrl: string,
+      request: Omit<ImportRequest, 'sourceUrl'> = {},
+    ): Promise<UploadAddress> {
+      const { id } = await startImport(owner, { sourceUrl, ...request })
       return { owner, id }
     },
     close: () => imports.close(),

@@ -27,51 +27,51 @@ type PutMetricData = Static<typeof PutMetricData>
 
 export type CloudWatchServer = Awaited<ReturnType<typeof startCloudWatchServer>>
 
-/** A CloudWatch that takes PutMetricData as the SDK sends it (AWS JSON 1.0, signed, compressed or not). */
+/** Starts a local CloudWatch that accepts PutMetricData as the SDK sends it (AWS JSON 1.0, signed, compressed or not). */
 export async function startCloudWatchServer() {
-  const request = Compile(PutMetricData)
+  const requestBody = Compile(PutMetricData)
   const puts: PutMetricData[] = []
-  const news = new EventEmitter()
+  const requests = new EventEmitter()
   let status = 200
-  const server = createServer(async (incoming, answer) => {
+  const server = createServer(async (incoming, response) => {
     try {
       const { headers } = incoming
-      const sent = await buffer(incoming)
-      const body = headers['content-encoding'] === 'gzip' ? gunzipSync(sent) : sent
+      const rawBody = await buffer(incoming)
+      const body = headers['content-encoding'] === 'gzip' ? gunzipSync(rawBody) : rawBody
       if (headers['x-amz-target'] !== 'GraniteServiceVersion20100801.PutMetricData') throw new Error('target')
       if (headers['content-type'] !== 'application/x-amz-json-1.0') throw new Error('type')
       if (!/^AWS4-HMAC-SHA256 .*\/monitoring\/aws4_request/.test(headers.authorization ?? '')) {
         throw new Error('unsigned')
       }
-      const put = request.Parse(JSON.parse(body.toString()))
+      const put = requestBody.Parse(JSON.parse(body.toString()))
       if (status === 200) puts.push(put)
-      answer.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' })
-      answer.end(status === 200 ? '{}' : '{"__type":"InternalServiceFault"}')
+      response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' })
+      response.end(status === 200 ? '{}' : '{"__type":"InternalServiceFault"}')
     } catch (error) {
-      news.emit('error', error)
-      answer.writeHead(400).end()
+      requests.emit('error', error)
+      response.writeHead(400).end()
     }
-    news.emit('put')
+    requests.emit('put')
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('It does not listen.')
+  if (address === null || typeof address === 'string') throw new Error('The server has no port.')
   return {
     endpoint: `http://127.0.0.1:${address.port}`,
     puts,
-    /** What it answers from now on. */
-    answerWith(next: 200 | 500) {
+    /** Sets the status of the next responses. */
+    respondWith(next: 200 | 500) {
       status = next
     },
-    /** The next request, whatever its answer. @throws where it is not in shape */
-    nextRequest: () => once(news, 'put'),
-    /** Waits for a put after `from` that fits. @returns its place among all */
-    async until(fits: (values: Map<string, number[]>) => boolean, from = 0): Promise<number> {
+    /** Waits for the next request, whatever its response. @throws if the request is invalid */
+    nextRequest: () => once(requests, 'put'),
+    /** Waits for a put with an index of at least `from` that matches. @returns its index */
+    async until(matches: (values: Map<string, number[]>) => boolean, from = 0): Promise<number> {
       for (let next = from; ; next++) {
-        while (next >= puts.length) await once(news, 'put')
+        while (next >= puts.length) await once(requests, 'put')
         const put = puts[next]
-        if (put && fits(valuesOf(put))) return next
+        if (put && matches(valuesOf(put))) return next
       }
     },
     async close() {
@@ -82,7 +82,7 @@ export async function startCloudWatchServer() {
   }
 }
 
-/** The values of each metric, each as often as it is counted. */
+/** Returns the values of each metric. Each value is repeated by its count. */
 export function valuesOf({ MetricData: data }: PutMetricData): Map<string, number[]> {
   return new Map(
     data.map(({ MetricName, Value, Values = [], Counts }) => [

@@ -9,41 +9,41 @@ const typeOf = { A: 1, AAAA: 28 }
 
 export type DnsServer = Awaited<ReturnType<typeof startDnsServer>>
 
-/** A DNS server on loopback that knows what the test tells it, and no other name. */
+/** A DNS server on loopback with the names that the test sets. */
 export async function startDnsServer() {
-  const zone = new Map<string, (question: number) => string[] | 'failure'>()
-  const asked = new Map<string, number>()
+  const zone = new Map<string, (query: number) => string[] | 'failure'>()
+  const queries = new Map<string, number>()
   const socket = createSocket('udp4')
   socket.on('message', (query, { port, address }) => {
     const { name, type, end } = readQuestion(query)
     const key = `${name} ${type}`
-    const times = (asked.get(key) ?? 0) + 1
-    asked.set(key, times)
-    const known = zone.get(name)?.(times)
-    const addresses = Array.isArray(known) ? known : []
-    const answers = addresses
+    const count = (queries.get(key) ?? 0) + 1
+    queries.set(key, count)
+    const result = zone.get(name)?.(count)
+    const addresses = Array.isArray(result) ? result : []
+    const records = addresses
       .filter((text) => type === (isIPv6(text) ? typeOf.AAAA : typeOf.A))
       .map((text) => record(type, text))
-    const failure = known === 'failure' ? serverFailure : 0
+    const failure = result === 'failure' ? serverFailure : 0
     const header = Buffer.alloc(12)
     query.copy(header, 0, 0, 2)
-    // An answer, recursion wanted and available.
-    header.writeUInt16BE(0x8180 | (known === undefined ? noSuchName : failure), 2)
+    // A response, with recursion desired and available.
+    header.writeUInt16BE(0x8180 | (result === undefined ? noSuchName : failure), 2)
     header.writeUInt16BE(1, 4)
-    header.writeUInt16BE(answers.length, 6)
-    socket.send(Buffer.concat([header, query.subarray(12, end), ...answers]), port, address)
+    header.writeUInt16BE(records.length, 6)
+    socket.send(Buffer.concat([header, query.subarray(12, end), ...records]), port, address)
   })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   return {
-    /** For settings: `address:port`. */
+    /** `address:port`, as in IMPORT_DNS_SERVERS. */
     server: `127.0.0.1:${socket.address().port}`,
-    /** @param addresses of a name, or what they are at the nth time that somebody asks */
-    set(name: string, addresses: string[] | 'failure' | ((question: number) => string[])): void {
+    /** @param addresses of the name, or a function that returns them for the nth query, or a failure */
+    set(name: string, addresses: string[] | 'failure' | ((query: number) => string[])): void {
       zone.set(name, typeof addresses === 'function' ? addresses : () => addresses)
     },
-    /** How often IPv4 addresses of a name were asked for. */
-    asked: (name: string) => asked.get(`${name} ${typeOf.A}`) ?? 0,
+    /** The number of queries for a name's IPv4 addresses. */
+    queries: (name: string) => queries.get(`${name} ${typeOf.A}`) ?? 0,
     close: () => void socket.close(),
   }
 }
@@ -58,7 +58,7 @@ function readQuestion(query: Buffer): { name: string; type: number; end: number 
   return { name: labels.join('.').toLowerCase(), type: query.readUInt16BE(at + 1), end: at + 5 }
 }
 
-/** The address of the name in the question, good for no time at all. */
+/** An address record of the queried name with a TTL of 0. */
 function record(type: number, address: string): Buffer {
   const bytes = isIPv6(address) ? ipv6Bytes(address) : Buffer.from(address.split('.').map(Number))
   const head = Buffer.alloc(12)

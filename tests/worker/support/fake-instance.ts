@@ -10,10 +10,10 @@ export const hook = 'worker-terminating'
 export type FakeInstance = Awaited<ReturnType<typeof startFakeInstance>>
 
 /**
- * What EC2 and Auto Scaling are to a program on an instance, at the protocol: instance metadata by IMDSv2, and of
- * the Auto Scaling API (AWS Query, 2011-01-01) what a lifecycle hook and scale-in protection need. The group waits for
- * the instance while the metadata's target lifecycle state is `Terminated`, until the action is completed; it protects
- * the instance in no other state than `InService`.
+ * Starts local servers for an instance's AWS APIs: instance metadata (IMDSv2), and the calls of the Auto Scaling API (AWS
+ * Query, 2011-01-01) for a lifecycle hook and scale-in protection. The group waits for the instance while the metadata's
+ * target lifecycle state is `Terminated`, until the action is completed. It accepts scale-in protection only in the state
+ * `InService`.
  */
 export async function startFakeInstance() {
   const items = new Map([
@@ -22,20 +22,20 @@ export async function startFakeInstance() {
     ['autoscaling/target-lifecycle-state', 'InService'],
   ])
   const tokens = new Set<string>()
-  /** Every question's path, in order; `token` where a token was asked for. */
-  const questions: string[] = []
+  /** The path of each metadata request, in order; `token` for token requests. */
+  const metadataRequests: string[] = []
   const calls: string[] = []
   const waiting = new Set<() => void>()
   let completed = false
   let isProtected = false
-  let fate: 'given' | 'lost' | 'held' = 'given'
-  let underWay = 0
-  let mostUnderWay = 0
+  let responses: 'sent' | 'dropped' | 'delayed' = 'sent'
+  let concurrentCalls = 0
+  let maxConcurrentCalls = 0
 
   const metadata = await listen(async (request, response) => {
     const { method, url = '' } = request
     if (url === '/latest/api/token') {
-      questions.push('token')
+      metadataRequests.push('token')
       const seconds = Number(request.headers['x-aws-ec2-metadata-token-ttl-seconds'])
       if (method !== 'PUT' || !(seconds >= 1 && seconds <= 21_600)) return void response.writeHead(400).end()
       const token = randomUUID()
@@ -45,61 +45,63 @@ export async function startFakeInstance() {
     const token = request.headers['x-aws-ec2-metadata-token']
     if (typeof token !== 'string' || !tokens.has(token)) return void response.writeHead(401).end()
     const path = url.replace('/latest/meta-data/', '')
-    questions.push(path)
+    metadataRequests.push(path)
     const item = items.get(path)
     if (item === undefined) response.writeHead(404).end('<html>404 - Not Found</html>')
     else response.end(item)
   })
 
   const autoScaling = await listen(async (request, response) => {
-    underWay += 1
-    mostUnderWay = Math.max(mostUnderWay, underWay)
+    concurrentCalls += 1
+    maxConcurrentCalls = Math.max(maxConcurrentCalls, concurrentCalls)
     response.on('close', () => {
-      underWay -= 1
+      concurrentCalls -= 1
     })
     const form = new URLSearchParams(await text(request))
     const action = form.get('Action') ?? ''
-    const answer = (status: number, body: string) => {
-      if (fate === 'given') response.writeHead(status, { 'content-type': 'text/xml' }).end(body)
-      if (fate === 'lost') response.destroy()
+    const respond = (status: number, body: string) => {
+      if (responses === 'sent') response.writeHead(status, { 'content-type': 'text/xml' }).end(body)
+      if (responses === 'dropped') response.destroy()
     }
     const state = items.get('autoscaling/target-lifecycle-state')
-    const isKnown = (...names: string[]) =>
+    const hasParameters = (...names: string[]) =>
       form.get('Version') === '2011-01-01' &&
       names.map((name) => form.get(name)).join() === [group, instance, hook].slice(0, names.length).join()
-    const refusal = () => {
+    const validationError = () => {
       if (action !== 'SetInstanceProtection') {
         const isAwaited = state === 'Terminated' && !completed
-        if (isAwaited && isKnown('AutoScalingGroupName', 'InstanceId', 'LifecycleHookName')) return undefined
+        if (isAwaited && hasParameters('AutoScalingGroupName', 'InstanceId', 'LifecycleHookName'))
+          return undefined
         return `No active Lifecycle Action found with instance ID ${form.get('InstanceId')}`
       }
-      if (!isKnown('AutoScalingGroupName', 'InstanceIds.member.1')) return 'No such instance in the group'
+      if (!hasParameters('AutoScalingGroupName', 'InstanceIds.member.1'))
+        return 'No such instance in the group'
       if (state === 'InService') return undefined
       return `The instance ${instance} is not in InService or EnteringStandby or Standby.`
     }
-    const told = form.get('LifecycleActionResult') ?? form.get('ProtectedFromScaleIn')
-    calls.push(told === null ? action : `${action} ${told}`)
-    const message = refusal()
+    const argument = form.get('LifecycleActionResult') ?? form.get('ProtectedFromScaleIn')
+    calls.push(argument === null ? action : `${action} ${argument}`)
+    const message = validationError()
     if (message !== undefined) {
-      answer(
+      respond(
         400,
         `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>${message}</Message></Error></ErrorResponse>`,
       )
     } else {
       completed ||= action === 'CompleteLifecycleAction'
-      if (action === 'SetInstanceProtection') isProtected = told === 'true'
-      answer(
+      if (action === 'SetInstanceProtection') isProtected = argument === 'true'
+      respond(
         200,
         `<${action}Response xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><${action}Result/></${action}Response>`,
       )
     }
-    for (const look of waiting) look()
+    for (const check of waiting) check()
   })
 
   return {
     items,
-    questions,
-    /** The calls of the Auto Scaling API, also those that failed. */
+    metadataRequests,
+    /** The calls of the Auto Scaling API, including failed ones. */
     calls,
     metadataEndpoint: metadata.endpoint,
     autoScalingEndpoint: autoScaling.endpoint,
@@ -109,24 +111,24 @@ export async function startFakeInstance() {
       AWS_ENDPOINT_URL_AUTO_SCALING: autoScaling.endpoint,
     },
     isCompleted: () => completed,
-    /** From scale-in. */
+    /** Whether scale-in protection is on. */
     isProtected: () => isProtected,
-    /** What becomes of the answers to calls from now on. The calls themselves do what they should. */
-    setAnswers(next: typeof fate): void {
-      fate = next
+    /** Sets whether responses of the Auto Scaling API are sent. The calls take effect in any case. */
+    setResponses(next: typeof responses): void {
+      responses = next
     },
-    /** How many calls there have been at a time, at most. */
-    mostUnderWay: () => mostUnderWay,
-    /** All tokens run out. */
+    /** The highest number of concurrent calls. */
+    maxConcurrentCalls: () => maxConcurrentCalls,
+    /** Invalidates all tokens. */
     expireTokens: () => tokens.clear(),
     async untilCalls(count: number): Promise<void> {
       while (calls.length < count) {
         await new Promise<void>((resolve) => {
-          const look = () => {
-            waiting.delete(look)
+          const check = () => {
+            waiting.delete(check)
             resolve()
           }
-          waiting.add(look)
+          waiting.add(check)
         })
       }
     },

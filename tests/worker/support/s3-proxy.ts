@@ -1,74 +1,75 @@
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 
-/**
- * What happens to one request: it is passed on, refused as an S3 that is overloaded would, or its answer is
- * cut off in the middle of the body.
- */
-export type Fate = 'pass' | 'refuse' | 'cut'
+/** Pass a request on, refuse it like an overloaded S3 (503 SlowDown), or cut its response off within the body. */
+export type ProxyAction = 'pass' | 'refuse' | 'cut'
 
-/** A key as requests show it, in the path. */
+/** A request to S3. The path contains bucket and key. */
 export type SeenRequest = { method: string; path: string }
 
 export type S3Proxy = Awaited<ReturnType<typeof startS3Proxy>>
 
 /**
- * Stands between a client and S3, where a test can hold requests back and break them.
- * Signatures stay good, since the client signs for this address and S3 believes the Host header.
+ * Starts a proxy between a client and S3, with which a test can delay requests and make them fail.
+ * Signatures stay valid, since the client signs for the proxy's address and S3 checks them with the Host header.
  */
 export async function startS3Proxy(endpoint: string) {
-  let decide: (seen: SeenRequest) => Fate | Promise<Fate> = () => 'pass'
+  let decide: (seen: SeenRequest) => ProxyAction | Promise<ProxyAction> = () => 'pass'
   let beforeResponse: (seen: SeenRequest) => Promise<void> | undefined = () => undefined
   const server = createServer(async (incoming, outgoing) => {
     const seen = { method: incoming.method ?? '', path: incoming.url ?? '' }
-    const fate = await decide(seen)
-    if (fate === 'refuse') {
+    const action = await decide(seen)
+    if (action === 'refuse') {
       incoming.resume()
       outgoing.writeHead(503, { connection: 'close' }).end('<Error><Code>SlowDown</Code></Error>')
       return
     }
     const target = new URL(incoming.url ?? '/', endpoint)
-    const onward = request(target, { method: incoming.method, headers: incoming.headers }, async (answer) => {
-      await beforeResponse(seen)
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
-      if (fate === 'pass') answer.pipe(outgoing)
-      else
-        answer.once('data', (chunk: Buffer) =>
-          outgoing.write(chunk.subarray(0, 100), () => outgoing.destroy()),
-        )
-    })
-    onward.on('error', () => outgoing.destroy())
-    outgoing.on('close', () => onward.destroy())
-    incoming.pipe(onward)
+    const forwarded = request(
+      target,
+      { method: incoming.method, headers: incoming.headers },
+      async (response) => {
+        await beforeResponse(seen)
+        outgoing.writeHead(response.statusCode ?? 502, response.headers)
+        if (action === 'pass') response.pipe(outgoing)
+        else
+          response.once('data', (chunk: Buffer) =>
+            outgoing.write(chunk.subarray(0, 100), () => outgoing.destroy()),
+          )
+      },
+    )
+    forwarded.on('error', () => outgoing.destroy())
+    outgoing.on('close', () => forwarded.destroy())
+    incoming.pipe(forwarded)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('The proxy has no port.')
   return {
     endpoint: `http://127.0.0.1:${address.port}`,
-    /** Decides about every request from now on. */
-    intercept(rule: typeof decide): void {
-      decide = rule
+    /** Sets the function that decides about each request. */
+    intercept(next: typeof decide): void {
+      decide = next
     },
-    /** Holds back the first request that fits, and passes all others. */
-    hold(fits: (seen: SeenRequest) => boolean) {
+    /** Holds the first request that matches until `release`, and passes all others. */
+    hold(matches: (seen: SeenRequest) => boolean) {
       const arrived = Promise.withResolvers<SeenRequest>()
-      const released = Promise.withResolvers<Fate>()
+      const released = Promise.withResolvers<ProxyAction>()
       let held = false
       decide = (seen) => {
-        if (held || !fits(seen)) return 'pass'
+        if (held || !matches(seen)) return 'pass'
         held = true
         arrived.resolve(seen)
         return released.promise
       }
-      return { arrived: arrived.promise, release: (fate: Fate = 'pass') => released.resolve(fate) }
+      return { arrived: arrived.promise, release: (action: ProxyAction = 'pass') => released.resolve(action) }
     },
     /** Holds the response to the first request that matches, once S3 has sent it. */
-    holdResponse(fits: (seen: SeenRequest) => boolean) {
+    holdResponse(matches: (seen: SeenRequest) => boolean) {
       const arrived = Promise.withResolvers<void>()
       const released = Promise.withResolvers<void>()
       beforeResponse = (seen) => {
-        if (!fits(seen)) return undefined
+        if (!matches(seen)) return undefined
         beforeResponse = () => undefined
         arrived.resolve()
         return released.promise

@@ -12,8 +12,8 @@ export const sampleKinds = [
 export type SampleKind = (typeof sampleKinds)[number]
 
 /**
- * Pixels with structure and noise, the same ones each time: RGB, each quarter of the picture a colour of its
- * own, so that one can tell which way is up.
+ * Makes the same RGB pixels each time, with structure and noise. Each quarter of the picture has its own colour, which
+ * shows the orientation.
  */
 function pixels(width: number, height: number): Buffer {
   const data = Buffer.alloc(width * height * 3)
@@ -33,12 +33,12 @@ function pixels(width: number, height: number): Buffer {
   return data
 }
 
-/** A picture of four quarters: red, green; blue, yellow. */
+/** Makes a picture of four quarters: red, green; blue, yellow. */
 export function samplePicture(width: number, height: number) {
   return sharp(pixels(width, height), { raw: { width, height, channels: 3 } })
 }
 
-/** The four quarters' names, from the middle of each: top left, top right, bottom left, bottom right. */
+/** Returns the colours in the middle of each quarter: top left, top right, bottom left, bottom right. */
 export async function quarters(encoded: Buffer): Promise<string> {
   const { data, info } = await sharp(encoded)
     .removeAlpha()
@@ -56,7 +56,7 @@ export async function quarters(encoded: Buffer): Promise<string> {
   return [at(0.25, 0.25), at(0.75, 0.25), at(0.25, 0.75), at(0.75, 0.75)].join(' ')
 }
 
-/** A file of each kind. */
+/** Makes a file of the kind. */
 export async function sampleImage(kind: SampleKind, width = 240, height = 160): Promise<Buffer> {
   const picture = samplePicture(width, height)
   switch (kind) {
@@ -75,7 +75,7 @@ export async function sampleImage(kind: SampleKind, width = 240, height = 160): 
   }
 }
 
-/** What a phone writes: turned by EXIF, with the place it was taken at, a colour profile, XMP and IPTC. */
+/** Makes a JPEG like a phone's: rotated by EXIF, with a GPS position, a colour profile, XMP and IPTC. */
 export async function phonePhoto(
   width: number,
   height: number,
@@ -84,7 +84,7 @@ export async function phonePhoto(
   const jpeg = await samplePicture(width, height)
     .withIccProfile('p3')
     .withExifMerge({
-      IFD0: { Make: 'Millrace Phone', Copyright: 'somebody' },
+      IFD0: { Make: 'Millrace Phone', Copyright: 'someone' },
       IFD3: { GPSLatitudeRef: 'N', GPSLatitude: '52/1 31/1 12/1' },
     })
     .withMetadata({ orientation })
@@ -94,7 +94,7 @@ export async function phonePhoto(
   return Buffer.concat([jpeg.subarray(0, 2), iptcSegment('a caption'), jpeg.subarray(2)])
 }
 
-/** An APP13 segment that holds one IPTC record: caption (2:120). */
+/** Makes an APP13 segment with one IPTC record: the caption (2:120). */
 function iptcSegment(caption: string): Buffer {
   const text = Buffer.from(caption)
   const record = Buffer.concat([Buffer.from([0x1c, 2, 120, 0, text.length]), text])
@@ -108,7 +108,7 @@ function iptcSegment(caption: string): Buffer {
   return Buffer.concat([head, body])
 }
 
-/** A GIF or WebP of several frames. */
+/** Makes an animated GIF or WebP. */
 export async function animation(
   kind: 'image/gif' | 'image/webp',
   { width = 120, height = 80, frames = 4 }: { width?: number; height?: number; frames?: number } = {},
@@ -130,7 +130,7 @@ export async function animation(
 }
 
 /**
- * A PNG of some 60 KB with 400 million black pixels: 1.2 GB, were it decoded.
+ * Makes a PNG of some 60 KB with 400 million black pixels, which would decode to 1.2 GB.
  * PNG specification, 5: signature, then chunks of length, type, data, CRC.
  */
 export function decompressionBomb(): Buffer {
@@ -138,7 +138,7 @@ export function decompressionBomb(): Buffer {
   const header = Buffer.alloc(13)
   header.writeUInt32BE(side, 0)
   header.writeUInt32BE(side, 4)
-  header[8] = 1 // bit a pixel, grey
+  header[8] = 1 // one bit per pixel, grey
   const rows = Buffer.alloc(side * (1 + side / 8))
   const chunk = (type: string, data: Buffer) => {
     const body = Buffer.concat([Buffer.from(type), data])
@@ -156,12 +156,12 @@ export function decompressionBomb(): Buffer {
   ])
 }
 
-/** The file without its second half. */
+/** Returns the file without its second half. */
 export function truncated(file: Buffer): Buffer {
   return file.subarray(0, Math.floor(file.length / 2))
 }
 
-/** The file with a stretch in its middle replaced, which no header is part of. */
+/** Returns the file with bytes in the middle replaced, after all headers. */
 export function damaged(file: Buffer): Buffer {
   const copy = Buffer.from(file)
   const start = Math.floor(copy.length * 0.4)

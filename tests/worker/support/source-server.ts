@@ -2,27 +2,25 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 
-type Answer = RequestListener
-
 export type SourceServer = Awaited<ReturnType<typeof startSourceServer>>
 
 /**
- * A web server on loopback from which files are fetched.
+ * Starts a web server on loopback, as a source of imports.
  *
- * @param options.host where it listens; 127.0.0.1 where it is not given
- * @param options.port one that another source has on another address
- * @param options.tls its key and certificate, in PEM
+ * @param options.host the address to listen on; default: 127.0.0.1
+ * @param options.port the port to listen on; default: any free port
+ * @param options.tls key and certificate in PEM; default: plain HTTP
  */
 export async function startSourceServer(
   options: { host?: string; port?: number; tls?: { key: string; cert: string } } = {},
 ) {
-  const answers = new Map<string, Answer>()
+  const listeners = new Map<string, RequestListener>()
   const seen: { path: string; headers: IncomingHttpHeaders }[] = []
   let connections = 0
-  const listener: Answer = (request, response) => {
+  const listener: RequestListener = (request, response) => {
     seen.push({ path: request.url ?? '', headers: request.headers })
-    const answer = answers.get(new URL(request.url ?? '', 'http://x').pathname)
-    if (answer) answer(request, response)
+    const pathListener = listeners.get(new URL(request.url ?? '', 'http://x').pathname)
+    if (pathListener) pathListener(request, response)
     else response.writeHead(404).end()
   }
   const server = options.tls ? createTlsServer(options.tls, listener) : createServer(listener)
@@ -35,14 +33,14 @@ export async function startSourceServer(
   if (address === null || typeof address === 'string') throw new Error('The source has no port.')
   return {
     port: address.port,
-    /** By the address itself. */
+    /** Returns a URL with the IP address as its host. */
     url: (path: string) =>
       `http${options.tls ? 's' : ''}://${options.host ?? '127.0.0.1'}:${address.port}${path}`,
-    on(path: string, answer: Answer): void {
-      answers.set(path, answer)
+    on(path: string, pathListener: RequestListener): void {
+      listeners.set(path, pathListener)
     },
     redirect(path: string, location: string, status = 302): void {
-      answers.set(path, (_request, response) => response.writeHead(status, { location }).end())
+      listeners.set(path, (_request, response) => response.writeHead(status, { location }).end())
     },
     seen,
     get connections() {

@@ -20,8 +20,8 @@ const deleted = Compile(Type.Object({ Entries: Type.Array(Type.Object({ ReceiptH
 export type Region = Awaited<ReturnType<typeof startRegion>>
 
 /**
- * A region of several: bucket, queue, Redis' prefix, an API, and workers as the test starts them. Its bucket tells its
- * queue of all that the stacks have it tell of.
+ * Starts one of several regions: bucket, queue, Redis prefix and API. The test starts the workers. The bucket sends the
+ * same events to the queue as the buckets of the stacks.
  *
  * @param options.apiKey the entry for `API_KEYS`
  */
@@ -60,9 +60,9 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
   return {
     ...fleet,
     api,
-    /** Waits until as many messages as that about a key have been dealt with. */
+    /** Waits until `times` messages about a key were handled. */
     handled: messages.handled,
-    /** Key and version of all that the bucket has of these uploads, delete markers as well. */
+    /** Lists key and version of all objects of these uploads, including delete markers. */
     async versions(...addresses: UploadAddress[]): Promise<string[]> {
       const { Versions = [], DeleteMarkers = [] } = await s3.send(
         new ListObjectVersionsCommand({ Bucket: bucket }),
@@ -80,7 +80,7 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
   }
 }
 
-/** Which messages workers take from the queue, and delete since they are done with them. */
+/** Records the messages that workers receive, and which of them they delete after handling them. */
 function watchMessages({
   sqs,
   bucket,
@@ -90,30 +90,30 @@ function watchMessages({
   const waiting = new Set<() => void>()
   sqs.middlewareStack.add(
     (next) => async (args) => {
-      const answer = await next(args)
-      if (received.Check(answer.output)) {
-        for (const { ReceiptHandle, Body } of answer.output.Messages) {
+      const response = await next(args)
+      if (received.Check(response.output)) {
+        for (const { ReceiptHandle, Body } of response.output.Messages) {
           keys.set(ReceiptHandle, parseS3Event(Body, bucket) ?? [])
         }
       }
       if (deleted.Check(args.input)) {
         for (const { ReceiptHandle } of args.input.Entries) handled.push(...(keys.get(ReceiptHandle) ?? []))
-        for (const look of waiting) look()
+        for (const check of waiting) check()
       }
-      return answer
+      return response
     },
     { step: 'initialize' },
   )
   return {
     async handled(key: string, times = 1): Promise<void> {
       await new Promise<void>((resolve) => {
-        const look = () => {
-          if (handled.filter((each) => each === key).length < times) return
-          waiting.delete(look)
+        const check = () => {
+          if (handled.filter((handledKey) => handledKey === key).length < times) return
+          waiting.delete(check)
           resolve()
         }
-        waiting.add(look)
-        look()
+        waiting.add(check)
+        check()
       })
     },
   }

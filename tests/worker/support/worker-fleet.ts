@@ -35,11 +35,11 @@ const change = Compile(Type.Object({ upload: Upload }))
 export type WorkerFleet = Awaited<ReturnType<typeof startWorkerFleet>>
 
 /**
- * A local cloud of the test's own, and as many workers on it as the test starts: in this process, or as
- * processes that can be killed.
+ * Starts a separate local cloud for the test. The test then starts workers on it, in this process or as processes that
+ * can be killed.
  *
- * @param options.environment replaces variables of the workers'
- * @param options.redisUrl a Redis of the test's own
+ * @param options.environment replaces variables of the workers
+ * @param options.redisUrl a separate Redis; default: the Redis of all tests
  * @param options.acceptsReplicas lets the test copy objects here from another region
  */
 export async function startWorkerFleet(
@@ -91,15 +91,15 @@ export async function startWorkerFleet(
     manifests: createManifests({ s3, bucket }),
     queue: createUploadQueue({ redis, prefix }),
     changes,
-    /** Takes S3 and SQS away. */
+    /** Stops S3 and SQS. */
     stopCloud: cloud.close,
 
-    /** A worker in this process, with a client of its own for S3 where the test wants one. */
-    async startWorker(more: { environment?: Environment; s3?: S3Client } = {}) {
-      const config = readConfig({ ...environment, ...more.environment })
+    /** Starts a worker in this process. @param options.s3 a separate client for S3 */
+    async startWorker(options: { environment?: Environment; s3?: S3Client } = {}) {
+      const config = readConfig({ ...environment, ...options.environment })
       const log = createLog({ level: config.logLevel, instance: config.instance })
       const blockingRedis = connectBlockingRedis(redisUrl, log)
-      const app = createApp(config, log, { redis, blockingRedis, s3: more.s3 ?? s3, streamingS3, sqs })
+      const app = createApp(config, log, { redis, blockingRedis, s3: options.s3 ?? s3, streamingS3, sqs })
       await app.start()
       let closing: Promise<void> | undefined
       const close = () => {
@@ -110,13 +110,13 @@ export async function startWorkerFleet(
       return { close, oldestJob: app.oldestJob }
     },
 
-    /** A worker as a process; it may still be starting. */
-    startProcess(more: Environment = {}) {
+    /** Starts a worker as a process, without waiting until it has started. */
+    startProcess(variables: Environment = {}) {
       const child = spawn(process.execPath, [workerProgram], {
-        env: { ...process.env, ...environment, LOG_LEVEL: 'info', ...more },
+        env: { ...process.env, ...environment, LOG_LEVEL: 'info', ...variables },
         stdio: ['ignore', 'pipe', 'inherit'],
       })
-      // Not `exit`, which may come before the last lines of its log.
+      // Not `exit`, which may be emitted before the last lines of the log.
       const exited = once(child, 'close')
       closers.push(async () => {
         if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
@@ -134,33 +134,33 @@ export async function startWorkerFleet(
       }
     },
 
-    /** A worker as a process that has started. */
-    async spawnWorker(more: Environment = {}) {
-      const worker = fleet.startProcess(more)
+    /** Starts a worker as a process and waits until it has started. */
+    async spawnWorker(variables: Environment = {}) {
+      const worker = fleet.startProcess(variables)
       await worker.log.until((line) => line['event'] === 'started')
       return worker
     },
 
-    /** Puts an original into S3 as a client would, which sends its event. */
+    /** Puts an original into S3 like a client. S3 sends the event. */
     async arrive(
       bytes: Uint8Array,
-      more: Partial<UploadIntent & UploadAddress> = {},
+      properties: Partial<UploadIntent & UploadAddress> = {},
     ): Promise<UploadAddress> {
-      const { owner = 's-tester', id = newUploadId(), ...intent } = more
-      const whole = intentOf(bytes, intent)
+      const { owner = 's-tester', id = newUploadId(), ...declared } = properties
+      const intent = intentOf(bytes, declared)
       await s3.send(
         new PutObjectCommand({
           Bucket: bucket,
           Key: originalKey({ owner, id }),
           Body: bytes,
-          ContentType: whole.contentType,
-          Metadata: toObjectMetadata(whole),
+          ContentType: intent.contentType,
+          Metadata: toObjectMetadata(intent),
         }),
       )
       return { owner, id }
     },
 
-    /** The record that the API makes before any byte comes. */
+    /** Creates the record that the API creates before the bytes are sent. */
     async announce(bytes: Uint8Array, intent: Partial<UploadIntent> = {}): Promise<UploadAddress> {
       const address = { owner: 's-tester', id: newUploadId() }
       const now = new Date().toISOString()
@@ -176,17 +176,19 @@ export async function startWorkerFleet(
       return address
     },
 
-    /** The upload once it is finished, or in the state that is asked for. */
+    /** Waits until the upload is finished, or is in the given state, and returns it. */
     async finished({ id }: UploadAddress, state?: Upload['state']): Promise<Upload> {
       return changes.until(id, (upload) => (state ? upload.state === state : isFinished(upload)))
     },
 
+    /** Sends a message to the queue of S3 events. */
     async message(body: string): Promise<void> {
       await sqs.send(
         new SendMessageCommand({ QueueUrl: cloud.environment.EVENTS_QUEUE_URL, MessageBody: body }),
       )
     },
 
+    /** Reads an object from S3. */
     async object(key: string): Promise<Buffer> {
       const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
       return Buffer.from((await Body?.transformToByteArray()) ?? [])
@@ -207,54 +209,55 @@ export async function startWorkerFleet(
   return fleet
 }
 
-function intentOf(bytes: Uint8Array, more: Partial<UploadIntent>): UploadIntent {
+function intentOf(bytes: Uint8Array, declared: Partial<UploadIntent>): UploadIntent {
   return {
     filename: 'photo.jpg',
     contentType: 'image/jpeg',
     size: bytes.length,
     preset: 'default',
-    ...more,
+    ...declared,
   }
 }
 
-/** All changes of all uploads under a prefix, as its subscribers are told of them. */
+/** Records all published changes of uploads under a prefix. */
 async function watchChanges(redisUrl: string, prefix: string) {
   const silent = createLog({ level: 'silent', instance: 'test' })
   const subscriber = connectBlockingRedis(redisUrl, silent)
   const seen: Upload[] = []
   const waiting = new Set<(upload: Upload) => void>()
   subscriber.on('pmessage', (_pattern, _channel, text) => {
-    const told: unknown = JSON.parse(text)
-    if (typeof told === 'object' && told && 'erased' in told) return
-    const { upload } = change.Parse(told)
+    const message: unknown = JSON.parse(text)
+    if (typeof message === 'object' && message && 'erased' in message) return
+    const { upload } = change.Parse(message)
     seen.push(upload)
-    for (const tell of waiting) tell(upload)
+    for (const listener of waiting) listener(upload)
   })
   await subscriber.psubscribe(`${prefix}:changes:*`)
   return {
-    /** The states that an upload went through. */
+    /** Returns the states of an upload, in their order. */
     states: (id: string) => seen.filter((upload) => upload.id === id).map(({ state }) => state),
-    /** The first change, of those seen or to come, that fits. */
-    async until(id: string, fits: (upload: Upload) => boolean): Promise<Upload> {
-      const already = seen.find((upload) => upload.id === id && fits(upload))
+    /** Waits for the first change that matches, among past and future ones. */
+    async until(id: string, matches: (upload: Upload) => boolean): Promise<Upload> {
+      const already = seen.find((upload) => upload.id === id && matches(upload))
       if (already) return already
       return new Promise((resolve) => {
-        const tell = (upload: Upload) => {
-          if (upload.id !== id || !fits(upload)) return
-          waiting.delete(tell)
+        const listener = (upload: Upload) => {
+          if (upload.id !== id || !matches(upload)) return
+          waiting.delete(listener)
           resolve(upload)
         }
-        waiting.add(tell)
+        waiting.add(listener)
       })
     },
-    forget: () => seen.splice(0),
+    /** Removes all changes so far. */
+    clear: () => seen.splice(0),
     close: () => subscriber.disconnect(),
   }
 }
 
 type LogLine = Record<string, unknown>
 
-/** The lines of a process's log. */
+/** Records the lines of a process's log. */
 function watchLog(child: ChildProcess) {
   const lines: LogLine[] = []
   const waiting = new Set<(line: LogLine) => void>()
@@ -262,20 +265,21 @@ function watchLog(child: ChildProcess) {
   createInterface({ input: child.stdout }).on('line', (text) => {
     const line: LogLine = JSON.parse(text)
     lines.push(line)
-    for (const tell of waiting) tell(line)
+    for (const listener of waiting) listener(line)
   })
   return {
     lines,
-    async until(fits: (line: LogLine) => boolean): Promise<LogLine> {
-      const already = lines.find(fits)
+    /** Waits for the first line that matches, among past and future ones. */
+    async until(matches: (line: LogLine) => boolean): Promise<LogLine> {
+      const already = lines.find(matches)
       if (already) return already
       return new Promise((resolve, reject) => {
-        const tell = (line: LogLine) => {
-          if (!fits(line)) return
-          waiting.delete(tell)
+        const listener = (line: LogLine) => {
+          if (!matches(line)) return
+          waiting.delete(listener)
           resolve(line)
         }
-        waiting.add(tell)
+        waiting.add(listener)
         child.once('close', (code, signal) =>
           reject(new Error(`The worker ended (${code ?? signal}): ${JSON.stringify(lines.at(-1))}`)),
         )

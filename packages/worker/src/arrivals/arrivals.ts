@@ -7,27 +7,27 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Processing } from '../processing/processing.ts'
+import { createCrossRegionEvents } from './cross-region-events.ts'
+import { createEraseLateCopies } from './erase-late-copies.ts'
 import { createExpireUnfinished } from './expire-unfinished.ts'
 import { createObjectCreated, waitSeconds } from './object-created.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
-import { createRegionEvents } from './region-events.ts'
-import { createRepeatErasures } from './repeat-erasures.ts'
 
-/** Events take a second or two; an original this old, in milliseconds, has lost its event. */
-const reconcileGraceMs = 30_000
+/** The age in ms from which an original's event counts as lost. Events take a second or two. */
+const reconcileMinAgeMs = 30_000
 /**
- * An original this old, in milliseconds, that S3 copied here from another region and that has no manifest yet is taken
- * from that region. S3 copies most objects within 15 minutes, and the manifest comes last.
+ * The age in ms from which this region processes a copy that has no manifest, although the copy is from another region.
+ * S3 copies most objects within 15 minutes, and the manifest is written last.
  */
-const copyGraceMs = 30 * 60_000
+const minCopyAgeMs = 30 * 60_000
 
-/** How long a patient `stop` may take, in milliseconds. */
-export const patientStopMs = waitSeconds * 1000
+/** How long `stop` may take with `waitForPoll`, in ms. */
+export const maxPollWaitMs = waitSeconds * 1000
 
 /**
- * Composes what turns originals in S3 into jobs: S3's events from SQS, and reconciliation for lost ones. If regions copy
- * to each other, also what other regions finished and erased.
+ * Composes what turns originals in S3 into jobs: the relay of S3 events from SQS, and reconciliation for lost events. If
+ * regions copy to each other, it also applies the manifests and erasures of other regions.
  */
 export function createArrivals(deps: {
   redis: Redis
@@ -51,7 +51,7 @@ export function createArrivals(deps: {
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
-    regionEvents: eraseUpload && createRegionEvents({ manifests, finishUpload, eraseUpload }),
+    crossRegionEvents: eraseUpload && createCrossRegionEvents({ manifests, finishUpload, eraseUpload }),
     log,
   })
   const reconcileSchedule = createReconcileSchedule({
@@ -63,12 +63,12 @@ export function createArrivals(deps: {
       bucket,
       receiveUpload,
       queue,
-      graceMs: reconcileGraceMs,
-      copyGraceMs,
+      minAgeMs: reconcileMinAgeMs,
+      minCopyAgeMs,
       log,
     }),
     expireUnfinished: createExpireUnfinished({ s3, bucket, eraseUnfinished }),
-    repeatErasures: eraseUpload && createRepeatErasures({ s3, bucket, records, eraseUpload, log }),
+    eraseLateCopies: eraseUpload && createEraseLateCopies({ s3, bucket, records, eraseUpload, log }),
     log,
   })
 
@@ -78,11 +78,11 @@ export function createArrivals(deps: {
       reconcileSchedule.start()
     },
     /**
-     * Takes no more events and ends the reconciliation.
-     * @param how.patient waits for the request under way to SQS, so that no message stays hidden
+     * Takes no new events and ends the reconciliation.
+     * @param options.waitForPoll waits for the active request to SQS, so that no message stays invisible
      */
-    async stop(how: { patient: boolean }): Promise<void> {
-      await Promise.all([objectCreated.stop(how), reconcileSchedule.stop()])
+    async stop(options: { waitForPoll: boolean }): Promise<void> {
+      await Promise.all([objectCreated.stop(options), reconcileSchedule.stop()])
       await imports?.close()
     },
   }

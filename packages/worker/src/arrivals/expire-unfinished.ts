@@ -11,7 +11,7 @@ import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 
-/** A request that began in time may still complete an upload this long after it expired, in ms. */
+/** How long after an upload expired a request that began in time may still complete it, in ms. */
 const graceMs = 60 * 60 * 1000
 
 /**

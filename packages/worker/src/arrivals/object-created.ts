@@ -9,37 +9,36 @@ import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/s
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
-import type { RegionEvents } from './region-events.ts'
+import type { CrossRegionEvents } from './cross-region-events.ts'
 import { parseS3Event } from './s3-event.ts'
 
-/** Long enough for an idle worker to cost next to nothing, short enough to be waited for by one that leaves. */
+/** Duration of a long poll. An idle worker costs almost nothing, and a draining worker can wait for the last poll. */
 export const waitSeconds = 5
-/** The most that SQS takes. */
-const messagesAtOnce = 10
+/** SQS's maximum per request. */
+const messagesPerRequest = 10
 
-/** Milliseconds: doubled from one failure to the next, each shortened by up to half so that workers spread. */
+/** In ms: doubled after each failure, each shortened by up to half so that workers do not retry together. */
 const firstBackoffMs = 500
 const longestBackoffMs = 30_000
 
 /**
- * Takes S3's events off the queue: each one becomes a record and a job, and only then is its message
- * deleted. What cannot be handled now is left there and comes again once its visibility timeout is over;
- * what never could be (it is no event of ours) is logged and deleted. The queue's dead-letter queue takes
- * what comes too often.
+ * Receives S3's events from SQS. Each event becomes a record and a job, and only then its message is deleted. A message
+ * whose handling fails stays and becomes visible again after its visibility timeout. A message that is not an event of
+ * this bucket is logged and deleted. Messages that fail too often go to the dead-letter queue.
  *
- * @param deps.regionEvents where several regions copy to each other, S3 tells of their manifests and erasures as well
+ * @param deps.crossRegionEvents handles events about manifests and erasures of other regions, if there are any
  */
 export function createObjectCreated(deps: {
   sqs: SQSClient
   queueUrl: string
   bucket: string
   receiveUpload: ReceiveUpload
-  regionEvents?: RegionEvents | undefined
+  crossRegionEvents?: CrossRegionEvents | undefined
   log: Logger
 }) {
-  const { sqs, queueUrl, bucket, receiveUpload, regionEvents, log } = deps
+  const { sqs, queueUrl, bucket, receiveUpload, crossRegionEvents, log } = deps
   const stopping = new AbortController()
-  /** Gives up the request under way as well. */
+  /** Aborts the active poll as well. */
   const forceStop = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
@@ -48,13 +47,13 @@ export function createObjectCreated(deps: {
       loop = run()
     },
     /**
-     * Receives nothing more; resolves when the messages in hand are dealt with.
-     * @param patient waits for the request under way, for up to `waitSeconds`. SQS goes on answering one that
-     *   was given up, and what it answers stays hidden from others until its visibility timeout is over
+     * Stops receiving. Resolves when all received messages are handled.
+     * @param waitForPoll waits for the active poll, for up to `waitSeconds`. SQS responds even to an aborted poll, and
+     *   the messages in that response stay hidden until their visibility timeout is over
      */
-    async stop({ patient = false } = {}): Promise<void> {
+    async stop({ waitForPoll = false } = {}): Promise<void> {
       stopping.abort()
-      if (!patient) forceStop.abort()
+      if (!waitForPoll) forceStop.abort()
       await loop
     },
   }
@@ -64,25 +63,28 @@ export function createObjectCreated(deps: {
     let failures = 0
     while (!stopping.signal.aborted) {
       try {
-        await pass()
+        await receiveOnce()
         failures = 0
       } catch (error) {
         if (stopping.signal.aborted) return
         failures += 1
         const longest = Math.min(longestBackoffMs, firstBackoffMs * 2 ** (failures - 1))
         const waitMs = longest * (1 - Math.random() / 2)
-        log.warn({ err: error, event: 'receive-failed', failures, waitMs: Math.round(waitMs) }, 'SQS')
-        // Rejects when stopped, which is what is wanted: the loop's condition ends it.
+        log.warn(
+          { err: error, event: 'receive-failed', failures, waitMs: Math.round(waitMs) },
+          'receiving from SQS failed',
+        )
+        // Rejects when stopped. Then the loop's condition ends the loop.
         await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {})
       }
     }
   }
 
-  async function pass(): Promise<void> {
+  async function receiveOnce(): Promise<void> {
     const { Messages: messages = [] } = await sqs.send(
       new ReceiveMessageCommand({
         QueueUrl: queueUrl,
-        MaxNumberOfMessages: messagesAtOnce,
+        MaxNumberOfMessages: messagesPerRequest,
         WaitTimeSeconds: waitSeconds,
       }),
       { abortSignal: forceStop.signal },
@@ -90,33 +92,33 @@ export function createObjectCreated(deps: {
     const handled = await Promise.all(
       messages.map(async (message) => ((await handle(message)) ? [message] : [])),
     )
-    await forget(handled.flat())
+    await deleteMessages(handled.flat())
   }
 
-  /** @returns whether the message has done its work */
+  /** @returns whether the message was handled and can be deleted */
   async function handle(message: Message): Promise<boolean> {
     try {
       const keys = parseS3Event(message.Body, bucket)
       if (!keys) log.warn({ event: 'not-an-s3-event', messageId: message.MessageId }, 'not an S3 event')
-      for (const key of keys ?? []) await arrived(key)
+      for (const key of keys ?? []) await handleKey(key)
       return true
     } catch (error) {
-      log.warn({ err: error, event: 'arrival-failed', messageId: message.MessageId }, 'comes again')
+      log.warn({ err: error, event: 'arrival-failed', messageId: message.MessageId }, 'arrival failed')
       return false
     }
   }
 
-  async function arrived(key: string): Promise<void> {
+  async function handleKey(key: string): Promise<void> {
     const original = parseOriginalKey(key)
-    if (original) return received(original)
-    const finished = regionEvents && parseManifestKey(key)
-    if (finished) return regionEvents.finished(finished)
-    const erased = regionEvents && parseErasureKey(key)
-    if (erased) return regionEvents.erased(erased)
-    log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'nothing of ours')
+    if (original) return handleOriginal(original)
+    const manifest = crossRegionEvents && parseManifestKey(key)
+    if (manifest) return crossRegionEvents.applyManifest(manifest)
+    const erasure = crossRegionEvents && parseErasureKey(key)
+    if (erasure) return crossRegionEvents.applyErasure(erasure)
+    log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'unknown key')
   }
 
-  async function received(address: UploadAddress): Promise<void> {
+  async function handleOriginal(address: UploadAddress): Promise<void> {
     const stored = await receiveUpload(address)
     log.debug(
       { event: 'object-created', uploadId: address.id, state: stored?.upload.state },
@@ -124,7 +126,7 @@ export function createObjectCreated(deps: {
     )
   }
 
-  async function forget(messages: Message[]): Promise<void> {
+  async function deleteMessages(messages: Message[]): Promise<void> {
     if (messages.length === 0) return
     const { Failed: failed = [] } = await sqs.send(
       new DeleteMessageBatchCommand({
@@ -132,7 +134,7 @@ export function createObjectCreated(deps: {
         Entries: messages.map(({ ReceiptHandle }, i) => ({ Id: String(i), ReceiptHandle })),
       }),
     )
-    // They come again and find their work done.
+    // They become visible again, and their handling finds the work done.
     for (const { Code } of failed) log.warn({ event: 'delete-failed', code: Code }, 'message not deleted')
   }
 }

@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import type { EraseLateCopies } from './erase-late-copies.ts'
 import type { ExpireUnfinished } from './expire-unfinished.ts'
 import type { Reconcile } from './reconcile.ts'
-import type { RepeatErasures } from './repeat-erasures.ts'
 
 /** In ms. Renewed with every page, so a worker that dies blocks the others no longer than this. */
 const leaseMs = 60_000
@@ -20,12 +20,11 @@ const pauseFactor = 20
 const done = 'done'
 
 /**
- * Reconciles when a worker starts and then at intervals, on one worker at a time. A lease in Redis decides
- * rather than a scheduled job: a Redis that lost everything has lost its scheduled jobs as well, and that is
- * when this is needed most.
+ * Reconciles when a worker starts and then at intervals, on one worker at a time. It uses a lease in Redis and not a
+ * scheduled job: if Redis lost all data, scheduled jobs are lost too, and reconciliation is needed most.
  *
- * @param deps.intervalMs between two runs of all workers together, in ms
- * @param deps.repeatErasures if several regions publish erasures to each other
+ * @param deps.intervalMs interval between two runs of all workers together, in ms
+ * @param deps.eraseLateCopies if several regions copy to each other
  */
 export function createReconcileSchedule(deps: {
   redis: Redis
@@ -33,10 +32,10 @@ export function createReconcileSchedule(deps: {
   intervalMs: number
   reconcile: Reconcile
   expireUnfinished: ExpireUnfinished
-  repeatErasures?: RepeatErasures | undefined
+  eraseLateCopies?: EraseLateCopies | undefined
   log: Logger
 }) {
-  const { redis, intervalMs, reconcile, expireUnfinished, repeatErasures, log } = deps
+  const { redis, intervalMs, reconcile, expireUnfinished, eraseLateCopies, log } = deps
   const leaseOf = (holder: string) =>
     createRedisLease({ redis, key: `${deps.prefix}:reconcile`, holder, ttlMs: leaseMs })
   const stopping = new AbortController()
@@ -74,7 +73,7 @@ export function createReconcileSchedule(deps: {
         // Taken again if Redis has lost it: this run repairs what else Redis lost.
         if (!(await lease.hold())) throw new Error('Another worker has taken the lease of this run.')
       }
-      const erasedAgain = await repeatErasures?.(onPage)
+      const erasedAgain = await eraseLateCopies?.(onPage)
       const { seen, received } = await reconcile(onPage)
       const expired = await expireUnfinished(onPage)
       const ms = Math.round(performance.now() - startedAt)
@@ -91,7 +90,11 @@ export function createReconcileSchedule(deps: {
     try {
       await work()
     } catch (error) {
-      if (!stopping.signal.aborted) log.warn({ err: error, event: 'reconcile-failed' }, 'tried again')
+      if (!stopping.signal.aborted)
+        log.warn(
+          { err: error, event: 'reconcile-failed' },
+          'reconciliation failed, it is retried at the next interval',
+        )
     }
   }
 }

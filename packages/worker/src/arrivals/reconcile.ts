@@ -11,35 +11,33 @@ import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
 
-/** How many uploads are put right at once. */
+/** Number of uploads that are repaired at a time. */
 const repairsAtOnce = 16
 
 type Listed = { address: UploadAddress; lastModifiedMs: number }
 
 /**
- * Finds what nobody told us of, by S3 alone: originals that have no manifest, or one that is older than
- * themselves. Each is received as if its event had just come, and where BullMQ had given its job up, the job
- * starts over. So an upload ends also when its event was lost, when Redis lost everything, or when S3
- * was away for longer than a job is tried.
+ * Finds unfinished uploads from S3 alone: originals that have no manifest, or an older one. Each is received as if its
+ * event had just arrived. If its job had failed, the job restarts. So an upload is finished even if its event was lost,
+ * if Redis lost all data, or if S3 was unavailable for longer than all attempts of a job take.
  *
- * @param deps.graceMs leaves out originals younger than this, whose event is on its way, in milliseconds
- * @param deps.copyGraceMs leaves copies that are younger than this to the region where they were uploaded, in milliseconds
- *   since then
+ * @param deps.minAgeMs skips younger originals, whose event may still arrive; in ms
+ * @param deps.minCopyAgeMs leaves younger copies to the region of the upload; in ms since the upload
  */
 export function createReconcile(deps: {
   s3: S3Client
   bucket: string
   receiveUpload: ReceiveUpload
   queue: UploadQueue
-  graceMs: number
-  copyGraceMs: number
+  minAgeMs: number
+  minCopyAgeMs: number
   log: Logger
 }) {
-  const { s3, bucket, receiveUpload, queue, graceMs, copyGraceMs, log } = deps
+  const { s3, bucket, receiveUpload, queue, minAgeMs, minCopyAgeMs, log } = deps
 
   /**
-   * @param onPage is called now and then, and may throw to end the run
-   * @returns how many originals were seen, and how many of them were received
+   * @param onPage called with each page of originals; may throw to end the run
+   * @returns the number of originals in S3, and how many of them were received
    */
   return async function reconcile(onPage: () => Promise<void>): Promise<{ seen: number; received: number }> {
     const manifests = list(manifestsPrefix, parseManifestKey, async () => {})
@@ -47,37 +45,41 @@ export function createReconcile(deps: {
     let seen = 0
     let received = 0
     let repairs: Promise<void>[] = []
-    const settleRepairs = async () => {
+    const awaitRepairs = async () => {
       const batch = await Promise.allSettled(repairs)
       repairs = []
       for (const result of batch) {
         if (result.status === 'fulfilled') received += 1
-        else log.warn({ err: result.reason, event: 'reconcile-failed' }, 'comes again with the next run')
+        else
+          log.warn(
+            { err: result.reason, event: 'reconcile-failed' },
+            'repair failed, the next run retries it',
+          )
       }
     }
     for await (const original of list(originalsPrefix, parseOriginalKey, onPage)) {
       seen += 1
       while (manifest && compare(manifest, original) < 0) manifest = (await manifests.next()).value
-      const found = manifest && compare(manifest, original) === 0 ? manifest : undefined
-      // S3 dates objects by the second, so the same second may be either way round.
-      const isCurrent = found && found.lastModifiedMs > original.lastModifiedMs
+      const match = manifest && compare(manifest, original) === 0 ? manifest : undefined
+      // S3's times are in seconds. Within the same second, the order of both writes is unknown.
+      const isCurrent = match && match.lastModifiedMs > original.lastModifiedMs
       const ageMs = Date.now() - original.lastModifiedMs
-      if (isCurrent || ageMs < graceMs) continue
-      repairs.push(repair(original.address, { takesCopy: ageMs >= copyGraceMs }))
-      if (repairs.length >= repairsAtOnce) await settleRepairs()
+      if (isCurrent || ageMs < minAgeMs) continue
+      repairs.push(repair(original.address, { takesCopy: ageMs >= minCopyAgeMs }))
+      if (repairs.length >= repairsAtOnce) await awaitRepairs()
     }
-    await settleRepairs()
+    await awaitRepairs()
     await manifests.return(undefined)
     return { seen, received }
   }
 
-  async function repair(address: UploadAddress, how: { takesCopy: boolean }): Promise<void> {
-    const stored = await receiveUpload(address, how)
+  async function repair(address: UploadAddress, options: { takesCopy: boolean }): Promise<void> {
+    const stored = await receiveUpload(address, options)
     if (!stored?.upload.arrival || isFinished(stored.upload)) return
     await queue.revive({ id: address.id, etag: stored.upload.arrival.etag })
   }
 
-  /** Goes through a prefix page by page, in the order of keys. */
+  /** Lists the uploads under a prefix page by page, in the order of keys. */
   async function* list(
     prefix: string,
     parse: (key: string) => UploadAddress | undefined,
@@ -96,7 +98,7 @@ export function createReconcile(deps: {
 
 export type Reconcile = ReturnType<typeof createReconcile>
 
-/** The order of both listings: S3 sorts by the bytes of keys, and all of these are ASCII. */
+/** Compares in the order of both listings. S3 sorts keys by their bytes, and all of these keys are ASCII. */
 function compare({ address: a }: Listed, { address: b }: Listed): number {
   const [left, right] = [`${a.owner}/${a.id}`, `${b.owner}/${b.id}`]
   if (left === right) return 0

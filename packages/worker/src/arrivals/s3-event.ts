@@ -2,8 +2,8 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
 /**
- * What S3 sends to a queue (Amazon S3 User Guide, "Event message structure"), as far as it is needed.
- * Versions 2.x differ in what they add only.
+ * The fields that Millrace reads of an S3 event (Amazon S3 User Guide, "Event message structure"). Versions 2.x only add
+ * fields.
  */
 const S3Event = Type.Object({
   Records: Type.Array(
@@ -11,7 +11,7 @@ const S3Event = Type.Object({
       eventName: Type.String({ description: 'such as ObjectCreated:Put' }),
       s3: Type.Object({
         bucket: Type.Object({ name: Type.String() }),
-        object: Type.Object({ key: Type.String({ description: 'URL-encoded, the way of HTML forms' }) }),
+        object: Type.Object({ key: Type.String({ description: 'URL-encoded as in HTML forms' }) }),
       }),
     }),
   ),
@@ -20,14 +20,14 @@ type S3Event = Static<typeof S3Event>
 
 const s3Event = Compile(S3Event)
 
-/** S3 sends this once when notifications are set up ("How to enable event notifications"). */
+/** S3 sends this once when notifications are configured ("How to enable event notifications"). */
 const s3TestEvent = Compile(Type.Object({ Event: Type.Literal('s3:TestEvent') }))
 
 /**
- * Reads the body of a message.
+ * Parses the body of an SQS message.
  *
- * @returns the keys of created objects, decoded; none where it tells of something else
- *   (a test event, a removal, another bucket); undefined where it is no S3 event at all
+ * @returns the decoded keys of created objects; empty for other events (a test event, a removal, another bucket);
+ *   undefined if the body is not an S3 event
  */
 export function parseS3Event(body: string | undefined, bucket: string): string[] | undefined {
   const event = parseJson(body ?? '')
@@ -42,7 +42,7 @@ function decodeKey({ s3 }: S3Event['Records'][number]): string {
   try {
     return decodeURIComponent(s3.object.key.replaceAll('+', ' '))
   } catch {
-    // Not encoded as S3 encodes: taken as it is, it is the key of no original.
+    // Not encoded by S3's rules. Unchanged, it is not the key of an original.
     return s3.object.key
   }
 }

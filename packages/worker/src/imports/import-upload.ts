@@ -16,19 +16,19 @@ import type { Attempt } from '../processing/process-upload.ts'
 import { emptySource, type FetchedSource, type FetchSource, unavailable } from './fetch-source.ts'
 import { type FinishImport, isFinalImportError } from './finish-import.ts'
 
-/** How often a running import looks whether its upload was erased, in ms. */
+/** How often a running import checks whether its upload was erased, in ms. */
 const erasedCheckMs = 1_000
 
 /**
- * The job of an import: fetches a source's file into S3 as it comes, and says that it arrived. From there on
- * it goes the way of every upload.
+ * Creates the handler of `import-upload` jobs. It streams a source's file into S3 and records its arrival. From there on,
+ * an import is processed like any other upload.
  *
  * find → open source → reserve quota → stream into S3 → receive
  *
- * A crash at any point leaves an upload that awaits its bytes; the next attempt begins anew.
+ * After a crash at any point, the upload is still `awaiting`, and the next attempt starts again.
  *
- * @param deps.maxUploadBytes the largest file taken
- * @param deps.timeoutMs how long a file may take to come, in ms
+ * @param deps.maxUploadBytes the size limit of a file, in bytes
+ * @param deps.timeoutMs timeout of the whole download, in ms
  */
 export function createImportUpload(deps: {
   records: UploadRecords
@@ -44,9 +44,9 @@ export function createImportUpload(deps: {
 }) {
   const { records, receiveUpload, eraseObjects, quota, fetchSource, storeOriginal, maxUploadBytes } = deps
 
-  /** @throws AppError and others, which are tried again: what is final has ended the upload instead */
+  /** @throws errors that are retried. After a final error, the upload is finished as `rejected` instead */
   return async function importUpload(job: ImportUploadJob, { log, signal }: Attempt): Promise<void> {
-    // A predecessor may have been lost after the last byte, or in the middle of its parts.
+    // An earlier attempt may have crashed after the last byte, or between two parts.
     if (await receiveUpload(job)) return
     await deps.abortMultipartUploads(originalKey(job))
     const found = await records.find(job)
@@ -56,14 +56,14 @@ export function createImportUpload(deps: {
       return
     }
     const startedAtMs = performance.now()
-    const watch = watchImport(job, signal)
+    const abort = abortConditions(job, signal)
     let arrival: Arrival
     try {
-      arrival = await fetchInto(found.upload, source, watch.signal)
+      arrival = await fetchInto(found.upload, source, abort.signal)
       const ms = Math.round(performance.now() - startedAtMs)
       log.info({ event: 'imported', bytes: arrival.size, ms }, 'imported')
     } catch (thrown) {
-      const error = watch.signal.aborted ? watch.signal.reason : thrown
+      const error = abort.signal.aborted ? abort.signal.reason : thrown
       if (signal.aborted) throw error
       if (await records.isErased(job)) return await erase(job)
       if (!isFinalImportError(error)) throw error
@@ -71,49 +71,49 @@ export function createImportUpload(deps: {
       log.info({ event: 'import-rejected', code: error.code }, error.message)
       return
     } finally {
-      watch.done()
+      abort.dispose()
     }
-    // Undefined where it was erased meanwhile, and now once more.
+    // Undefined if the upload was erased meanwhile. The new bytes are then erased too.
     if (!(await receiveUpload(job, { arrival }))) await quota.release(job)
   }
 
-  /** What came of it after it was erased, goes too. */
+  /** Erases bytes that were stored after the upload was erased. */
   async function erase(address: UploadAddress): Promise<void> {
     await eraseObjects(address)
     await quota.release(address)
   }
 
-  /** Aborts when the file takes too long, when its upload is erased, and when the job is to be handed back. */
-  function watchImport(address: UploadAddress, handedBack: AbortSignal) {
+  /** Aborts if the download times out, if its upload is erased, or if the job is handed back. */
+  function abortConditions(address: UploadAddress, jobSignal: AbortSignal) {
     const controller = new AbortController()
-    const late = setTimeout(() => controller.abort(new AppError('source_too_slow')), deps.timeoutMs)
-    const check = setInterval(async () => {
-      // A look that fails is made up for by the next one.
+    const timeout = setTimeout(() => controller.abort(new AppError('source_too_slow')), deps.timeoutMs)
+    const erasedCheck = setInterval(async () => {
+      // A failed check is ignored: the next one follows.
       const erased = await records.isErased(address).catch(() => false)
       if (erased) controller.abort(new AppError('upload_not_found'))
     }, erasedCheckMs)
     return {
-      signal: AbortSignal.any([controller.signal, handedBack]),
-      done() {
-        clearTimeout(late)
-        clearInterval(check)
+      signal: AbortSignal.any([controller.signal, jobSignal]),
+      dispose() {
+        clearTimeout(timeout)
+        clearInterval(erasedCheck)
       },
     }
   }
 
   async function fetchInto(upload: Upload, source: UploadSource, signal: AbortSignal): Promise<Arrival> {
     const opened = await fetchSource(source.url, signal)
-    const broken = new AbortController()
-    // Without a listener it would end the process where nobody happens to read.
-    const breakOff = (error: Error) => broken.abort(error instanceof AppError ? error : unavailable(error))
-    opened.body.on('error', breakOff)
-    if (opened.body.errored) breakOff(opened.body.errored)
-    const either = AbortSignal.any([signal, broken.signal])
+    const bodyFailed = new AbortController()
+    // Without a listener, an error while the body is not being read would crash the process.
+    const onBodyError = (error: Error) =>
+      bodyFailed.abort(error instanceof AppError ? error : unavailable(error))
+    opened.body.on('error', onBodyError)
+    if (opened.body.errored) onBodyError(opened.body.errored)
     try {
-      return await store(upload, source, opened, either)
+      return await store(upload, source, opened, AbortSignal.any([signal, bodyFailed.signal]))
     } catch (error) {
-      // A file that is refused breaks off, too: the first reason counts.
-      throw broken.signal.aborted && !(error instanceof AppError) ? broken.signal.reason : error
+      // A rejected file closes the body too, so an AppError is the first reason and takes precedence.
+      throw bodyFailed.signal.aborted && !(error instanceof AppError) ? bodyFailed.signal.reason : error
     } finally {
       opened.body.destroy()
     }
@@ -127,23 +127,23 @@ export function createImportUpload(deps: {
   ): Promise<Arrival> {
     const { size, body } = opened
     if (size !== undefined) checkSize(size, source)
-    const known = size ?? source.size
-    const intent = intentOf(upload.intent, source, { ...opened, size: known })
-    if (known !== undefined) await take(upload, known)
-    await announce(upload, intent)
+    const expectedSize = size ?? source.size
+    const intent = intentOf(upload.intent, source, { ...opened, size: expectedSize })
+    if (expectedSize !== undefined) await reserveQuota(upload, expectedSize)
+    await recordIntent(upload, intent)
     if (size !== undefined && size <= putLimitBytes) {
       return storeOriginal.inOnePut(upload, intent, body, signal)
     }
-    const partBytes = known && planParts(known).partSize
+    const partBytes = expectedSize && planParts(expectedSize).partSize
     return storeOriginal.inParts(upload, intent, {
-      chunks: expected(body, source),
+      chunks: checkedChunks(body, source),
       partBytes: partBytes ? () => partBytes : planGrowingParts(maxUploadBytes),
       limitBytes: maxUploadBytes,
       async beforeCommit(bytes) {
         checkSize(bytes, source)
-        await take(upload, bytes)
-        // Before S3 tells of the object: a worker compares the object with what was announced.
-        await announce(upload, { ...intent, size: bytes })
+        await reserveQuota(upload, bytes)
+        // Before S3 sends the object's event: a worker compares the object with the recorded size.
+        await recordIntent(upload, { ...intent, size: bytes })
       },
       signal,
     })
@@ -157,12 +157,12 @@ export function createImportUpload(deps: {
     })
   }
 
-  async function take(address: UploadAddress, bytes: number): Promise<void> {
+  async function reserveQuota(address: UploadAddress, bytes: number): Promise<void> {
     await quota.reserve(address, bytes, Date.now() + deps.timeoutMs)
   }
 
-  /** @throws AppError `upload_not_found` where the upload was erased */
-  async function announce(address: UploadAddress, intent: UploadIntent): Promise<void> {
+  /** Writes the intent to the record. @throws AppError `upload_not_found` if the upload was erased */
+  async function recordIntent(address: UploadAddress, intent: UploadIntent): Promise<void> {
     await records.update(address, (current) =>
       current.state === 'awaiting' ? { ...current, intent } : undefined,
     )
@@ -171,32 +171,32 @@ export function createImportUpload(deps: {
 
 export type ImportUpload = ReturnType<typeof createImportUpload>
 
-/** What is known of a file once its source has answered. What the client said goes first. */
+/** Completes the intent with the source's response headers. Values from the client take precedence. */
 function intentOf(
   announced: UploadIntent,
-  told: UploadSource,
-  found: Pick<FetchedSource, 'filename' | 'contentType' | 'size'>,
+  source: UploadSource,
+  response: Pick<FetchedSource, 'filename' | 'contentType' | 'size'>,
 ): UploadIntent {
-  const contentType = told.contentType ?? declaredType(found.contentType)
-  const intent = { ...announced, contentType, size: found.size ?? 0 }
-  if (told.filename !== undefined) return intent
-  return withFittingName({ ...intent, filename: cleanName(found.filename ?? '') || announced.filename })
+  const contentType = source.contentType ?? declaredType(response.contentType)
+  const intent = { ...announced, contentType, size: response.size ?? 0 }
+  if (source.filename !== undefined) return intent
+  return withFittingName({ ...intent, filename: cleanName(response.filename ?? '') || announced.filename })
 }
 
-/** Passes on what comes, unless it is nothing at all or more than was announced. */
-async function* expected(
+/** Passes chunks on. Throws if the body is empty or larger than announced. */
+async function* checkedChunks(
   chunks: AsyncIterable<Buffer>,
   { size = Number.POSITIVE_INFINITY }: UploadSource,
 ): AsyncGenerator<Buffer> {
-  let came = 0
+  let receivedBytes = 0
   for await (const chunk of chunks) {
-    came += chunk.length
-    if (came > size) {
+    receivedBytes += chunk.length
+    if (receivedBytes > size) {
       throw new AppError('size_mismatch', {
         message: `The file at the source has more than the ${size} bytes that were announced.`,
       })
     }
     yield chunk
   }
-  if (came === 0) throw emptySource()
+  if (receivedBytes === 0) throw emptySource()
 }

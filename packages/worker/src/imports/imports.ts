@@ -7,7 +7,7 @@ import { createImportUpload } from './import-upload.ts'
 import { createPublicAddress } from './public-address.ts'
 import { createSourceAddresses } from './source-addresses.ts'
 
-/** Composes imports: fetch a source from public addresses only, and store it as an original. */
+/** Composes imports: a source is fetched from public addresses only and stored as an original. */
 export function createImports(deps: {
   s3: S3Client
   bucket: string

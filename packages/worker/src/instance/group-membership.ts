@@ -1,9 +1,9 @@
 import type { InstanceMetadata } from './instance-metadata.ts'
 
 /**
- * Which instance of which Auto Scaling group this is: what the group's API wants to be told.
+ * Reads the instance's id and the name of its Auto Scaling group, which the Auto Scaling API requires.
  *
- * @throws Error where metadata does not say
+ * @throws Error if instance metadata has no group name
  */
 export async function readGroupMembership(metadata: InstanceMetadata) {
   const [group, instance] = await Promise.all([
@@ -11,7 +11,9 @@ export async function readGroupMembership(metadata: InstanceMetadata) {
     metadata.read('instance-id'),
   ])
   if (group === undefined || instance === undefined) {
-    throw new Error('Instance metadata names no Auto Scaling group: there is none, or tags are not readable.')
+    throw new Error(
+      'Instance metadata has no Auto Scaling group: the instance is in none, or tags in metadata are not enabled.',
+    )
   }
   return { group, instance }
 }

@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 
 /**
- * Answers `GET /health` on loopback, for the container's health check and for the instance's boot. It is started
- * once the worker takes jobs; a worker whose loops end dies of it, so an answer says that it works. It goes on
- * until the process ends.
+ * Serves `GET /health` on loopback, for the container's health check and for the instance's boot. Start it once the
+ * worker takes jobs. A worker whose loops end exits, so a response means that the worker is running. The server runs
+ * until the process exits.
  *
- * @param options.port 0 for any free one
+ * @param options.port 0: any free port
  * @returns the port
  */
 export async function startHealthServer(options: {
@@ -16,10 +16,10 @@ export async function startHealthServer(options: {
 }): Promise<number> {
   const { instance, version } = options
   const server = createServer((request, response) => {
-    const found = request.url === '/health'
+    const isHealth = request.url === '/health'
     const uptime = Math.floor(process.uptime())
-    response.writeHead(found ? 200 : 404, { 'content-type': 'application/json', connection: 'close' })
-    response.end(found ? JSON.stringify({ status: 'ok', instance, version, uptime }) : undefined)
+    response.writeHead(isHealth ? 200 : 404, { 'content-type': 'application/json', connection: 'close' })
+    response.end(isHealth ? JSON.stringify({ status: 'ok', instance, version, uptime }) : undefined)
   })
   server.listen(options.port, '127.0.0.1')
   await once(server, 'listening')

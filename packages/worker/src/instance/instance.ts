@@ -1,23 +1,23 @@
 import { AutoScalingClient } from '@aws-sdk/client-auto-scaling'
 import type { Logger } from 'pino'
 import type { OldestJob } from '../jobs/oldest-job.ts'
+import { createDrainInstance } from './drain-instance.ts'
 import { createInstanceMetadata } from './instance-metadata.ts'
-import { createInstanceNotices, type InstanceNotice } from './instance-notices.ts'
-import { createLeaveInstance } from './leave-instance.ts'
 import { createScaleInProtection } from './scale-in-protection.ts'
 import { createTerminationHook } from './termination-hook.ts'
+import { createTerminationNotices, type TerminationNotice } from './termination-notices.ts'
 
 /**
- * How much longer than the drain's deadline `leave` may take, in ms: jobs are handed back (3 s), and the group is called
- * with the SDK's retries.
+ * How much longer than the drain's deadline `drain` may take, in ms: jobs are handed back (3 s), and the Auto Scaling API
+ * is called with the SDK's retries.
  */
-export const leaveTimeoutMs = 20_000
+export const drainMarginMs = 20_000
 
 /**
- * The worker's instance in an Auto Scaling group: holds it during long jobs, and ends the work in time when it gets a
- * termination notice. Without a termination hook there is no group, and nothing is watched.
+ * Manages the worker's instance in an Auto Scaling group: protects it from scale-in during long jobs, and drains it in
+ * time after a termination notice. Without a termination hook there is no group, and nothing is watched.
  *
- * @param deps.drain finishes or hands back all jobs; `deadlineMs` as for `createLeaveInstance`, in ms
+ * @param deps.drainWorker finishes or hands back all jobs; `deadlineMs` as for `createDrainInstance`, in ms
  */
 export function createInstance(deps: {
   config: {
@@ -29,23 +29,23 @@ export function createInstance(deps: {
   }
   log: Logger
   oldestJob: Pick<OldestJob, 'ageMs'>
-  drain: (how: { deadlineMs: number; patient: boolean }) => Promise<void>
+  drainWorker: (options: { deadlineMs: number; waitForPoll: boolean }) => Promise<void>
 }) {
-  const { log, oldestJob, drain } = deps
+  const { log, oldestJob, drainWorker } = deps
   const { terminationHook, metadataEndpoint, noticeIntervalMs, longWorkMs, drainDeadlineMs } = deps.config
-  let leave = () => drain({ deadlineMs: drainDeadlineMs, patient: false })
+  let drain = () => drainWorker({ deadlineMs: drainDeadlineMs, waitForPoll: false })
 
   return {
     /**
-     * Begins to watch.
-     * @param service.stopping ends it
+     * Starts watching for termination notices and long jobs.
+     * @param service.stopping ends both
      * @param service.stop is called after a termination notice, with its kind
      */
     watch(service: { stopping: AbortSignal; stop(why: string): void }): void {
       if (terminationHook === undefined) return
       const { stopping, stop } = service
       const metadata = createInstanceMetadata({ endpoint: metadataEndpoint })
-      const notices = createInstanceNotices({ metadata, log, intervalMs: noticeIntervalMs })
+      const notices = createTerminationNotices({ metadata, log, intervalMs: noticeIntervalMs })
       const autoScaling = new AutoScalingClient()
       const hook = createTerminationHook({ autoScaling, metadata, name: terminationHook, log })
       const protection = createScaleInProtection({
@@ -56,22 +56,22 @@ export function createInstance(deps: {
         intervalMs: noticeIntervalMs,
         log,
       })
-      const leaveInstance = createLeaveInstance({
+      const drainInstance = createDrainInstance({
         notices,
         hook,
-        drain: (deadlineMs) => drain({ deadlineMs, patient: true }),
+        drainWorker: (deadlineMs) => drainWorker({ deadlineMs, waitForPoll: true }),
         drainDeadlineMs,
       })
-      const leaveAfter = (notice: InstanceNotice | undefined) => {
+      const onNotice = (notice: TerminationNotice | undefined) => {
         if (!notice || stopping.aborted) return
-        leave = () => leaveInstance(notice)
+        drain = () => drainInstance(notice)
         stop(notice.kind)
       }
       void protection.watch(stopping)
-      void notices.first(stopping).then(leaveAfter)
+      void notices.waitForFirst(stopping).then(onNotice)
     },
 
-    /** Drains within the time that the instance has, and lets the group end it if that is what it waits for. */
-    leave: (): Promise<void> => leave(),
+    /** Drains the worker in the time that the instance has left, and completes the termination hook if it is waiting. */
+    drain: (): Promise<void> => drain(),
   }
 }

@@ -5,19 +5,20 @@ import type { OldestJob } from '../jobs/oldest-job.ts'
 import { readGroupMembership } from './group-membership.ts'
 import type { InstanceMetadata } from './instance-metadata.ts'
 
-/** How long one call may take, the SDK's own new attempts included, in milliseconds. */
+/** Timeout of one call, with the SDK's retries, in ms. */
 const timeoutMs = 60_000
 
 /**
- * Has the Auto Scaling group choose other instances than this one while there is long work on it. Short jobs never
- * cause a call: what they would lose is done again in a second.
+ * Protects the instance from scale-in while a long job is active. Then the Auto Scaling group terminates other instances.
+ * Short jobs never cause a call: an interrupted one is repeated in a second.
  *
- * The instance may be protected although this process never asked for it: an earlier one may have crashed while it
- * held, or a call that failed here was heard there. Then, too, the next look says what is wanted.
+ * The instance may be protected without a call of this process: an earlier process crashed while it was protected, or a
+ * call took effect although its response was lost. So the state is unknown at the start and after a failure, and the
+ * next update sets it.
  *
- * @param deps.metadata knows which instance of which group this is; its tags must be readable
- * @param deps.longWorkMs how old the oldest work has to be to hold the instance, in milliseconds
- * @param deps.intervalMs milliseconds between two looks
+ * @param deps.metadata identifies the instance and its group; tags in metadata must be enabled
+ * @param deps.longWorkMs the age of the oldest job from which the instance is protected, in ms
+ * @param deps.intervalMs pause between two updates, in ms
  */
 export function createScaleInProtection(deps: {
   autoScaling: AutoScalingClient
@@ -28,56 +29,57 @@ export function createScaleInProtection(deps: {
   log: Logger
 }) {
   const { autoScaling, metadata, oldestJob, longWorkMs, intervalMs, log } = deps
-  /** Undefined: not known. */
-  let isHeld: boolean | undefined
+  /** Undefined: unknown. */
+  let isProtected: boolean | undefined
   let failing = false
 
   return {
-    look,
+    update,
 
     /**
-     * Looks again and again, one look after the other. The first one comes when work can be long at all: by then
-     * a new instance is in service, before which the group refuses.
+     * Updates the protection repeatedly, one update after the other. The first one runs after `longWorkMs`: no job can be
+     * long before, and by then a new instance is in service. Until then the group refuses the call.
      *
-     * @param stopping ends it, and a call under way: a group that has chosen the instance need not hear more
+     * @param stopping ends the loop and aborts an active call: a group that terminates the instance ignores protection
      */
     async watch(stopping: AbortSignal): Promise<void> {
       await pause(longWorkMs, stopping)
       while (!stopping.aborted) {
-        await look(stopping)
+        await update(stopping)
         await pause(intervalMs, stopping)
       }
     },
   }
 
-  /** Makes one call where something changed. A call that fails is logged and made up for by the next look. */
-  async function look(stopping: AbortSignal): Promise<void> {
-    const isWanted = oldestJob.ageMs() >= longWorkMs
-    if (isWanted === isHeld) return
-    isHeld = undefined
+  /** Makes one call if the required state changed. A failed call is logged, and the next update repeats it. */
+  async function update(stopping: AbortSignal): Promise<void> {
+    const isRequired = oldestJob.ageMs() >= longWorkMs
+    if (isRequired === isProtected) return
+    isProtected = undefined
     try {
       const { group, instance } = await readGroupMembership(metadata)
       await autoScaling.send(
         new SetInstanceProtectionCommand({
           AutoScalingGroupName: group,
           InstanceIds: [instance],
-          ProtectedFromScaleIn: isWanted,
+          ProtectedFromScaleIn: isRequired,
         }),
         { abortSignal: AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)]) },
       )
-      isHeld = isWanted
+      isProtected = isRequired
       failing = false
-      log.info({ event: isWanted ? 'instance-held' : 'instance-given-back' }, 'scale-in protection')
+      const event = isRequired ? 'instance-held' : 'instance-given-back'
+      log.info({ event }, `scale-in protection is ${isRequired ? 'on' : 'off'}`)
     } catch (error) {
       if (!failing && !stopping.aborted) {
-        log.warn({ err: error, event: 'scale-in-protection-failed' }, 'scale-in protection')
+        log.warn({ err: error, event: 'scale-in-protection-failed' }, 'scale-in protection could not be set')
       }
       failing = true
     }
   }
 }
 
-/** Rejects never: who waits looks at the signal. */
+/** Waits. Resolves early if stopped; the caller checks the signal. */
 async function pause(ms: number, stopping: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal: stopping }).catch(() => undefined)
 }

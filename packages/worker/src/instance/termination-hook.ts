@@ -8,12 +8,12 @@ import { readGroupMembership } from './group-membership.ts'
 import type { InstanceMetadata } from './instance-metadata.ts'
 
 /**
- * The lifecycle hook with which an Auto Scaling group waits, before it ends an instance, until the instance says
- * that it is done. It waits no longer than the hook's timeout after the last heartbeat. Failures are logged and
- * not thrown: they can only make the group wait for too long or not long enough, and then jobs are taken over.
+ * Calls the termination lifecycle hook of the Auto Scaling group. Before the group terminates an instance, it waits until
+ * the hook is completed, but no longer than the hook's timeout after the last heartbeat. Failures are logged and not
+ * thrown: the group then only waits too long or not long enough, and other workers take the jobs.
  *
- * @param deps.metadata knows which instance of which group this is; its tags must be readable
- * @param deps.name the hook's
+ * @param deps.metadata identifies the instance and its group; tags in metadata must be enabled
+ * @param deps.name the name of the hook
  */
 export function createTerminationHook(deps: {
   autoScaling: AutoScalingClient
@@ -24,33 +24,33 @@ export function createTerminationHook(deps: {
   const { autoScaling, metadata, name, log } = deps
 
   return {
-    /** Has the group wait for another of the hook's timeouts. */
+    /** Restarts the hook's timeout. */
     async heartbeat(): Promise<void> {
-      await logged('heartbeat', async () => {
-        await autoScaling.send(new RecordLifecycleActionHeartbeatCommand(await which()))
+      await callAndLog('heartbeat', async () => {
+        await autoScaling.send(new RecordLifecycleActionHeartbeatCommand(await hookTarget()))
       })
     },
-    /** Lets the group end the instance. */
+    /** Completes the hook: the group terminates the instance. */
     async complete(): Promise<void> {
-      await logged('termination-completed', async () => {
+      await callAndLog('termination-completed', async () => {
         await autoScaling.send(
-          new CompleteLifecycleActionCommand({ ...(await which()), LifecycleActionResult: 'CONTINUE' }),
+          new CompleteLifecycleActionCommand({ ...(await hookTarget()), LifecycleActionResult: 'CONTINUE' }),
         )
       })
     },
   }
 
-  async function which() {
+  async function hookTarget() {
     const { group, instance } = await readGroupMembership(metadata)
     return { AutoScalingGroupName: group, InstanceId: instance, LifecycleHookName: name }
   }
 
-  async function logged(event: string, call: () => Promise<void>): Promise<void> {
+  async function callAndLog(event: string, call: () => Promise<void>): Promise<void> {
     try {
       await call()
-      log.info({ event }, 'termination lifecycle hook')
+      log.info({ event }, 'termination lifecycle hook called')
     } catch (error) {
-      log.warn({ err: error, event: `${event}-failed` }, 'termination lifecycle hook')
+      log.warn({ err: error, event: `${event}-failed` }, 'termination lifecycle hook could not be called')
     }
   }
 }

@@ -1,19 +1,19 @@
 import type { FinishedJobs } from '@millrace/shared/fleet/finished-jobs.ts'
 import type { RecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 
-/** Whether an attempt was the job's last one, whatever its outcome, or the job waits for another. */
+/** `finished` if the job has no further attempt, whatever its outcome; `unfinished` if it waits for another one. */
 export type AttemptEnd = 'finished' | 'unfinished'
 
-/** Counts the jobs that this worker is at, and tells how long those took that came to their end. */
+/** Counts the active jobs of this worker, and records the duration of finished ones. */
 export function createActiveJobs(deps: { activity: RecentActivity; finishedJobs: FinishedJobs }) {
   return {
-    /** An attempt begins. @returns a function to call once, at its end */
+    /** Counts an attempt as active. @returns a function to call once, when the attempt ends */
     begin() {
-      const end = deps.activity.begin()
-      return (how: AttemptEnd): void => {
-        const ms = end(how === 'finished' ? 'measured' : 'unmeasured')
-        // Redis away, the job itself cannot be told to have ended, either.
-        if (how === 'finished') deps.finishedJobs.add(ms).catch(() => undefined)
+      const endActivity = deps.activity.begin()
+      return (end: AttemptEnd): void => {
+        const ms = endActivity(end === 'finished' ? 'measured' : 'unmeasured')
+        // Ignored: if Redis fails, BullMQ cannot record the end of the job either.
+        if (end === 'finished') deps.finishedJobs.add(ms).catch(() => undefined)
       }
     },
   }
@@ -21,5 +21,5 @@ export function createActiveJobs(deps: { activity: RecentActivity; finishedJobs:
 
 export type ActiveJobs = ReturnType<typeof createActiveJobs>
 
-/** For jobs that hold none of the slots that the fleet scales on. */
+/** For jobs that use none of the slots by which the fleet scales. */
 export const uncountedActiveJobs: ActiveJobs = { begin: () => () => undefined }

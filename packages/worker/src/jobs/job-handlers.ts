@@ -14,31 +14,31 @@ import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
 import type { OldestJob } from './oldest-job.ts'
 
 /**
- * A job that was lost with its worker this often is tried out in quarantine before it is worked on. Once
- * happens to anybody; the second time it may be the image.
+ * A job that stalled this often, because its worker died, is rendered in isolation first. One stall is usually not the
+ * job's fault. After the second one, the image may be the cause.
  */
-const suspectAfterStalls = 2
+const isolateAfterStalls = 2
 
 type UploadJob = Job<unknown, void>
 
-/** What there is to do for a kind of job. */
+/** The functions for one job name. */
 export type JobHandler = {
-  /** @throws UnrecoverableError where the payload is not of the kind */
+  /** Runs one attempt. @throws UnrecoverableError if the payload does not match the schema */
   run(job: UploadJob, attempt: Attempt): Promise<void>
-  /** Says that the job will not be tried again, in the place where its outcome is looked for. */
-  giveUp(job: UploadJob, error: unknown, log: Logger): Promise<void>
+  /** Records the upload's outcome after the last attempt failed. */
+  onFailed(job: UploadJob, error: unknown, log: Logger): Promise<void>
 }
 
 const processUploadJob = Compile(ProcessUploadJob)
 const importUploadJob = Compile(ImportUploadJob)
-/** What payloads of all kinds have in common. */
-const anyJob = Compile(
+/** The fields that all payloads have. */
+const commonPayload = Compile(
   Type.Pick(ImportUploadJob, ['owner', 'id', 'traceparent'], { additionalProperties: true }),
 )
 
 /**
- * Every job's handler, under the job's name.
- * @throws Error where a name has none
+ * Creates the handlers by job name.
+ * @throws Error if a job name has no handler
  */
 export function createJobHandlers(deps: {
   processUpload: ProcessUpload
@@ -49,30 +49,29 @@ export function createJobHandlers(deps: {
   const handlers = {
     'process-upload': {
       run: (job, attempt) => deps.processUpload(readPayload(processUploadJob, job), attempt),
-      giveUp: (job, error, log) => deps.failUpload(readPayload(processUploadJob, job), error, log),
+      onFailed: (job, error, log) => deps.failUpload(readPayload(processUploadJob, job), error, log),
     },
     'import-upload': {
       run: (job, attempt) => deps.importUpload(readPayload(importUploadJob, job), attempt),
-      giveUp: (job, error) => deps.finishImport(readPayload(importUploadJob, job), 'failed', error),
+      onFailed: (job, error) => deps.finishImport(readPayload(importUploadJob, job), 'failed', error),
     },
   } satisfies Record<JobName, JobHandler>
-  const found: ReadonlyMap<string, JobHandler> = new Map(Object.entries(handlers))
+  const byName: ReadonlyMap<string, JobHandler> = new Map(Object.entries(handlers))
   for (const { const: name } of JobName.anyOf) {
-    if (!found.has(name)) throw new Error(`The job ${name} has no handler.`)
+    if (!byName.has(name)) throw new Error(`The job ${name} has no handler.`)
   }
-  return found
+  return byName
 }
 
 export type JobHandlers = ReturnType<typeof createJobHandlers>
 
 /**
- * The function that BullMQ calls for each job.
+ * Creates the function that BullMQ calls for each job.
  *
- * It must name three parameters: BullMQ counts them, and makes an AbortSignal only for a processor that
- * takes one.
+ * It must declare three parameters: BullMQ counts them, and creates an AbortSignal only for a processor with three.
  *
- * @param deps.activeJobs is told of every attempt
- * @param deps.oldestJob is, too
+ * @param deps.activeJobs counts each attempt
+ * @param deps.oldestJob measures each attempt
  */
 export function createProcessor(deps: {
   handlers: JobHandlers
@@ -87,42 +86,45 @@ export function createProcessor(deps: {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const handler = handlers.get(job.name)
-    if (!handler) throw new UnrecoverableError(`There is no handler for the job ${job.name}.`)
-    if (!signal) throw new Error('BullMQ gave no signal.')
-    const end = activeJobs.begin()
-    const endWork = oldestJob.begin()
-    let how: AttemptEnd = 'finished'
-    const jobLog = log.child({ job: job.name, jobId: job.id, ...traceFields(job.data) })
+    if (!handler) throw new UnrecoverableError(`The job ${job.name} has no handler.`)
+    if (!signal) throw new Error('BullMQ passed no AbortSignal to the processor.')
+    const endActive = activeJobs.begin()
+    const endOldest = oldestJob.begin()
+    let end: AttemptEnd = 'finished'
+    const jobLog = log.child({ job: job.name, jobId: job.id, ...logFields(job.data) })
     try {
-      const suspect = job.stalledCounter >= suspectAfterStalls
-      await orAborted(handler.run(job, { log: jobLog, signal, suspect }), signal)
+      const isolate = job.stalledCounter >= isolateAfterStalls
+      await untilAborted(handler.run(job, { log: jobLog, signal, isolate }), signal)
     } catch (error) {
       if (signal.aborted) {
-        how = 'unfinished'
-        // Not an attempt that failed: the next worker begins anew.
+        end = 'unfinished'
+        // Not counted as a failed attempt. The next worker starts the job again.
         await job.moveToWait(token)
-        jobLog.info({ event: 'handed-back' }, 'handed back')
+        jobLog.info({ event: 'handed-back' }, 'job handed back to the queue')
         throw new WaitingError()
       }
       if (!isFinal(job, error)) {
-        how = 'unfinished'
-        jobLog.warn({ err: error, event: 'attempt-failed', attempt: job.attemptsMade + 1 }, 'tried again')
+        end = 'unfinished'
+        jobLog.warn(
+          { err: error, event: 'attempt-failed', attempt: job.attemptsMade + 1 },
+          'attempt failed, job is retried',
+        )
         throw error
       }
-      jobLog.error({ err: error, event: 'given-up', attempt: job.attemptsMade + 1 }, 'given up')
-      // Should this fail too, the job stays failed with its upload unfinished, and reconciliation revives it.
-      await handler.giveUp(job, error, jobLog)
+      jobLog.error({ err: error, event: 'given-up', attempt: job.attemptsMade + 1 }, 'job failed')
+      // If this fails too, the job stays failed and its upload unfinished. Reconciliation then restarts the job.
+      await handler.onFailed(job, error, jobLog)
       throw error instanceof UnrecoverableError ? error : new UnrecoverableError(messageOf(error))
     } finally {
-      end(how)
-      endWork()
+      endActive(end)
+      endOldest()
     }
   }
 }
 
-function readPayload<Payload>(kind: { Check(value: unknown): value is Payload }, job: UploadJob): Payload {
-  if (kind.Check(job.data)) return job.data
-  throw new UnrecoverableError(`The payload of the job ${job.name} is not in the expected form.`)
+function readPayload<Payload>(schema: { Check(value: unknown): value is Payload }, job: UploadJob): Payload {
+  if (schema.Check(job.data)) return job.data
+  throw new UnrecoverableError(`The payload of the job ${job.name} does not match its schema.`)
 }
 
 function isFinal(job: UploadJob, error: unknown): boolean {
@@ -131,8 +133,8 @@ function isFinal(job: UploadJob, error: unknown): boolean {
   return job.attemptsMade + 1 >= (job.opts.attempts ?? 1)
 }
 
-/** Settles with the work, or rejects at once when aborted: an encoder cannot be stopped in its middle. */
-async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+/** Resolves with the work, or rejects at once if the signal aborts: a running encoder cannot be stopped. */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   const aborted = Promise.withResolvers<never>()
   const abort = () => aborted.reject(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
@@ -143,9 +145,9 @@ async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void
   }
 }
 
-/** What lines of a job's log can be found by. */
-function traceFields(payload: unknown): object {
-  if (!anyJob.Check(payload)) return {}
+/** Returns the fields by which a job's log lines can be found. */
+function logFields(payload: unknown): object {
+  if (!commonPayload.Check(payload)) return {}
   const { id, owner, traceparent } = payload
   return { uploadId: id, owner, ...(traceparent && { traceparent }) }
 }

@@ -15,8 +15,8 @@ import { createQueueWorker } from './queue-worker.ts'
  * Composes the queue workers, one for uploads and one for imports.
  *
  * @param deps.redis for commands
- * @param deps.blockingRedis a connection that waits for Redis as long as it takes
- * @returns `activity` counts the jobs of uploads, `oldestJob` those of both queues
+ * @param deps.blockingRedis a connection that waits for Redis without a limit
+ * @returns `activity` measures the jobs of the upload queue, `oldestJob` those of both queues
  */
 export function createJobs(deps: {
   redis: Redis
@@ -32,15 +32,15 @@ export function createJobs(deps: {
   const activity = createRecentActivity()
   const activeJobs = createActiveJobs({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
   const oldestJob = createOldestJob()
-  const queues = { redis: blockingRedis, prefix, log }
+  const base = { redis: blockingRedis, prefix, log }
   const uploadQueueWorker = createQueueWorker({
-    ...queues,
+    ...base,
     queueName: uploadQueueName,
     slots: config.slots,
     processor: createProcessor({ handlers, activeJobs, oldestJob, log }),
   })
   const importQueueWorker = createQueueWorker({
-    ...queues,
+    ...base,
     queueName: importQueueName,
     slots: config.importSlots,
     processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log }),
@@ -49,13 +49,13 @@ export function createJobs(deps: {
   return {
     activity,
     oldestJob,
-    /** Begins to take jobs. */
+    /** Starts taking jobs. */
     async start(): Promise<void> {
       await Promise.all([uploadQueueWorker.start(), importQueueWorker.start()])
     },
     /**
-     * Takes no more jobs, lets active ones finish until the deadline and hands the others back.
-     * @param deadlineMs milliseconds
+     * Takes no new jobs, lets active ones finish until the deadline, and hands back the rest.
+     * @param deadlineMs in ms
      */
     async drain(deadlineMs: number): Promise<void> {
       await Promise.all([uploadQueueWorker.drain(deadlineMs), importQueueWorker.drain(deadlineMs)])

@@ -1,23 +1,23 @@
 /**
- * Knows how long the oldest of this process' jobs has been under way, whichever queue it came from.
+ * Measures how long the oldest active job of this process has been running, over all queues.
  *
- * @param now milliseconds, of a clock that never goes back
+ * @param now a monotonic clock, in ms
  */
 export function createOldestJob(now: () => number = () => performance.now()) {
-  // In the order in which they began: the first one is the oldest.
-  const underWay = new Set<{ beganAtMs: number }>()
+  // A set keeps the order of insertion, so the first job is the oldest one.
+  const active = new Set<{ startedAtMs: number }>()
 
   return {
-    /** An attempt begins. @returns a function to call once, at its end */
+    /** Adds an attempt. @returns a function to call once, when the attempt ends */
     begin() {
-      const work = { beganAtMs: now() }
-      underWay.add(work)
-      return (): void => void underWay.delete(work)
+      const job = { startedAtMs: now() }
+      active.add(job)
+      return (): void => void active.delete(job)
     },
-    /** Milliseconds; 0 where there is none. */
+    /** Returns the age of the oldest active job in ms, or 0 if there is none. */
     ageMs(): number {
-      const [oldest] = underWay
-      return oldest ? now() - oldest.beganAtMs : 0
+      const [oldest] = active
+      return oldest ? now() - oldest.startedAtMs : 0
     },
   }
 }

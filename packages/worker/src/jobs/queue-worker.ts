@@ -5,19 +5,18 @@ import type { Logger } from 'pino'
 import type { createProcessor } from './job-handlers.ts'
 
 /**
- * How soon a job is taken over whose worker died: its lock has to run out, then the next check for stalled
- * jobs has to come. Both in milliseconds. Locks are renewed at half their duration; pixels are not worked on
- * by the thread that does so.
+ * Both in ms. They determine how soon another worker takes the job of a worker that died: its lock must expire, then the
+ * next check for stalled jobs must run. Locks are renewed at half their duration, by the main thread, which decodes no
+ * images.
  */
 const lockDurationMs = 10_000
 const stalledIntervalMs = 5_000
 
 /**
- * Works on a queue's jobs, several at once.
+ * Runs a queue's jobs.
  *
- * @param deps.queueName the queue
- * @param deps.redis a connection that waits for Redis as long as it takes
- * @param deps.slots how many jobs at once
+ * @param deps.redis a connection that waits for Redis without a limit
+ * @param deps.slots the number of jobs at a time
  */
 export function createQueueWorker(deps: {
   queueName: string
@@ -34,25 +33,25 @@ export function createQueueWorker(deps: {
     concurrency: deps.slots,
     lockDuration: lockDurationMs,
     stalledInterval: stalledIntervalMs,
-    // BullMQ would fail a job by itself after one stall more than this, whoever's fault it was. Here a job
-    // that is lost with its worker is tried again without end, in quarantine from the second time on, where
-    // a harmful image shows itself and a redeploy does not.
+    // BullMQ fails a job after one more stall than this, whatever the cause. Here, a job whose worker died is
+    // retried without limit. From the second stall on it is rendered in isolation first, which detects an image that
+    // crashes the decoder. A redeploy passes this check.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
     autorun: false,
   })
-  worker.on('error', (error) => log.warn({ err: error, event: 'queue-error' }, 'queue'))
-  worker.on('stalled', (jobId) => log.warn({ event: 'stalled', jobId }, 'its worker was lost'))
+  worker.on('error', (error) => log.warn({ err: error, event: 'queue-error' }, 'queue worker failed'))
+  worker.on('stalled', (jobId) => log.warn({ event: 'stalled', jobId }, 'job stalled: its worker was lost'))
   let running: Promise<void> = Promise.resolve()
 
   return {
-    /** Begins to take jobs. */
+    /** Starts taking jobs. */
     async start(): Promise<void> {
       await worker.waitUntilReady()
       running = worker.run()
     },
     /**
-     * Takes no more jobs, lets active ones finish until the deadline and hands those back that do not.
-     * @param deadlineMs milliseconds
+     * Takes no new jobs, lets active ones finish until the deadline, and hands back the rest.
+     * @param deadlineMs in ms
      */
     async drain(deadlineMs: number): Promise<void> {
       const deadline = setTimeout(() => worker.cancelAllJobs('draining'), deadlineMs)

@@ -6,7 +6,7 @@ import { isFinished, type UploadError } from '@millrace/shared/uploads/upload.ts
 import type { Logger } from 'pino'
 import type { FinishUpload } from './finish-upload.ts'
 
-/** Ends an upload as `failed` whose job will not be tried again. */
+/** Finishes an upload as `failed` after the last attempt of its job. */
 export function createFailUpload(deps: {
   lookup: UploadLookup
   presets: Presets
@@ -19,12 +19,12 @@ export function createFailUpload(deps: {
     const arrival = stored?.upload.arrival
     if (!stored || arrival?.etag !== job.etag || isFinished(stored.upload)) return
     const preset = presets.get(stored.upload.intent.preset)
-    await finishUpload.settle(stored.upload, arrival, {
+    await finishUpload.finish(stored.upload, arrival, {
       outcome: 'failed',
       recipe: preset ? recipeVersion(preset) : 'none',
       findings: {},
       variants: [],
-      error: failure(error),
+      error: publicError(error),
     })
     log.warn({ event: 'processed', outcome: 'failed' }, 'upload failed')
   }
@@ -32,8 +32,8 @@ export function createFailUpload(deps: {
 
 export type FailUpload = ReturnType<typeof createFailUpload>
 
-/** What its owner is told: what is final says why, all else only that it was our side. */
-function failure(error: unknown): UploadError {
+/** Returns the error for the owner: details for final errors, none for internal errors. */
+function publicError(error: unknown): UploadError {
   if (error instanceof AppError && !error.retryable) return { code: error.code, message: error.message }
   return { code: 'processing_failed', message: errorCatalogue.processing_failed.message }
 }

@@ -13,9 +13,9 @@ import {
   type Variant,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { DiscardOriginal } from './discard-original.ts'
+import type { DeleteRejectedOriginal } from './delete-rejected-original.ts'
 
-/** How an upload ended. */
+/** The result of processing, as the manifest records it. */
 export type Outcome = {
   outcome: Manifest['outcome']
   recipe: string
@@ -24,8 +24,8 @@ export type Outcome = {
   error?: UploadError
 }
 
-/** The codes that are the file's own fault: the upload ends as `rejected`, and trying again would not help. */
-const rejections: ReadonlySet<ErrorCode> = new Set([
+/** The codes that are the file's fault. They finish the upload as `rejected`, since a retry would not help. */
+const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_corrupt',
   'image_too_many_pixels',
   'image_too_large',
@@ -34,62 +34,63 @@ const rejections: ReadonlySet<ErrorCode> = new Set([
   'type_not_allowed',
 ])
 
-/** Those of them that say that the file is not what was agreed on: its bytes are not even kept. */
-const discarded: ReadonlySet<string> = new Set([
+/** The rejections of a file that differs from what was announced. Its bytes are deleted. */
+const deletedCodes: ReadonlySet<string> = new Set([
   'size_mismatch',
   'checksum_mismatch',
   'type_not_allowed',
 ] satisfies ErrorCode[])
 
-/** Whether what was thrown says that the file itself is at fault. */
+/** Whether a thrown error is the file's fault. */
 export function isRejection(thrown: unknown): thrown is AppError {
-  return thrown instanceof AppError && rejections.has(thrown.code)
+  return thrown instanceof AppError && rejectionCodes.has(thrown.code)
 }
 
 /**
- * Ends uploads whose bytes have come. This is the only place that does: first the manifest, which is the commit point, then the
- * record, whose change tells everybody who watches.
+ * Finishes uploads whose bytes have arrived. Only this module does so: it writes the manifest first, which is the commit
+ * point, and then the record, which publishes the change.
  */
 export function createFinishUpload(deps: {
   manifests: Manifests
   records: UploadRecords
   eraseObjects: EraseObjects
-  discardOriginal: DiscardOriginal
+  deleteRejectedOriginal: DeleteRejectedOriginal
   quotaReservations: QuotaReservations
 }) {
-  const { manifests, records, eraseObjects, discardOriginal, quotaReservations } = deps
+  const { manifests, records, eraseObjects, deleteRejectedOriginal, quotaReservations } = deps
 
   /**
-   * Does what follows from a manifest: deletes bytes that are not what was announced, and brings the record to
-   * what the manifest says, unless other bytes have arrived since.
-   * @returns false where they have. An upload that was erased meanwhile stays so, and nothing more is to be done
+   * Applies a manifest: deletes bytes that differ from what was announced, and updates the record, unless other bytes
+   * have arrived since.
+   * @returns false if other bytes have arrived. True for an upload that was erased meanwhile: its new objects are erased,
+   *   and nothing remains to do
    */
   async function applyManifest(manifest: Manifest): Promise<boolean> {
     try {
       return await apply(manifest)
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
-      // Erased while it was worked on: what was made of it since must go, too.
+      // The upload was erased meanwhile. Objects that were written since must be erased too.
       await eraseObjects(manifest)
       return true
     }
   }
 
   async function apply(manifest: Manifest): Promise<boolean> {
-    if (manifest.error && discarded.has(manifest.error.code)) {
-      await discardOriginal(manifest, manifest.arrival)
+    if (manifest.error && deletedCodes.has(manifest.error.code)) {
+      await deleteRejectedOriginal(manifest, manifest.arrival)
       await quotaReservations.release(manifest)
     }
-    const settled = uploadFromManifest(manifest)
+    const finished = uploadFromManifest(manifest)
     const stored =
-      (await records.update(settled, (current) => {
+      (await records.update(finished, (current) => {
         const { arrival } = current
         if (!arrival || !hasSameBytes(arrival, manifest.arrival)) return undefined
-        // Of another region's manifest only the version holds here, not the etag.
-        const next = isSameArrival(arrival, manifest.arrival) ? { ...settled, arrival } : settled
-        const isSettled = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
-        return isSettled ? undefined : next
-      })) ?? (await records.create(settled))
+        // With a manifest of another region, the version is the same here, but the etag may differ.
+        const next = isSameArrival(arrival, manifest.arrival) ? { ...finished, arrival } : finished
+        const isUnchanged = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
+        return isUnchanged ? undefined : next
+      })) ?? (await records.create(finished))
     const { arrival } = stored.upload
     return arrival !== undefined && hasSameBytes(arrival, manifest.arrival)
   }
@@ -98,11 +99,11 @@ export function createFinishUpload(deps: {
     applyManifest,
 
     /**
-     * Ends an upload.
-     * @param arrival the bytes that the outcome is about
-     * @returns false where other bytes have arrived since; their own job will say how the upload ends
+     * Finishes an upload.
+     * @param arrival the processed bytes
+     * @returns false if other bytes have arrived since. Their own job finishes the upload
      */
-    async settle(upload: Upload, arrival: Arrival, ended: Outcome): Promise<boolean> {
+    async finish(upload: Upload, arrival: Arrival, outcome: Outcome): Promise<boolean> {
       const manifest: Manifest = {
         version: 1,
         id: upload.id,
@@ -111,7 +112,7 @@ export function createFinishUpload(deps: {
         arrival,
         createdAt: upload.createdAt,
         finishedAt: new Date().toISOString(),
-        ...ended,
+        ...outcome,
       }
       await manifests.write(manifest)
       return applyManifest(manifest)

@@ -24,25 +24,25 @@ import type { createOriginalReader, OpenedOriginal } from './read-original.ts'
 import { createStepDurations, type StepDurations } from './step-durations.ts'
 import type { WriteVariant } from './write-variant.ts'
 
-/** What a job is told besides its payload. */
+/** What a handler gets besides the payload. */
 export type Attempt = {
   log: Logger
-  /** Ends the work where it stands; the job is handed back. */
+  /** Aborts the attempt; the job is handed back. */
   signal: AbortSignal
-  /** The job has been lost with its worker before, so its image may be what killed it. */
-  suspect: boolean
+  /** Render in isolation first: the job's worker died before, so its image may crash the decoder. */
+  isolate: boolean
 }
 
-/** An upload whose bytes are the job's, as far as Redis and S3 knew when the job began. */
-type Arrived = { upload: Upload; arrival: Arrival }
+/** An upload whose current bytes are those of the job, according to Redis and S3 when the job started. */
+type ArrivedUpload = { upload: Upload; arrival: Arrival }
 
 /**
- * The job: what one upload's bytes are, and what is made of them.
+ * Creates the handler of `process-upload` jobs. It inspects one upload's bytes and renders the variants.
  *
- * find → read → inspect → decode once → render → write variants → write manifest → settle the record
+ * find → read → inspect → decode once → render → write variants → write manifest → update the record
  *
- * A crash at any point leaves nothing that doing it again does not put right: variants are overwritten by
- * themselves, and the manifest comes last.
+ * After a crash at any point, the next attempt repairs everything: it overwrites the same variants, and the manifest is
+ * written last.
  */
 export function createProcessUpload(deps: {
   lookup: UploadLookup
@@ -60,83 +60,83 @@ export function createProcessUpload(deps: {
 }) {
   const { lookup, records, originals, manifests, presets, finishUpload } = deps
 
-  /**
-   * @throws AppError; one that is not retryable ends the upload, all others are tried again
-   */
+  /** @throws any error: an AppError that is not retryable fails the upload, all others are retried */
   return async function processUpload(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
     const { log, signal } = attempt
     const durations = createStepDurations()
-    const arrived = await durations.measure('find', () => findArrived(job))
-    if (!arrived) {
+    const found = await durations.measure('find', () => findArrivedUpload(job))
+    if (!found) {
       // An earlier attempt may have written variants after the upload was erased.
       if (await records.isErased(job)) await deps.eraseObjects(job)
-      return superseded(log)
+      return logReplaced(log)
     }
-    const { upload, arrival } = arrived
-    const [finished, opened] = await durations.measure('open', () =>
+    const { upload, arrival } = found
+    const [manifest, opened] = await durations.measure('open', () =>
       Promise.all([manifests.read(job), deps.openOriginal(job, { etag: job.etag, signal })]),
     )
-    if (finished && saysAll(finished, upload, arrival)) {
-      opened?.discard()
-      // The same bytes, sent once more, are another version: the manifest has to speak of the one that S3 has.
-      if (finished.arrival.versionId === arrival.versionId) await finishUpload.applyManifest(finished)
-      else await finishUpload.settle(upload, arrival, outcomeOf(finished))
-      log.info({ event: 'already-processed', outcome: finished.outcome }, 'already processed')
+    if (manifest && isUpToDate(manifest, upload, arrival)) {
+      opened?.destroy()
+      // The same bytes sent again are another version. The manifest must name the version that S3 has.
+      if (manifest.arrival.versionId === arrival.versionId) await finishUpload.applyManifest(manifest)
+      else await finishUpload.finish(upload, arrival, outcomeOf(manifest))
+      log.info({ event: 'already-processed', outcome: manifest.outcome }, 'already processed')
       return
     }
-    if (!opened) return superseded(log)
-    const ended = await work(upload, opened, attempt, durations).finally(() => opened.discard())
-    const settled = await durations.measure('settle', () => finishUpload.settle(upload, arrival, ended))
+    if (!opened) return logReplaced(log)
+    const result = await processBytes(upload, opened, attempt, durations).finally(() => opened.destroy())
+    const isFinished = await durations.measure('settle', () => finishUpload.finish(upload, arrival, result))
     log.info(
       {
         event: 'processed',
-        outcome: ended.outcome,
-        ...(ended.error && { code: ended.error.code }),
-        detectedType: ended.findings.detectedType,
+        outcome: result.outcome,
+        ...(result.error && { code: result.error.code }),
+        detectedType: result.findings.detectedType,
         bytes: arrival.size,
-        variants: ended.variants.length,
+        variants: result.variants.length,
         ms: durations.all(),
       },
       'processed',
     )
-    if (!settled) await processSuccessor(job, attempt)
+    if (!isFinished) await processNewerBytes(job, attempt)
   }
 
   /**
-   * Other bytes arrived while these were worked on, and their job may have run at the same time: under one
-   * key, its variants and these may have overwritten each other. Whoever notices does the newer ones again.
+   * Processes the newer bytes again. They arrived while the job's bytes were processed, and their own job may have run at
+   * the same time. Both jobs write variants under the same keys, so they may have overwritten each other's.
    */
-  async function processSuccessor(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
+  async function processNewerBytes(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
     const stored = await lookup.find(job)
     const { arrival } = stored?.upload ?? {}
     if (!stored || !arrival) return
     const opened = await deps.openOriginal(job, { etag: arrival.etag, signal: attempt.signal })
-    if (!opened) return superseded(attempt.log)
+    if (!opened) return logReplaced(attempt.log)
     const durations = createStepDurations()
-    const ended = await work(stored.upload, opened, attempt, durations).finally(() => opened.discard())
-    const settled = await finishUpload.settle(stored.upload, arrival, ended)
-    attempt.log.info({ event: 'processed-again', outcome: ended.outcome, settled }, 'newer bytes processed')
+    const result = await processBytes(stored.upload, opened, attempt, durations).finally(() =>
+      opened.destroy(),
+    )
+    const settled = await finishUpload.finish(stored.upload, arrival, result)
+    attempt.log.info({ event: 'processed-again', outcome: result.outcome, settled }, 'newer bytes processed')
     if (!settled) throw new AppError('conflict')
   }
 
-  /** @returns undefined where the original is gone or other bytes have taken its place */
-  async function findArrived(job: ProcessUploadJob): Promise<Arrived | undefined> {
+  /** @returns undefined if the original was deleted or replaced by other bytes */
+  async function findArrivedUpload(job: ProcessUploadJob): Promise<ArrivedUpload | undefined> {
     const stored = await lookup.find(job)
     if (!stored) return undefined
     let arrival = stored.upload.arrival
     if (arrival?.etag !== job.etag) {
-      // Redis may have lost the arrival and kept the job.
+      // Redis may have lost the arrival but not the job.
       const original = await originals.find(job)
       if (original?.arrival.etag !== job.etag) return undefined
       arrival = original.arrival
     }
-    const known = arrival
-    const updated = await records.update(job, (current) => begin(current, known))
+    const jobArrival = arrival
+    const updated = await records.update(job, (current) => toProcessing(current, jobArrival))
     return { upload: updated?.upload ?? stored.upload, arrival }
   }
 
-  /** All of the work on one file, up to what is to be said of it. */
-  async function work(
+  /** Inspects and renders one file. @returns the outcome, which is not written yet */
+  async function processBytes(
     upload: Upload,
     opened: OpenedOriginal,
     attempt: Attempt,
@@ -147,24 +147,24 @@ export function createProcessUpload(deps: {
     const recipe = recipeVersion(preset)
     const findings: Findings = { ...(opened.detectedType && { detectedType: opened.detectedType }) }
     try {
-      const variants = await findAndMake(upload, preset, opened, findings, attempt, durations)
-      return { outcome: 'ready', recipe, findings, variants: inOrderOf(preset, variants) }
+      const variants = await inspectAndRender(upload, preset, opened, findings, attempt, durations)
+      return { outcome: 'ready', recipe, findings, variants: inPresetOrder(preset, variants) }
     } catch (error) {
       if (!isRejection(error)) throw error
-      const told = error.cause instanceof Error ? error.cause.message : undefined
-      attempt.log.info({ event: 'rejected', code: error.code, told }, error.message)
+      const cause = error.cause instanceof Error ? error.cause.message : undefined
+      attempt.log.info({ event: 'rejected', code: error.code, cause }, error.message)
       const { code, message } = error
       return { outcome: 'rejected', recipe, findings, variants: [], error: { code, message } }
     }
   }
 
-  /** @param findings is filled as things are found, so that a file that is rejected keeps what was */
-  async function findAndMake(
+  /** @param findings is filled step by step, so that a rejected file has the findings up to its rejection */
+  async function inspectAndRender(
     { owner, id, intent }: Upload,
     preset: Preset,
     opened: OpenedOriginal,
     findings: Findings,
-    { signal, suspect }: Attempt,
+    { signal, isolate }: Attempt,
     durations: StepDurations,
   ): Promise<Variant[]> {
     if (opened.size !== intent.size) {
@@ -174,7 +174,7 @@ export function createProcessUpload(deps: {
     }
     if (!acceptsType(preset, opened.detectedType)) {
       throw new AppError('type_not_allowed', {
-        message: `The file is ${opened.detectedType ?? 'of no known type'}; accepted is ${preset.accept?.join(', ')}.`,
+        message: `The file type is ${opened.detectedType ?? 'unknown'}; accepted: ${preset.accept?.join(', ')}.`,
       })
     }
     if (!isImageKind(opened.detectedType)) {
@@ -188,7 +188,7 @@ export function createProcessUpload(deps: {
         limit: deps.maxImageBytes,
       })
     }
-    const { bytes, sha256 } = await durations.measure('read', () => opened.collect())
+    const { bytes, sha256 } = await durations.measure('read', () => opened.readBytes())
     findings.sha256 = sha256
     checkSha256(intent.declaredSha256, sha256)
     const { detectedType: kind } = opened
@@ -197,14 +197,14 @@ export function createProcessUpload(deps: {
     )
     findings.width = image.width
     findings.height = image.height
-    if (suspect) await durations.measure('quarantine', () => deps.renderIsolated(image, preset, signal))
+    if (isolate) await durations.measure('quarantine', () => deps.renderIsolated(image, preset, signal))
     const writes: Promise<Variant>[] = []
     findings.placeholder = await durations.measure('render', () =>
       renderVariants(image, preset, {
         signal,
         emit: (rendered) => {
           const write = deps.writeVariant({ owner, id }, preset.name, rendered, signal)
-          // Waited for below; until then a failure is not to count as unhandled.
+          // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
           write.catch(() => {})
           writes.push(write)
         },
@@ -213,8 +213,8 @@ export function createProcessUpload(deps: {
     return durations.measure('write', () => Promise.all(writes))
   }
 
-  /** Whether a manifest is of these very bytes and of what would be made of them now. */
-  function saysAll(manifest: Manifest, upload: Upload, arrival: Arrival): boolean {
+  /** Whether the manifest describes these bytes and was made with the current recipe. */
+  function isUpToDate(manifest: Manifest, upload: Upload, arrival: Arrival): boolean {
     const preset = presets.get(upload.intent.preset)
     return (
       manifest.outcome !== 'failed' &&
@@ -231,28 +231,28 @@ function outcomeOf({ outcome, recipe, findings, variants, error }: Manifest): Ou
   return { outcome, recipe, findings, variants, ...(error && { error }) }
 }
 
-function superseded(log: Logger): void {
-  log.info({ event: 'superseded' }, 'these bytes are no longer there')
+function logReplaced(log: Logger): void {
+  log.info({ event: 'superseded' }, 'the bytes of this job were replaced or deleted')
 }
 
-/** The record of an upload that is being worked on. */
-function begin(current: Upload, arrival: Arrival): Upload | undefined {
+/** Returns the record with the state `processing`, or undefined if it must not change. */
+function toProcessing(current: Upload, arrival: Arrival): Upload | undefined {
   const arrived = current.arrival?.etag === arrival.etag ? current : recordArrival(current, arrival)
   if (!arrived || arrived.state === 'processing') return undefined
-  // A finished one goes on saying so until the manifest has been looked at.
+  // A finished record stays finished until the manifest was checked.
   if (arrived.state === 'ready' || arrived.state === 'rejected') return undefined
-  const { error: _, ...kept } = arrived
-  return { ...kept, state: 'processing' }
+  const { error: _, ...rest } = arrived
+  return { ...rest, state: 'processing' }
 }
 
-function checkSha256(declared: string | undefined, found: string | undefined): void {
-  if (declared === undefined || declared === found) return
+function checkSha256(declared: string | undefined, computed: string | undefined): void {
+  if (declared === undefined || declared === computed) return
   throw new AppError('checksum_mismatch', {
-    message: `The file that arrived has the SHA-256 ${found}; ${declared} was announced.`,
+    message: `The file that arrived has the SHA-256 ${computed}; ${declared} was announced.`,
   })
 }
 
-/** Variants are made largest first; the manifest lists them as their preset does. */
-function inOrderOf({ variants: recipes }: Preset, variants: Variant[]): Variant[] {
+/** Sorts variants by their order in the preset. They are rendered largest first. */
+function inPresetOrder({ variants: recipes }: Preset, variants: Variant[]): Variant[] {
   return recipes.flatMap(({ name }) => variants.filter((variant) => variant.name === name))
 }

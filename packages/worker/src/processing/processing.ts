@@ -2,7 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { renderIsolated } from '../images/render-isolated.ts'
-import { createDiscardOriginal } from './discard-original.ts'
+import { createDeleteRejectedOriginal } from './delete-rejected-original.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
 import { createProcessUpload } from './process-upload.ts'
@@ -23,7 +23,7 @@ export function createProcessing(deps: {
     manifests,
     records,
     eraseObjects,
-    discardOriginal: createDiscardOriginal({ s3, bucket }),
+    deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
     quotaReservations,
   })
   return {

@@ -6,32 +6,31 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { detectMediaType, typeHeadBytes } from '../images/image-kind.ts'
 
-/** An original of which the first bytes have been read. One of the three functions must be called, once. */
+/** An original whose first bytes have been read. Call `readBytes` or `hash` once, or `destroy`. */
 export type OpenedOriginal = {
-  /** Bytes. */
+  /** In bytes. */
   size: number
-  /** The media type by the bytes themselves; undefined where they are of no known kind. */
+  /** The media type, detected from the bytes; undefined if it is unknown. */
   detectedType: string | undefined
-  /** Reads the rest into one buffer. */
-  collect(): Promise<{ bytes: Buffer; sha256: string }>
-  /** Reads the rest and keeps none of it, however large it is. */
+  /** Reads the rest into one buffer with all bytes. */
+  readBytes(): Promise<{ bytes: Buffer; sha256: string }>
+  /** Reads the rest in constant memory, whatever its size. */
   hash(): Promise<{ sha256: string }>
-  /** Leaves the rest unread. */
-  discard(): void
+  /** Closes the stream without reading the rest. */
+  destroy(): void
 }
 
 /**
- * Opens originals for the worker: one request each, the SHA-256 (64 hex digits) made on the way.
+ * Reads originals from S3 with one request each, and computes the SHA-256 (64 hex digits) while reading.
  *
- * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
 export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: string }) {
   /**
-   * @param etag names the bytes that are wanted
-   * @param signal ends the reading
-   * @returns undefined where these bytes are no longer there: others replaced them, or the original is gone
-   * @throws AppError `dependency_unavailable` when fewer or more bytes come than S3 announced
+   * @param etag identifies the bytes
+   * @param signal aborts the request and the stream
+   * @returns undefined if the original was deleted or replaced by other bytes
+   * @throws AppError `dependency_unavailable` if S3 sends fewer or more bytes than its Content-Length
    */
   return async function openOriginal(
     address: UploadAddress,
@@ -40,15 +39,16 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
     const response = await get(address, etag, signal)
     if (!response) return undefined
     const { Body: body, ContentLength: size } = response
-    if (!(body instanceof Readable) || size === undefined) throw new Error('S3 answered without a body.')
+    if (!(body instanceof Readable) || size === undefined)
+      throw new Error('S3 sent a response without a body or a Content-Length.')
     addAbortSignal(signal, body)
     const chunks: AsyncIterator<Buffer, undefined> = body[Symbol.asyncIterator]()
     const head = await readHead(chunks)
     return {
       size,
       detectedType: await detectMediaType(head.subarray(0, typeHeadBytes)),
-      async collect() {
-        // Not zeroed first, as every byte is written before the buffer is used: the count is checked below.
+      async readBytes() {
+        // The buffer is not zeroed: `readToEnd` checks that every byte was written.
         const bytes = Buffer.allocUnsafeSlow(size)
         const sha256 = await readToEnd(chunks, head, size, (chunk, at) => bytes.set(chunk, at))
         return { bytes, sha256 }
@@ -56,7 +56,7 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
       async hash() {
         return { sha256: await readToEnd(chunks, head, size, () => {}) }
       },
-      discard() {
+      destroy() {
         body.destroy()
       },
     }
@@ -77,30 +77,30 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
 }
 
 async function readHead(chunks: AsyncIterator<Buffer, undefined>): Promise<Buffer> {
-  const read: Buffer[] = []
+  const headChunks: Buffer[] = []
   let bytes = 0
   while (bytes < typeHeadBytes) {
     const { value, done } = await chunks.next()
     if (done) break
-    read.push(value)
+    headChunks.push(value)
     bytes += value.length
   }
-  return read.length === 1 && read[0] ? read[0] : Buffer.concat(read)
+  return headChunks.length === 1 && headChunks[0] ? headChunks[0] : Buffer.concat(headChunks)
 }
 
-/** @returns the SHA-256 of all */
+/** @returns the SHA-256 of all bytes */
 async function readToEnd(
   chunks: AsyncIterator<Buffer, undefined>,
   head: Buffer,
   size: number,
-  take: (chunk: Buffer, at: number) => void,
+  onChunk: (chunk: Buffer, at: number) => void,
 ): Promise<string> {
   const hash = createHash('sha256')
   let at = 0
   let chunk: Buffer | undefined = head
   while (chunk) {
     if (at + chunk.length > size) throw lengthMismatch(size)
-    take(chunk, at)
+    onChunk(chunk, at)
     hash.update(chunk)
     at += chunk.length
     chunk = (await chunks.next()).value
@@ -111,6 +111,6 @@ async function readToEnd(
 
 function lengthMismatch(size: number): AppError {
   return new AppError('dependency_unavailable', {
-    message: `S3 announced ${size} bytes and sent another number of them.`,
+    message: `S3 sent fewer or more bytes than its Content-Length of ${size}.`,
   })
 }

@@ -3,16 +3,16 @@ export function createStepDurations() {
   const startedAt = performance.now()
   const ms: Record<string, number> = {}
   return {
-    /** Runs a step and keeps how long it took, also when it fails. */
-    async measure<Result>(step: string, work: () => Promise<Result>): Promise<Result> {
-      const began = performance.now()
+    /** Runs a step and records its duration, also if it fails. */
+    async measure<Result>(step: string, run: () => Promise<Result>): Promise<Result> {
+      const stepStartedAt = performance.now()
       try {
-        return await work()
+        return await run()
       } finally {
-        ms[step] = Math.round(performance.now() - began)
+        ms[step] = Math.round(performance.now() - stepStartedAt)
       }
     },
-    /** All steps so far, and the time since the start as `total`. */
+    /** Returns the durations of all steps so far, and the time since the start as `total`. */
     all(): Record<string, number> {
       return { ...ms, total: Math.round(performance.now() - startedAt) }
     },

@@ -13,14 +13,13 @@ const fileTypes = {
 } as const satisfies Record<VariantRecipe['format'], { extension: string; contentType: string }>
 
 /**
- * Puts variants into S3, each under the key that its upload, preset and name make: done twice, it is the
- * same object again.
+ * Writes variants to S3. The key is made of the upload, the preset and the variant's name, so a second write overwrites
+ * the same object.
  *
- * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
 export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  /** @returns what the manifest says of the variant */
+  /** @returns the variant's entry in the manifest */
   return async function writeVariant(
     address: UploadAddress,
     preset: string,
@@ -35,7 +34,7 @@ export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: stri
         Key: key,
         Body: body,
         ContentType: contentType,
-        // Private to its owner; a signed URL names one state of it, so what was fetched once stays good.
+        // Private to its owner. A signed URL names one state of the variant, so a cached response stays valid.
         CacheControl: 'private, max-age=31536000, immutable',
       }),
       { abortSignal: signal },

@@ -5,18 +5,18 @@ import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 
 /**
- * Milliseconds from an erasure in one region to the second look in each of them. S3 copies nothing whose source is gone,
- * but what it had read already may still land, and of variants no event tells. S3 copies most objects within 15 minutes
+ * Time from an erasure in one region to the second erasure in every region, in ms. S3 does not copy deleted objects, but
+ * copies that it had already read may still arrive, and variants cause no event. S3 copies most objects within 15 minutes
  * (S3 User Guide, "Replication Time Control").
  */
-const secondLookAfterMs = 15 * 60 * 1000
+const secondErasureAfterMs = 15 * 60 * 1000
 
 /**
- * Goes through what regions have told of erasures, and erases each of these uploads here once more when it is time:
- * copies that landed late, and everything where the event was lost. Each of them once, as far as Redis remembers; a
- * Redis that lost that, and so the memory of erasures, has it back afterwards.
+ * Lists the erasure markers of all regions and erases each upload here a second time. This erases copies that arrived
+ * late, or everything if the event was lost. Redis records which uploads are done. If Redis lost its data, the second
+ * erasure runs again and restores the erasure markers in Redis.
  */
-export function createRepeatErasures(deps: {
+export function createEraseLateCopies(deps: {
   s3: S3Client
   bucket: string
   records: UploadRecords
@@ -26,23 +26,23 @@ export function createRepeatErasures(deps: {
   const { s3, bucket, records, eraseUpload, log } = deps
 
   /**
-   * @param onPage is called now and then, and may throw to end the run
+   * @param onPage called for each page and each upload; may throw to end the run
    * @param nowMs ms since 1970
-   * @returns how many uploads were erased once more
+   * @returns the number of uploads that were erased a second time
    */
-  return async function repeatErasures(
+  return async function eraseLateCopies(
     onPage: () => Promise<void>,
     nowMs: number = Date.now(),
   ): Promise<number> {
-    let repeated = 0
+    let erased = 0
     for await (const page of paginateListObjectsV2(
       { client: s3 },
       { Bucket: bucket, Prefix: erasedPrefix },
     )) {
       await onPage()
-      const due = (page.Contents ?? []).flatMap(({ Key = '', LastModified: toldAt }) => {
+      const due = (page.Contents ?? []).flatMap(({ Key = '', LastModified: markedAt }) => {
         const address = parseErasureKey(Key)
-        return address && toldAt && toldAt.getTime() + secondLookAfterMs <= nowMs ? [address] : []
+        return address && markedAt && markedAt.getTime() + secondErasureAfterMs <= nowMs ? [address] : []
       })
       const isConfirmed = await Promise.all(due.map(records.isErasureConfirmed))
       for (const address of due.filter((_, i) => !isConfirmed[i])) {
@@ -50,17 +50,17 @@ export function createRepeatErasures(deps: {
         try {
           await eraseUpload(address)
           await records.confirmErasure(address)
-          repeated += 1
+          erased += 1
         } catch (error) {
           log.warn(
             { err: error, event: 'erasure-failed', uploadId: address.id },
-            'comes again with the next run',
+            'second erasure failed, the next run retries it',
           )
         }
       }
     }
-    return repeated
+    return erased
   }
 }
 
-export type RepeatErasures = ReturnType<typeof createRepeatErasures>
+export type EraseLateCopies = ReturnType<typeof createEraseLateCopies>

@@ -1,17 +1,17 @@
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
-import { createDiscardOriginal } from '@millrace/worker/processing/discard-original.ts'
+import { createDeleteRejectedOriginal } from '@millrace/worker/processing/delete-rejected-original.ts'
 import * as assert from 'uvu/assert'
 import { openContractTarget } from '../../local-s3/support/contract-target.ts'
 import { suite } from '../../support/suite.ts'
 
 const target = await openContractTarget()
 const { client, bucket } = target
-const test = suite('discard original')
+const test = suite('delete rejected original')
 
 test.after(() => target.close())
 
-test('an original is discarded with all older versions, also if they are on several pages', async () => {
+test('a rejected original is deleted with all older versions, also if they are on several pages', async () => {
   await client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } })
   const address = { owner: 's-tester', id: newUploadId() }
   const Key = originalKey(address)
@@ -24,7 +24,7 @@ test('an original is discarded with all older versions, also if they are on seve
     step: 'initialize',
     name: 'small-pages',
   })
-  await createDiscardOriginal({ s3: client, bucket })(address, { etag: '', size: 1, versionId: third })
+  await createDeleteRejectedOriginal({ s3: client, bucket })(address, { etag: '', size: 1, versionId: third })
   client.middlewareStack.remove('small-pages')
   const { Versions = [] } = await client.listObjectVersions({ Bucket: bucket, Prefix: Key })
   assert.equal(

@@ -5,31 +5,34 @@ import type { Arrival } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 
 /**
- * Deletes the bytes of originals that are not what was announced. Other bytes, which came since, stay.
+ * Deletes originals whose bytes differ from what was announced. Other bytes that arrived since are not deleted.
  *
- * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
-export function createDiscardOriginal({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  return async function discardOriginal(address: UploadAddress, arrival: Arrival): Promise<void> {
+export function createDeleteRejectedOriginal({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  /** @param arrival the rejected bytes */
+  return async function deleteRejectedOriginal(address: UploadAddress, arrival: Arrival): Promise<void> {
     const key = originalKey(address)
-    if (!arrival.versionId) return discard({ Bucket: bucket, Key: key, IfMatch: `"${arrival.etag}"` })
+    if (!arrival.versionId) return deleteObject({ Bucket: bucket, Key: key, IfMatch: `"${arrival.etag}"` })
     for (const VersionId of await versionsUpTo(key, arrival.versionId)) {
-      await discard({ Bucket: bucket, Key: key, VersionId })
+      await deleteObject({ Bucket: bucket, Key: key, VersionId })
     }
   }
 
-  async function discard(what: DeleteObjectCommand['input']): Promise<void> {
+  async function deleteObject(input: DeleteObjectCommand['input']): Promise<void> {
     try {
-      await s3.send(new DeleteObjectCommand(what))
+      await s3.send(new DeleteObjectCommand(input))
     } catch (error) {
       const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
-      // Gone already, or other bytes are there.
+      // The object is already deleted, or has other bytes.
       if (status !== 404 && status !== 412) throw error
     }
   }
 
-  /** The version and those that it had replaced, oldest first: none of them is to come to light again. */
+  /**
+   * Lists the version and all older ones, oldest first. In this order, no deletion makes an older version the current
+   * one.
+   */
   async function versionsUpTo(key: string, versionId: string): Promise<string[]> {
     const ids: string[] = []
     // S3 lists the newest version of a key first.
@@ -44,4 +47,4 @@ export function createDiscardOriginal({ s3, bucket }: { s3: S3Client; bucket: st
   }
 }
 
-export type DiscardOriginal = ReturnType<typeof createDiscardOriginal>
+export type DeleteRejectedOriginal = ReturnType<typeof createDeleteRejectedOriginal>
