@@ -1,4 +1,4 @@
-import { declaredType, namedByUrl, withFittingName } from '@millrace/shared/imports/source-file.ts'
+import { declaredType, filenameOfUrl, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
 import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
@@ -30,8 +30,8 @@ export type StartedImport = {
 }
 
 /**
- * Admits imports. No request is sent to the source here. The worker checks the addresses behind its name when it
- * connects.
+ * Admits imports. No request is sent to the source here. The worker checks the addresses behind its name when
+ * it connects.
  *
  * @param deps.allowedPorts of sources
  */
@@ -43,8 +43,8 @@ export function createStartImport(deps: {
   const { admitUpload, imports, allowedPorts } = deps
 
   /**
-   * Admits an import and adds its job. If the job was added although adding it failed, the job finds no record and
-   * ends.
+   * Admits an import and adds its job. If the job was added although adding it failed, the job finds no
+   * record and ends.
    *
    * @throws AppError `invalid_request` if files are not fetched from such a URL, and as `admitUpload` does
    */
@@ -76,7 +76,7 @@ export type StartImport = ReturnType<typeof createStartImport>
 function intentOf(request: ImportRequest, url: URL): UploadIntent {
   const { filename, contentType, size, preset, sha256, metadata, traceparent } = request
   const intent = {
-    filename: filename ?? namedByUrl(url),
+    filename: filename ?? filenameOfUrl(url),
     contentType: contentType ?? declaredType(undefined),
     size: size ?? 0,
     preset: preset ?? defaultPreset.name,
@@ -84,7 +84,7 @@ function intentOf(request: ImportRequest, url: URL): UploadIntent {
     ...(sha256 && { declaredSha256: sha256 }),
     ...(traceparent && { traceparent }),
   }
-  return filename === undefined ? withFittingName(intent) : intent
+  return filename === undefined ? withShortenedFilename(intent) : intent
 }
 
 function sourceUrlError(problem: string): AppError {

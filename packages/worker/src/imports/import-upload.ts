@@ -1,4 +1,4 @@
-import { cleanName, declaredType, withFittingName } from '@millrace/shared/imports/source-file.ts'
+import { cleanFilename, declaredType, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
 import type { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
@@ -83,7 +83,9 @@ export function createImportUpload(deps: {
     await quota.release(address)
   }
 
-  /** Aborts when the file takes too long, when its upload is erased, and when the job is to be handed back. */
+  /**
+   * Aborts when the file takes too long, when its upload is erased, and when the job is to be handed back.
+   */
   function watchImport(address: UploadAddress, handedBack: AbortSignal) {
     const controller = new AbortController()
     const late = setTimeout(() => controller.abort(new AppError('source_too_slow')), deps.timeoutMs)
@@ -180,7 +182,10 @@ function intentOf(
   const contentType = told.contentType ?? declaredType(found.contentType)
   const intent = { ...announced, contentType, size: found.size ?? 0 }
   if (told.filename !== undefined) return intent
-  return withFittingName({ ...intent, filename: cleanName(found.filename ?? '') || announced.filename })
+  return withShortenedFilename({
+    ...intent,
+    filename: cleanFilename(found.filename ?? '') || announced.filename,
+  })
 }
 
 /** Passes on what comes, unless it is nothing at all or more than was announced. */
