@@ -328,7 +328,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AnnouncedUpload: {
-            /** @description ISO 8601; until then the bytes are awaited */
+            /** @description ISO 8601; the upload expires if its bytes have not arrived by then */
             expiresAt: string;
             /** @description UUIDv7 */
             id: string;
@@ -355,7 +355,7 @@ export interface components {
         };
         ClaimedParts: {
             parts: {
-                /** @description as S3 answered the part */
+                /** @description ETag header of S3's response to the part */
                 etag: string;
                 partNumber: number;
             }[];
@@ -423,13 +423,13 @@ export interface components {
          */
         ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
-            /** @description all of them, before the file */
+            /** @description all of these form fields must come before the file */
             fields: {
                 [key: string]: string;
             };
             /** @enum {string} */
             kind: "form";
-            /** @description send the form here by POST */
+            /** @description POST the form to this URL */
             url: string;
         };
         Health: {
@@ -451,14 +451,14 @@ export interface components {
             preset?: string;
             /** @description hex. The upload is rejected if the bytes have another SHA-256 */
             sha256?: string;
-            /** @description bytes; rejected if the source has others */
+            /** @description bytes; the upload is rejected if the source has a different size */
             size?: number;
-            /** @description http or https, of a public host; redirects are followed */
+            /** @description http or https URL of a public host; redirects are followed */
             sourceUrl: string;
         };
         ImportTransport: {
             /**
-             * @description nothing is to be sent: a worker fetches the file
+             * @description the client sends nothing: a worker downloads the file
              * @enum {string}
              */
             kind: "import";
@@ -491,7 +491,7 @@ export interface components {
             /** @enum {string} */
             kind: "multipart";
             partCount: number;
-            /** @description the first ones; POST …/parts signs more */
+            /** @description the first parts; `POST /uploads/{id}/parts` signs more */
             parts: components["schemas"]["PartUrl"][];
             /** @description bytes; the last part may be shorter */
             partSize: number;
@@ -501,7 +501,7 @@ export interface components {
         };
         PartUrl: {
             partNumber: number;
-            /** @description send the part here by PUT */
+            /** @description PUT the bytes of the part to this URL */
             url: string;
         };
         Problem: {
@@ -568,12 +568,12 @@ export interface components {
             erased: {
                 /** @description object key in S3 */
                 key: string;
-                /** @description how many versions of it there were */
+                /** @description number of erased versions of this object */
                 versions: number;
             }[];
             /** @description UUIDv7 */
             id: string;
-            /** @description ISO 8601; then a listing showed that nothing is left */
+            /** @description ISO 8601; when a listing of the bucket verified the erasure */
             verifiedAt: string;
         };
         ScalingDecision: {
@@ -585,7 +585,7 @@ export interface components {
             to: number;
         };
         SentPart: {
-            /** @description as S3 answered the part */
+            /** @description ETag header of S3's response to the part */
             etag: string;
             partNumber: number;
             /** @description bytes */
@@ -692,7 +692,7 @@ export interface components {
             name: string;
             /** @description bytes */
             size: number;
-            /** @description path on this origin; answers with a redirect to a signed URL */
+            /** @description path on this origin; redirects to a signed URL */
             url: string;
             /** @description pixels */
             width: number;
@@ -1701,7 +1701,7 @@ export interface operations {
                  */
                 filename?: string;
                 /**
-                 * @description a JSON object of texts, as in `POST /uploads`
+                 * @description JSON object with string values, as in `POST /uploads`
                  * @example {"album":"summer"}
                  */
                 metadata?: string;
@@ -1715,7 +1715,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description names this request for a day: sent again, it gets the same answer and makes nothing new
+                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -2085,7 +2085,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description names this request for a day: sent again, it gets the same answer and makes nothing new
+                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;

@@ -372,9 +372,9 @@ test('a lock ends soon after its holder, and not while its holder lives', async 
   await api.redis.set(key, 'of one that died', 'PX', 300)
   const signal = new AbortController().signal
   let asked = 0
-  const taken = await locks.take(address, { signal, wanted: () => asked++ })
+  const taken = await locks.acquire(address, { signal, onWanted: () => asked++ })
   assert.is(asked, 0)
-  const next = locks.take(address, { signal, wanted: () => undefined }).then(
+  const next = locks.acquire(address, { signal, onWanted: () => undefined }).then(
     () => 'taken',
     (error) => error.code,
   )
@@ -391,7 +391,7 @@ test('a holder hears that its lock is gone', async () => {
   const { locks, close } = await otherLocks(300)
   const address = { owner: 'lock', id: newUploadId() }
   const signal = new AbortController().signal
-  const taken = await locks.take(address, { signal, wanted: () => undefined })
+  const taken = await locks.acquire(address, { signal, onWanted: () => undefined })
   const lost = new Promise((resolve) => taken.lost.addEventListener('abort', resolve))
   const key = `${api.prefix}:{lock}:tus:${address.id}:lock`
   await api.redis.set(key, 'of somebody else')

@@ -152,7 +152,7 @@ test('refuses to complete what S3 does not have as announced', async () => {
 
   const etag = await sendPart(third, part(3, partSize))
   const stale = bodyOf(await client.post(path, { parts: claimed }), Problem)
-  assert.match(stale.detail, /part 3 has another etag/)
+  assert.match(stale.detail, /part 3 has a different etag/)
 
   claimed[2] = { partNumber: 3, etag }
   assert.is((await client.post(path, { parts: claimed })).status, 202)

@@ -149,7 +149,7 @@ test('announces by the presets of the file', async () => {
     const client = createHttpClient(api.url)
     const file = { filename: 'a', contentType: 'a/b', size: 1 }
     const refused = await client.post('/uploads', { ...file, preset: 'other' })
-    assert.match(bodyOf(refused, Problem).detail, /Known: default, photo, paper\.$/)
+    assert.match(bodyOf(refused, Problem).detail, /allowed: default, photo, paper\.$/)
     assert.is((await client.post('/uploads', { ...file, preset: 'photo' })).status, 201)
   } finally {
     await api.close()

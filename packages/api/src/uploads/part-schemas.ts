@@ -3,14 +3,14 @@ import Type from 'typebox'
 
 export const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
 
-export const ClaimedEtag = Type.String({
+export const PartEtag = Type.String({
   minLength: 1,
   maxLength: 256,
-  description: 'as S3 answered the part',
+  description: "ETag header of S3's response to the part",
 })
 
 export const PartUrlView = Type.Object(
-  { partNumber: Type.Integer(), url: Type.String({ description: 'send the part here by PUT' }) },
+  { partNumber: Type.Integer(), url: Type.String({ description: 'PUT the bytes of the part to this URL' }) },
   { title: 'PartUrl' },
 )
 

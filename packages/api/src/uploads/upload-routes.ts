@@ -20,13 +20,16 @@ const ImportRequest = Type.Object(
   {
     sourceUrl: Type.String({
       maxLength: sourceUrlMaxLength,
-      description: 'http or https, of a public host; redirects are followed',
+      description: 'http or https URL of a public host; redirects are followed',
     }),
     ...intentFields,
     filename: Type.Optional(intentFields.filename),
     contentType: Type.Optional(intentFields.contentType),
     size: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'bytes; rejected if the source has others' }),
+      Type.Integer({
+        minimum: 1,
+        description: 'bytes; the upload is rejected if the source has a different size',
+      }),
     ),
   },
   { title: 'ImportRequest', additionalProperties: false },
@@ -35,8 +38,10 @@ const ImportRequest = Type.Object(
 const FormTransport = Type.Object(
   {
     kind: Type.Literal('form'),
-    url: Type.String({ description: 'send the form here by POST' }),
-    fields: Type.Record(Type.String(), Type.String(), { description: 'all of them, before the file' }),
+    url: Type.String({ description: 'POST the form to this URL' }),
+    fields: Type.Record(Type.String(), Type.String(), {
+      description: 'all of these form fields must come before the file',
+    }),
   },
   { title: 'FormTransport' },
 )
@@ -45,12 +50,12 @@ const MultipartTransport = Type.Object(
     kind: Type.Literal('multipart'),
     partSize: Type.Integer({ description: 'bytes; the last part may be shorter' }),
     partCount: Type.Integer(),
-    parts: Type.Array(PartUrlView, { description: 'the first ones; POST …/parts signs more' }),
+    parts: Type.Array(PartUrlView, { description: 'the first parts; `POST /uploads/{id}/parts` signs more' }),
   },
   { title: 'MultipartTransport' },
 )
 const ImportTransport = Type.Object(
-  { kind: Type.Literal('import', { description: 'nothing is to be sent: a worker fetches the file' }) },
+  { kind: Type.Literal('import', { description: 'the client sends nothing: a worker downloads the file' }) },
   { title: 'ImportTransport' },
 )
 
@@ -58,13 +63,15 @@ export const Announced = Type.Object(
   {
     id: UploadId,
     state: UploadView.properties.state,
-    expiresAt: Type.String({ description: 'ISO 8601; until then the bytes are awaited' }),
+    expiresAt: Type.String({
+      description: 'ISO 8601; the upload expires if its bytes have not arrived by then',
+    }),
     transport: Type.Union([FormTransport, MultipartTransport, ImportTransport]),
   },
   { title: 'AnnouncedUpload' },
 )
 
-const announced = Compile(Announced)
+const announcedValidator = Compile(Announced)
 
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
@@ -76,7 +83,7 @@ export const UploadPage = Type.Object(
   { title: 'UploadPage' },
 )
 
-/** `/uploads`: announce a file or import it, read one upload, list the owner's uploads. */
+/** `/uploads`: announces a file or an import, returns one upload, lists the owner's uploads. */
 export function uploadRoutes(
   api: Api,
   deps: {
@@ -103,7 +110,11 @@ export function uploadRoutes(
       const { body } = request
       const started = await withIdempotencyKey(
         request,
-        { key: request.headers['idempotency-key'], content: ['POST /uploads', body], answer: announced },
+        {
+          key: request.headers['idempotency-key'],
+          content: ['POST /uploads', body],
+          response: announcedValidator,
+        },
         async (ownerId): Promise<StartedUpload | StartedImport> =>
           'sourceUrl' in body
             ? startImport(ownerId, { ...body, ...traceOf(request) })
