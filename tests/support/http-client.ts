@@ -6,7 +6,7 @@ import { checkDocumented } from './documented-answers.ts'
 export type HttpClient = ReturnType<typeof createHttpClient>
 
 /** A response. `body` is parsed if it is JSON, otherwise it is text. */
-export type HttpAnswer = {
+export type HttpResponse = {
   status: number
   headers: Headers
   body: unknown
@@ -16,7 +16,7 @@ export type HttpAnswer = {
  * Returns a response's body.
  * @throws Error with status and body if the body does not match the schema
  */
-export function bodyOf<Schema extends TSchema>(response: HttpAnswer, schema: Schema): Static<Schema> {
+export function bodyOf<Schema extends TSchema>(response: HttpResponse, schema: Schema): Static<Schema> {
   const validator = Compile(schema)
   if (validator.Check(response.body)) return response.body
   throw new Error(`Unexpected response: ${response.status} ${JSON.stringify(response.body)}`)
@@ -35,7 +35,7 @@ export function createHttpClient(base: string, cookie?: string) {
     method: string,
     path: string,
     options: { json?: unknown; body?: string; headers?: Record<string, string>; base?: string } = {},
-  ): Promise<HttpAnswer> {
+  ): Promise<HttpResponse> {
     const url = new URL(path, options.base ?? base)
     const response = await fetch(url, {
       method,

@@ -69,7 +69,7 @@ test('are a snapshot first, then every change of every upload, in order', async 
     const last = await stream.next()
     assert.is(last?.event, 'erased')
     assert.is(erased.Parse(last?.data).id, first.id)
-    stream.leave()
+    stream.close()
   }
 })
 
@@ -79,7 +79,7 @@ test('go on with what a client missed, without a snapshot', async () => {
   const two = await announced(client)
   const before = await listen(client)
   const snapshot = await before.next()
-  before.leave()
+  before.close()
   await one.change('received')
   await one.change('processing')
   await client.delete(`/uploads/${two.id}`)
@@ -92,7 +92,7 @@ test('go on with what a client missed, without a snapshot', async () => {
   assert.is(view.Parse(missed[0]?.data).state, 'processing')
   await one.change('ready')
   assert.is(view.Parse((await after.next())?.data).state, 'ready')
-  after.leave()
+  after.close()
 })
 
 test('begin anew for a position that Redis does not remember', async () => {
@@ -101,18 +101,18 @@ test('begin anew for a position that Redis does not remember', async () => {
   for (const position of ['1', '99999999999999', 'x', '-1']) {
     const stream = await listen(client, position)
     assert.is((await stream.next())?.event, 'snapshot')
-    stream.leave()
+    stream.close()
   }
   const stream = await listen(client)
   const position = (await stream.next())?.id
-  stream.leave()
+  stream.close()
   await api.redis.del(...(await api.redis.keys(`${api.prefix}:*:sequence`)))
   await announced(client)
   const again = await listen(client, position)
   const snapshot = await again.next()
   assert.is(snapshot?.event, 'snapshot')
   assert.ok(page.Parse(snapshot?.data).uploads.some((upload) => upload.id === id))
-  again.leave()
+  again.close()
 })
 
 test('tell nobody of what is not theirs', async () => {
@@ -125,7 +125,7 @@ test('tell nobody of what is not theirs', async () => {
   await announced(client)
   const own = await announced(stranger)
   assert.is(view.Parse((await stream.next())?.data).id, own.id)
-  stream.leave()
+  stream.close()
   const nobody = await createHttpClient(api.url).get('/events')
   assert.is(nobody.status, 401)
   assert.is(bodyOf(nobody, Problem).code, 'unauthenticated')
@@ -141,7 +141,7 @@ test('share one connection to Redis, however many clients listen', async () => {
   assert.ok(after - before < 20, `${after - before} more connections`)
   const made = await announced(client)
   for (const stream of streams) assert.is(view.Parse((await stream.next())?.data).id, made.id)
-  for (const stream of streams) stream.leave()
+  for (const stream of streams) stream.close()
 })
 
 test.run()

@@ -66,15 +66,15 @@ test('go on where the client left off', async () => {
   const { client, id, change } = await announced()
   const first = await listen(client, id)
   const seen = await first.next()
-  first.leave()
+  first.close()
   const second = await listen(client, id, { lastEventId: seen?.id ?? '' })
   await change({ state: 'received' })
   assert.is((await second.next())?.upload.state, 'received')
   await change({ state: 'processing' })
   const missed = await listen(client, id, { lastEventId: seen?.id ?? '' })
   assert.is((await missed.next())?.upload.state, 'processing')
-  second.leave()
-  missed.leave()
+  second.close()
+  missed.close()
 })
 
 test('tell a client that has seen the end not to come back', async () => {
@@ -95,7 +95,7 @@ test('miss nothing when Redis drops the connection in between', async () => {
   await api.cutSubscribers()
   await change({ state: 'processing' })
   assert.is((await stream.next())?.upload.state, 'processing')
-  stream.leave()
+  stream.close()
 })
 
 test('end when the instance closes', async () => {
@@ -114,7 +114,7 @@ test('leave no subscription behind when clients leave', async () => {
   for (const stream of streams) await stream.next()
   const channels = async () => (await api.redis.pubsub('CHANNELS', `${api.prefix}:changes:*`)).length
   assert.is(await channels(), 1)
-  for (const stream of streams) stream.leave()
+  for (const stream of streams) stream.close()
   // The instance learns of it in its own time: each change finds it still subscribed, or not any more.
   while ((await channels()) > 0) await change({})
 })

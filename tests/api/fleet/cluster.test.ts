@@ -67,7 +67,7 @@ async function clusterWhere(api: ApiInstances, fits: (cluster: Cluster) => boole
     assert.is(event.event, 'cluster')
     const seen = cluster.Parse(event.data)
     if (!fits(seen)) continue
-    events.leave()
+    events.close()
     return seen
   }
 }

@@ -7,7 +7,7 @@ import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { bodyOf, createHttpClient, type HttpAnswer } from '../../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('rate limits')
@@ -38,8 +38,8 @@ async function start(environment: Record<string, string>, redisUrl?: string) {
   return api
 }
 
-async function statuses(count: number, ask: (index: number) => Promise<HttpAnswer>) {
-  const answers: HttpAnswer[] = []
+async function statuses(count: number, ask: (index: number) => Promise<HttpResponse>) {
+  const answers: HttpResponse[] = []
   for (let index = 0; index < count; index++) answers.push(await ask(index))
   return answers.map(({ status }) => status)
 }

@@ -12,7 +12,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { startApiProcess } from '../../support/api-process.ts'
 import { createHttpClient } from '../../support/http-client.ts'
-import { look } from '../../support/send-upload.ts'
+import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, openPatch, patchTus, tusOffset } from '../../support/tus-client.ts'
 
@@ -60,8 +60,8 @@ test('tus-js-client ends an upload of which one of three instances was killed in
   const seen: string[] = []
   let patches = 0
   const origin = `http://127.0.0.1:${balancer.port}`
-  // Every request on a connection of its own: the balancer gives each to the next instance. The third chunk is
-  // sent to the one that answered the announcement.
+  // Every request on a connection of its own: the balancer gives each to the next instance. The third chunk
+  // is sent to the one that answered the announcement.
   const httpStack = new DefaultHttpStack({ agent: new Agent({ keepAlive: false }) })
   const url = await new Promise<string>((resolve, reject) => {
     const upload = new Upload(bytes, {
@@ -102,13 +102,13 @@ test('an instance that shuts down keeps what it has, and another goes on', async
   const patch = openPatch(client, leaving.url + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 1000))
   const code = leaving.stop()
-  assert.is(await patch.answered, 503)
+  assert.is(await patch.status, 503)
   assert.is(await code, 0)
   const offset = await tusOffset(client, path)
   assert.ok(offset > 0)
   const last = await patchTus(client, api.url + path, { offset, bytes: bytes.subarray(offset) })
   assert.equal([last.status, last.offset], [204, bytes.length])
-  assert.is((await look(client, path.slice('/tus/'.length))).state, 'received')
+  assert.is((await readUpload(client, path.slice('/tus/'.length))).state, 'received')
 })
 
 test.run()

@@ -11,7 +11,7 @@ import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
-import { announce, look } from '../../support/send-upload.ts'
+import { announce, readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import {
   createTus,
@@ -76,7 +76,7 @@ test('takes a file in pieces at any instance, and it is an upload like any other
   const fields = { filename: 'Grüße.txt', filetype: 'text/plain', preset: 'default', album: 'summer' }
   const path = await createTus(client, 10, fields)
   const id = idOf(path)
-  const { state, filename, contentType, size, metadata, expiresAt } = await look(client, id)
+  const { state, filename, contentType, size, metadata, expiresAt } = await readUpload(client, id)
   assert.equal([state, filename, contentType, size], ['awaiting', 'Grüße.txt', 'text/plain', 10])
   assert.equal(metadata, { album: 'summer' })
   assert.ok(expiresAt)
@@ -105,7 +105,7 @@ test('takes a file in pieces at any instance, and it is an upload like any other
   const last = await patchTus(client, second + path, { offset: 4, bytes: bytes.subarray(4) })
   assert.equal([last.status, last.offset], [204, 10])
 
-  assert.is((await look(client, id)).state, 'received')
+  assert.is((await readUpload(client, id)).state, 'received')
   const found = await original(id)
   assert.is(found.sha256, sha256(bytes))
   assert.equal(await leftInS3(id), { keys: [originalKey(found.address)], open: 0 })
@@ -132,7 +132,7 @@ test('makes one object of parts and of what lies between them', async () => {
   assert.is(offset, bytes.length)
   assert.is((await original(idOf(path))).sha256, sha256(bytes))
   assert.equal((await leftInS3(idOf(path))).open, 0)
-  assert.is((await look(client, idOf(path))).state, 'received')
+  assert.is((await readUpload(client, idOf(path))).state, 'received')
 })
 
 test('takes the bytes with the announcement', async () => {
@@ -148,8 +148,8 @@ test('takes the bytes with the announcement', async () => {
   assert.is(answer.status, 201)
   assert.is(answer.headers.get('upload-offset'), '5')
   const id = idOf(answer.headers.get('location') ?? '')
-  assert.is((await look(client, id)).state, 'received')
-  assert.is((await look(client, id)).filename, id)
+  assert.is((await readUpload(client, id)).state, 'received')
+  assert.is((await readUpload(client, id)).filename, id)
 })
 
 test('keeps what came of a client that left', async () => {
@@ -158,7 +158,7 @@ test('keeps what came of a client that left', async () => {
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 100))
-  patch.leave()
+  patch.close()
   let offset = await tusOffset(client, path, second)
   assert.ok(offset > 0, `nothing was kept`)
   for (; offset < bytes.length; ) {
@@ -182,7 +182,7 @@ test('has the holder of a stalled connection let go, and keeps what it had', asy
     patchTus(client, first + path, rest),
     patchTus(client, second + path, rest),
   ])
-  assert.is(await stalled.answered, 423)
+  assert.is(await stalled.status, 423)
   const offset = await tusOffset(client, path, second)
   for (const { status } of both) assert.ok([204, 409, 423].includes(status), `answered with ${status}`)
   if (offset < bytes.length) {
@@ -255,10 +255,10 @@ for (const [end, sizeMiB] of [
     await patch.send(bytesOf(MiB))
     await untilLocked(path)
     assert.is((await client.delete(`/uploads/${idOf(path)}`)).status, 200)
-    if (end === 'whose client leaves') patch.leave()
+    if (end === 'whose client leaves') patch.close()
     else {
       patch.end(bytesOf((sizeMiB - 1) * MiB))
-      assert.is(await patch.answered, 404)
+      assert.is(await patch.status, 404)
     }
     await untilLocked(path, 0)
     assert.equal(await leftInS3(idOf(path)), { keys: [], open: 0 })

@@ -7,7 +7,7 @@ import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-
 import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { bodyOf, createHttpClient, type HttpAnswer, type HttpClient } from '../../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { tusMetadata } from '../../support/tus-client.ts'
@@ -96,7 +96,7 @@ async function spoil(key: string): Promise<void> {
 
 const announced = { filename: 'a.bin', contentType: 'image/png' }
 /** Every way to send a file, with a file that S3 takes in parts where the way has parts. */
-const ways: [name: string, send: () => Promise<HttpAnswer>][] = [
+const ways: [name: string, send: () => Promise<HttpResponse>][] = [
   ['an announced form', () => client.post('/uploads', { ...announced, size: 7 })],
   ['an announced multipart upload', () => client.post('/uploads', { ...announced, size: 20 * MiB })],
   ['an import', () => client.post('/uploads', { sourceUrl: 'https://files.example/a.png', size: 7 })],

@@ -6,7 +6,7 @@ import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
-import { announce, formOf, look, sendForm } from '../../support/send-upload.ts'
+import { announce, formOf, readUpload, sendForm } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('upload by form')
@@ -39,7 +39,7 @@ test('hands out a form that S3 takes', async () => {
   assert.is(stored.ContentType, 'image/jpeg')
   assert.is(decodeURIComponent(stored.Metadata?.['filename'] ?? ''), 'Ärger & "Spaß" 😀.jpg')
   assert.is(stored.Metadata?.['preset'], 'default')
-  const upload = await look(client, announced.id)
+  const upload = await readUpload(client, announced.id)
   assert.is(upload.filename, 'Ärger & "Spaß" 😀.jpg')
   assert.equal(upload.variants, [])
 })
@@ -199,9 +199,9 @@ test('finds an upload by S3 alone when Redis has lost it', async () => {
   const client = createHttpClient(api.url)
   const announced = await announce(client, 7, { filename: 'kept.jpg', metadata: { album: 'Öl & Wasser' } })
   await sendForm(formOf(announced), new Uint8Array(7))
-  const before = await look(client, announced.id)
+  const before = await readUpload(client, announced.id)
   await api.redis.del(...(await api.redis.keys(`${api.prefix}:*`)))
-  const after = await look(client, announced.id)
+  const after = await readUpload(client, announced.id)
   assert.is(after.state, 'received')
   assert.is(after.filename, 'kept.jpg')
   assert.equal(after.metadata, { album: 'Öl & Wasser' })

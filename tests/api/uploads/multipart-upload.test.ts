@@ -9,7 +9,7 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
-import { announce, formOf, look, multipartOf, sendPart } from '../../support/send-upload.ts'
+import { announce, formOf, multipartOf, readUpload, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('upload in parts')
@@ -211,7 +211,7 @@ test('lets nobody else at the parts', async () => {
     answers.map(({ status }) => status),
     [404, 404, 404],
   )
-  assert.is((await look(client, id)).state, 'awaiting')
+  assert.is((await readUpload(client, id)).state, 'awaiting')
 })
 
 test.run()

@@ -5,7 +5,7 @@ import { Announced } from '@millrace/api/uploads/upload-routes.ts'
 import { createQuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { bodyOf, createHttpClient, type HttpAnswer, type HttpClient } from '../../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { announce, formOf, sendForm } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { startWorkerFleet } from '../../worker/support/worker-fleet.ts'
@@ -29,12 +29,12 @@ async function known(api: ApiInstances): Promise<HttpClient> {
   return client
 }
 
-function ask(client: HttpClient, size: number, base?: string): Promise<HttpAnswer> {
+function ask(client: HttpClient, size: number, base?: string): Promise<HttpResponse> {
   const file = { filename: 'a.jpg', contentType: 'image/jpeg', size }
   return client.post('/uploads', file, { ...(base && { base }) })
 }
 
-function told(answer: HttpAnswer) {
+function told(answer: HttpResponse) {
   const { code, limit, remaining } = bodyOf(answer, Problem)
   return [answer.status, code, limit, remaining]
 }

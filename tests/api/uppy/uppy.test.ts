@@ -6,7 +6,7 @@ import Type from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
-import { look, sendForm, sendPart } from '../../support/send-upload.ts'
+import { readUpload, sendForm, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('Companion protocol for Uppy')
@@ -153,11 +153,11 @@ test("takes parts as Uppy cuts them, at the upload's own key whatever key is ask
     assert.is(completed.status, 200)
     assert.equal(completed.body, { location: `http://localhost:3000/uploads/${uploadId}`, key })
   }
-  assert.is((await look(client, uploadId)).state, 'received')
+  assert.is((await readUpload(client, uploadId)).state, 'received')
 
   const late = await client.delete(path)
   assert.equal([late.status, bodyOf(late, Problem).code], [409, 'upload_closed'])
-  assert.is((await look(client, uploadId)).state, 'received')
+  assert.is((await readUpload(client, uploadId)).state, 'received')
 })
 
 test('erases what is aborted', async () => {

@@ -79,7 +79,9 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
     decisions,
     scaling: () => scalings.at(-1),
     fleet,
-    /** Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each. */
+    /**
+     * Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each.
+     */
     async pass(periods: number, values: MetricPoint['values']) {
       for (let period = 0; period < periods; period++) {
         nowMs += metricPeriodMs
@@ -284,7 +286,7 @@ test('starts and drains real processes as the queue and the CPU demand', async (
   }
   clearInterval(beating)
   redis.disconnect()
-  events.leave()
+  events.close()
   millrace.signal('SIGTERM')
   assert.equal(await millrace.ended, { code: 0, signal: null })
   assert.equal(place.processes(), [])
