@@ -79,9 +79,7 @@ function startClockwork(limits: { min: number; max: number }, size: number) {
     decisions,
     scaling: () => scalings.at(-1),
     fleet,
-    /**
-     * Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each.
-     */
+    /** Lets periods of the metric pass, all with this value, and whoever starts be there at the end of each. */
     async pass(periods: number, values: MetricPoint['values']) {
       for (let period = 0; period < periods; period++) {
         nowMs += metricPeriodMs

@@ -83,9 +83,7 @@ export function createImportUpload(deps: {
     await quota.release(address)
   }
 
-  /**
-   * Aborts when the file takes too long, when its upload is erased, and when the job is to be handed back.
-   */
+  /** Aborts when the file takes too long, when its upload is erased, and when the job is to be handed back. */
   function watchImport(address: UploadAddress, handedBack: AbortSignal) {
     const controller = new AbortController()
     const late = setTimeout(() => controller.abort(new AppError('source_too_slow')), deps.timeoutMs)
