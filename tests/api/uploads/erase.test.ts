@@ -13,6 +13,7 @@ import {
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
@@ -140,8 +141,8 @@ test('a worker that was processing the upload does not restore it after the eras
   if (!found) throw new Error('The upload has no record.')
   await client.delete(`/uploads/${id}`)
   assert.is(await records.update(address, (current) => current), undefined)
-  const created = await records.create(found.upload).catch((error: unknown) => error)
-  assert.match(String(created), /There is no upload/)
+  const error = await records.create(found.upload).catch((reason: unknown) => reason)
+  assert.is(error instanceof AppError && error.code, 'upload_not_found')
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
 })
 
