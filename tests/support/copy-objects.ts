@@ -9,76 +9,76 @@ import {
 import { replicaHeader } from '@millrace/local-s3/storage/replica.ts'
 
 type Bucket = { s3: S3Client; bucket: string }
-/** An object that has been read and not been written yet. */
-export type ObjectInFlight = { key: string; land(): Promise<void> }
+/** An object that was read from its bucket and not yet written to the other one. */
+export type PendingCopy = { key: string; land(): Promise<void> }
 
 /**
- * Copies new objects of one bucket to another one as S3 does between regions: each version once, in no promised order,
- * no copies, and no word of versions that were deleted.
+ * Copies new objects of one bucket to another one, as S3 does between regions: each version once, in any
+ * order. It copies neither copies nor the deletion of versions.
  */
 export function createObjectCopier(from: Bucket, to: Bucket) {
   const seen = new Set<string>()
 
-  /** Reads what has not been read before. It lands when the test says so, be it gone at its source by then. */
-  async function read(): Promise<ObjectInFlight[]> {
+  /** Reads all new versions. The test calls `land` later, even if the source was deleted meanwhile. */
+  async function read(): Promise<PendingCopy[]> {
     const { Versions = [] } = await from.s3.send(new ListObjectVersionsCommand({ Bucket: from.bucket }))
-    const fresh = Versions.filter(({ VersionId = '' }) => !seen.has(VersionId)).reverse()
-    const inFlight: ObjectInFlight[] = []
-    for (const { Key: key = '', VersionId: versionId = '' } of fresh) {
+    const newVersions = Versions.filter(({ VersionId = '' }) => !seen.has(VersionId)).reverse()
+    const pending: PendingCopy[] = []
+    for (const { Key: key = '', VersionId: versionId = '' } of newVersions) {
       seen.add(versionId)
-      const where = { Bucket: from.bucket, Key: key, VersionId: versionId }
-      const { ReplicationStatus } = await from.s3.send(new HeadObjectCommand(where))
+      const version = { Bucket: from.bucket, Key: key, VersionId: versionId }
+      const { ReplicationStatus } = await from.s3.send(new HeadObjectCommand(version))
       if (ReplicationStatus === 'REPLICA') continue
-      const object = await from.s3.send(new GetObjectCommand(where))
+      const object = await from.s3.send(new GetObjectCommand(version))
       const bytes = (await object.Body?.transformToByteArray()) ?? new Uint8Array()
       const { LastModified: modifiedAt = new Date(), ContentType, Metadata } = object
-      inFlight.push({
+      pending.push({
         key,
-        land: () => putCopy(to, { key, versionId, modifiedAt, bytes, more: { ContentType, Metadata } }),
+        land: () => putCopy(to, { key, versionId, modifiedAt, bytes, fields: { ContentType, Metadata } }),
       })
     }
-    return inFlight
+    return pending
   }
 
   return {
     read,
-    /** @returns the keys of what was copied */
+    /** Copies all new versions. Returns their keys. */
     async copy(): Promise<string[]> {
-      const inFlight = await read()
-      for (const { land } of inFlight) await land()
-      return inFlight.map(({ key }) => key)
+      const pending = await read()
+      for (const { land } of pending) await land()
+      return pending.map(({ key }) => key)
     },
   }
 }
 
 export type ObjectCopier = ReturnType<typeof createObjectCopier>
 
-/** Writes what S3's replication would write. */
+/** Writes an object as S3's replication does. */
 export async function putCopy(
   { s3, bucket }: Bucket,
   copy: {
     key: string
     versionId: string
-    /** Of its source. */
+    /** When the source was modified. */
     modifiedAt: Date
     bytes: Uint8Array
-    more?: Pick<PutObjectCommandInput, 'ContentType' | 'Metadata'>
+    fields?: Pick<PutObjectCommandInput, 'ContentType' | 'Metadata'>
   },
 ): Promise<void> {
-  const { key, versionId, modifiedAt, bytes, more } = copy
+  const { key, versionId, modifiedAt, bytes, fields } = copy
   const put = new PutObjectCommand({
     Bucket: bucket,
     Key: key,
     Body: bytes,
     ContentLength: bytes.length,
-    ...more,
+    ...fields,
   })
-  // The etag is as where each region encrypts by a key of its own.
-  const told = { versionId, modifiedAt: String(modifiedAt.getTime()), etag: `copy-of-${versionId}` }
+  // The copy has a different etag, as if each region encrypted with its own key.
+  const replica = { versionId, modifiedAt: String(modifiedAt.getTime()), etag: `copy-of-${versionId}` }
   put.middlewareStack.add(
     (next) => (args) => {
-      if (!hasHeaders(args.request)) throw new TypeError('The SDK made a request without headers.')
-      args.request.headers[replicaHeader] = new URLSearchParams(told).toString()
+      if (!hasHeaders(args.request)) throw new TypeError('The request of the SDK has no headers.')
+      args.request.headers[replicaHeader] = new URLSearchParams(replica).toString()
       return next(args)
     },
     { step: 'build' },

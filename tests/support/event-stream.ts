@@ -9,8 +9,8 @@ export type StreamedEvent = { id: string; event: string; data: unknown }
  * @param client its cookie is sent
  * @param lastEventId the last event that was received, to resume after it
  * @param apiKey is sent as a bearer token
- * @returns the response; `next()`, which returns one event, or undefined at the end; and `leave()`, which closes the
- * connection
+ * @returns the response; `next()`, which returns one event, or undefined at the end; and `close()`, which
+ *   closes the connection
  */
 export async function openEventStream(url: URL, client: HttpClient, lastEventId?: string, apiKey?: string) {
   const connection = new AbortController()
@@ -26,7 +26,7 @@ export async function openEventStream(url: URL, client: HttpClient, lastEventId?
   let text = ''
   return {
     response,
-    leave: () => connection.abort(),
+    close: () => connection.abort(),
     async next(): Promise<StreamedEvent | undefined> {
       for (;;) {
         const end = text.indexOf('\n\n')

@@ -7,11 +7,16 @@ export type AnnouncedUpload = Static<typeof Announced>
 type FormTransport = Extract<AnnouncedUpload['transport'], { kind: 'form' }>
 type MultipartTransport = Extract<AnnouncedUpload['transport'], { kind: 'multipart' }>
 
-/** Announces a file, as a well-behaved client does. */
+/**
+ * Announces a file.
+ *
+ * @param size in bytes
+ * @param fields replace or extend the announcement of a JPEG
+ */
 export async function announce(
   client: HttpClient,
   size: number,
-  more: {
+  fields: {
     filename?: string
     contentType?: string
     preset?: string
@@ -19,45 +24,52 @@ export async function announce(
     metadata?: Record<string, string>
   } = {},
 ): Promise<AnnouncedUpload> {
-  const answer = await client.post('/uploads', {
+  const response = await client.post('/uploads', {
     filename: 'photo.jpg',
     contentType: 'image/jpeg',
     size,
-    ...more,
+    ...fields,
   })
-  return bodyOf(answer, Announced)
+  return bodyOf(response, Announced)
 }
 
+/** Returns the form of an upload. Throws if its transport is not a form. */
 export function formOf({ transport }: AnnouncedUpload): FormTransport {
-  if (transport.kind !== 'form') throw new Error('This upload does not go up as a form.')
+  if (transport.kind !== 'form') throw new Error(`transport.kind is "${transport.kind}", not "form".`)
   return transport
 }
 
+/** Returns the multipart transport of an upload. Throws if it has another transport. */
 export function multipartOf({ transport }: AnnouncedUpload): MultipartTransport {
-  if (transport.kind !== 'multipart') throw new Error('This upload does not go up in parts.')
+  if (transport.kind !== 'multipart')
+    throw new Error(`transport.kind is "${transport.kind}", not "multipart".`)
   return transport
 }
 
-/** Sends a form to S3: the fields, then the file. `change` replaces fields, to see what S3 makes of it. */
+/**
+ * Sends a form to S3: the fields, then the file.
+ *
+ * @param changes form fields that replace or extend the signed ones
+ */
 export async function sendForm(
   { url, fields }: FormTransport,
   bytes: Uint8Array<ArrayBuffer>,
-  change: Record<string, string> = {},
+  changes: Record<string, string> = {},
 ): Promise<Response> {
   const form = new FormData()
-  for (const [name, value] of Object.entries({ ...fields, ...change })) form.append(name, value)
+  for (const [name, value] of Object.entries({ ...fields, ...changes })) form.append(name, value)
   form.append('file', new Blob([bytes]), 'file')
   return fetch(url, { method: 'POST', body: form })
 }
 
-/** Sends one part to the URL that was signed for it. @returns its etag, as S3 answered */
+/** Sends one part to its signed URL. Returns the `ETag` header of S3's response. */
 export async function sendPart(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const response = await fetch(url, { method: 'PUT', body: bytes })
   if (!response.ok) throw new Error(`S3 refused the part: ${response.status} ${await response.text()}`)
   return response.headers.get('etag') ?? ''
 }
 
-/** An upload as the API shows it to this client. */
-export async function look(client: HttpClient, id: string): Promise<UploadView> {
+/** Reads an upload as this client sees it. */
+export async function readUpload(client: HttpClient, id: string): Promise<UploadView> {
   return bodyOf(await client.get(`/uploads/${id}`), UploadView)
 }

@@ -2,19 +2,19 @@ import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import type { HttpClient } from './http-client.ts'
 
-/** `Upload-Metadata` of these. */
+/** Builds the header `Upload-Metadata`. */
 export function tusMetadata(fields: Record<string, string>): string {
   return Object.entries(fields)
     .map(([name, value]) => `${name} ${Buffer.from(value).toString('base64')}`)
     .join(',')
 }
 
-/** `Upload-Checksum` of these bytes. */
+/** Builds the header `Upload-Checksum` of these bytes. */
 export function tusChecksum(bytes: Uint8Array, algorithm = 'sha1'): string {
   return `${algorithm} ${createHash(algorithm).update(bytes).digest('base64')}`
 }
 
-/** Announces a file by tus. @returns its path */
+/** Creates a tus upload. Returns its path. */
 export async function createTus(
   client: HttpClient,
   size: number,
@@ -28,24 +28,26 @@ export async function createTus(
     },
   })
   const location = headers.get('location')
-  if (status !== 201 || location === null) throw new Error(`Not created: ${status} ${JSON.stringify(body)}`)
+  if (status !== 201 || location === null) {
+    throw new Error(`POST /tus/ returned ${status} ${JSON.stringify(body)}`)
+  }
   return location
 }
 
-/** Where the upload is to go on, as HEAD says. */
+/** Reads the offset of an upload with a HEAD request. */
 export async function tusOffset(client: HttpClient, path: string, base?: string): Promise<number> {
   const { status, headers } = await client.request('HEAD', path, {
     headers: { 'tus-resumable': '1.0.0' },
     ...(base !== undefined && { base }),
   })
-  if (status !== 200) throw new Error(`HEAD was answered with ${status}.`)
+  if (status !== 200) throw new Error(`HEAD ${path} returned ${status}.`)
   return Number(headers.get('upload-offset'))
 }
 
-/** What a PATCH was answered with. */
-export type Patched = { status: number; offset: number | undefined; code: unknown }
+/** The response to a PATCH request. `code` is the error code of a problem. */
+export type PatchResponse = { status: number; offset: number | undefined; code: unknown }
 
-/** Sends bytes by tus. */
+/** Sends bytes in one PATCH request. */
 export async function patchTus(
   client: HttpClient,
   url: string,
@@ -54,22 +56,26 @@ export async function patchTus(
     bytes,
     headers = {},
   }: { offset: number; bytes: Uint8Array<ArrayBuffer>; headers?: Record<string, string> },
-): Promise<Patched> {
+): Promise<PatchResponse> {
   const response = await fetch(url, {
     method: 'PATCH',
     headers: { ...chunkHeaders(client, offset), ...headers },
     body: bytes,
   })
   const text = await response.text()
-  const told = response.headers.get('upload-offset')
+  const offsetHeader = response.headers.get('upload-offset')
   return {
     status: response.status,
-    offset: told === null ? undefined : Number(told),
+    offset: offsetHeader === null ? undefined : Number(offsetHeader),
     code: text === '' ? undefined : JSON.parse(text).code,
   }
 }
 
-/** Begins to send bytes and does not come to an end by itself. */
+/**
+ * Opens a PATCH request whose body the test sends piece by piece.
+ *
+ * @param length the `Content-Length` of the request, in bytes
+ */
 export function openPatch(
   client: HttpClient,
   url: string,
@@ -79,21 +85,22 @@ export function openPatch(
     method: 'PATCH',
     headers: { ...chunkHeaders(client, offset), 'content-length': length },
   })
-  const answered = new Promise<number | undefined>((resolve) => {
+  const status = new Promise<number | undefined>((resolve) => {
     sending.once('response', (response) => {
       response.resume()
       resolve(response.statusCode)
     })
-    // A connection that is reset has no answer.
+    // A connection that is reset has no response.
     sending.on('error', () => resolve(undefined))
   })
   sending.flushHeaders()
   return {
     send: (bytes: Uint8Array) => new Promise<void>((resolve) => sending.write(bytes, () => resolve())),
     end: (bytes: Uint8Array) => sending.end(bytes),
-    leave: () => sending.destroy(),
-    /** The status, or undefined where there was none. */
-    answered,
+    /** Closes the connection in the middle of the request. */
+    close: () => sending.destroy(),
+    /** The status of the response, or undefined if there was no response. */
+    status,
   }
 }
 

@@ -351,7 +351,7 @@ export interface components {
         };
         ClaimedParts: {
             parts: {
-                /** @description the ETag that S3 returned for the part */
+                /** @description ETag header of S3's response to the part */
                 etag: string;
                 partNumber: number;
             }[];
@@ -423,13 +423,13 @@ export interface components {
          */
         ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
-            /** @description fields that are sent before the file, all of them */
+            /** @description all of these form fields must come before the file */
             fields: {
                 [key: string]: string;
             };
             /** @enum {string} */
             kind: "form";
-            /** @description the URL to which the form is sent with POST */
+            /** @description POST the form to this URL */
             url: string;
         };
         Health: {
@@ -451,9 +451,9 @@ export interface components {
             preset?: string;
             /** @description hex. The upload is rejected if the bytes have another SHA-256 */
             sha256?: string;
-            /** @description bytes; the upload is rejected if the source has another size */
+            /** @description bytes; the upload is rejected if the source has a different size */
             size?: number;
-            /** @description http or https, of a public host; redirects are followed */
+            /** @description http or https URL of a public host; redirects are followed */
             sourceUrl: string;
         };
         ImportTransport: {
@@ -501,7 +501,7 @@ export interface components {
         };
         PartUrl: {
             partNumber: number;
-            /** @description the URL to which the part is sent with PUT */
+            /** @description PUT the bytes of the part to this URL */
             url: string;
         };
         Problem: {
@@ -568,12 +568,12 @@ export interface components {
             erased: {
                 /** @description object key in S3 */
                 key: string;
-                /** @description number of erased versions */
+                /** @description number of erased versions of this object */
                 versions: number;
             }[];
             /** @description UUIDv7 */
             id: string;
-            /** @description ISO 8601; the time at which a listing found nothing left */
+            /** @description ISO 8601; when a listing of the bucket verified the erasure */
             verifiedAt: string;
         };
         ScalingDecision: {
@@ -585,7 +585,7 @@ export interface components {
             to: number;
         };
         SentPart: {
-            /** @description the ETag that S3 returned for the part */
+            /** @description ETag header of S3's response to the part */
             etag: string;
             partNumber: number;
             /** @description bytes */
@@ -1701,7 +1701,7 @@ export interface operations {
                  */
                 filename?: string;
                 /**
-                 * @description a JSON object with string values, as in `POST /uploads`
+                 * @description JSON object with string values, as in `POST /uploads`
                  * @example {"album":"summer"}
                  */
                 metadata?: string;
@@ -1715,7 +1715,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description identifies this request for a day: a repeated request gets the same response and creates nothing
+                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -2085,7 +2085,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description identifies this request for a day: a repeated request gets the same response and creates nothing
+                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;

@@ -12,17 +12,17 @@ import { suite } from '../../support/suite.ts'
 
 const MiB = 1024 ** 2
 
-/** MiB. As much as shows that memory does not grow with the file; 5 GiB take minutes. */
+/** Size of the file in MiB: enough to show that memory does not grow with the file. 5 GiB take minutes. */
 const fileMiB = Number(process.env['MEMORY_TEST_MIB'] ?? 192)
-/** What one upload may add to the memory of an instance that has already served one, MiB. */
-const allowanceMiB = 128
+/** Limit of the memory that one upload may add to an instance that has already served one, in MiB. */
+const maxGrowthMiB = 128
 
-const test = suite('memory of uploads through the API', {}, { limitMs: 30_000 + fileMiB * 50 })
+const test = suite('memory of direct uploads', {}, { limitMs: 30_000 + fileMiB * 50 })
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
 let api: ApiInstances
 let child: ChildProcess
 let url: string
-let restingMiB: number
+let idlePeakMiB: number
 
 test.before(async () => {
   api = await startApiInstances()
@@ -32,15 +32,15 @@ test.before(async () => {
   })
   const lines = createInterface({ input: child.stdout ?? Readable.from([]) })
   url = await new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`The API ended with ${code}.`)))
+    child.once('exit', (code) => reject(new Error(`The API exited with code ${code}.`)))
     lines.on('line', (line) => {
       const { event, port } = JSON.parse(line)
       if (event === 'listening') resolve(`http://127.0.0.1:${port}`)
     })
   })
-  // What the first upload of each kind loads and compiles is no part of what a large one takes.
+  // The first upload of each kind loads and compiles code. This memory does not count as growth.
   for (const kind of kinds) await send(kind, 1)
-  restingMiB = await peakMiB()
+  idlePeakMiB = await readPeakMiB()
 })
 test.after(async () => {
   child.kill('SIGTERM')
@@ -48,14 +48,14 @@ test.after(async () => {
   await api.close()
 })
 
-/** The most memory the API ever had, in MiB; on Linux the kernel keeps count. */
-async function peakMiB(): Promise<number> {
+/** Reads the peak memory of the API since its start, in MiB, from the Linux kernel. */
+async function readPeakMiB(): Promise<number> {
   const status = await readFile(`/proc/${child.pid}/status`, 'utf8')
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
 }
 
 type Kind = {
-  what: string
+  name: string
   headers: (bytes: number) => Record<string, string | number>
   head: string
   tail: string
@@ -64,10 +64,10 @@ type Kind = {
 const formHead = '--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
 const formTail = '\r\n--b--\r\n'
 const kinds: Kind[] = [
-  { what: 'a raw body', headers: (bytes) => ({ 'content-length': bytes }), head: '', tail: '' },
-  { what: 'a chunked body', headers: () => ({ 'transfer-encoding': 'chunked' }), head: '', tail: '' },
+  { name: 'a raw body', headers: (bytes) => ({ 'content-length': bytes }), head: '', tail: '' },
+  { name: 'a chunked body', headers: () => ({ 'transfer-encoding': 'chunked' }), head: '', tail: '' },
   {
-    what: 'a form',
+    name: 'a form',
     headers: (bytes) => ({
       'content-type': 'multipart/form-data; boundary=b',
       'content-length': bytes + formHead.length + formTail.length,
@@ -77,27 +77,27 @@ const kinds: Kind[] = [
   },
 ]
 
-/** Sends a file as fast as it is taken. @param size MiB */
-async function send({ headers, head, tail }: Kind, size: number): Promise<void> {
-  const sent = request(`${url}/upload?filename=a`, { method: 'POST', headers: headers(size * MiB) })
-  const answered = once(sent, 'response')
-  const piece = Buffer.alloc(MiB, 'x')
-  if (head) sent.write(head)
-  for (let count = 0; count < size; count++) if (!sent.write(piece)) await once(sent, 'drain')
-  sent.end(tail)
-  const [response] = await answered
+/** Sends a file as fast as the API accepts it. */
+async function send({ headers, head, tail }: Kind, sizeMiB: number): Promise<void> {
+  const sending = request(`${url}/upload?filename=a`, { method: 'POST', headers: headers(sizeMiB * MiB) })
+  const responded = once(sending, 'response')
+  const chunk = Buffer.alloc(MiB, 'x')
+  if (head) sending.write(head)
+  for (let count = 0; count < sizeMiB; count++) if (!sending.write(chunk)) await once(sending, 'drain')
+  sending.end(tail)
+  const [response] = await responded
   const body = await text(response)
   if (response.statusCode !== 201) throw new Error(`${response.statusCode} ${body}`)
-  assert.is(JSON.parse(body).size, size * MiB)
+  assert.is(JSON.parse(body).size, sizeMiB * MiB)
 }
 
 for (const kind of kinds) {
-  test(`stays flat while ${kind.what} of ${fileMiB} MiB passes through`, async () => {
+  test(`the API's memory does not grow with the file while it receives ${kind.name} of ${fileMiB} MiB`, async () => {
     await send(kind, fileMiB)
-    const peak = await peakMiB()
+    const peakMiB = await readPeakMiB()
     assert.ok(
-      peak - restingMiB < allowanceMiB,
-      `the peak went from ${Math.round(restingMiB)} to ${Math.round(peak)} MiB`,
+      peakMiB - idlePeakMiB < maxGrowthMiB,
+      `the peak grew from ${Math.round(idlePeakMiB)} to ${Math.round(peakMiB)} MiB`,
     )
   })
 }

@@ -12,7 +12,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
 
-const test = suite('upload through the API')
+const test = suite('direct upload')
 const MiB = 1024 ** 2
 const maxUploadBytes = 20 * MiB
 
@@ -28,18 +28,20 @@ test.before.each(async () => {
 })
 test.after(() => api.close())
 
-const fetched = (path: string, init: RequestInit) =>
+/** Sends a POST request with the client's cookie. */
+const post = (path: string, init: RequestInit) =>
   fetch(new URL(path, api.url), {
     method: 'POST',
     ...init,
     headers: { cookie: client.cookie ?? '', ...init.headers },
   })
 
-/** A body of which the request does not say the length. */
+/** Creates a chunked body, so that the request has no Content-Length. */
 function chunked(bytes: Uint8Array): RequestInit {
   const body = new ReadableStream({
     start(controller) {
-      for (let at = 0; at < bytes.length; at += 65_536) controller.enqueue(bytes.subarray(at, at + 65_536))
+      for (let start = 0; start < bytes.length; start += 65_536)
+        controller.enqueue(bytes.subarray(start, start + 65_536))
       controller.close()
     },
   })
@@ -53,19 +55,21 @@ function formOf(fields: Record<string, string>, ...files: [name: string, bytes: 
   return form
 }
 
-async function uploaded(response: Response): Promise<UploadView> {
+/** Reads the upload in a response. Throws if the status is not 201. */
+async function uploadOf(response: Response): Promise<UploadView> {
   if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`)
   return Compile(UploadView).Parse(await response.json())
 }
 
-async function refused(response: Response, status: number, code: string) {
+async function assertProblem(response: Response, status: number, code: string) {
   const problem = Compile(Problem).Parse(await response.json())
   assert.is(response.status, status, JSON.stringify(problem))
   assert.is(problem.code, code)
   return problem
 }
 
-async function stored({ id }: { id: string }) {
+/** Reads the original of an upload from S3. */
+async function readOriginal({ id }: { id: string }) {
   const { Contents = [] } = await api.s3.send(
     new ListObjectsV2Command({ Bucket: api.bucket, Prefix: 'originals/' }),
   )
@@ -74,27 +78,27 @@ async function stored({ id }: { id: string }) {
 }
 
 async function bytesOf(upload: UploadView) {
-  const { Body } = await stored(upload)
+  const { Body } = await readOriginal(upload)
   return Buffer.from((await Body?.transformToByteArray()) ?? [])
 }
 
-/** What S3 and the list have of this client: nothing, once an upload has failed. */
-async function leftBehind() {
-  const [{ uploads }, objects, parts] = await Promise.all([
-    client.get('/uploads').then((answer) => bodyOf(answer, UploadPage)),
+/** Lists what S3 and the client's list contain, to compare it before and after a failed upload. */
+async function listStored() {
+  const [{ uploads }, objects, multiparts] = await Promise.all([
+    client.get('/uploads').then((response) => bodyOf(response, UploadPage)),
     api.s3.send(new ListObjectsV2Command({ Bucket: api.bucket, Prefix: 'originals/' })),
     api.s3.send(new ListMultipartUploadsCommand({ Bucket: api.bucket })),
   ])
-  return { uploads, objects: objects.KeyCount, parts: parts.Uploads ?? [] }
+  return { uploads, objects: objects.KeyCount, multiparts: multiparts.Uploads ?? [] }
 }
 
-test('takes a raw body with its length', async () => {
+test('POST /upload stores a raw body with a Content-Length', async () => {
   const bytes = randomBytes(300_000)
-  const response = await fetched('/upload?filename=caf%C3%A9.png', {
+  const response = await post('/upload?filename=caf%C3%A9.png', {
     headers: { 'content-type': 'image/png' },
     body: bytes,
   })
-  const upload = await uploaded(response)
+  const upload = await uploadOf(response)
   assert.is(response.headers.get('location'), `/uploads/${upload.id}`)
   assert.is(upload.state, 'received')
   assert.is(upload.size, bytes.length)
@@ -103,13 +107,13 @@ test('takes a raw body with its length', async () => {
   assert.ok(bytes.equals(await bytesOf(upload)))
 })
 
-test('takes the name from Content-Disposition, and what else is said of the file', async () => {
+test('POST /upload reads filename, preset, SHA-256, metadata and trace of a raw body from query and headers', async () => {
   const bytes = randomBytes(1000)
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   const query = new URLSearchParams({ preset: 'default', sha256, metadata: '{"album":"Été"}' })
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-  const upload = await uploaded(
-    await fetched(`/upload?${query}`, {
+  const upload = await uploadOf(
+    await post(`/upload?${query}`, {
       headers: {
         'content-type': 'image/png',
         'content-disposition': "attachment; filename=e.png; filename*=UTF-8''%C3%A9t%C3%A9.png",
@@ -120,7 +124,7 @@ test('takes the name from Content-Disposition, and what else is said of the file
   )
   assert.is(upload.filename, 'été.png')
   assert.equal(upload.metadata, { album: 'Été' })
-  const { Metadata, ContentType } = await stored(upload)
+  const { Metadata, ContentType } = await readOriginal(upload)
   assert.is(ContentType, 'image/png')
   assert.equal(Metadata, {
     filename: encodeURIComponent('été.png'),
@@ -131,40 +135,41 @@ test('takes the name from Content-Disposition, and what else is said of the file
   })
 })
 
-test('takes a raw body of unknown length, in one PUT or in parts', async () => {
+test('POST /upload stores a raw body of unknown length, with one PUT or in parts', async () => {
   for (const size of [1, 8 * MiB - 1, 8 * MiB, 8 * MiB + 1, 17 * MiB]) {
     const bytes = randomBytes(size)
-    const upload = await uploaded(await fetched('/upload?filename=a', chunked(bytes)))
+    const upload = await uploadOf(await post('/upload?filename=a', chunked(bytes)))
     assert.is(upload.size, size)
     assert.is(upload.contentType, 'application/octet-stream')
-    assert.ok(bytes.equals(await bytesOf(upload)), `${size} bytes came through`)
-    const { ETag } = await stored(upload)
+    assert.ok(bytes.equals(await bytesOf(upload)), `${size} bytes are stored`)
+    const { ETag } = await readOriginal(upload)
     assert.is(/-\d+"$/.exec(ETag ?? '')?.[0], size < 8 * MiB ? undefined : `-${Math.ceil(size / (8 * MiB))}"`)
   }
 })
 
-test('takes a form with one file', async () => {
+test('POST /upload stores the file of a form', async () => {
   for (const size of [1, 300_000, 17 * MiB]) {
     const bytes = randomBytes(size)
     const form = formOf({ preset: 'default', metadata: '{"album":"Été"}' }, ['été.png', bytes])
-    const upload = await uploaded(await fetched('/upload', { body: form }))
+    const upload = await uploadOf(await post('/upload', { body: form }))
     assert.is(upload.size, size)
     assert.is(upload.filename, 'été.png')
     assert.is(upload.contentType, 'image/png')
     assert.equal(upload.metadata, { album: 'Été' })
-    assert.ok(bytes.equals(await bytesOf(upload)), `${size} bytes came through`)
+    assert.ok(bytes.equals(await bytesOf(upload)), `${size} bytes are stored`)
   }
 })
 
-test('keeps bytes in a form that look like its boundary', async () => {
+test('a file in a form may contain bytes that resemble the boundary', async () => {
   const bytes = Buffer.from('a\r\n--fron\r\n--frontie\r\n\r\n--\r\r\n--frontieR'.repeat(5000))
   const head = '--frontier\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
   const body = Buffer.concat([Buffer.from(head), bytes, Buffer.from('\r\n--frontier--')])
   const headers = { 'content-type': 'multipart/form-data; boundary=frontier' }
-  assert.ok(bytes.equals(await bytesOf(await uploaded(await fetched('/upload', { headers, body })))))
+  const upload = await uploadOf(await post('/upload', { headers, body }))
+  assert.ok(bytes.equals(await bytesOf(upload)))
 })
 
-test('makes the upload that of the session that it begins', async () => {
+test('POST /upload without a session starts one, which owns the upload', async () => {
   const stranger = createHttpClient(api.url)
   const { headers, status } = await stranger.request('POST', '/upload?filename=a', { body: 'x' })
   assert.is(status, 201)
@@ -172,18 +177,18 @@ test('makes the upload that of the session that it begins', async () => {
   assert.is((await client.get(headers.get('location') ?? '')).status, 404)
 })
 
-test('takes the processing up: the job is there, the list shows it', async () => {
-  const upload = await uploaded(await fetched('/upload?filename=a', { body: 'x' }))
+test('POST /upload adds a job, and GET /uploads lists the upload', async () => {
+  const upload = await uploadOf(await post('/upload?filename=a', { body: 'x' }))
   const { uploads } = bodyOf(await client.get('/uploads'), UploadPage)
   assert.equal(
     uploads.map(({ id, state }) => ({ id, state })),
     [{ id: upload.id, state: 'received' }],
   )
-  const job = await api.redis.keys(`${api.prefix}:uploads:${upload.id}-*`)
-  assert.is(job.length, 1)
+  const jobKeys = await api.redis.keys(`${api.prefix}:uploads:${upload.id}-*`)
+  assert.is(jobKeys.length, 1)
 })
 
-const bad: [what: string, path: string, init: () => RequestInit, status: number, code: string][] = [
+const invalid: [name: string, path: string, init: () => RequestInit, status: number, code: string][] = [
   ['a file without a name', '/upload', () => ({ body: 'x' }), 400, 'invalid_request'],
   ['an empty body', '/upload?filename=a', () => ({}), 400, 'invalid_request'],
   ['an empty chunked body', '/upload?filename=a', () => chunked(Buffer.alloc(0)), 400, 'invalid_request'],
@@ -197,7 +202,7 @@ const bad: [what: string, path: string, init: () => RequestInit, status: number,
     'invalid_request',
   ],
   [
-    'metadata out of shape',
+    'metadata that is an array',
     '/upload?filename=a&metadata=%5B1%5D',
     () => ({ body: 'x' }),
     400,
@@ -205,14 +210,14 @@ const bad: [what: string, path: string, init: () => RequestInit, status: number,
   ],
   ['an unknown parameter', '/upload?filename=a&size=3', () => ({ body: 'x' }), 400, 'invalid_request'],
   [
-    'an unreadable Content-Disposition',
+    'a malformed Content-Disposition',
     '/upload',
     () => ({ body: 'x', headers: { 'content-disposition': ';;=' } }),
     400,
     'invalid_request',
   ],
   [
-    'a type that is none',
+    'an invalid Content-Type',
     '/upload?filename=a',
     () => ({ body: 'x', headers: { 'content-type': 'image' } }),
     415,
@@ -286,14 +291,14 @@ const bad: [what: string, path: string, init: () => RequestInit, status: number,
     'preset_unknown',
   ],
   [
-    'a form with a field beyond measure',
+    'a form with a field over 16 KiB',
     '/upload',
     () => ({ body: formOf({ metadata: 'x'.repeat(20_000) }, ['a', randomBytes(100)]) }),
     400,
     'invalid_request',
   ],
   [
-    'a form that is cut off',
+    'an incomplete form',
     '/upload',
     () => ({
       headers: { 'content-type': 'multipart/form-data; boundary=b' },
@@ -325,31 +330,31 @@ const bad: [what: string, path: string, init: () => RequestInit, status: number,
   ],
 ]
 
-for (const [what, path, init, status, code] of bad) {
-  test(`refuses ${what} and keeps nothing of it`, async () => {
-    const before = await leftBehind()
-    const problem = await refused(await fetched(path, init()), status, code)
+for (const [name, path, init, status, code] of invalid) {
+  test(`POST /upload refuses ${name} and stores nothing`, async () => {
+    const before = await listStored()
+    const problem = await assertProblem(await post(path, init()), status, code)
     if (status === 413) assert.is(problem.limit, maxUploadBytes)
-    assert.equal(await leftBehind(), before)
+    assert.equal(await listStored(), before)
   })
 }
 
-/** Opens a connection by hand and sends the head of an upload and a first piece of its body. */
-async function begin(headers: string[], piece: Uint8Array) {
+/** Opens a connection and sends the headers of an upload and the first bytes of its body. */
+async function beginUpload(headers: string[], firstBytes: Uint8Array) {
   const { hostname, port } = new URL(api.url)
   const socket = connect(Number(port), hostname)
   const cookie = `cookie: ${client.cookie}`
   socket.write(['POST /upload?filename=a HTTP/1.1', 'host: x', cookie, ...headers, '', ''].join('\r\n'))
-  if (!socket.write(piece)) await once(socket, 'drain')
+  if (!socket.write(firstBytes)) await once(socket, 'drain')
   return socket
 }
 
-/** Asks again and again until it is so: what is waited for tells nobody. */
-async function until(isSo: () => Promise<boolean>) {
-  while (!(await isSo())) await immediate()
+/** Polls until a condition is met for which there is no event. */
+async function until(isMet: () => Promise<boolean>) {
+  while (!(await isMet())) await immediate()
 }
 
-const cut: [what: string, headers: string[], piece: () => Uint8Array][] = [
+const interrupted: [name: string, headers: string[], firstBytes: () => Uint8Array][] = [
   ['a raw body', [`content-length: ${16 * MiB}`], () => randomBytes(3 * MiB)],
   [
     'a chunked body',
@@ -365,50 +370,50 @@ const cut: [what: string, headers: string[], piece: () => Uint8Array][] = [
     },
   ],
 ]
-for (const [what, headers, piece] of cut) {
-  test(`keeps nothing of ${what} whose client goes away`, async () => {
-    const before = await leftBehind()
-    const socket = await begin(headers, piece())
-    const isRaw = what === 'a raw body'
+for (const [name, headers, firstBytes] of interrupted) {
+  test(`nothing of ${name} is stored if the client closes the connection`, async () => {
+    const before = await listStored()
+    const socket = await beginUpload(headers, firstBytes())
+    const isRaw = name === 'a raw body'
     await until(async () => {
-      const { uploads, parts } = await leftBehind()
-      return uploads.length > 0 && (isRaw || parts.length > 0)
+      const { uploads, multiparts } = await listStored()
+      return uploads.length > 0 && (isRaw || multiparts.length > 0)
     })
     socket.destroy()
-    await until(async () => (await leftBehind()).uploads.length === 0)
-    assert.equal(await leftBehind(), before)
+    await until(async () => (await listStored()).uploads.length === 0)
+    assert.equal(await listStored(), before)
   })
 }
 
-test('gives up a body in which nothing comes any more', async () => {
-  const impatient = await startApiInstances({ environment: { UPLOAD_SILENCE_MS: '200' } })
+test('an upload without new bytes for UPLOAD_SILENCE_MS is aborted and its connection closed', async () => {
+  const shortTimeout = await startApiInstances({ environment: { UPLOAD_SILENCE_MS: '200' } })
   try {
-    const { hostname, port } = new URL(impatient.url)
+    const { hostname, port } = new URL(shortTimeout.url)
     const socket = connect(Number(port), hostname)
     socket.write('POST /upload?filename=a HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf')
     socket.resume()
     await once(socket, 'close')
-    const { KeyCount } = await impatient.s3.send(new ListObjectsV2Command({ Bucket: impatient.bucket }))
-    assert.is(KeyCount, 0)
+    const listing = new ListObjectsV2Command({ Bucket: shortTimeout.bucket })
+    assert.is((await shortTimeout.s3.send(listing)).KeyCount, 0)
   } finally {
-    await impatient.close()
+    await shortTimeout.close()
   }
 })
 
-test('tells of S3 being away', async () => {
-  const cloudless = await startApiInstances()
+test('POST /upload returns 503 while S3 does not respond', async () => {
+  const withoutCloud = await startApiInstances()
   try {
-    await cloudless.stopCloud()
+    await withoutCloud.stopCloud()
     for (const init of [
       { body: 'x' },
       chunked(randomBytes(9 * MiB)),
       { body: formOf({}, ['a', randomBytes(9)]) },
     ]) {
-      const response = await fetch(`${cloudless.url}/upload?filename=a`, { method: 'POST', ...init })
-      await refused(response, 503, 'dependency_unavailable')
+      const response = await fetch(`${withoutCloud.url}/upload?filename=a`, { method: 'POST', ...init })
+      await assertProblem(response, 503, 'dependency_unavailable')
     }
   } finally {
-    await cloudless.close()
+    await withoutCloud.close()
   }
 })
 

@@ -69,7 +69,7 @@ test('/events sends a snapshot first, then every change of every upload, in orde
     const last = await stream.next()
     assert.is(last?.event, 'erased')
     assert.is(erased.Parse(last?.data).id, first.id)
-    stream.leave()
+    stream.close()
   }
 })
 
@@ -79,7 +79,7 @@ test('/events resumes with the missed changes instead of a snapshot', async () =
   const two = await announceUpload(client)
   const before = await listen(client)
   const snapshot = await before.next()
-  before.leave()
+  before.close()
   await one.change('received')
   await one.change('processing')
   await client.delete(`/uploads/${two.id}`)
@@ -92,7 +92,7 @@ test('/events resumes with the missed changes instead of a snapshot', async () =
   assert.is(view.Parse(missed[0]?.data).state, 'processing')
   await one.change('ready')
   assert.is(view.Parse((await after.next())?.data).state, 'ready')
-  after.leave()
+  after.close()
 })
 
 test('/events sends a snapshot if Redis does not know the position', async () => {
@@ -101,18 +101,18 @@ test('/events sends a snapshot if Redis does not know the position', async () =>
   for (const position of ['1', '99999999999999', 'x', '-1']) {
     const stream = await listen(client, position)
     assert.is((await stream.next())?.event, 'snapshot')
-    stream.leave()
+    stream.close()
   }
   const stream = await listen(client)
   const position = (await stream.next())?.id
-  stream.leave()
+  stream.close()
   await api.redis.del(...(await api.redis.keys(`${api.prefix}:*:sequence`)))
   await announceUpload(client)
   const again = await listen(client, position)
   const snapshot = await again.next()
   assert.is(snapshot?.event, 'snapshot')
   assert.ok(page.Parse(snapshot?.data).uploads.some((upload) => upload.id === id))
-  again.leave()
+  again.close()
 })
 
 test("/events sends no other owner's uploads, and refuses anonymous requests", async () => {
@@ -125,7 +125,7 @@ test("/events sends no other owner's uploads, and refuses anonymous requests", a
   await announceUpload(client)
   const own = await announceUpload(stranger)
   assert.is(view.Parse((await stream.next())?.data).id, own.id)
-  stream.leave()
+  stream.close()
   const anonymous = await createHttpClient(api.url).get('/events')
   assert.is(anonymous.status, 401)
   assert.is(bodyOf(anonymous, Problem).code, 'unauthenticated')
@@ -141,7 +141,7 @@ test('100 streams of /events share one Redis connection', async () => {
   assert.ok(after - before < 20, `${after - before} more connections`)
   const made = await announceUpload(client)
   for (const stream of streams) assert.is(view.Parse((await stream.next())?.data).id, made.id)
-  for (const stream of streams) stream.leave()
+  for (const stream of streams) stream.close()
 })
 
 test.run()

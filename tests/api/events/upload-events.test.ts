@@ -66,15 +66,15 @@ test('an event stream resumes after Last-Event-ID', async () => {
   const { client, id, change } = await announceUpload()
   const first = await listen(client, id)
   const lastEvent = await first.next()
-  first.leave()
+  first.close()
   const second = await listen(client, id, { lastEventId: lastEvent?.id ?? '' })
   await change({ state: 'received' })
   assert.is((await second.next())?.upload.state, 'received')
   await change({ state: 'processing' })
   const missed = await listen(client, id, { lastEventId: lastEvent?.id ?? '' })
   assert.is((await missed.next())?.upload.state, 'processing')
-  second.leave()
-  missed.leave()
+  second.close()
+  missed.close()
 })
 
 test('a client that has received the last event gets 204', async () => {
@@ -95,7 +95,7 @@ test('an event stream misses no change when its Redis connection is lost', async
   await api.cutSubscribers()
   await change({ state: 'processing' })
   assert.is((await stream.next())?.upload.state, 'processing')
-  stream.leave()
+  stream.close()
 })
 
 test('an event stream ends when the instance closes', async () => {
@@ -114,7 +114,7 @@ test('the Redis subscription ends when all clients have disconnected', async () 
   for (const stream of streams) await stream.next()
   const channels = async () => (await api.redis.pubsub('CHANNELS', `${api.prefix}:changes:*`)).length
   assert.is(await channels(), 1)
-  for (const stream of streams) stream.leave()
+  for (const stream of streams) stream.close()
   // The instance notices the disconnection later. Until then, each change still finds the subscription.
   while ((await channels()) > 0) await change({})
 })

@@ -67,7 +67,7 @@ async function waitForCluster(api: ApiInstances, matches: (cluster: Cluster) => 
     assert.is(event.event, 'cluster')
     const current = cluster.Parse(event.data)
     if (!matches(current)) continue
-    events.leave()
+    events.close()
     return current
   }
 }

@@ -12,7 +12,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { startApiProcess } from '../../support/api-process.ts'
 import { createHttpClient } from '../../support/http-client.ts'
-import { look } from '../../support/send-upload.ts'
+import { readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { createTus, openPatch, patchTus, tusOffset } from '../../support/tus-client.ts'
 
@@ -29,7 +29,7 @@ test.after(() => api.close())
 const portOf = (url: string) => Number(new URL(url).port)
 const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 
-/** A worker in this process, on the cloud of the instances. */
+/** Starts a worker in this process, with the Redis, S3 and SQS of the instances. */
 async function startWorker() {
   const config = readConfig(api.environment)
   const log = createLog({ level: 'silent', instance: 'worker' })
@@ -50,18 +50,18 @@ async function startWorker() {
   }
 }
 
-test('tus-js-client ends an upload of which one of three instances was killed in the middle', async () => {
-  const doomed = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
+test('tus-js-client finishes an upload although one of three instances is killed meanwhile', async () => {
+  const killed = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
-  for (const port of [doomed.port, ...api.urls.map(portOf)]) balancer.add(port)
+  for (const port of [killed.port, ...api.urls.map(portOf)]) balancer.add(port)
   const worker = await startWorker()
   const bytes = Buffer.from(bytesOf(21 * MiB))
   const chunkSize = 6 * MiB
-  const seen: string[] = []
+  const exchanges: string[] = []
   let patches = 0
   const origin = `http://127.0.0.1:${balancer.port}`
-  // Every request on a connection of its own: the balancer gives each to the next instance. The third chunk is
-  // sent to the one that answered the announcement.
+  // Each request has its own connection, so the balancer gives each to the next instance. The third chunk is
+  // sent to the instance that handled the POST.
   const httpStack = new DefaultHttpStack({ agent: new Agent({ keepAlive: false }) })
   const url = await new Promise<string>((resolve, reject) => {
     const upload = new Upload(bytes, {
@@ -75,17 +75,17 @@ test('tus-js-client ends an upload of which one of three instances was killed in
         if (request.getMethod() === 'PATCH') patches += 1
       },
       onAfterResponse: (request, response) => {
-        seen.push(`${request.getMethod()} ${response.getStatus()}`)
+        exchanges.push(`${request.getMethod()} ${response.getStatus()}`)
       },
       onProgress: (sent) => {
-        if (patches === 3 && sent > 2 * chunkSize) doomed.kill()
+        if (patches === 3 && sent > 2 * chunkSize) killed.kill()
       },
       onSuccess: () => resolve(upload.url ?? ''),
       onError: reject,
     })
     upload.start()
   })
-  assert.equal(seen.slice(0, 4), ['POST 201', 'PATCH 204', 'PATCH 204', 'HEAD 200'])
+  assert.equal(exchanges.slice(0, 4), ['POST 201', 'PATCH 204', 'PATCH 204', 'HEAD 200'])
   const id = url.slice(url.lastIndexOf('/') + 1)
   const { state, sha256 } = await createClient({ origin: api.url, apiKey: key }).waitUntilFinished(id)
   assert.is(state, 'ready')
@@ -94,21 +94,21 @@ test('tus-js-client ends an upload of which one of three instances was killed in
   await balancer.close()
 })
 
-test('an instance that shuts down keeps what it has, and another goes on', async () => {
-  const leaving = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
+test('an instance that shuts down stores the bytes it has, and another instance continues', async () => {
+  const stopping = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
   const client = createHttpClient(api.url)
   const bytes = bytesOf(9 * MiB)
   const path = await createTus(client, bytes.length)
-  const patch = openPatch(client, leaving.url + path, { offset: 0, length: bytes.length })
+  const patch = openPatch(client, stopping.url + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 1000))
-  const code = leaving.stop()
-  assert.is(await patch.answered, 503)
-  assert.is(await code, 0)
+  const exitCode = stopping.stop()
+  assert.is(await patch.status, 503)
+  assert.is(await exitCode, 0)
   const offset = await tusOffset(client, path)
   assert.ok(offset > 0)
   const last = await patchTus(client, api.url + path, { offset, bytes: bytes.subarray(offset) })
   assert.equal([last.status, last.offset], [204, bytes.length])
-  assert.is((await look(client, path.slice('/tus/'.length))).state, 'received')
+  assert.is((await readUpload(client, path.slice('/tus/'.length))).state, 'received')
 })
 
 test.run()

@@ -11,7 +11,7 @@ import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
-import { announce, look } from '../../support/send-upload.ts'
+import { announce, readUpload } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import {
   createTus,
@@ -26,7 +26,7 @@ const MiB = 1024 ** 2
 const test = suite('tus')
 const reader = newApiKey('reader', ['uploads:read'])
 let api: ApiInstances
-/** Two instances: requests of one upload go to either. */
+/** The URLs of two instances, which share the requests of an upload. */
 let first: string
 let second: string
 
@@ -41,42 +41,45 @@ const idOf = (path: string) => path.slice('/tus/'.length)
 const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
 
-/** Every object of an upload, by key, and how many multipart uploads are open for it. */
-async function leftInS3(id: string) {
-  const where = { Bucket: api.bucket }
-  const { Versions = [] } = await api.s3.send(new ListObjectVersionsCommand(where))
-  const { Uploads = [] } = await api.s3.send(new ListMultipartUploadsCommand(where))
+/** Lists the keys of an upload's objects, and counts its open multipart uploads. */
+async function listInS3(id: string) {
+  const bucket = { Bucket: api.bucket }
+  const { Versions = [] } = await api.s3.send(new ListObjectVersionsCommand(bucket))
+  const { Uploads = [] } = await api.s3.send(new ListMultipartUploadsCommand(bucket))
   return {
     keys: Versions.flatMap(({ Key = '' }) => (Key.includes(id) ? [Key] : [])),
     open: Uploads.filter(({ Key = '' }) => Key.includes(id)).length,
   }
 }
 
-/** The original of an upload: its address, and the SHA-256 of what lies there. */
-async function original(id: string) {
-  const [key = ''] = (await leftInS3(id)).keys
+/** Reads the original of an upload. Returns its address and the SHA-256 of its bytes. */
+async function readOriginal(id: string) {
+  const [key = ''] = (await listInS3(id)).keys
   const address = parseOriginalKey(key)
   if (!address) throw new Error(`Not an original: ${key}`)
   const { Body } = await api.s3.send(new GetObjectCommand({ Bucket: api.bucket, Key: key }))
   return { address, sha256: sha256((await Body?.transformToByteArray()) ?? new Uint8Array()) }
 }
 
-/** Waits until some request has the lock of an upload, or none has. */
+/** Waits until a request has the lock of an upload, or until none has it. */
 async function untilLocked(path: string, count: 0 | 1 = 1): Promise<void> {
   while ((await api.redis.keys(`${api.prefix}:*:tus:${idOf(path)}:lock`)).length !== count);
 }
 
-async function refusal(client: HttpClient, headers: Record<string, string>) {
-  const answer = await client.request('POST', '/tus', { headers: { 'tus-resumable': '1.0.0', ...headers } })
-  return { status: answer.status, code: bodyOf(answer, Problem).code, headers: answer.headers }
+/** Sends an invalid POST request. Returns its problem. */
+async function refusedPost(client: HttpClient, headers: Record<string, string>) {
+  const response = await client.request('POST', '/tus', {
+    headers: { 'tus-resumable': '1.0.0', ...headers },
+  })
+  return { status: response.status, code: bodyOf(response, Problem).code, headers: response.headers }
 }
 
-test('takes a file in pieces at any instance, and it is an upload like any other', async () => {
+test('a tus upload is sent in pieces to any instance and becomes a regular upload', async () => {
   const client = createHttpClient(first)
   const fields = { filename: 'Grüße.txt', filetype: 'text/plain', preset: 'default', album: 'summer' }
   const path = await createTus(client, 10, fields)
   const id = idOf(path)
-  const { state, filename, contentType, size, metadata, expiresAt } = await look(client, id)
+  const { state, filename, contentType, size, metadata, expiresAt } = await readUpload(client, id)
   assert.equal([state, filename, contentType, size], ['awaiting', 'Grüße.txt', 'text/plain', 10])
   assert.equal(metadata, { album: 'summer' })
   assert.ok(expiresAt)
@@ -88,13 +91,13 @@ test('takes a file in pieces at any instance, and it is an upload like any other
     code: undefined,
   })
   assert.equal(
-    (await leftInS3(id)).keys.map((key) => key.split('/')[0]),
+    (await listInS3(id)).keys.map((key) => key.split('/')[0]),
     ['unfinished'],
   )
-  const early = await patchTus(client, second + path, { offset: 3, bytes: bytes.subarray(3) })
-  assert.equal([early.status, early.code], [409, 'upload_offset_mismatch'])
-  const long = await patchTus(client, second + path, { offset: 4, bytes: bytesOf(7) })
-  assert.equal([long.status, long.code], [413, 'upload_too_large'])
+  const wrongOffset = await patchTus(client, second + path, { offset: 3, bytes: bytes.subarray(3) })
+  assert.equal([wrongOffset.status, wrongOffset.code], [409, 'upload_offset_mismatch'])
+  const tooLong = await patchTus(client, second + path, { offset: 4, bytes: bytesOf(7) })
+  assert.equal([tooLong.status, tooLong.code], [413, 'upload_too_large'])
   const head = await client.request('HEAD', path, { headers: { 'tus-resumable': '1.0.0' }, base: second })
   assert.equal(
     ['upload-offset', 'upload-length', 'cache-control', 'upload-metadata'].map((name) =>
@@ -105,39 +108,39 @@ test('takes a file in pieces at any instance, and it is an upload like any other
   const last = await patchTus(client, second + path, { offset: 4, bytes: bytes.subarray(4) })
   assert.equal([last.status, last.offset], [204, 10])
 
-  assert.is((await look(client, id)).state, 'received')
-  const found = await original(id)
+  assert.is((await readUpload(client, id)).state, 'received')
+  const found = await readOriginal(id)
   assert.is(found.sha256, sha256(bytes))
-  assert.equal(await leftInS3(id), { keys: [originalKey(found.address)], open: 0 })
+  assert.equal(await listInS3(id), { keys: [originalKey(found.address)], open: 0 })
   const { intent } = (await createOriginals(api).find(found.address)) ?? {}
   assert.is(intent?.filename, 'Grüße.txt')
   assert.equal(intent?.metadata, { album: 'summer' })
-  // Its last answer may be lost: the client asks, and hears that there is nothing left to send.
+  // If the client did not receive the last response, HEAD still returns the final offset.
   assert.is(await tusOffset(client, path), 10)
 })
 
-test('makes one object of parts and of what lies between them', async () => {
+test('a tus upload of parts and unfinished bytes becomes one object', async () => {
   const client = createHttpClient(first)
   const bytes = bytesOf(17 * MiB + 11)
   const path = await createTus(client, bytes.length)
   let offset = 0
-  // The fourth ends where a part does: what lay beside the parts is of no meaning any more.
+  // The fourth request ends with a part, so the unfinished bytes of the earlier requests no longer count.
   for (const [index, size] of [3, 7 * MiB, MiB - 4, 8 * MiB + 1, 7, MiB + 4].entries()) {
     const url = (index % 2 === 0 ? first : second) + path
-    const answer = await patchTus(client, url, { offset, bytes: bytes.subarray(offset, offset + size) })
+    const response = await patchTus(client, url, { offset, bytes: bytes.subarray(offset, offset + size) })
     offset += size
-    assert.equal([answer.status, answer.offset], [204, offset])
+    assert.equal([response.status, response.offset], [204, offset])
     assert.is(await tusOffset(client, path, first), offset)
   }
   assert.is(offset, bytes.length)
-  assert.is((await original(idOf(path))).sha256, sha256(bytes))
-  assert.equal((await leftInS3(idOf(path))).open, 0)
-  assert.is((await look(client, idOf(path))).state, 'received')
+  assert.is((await readOriginal(idOf(path))).sha256, sha256(bytes))
+  assert.equal((await listInS3(idOf(path))).open, 0)
+  assert.is((await readUpload(client, idOf(path))).state, 'received')
 })
 
-test('takes the bytes with the announcement', async () => {
+test('a POST with a body creates a tus upload and stores its bytes', async () => {
   const client = createHttpClient(first)
-  const answer = await client.request('POST', '/tus/', {
+  const response = await client.request('POST', '/tus/', {
     headers: {
       'tus-resumable': '1.0.0',
       'upload-length': '5',
@@ -145,98 +148,98 @@ test('takes the bytes with the announcement', async () => {
     },
     body: 'hello',
   })
-  assert.is(answer.status, 201)
-  assert.is(answer.headers.get('upload-offset'), '5')
-  const id = idOf(answer.headers.get('location') ?? '')
-  assert.is((await look(client, id)).state, 'received')
-  assert.is((await look(client, id)).filename, id)
+  assert.is(response.status, 201)
+  assert.is(response.headers.get('upload-offset'), '5')
+  const id = idOf(response.headers.get('location') ?? '')
+  assert.is((await readUpload(client, id)).state, 'received')
+  assert.is((await readUpload(client, id)).filename, id)
 })
 
-test('keeps what came of a client that left', async () => {
+test('the bytes of a client that closed the connection are stored', async () => {
   const client = createHttpClient(first)
   const bytes = bytesOf(9 * MiB)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 100))
-  patch.leave()
+  patch.close()
   let offset = await tusOffset(client, path, second)
-  assert.ok(offset > 0, `nothing was kept`)
+  assert.ok(offset > 0, 'no bytes were stored')
   for (; offset < bytes.length; ) {
-    const answer = await patchTus(client, second + path, { offset, bytes: bytes.subarray(offset) })
-    assert.is(answer.status, 204)
-    offset = answer.offset ?? 0
+    const response = await patchTus(client, second + path, { offset, bytes: bytes.subarray(offset) })
+    assert.is(response.status, 204)
+    offset = response.offset ?? 0
   }
-  assert.is((await original(idOf(path))).sha256, sha256(bytes))
+  assert.is((await readOriginal(idOf(path))).sha256, sha256(bytes))
 })
 
-test('has the holder of a stalled connection let go, and keeps what it had', async () => {
+test('the holder of a stalled connection releases its lock to the next request and stores its bytes', async () => {
   const client = createHttpClient(first)
   const bytes = bytesOf(100_000)
   const path = await createTus(client, bytes.length)
   const stalled = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await stalled.send(bytes.subarray(0, 60_000))
   await untilLocked(path)
-  const rest = { offset: 0, bytes }
-  const both = await Promise.all([
-    patchTus(client, second + path, rest),
-    patchTus(client, first + path, rest),
-    patchTus(client, second + path, rest),
+  const wholeFile = { offset: 0, bytes }
+  const responses = await Promise.all([
+    patchTus(client, second + path, wholeFile),
+    patchTus(client, first + path, wholeFile),
+    patchTus(client, second + path, wholeFile),
   ])
-  assert.is(await stalled.answered, 423)
+  assert.is(await stalled.status, 423)
   const offset = await tusOffset(client, path, second)
-  for (const { status } of both) assert.ok([204, 409, 423].includes(status), `answered with ${status}`)
+  for (const { status } of responses) assert.ok([204, 409, 423].includes(status), `returned ${status}`)
   if (offset < bytes.length) {
     const last = await patchTus(client, second + path, { offset, bytes: bytes.subarray(offset) })
     assert.equal([last.status, last.offset], [204, bytes.length])
   }
-  assert.is((await original(idOf(path))).sha256, sha256(bytes))
+  assert.is((await readOriginal(idOf(path))).sha256, sha256(bytes))
 })
 
-test('refuses bytes that do not have their checksum, and goes on where they began', async () => {
+test('bytes that do not match their checksum are refused and do not change the offset', async () => {
   const client = createHttpClient(first)
   const bytes = bytesOf(17 * MiB)
   const path = await createTus(client, bytes.length)
   const url = first + path
-  const cut = (from: number, to: number) => ({ offset: from, bytes: bytes.subarray(from, to) })
-  assert.is((await patchTus(client, url, cut(0, 100))).status, 204)
+  const chunk = (start: number, end: number) => ({ offset: start, bytes: bytes.subarray(start, end) })
+  assert.is((await patchTus(client, url, chunk(0, 100))).status, 204)
   const right = { 'upload-checksum': tusChecksum(bytes.subarray(100, 300), 'sha256') }
-  assert.is((await patchTus(client, url, { ...cut(100, 300), headers: right })).status, 204)
+  assert.is((await patchTus(client, url, { ...chunk(100, 300), headers: right })).status, 204)
   const wrong = { 'upload-checksum': tusChecksum(bytes.subarray(0, 5)) }
-  // One that fills a part, and one that does not.
+  // One request does not fill a part, the other one does.
   for (const end of [400, 16 * MiB + 100]) {
-    const damaged = { ...cut(300, end), bytes: bytesOf(end - 300) }
-    const answer = await patchTus(client, url, { ...damaged, headers: wrong })
-    assert.equal([answer.status, answer.code], [460, 'chunk_checksum_mismatch'])
+    const damaged = { ...chunk(300, end), bytes: bytesOf(end - 300) }
+    const response = await patchTus(client, url, { ...damaged, headers: wrong })
+    assert.equal([response.status, response.code], [460, 'chunk_checksum_mismatch'])
     assert.is(await tusOffset(client, path, second), 300)
   }
-  // The parts that are not to be trusted are still there, until they are replaced.
-  assert.is((await patchTus(client, second + path, cut(300, 9 * MiB))).offset, 9 * MiB)
+  // The parts that do not count stay in S3 until they are replaced.
+  assert.is((await patchTus(client, second + path, chunk(300, 9 * MiB))).offset, 9 * MiB)
   assert.is(await tusOffset(client, path), 9 * MiB)
   const last = { 'upload-checksum': tusChecksum(bytes.subarray(9 * MiB)) }
-  assert.is((await patchTus(client, url, { ...cut(9 * MiB, 17 * MiB), headers: last })).status, 204)
-  assert.is((await original(idOf(path))).sha256, sha256(bytes))
+  assert.is((await patchTus(client, url, { ...chunk(9 * MiB, 17 * MiB), headers: last })).status, 204)
+  assert.is((await readOriginal(idOf(path))).sha256, sha256(bytes))
 })
 
-test('makes no object of a last chunk whose checksum is wrong', async () => {
+test('a last chunk that does not match its checksum creates no object', async () => {
   const client = createHttpClient(first)
   const path = await createTus(client, 5)
   const bytes = bytesOf(5)
   const headers = { 'upload-checksum': tusChecksum(bytesOf(6)) }
   assert.is((await patchTus(client, first + path, { offset: 0, bytes, headers })).status, 460)
   assert.is(await tusOffset(client, path), 0)
-  assert.equal(await leftInS3(idOf(path)), { keys: [], open: 0 })
+  assert.equal(await listInS3(idOf(path)), { keys: [], open: 0 })
 })
 
-test('forgets an upload that is ended, in either way', async () => {
-  for (const way of ['/tus/', '/uploads/']) {
+test('DELETE by tus and DELETE /uploads/{id} both erase a tus upload', async () => {
+  for (const base of ['/tus/', '/uploads/']) {
     const client = createHttpClient(first)
     const path = await createTus(client, 9 * MiB)
     const id = idOf(path)
     await patchTus(client, first + path, { offset: 0, bytes: bytesOf(8 * MiB + 5) })
-    assert.equal((await leftInS3(id)).keys.length, 1)
-    const answer = await client.request('DELETE', way + id, { headers: { 'tus-resumable': '1.0.0' } })
-    assert.is(answer.status, way === '/tus/' ? 204 : 200)
-    assert.equal(await leftInS3(id), { keys: [], open: 0 })
+    assert.equal((await listInS3(id)).keys.length, 1)
+    const response = await client.request('DELETE', base + id, { headers: { 'tus-resumable': '1.0.0' } })
+    assert.is(response.status, base === '/tus/' ? 204 : 200)
+    assert.equal(await listInS3(id), { keys: [], open: 0 })
     assert.is((await client.get(`/uploads/${id}`)).status, 404)
     const late = await patchTus(client, first + path, { offset: 8 * MiB + 5, bytes: bytesOf(5) })
     assert.equal([late.status, late.code], [404, 'upload_not_found'])
@@ -244,57 +247,57 @@ test('forgets an upload that is ended, in either way', async () => {
 })
 
 for (const [end, sizeMiB] of [
-  ['whose last byte comes', 5],
-  ['whose request ends', 2],
-  ['whose client leaves', 5],
+  ['its last byte arrives', 5],
+  ['its request ends', 2],
+  ['its client closes the connection', 5],
 ] as const) {
-  test(`leaves nothing of an upload that is erased meanwhile, and ${end}`, async () => {
+  test(`nothing remains of a tus upload that is erased before ${end}`, async () => {
     const client = createHttpClient(first)
     const path = await createTus(client, 5 * MiB)
     const patch = openPatch(client, first + path, { offset: 0, length: sizeMiB * MiB })
     await patch.send(bytesOf(MiB))
     await untilLocked(path)
     assert.is((await client.delete(`/uploads/${idOf(path)}`)).status, 200)
-    if (end === 'whose client leaves') patch.leave()
+    if (end === 'its client closes the connection') patch.close()
     else {
       patch.end(bytesOf((sizeMiB - 1) * MiB))
-      assert.is(await patch.answered, 404)
+      assert.is(await patch.status, 404)
     }
     await untilLocked(path, 0)
-    assert.equal(await leftInS3(idOf(path)), { keys: [], open: 0 })
+    assert.equal(await listInS3(idOf(path)), { keys: [], open: 0 })
   })
 }
 
-test('tells what it can, and lets pages of other origins read the answers', async () => {
+test('OPTIONS lists versions, extensions and limits, and pages of other origins may read responses', async () => {
   const client = createHttpClient(first)
-  const asked = await client.request('OPTIONS', '/tus/', {
+  const response = await client.request('OPTIONS', '/tus/', {
     headers: { origin: 'https://elsewhere.example', 'access-control-request-method': 'PATCH' },
   })
-  assert.is(asked.status, 204)
-  const told = (name: string) => asked.headers.get(name) ?? ''
-  assert.is(told('tus-version'), '1.0.0')
-  assert.is(told('tus-extension'), 'creation,creation-with-upload,termination,expiration,checksum')
-  assert.is(told('tus-checksum-algorithm'), 'sha1,sha256,md5')
-  assert.is(told('tus-max-size'), String(64 * MiB))
-  assert.is(told('access-control-allow-origin'), '*')
-  assert.is(told('access-control-allow-credentials'), '')
-  assert.match(told('access-control-allow-methods'), 'PATCH')
-  assert.match(told('access-control-allow-headers'), /Authorization.*Upload-Offset.*Upload-Checksum/)
-  const refused = await refusal(client, { origin: 'https://elsewhere.example', 'upload-length': '5' })
+  assert.is(response.status, 204)
+  const header = (name: string) => response.headers.get(name) ?? ''
+  assert.is(header('tus-version'), '1.0.0')
+  assert.is(header('tus-extension'), 'creation,creation-with-upload,termination,expiration,checksum')
+  assert.is(header('tus-checksum-algorithm'), 'sha1,sha256,md5')
+  assert.is(header('tus-max-size'), String(64 * MiB))
+  assert.is(header('access-control-allow-origin'), '*')
+  assert.is(header('access-control-allow-credentials'), '')
+  assert.match(header('access-control-allow-methods'), 'PATCH')
+  assert.match(header('access-control-allow-headers'), /Authorization.*Upload-Offset.*Upload-Checksum/)
+  const refused = await refusedPost(client, { origin: 'https://elsewhere.example', 'upload-length': '5' })
   assert.equal([refused.status, refused.code], [403, 'cross_site'])
   assert.is(refused.headers.get('access-control-allow-origin'), '*')
   assert.match(refused.headers.get('access-control-expose-headers') ?? '', 'Upload-Offset')
 })
 
-for (const [what, headers, status, code] of [
+for (const [name, headers, status, code] of [
   ['another version', { 'tus-resumable': '0.2.2', 'upload-length': '5' }, 412, 'tus_version_unsupported'],
   ['no length', {}, 400, 'invalid_request'],
-  ['a length that is none', { 'upload-length': '-5' }, 400, 'invalid_request'],
-  ['a length that is not known yet', { 'upload-defer-length': '1' }, 400, 'invalid_request'],
-  ['parts of a file', { 'upload-length': '5', 'upload-concat': 'partial' }, 400, 'invalid_request'],
+  ['an invalid length', { 'upload-length': '-5' }, 400, 'invalid_request'],
+  ['a deferred length', { 'upload-defer-length': '1' }, 400, 'invalid_request'],
+  ['a partial upload', { 'upload-length': '5', 'upload-concat': 'partial' }, 400, 'invalid_request'],
   ['an empty file', { 'upload-length': '0' }, 400, 'invalid_request'],
   ['a file over the limit', { 'upload-length': String(64 * MiB + 1) }, 413, 'upload_too_large'],
-  ['metadata out of shape', { 'upload-length': '5', 'upload-metadata': 'a b c' }, 400, 'invalid_request'],
+  ['malformed metadata', { 'upload-length': '5', 'upload-metadata': 'a b c' }, 400, 'invalid_request'],
   [
     'an unknown preset',
     { 'upload-length': '5', 'upload-metadata': tusMetadata({ preset: 'none' }) },
@@ -302,32 +305,35 @@ for (const [what, headers, status, code] of [
     'preset_unknown',
   ],
   [
-    'a checksum by what is not known',
+    'an unknown checksum algorithm',
     { 'upload-length': '5', 'upload-checksum': 'crc1 AA==' },
     400,
     'invalid_request',
   ],
   [
-    'a key that may only read',
+    'an API key without the write scope',
     { authorization: `Bearer ${reader.key}`, 'upload-length': '5' },
     403,
     'forbidden',
   ],
-  ['a key that is none', { authorization: 'Bearer x', 'upload-length': '5' }, 401, 'unauthenticated'],
+  ['an unknown API key', { authorization: 'Bearer x', 'upload-length': '5' }, 401, 'unauthenticated'],
 ] satisfies [string, Record<string, string>, number, string][]) {
-  test(`refuses ${what}`, async () => {
-    const answer = await refusal(createHttpClient(first), headers)
-    assert.equal([answer.status, answer.code], [status, code])
-    if (status === 412) assert.is(answer.headers.get('tus-version'), '1.0.0')
+  test(`POST /tus refuses ${name}`, async () => {
+    const response = await refusedPost(createHttpClient(first), headers)
+    assert.equal([response.status, response.code], [status, code])
+    if (status === 412) assert.is(response.headers.get('tus-version'), '1.0.0')
   })
 }
 
-test('refuses bytes of another type, and bytes of an upload that is sent in another way', async () => {
+test('PATCH refuses another content type, and an upload that is not a tus upload', async () => {
   const client = createHttpClient(first)
   const path = await createTus(client, 5)
   const chunk = { offset: 0, bytes: bytesOf(5) }
-  const typed = await patchTus(client, first + path, { ...chunk, headers: { 'content-type': 'text/plain' } })
-  assert.equal([typed.status, typed.code], [415, 'unsupported_media_type'])
+  const wrongType = await patchTus(client, first + path, {
+    ...chunk,
+    headers: { 'content-type': 'text/plain' },
+  })
+  assert.equal([wrongType.status, wrongType.code], [415, 'unsupported_media_type'])
   const { id } = await announce(client, 5)
   assert.is((await patchTus(client, `${first}/tus/${id}`, chunk)).status, 404)
   const inParts = await createTus(client, 9 * MiB)
@@ -335,21 +341,21 @@ test('refuses bytes of another type, and bytes of an upload that is sent in anot
   assert.equal([signed.status, bodyOf(signed, Problem).code], [409, 'upload_not_multipart'])
 })
 
-test('takes a method that had to hide behind POST', async () => {
+test('X-HTTP-Method-Override replaces the method of a POST', async () => {
   const client = createHttpClient(first)
   const path = await createTus(client, 5)
   const headers = {
     ...{ 'tus-resumable': '1.0.0', 'upload-offset': '0', 'content-type': 'application/offset+octet-stream' },
     'x-http-method-override': 'PATCH',
   }
-  const answer = await client.request('POST', path, { headers, body: 'hello' })
-  assert.equal([answer.status, answer.headers.get('upload-offset')], [204, '5'])
+  const response = await client.request('POST', path, { headers, body: 'hello' })
+  assert.equal([response.status, response.headers.get('upload-offset')], [204, '5'])
 })
 
-test('counts for the quota, which an ended one gives back', async () => {
+test('a tus upload counts for the quota until it is deleted', async () => {
   const client = createHttpClient(first)
   const paths = [await createTus(client, 5), await createTus(client, 5), await createTus(client, 5)]
-  const refused = await refusal(client, { 'upload-length': '5' })
+  const refused = await refusedPost(client, { 'upload-length': '5' })
   assert.equal([refused.status, refused.code], [413, 'quota_exceeded'])
   await client.request('DELETE', paths[0] ?? '', { headers: { 'tus-resumable': '1.0.0' } })
   await createTus(client, 5)
@@ -357,51 +363,51 @@ test('counts for the quota, which an ended one gives back', async () => {
 
 const silent = createLog({ level: 'silent', instance: 'test' })
 
-/** Locks as another instance has them. */
-async function otherLocks(leaseMs: number) {
+/** Creates the locks of another instance. */
+async function createOtherLocks(leaseMs: number) {
   const subscriber = connectBlockingRedis(api.environment['REDIS_URL'] ?? '', silent)
   const locks = createTusLocks({ redis: api.redis, subscriber, prefix: api.prefix, log: silent, leaseMs })
   await subscriber.subscribe('ready')
   return { locks, close: () => subscriber.disconnect() }
 }
 
-test('a lock ends soon after its holder, and not while its holder lives', async () => {
-  const { locks, close } = await otherLocks(300)
+test('a lock expires soon after its holder died, but not while its holder renews it', async () => {
+  const { locks, close } = await createOtherLocks(300)
   const address = { owner: 'lock', id: newUploadId() }
   const key = `${api.prefix}:{lock}:tus:${address.id}:lock`
-  await api.redis.set(key, 'of one that died', 'PX', 300)
+  await api.redis.set(key, 'dead holder', 'PX', 300)
   const signal = new AbortController().signal
-  let asked = 0
-  const taken = await locks.take(address, { signal, wanted: () => asked++ })
-  assert.is(asked, 0)
-  const next = locks.take(address, { signal, wanted: () => undefined }).then(
-    () => 'taken',
+  let wantedCalls = 0
+  const lock = await locks.acquire(address, { signal, onWanted: () => wantedCalls++ })
+  assert.is(wantedCalls, 0)
+  const next = locks.acquire(address, { signal, onWanted: () => undefined }).then(
+    () => 'acquired',
     (error) => error.code,
   )
-  // Renewed all the time, though its holder is asked to let go.
+  // The holder ignores `onWanted` and renews the lock until the other request fails.
   assert.is(await next, 'upload_locked')
-  assert.ok(asked > 0)
-  assert.not(taken.lost.aborted)
-  await taken.release()
+  assert.ok(wantedCalls > 0)
+  assert.not(lock.lost.aborted)
+  await lock.release()
   assert.is(await api.redis.exists(key), 0)
   close()
 })
 
-test('a holder hears that its lock is gone', async () => {
-  const { locks, close } = await otherLocks(300)
+test('a holder is notified when its lock is lost', async () => {
+  const { locks, close } = await createOtherLocks(300)
   const address = { owner: 'lock', id: newUploadId() }
   const signal = new AbortController().signal
-  const taken = await locks.take(address, { signal, wanted: () => undefined })
-  const lost = new Promise((resolve) => taken.lost.addEventListener('abort', resolve))
+  const lock = await locks.acquire(address, { signal, onWanted: () => undefined })
+  const lost = new Promise((resolve) => lock.lost.addEventListener('abort', resolve))
   const key = `${api.prefix}:{lock}:tus:${address.id}:lock`
-  await api.redis.set(key, 'of somebody else')
+  await api.redis.set(key, 'another holder')
   await lost
-  await taken.release()
-  assert.is(await api.redis.get(key), 'of somebody else')
+  await lock.release()
+  assert.is(await api.redis.get(key), 'another holder')
   close()
 })
 
-test('unfinished bytes lie where no event tells of them', () => {
+test('unfinished bytes have a key for which S3 publishes no event', () => {
   const address = { owner: 's-1', id: newUploadId() }
   assert.is(parseOriginalKey(unfinishedKey(address)), undefined)
   assert.not.ok(unfinishedKey(address).startsWith('originals/'))

@@ -28,7 +28,7 @@ let closeClients: () => void
 
 test.before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'millrace-admission-'))
-  // A server of its own: the tests take commands from every connection to it.
+  // A separate server, because the tests deny commands to all of its connections.
   redisServer = await startRedisServer({ directory })
   api = await startApiInstances({
     redisUrl: redisServer.url,
@@ -41,11 +41,11 @@ test.before(async () => {
         ...access,
         async credentials() {
           if (!canSign) throw new Error('The role has no credentials at the moment.')
-          // Expired at once, so that the signer reads them each time.
+          // They expire at once, so that the signer reads them each time.
           return { ...credentials, expiration: new Date() }
         },
       })
-      closeClients = () => [s3, streamingS3, publicS3].map((one) => one.destroy())
+      closeClients = () => [s3, streamingS3, publicS3].map((s3Client) => s3Client.destroy())
       return { s3, streamingS3, publicS3 }
     },
   })
@@ -59,7 +59,7 @@ test.before.each(async () => {
   const [key = ''] = await api.redis.keys(`${api.prefix}:*:upload:${id}`)
   owner = /\{(.+)\}/.exec(key)?.[1] ?? ''
   await client.delete(`/uploads/${id}`)
-  assert.equal(await whatIsLeft(), nothing)
+  assert.equal(await countRemaining(), nothing)
 })
 test.after(async () => {
   await api.close()
@@ -71,8 +71,8 @@ test.after(async () => {
 
 const nothing = { records: 0, reservations: 0, reservedBytes: 0, multipartUploads: 0 }
 
-/** What Redis and S3 have of the client's uploads. */
-async function whatIsLeft() {
+/** Counts what Redis and S3 have of the client's uploads. */
+async function countRemaining() {
   const { Uploads = [] } = await api.s3.send(
     new ListMultipartUploadsCommand({ Bucket: api.bucket, Prefix: `originals/${owner}/` }),
   )
@@ -88,14 +88,14 @@ function ownerKey(name: string): string {
   return `${api.prefix}:{${owner}}:${name}`
 }
 
-/** Gives a key a type that its readers do not expect. */
-async function spoil(key: string): Promise<void> {
+/** Replaces a key by a string, so that commands for another type fail. */
+async function breakKey(key: string): Promise<void> {
   await api.redis.del(key)
-  await api.redis.set(key, 'spoiled')
+  await api.redis.set(key, 'broken')
 }
 
 const announced = { filename: 'a.bin', contentType: 'image/png' }
-/** Every way to send a file, with a file that S3 takes in parts where the way has parts. */
+/** Every way to send a file. Ways that can use parts have a file that is large enough for parts. */
 const ways: [name: string, send: () => Promise<HttpResponse>][] = [
   ['an announced form', () => client.post('/uploads', { ...announced, size: 7 })],
   ['an announced multipart upload', () => client.post('/uploads', { ...announced, size: 20 * MiB })],
@@ -136,54 +136,54 @@ const ways: [name: string, send: () => Promise<HttpResponse>][] = [
 ]
 
 for (const [name, send] of ways) {
-  test(`${name} leaves nothing if writing its record fails half-way`, async () => {
-    // The script has written the record when it comes to the index.
-    await spoil(ownerKey('uploads'))
+  test(`${name} leaves nothing behind if writing its record fails half-way`, async () => {
+    // The script writes the record before the index.
+    await breakKey(ownerKey('uploads'))
     const { status } = await send()
     assert.ok(status >= 500, String(status))
-    assert.equal(await whatIsLeft(), nothing)
+    assert.equal(await countRemaining(), nothing)
   })
 }
 
 for (const [name, send] of ways.filter(([name]) => /announced|Uppy's form/.test(name))) {
-  test(`${name} leaves nothing if nothing can be signed for it`, async () => {
+  test(`${name} leaves nothing behind if signing fails`, async () => {
     canSign = false
     const { status } = await send()
     assert.ok(status >= 500, String(status))
-    assert.equal(await whatIsLeft(), nothing)
+    assert.equal(await countRemaining(), nothing)
   })
 }
 
-test('an import leaves nothing if its job cannot be added', async () => {
-  await spoil(`${api.prefix}:imports:id`)
+test('an import leaves nothing behind if its job cannot be added', async () => {
+  await breakKey(`${api.prefix}:imports:id`)
   const { status } = await client.post('/uploads', { sourceUrl: 'https://files.example/a.png', size: 7 })
   assert.ok(status >= 500, String(status))
-  assert.equal(await whatIsLeft(), nothing)
+  assert.equal(await countRemaining(), nothing)
   await api.redis.del(`${api.prefix}:imports:id`)
 })
 
-const opens = ({ method, path }: SeenRequest) => method === 'POST' && /[?&]uploads(=|$|&)/.test(path)
+const opensMultipart = ({ method, path }: SeenRequest) => method === 'POST' && /[?&]uploads(=|$|&)/.test(path)
+const listsMultiparts = ({ method, path }: SeenRequest) => method === 'GET' && /[?&]uploads(=|$|&)/.test(path)
 
-test('an announced multipart upload leaves nothing if the response of S3 that opened it is lost', async () => {
-  proxy.intercept((seen) => (opens(seen) ? 'cut' : 'pass'))
-  const answer = await client.post('/uploads', { ...announced, size: 20 * MiB })
-  assert.is(answer.status, 503)
-  assert.equal(await whatIsLeft(), nothing)
+test('an announced multipart upload leaves nothing behind if the response of S3 that opened it is lost', async () => {
+  proxy.intercept((request) => (opensMultipart(request) ? 'cut' : 'pass'))
+  const response = await client.post('/uploads', { ...announced, size: 20 * MiB })
+  assert.is(response.status, 503)
+  assert.equal(await countRemaining(), nothing)
 })
 
 test('a failed abort of the multipart upload hides neither the first error nor the other undo steps', async () => {
-  const lists = ({ method, path }: SeenRequest) => method === 'GET' && /[?&]uploads(=|$|&)/.test(path)
   let refused = 0
-  proxy.intercept((seen) => {
-    if (!lists(seen)) return 'pass'
+  proxy.intercept((request) => {
+    if (!listsMultiparts(request)) return 'pass'
     refused += 1
     return 'refuse'
   })
-  await spoil(ownerKey('uploads'))
-  const answer = await client.post('/uploads', { ...announced, size: 20 * MiB })
-  assert.equal([answer.status, bodyOf(answer, Problem).code], [500, 'internal'], 'the error of Redis')
+  await breakKey(ownerKey('uploads'))
+  const response = await client.post('/uploads', { ...announced, size: 20 * MiB })
+  assert.equal([response.status, bodyOf(response, Problem).code], [500, 'internal'], 'the error of Redis')
   assert.is(refused, 1)
-  assert.equal(await whatIsLeft(), { ...nothing, multipartUploads: 1 })
+  assert.equal(await countRemaining(), { ...nothing, multipartUploads: 1 })
 })
 
 test('a record that cannot be deleted hides neither the first error nor the other undo steps', async () => {
@@ -193,17 +193,17 @@ test('a record that cannot be deleted hides neither the first error nor the othe
     headers: { 'content-type': 'text/plain' },
   })
   await held.arrived
-  assert.equal(await whatIsLeft(), { ...nothing, records: 1, reservations: 1, reservedBytes: 8 })
+  assert.equal(await countRemaining(), { ...nothing, records: 1, reservations: 1, reservedBytes: 8 })
   try {
-    // Of the undo steps only that of the record uses DEL.
+    // Only the undo step of the record uses DEL.
     await api.redis.call('ACL', 'SETUSER', 'default', '-del')
     held.release('refuse')
-    const answer = await sending
-    assert.equal([answer.status, bodyOf(answer, Problem).code], [503, 'dependency_unavailable'])
+    const response = await sending
+    assert.equal([response.status, bodyOf(response, Problem).code], [503, 'dependency_unavailable'])
   } finally {
     await api.redis.call('ACL', 'SETUSER', 'default', '+del')
   }
-  assert.equal(await whatIsLeft(), { ...nothing, records: 1 })
+  assert.equal(await countRemaining(), { ...nothing, records: 1 })
 })
 
 test.run()

@@ -13,6 +13,7 @@ import {
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
@@ -30,18 +31,19 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-async function sent() {
+/** Announces and sends a file of a new client. */
+async function sendFile() {
   const client = createHttpClient(api.url)
-  const made = await announce(client, 7)
-  const form = formOf(made)
+  const announced = await announce(client, 7)
+  const form = formOf(announced)
   const address = parseOriginalKey(form.fields['key'] ?? '')
-  if (!address) throw new Error('The form has no key of an original.')
+  if (!address) throw new Error('The key in the form is not the key of an original.')
   await sendForm(form, new Uint8Array(7))
-  return { client, id: made.id, form, address }
+  return { client, id: announced.id, form, address }
 }
 
-/** What whoever hears of an arrival does, as a worker. */
-function receive() {
+/** Creates the function with which a worker receives an upload. */
+function createReceive() {
   const { s3, bucket, redis, prefix } = api
   const records = createUploadRecords({ redis, prefix })
   const originals = createOriginals({ s3, bucket })
@@ -51,101 +53,101 @@ function receive() {
   return createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
 }
 
-async function keysLeft(owner: string): Promise<string[]> {
-  const left: string[] = []
-  // Nor is anything told where there is no other region.
+/** Lists all versions and delete markers of an owner's objects. */
+async function remainingKeys(owner: string): Promise<string[]> {
+  const keys: string[] = []
+  // `erased` must be empty, too: with one region, no erasure marker is written.
   for (const prefix of ['originals', 'variants', 'manifests', 'erased']) {
     const { Versions = [], DeleteMarkers = [] } = await api.s3.send(
       new ListObjectVersionsCommand({ Bucket: api.bucket, Prefix: `${prefix}/${owner}/` }),
     )
-    left.push(...[...Versions, ...DeleteMarkers].map(({ Key = '' }) => Key))
+    keys.push(...[...Versions, ...DeleteMarkers].map(({ Key = '' }) => Key))
   }
-  return left
+  return keys
 }
 
-test('erases original, variants, manifest and record, and gives a receipt', async () => {
-  const { client, id, address } = await sent()
-  const neighbour = bodyOf(await client.get('/uploads'), UploadPage)
-  assert.is(neighbour.uploads.length, 1)
-  const stays = await announce(client, 7)
-  await sendForm(formOf(stays), new Uint8Array(7))
-  const made = [
+test('DELETE erases original, variants, manifest and record, and returns a receipt', async () => {
+  const { client, id, address } = await sendFile()
+  assert.is(bodyOf(await client.get('/uploads'), UploadPage).uploads.length, 1)
+  const other = await announce(client, 7)
+  await sendForm(formOf(other), new Uint8Array(7))
+  const derivedKeys = [
     variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
     variantKey(address, { preset: 'old', name: 'tiny', extension: 'jpg' }),
     manifestKey(address),
   ]
-  // All of them once more, and one deleted besides: the bucket keeps versions.
-  for (const Key of [...made, ...made]) {
+  // The bucket is versioned: each key has two versions, and the first key also has a delete marker.
+  for (const Key of [...derivedKeys, ...derivedKeys]) {
     await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key, Body: '{}' }))
   }
-  const [first] = made
-  await api.s3.send(new DeleteObjectCommand({ Bucket: api.bucket, Key: first }))
-  const answer = await client.delete(`/uploads/${id}`)
-  assert.is(answer.status, 200)
-  const receipt = bodyOf(answer, Receipt)
+  const [deletedKey] = derivedKeys
+  await api.s3.send(new DeleteObjectCommand({ Bucket: api.bucket, Key: deletedKey }))
+  const response = await client.delete(`/uploads/${id}`)
+  assert.is(response.status, 200)
+  const receipt = bodyOf(response, Receipt)
   assert.is(receipt.id, id)
   assert.equal(
     receipt.erased.toSorted((a, b) => a.key.localeCompare(b.key)),
     [
       { key: originalKey(address), versions: 1 },
-      ...made.map((key) => ({ key, versions: key === first ? 3 : 2 })),
+      ...derivedKeys.map((key) => ({ key, versions: key === deletedKey ? 3 : 2 })),
     ].toSorted((a, b) => a.key.localeCompare(b.key)),
   )
   assert.ok(Date.parse(receipt.verifiedAt) <= Date.now())
-  assert.equal(await keysLeft(address.owner), [`originals/${address.owner}/${stays.id}`])
+  assert.equal(await remainingKeys(address.owner), [`originals/${address.owner}/${other.id}`])
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
   assert.equal(
     bodyOf(await client.get('/uploads'), UploadPage).uploads.map((upload) => upload.id),
-    [stays.id],
+    [other.id],
   )
 })
 
-test('takes the job that waits out of the queue', async () => {
-  const { client, id, address } = await sent()
-  await receive()(address)
+test('DELETE removes the waiting job from the queue', async () => {
+  const { client, id, address } = await sendFile()
+  await createReceive()(address)
   const queue = new Queue('uploads', { connection: api.redis, prefix: api.prefix })
-  const jobs = async () => (await queue.getJobs()).filter((job) => job.data.id === id).length
-  assert.is(await jobs(), 1)
+  const countJobs = async () => (await queue.getJobs()).filter((job) => job.data.id === id).length
+  assert.is(await countJobs(), 1)
   await client.delete(`/uploads/${id}`)
-  assert.is(await jobs(), 0)
+  assert.is(await countJobs(), 0)
   await queue.close()
 })
 
-test('aborts what is going up in parts', async () => {
+test('DELETE aborts an open multipart upload', async () => {
   const client = createHttpClient(api.url)
-  const made = await announce(client, 20 * MiB)
-  const url = multipartOf(made).parts[0]?.url ?? ''
+  const announced = await announce(client, 20 * MiB)
+  const url = multipartOf(announced).parts[0]?.url ?? ''
   await sendPart(url, new Uint8Array(8 * MiB))
-  assert.is((await client.delete(`/uploads/${made.id}`)).status, 200)
-  const late = await fetch(url, { method: 'PUT', body: new Uint8Array(8 * MiB) })
-  assert.is(late.status, 404)
-  assert.match(await late.text(), /NoSuchUpload/)
+  assert.is((await client.delete(`/uploads/${announced.id}`)).status, 200)
+  const latePart = await fetch(url, { method: 'PUT', body: new Uint8Array(8 * MiB) })
+  assert.is(latePart.status, 404)
+  assert.match(await latePart.text(), /NoSuchUpload/)
 })
 
-test('is not undone by bytes that are sent to an old form', async () => {
-  const { client, id, form, address } = await sent()
+test('bytes sent to a form that was signed before the erasure do not restore the upload', async () => {
+  const { client, id, form, address } = await sendFile()
   await client.delete(`/uploads/${id}`)
   assert.is((await sendForm(form, new Uint8Array(7))).status, 201)
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
-  assert.is(await receive()(address), undefined)
-  assert.equal(await keysLeft(address.owner), [])
+  assert.is(await createReceive()(address), undefined)
+  assert.equal(await remainingKeys(address.owner), [])
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
 })
 
-test('is not undone by a worker that was at it', async () => {
-  const { client, id, address } = await sent()
+test('a worker that was processing the upload does not restore it after the erasure', async () => {
+  const { client, id, address } = await sendFile()
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   const found = await records.find(address)
-  if (!found) throw new Error('There is no record.')
+  if (!found) throw new Error('The upload has no record.')
   await client.delete(`/uploads/${id}`)
   assert.is(await records.update(address, (current) => current), undefined)
-  const created = await records.create(found.upload).catch((error: unknown) => error)
-  assert.match(String(created), /No upload with this id/)
+  const error = await records.create(found.upload).catch((reason: unknown) => reason)
+  assert.is(error instanceof AppError && error.code, 'upload_not_found')
   assert.is((await client.get(`/uploads/${id}`)).status, 404)
 })
 
-test('may be repeated by its owner, and by nobody else be done', async () => {
-  const { client, id } = await sent()
+test('only the owner may erase an upload, and may repeat it', async () => {
+  const { client, id } = await sendFile()
   const stranger = createHttpClient(api.url)
   await stranger.get('/session')
   assert.is((await stranger.delete(`/uploads/${id}`)).status, 404)
@@ -155,8 +157,8 @@ test('may be repeated by its owner, and by nobody else be done', async () => {
   const again = await client.delete(`/uploads/${id}`)
   assert.is(again.status, 200)
   assert.equal(bodyOf(again, Receipt).erased, [])
-  for (const unknown of ['0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', 'x', '..%2f']) {
-    assert.is((await client.delete(`/uploads/${unknown}`)).status, 404)
+  for (const unknownId of ['0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa', 'x', '..%2f']) {
+    assert.is((await client.delete(`/uploads/${unknownId}`)).status, 404)
   }
 })
 

@@ -21,8 +21,8 @@ test.after(() => api.close())
 
 const photo = { filename: 'a.jpg', contentType: 'image/jpeg', size: 7, metadata: { a: '1', b: '2' } }
 
-/** A client that has a session, and so can have earlier answers. */
-async function known(): Promise<HttpClient> {
+/** Creates a client with a session. Without a session, responses are not stored. */
+async function createSessionClient(): Promise<HttpClient> {
   const client = createHttpClient(api.url)
   await client.get('/session')
   return client
@@ -36,8 +36,8 @@ async function uploadsOf(client: HttpClient) {
   return bodyOf(await client.get('/uploads'), UploadPage).uploads
 }
 
-test('gives the same request the same answer, on any instance', async () => {
-  const client = await known()
+test('a repeated request gets the first response, on any instance', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
   const first = await announce(client, key)
   assert.is(first.status, 201)
@@ -49,30 +49,30 @@ test('gives the same request the same answer, on any instance', async () => {
   assert.is((await uploadsOf(client)).length, 1)
 })
 
-test('keeps the many URLs of a large file in little space', async () => {
-  const client = await known()
+test('the stored response of a large file is compressed and expires after a day', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
   const first = await announce(client, key, { ...photo, size: 1000 * MiB })
   const again = await announce(client, key, { ...photo, size: 1000 * MiB })
   assert.equal(again.body, first.body)
   const { transport } = bodyOf(again, Announced)
   assert.is(transport.kind === 'multipart' && transport.parts.length, 100)
-  const [kept = ''] = await keysOf(client)
-  const answer = (await api.redis.hget(kept, 'answer')) ?? ''
-  assert.ok(answer.length > 0 && answer.length < JSON.stringify(first.body).length / 3, String(answer.length))
-  const lifeMs = await api.redis.pttl(kept)
+  const [redisKey = ''] = await keysOf(client)
+  const { length } = (await api.redis.hget(redisKey, 'answer')) ?? ''
+  assert.ok(length > 0 && length < JSON.stringify(first.body).length / 3, String(length))
+  const lifeMs = await api.redis.pttl(redisKey)
   assert.ok(lifeMs > 23 * 3_600_000 && lifeMs <= 24 * 3_600_000)
 })
 
-/** What Redis keeps of this client's idempotency keys. */
+/** Returns the Redis keys of this client's idempotency keys. */
 async function keysOf(client: HttpClient): Promise<string[]> {
   const [upload] = await uploadsOf(client)
   const [record] = await api.redis.keys(`${api.prefix}:*:upload:${upload?.id}`)
   return api.redis.keys(`${record?.split(':upload:')[0]}:idempotency:*`)
 }
 
-test('refuses the key of another request', async () => {
-  const client = await known()
+test('the Idempotency-Key of a different request is refused', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
   await announce(client, key)
   const other = await announce(client, key, { ...photo, size: 8 })
@@ -81,62 +81,62 @@ test('refuses the key of another request', async () => {
   assert.is((await uploadsOf(client)).length, 1)
 })
 
-test('keeps the keys of owners apart', async () => {
-  const [one, two] = [await known(), await known()]
+test('two owners may use the same Idempotency-Key', async () => {
+  const [one, two] = [await createSessionClient(), await createSessionClient()]
   const key = randomUUID()
   const first = bodyOf(await announce(one, key), Announced)
   const second = bodyOf(await announce(two, key, { ...photo, size: 8 }), Announced)
   assert.is.not(first.id, second.id)
 })
 
-test('makes one upload of many requests at once', async () => {
-  const client = await known()
+test('concurrent requests with one Idempotency-Key create one upload', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     Array.from({ length: 20 }, (_, n) => announce(client, key, photo, api.urls[n % 2])),
   )
   const ids = new Set(
-    answers.filter(({ status }) => status === 201).map((answer) => bodyOf(answer, Announced).id),
+    responses.filter(({ status }) => status === 201).map((response) => bodyOf(response, Announced).id),
   )
   assert.is(ids.size, 1)
-  for (const answer of answers.filter(({ status }) => status !== 201)) {
-    assert.is(answer.status, 409)
-    assert.is(bodyOf(answer, Problem).code, 'idempotency_key_in_use')
+  for (const response of responses.filter(({ status }) => status !== 201)) {
+    assert.is(response.status, 409)
+    assert.is(bodyOf(response, Problem).code, 'idempotency_key_in_use')
   }
   assert.is((await uploadsOf(client)).length, 1)
   assert.equal(bodyOf(await announce(client, key), Announced).id, [...ids][0])
 })
 
-test('releases the key of a request that failed', async () => {
-  const client = await known()
+test('a failed request releases its Idempotency-Key', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
-  assert.is((await announce(client, key, { ...photo, preset: 'nobody' })).status, 400)
-  assert.is((await announce(client, key, { ...photo, preset: 'nobody' })).status, 400)
+  assert.is((await announce(client, key, { ...photo, preset: 'unknown' })).status, 400)
+  assert.is((await announce(client, key, { ...photo, preset: 'unknown' })).status, 400)
   assert.is((await announce(client, key)).status, 201)
 })
 
 for (const [name, key] of [
-  ['empty', ''],
+  ['without characters', ''],
   ['of 256 characters', 'k'.repeat(256)],
-  ['with a blank', 'a b'],
-  ['with a letter outside ASCII', '\u00e9'],
+  ['with a space', 'a b'],
+  ['with a non-ASCII letter', '\u00e9'],
 ] as const) {
-  test(`refuses a key that is ${name}`, async () => {
-    const answer = await announce(await known(), key)
-    assert.is(answer.status, 400)
-    const problem = bodyOf(answer, Problem)
+  test(`an Idempotency-Key ${name} is refused`, async () => {
+    const response = await announce(await createSessionClient(), key)
+    assert.is(response.status, 400)
+    const problem = bodyOf(response, Problem)
     assert.is(problem.code, 'invalid_request')
     assert.is(problem.errors?.[0]?.field, 'idempotency-key')
   })
 }
 
-test('takes a key of 255 characters, and a quoted one as the draft writes it', async () => {
-  const client = await known()
+test('an Idempotency-Key of 255 characters is accepted, and a quoted one as in the draft', async () => {
+  const client = await createSessionClient()
   assert.is((await announce(client, 'k'.repeat(255))).status, 201)
   assert.is((await announce(client, '"8e03978e-40d5-43dd-bc93-6894a57f9324"')).status, 201)
 })
 
-test('starts a session for who has none, and heeds the key from then on', async () => {
+test('a client without a session gets one, and its Idempotency-Key applies from the second request on', async () => {
   const client = createHttpClient(api.url)
   const key = randomUUID()
   const first = bodyOf(await announce(client, key), Announced)
@@ -146,8 +146,8 @@ test('starts a session for who has none, and heeds the key from then on', async 
   assert.is(second.id, third.id)
 })
 
-test('takes a file through the API once', async () => {
-  const client = await known()
+test('a direct upload with an Idempotency-Key is stored once', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
   const send = (body: string, query = '?filename=a.txt') =>
     client.request('POST', `/upload${query}`, {
@@ -164,54 +164,55 @@ test('takes a file through the API once', async () => {
   assert.is((await uploadsOf(client)).length, 1)
 })
 
-test('knows a form again whatever boundary it has', async () => {
-  const client = await known()
+test('a form with another boundary counts as the same request', async () => {
+  const client = await createSessionClient()
   const key = randomUUID()
   const ids: string[] = []
   for (const boundary of ['aaaaaaaa', 'bbbbbbbb']) {
-    const answer = await client.request('POST', '/upload', {
+    const response = await client.request('POST', '/upload', {
       body: `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\nthe file\r\n--${boundary}--\r\n`,
       headers: { 'idempotency-key': key, 'content-type': `multipart/form-data; boundary=${boundary}` },
     })
-    ids.push(bodyOf(answer, UploadView).id)
+    ids.push(bodyOf(response, UploadView).id)
   }
   assert.is(new Set(ids).size, 1)
 })
 
-const Made = Compile(Type.Object({ made: Type.Integer() }))
+const Result = Compile(Type.Object({ run: Type.Integer() }))
 
-test('frees the key of an instance that died in the middle, and holds that of one that only takes long', async () => {
+test('a key stays locked while its request runs, and is released after its instance died', async () => {
   // Long enough that a busy machine renews it in time.
   const lockMs = 1_500
   const respondOnce = createRespondOnce({ redis: api.redis, prefix: api.prefix, lockMs })
   const request = { owner: 'crashing', key: randomUUID(), content: 1 }
-  const { promise, resolve } = Promise.withResolvers<{ made: number }>()
-  const slow = respondOnce(request, Made, () => promise)
+  const { promise, resolve } = Promise.withResolvers<{ run: number }>()
+  const slow = respondOnce(request, Result, () => promise)
   const [lock = ''] = await waitForKey(`${api.prefix}:{crashing}:idempotency:*`)
-  // Renewed: its life goes up again.
+  // A renewal makes its remaining life longer.
   await until(async () => {
     const before = await api.redis.pttl(lock)
     const after = await api.redis.pttl(lock)
     return before > 0 && before <= lockMs && after > before
   })
-  await respondOnce(request, Made, async () => ({ made: 2 })).then(
-    () => assert.unreachable('it was made twice'),
+  await respondOnce(request, Result, async () => ({ run: 2 })).then(
+    () => assert.unreachable('the request ran twice'),
     (error) => assert.is(error.code, 'idempotency_key_in_use'),
   )
-  resolve({ made: 1 })
-  assert.equal(await slow, { made: 1 })
-  assert.equal(await respondOnce(request, Made, async () => ({ made: 2 })), { made: 1 })
+  resolve({ run: 1 })
+  assert.equal(await slow, { run: 1 })
+  assert.equal(await respondOnce(request, Result, async () => ({ run: 2 })), { run: 1 })
 
-  // As a dead instance leaves it: taken, and renewed by nobody.
-  const dead = { ...request, key: randomUUID() }
-  await respondOnce(dead, Made, async () => ({ made: 3 }))
-  const left = (await api.redis.keys(`${api.prefix}:{crashing}:idempotency:*`)).find((key) => key !== lock)
-  if (!left) throw new Error('Nothing was kept.')
-  await api.redis.hdel(left, 'answer')
-  await api.redis.hset(left, 'holder', 'dead')
-  await api.redis.pexpire(left, 50)
-  await until(async () => (await api.redis.exists(left)) === 0)
-  assert.equal(await respondOnce(dead, Made, async () => ({ made: 4 })), { made: 4 })
+  // The state after an instance died: the key is locked, and no process renews it.
+  const orphaned = { ...request, key: randomUUID() }
+  await respondOnce(orphaned, Result, async () => ({ run: 3 }))
+  const keys = await api.redis.keys(`${api.prefix}:{crashing}:idempotency:*`)
+  const orphanedLock = keys.find((key) => key !== lock)
+  if (!orphanedLock) throw new Error('The response was not stored.')
+  await api.redis.hdel(orphanedLock, 'answer')
+  await api.redis.hset(orphanedLock, 'holder', 'dead')
+  await api.redis.pexpire(orphanedLock, 50)
+  await until(async () => (await api.redis.exists(orphanedLock)) === 0)
+  assert.equal(await respondOnce(orphaned, Result, async () => ({ run: 4 })), { run: 4 })
 })
 
 async function waitForKey(pattern: string): Promise<string[]> {
@@ -223,8 +224,8 @@ async function waitForKey(pattern: string): Promise<string[]> {
   return found
 }
 
-async function until(fits: () => Promise<boolean>): Promise<void> {
-  while (!(await fits())) {}
+async function until(isMet: () => Promise<boolean>): Promise<void> {
+  while (!(await isMet())) {}
 }
 
 test.run()

@@ -22,18 +22,18 @@ test.after(async () => {
   await api.close()
 })
 
-async function known(): Promise<HttpClient> {
+async function createSessionClient(): Promise<HttpClient> {
   const client = createHttpClient(api.url)
   await client.get('/session')
   return client
 }
 
-test('takes the import down, and gives its job the trace and no address', async () => {
-  const client = await known()
+test('POST /uploads with sourceUrl adds a job with the trace and without the URL', async () => {
+  const client = await createSessionClient()
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-  const answer = await client.post('/uploads', { sourceUrl: url }, { headers: { traceparent } })
-  const { id, state, transport, expiresAt } = bodyOf(answer, Announced)
-  assert.equal([answer.status, answer.headers.get('location')], [201, `/uploads/${id}`])
+  const response = await client.post('/uploads', { sourceUrl: url }, { headers: { traceparent } })
+  const { id, state, transport, expiresAt } = bodyOf(response, Announced)
+  assert.equal([response.status, response.headers.get('location')], [201, `/uploads/${id}`])
   assert.equal([state, transport], ['awaiting', { kind: 'import' }])
   assert.ok(Date.parse(expiresAt) > Date.now())
   const job = await queue.getJob(id)
@@ -48,25 +48,26 @@ test('takes the import down, and gives its job the trace and no address', async 
   assert.equal([filename, size, contentType], ['holiday in rome.jpg', 0, 'application/octet-stream'])
   const page = await client.get('/uploads')
   assert.is(bodyOf(page, UploadPage).uploads.length, 1)
-  assert.not.match(JSON.stringify([answer.body, view.body, page.body]), 's3cret')
-  assert.is((await (await known()).get(`/uploads/${id}`)).status, 404)
+  assert.not.match(JSON.stringify([response.body, view.body, page.body]), 's3cret')
+  assert.is((await (await createSessionClient()).get(`/uploads/${id}`)).status, 404)
   assert.is((await client.post(`/uploads/${id}/parts`, { partNumbers: [1] })).status, 409)
 
   assert.is((await client.delete(`/uploads/${id}`)).status, 200)
   assert.is(await queue.getJob(id), undefined)
 })
 
-test('takes it down once for one Idempotency-Key', async () => {
-  const client = await known()
-  const ask = (body: object) => client.post('/uploads', body, { headers: { 'idempotency-key': 'once' } })
-  const first = await ask({ sourceUrl: url, filename: 'a.jpg' })
-  assert.equal((await ask({ filename: 'a.jpg', sourceUrl: url })).body, first.body)
-  assert.is((await ask({ sourceUrl: `${url}2`, filename: 'a.jpg' })).status, 422)
+test('repeated import requests with one Idempotency-Key create one import', async () => {
+  const client = await createSessionClient()
+  const headers = { 'idempotency-key': 'once' }
+  const startImport = (body: object) => client.post('/uploads', body, { headers })
+  const first = await startImport({ sourceUrl: url, filename: 'a.jpg' })
+  assert.equal((await startImport({ filename: 'a.jpg', sourceUrl: url })).body, first.body)
+  assert.is((await startImport({ sourceUrl: `${url}2`, filename: 'a.jpg' })).status, 422)
 })
 
-test('says which field is wrong, of the form that was meant', async () => {
-  const client = await known()
-  const wrong: [body: unknown, fields: string[]][] = [
+test('POST /uploads names the invalid fields of an import or of an announcement', async () => {
+  const client = await createSessionClient()
+  const cases: [body: unknown, fields: string[]][] = [
     [{ sourceUrl: 7 }, ['sourceUrl']],
     [{ sourceUrl: url, filename: '', size: 0 }, ['filename', 'size']],
     [{ sourceUrl: url, sha: 'x' }, ['sha']],
@@ -84,18 +85,18 @@ test('says which field is wrong, of the form that was meant', async () => {
     [[], ['body']],
     ['x', ['body']],
   ]
-  for (const [body, fields] of wrong) {
-    const answer = await client.post('/uploads', body)
-    const { status, errors } = bodyOf(answer, Problem)
+  for (const [body, fields] of cases) {
+    const response = await client.post('/uploads', body)
+    const { status, errors } = bodyOf(response, Problem)
     assert.equal([status, errors?.map(({ field }) => field)], [400, fields], JSON.stringify(body))
-    assert.not.match(JSON.stringify(answer.body), /s3cret|passwd|pass@/)
+    assert.not.match(JSON.stringify(response.body), /s3cret|passwd|pass@/)
   }
 })
 
-test('counts what is known of its size', async () => {
-  const client = await known()
-  const told = await client.post('/uploads', { sourceUrl: url, size: 1001 })
-  assert.equal([told.status, bodyOf(told, Problem).code], [413, 'quota_exceeded'])
+test('quota counts the announced size and number of imports', async () => {
+  const client = await createSessionClient()
+  const tooLarge = await client.post('/uploads', { sourceUrl: url, size: 1001 })
+  assert.equal([tooLarge.status, bodyOf(tooLarge, Problem).code], [413, 'quota_exceeded'])
   for (let file = 0; file < 4; file++) {
     assert.is((await client.post('/uploads', { sourceUrl: url })).status, 201)
   }

@@ -9,7 +9,7 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
-import { announce, formOf, look, multipartOf, sendPart } from '../../support/send-upload.ts'
+import { announce, formOf, multipartOf, readUpload, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('upload in parts')
@@ -27,7 +27,7 @@ function part(partNumber: number, partSize: number): Uint8Array<ArrayBuffer> {
   return bytes.slice((partNumber - 1) * partSize, partNumber * partSize)
 }
 
-/** Announces the file and sends all of its parts at once. */
+/** Announces the file and sends all its parts concurrently. */
 async function sendAllParts(client: HttpClient) {
   const announced = await announce(client, size)
   const { partSize, parts } = multipartOf(announced)
@@ -40,14 +40,14 @@ async function sendAllParts(client: HttpClient) {
   return { announced, claimed }
 }
 
-async function jobs(id: string) {
+async function jobsOf(id: string) {
   const queue = new Queue('uploads', { connection: api.redis, prefix: api.prefix })
-  const found = (await queue.getJobs()).filter((job) => job.data.id === id)
+  const jobs = (await queue.getJobs()).filter((job) => job.data.id === id)
   await queue.close()
-  return found
+  return jobs
 }
 
-test('takes parts in any order, lists what S3 has, and hands the whole on', async () => {
+test('an upload whose parts were sent in any order is completed once and gets one job', async () => {
   const client = createHttpClient(api.url)
   const announced = await announce(client, size)
   const { partSize, partCount, parts } = multipartOf(announced)
@@ -59,7 +59,7 @@ test('takes parts in any order, lists what S3 has, and hands the whole on', asyn
   const path = `/uploads/${announced.id}`
   const sent = bodyOf(await client.get(`${path}/parts`), SentParts).parts
   assert.equal(
-    sent.map((one) => [one.partNumber, one.size]),
+    sent.map((sentPart) => [sentPart.partNumber, sentPart.size]),
     [
       [1, 8 * MiB],
       [2, 8 * MiB],
@@ -70,19 +70,19 @@ test('takes parts in any order, lists what S3 has, and hands the whole on', asyn
   const completed = await client.post(`${path}/complete`, body)
   assert.is(completed.status, 202)
   assert.is(bodyOf(completed, UploadView).state, 'received')
-  const [job, ...others] = await jobs(announced.id)
-  assert.equal(others, [])
+  const [job, ...otherJobs] = await jobsOf(announced.id)
+  assert.equal(otherJobs, [])
   assert.is(job?.name, 'process-upload')
   assert.ok(Compile(ProcessUploadJob).Check(job?.data), JSON.stringify(job?.data))
 
   const again = await client.post(`${path}/complete`, body)
   assert.is(again.status, 202)
-  assert.is((await jobs(announced.id)).length, 1)
+  assert.is((await jobsOf(announced.id)).length, 1)
   assert.is(bodyOf(await client.get(`${path}/parts`), Problem).code, 'upload_closed')
   assert.is(bodyOf(await client.post(`${path}/parts`, { partNumbers: [1] }), Problem).code, 'upload_closed')
 })
 
-test('is told of by S3 as well', async () => {
+test('S3 sends an event for a completed multipart upload', async () => {
   const client = createHttpClient(api.url)
   const { announced, claimed } = await sendAllParts(client)
   await client.post(`/uploads/${announced.id}/complete`, { parts: claimed })
@@ -98,28 +98,28 @@ test('is told of by S3 as well', async () => {
   }
 })
 
-test('completes once when both instances are asked at the same moment', async () => {
+test('concurrent requests to complete an upload at two instances add one job', async () => {
   const client = createHttpClient(api.url)
   const { announced, claimed } = await sendAllParts(client)
-  const answers = await Promise.all(
+  const responses = await Promise.all(
     [...api.urls, ...api.urls].map((base) =>
       client.post(`/uploads/${announced.id}/complete`, { parts: claimed }, { base }),
     ),
   )
   assert.equal(
-    answers.map(({ status }) => status),
+    responses.map(({ status }) => status),
     [202, 202, 202, 202],
   )
-  assert.is((await jobs(announced.id)).length, 1)
+  assert.is((await jobsOf(announced.id)).length, 1)
 })
 
-test('signs parts again for a client that comes back, also at another instance', async () => {
+test('any instance signs parts again for a client that resumes', async () => {
   const client = createHttpClient(api.url)
   const announced = await announce(client, size)
   const { partSize } = multipartOf(announced)
   const base = api.urls[1] ?? ''
-  const answer = await client.post(`/uploads/${announced.id}/parts`, { partNumbers: [3, 1] }, { base })
-  const { parts } = bodyOf(answer, SignedParts)
+  const response = await client.post(`/uploads/${announced.id}/parts`, { partNumbers: [3, 1] }, { base })
+  const { parts } = bodyOf(response, SignedParts)
   assert.equal(
     parts.map(({ partNumber }) => partNumber),
     [3, 1],
@@ -132,7 +132,7 @@ test('signs parts again for a client that comes back, also at another instance',
   )
 })
 
-test('refuses to complete what S3 does not have as announced', async () => {
+test('an upload is not completed while a part in S3 is missing, short or changed', async () => {
   const client = createHttpClient(api.url)
   const announced = await announce(client, size)
   const { partSize, parts } = multipartOf(announced)
@@ -145,20 +145,20 @@ test('refuses to complete what S3 does not have as announced', async () => {
   assert.is(missing.code, 'parts_mismatch')
   assert.match(missing.detail, /part 3 is missing/)
 
-  const third = parts[2]?.url ?? ''
-  claimed.push({ partNumber: 3, etag: await sendPart(third, new Uint8Array(9)) })
+  const thirdUrl = parts[2]?.url ?? ''
+  claimed.push({ partNumber: 3, etag: await sendPart(thirdUrl, new Uint8Array(9)) })
   const short = bodyOf(await client.post(path, { parts: claimed }), Problem)
   assert.match(short.detail, /part 3 has 9 bytes, not 4194305/)
 
-  const etag = await sendPart(third, part(3, partSize))
+  const etag = await sendPart(thirdUrl, part(3, partSize))
   const stale = bodyOf(await client.post(path, { parts: claimed }), Problem)
-  assert.match(stale.detail, /part 3 has another etag/)
+  assert.match(stale.detail, /part 3 has a different etag/)
 
   claimed[2] = { partNumber: 3, etag }
   assert.is((await client.post(path, { parts: claimed })).status, 202)
 })
 
-test('refuses part numbers that the file does not have, and bodies out of shape', async () => {
+test('part routes refuse invalid bodies and part numbers that the file does not have', async () => {
   const client = createHttpClient(api.url)
   const { id } = await announce(client, size)
   const cases: [string, unknown, string][] = [
@@ -174,44 +174,44 @@ test('refuses part numbers that the file does not have, and bodies out of shape'
     ['complete', { parts: [{ partNumber: 1, etag: 'x', size: 3 }] }, 'parts.0.size'],
   ]
   for (const [action, body, field] of cases) {
-    const answer = await client.post(`/uploads/${id}/${action}`, body)
-    assert.is(answer.status, 400, JSON.stringify(body))
-    assert.is(bodyOf(answer, Problem).errors?.[0]?.field, field)
+    const response = await client.post(`/uploads/${id}/${action}`, body)
+    assert.is(response.status, 400, JSON.stringify(body))
+    assert.is(bodyOf(response, Problem).errors?.[0]?.field, field)
   }
 })
 
-test('has no parts for a file that goes up as a form', async () => {
+test('part routes refuse an upload that is sent as a form', async () => {
   const client = createHttpClient(api.url)
   const announced = await announce(client, 8 * MiB)
   formOf(announced)
   const path = `/uploads/${announced.id}`
-  const answers = [
+  const responses = [
     await client.get(`${path}/parts`),
     await client.post(`${path}/parts`, { partNumbers: [1] }),
     await client.post(`${path}/complete`, { parts: [{ partNumber: 1, etag: 'x' }] }),
   ]
-  for (const answer of answers) {
-    assert.is(answer.status, 409)
-    assert.is(bodyOf(answer, Problem).code, 'upload_not_multipart')
+  for (const response of responses) {
+    assert.is(response.status, 409)
+    assert.is(bodyOf(response, Problem).code, 'upload_not_multipart')
   }
   multipartOf(await announce(client, 8 * MiB + 1))
 })
 
-test('lets nobody else at the parts', async () => {
+test("part routes return 404 for another owner's upload", async () => {
   const client = createHttpClient(api.url)
   const stranger = createHttpClient(api.url)
   await stranger.get('/session')
   const { id } = await announce(client, size)
-  const answers = [
+  const responses = [
     await stranger.get(`/uploads/${id}/parts`),
     await stranger.post(`/uploads/${id}/parts`, { partNumbers: [1] }),
     await stranger.post(`/uploads/${id}/complete`, { parts: [{ partNumber: 1, etag: 'x' }] }),
   ]
   assert.equal(
-    answers.map(({ status }) => status),
+    responses.map(({ status }) => status),
     [404, 404, 404],
   )
-  assert.is((await look(client, id)).state, 'awaiting')
+  assert.is((await readUpload(client, id)).state, 'awaiting')
 })
 
 test.run()

@@ -23,126 +23,137 @@ async function start(environment: Record<string, string>, count = 1): Promise<Ap
   return api
 }
 
-async function known(api: ApiInstances): Promise<HttpClient> {
+async function createSessionClient(api: ApiInstances): Promise<HttpClient> {
   const client = createHttpClient(api.url)
   await client.get('/session')
   return client
 }
 
-function ask(client: HttpClient, size: number, base?: string): Promise<HttpResponse> {
+/** Requests an upload of this size, in bytes. Unlike `announce`, it also returns errors. */
+function requestUpload(client: HttpClient, size: number, base?: string): Promise<HttpResponse> {
   const file = { filename: 'a.jpg', contentType: 'image/jpeg', size }
   return client.post('/uploads', file, { ...(base && { base }) })
 }
 
-function told(answer: HttpResponse) {
-  const { code, limit, remaining } = bodyOf(answer, Problem)
-  return [answer.status, code, limit, remaining]
+function problemOf(response: HttpResponse) {
+  const { code, limit, remaining } = bodyOf(response, Problem)
+  return [response.status, code, limit, remaining]
 }
 
-/** Who the client is, by the record of one of its uploads. */
+/** Returns the owner of an upload, as its record's key contains it. */
 async function ownerOf(api: ApiInstances, id: string): Promise<string> {
   const [key = ''] = await api.redis.keys(`${api.prefix}:*:upload:${id}`)
   return /\{(.+)\}/.exec(key)?.[1] ?? ''
 }
 
-test('counts nothing where there is no quota', async () => {
+test('without a quota setting, nothing is counted', async () => {
   const api = await start({})
   const { id } = await announce(createHttpClient(api.url), 7)
   const owner = await ownerOf(api, id)
   assert.equal(await api.redis.keys(`${api.prefix}:{${owner}}:quota*`), [])
 })
 
-test('takes no more bytes in all than the quota, and says what is left', async () => {
+test('an upload over the total bytes is refused, and the problem contains the remaining bytes', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '100' })
-  const client = await known(api)
-  assert.is((await ask(client, 60)).status, 201)
-  assert.equal(told(await ask(client, 41)), [413, 'quota_exceeded', 100, 40])
-  assert.is((await ask(client, 40)).status, 201)
-  const full = await ask(client, 1)
-  assert.equal(told(full), [413, 'quota_exceeded', 100, 0])
+  const client = await createSessionClient(api)
+  assert.is((await requestUpload(client, 60)).status, 201)
+  assert.equal(problemOf(await requestUpload(client, 41)), [413, 'quota_exceeded', 100, 40])
+  assert.is((await requestUpload(client, 40)).status, 201)
+  const full = await requestUpload(client, 1)
+  assert.equal(problemOf(full), [413, 'quota_exceeded', 100, 0])
   assert.is(bodyOf(full, Problem).detail, 'The quota is 100 bytes in total; 0 are left.')
-  assert.is((await ask(await known(api), 100)).status, 201, 'others have their own')
+  assert.is(
+    (await requestUpload(await createSessionClient(api), 100)).status,
+    201,
+    'other owners have their own quota',
+  )
 })
 
-test('takes no more files in all than the quota', async () => {
+test('an upload over the total number of files is refused', async () => {
   const api = await start({ QUOTA_FILES_TOTAL: '2' })
-  const client = await known(api)
-  for (let n = 0; n < 2; n++) assert.is((await ask(client, 1)).status, 201)
-  assert.equal(told(await ask(client, 1)), [413, 'quota_exceeded', 2, 0])
+  const client = await createSessionClient(api)
+  for (let n = 0; n < 2; n++) assert.is((await requestUpload(client, 1)).status, 201)
+  assert.equal(problemOf(await requestUpload(client, 1)), [413, 'quota_exceeded', 2, 0])
 })
 
-test('takes no more a day than the quota, and says when to come again', async () => {
+test("an upload over the day's quota is refused with Retry-After until midnight UTC", async () => {
   const api = await start({ QUOTA_BYTES_PER_DAY: '100', QUOTA_FILES_PER_DAY: '2' })
-  const client = await known(api)
-  assert.equal(told(await ask(client, 101)), [413, 'quota_exceeded', 100, 100], 'that fits no day')
-  assert.is((await ask(client, 60)).status, 201)
-  const bytes = await ask(client, 41)
-  assert.equal(told(bytes), [429, 'quota_exhausted_today', 100, 40])
+  const client = await createSessionClient(api)
+  assert.equal(
+    problemOf(await requestUpload(client, 101)),
+    [413, 'quota_exceeded', 100, 100],
+    'larger than the quota of any day',
+  )
+  assert.is((await requestUpload(client, 60)).status, 201)
+  const exhausted = await requestUpload(client, 41)
+  assert.equal(problemOf(exhausted), [429, 'quota_exhausted_today', 100, 40])
   const midnight = new Date().setUTCHours(24, 0, 0, 0)
-  const waitSeconds = Number(bytes.headers.get('retry-after'))
+  const waitSeconds = Number(exhausted.headers.get('retry-after'))
   assert.ok(Math.abs(Date.now() + waitSeconds * 1000 - midnight) < 5_000, String(waitSeconds))
-  assert.is((await ask(client, 1)).status, 201)
-  assert.equal(told(await ask(client, 1)), [429, 'quota_exhausted_today', 2, 0])
+  assert.is((await requestUpload(client, 1)).status, 201)
+  assert.equal(problemOf(await requestUpload(client, 1)), [429, 'quota_exhausted_today', 2, 0])
 })
 
-test('does not let many at once pass the quota together', async () => {
+test('concurrent uploads do not exceed the quota together', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '100' }, 2)
-  const client = await known(api)
-  const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => ask(client, 10, api.urls[n % 2])))
-  assert.is(answers.filter(({ status }) => status === 201).length, 10)
-  assert.is(answers.filter(({ status }) => status === 413).length, 10)
+  const client = await createSessionClient(api)
+  const responses = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => requestUpload(client, 10, api.urls[n % 2])),
+  )
+  assert.is(responses.filter(({ status }) => status === 201).length, 10)
+  assert.is(responses.filter(({ status }) => status === 413).length, 10)
 })
 
-test('gives back what is erased, and what failed to be announced', async () => {
+test('the quota of an erased upload and of a failed admission is released', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '20000000' })
-  const client = await known(api)
-  const { id } = bodyOf(await ask(client, 20_000_000), Announced)
-  assert.is((await ask(client, 1)).status, 413)
+  const client = await createSessionClient(api)
+  const { id } = bodyOf(await requestUpload(client, 20_000_000), Announced)
+  assert.is((await requestUpload(client, 1)).status, 413)
   assert.is((await client.delete(`/uploads/${id}`)).status, 200)
-  assert.is((await client.delete(`/uploads/${id}`)).status, 200, 'and only once')
-  assert.is((await ask(client, 1)).status, 201)
+  assert.is((await client.delete(`/uploads/${id}`)).status, 200, 'a repeated erasure releases nothing')
+  assert.is((await requestUpload(client, 1)).status, 201)
   await api.stopCloud()
-  const failed = await ask(client, 19_999_999)
+  const failed = await requestUpload(client, 19_999_999)
   assert.ok(failed.status >= 500, String(failed.status))
-  // A form is signed without S3, so this one needs the room that was given back.
-  assert.is((await ask(client, 8_000_000)).status, 201)
+  // A form is signed without S3, so this upload succeeds if the quota was released.
+  assert.is((await requestUpload(client, 8_000_000)).status, 201)
 })
 
-test('gives back what was announced and never came, and keeps what came', async () => {
+test('the quota of an expired upload is released, but not that of an upload that arrived', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '100' })
-  const client = await known(api)
-  const came = await announce(client, 30)
-  await sendForm(formOf(came), new Uint8Array(30))
-  const never = await announce(client, 70)
-  const open = `${api.prefix}:{${await ownerOf(api, never.id)}}:quota:open`
-  assert.is((await ask(client, 1)).status, 413)
-  // Their time has come.
-  await api.redis.zadd(open, 0, came.id, 0, never.id)
-  assert.equal(told(await ask(client, 71)), [413, 'quota_exceeded', 100, 70])
-  assert.is((await ask(client, 70)).status, 201)
+  const client = await createSessionClient(api)
+  const arrived = await announce(client, 30)
+  await sendForm(formOf(arrived), new Uint8Array(30))
+  const expired = await announce(client, 70)
+  const openKey = `${api.prefix}:{${await ownerOf(api, expired.id)}}:quota:open`
+  assert.is((await requestUpload(client, 1)).status, 413)
+  // Both reservations have expired.
+  await api.redis.zadd(openKey, 0, arrived.id, 0, expired.id)
+  assert.equal(problemOf(await requestUpload(client, 71)), [413, 'quota_exceeded', 100, 70])
+  assert.is((await requestUpload(client, 70)).status, 201)
 })
 
-test('counts anew from S3 what Redis has lost', async () => {
+test('quota is counted again from S3 after Redis lost it', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '100', QUOTA_FILES_PER_DAY: '2' })
-  const client = await known(api)
+  const client = await createSessionClient(api)
   const announced = await announce(client, 60)
   await sendForm(formOf(announced), new Uint8Array(60))
   await api.redis.del(...(await api.redis.keys(`${api.prefix}:*`)))
-  assert.equal(told(await ask(client, 41)), [413, 'quota_exceeded', 100, 40])
-  assert.is((await ask(client, 40)).status, 201)
-  assert.is(told(await ask(client, 0.5)).at(0), 400)
+  assert.equal(problemOf(await requestUpload(client, 41)), [413, 'quota_exceeded', 100, 40])
+  assert.is((await requestUpload(client, 40)).status, 201)
+  assert.is(problemOf(await requestUpload(client, 0.5)).at(0), 400)
 })
 
-test('finds once a day what was missed: bytes that nobody counted, and bytes that are gone', async () => {
+test('the daily recount adds uncounted originals and removes counted ones that do not exist', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '100' })
-  const client = await known(api)
+  const client = await createSessionClient(api)
   const { id } = await announce(client, 10)
   const owner = await ownerOf(api, id)
-  const ledger = createQuotaReservations({ redis: api.redis, prefix: api.prefix })
-  const gone = '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
+  const reservations = createQuotaReservations({ redis: api.redis, prefix: api.prefix })
+  const missing = '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
   const uncounted = '0199bbbb-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
-  await ledger.adopt(owner, [{ id: gone, bytes: 90 }], Date.now())
-  assert.equal(told(await ask(client, 5)), [413, 'quota_exceeded', 100, 0])
+  await reservations.adopt(owner, [{ id: missing, bytes: 90 }], Date.now())
+  assert.equal(problemOf(await requestUpload(client, 5)), [413, 'quota_exceeded', 100, 0])
   await api.s3.send(
     new PutObjectCommand({
       Bucket: api.bucket,
@@ -151,59 +162,59 @@ test('finds once a day what was missed: bytes that nobody counted, and bytes tha
     }),
   )
   await api.redis.del(`${api.prefix}:{${owner}}:quota:whole`)
-  assert.equal(told(await ask(client, 71)), [413, 'quota_exceeded', 100, 70])
+  assert.equal(problemOf(await requestUpload(client, 71)), [413, 'quota_exceeded', 100, 70])
 })
 
-test('counts a file through the API, by its length or by what came', async () => {
+test('quota counts a direct upload by its declared length, or by its received bytes', async () => {
   const api = await start({ QUOTA_BYTES_TOTAL: '100' })
-  const client = await known(api)
+  const client = await createSessionClient(api)
   const send = (size: number, filename: string) =>
     client.request('POST', `/upload?filename=${filename}`, {
       body: 'x'.repeat(size),
       headers: { 'content-type': 'text/plain' },
     })
   assert.is((await send(60, 'a')).status, 201)
-  assert.equal(told(await send(41, 'b')), [413, 'quota_exceeded', 100, 40])
-  const form = (size: number) => {
+  assert.equal(problemOf(await send(41, 'b')), [413, 'quota_exceeded', 100, 40])
+  const sendFormFile = (size: number) => {
     const content = `--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\n${'x'.repeat(size)}\r\n--b--\r\n`
     return client.request('POST', '/upload', {
       body: content,
       headers: { 'content-type': 'multipart/form-data; boundary=b' },
     })
   }
-  assert.equal(told(await form(41)), [413, 'quota_exceeded', 100, 40])
-  assert.is((await form(40)).status, 201)
-  assert.equal(told(await ask(client, 1)), [413, 'quota_exceeded', 100, 0])
+  assert.equal(problemOf(await sendFormFile(41)), [413, 'quota_exceeded', 100, 40])
+  assert.is((await sendFormFile(40)).status, 201)
+  assert.equal(problemOf(await requestUpload(client, 1)), [413, 'quota_exceeded', 100, 0])
 })
 
-test('gives back what a worker rejected and deleted', async () => {
+test('the quota of an upload that a worker rejected and deleted is released', async () => {
   const fleet = await startWorkerFleet()
   try {
     await fleet.startWorker()
-    const ledger = createQuotaReservations({ redis: fleet.redis, prefix: fleet.prefix })
+    const reservations = createQuotaReservations({ redis: fleet.redis, prefix: fleet.prefix })
     const announced = await fleet.announce(Buffer.alloc(1000))
-    await ledger.adopt(announced.owner, [], Date.now())
+    await reservations.adopt(announced.owner, [], Date.now())
     const limits = { bytesTotal: 1000 }
-    assert.is((await ledger.reserve(announced, 1000, Date.now() + 60_000, limits)).outcome, 'reserved')
+    assert.is((await reservations.reserve(announced, 1000, Date.now() + 60_000, limits)).outcome, 'reserved')
     await fleet.arrive(Buffer.alloc(999), announced)
     assert.is((await fleet.finished(announced)).error?.code, 'size_mismatch')
     const next = { ...announced, id: '0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa' }
-    assert.is((await ledger.reserve(next, 1000, Date.now() + 60_000, limits)).outcome, 'reserved')
+    assert.is((await reservations.reserve(next, 1000, Date.now() + 60_000, limits)).outcome, 'reserved')
   } finally {
     await fleet.close()
   }
 })
 
-test('counts to petabytes exactly', async () => {
+test('quota counts petabytes exactly', async () => {
   const api = await start({})
-  const ledger = createQuotaReservations({ redis: api.redis, prefix: api.prefix })
+  const reservations = createQuotaReservations({ redis: api.redis, prefix: api.prefix })
   const owner = `o-${randomUUID()}`
   const fiveTiB = 5 * 1024 ** 4
-  await ledger.adopt(owner, [], Date.now())
+  await reservations.adopt(owner, [], Date.now())
   const limits = { bytesTotal: 1000 * fiveTiB }
   for (let n = 0; n < 100; n++) {
     const id = `0199aaaa-aaaa-7aaa-8aaa-${String(n).padStart(12, '0')}`
-    await ledger.reserve({ owner, id }, fiveTiB - 1, Date.now(), limits)
+    await reservations.reserve({ owner, id }, fiveTiB - 1, Date.now(), limits)
   }
   assert.is(await api.redis.hget(`${api.prefix}:{${owner}}:quota`, 'bytes'), String(100 * (fiveTiB - 1)))
 })

@@ -37,7 +37,7 @@ test.after(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** Whether S3 has any version of it. */
+/** Whether S3 has any version of the original. */
 async function hasOriginal(address: UploadAddress): Promise<boolean> {
   const { Versions = [] } = await fleet.s3.send(
     new ListObjectVersionsCommand({ Bucket: fleet.bucket, Prefix: originalKey(address) }),
@@ -45,7 +45,7 @@ async function hasOriginal(address: UploadAddress): Promise<boolean> {
   return Versions.length > 0
 }
 
-test('takes what is on the list', async () => {
+test('a file whose type the preset accepts becomes ready', async () => {
   const png = await sampleImage('image/png')
   const photo = await fleet.arrive(png, { preset: 'photo' })
   const upload = await fleet.finished(photo)
@@ -59,7 +59,7 @@ test('takes what is on the list', async () => {
   assert.equal([await hasOriginal(photo), await hasOriginal(paper)], [true, true])
 })
 
-test('measures an image of which nothing is to be made', async () => {
+test('an image of a preset without variants is measured and gets a placeholder', async () => {
   const png = await sampleImage('image/png')
   const upload = await fleet.finished(await fleet.arrive(png, { preset: 'paper' }))
   assert.is(upload.state, 'ready')
@@ -67,7 +67,7 @@ test('measures an image of which nothing is to be made', async () => {
   assert.ok(upload.findings.width && upload.findings.placeholder)
 })
 
-test('rejects by the bytes, whatever name and type were declared, and deletes them', async () => {
+test('a file whose detected type the preset does not accept is rejected and deleted', async () => {
   const cases: [string, Buffer, string][] = [
     ['photo', pdf, 'The file type is application/pdf; accepted: image/*.'],
     ['photo', Buffer.from('words'), 'The file type is unknown; accepted: image/*.'],
@@ -83,31 +83,31 @@ test('rejects by the bytes, whatever name and type were declared, and deletes th
     assert.is(upload.state, 'rejected')
     assert.equal(upload.error, { code: 'type_not_allowed', message })
     assert.is(await hasOriginal(address), false)
-    const made = await fleet.s3.send(
+    const variants = await fleet.s3.send(
       new ListObjectsV2Command({ Bucket: fleet.bucket, Prefix: uploadVariantsPrefix(address) }),
     )
-    assert.is(made.KeyCount, 0)
+    assert.is(variants.KeyCount, 0)
   }
 })
 
-test('deletes what is not of the announced size or SHA-256, and keeps what is only damaged', async () => {
+test('a file of another size or SHA-256 than announced is deleted, a damaged image is not', async () => {
   const short = await fleet.announce(Buffer.alloc(1000))
   await fleet.arrive(Buffer.alloc(999), short)
-  const other = await fleet.arrive(pdf, { declaredSha256: 'a'.repeat(64) })
+  const changed = await fleet.arrive(pdf, { declaredSha256: 'a'.repeat(64) })
   const damaged = await fleet.arrive(Buffer.from('GIF89a'))
   const codes: unknown[] = []
-  for (const address of [short, other, damaged]) codes.push((await fleet.finished(address)).error?.code)
+  for (const address of [short, changed, damaged]) codes.push((await fleet.finished(address)).error?.code)
   assert.equal(codes, ['size_mismatch', 'checksum_mismatch', 'image_corrupt'])
   assert.equal(
-    [await hasOriginal(short), await hasOriginal(other), await hasOriginal(damaged)],
+    [await hasOriginal(short), await hasOriginal(changed), await hasOriginal(damaged)],
     [false, false, true],
   )
 })
 
-test('takes the right bytes after the wrong ones', async () => {
+test('an upload becomes ready if accepted bytes arrive after rejected ones', async () => {
   const png = await sampleImage('image/png')
-  const wrong = Buffer.concat([pdf, Buffer.alloc(png.length - pdf.length)])
-  const address = await fleet.arrive(wrong, { preset: 'photo' })
+  const paddedPdf = Buffer.concat([pdf, Buffer.alloc(png.length - pdf.length)])
+  const address = await fleet.arrive(paddedPdf, { preset: 'photo' })
   await fleet.finished(address, 'rejected')
   await fleet.arrive(png, { ...address, preset: 'photo' })
   const upload = await fleet.finished(address, 'ready')
@@ -115,7 +115,7 @@ test('takes the right bytes after the wrong ones', async () => {
   assert.is(await hasOriginal(address), true)
 })
 
-test('deletes the same bytes again when they come again', async () => {
+test('rejected bytes that arrive a second time are deleted again', async () => {
   const address = await fleet.arrive(pdf, { preset: 'photo' })
   await fleet.finished(address, 'rejected')
   fleet.changes.clear()
@@ -124,10 +124,10 @@ test('deletes the same bytes again when they come again', async () => {
   assert.is(await hasOriginal(address), false)
 })
 
-test('still says why once the bytes are gone and Redis has lost all it knew', async () => {
-  const address = await fleet.arrive(pdf, { preset: 'photo', owner: 's-forgotten' })
+test('a rejected upload keeps its error after its bytes were deleted and Redis lost the record', async () => {
+  const address = await fleet.arrive(pdf, { preset: 'photo', owner: 's-lost' })
   const rejected = await fleet.finished(address, 'rejected')
-  await fleet.redis.del(...(await fleet.redis.keys(`${fleet.prefix}:{s-forgotten}:*`)))
+  await fleet.redis.del(...(await fleet.redis.keys(`${fleet.prefix}:{s-lost}:*`)))
   const { records, manifests, s3, bucket } = fleet
   const originals = createOriginals({ s3, bucket })
   const lookup = createUploadLookup({ records, manifests, originals })
@@ -140,16 +140,16 @@ test('still says why once the bytes are gone and Redis has lost all it knew', as
     queue: fleet.queue,
     eraseObjects: createEraseObjects({ s3, bucket }),
   })
-  assert.is((await receiveUpload(address))?.upload.state, 'rejected', 'also to who tells of it too late')
+  assert.is((await receiveUpload(address))?.upload.state, 'rejected', 'also for a late event')
 })
 
-test('announces by the presets of the file', async () => {
+test('POST /uploads accepts only presets of PRESETS_FILE and the built-in one', async () => {
   const api = await startApiInstances({ environment: { PRESETS_FILE } })
   try {
     const client = createHttpClient(api.url)
     const file = { filename: 'a', contentType: 'a/b', size: 1 }
     const refused = await client.post('/uploads', { ...file, preset: 'other' })
-    assert.match(bodyOf(refused, Problem).detail, /Known: default, photo, paper\.$/)
+    assert.match(bodyOf(refused, Problem).detail, /allowed: default, photo, paper\.$/)
     assert.is((await client.post('/uploads', { ...file, preset: 'photo' })).status, 201)
   } finally {
     await api.close()

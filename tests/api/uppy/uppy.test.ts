@@ -6,7 +6,7 @@ import Type from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
-import { look, sendForm, sendPart } from '../../support/send-upload.ts'
+import { readUpload, sendForm, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('Companion protocol for Uppy')
@@ -30,7 +30,7 @@ test.before(async () => {
 })
 test.after(() => api.close())
 
-/** The address that Uppy asks for a form at. */
+/** Returns the path of Uppy's request for a form. */
 function paramsPath(metadata: Record<string, string>): string {
   const entries = Object.entries(metadata).map(([name, value]) => [`metadata[${name}]`, value])
   const query = new URLSearchParams({
@@ -41,11 +41,11 @@ function paramsPath(metadata: Record<string, string>): string {
   return `/uppy/s3/params?${query}`
 }
 
-/** What Uppy puts into a file's `meta` by itself. */
-const ownMeta = { name: 'photo.jpg', type: 'image/jpeg', relativePath: null }
+/** The fields that Uppy adds to a file's `meta`. */
+const uppyMeta = { name: 'photo.jpg', type: 'image/jpeg', relativePath: null }
 
 async function openMultipart(client: HttpClient, size: number) {
-  const body = { filename: 'film.mp4', type: 'video/mp4', metadata: { ...ownMeta, size } }
+  const body = { filename: 'film.mp4', type: 'video/mp4', metadata: { ...uppyMeta, size } }
   return bodyOf(await client.post('/uppy/s3/multipart', body), Opened)
 }
 
@@ -53,12 +53,12 @@ async function uploadsOf(client: HttpClient) {
   return bodyOf(await client.get('/uploads'), UploadPage).uploads
 }
 
-test('gives a form for what the page says of the file, and for no other size', async () => {
+test("Uppy's form is signed for the fields of meta and for the exact size", async () => {
   const client = createHttpClient(api.url)
-  const asked = await client.get(
+  const response = await client.get(
     paramsPath({ name: 'photo.jpg', relativePath: 'null', size: '7', preset: 'default', album: 'summer' }),
   )
-  const { url, fields } = bodyOf(asked, Params)
+  const { url, fields } = bodyOf(response, Params)
   const [awaiting] = await uploadsOf(client)
   assert.ok(awaiting)
   assert.equal(
@@ -72,50 +72,50 @@ test('gives a form for what the page says of the file, and for no other size', a
   assert.is((await sendForm({ kind: 'form', url, fields }, new Uint8Array(7))).status, 201)
 })
 
-test('refuses a file whose size it is not told, or that does not fit, and takes nothing down', async () => {
+test('a request of Uppy without a size, or with invalid fields, is refused and creates no upload', async () => {
   const client = createHttpClient(api.url)
   await client.get('/session')
-  const refused: [string, number, string][] = [
+  const cases: [string, number, string][] = [
     [paramsPath({}), 400, 'invalid_request'],
     [paramsPath({ size: 'much' }), 400, 'invalid_request'],
     [paramsPath({ size: '0' }), 400, 'invalid_request'],
-    [paramsPath({ size: '7', preset: 'nothing-like-it' }), 400, 'preset_unknown'],
-    [paramsPath({ size: '7', 'a note': 'with an odd name' }), 400, 'invalid_request'],
+    [paramsPath({ size: '7', preset: 'unknown' }), 400, 'preset_unknown'],
+    [paramsPath({ size: '7', 'a b': 'invalid name' }), 400, 'invalid_request'],
     [paramsPath({ size: String(100 * MiB + 1) }), 413, 'upload_too_large'],
     ['/uppy/s3/params?filename=a&filename=b&type=text/plain&metadata[size]=1', 400, 'invalid_request'],
     ['/uppy/s3/params', 400, 'invalid_request'],
   ]
-  for (const [path, status, code] of refused) {
-    const answer = await client.get(path)
-    assert.equal([answer.status, bodyOf(answer, Problem).code], [status, code], path)
+  for (const [path, status, code] of cases) {
+    const response = await client.get(path)
+    assert.equal([response.status, bodyOf(response, Problem).code], [status, code], path)
   }
   const unsized = await client.get(paramsPath({}))
   assert.match(bodyOf(unsized, Problem).detail, /docs\/uppy\.md/)
-  const body = { filename: 'film.mp4', type: 'video/mp4', metadata: ownMeta }
+  const body = { filename: 'film.mp4', type: 'video/mp4', metadata: uppyMeta }
   assert.is((await client.post('/uppy/s3/multipart', body)).status, 400)
   assert.equal(await uploadsOf(client), [])
 })
 
-test('makes no upload for a page of somebody else, nor for a key that may only read', async () => {
+test('a page of another site and an API key without the write scope cannot create an upload', async () => {
   const client = createHttpClient(api.url)
   await client.get('/session')
   const path = paramsPath({ size: '7' })
-  const foreign = [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://elsewhere.example' }]
-  for (const headers of foreign) {
-    const answer = await client.get(path, { headers })
-    assert.equal([answer.status, bodyOf(answer, Problem).code], [403, 'cross_site'])
+  const crossSite = [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://elsewhere.example' }]
+  for (const headers of crossSite) {
+    const response = await client.get(path, { headers })
+    assert.equal([response.status, bodyOf(response, Problem).code], [403, 'cross_site'])
   }
   assert.is((await client.request('HEAD', path)).status, 404)
   const { uploadId } = await openMultipart(client, 6 * MiB)
   const authorization = `Bearer ${reader.key}`
-  for (const asked of [path, `/uppy/s3/multipart/${uploadId}/1`]) {
-    const answer = await client.get(asked, { headers: { authorization } })
-    assert.equal([answer.status, bodyOf(answer, Problem).code], [403, 'forbidden'])
+  for (const writePath of [path, `/uppy/s3/multipart/${uploadId}/1`]) {
+    const response = await client.get(writePath, { headers: { authorization } })
+    assert.equal([response.status, bodyOf(response, Problem).code], [403, 'forbidden'])
   }
   assert.is((await uploadsOf(client)).length, 1)
 })
 
-test("takes parts as Uppy cuts them, at the upload's own key whatever key is asked for", async () => {
+test("Uppy's parts are stored under the upload's key, whatever key a request contains", async () => {
   const client = createHttpClient(api.url)
   const size = 5 * MiB + 1
   const { uploadId, key } = await openMultipart(client, size)
@@ -123,11 +123,11 @@ test("takes parts as Uppy cuts them, at the upload's own key whatever key is ask
   assert.equal([awaiting?.id, awaiting?.state, awaiting?.size], [uploadId, 'awaiting', size])
 
   const path = `/uppy/s3/multipart/${uploadId}`
-  const stranger = originalKey({ owner: 's_0', id: uploadId })
+  const otherKey = originalKey({ owner: 's_0', id: uploadId })
   const sizes = [5 * MiB, 1]
   const etags: string[] = []
   for (const [index, bytes] of sizes.entries()) {
-    const query = new URLSearchParams({ key: stranger })
+    const query = new URLSearchParams({ key: otherKey })
     const { url } = bodyOf(await client.get(`${path}/${index + 1}?${query}`), Signed)
     assert.ok(new URL(url).pathname.endsWith(`/${key}`), url)
     etags.push(await sendPart(url, new Uint8Array(bytes)))
@@ -140,27 +140,27 @@ test("takes parts as Uppy cuts them, at the upload's own key whatever key is ask
       [2, 1],
     ],
   )
-  const claim = (ETag: string | undefined) => ({
+  const claimParts = (ETag: string | undefined) => ({
     parts: [
       { PartNumber: 1, ETag: etags[0] },
       { PartNumber: 2, ETag },
     ],
   })
-  const wrong = await client.post(`${path}/complete`, claim('another'))
+  const wrong = await client.post(`${path}/complete`, claimParts('another'))
   assert.equal([wrong.status, bodyOf(wrong, Problem).code], [409, 'parts_mismatch'])
-  for (const _twice of [1, 2]) {
-    const completed = await client.post(`${path}/complete`, claim(etags[1]))
+  for (const _request of ['first', 'repeated']) {
+    const completed = await client.post(`${path}/complete`, claimParts(etags[1]))
     assert.is(completed.status, 200)
     assert.equal(completed.body, { location: `http://localhost:3000/uploads/${uploadId}`, key })
   }
-  assert.is((await look(client, uploadId)).state, 'received')
+  assert.is((await readUpload(client, uploadId)).state, 'received')
 
-  const late = await client.delete(path)
-  assert.equal([late.status, bodyOf(late, Problem).code], [409, 'upload_closed'])
-  assert.is((await look(client, uploadId)).state, 'received')
+  const lateAbort = await client.delete(path)
+  assert.equal([lateAbort.status, bodyOf(lateAbort, Problem).code], [409, 'upload_closed'])
+  assert.is((await readUpload(client, uploadId)).state, 'received')
 })
 
-test('erases what is aborted', async () => {
+test('an upload that Uppy aborts is erased', async () => {
   const client = createHttpClient(api.url)
   const { uploadId } = await openMultipart(client, 6 * MiB)
   const path = `/uppy/s3/multipart/${uploadId}`

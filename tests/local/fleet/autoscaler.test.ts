@@ -288,7 +288,7 @@ test('real processes are started and drained according to the queue and the CPU 
   }
   clearInterval(heartbeatTimer)
   redis.disconnect()
-  events.leave()
+  events.close()
   millrace.signal('SIGTERM')
   assert.equal(await millrace.ended, { code: 0, signal: null })
   assert.equal(sandbox.processes(), [])

@@ -15,7 +15,7 @@ const test = suite('object keys')
 const owners = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,62}$/)
 const ids = fc.uuid({ version: 7 })
 
-test('are parsed back to what they were built from', () => {
+test('object keys are parsed to the owner and id that they were built from', () => {
   fc.assert(
     fc.property(owners, ids, (owner, id) => {
       assert.equal(parseOriginalKey(originalKey({ owner, id })), { owner, id })
@@ -24,14 +24,14 @@ test('are parsed back to what they were built from', () => {
       assert.is(parseOriginalKey(manifestKey({ owner, id })), undefined)
       assert.equal(parseErasureKey(erasureKey({ owner, id })), { owner, id })
       assert.is(parseErasureKey(originalKey({ owner, id })), undefined)
-      // What tells of an erasure is never taken for the upload.
+      // The key of an erasure marker is never parsed as a key of the upload.
       assert.is(parseOriginalKey(erasureKey({ owner, id })), undefined)
       assert.is(parseManifestKey(erasureKey({ owner, id })), undefined)
     }),
   )
 })
 
-test('of any other form name no upload', () => {
+test('keys of any other form are not parsed', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
       assert.is(parseOriginalKey(text), undefined)
@@ -48,10 +48,10 @@ test('of any other form name no upload', () => {
   assert.is(parseOriginalKey(`originals/a/${id}/`), undefined)
 })
 
-test('hold ids that tell when they were made', () => {
+test('an upload id contains the time of its creation', () => {
   const before = Date.now()
-  const made = uploadIdTimeMs(newUploadId())
-  assert.ok(made >= before && made <= Date.now())
+  const createdAtMs = uploadIdTimeMs(newUploadId())
+  assert.ok(createdAtMs >= before && createdAtMs <= Date.now())
 })
 
 test.run()

@@ -11,15 +11,15 @@ import { suite } from '../../support/suite.ts'
 const test = suite('object metadata')
 const fallback = { filename: 'unnamed', preset: 'default' }
 
-test('carries an intent through headers and back', () => {
+test('an intent is read from the object metadata that it was converted to', () => {
   const names = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 100 })
     .filter((name) => name.isWellFormed())
-  const notes = fc.dictionary(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/), names, {
+  const metadataFields = fc.dictionary(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/), names, {
     noNullPrototype: true,
   })
   fc.assert(
-    fc.property(names, notes, fc.boolean(), (filename, metadata, withHash) => {
+    fc.property(names, metadataFields, fc.boolean(), (filename, metadata, withHash) => {
       const intent: UploadIntent = {
         filename,
         contentType: 'image/png',
@@ -29,25 +29,25 @@ test('carries an intent through headers and back', () => {
         ...(withHash && { declaredSha256: 'ab'.repeat(32) }),
         traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       }
-      const carried = toObjectMetadata(intent)
-      for (const value of Object.values(carried)) assert.match(value, /^[ -~]+$/)
+      const objectMetadata = toObjectMetadata(intent)
+      for (const value of Object.values(objectMetadata)) assert.match(value, /^[ -~]+$/)
       assert.equal(
-        fromObjectMetadata({ contentType: 'image/png', size: 7, metadata: carried }, fallback),
+        fromObjectMetadata({ contentType: 'image/png', size: 7, metadata: objectMetadata }, fallback),
         intent,
       )
     }),
   )
 })
 
-test('of strangers is taken for what fits, and never trusted', () => {
-  const strange = {
+test('invalid object metadata is replaced by the fallback or ignored', () => {
+  const invalid = {
     filename: '%E0%A4%A',
     preset: '../../etc',
     notes: '{"a":1}',
     sha256: 'no',
     traceparent: 'no',
   }
-  assert.equal(fromObjectMetadata({ contentType: undefined, size: 3, metadata: strange }, fallback), {
+  assert.equal(fromObjectMetadata({ contentType: undefined, size: 3, metadata: invalid }, fallback), {
     filename: 'unnamed',
     contentType: 'application/octet-stream',
     size: 3,
@@ -60,7 +60,7 @@ test('of strangers is taken for what fits, and never trusted', () => {
   )
 })
 
-test('is counted as S3 counts it: names and values, in bytes', () => {
+test('the size of object metadata is the bytes of names and values, as in S3', () => {
   assert.is(objectMetadataBytes({ ab: 'cde', f: '' }), 6)
 })
 

@@ -8,25 +8,26 @@ const MiB = 1024 ** 2
 const file = randomBytes(3 * MiB + 100)
 const noCheck = () => undefined
 
-/** The bytes in chunks that fit into no part evenly. */
+/** Divides bytes into chunks whose size does not divide the size of a part. */
 async function* chunksOf(bytes: Buffer, chunkBytes = 300_001): AsyncGenerator<Buffer> {
-  for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes)
+  for (let start = 0; start < bytes.length; start += chunkBytes)
+    yield bytes.subarray(start, start + chunkBytes)
 }
 
-/** Copies the parts that it is sent. */
+/** Creates a `send` that copies each part. */
 function createSink() {
   const parts: [partNumber: number, bytes: Buffer][] = []
   return {
     parts,
     async send(partNumber: number, bytes: Buffer): Promise<void> {
-      // Later, as S3 reads them: a part whose buffer is already reused has other bytes by then.
+      // Copied later, as S3 reads them. If the buffer was reused too early, it contains other bytes by then.
       await new Promise(setImmediate)
       parts.push([partNumber, Buffer.from(bytes)])
     },
   }
 }
 
-test('sends whole parts in order and returns the rest unsent', async () => {
+test('sendParts sends whole parts in order and returns the rest unsent', async () => {
   const sendParts = createSendParts()
   const { parts, send } = createSink()
   const last = await sendParts({ chunks: chunksOf(file), partBytes: () => MiB, onChunk: noCheck, send })
@@ -38,7 +39,7 @@ test('sends whole parts in order and returns the rest unsent', async () => {
   assert.ok(Buffer.concat([...parts.map(([, bytes]) => bytes), last.bytes]).equals(file))
 })
 
-test('cuts one large chunk into parts of different sizes', async () => {
+test('sendParts divides one large chunk into parts of different sizes', async () => {
   const sendParts = createSendParts()
   const { parts, send } = createSink()
   const partBytes = (partNumber: number) => partNumber * MiB
@@ -66,7 +67,7 @@ test('the last part of a file of known size stays unsent', async () => {
   assert.ok(last.bytes.equals(file.subarray(MiB, 2 * MiB)))
 })
 
-test('continues in the middle of a part', async () => {
+test('sendParts continues in the middle of a part', async () => {
   const { parts, send } = createSink()
   const first = { partNumber: 2, startBytes: MiB, bytes: file.subarray(MiB, MiB + 5) }
   const chunks = chunksOf(file.subarray(MiB + 5))
@@ -79,28 +80,28 @@ test('continues in the middle of a part', async () => {
   assert.ok(Buffer.concat([...parts.map(([, bytes]) => bytes), last.bytes]).equals(file.subarray(MiB)))
 })
 
-test('sends one part at a time and collects no more than the next one meanwhile', async () => {
+test('sendParts sends one part at a time and reads at most the next one meanwhile', async () => {
   const release = Promise.withResolvers<void>()
-  let read = 0
-  let underWay = 0
-  let most = 0
+  let readBytes = 0
+  let sendingParts = 0
+  let maxSendingParts = 0
   const sending = createSendParts()({
     chunks: chunksOf(file, 64 * 1024),
     partBytes: () => MiB,
     onChunk: ({ length }) => {
-      read += length
+      readBytes += length
     },
     async send() {
-      most = Math.max(most, ++underWay)
+      maxSendingParts = Math.max(maxSendingParts, ++sendingParts)
       await release.promise
-      underWay -= 1
+      sendingParts -= 1
     },
   })
   for (let turn = 0; turn < 200; turn++) await Promise.resolve()
-  assert.is(read, 2 * MiB, 'the second part is complete and waits for the first')
+  assert.is(readBytes, 2 * MiB, 'the second part is complete and waits for the first')
   release.resolve()
   await sending
-  assert.is(most, 1)
+  assert.is(maxSendingParts, 1)
 })
 
 test('streams reuse the memory of parts that were sent, and of a shorter last part', async () => {
@@ -119,33 +120,33 @@ test('streams reuse the memory of parts that were sent, and of a shorter last pa
     memories.add(last.bytes.buffer)
     last.release()
   }
-  // Two at a time, and in between one more than was given back.
+  // Two buffers at a time, and one more before the first of them is released.
   assert.ok(memories.size <= 3, String(memories.size))
 })
 
 test('the memory of a part that failed is not reused', async () => {
   const sendParts = createSendParts()
   const failed: ArrayBufferLike[] = []
-  const seen: ArrayBufferLike[] = []
+  const reused: ArrayBufferLike[] = []
   await sendParts({
     chunks: chunksOf(file),
     partBytes: () => MiB,
     onChunk: noCheck,
     async send(_partNumber, { buffer }) {
       failed.push(buffer)
-      throw new Error('S3 is away.')
+      throw new Error('S3 does not respond.')
     },
   }).then(
-    () => assert.unreachable('the error is lost'),
-    (error) => assert.is(error.message, 'S3 is away.'),
+    () => assert.unreachable('sendParts did not reject'),
+    (error) => assert.is(error.message, 'S3 does not respond.'),
   )
   const stream = { chunks: chunksOf(file), partBytes: () => MiB, onChunk: noCheck }
-  await sendParts({ ...stream, send: async (_partNumber, { buffer }) => void seen.push(buffer) })
+  await sendParts({ ...stream, send: async (_partNumber, { buffer }) => void reused.push(buffer) })
   assert.is(failed.length, 1)
-  assert.not.ok(seen.some((memory) => failed.includes(memory)))
+  assert.not.ok(reused.some((memory) => failed.includes(memory)))
 })
 
-test('a failing stream rejects only after the part on its way has settled', async () => {
+test('sendParts rejects only after the part that is being sent has settled', async () => {
   const release = Promise.withResolvers<void>()
   let started = false
   let isSettled = false
@@ -154,7 +155,7 @@ test('a failing stream rejects only after the part on its way has settled', asyn
     chunks: chunksOf(file),
     partBytes: () => MiB,
     onChunk(): void {
-      if (started) throw new Error('The client has left.')
+      if (started) throw new Error('The client closed the connection.')
     },
     async send() {
       started = true
@@ -163,7 +164,7 @@ test('a failing stream rejects only after the part on its way has settled', asyn
     },
   }).catch((error) => {
     isRejected = true
-    assert.is(error.message, 'The client has left.')
+    assert.is(error.message, 'The client closed the connection.')
   })
   for (let turn = 0; turn < 200; turn++) await Promise.resolve()
   assert.equal([isRejected, isSettled], [false, false])
@@ -171,4 +172,5 @@ test('a failing stream rejects only after the part on its way has settled', asyn
   await sending
   assert.equal([isRejected, isSettled], [true, true])
 })
+
 test.run()

@@ -8,15 +8,15 @@ import { suite } from '../../support/suite.ts'
 
 const test = suite('connections')
 
-test('sends one file after the other over the same connection, and asks no leave first', async () => {
+test('the streaming S3 client reuses its connection and sends no Expect header', async () => {
   let connections = 0
-  const asked: (string | undefined)[] = []
+  const expectHeaders: (string | undefined)[] = []
   const server = createServer((request, response) => {
-    asked.push(request.headers.expect)
+    expectHeaders.push(request.headers.expect)
     request.resume().on('end', () => response.end())
   })
   server.on('connection', () => connections++)
-  server.on('checkContinue', () => assert.unreachable('It asked whether it may send.'))
+  server.on('checkContinue', () => assert.unreachable('The client sent Expect: 100-continue.'))
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const address = server.address()
   assert.ok(address && typeof address === 'object')
@@ -32,7 +32,7 @@ test('sends one file after the other over the same connection, and asks no leave
       await s3.send(new PutObjectCommand({ Bucket: 'any', Key, Body, ContentLength: size }))
     }
     assert.is(connections, 1)
-    assert.equal(asked, [undefined, undefined, undefined])
+    assert.equal(expectHeaders, [undefined, undefined, undefined])
   } finally {
     s3.destroy()
     server.close()

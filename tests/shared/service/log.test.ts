@@ -7,7 +7,7 @@ import { suite } from '../../support/suite.ts'
 const entry = join(import.meta.dirname, '../../fixtures/services/log-then-exit.ts')
 const test = suite('log')
 
-test('writes the last line before the process ends', async () => {
+test('the log writes its last line before the process exits', async () => {
   const child = spawn(process.execPath, [entry], { stdio: ['pipe', 'pipe', 'inherit'] })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -18,7 +18,7 @@ test('writes the last line before the process ends', async () => {
   assert.match(output, '"msg":"closed"')
 })
 
-test('lets a process end whose reader is gone', async () => {
+test('a process exits although the reader of its log is gone', async () => {
   const child = spawn(process.execPath, [entry], { stdio: ['pipe', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
   child.stdout.destroy()

@@ -71,7 +71,7 @@ test('only its holder hands the lease over', async () => {
   assert.not(await one.hold())
 })
 
-test('the holder of a hash is in its field', async () => {
+test('only its holder renews and releases a hash whose holder is in a field', async () => {
   const held = (holder: string) => createHeldKey({ redis, key, field: 'holder', holder, ttlMs })
   await redis.hset(key, 'holder', 'one', 'other', '1')
   assert.not(await held('two').renew())

@@ -28,7 +28,11 @@ test.after.each(() => {
   children.clear()
 })
 
-/** Starts the fixture. @param limits options of `runService` */
+/**
+ * Starts the fixture.
+ *
+ * @param limits options of `runService`
+ */
 function run(mode: string, limits: object = {}) {
   const child = spawn(process.execPath, [entry, mode, JSON.stringify(limits)], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -49,16 +53,17 @@ function run(mode: string, limits: object = {}) {
         if (line === undefined) throw new Error(`The fixture ended: ${JSON.stringify(lines)}`)
       }
     },
-    /** @returns the exit code, or the signal that ended the process */
+    /** Waits for the end of the process. Returns its exit code, or the signal that ended it. */
     async exit(): Promise<unknown> {
       const [code, signal]: unknown[] = await ended
       return code ?? signal
     },
     closedPhases: () => lines.filter(({ event }) => event === 'phase-closed').map(({ phase }) => phase),
-    one: (event: string) => {
-      const found = lines.filter((line) => line.event === event)
-      assert.is(found.length, 1, `one line ${event} in ${JSON.stringify(lines)}`)
-      return found[0]
+    /** Returns the only line with this event. */
+    onlyLine: (event: string) => {
+      const matching = lines.filter((line) => line.event === event)
+      assert.is(matching.length, 1, `one line ${event} in ${JSON.stringify(lines)}`)
+      return matching[0]
     },
   }
 }
@@ -75,8 +80,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       service.lines.map(({ event, phase }) => phase ?? event),
       ['ready', 'closing', 'stopping', 'last-opened', 'middle', 'middle', 'first-opened', 'closed'],
     )
-    assert.is(service.one('closing')?.why, signal)
-    assert.is(service.one('middle')?.afterFailure, false)
+    assert.is(service.onlyLine('closing')?.why, signal)
+    assert.is(service.onlyLine('middle')?.afterFailure, false)
   })
 }
 
@@ -85,7 +90,7 @@ test('stop() closes the phases, logs its reason and exits with 0', async () => {
   await service.until('ready')
   service.command('stop')
   assert.is(await service.exit(), 0)
-  assert.is(service.one('closing')?.why, 'notice')
+  assert.is(service.onlyLine('closing')?.why, 'notice')
   assert.equal(service.closedPhases(), allPhases)
 })
 
@@ -94,18 +99,18 @@ for (const [mode, phase, message] of [
   ['throws', 'last-opened', 'cannot close'],
   ['late', 'middle', 'Closing did not end within 20 ms.'],
 ] as const) {
-  test(`a phase that ${mode} is logged by name, the others close and the exit code is 1`, async () => {
+  test(`a phase that fails to close (${mode}) is logged by name, the others close and the exit code is 1`, async () => {
     const service = run(mode)
     await service.until('ready')
     service.kill('SIGTERM')
     assert.is(await service.exit(), 1)
-    const line = service.one('close-failed')
+    const line = service.onlyLine('close-failed')
     assert.equal([line?.phase, line?.err?.message], [phase, message])
     assert.equal(
       service.closedPhases(),
       allPhases.filter((name) => name !== phase),
     )
-    assert.is(service.one('closed')?.exitCode, 1)
+    assert.is(service.onlyLine('closed')?.exitCode, 1)
   })
 }
 
@@ -118,19 +123,19 @@ for (const [command, origin, message] of [
     await service.until('ready')
     service.command(command)
     assert.is(await service.exit(), 1)
-    const line = service.one('crashed')
+    const line = service.onlyLine('crashed')
     assert.equal([line?.level, line?.origin, line?.step, line?.err?.message], [fatal, origin, 'run', message])
     assert.equal(service.closedPhases(), allPhases)
-    assert.is(service.one('middle')?.afterFailure, true)
+    assert.is(service.onlyLine('middle')?.afterFailure, true)
   })
 }
 
-test('after a crash a phase that hangs is given up within the deadline for failures', async () => {
+test('after a crash a phase that hangs is abandoned at the deadline for failures', async () => {
   const service = run('hangs', { failureDeadlineMs: 20 })
   await service.until('ready')
   service.command('throw')
   assert.is(await service.exit(), 1)
-  assert.is(service.one('close-failed')?.phase, 'middle')
+  assert.is(service.onlyLine('close-failed')?.phase, 'middle')
   assert.equal(service.closedPhases(), ['last-opened', 'first-opened'])
 })
 
@@ -139,15 +144,15 @@ test('a crash while a phase closes shortens its deadline and makes the exit code
   await service.until('ready')
   service.kill('SIGTERM')
   assert.is(await service.exit(), 1)
-  assert.is(service.one('crashed')?.step, 'close middle')
-  assert.is(service.one('close-failed')?.phase, 'middle')
+  assert.is(service.onlyLine('crashed')?.step, 'close middle')
+  assert.is(service.onlyLine('close-failed')?.phase, 'middle')
   assert.equal(service.closedPhases(), ['last-opened', 'first-opened'])
 })
 
 test('a start that fails is logged as fatal in one line, closes what it opened and exits with 1', async () => {
   const service = run('start-fails')
   assert.is(await service.exit(), 1)
-  const line = service.one('start-failed')
+  const line = service.onlyLine('start-failed')
   assert.equal([line?.level, line?.err?.message], [fatal, 'port is taken'])
   assert.equal(service.closedPhases(), allPhases)
 })
@@ -155,7 +160,7 @@ test('a start that fails is logged as fatal in one line, closes what it opened a
 test('a start that exceeds its deadline fails', async () => {
   const service = run('start-hangs', { startDeadlineMs: 20 })
   assert.is(await service.exit(), 1)
-  assert.is(service.one('start-failed')?.err?.message, 'The start did not end within 20 ms.')
+  assert.is(service.onlyLine('start-failed')?.err?.message, 'The start did not end within 20 ms.')
   assert.equal(service.closedPhases(), allPhases)
 })
 
@@ -174,10 +179,10 @@ test('a second signal ends a service whose shutdown hangs at once, with exit cod
   await service.until('middle')
   service.kill('SIGTERM')
   assert.is(await service.exit(), 1)
-  assert.is(service.one('close-interrupted')?.step, 'close middle')
+  assert.is(service.onlyLine('close-interrupted')?.step, 'close middle')
 })
 
-test('signals that come together are one request', async () => {
+test('two signals at the same time close a service once', async () => {
   const service = run('clean')
   await service.until('ready')
   service.kill('SIGINT')

@@ -9,25 +9,25 @@ import { UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
 
-const uploadView = Compile(UploadView)
+const uploadViewValidator = Compile(UploadView)
 
 /**
- * `POST /upload`: the file itself, for clients that cannot send it to S3 straight. Either as it is, with its
- * name in `?filename=` or `Content-Disposition` and its type in `Content-Type`, or as the only file of a
- * multipart/form-data form, with the fields `preset`, `sha256` and `metadata` before it.
+ * `POST /upload`: receives the file itself, for clients that cannot send it to S3 directly. The body is
+ * either the file, with its name in `?filename=` or `Content-Disposition` and its type in `Content-Type`, or
+ * a multipart/form-data form with one file and, before it, the fields `preset`, `sha256` and `metadata`.
  *
- * @param deps.silenceMs how long nothing may come before the connection is given up, in ms
+ * @param deps.idleTimeoutMs how long a connection stays open without bytes, in ms
  */
 export function directUploadRoutes(
   api: Api,
-  deps: { withIdempotencyKey: WithIdempotencyKey; directUpload: DirectUpload; silenceMs: number },
+  deps: { withIdempotencyKey: WithIdempotencyKey; directUpload: DirectUpload; idleTimeoutMs: number },
 ): void {
-  const { withIdempotencyKey, directUpload, silenceMs } = deps
+  const { withIdempotencyKey, directUpload, idleTimeoutMs } = deps
   const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {
     allowEarlyResponse(scope)
-    // Bodies reach the handler unread, whatever their type.
+    // The handler receives bodies unread, whatever their type.
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
 
@@ -35,15 +35,19 @@ export function directUploadRoutes(
       '/upload',
       { schema: { headers: IdempotencyHeaders, querystring: FileQuery, response: { 201: UploadView } } },
       async (request, reply) => {
-        const transfer = startTransferTimeout(request, reply, silenceMs)
+        const transfer = startTransferTimeout(request, reply, idleTimeoutMs)
         collectGarbageDuringStream(request.raw)
         try {
           const upload = await withIdempotencyKey(
             request,
-            { key: request.headers['idempotency-key'], content: contentOf(request), answer: uploadView },
-            async (asking) => {
+            {
+              key: request.headers['idempotency-key'],
+              content: contentOf(request),
+              response: uploadViewValidator,
+            },
+            async (ownerId) => {
               const file = await readIncomingFile(request, request.query)
-              return viewUpload(await directUpload(asking, file, transfer.signal))
+              return viewUpload(await directUpload(ownerId, file, transfer.signal))
             },
           )
           reply.code(201).header('location', `/uploads/${upload.id}`)
@@ -57,8 +61,8 @@ export function directUploadRoutes(
 }
 
 /**
- * What tells a request from another without reading the file. The boundary of a form is made up anew each time
- * that the form is sent.
+ * Returns the content that identifies a request without reading the file. The boundary is left out, because
+ * clients choose a new one each time they send a form.
  */
 function contentOf({ headers, query }: FastifyRequest): unknown {
   const type = headers['content-type']?.replace(/; *boundary=.*$/i, '')

@@ -10,10 +10,10 @@ import type { AdmittedUpload, AdmitUpload } from '../uploads/admit-upload.ts'
 import type { IncomingFile } from './incoming-file.ts'
 
 /**
- * Receives files that are sent through the API: admits the file as `POST /uploads` does, streams it into S3, and
- * records its arrival.
+ * Receives files that are sent through the API: admits the file as `POST /uploads` does, streams it into S3,
+ * and records its arrival.
  *
- * @param deps.maxUploadBytes the largest file taken
+ * @param deps.maxUploadBytes limit of a file's size, in bytes
  */
 export function createDirectUpload(deps: {
   records: UploadRecords
@@ -26,10 +26,10 @@ export function createDirectUpload(deps: {
   const { records, admitUpload, quota, storeOriginal, receiveUpload, maxUploadBytes } = deps
 
   /**
-   * Stores the file. If it fails, S3 keeps nothing of the file and the upload has no record.
+   * Stores the file. On failure, neither bytes nor a record remain.
    *
    * @param signal aborts when the client can send no more of the file
-   * @throws AppError `upload_too_large` as soon as the file is over the limit, and as `admitUpload` does
+   * @throws AppError `upload_too_large` as soon as the file exceeds the limit, and as `admitUpload` does
    */
   return async function directUpload(
     owner: string,
@@ -47,7 +47,7 @@ export function createDirectUpload(deps: {
   async function admitAndStore(owner: string, file: IncomingFile, signal: AbortSignal): Promise<Upload> {
     const { size } = file
     if (size === 0) throw emptyFile()
-    // An unknown size is 0; its quota is reserved at the end of the file, before S3 makes the object.
+    // An unknown size is 0. Its quota is reserved at the end of the file, before S3 creates the object.
     const intent = { ...file.announced, size: size ?? 0 }
     const { address, arrival } = await admitUpload(owner, intent, {
       lifeMs: openUploadLifeMs,
@@ -70,17 +70,17 @@ export function createDirectUpload(deps: {
     if (size !== undefined && size <= putLimitBytes) {
       return storeOriginal.inOnePut(upload, intent, bytes, signal)
     }
-    const bound = size ?? sizeBound
-    const evenBytes = bound && planParts(Math.min(bound, maxUploadBytes)).partSize
+    const maxSize = size ?? sizeBound
+    const evenPartBytes = maxSize && planParts(Math.min(maxSize, maxUploadBytes)).partSize
     return storeOriginal.inParts(upload, intent, {
       // If the file is rejected while it streams, the connection must stay open for the response.
       chunks: bytes.iterator({ destroyOnReturn: false }),
-      partBytes: evenBytes ? () => evenBytes : planGrowingParts(maxUploadBytes),
+      partBytes: evenPartBytes ? () => evenPartBytes : planGrowingParts(maxUploadBytes),
       limitBytes: maxUploadBytes,
       async beforeCommit(size) {
         await confirm()
         if (intent.size !== size) await quota.reserve(upload, size, Date.parse(upload.expiresAt))
-        // Before S3 publishes the object's event: a worker compares the object with the intent.
+        // Before S3 publishes the object's event, because a worker compares the object with the intent.
         await records.update(upload, (current) => ({ ...current, intent: { ...current.intent, size } }))
       },
       signal,

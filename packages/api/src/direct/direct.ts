@@ -4,7 +4,7 @@ import type { Uploads } from '../uploads/uploads.ts'
 import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
 
-/** Adds `POST /upload`: the file itself, streamed to S3. */
+/** Adds `POST /upload`, which receives a file and streams it to S3. */
 export function registerDirectUpload(
   scope: Api,
   deps: {
@@ -15,7 +15,7 @@ export function registerDirectUpload(
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
   const { admitUpload, withIdempotencyKey } = deps.uploads
-  const { maxUploadBytes, uploadSilenceMs: silenceMs } = deps.config
+  const { maxUploadBytes, uploadSilenceMs: idleTimeoutMs } = deps.config
   const directUpload = createDirectUpload({
     records,
     admitUpload,
@@ -24,5 +24,5 @@ export function registerDirectUpload(
     receiveUpload,
     maxUploadBytes,
   })
-  directUploadRoutes(scope, { withIdempotencyKey, directUpload, silenceMs })
+  directUploadRoutes(scope, { withIdempotencyKey, directUpload, idleTimeoutMs })
 }

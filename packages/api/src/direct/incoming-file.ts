@@ -18,7 +18,7 @@ export const FileQuery = Type.Object(
     metadata: Type.Optional(
       Type.String({
         maxLength: 16_384,
-        description: 'a JSON object with string values, as in `POST /uploads`',
+        description: 'JSON object with string values, as in `POST /uploads`',
       }),
     ),
   },
@@ -33,7 +33,7 @@ export type IncomingFile = {
   size?: number
   /** Upper limit of the size in bytes, if the request declares one. */
   sizeBound?: number
-  /** Resolves once the rest of the body after the file has proved valid; rejects if it is not. */
+  /** Resolves once the rest of the body was read and is valid; otherwise rejects. */
   confirm(): Promise<void>
   /** Stops reading. */
   abandon(): void
@@ -50,7 +50,9 @@ export async function readIncomingFile(
 ): Promise<IncomingFile> {
   const encoding = request.headers['content-encoding']
   if (encoding && encoding !== 'identity') {
-    throw new AppError('unsupported_media_type', { message: 'Files are taken as they are, not compressed.' })
+    throw new AppError('unsupported_media_type', {
+      message: 'Content-Encoding is not supported: send the file uncompressed.',
+    })
   }
   const contentType = request.headers['content-type'] ?? 'application/octet-stream'
   return /^multipart\/form-data\b/i.test(contentType)
@@ -66,7 +68,7 @@ function readRaw(
   const chunked = request.headers['transfer-encoding'] !== undefined
   return {
     announced: {
-      ...announce({ ...query, contentType, filename: filename ?? namedByDisposition(request) }),
+      ...readAnnounced({ ...query, contentType, filename: filename ?? filenameOfDisposition(request) }),
       ...traceOf(request),
     },
     bytes: request.raw,
@@ -80,7 +82,7 @@ async function readForm(request: FastifyRequest, contentType: string): Promise<I
   const form = await readFormFile(request.raw, contentType)
   try {
     const fields = Object.fromEntries(form.fields)
-    const announced = announce({ ...fields, filename: form.filename, contentType: form.contentType })
+    const announced = readAnnounced({ ...fields, filename: form.filename, contentType: form.contentType })
     const length = request.headers['content-length']
     return {
       announced: { ...announced, ...traceOf(request) },
@@ -95,11 +97,14 @@ async function readForm(request: FastifyRequest, contentType: string): Promise<I
   }
 }
 
-/** Reads the announcement that a request makes with texts. Undefined fields are absent. */
-function announce({ metadata, ...texts }: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
-  const fields = Object.fromEntries(Object.entries(texts).filter(([, value]) => value !== undefined))
+/** Reads the announcement in a request's text fields. Fields that are undefined count as absent. */
+function readAnnounced({
+  metadata,
+  ...fields
+}: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
+  const presentFields = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
   return readUnsizedAnnouncement({
-    ...fields,
+    ...presentFields,
     ...(metadata !== undefined && { metadata: parseMetadata(metadata) }),
   })
 }
@@ -116,8 +121,10 @@ function parseMetadata(text: string): unknown {
   }
 }
 
-/** The name in `Content-Disposition: attachment; filename*=UTF-8''…` (RFC 6266), if there is one. */
-function namedByDisposition(request: FastifyRequest): string | undefined {
+/**
+ * Returns the filename in `Content-Disposition: attachment; filename*=UTF-8''…` (RFC 6266), if there is one.
+ */
+function filenameOfDisposition(request: FastifyRequest): string | undefined {
   const header = request.headers['content-disposition']
   return header === undefined ? undefined : parse(header).parameters['filename']
 }

@@ -13,18 +13,18 @@ import { sizeOf, type TusProgress, type TusUploads } from './tus-uploads.ts'
 /** The bytes of one request. */
 export type Chunk = {
   bytes: Readable
-  /** Called after `bytes` ended. Returns why they ended before the whole body came, if they did. */
-  cutBy(): AppError | undefined
+  /** Returns why the body was interrupted, or undefined if all of it came. Call it after `bytes` ended. */
+  interruption(): AppError | undefined
   checksum?: ChunkChecksum | undefined
   /** Aborts when the upload's lock is lost: from then on another request may write. */
   lost: AbortSignal
 }
 
 /**
- * Writes the bytes of tus requests into S3, as fast as S3 takes them.
+ * Writes the bytes of tus requests to S3, as fast as S3 accepts them.
  *
- * A part always begins at the same byte and has the same size, whichever instance sends it and however the client
- * cuts its requests. So a part that is still sent after its lock was lost has the right bytes.
+ * A part always begins at the same byte and has the same size. Neither depends on the instance or on the
+ * length of the client's requests. So a part that is still sent after its lock was lost has the right bytes.
  */
 export function createReceiveChunk(deps: {
   records: UploadRecords
@@ -36,12 +36,12 @@ export function createReceiveChunk(deps: {
   const sendParts = createSendParts()
 
   /**
-   * Stores the bytes of one request. The bytes of a request that was cut off are kept, unless it has a checksum,
-   * which cannot match.
+   * Stores the bytes of one request. If the request was interrupted, its bytes are still stored, unless it
+   * has a checksum, which cannot match.
    *
    * @param progress from `tusUploads.find`, under the same lock
    * @returns the new offset, in bytes
-   * @throws AppError the reason why the request was cut off, once its bytes are stored; `chunk_checksum_mismatch`,
+   * @throws AppError the reason of an interruption, once the bytes are stored; `chunk_checksum_mismatch`,
    *   `upload_too_large`, `upload_not_found` if the upload was erased meanwhile
    */
   return async function receiveChunk(progress: TusProgress, chunk: Chunk): Promise<number> {
@@ -50,7 +50,7 @@ export function createReceiveChunk(deps: {
     try {
       return await storeChunk(progress, chunk)
     } catch (error) {
-      // An erasure is recorded before it begins, so this finds objects that were written after its listing.
+      // An erasure is recorded before it begins, so this erases objects that were written after its listing.
       if (!(await records.isErased(upload))) throw error
       await eraseObjects(upload)
       throw new AppError('upload_not_found')
@@ -66,7 +66,7 @@ export function createReceiveChunk(deps: {
       chunks: chunk.bytes,
       first: await firstPart(progress),
       partBytes: planGrowingParts(size),
-      // The last part is sent after the end of the request, which may still be rejected.
+      // The last part is sent after the request has ended, because until then it may be rejected.
       fileBytes: size,
       onChunk(bytes) {
         chunk.lost.throwIfAborted()
@@ -77,9 +77,9 @@ export function createReceiveChunk(deps: {
       send: parts.send,
     })
     chunk.lost.throwIfAborted()
-    const cutBy = offset < size || chunk.checksum ? chunk.cutBy() : undefined
+    const interruption = offset < size || chunk.checksum ? chunk.interruption() : undefined
     if (chunk.checksum) {
-      if (cutBy) throw cutBy
+      if (interruption) throw interruption
       chunk.checksum.verify()
       await parts.trustAll()
     }
@@ -94,25 +94,26 @@ export function createReceiveChunk(deps: {
     }
     last.release()
     if (await records.isErased(upload)) throw new AppError('upload_not_found')
-    if (cutBy) throw cutBy
+    if (interruption) throw interruption
     return offset
   }
 
-  /** Returns the part that the next byte belongs to, with the bytes of it that S3 has. */
+  /** Returns the part of the next byte, with the bytes of it that S3 already has. */
   async function firstPart({ upload, offset, parts }: TusProgress) {
     const partNumber = parts.length + 1
     const startBytes = sizeOf(parts)
     const unfinishedBytes = offset - startBytes
     if (unfinishedBytes === 0) return { partNumber, startBytes }
     const bytes = await tusParts.readUnfinished(upload)
-    // A request that lost its lock may have replaced them meanwhile. Bytes of the same part begin alike.
+    // A request that lost its lock may have replaced them meanwhile. They begin with the same bytes.
     if (bytes.length < unfinishedBytes) throw new AppError('conflict')
     return { partNumber, startBytes, bytes: bytes.subarray(0, unfinishedBytes) }
   }
 
   /**
-   * Sends parts and remembers which of them count. S3 cannot take a part back. So until a checksum is verified, the
-   * record contains the number of the last part that counts; it stays there until the other parts are replaced.
+   * Sends parts and records which of them count. A part cannot be deleted from S3. So until a checksum is
+   * verified, the record contains the number of the last part that counts. It stays there until the other
+   * parts are replaced.
    */
   function createParts({ upload, parts, highestPart, ...progress }: TusProgress, chunk: Chunk) {
     const multipartId = upload.tus?.multipartId
@@ -135,7 +136,7 @@ export function createReceiveChunk(deps: {
     }
 
     return {
-      /** Sends a part; the original itself, if it is the only one. */
+      /** Sends a part, or the original itself if it is the only part. */
       async send(partNumber: number, bytes: Buffer): Promise<void> {
         if (multipartId === undefined) {
           return tusParts.putOriginal(upload, upload.intent, bytes, chunk.lost)
@@ -144,12 +145,12 @@ export function createReceiveChunk(deps: {
         sent.push(await tusParts.send(upload, multipartId, { partNumber, bytes }, chunk.lost))
         if (isVerified) await trustSent()
       },
-      /** Records that the checksum matched: all parts that were sent count. */
+      /** Records that the checksum matched, so that all sent parts count. */
       async trustAll(): Promise<void> {
         isVerified = true
         await trustSent()
       },
-      /** Makes an original of all parts. */
+      /** Makes the original of all parts. */
       async finish(): Promise<void> {
         await tusUploads.finish({ upload, highestPart, ...progress, parts: sent })
       },

@@ -1,20 +1,24 @@
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import { readUnsizedAnnouncement } from '../uploads/announcement.ts'
 
-/** Metadata names that tus clients use for a file's name and type. The first one that is present counts. */
+/**
+ * Metadata names that tus clients use for the filename and the content type. The first one that is present is
+ * used.
+ */
 const filenameNames = ['filename', 'name']
 const contentTypeNames = ['filetype', 'type', 'contentType']
 /** Metadata names that Uppy adds to every file. */
 const uppyNames = ['relativePath', 'size']
-const ownNames = new Set([...filenameNames, ...contentTypeNames, ...uppyNames, 'preset', 'sha256'])
+const reservedNames = new Set([...filenameNames, ...contentTypeNames, ...uppyNames, 'preset', 'sha256'])
 
-/** `Upload-Metadata`, decoded: a value is null if the client sent the name alone. */
+/** `Upload-Metadata`, decoded. A value is null if the client sent only the name. */
 export type TusMetadata = Record<string, string | null>
 
 /**
- * Reads the intent of a tus upload. Metadata names without a meaning to us become metadata of the upload.
+ * Reads the intent of a tus upload. All metadata names except the reserved ones become metadata of the
+ * upload.
  *
- * @param fallback the filename if the client sent none: tus does not require one
+ * @param fallback the filename if the client sent none, because tus does not require one
  * @throws AppError `invalid_request` with the names of the invalid fields
  */
 export function tusIntent(
@@ -22,7 +26,7 @@ export function tusIntent(
   { size, fallback }: { size: number; fallback: string },
 ): UploadIntent {
   const first = (names: string[]) => names.map((name) => metadata[name]).find(Boolean)
-  const rest = Object.entries(metadata).filter(([name, value]) => value && !ownNames.has(name))
+  const rest = Object.entries(metadata).filter(([name, value]) => value && !reservedNames.has(name))
   const { preset, sha256 } = metadata
   return {
     ...readUnsizedAnnouncement({
@@ -36,7 +40,7 @@ export function tusIntent(
   }
 }
 
-/** Builds `Upload-Metadata` from an intent, for uploads whose original header is not stored any more. */
+/** Builds `Upload-Metadata` from an intent, for uploads whose header is not stored any more. */
 export function metadataOf(intent: UploadIntent): TusMetadata {
   const { filename, contentType, preset, declaredSha256, metadata } = intent
   return {

@@ -13,18 +13,18 @@ import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Part } from '../uploads/multipart-uploads.ts'
 
-/** The object metadata of unfinished bytes with the number of the part that they begin. */
+/** Name of the object metadata of unfinished bytes that contains their part number. */
 const partNumberName = 'part-number'
 
-/** Bytes that begin a part. */
+/** Bytes at the beginning of a part. `size` in bytes. */
 export type Unfinished = { partNumber: number; size: number }
 
 /**
- * Writes the bytes of tus uploads into S3: whole parts, and unfinished bytes. Unfinished bytes are stored in an
- * object of their own, because S3 takes no part under 5 MiB but the last.
+ * Writes the bytes of tus uploads to S3: whole parts, and unfinished bytes. Unfinished bytes are stored in a
+ * separate object, because S3 rejects parts under 5 MiB except the last.
  *
- * @param deps.s3 for all but the bytes
- * @param deps.streamingS3 for the bytes; it sends them unhashed
+ * @param deps.s3 the client for all other requests
+ * @param deps.streamingS3 the client for the bytes; it computes no checksums
  * @param deps.bucket the bucket of all keys
  */
 export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; bucket: string }) {
@@ -63,8 +63,8 @@ export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; buck
     },
 
     /**
-     * Stores unfinished bytes with the number of the part that they begin. Once S3 has that part, they are ignored,
-     * so they need not be deleted at a certain moment.
+     * Stores unfinished bytes with their part number. Once S3 has that part, they are ignored, so they need
+     * not be deleted at a certain moment.
      */
     async putUnfinished(
       address: UploadAddress,

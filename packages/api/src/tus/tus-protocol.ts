@@ -9,35 +9,36 @@ import { metadataOf, tusIntent } from './tus-intent.ts'
 import type { TusLock, TusLocks } from './tus-lock.ts'
 import type { TusProgress, TusUploads } from './tus-uploads.ts'
 
-/** A request as tus sees it. */
+/** A tus request. */
 export type TusRequest = {
   method: string
-  /** Those that tus knows, by their names in lower case. */
+  /** The headers that tus defines, by their names in lower case. */
   headers: Record<string, string>
-  /** The upload that it is about, or is to make. */
+  /** The upload that the request reads, changes or creates. */
   address: UploadAddress
   traceparent?: string
   /** Begins to read the body. */
-  openBody(): Pick<Chunk, 'bytes' | 'cutBy'>
+  openBody(): Pick<Chunk, 'bytes' | 'interruption'>
   checksum: ChunkChecksum | undefined
-  /** Aborts when the answer is not to be waited for any more. */
+  /** Aborts when the response is not needed any more. */
   signal: AbortSignal
-  /** Has the body end here. */
-  cut(reason: AppError): void
+  /** Ends the body before its last byte. */
+  interrupt(reason: AppError): void
 }
 
-/** What is answered where all went well. */
+/** A successful response. */
 export type TusResponse = { status: number; headers: [name: string, value: string][] }
 
 const extensions = ['creation', 'creation-with-upload', 'termination', 'expiration', 'checksum']
 const path = '/tus'
 
 /**
- * The protocol as `@tus/server` speaks it, over our own uploads. A server is made for each request, which costs
- * next to nothing: so its store and its lock are those of this very upload and request, and bytes go from the
- * connection to S3 without the two web streams that it would lay in between.
+ * Implements the tus protocol with `@tus/server`, over our own uploads. Each request has its own server,
+ * which costs next to nothing. So the server's store and lock are those of one upload and one request. And
+ * the bytes flow from the connection to S3 without the two web streams that `@tus/server` would put in
+ * between.
  *
- * @param deps.maxUploadBytes told to clients as `Tus-Max-Size`
+ * @param deps.maxUploadBytes limit of a file's size, in bytes; sent to clients as `Tus-Max-Size`
  */
 export function createTusHandler(deps: {
   tusUploads: TusUploads
@@ -48,7 +49,11 @@ export function createTusHandler(deps: {
 }) {
   const { tusUploads, receiveChunk, locks, eraseUpload, maxUploadBytes } = deps
 
-  /** @throws whatever is wrong, as AppError where it is the client's fault */
+  /**
+   * Handles one request.
+   *
+   * @throws AppError if the client's request is at fault; otherwise the error of the failed step
+   */
   return async function handleTusRequest(request: TusRequest): Promise<TusResponse> {
     const { method, headers, address } = request
     let failure: unknown
@@ -61,33 +66,36 @@ export function createTusHandler(deps: {
       allowedHeaders: ['Upload-Checksum', 'X-Request-ID'],
       namingFunction: () => address.id,
       getFileIdFromRequest: () => address.id,
-      // Clients resolve it by the address that they asked, whatever proxies made of it since.
+      // A relative URL: clients resolve it against the URL that they sent, even if a proxy has changed it.
       generateUrl: () => `${path}/${address.id}`,
       onResponseError: (_request, error) => {
         failure = error
         return undefined
       },
     })
-    const answer = await server.handleWeb(new Request(`http://tus${path}/${address.id}`, { method, headers }))
-    if (failure !== undefined) throw inOurWords(failure)
-    if (answer.status >= 400) throw new AppError('invalid_request', { message: await sentence(answer) })
-    const told = [...answer.headers].filter(([name]) => name !== 'content-length')
-    if (method === 'OPTIONS') told.push(['tus-checksum-algorithm', checksumAlgorithms.join(',')])
-    return { status: answer.status, headers: told }
+    const url = `http://tus${path}/${address.id}`
+    const response = await server.handleWeb(new Request(url, { method, headers }))
+    if (failure !== undefined) throw toAppError(failure)
+    if (response.status >= 400) throw new AppError('invalid_request', { message: await messageOf(response) })
+    const responseHeaders = [...response.headers].filter(([name]) => name !== 'content-length')
+    if (method === 'OPTIONS') responseHeaders.push(['tus-checksum-algorithm', checksumAlgorithms.join(',')])
+    return { status: response.status, headers: responseHeaders }
   }
 
-  /** What `@tus/server` asks for, for one request. It takes the lock before it looks at or changes anything. */
-  function createStore({ address, traceparent, openBody, checksum, signal, cut }: TusRequest) {
+  /**
+   * Creates the store and the lock of one request. `@tus/server` locks before it reads or changes the upload.
+   */
+  function createStore({ address, traceparent, openBody, checksum, signal, interrupt }: TusRequest) {
     let lock: TusLock | undefined
     let progress: TusProgress | undefined
 
     const newLock = () => ({
       async lock(): Promise<void> {
-        const wanted = () =>
-          cut(new AppError('upload_locked', { message: 'Another request goes on with this upload.' }))
-        const taken = await locks.take(address, { signal, wanted })
-        taken.lost.addEventListener('abort', () => cut(new AppError('upload_locked')))
-        lock = taken
+        const onWanted = () =>
+          interrupt(new AppError('upload_locked', { message: 'Another request continues this upload.' }))
+        const acquired = await locks.acquire(address, { signal, onWanted })
+        acquired.lost.addEventListener('abort', () => interrupt(new AppError('upload_locked')))
+        lock = acquired
       },
       unlock: async () => lock?.release(),
     })
@@ -96,14 +104,15 @@ export function createTusHandler(deps: {
       extensions,
       getExpiration: () => openUploadLifeMs,
 
-      async create(made: Upload): Promise<Upload> {
+      async create(tusUpload: Upload): Promise<Upload> {
+        const { metadata = {}, size = 0 } = tusUpload
         const intent = {
-          ...tusIntent(made.metadata ?? {}, { size: made.size ?? 0, fallback: address.id }),
+          ...tusIntent(metadata, { size, fallback: address.id }),
           ...(traceparent !== undefined && { traceparent }),
         }
-        progress = await tusUploads.create(address, intent, Metadata.stringify(made.metadata ?? {}))
-        made.creation_date = progress.upload.createdAt
-        return made
+        progress = await tusUploads.create(address, intent, Metadata.stringify(metadata))
+        tusUpload.creation_date = progress.upload.createdAt
+        return tusUpload
       },
 
       async getUpload(): Promise<Upload> {
@@ -115,14 +124,15 @@ export function createTusHandler(deps: {
           size: state === 'awaiting' ? intent.size : offset,
           offset,
           metadata: readMetadata(tus?.metadata) ?? metadataOf(intent),
-          // One that is whole does not expire.
+          // A complete upload does not expire.
           creation_date: state === 'awaiting' ? upload.createdAt : new Date().toISOString(),
         })
       },
 
       async write(emptyStream: { resume(): unknown }): Promise<number> {
         emptyStream.resume()
-        if (!progress || !lock) throw new Error('@tus/server writes to what it has not looked at.')
+        if (!progress || !lock)
+          throw new Error('@tus/server called write before getUpload or without a lock.')
         const offset = await receiveChunk(progress, { ...openBody(), checksum, lost: lock.lost })
         progress = { ...progress, offset }
         return offset
@@ -144,11 +154,12 @@ function readMetadata(header: string | undefined) {
   return header === '' ? {} : Metadata.parse(header)
 }
 
-async function sentence(answer: Response): Promise<string> {
-  return `${(await answer.text()).trim()}.`
+async function messageOf(response: Response): Promise<string> {
+  return `${(await response.text()).trim()}.`
 }
 
-const codeOfError = new Map<unknown, ErrorCode>([
+/** Our error codes of the errors that `@tus/server` throws. */
+const errorCodes = new Map<unknown, ErrorCode>([
   [ERRORS.FILE_NOT_FOUND, 'upload_not_found'],
   [ERRORS.FILE_NO_LONGER_EXISTS, 'upload_expired'],
   [ERRORS.INVALID_OFFSET, 'upload_offset_mismatch'],
@@ -156,9 +167,11 @@ const codeOfError = new Map<unknown, ErrorCode>([
   [ERRORS.ERR_MAX_SIZE_EXCEEDED, 'upload_too_large'],
 ])
 
-/** What `@tus/server` throws by itself is a plain object with a status and a sentence. */
-function inOurWords(failure: unknown): unknown {
-  const code = codeOfError.get(failure)
+/**
+ * Converts an error of `@tus/server`, which is a plain object with a status and a message, to an AppError.
+ */
+function toAppError(failure: unknown): unknown {
+  const code = errorCodes.get(failure)
   if (code) return new AppError(code)
   if (failure instanceof Error || typeof failure !== 'object' || failure === null) return failure
   const body = 'body' in failure && typeof failure.body === 'string' ? failure.body.trim() : ''

@@ -17,8 +17,8 @@ import type { HandleTusRequest } from './tus-protocol.ts'
 
 const version = '1.0.0'
 const chunkType = 'application/offset+octet-stream'
-/** All that tus reads of a request. */
-const headersOfTus = [
+/** The request headers that tus reads. */
+const tusHeaders = [
   'content-length',
   'content-type',
   'tus-resumable',
@@ -28,7 +28,7 @@ const headersOfTus = [
   'upload-metadata',
   'upload-offset',
 ]
-/** What a page of another origin may read of an answer. */
+/** The response headers that pages of other origins may read. */
 const exposedHeaders = [
   ...['Location', 'Retry-After', 'X-Request-Id', 'Tus-Checksum-Algorithm', 'Tus-Extension', 'Tus-Max-Size'],
   ...['Tus-Resumable', 'Tus-Version', 'Upload-Expires', 'Upload-Length', 'Upload-Metadata', 'Upload-Offset'],
@@ -36,25 +36,30 @@ const exposedHeaders = [
 
 /**
  * `/tus`: uploads by the tus protocol, version 1.0.0, with its extensions creation, creation-with-upload,
- * termination, expiration and checksum. What is refused is answered with tus' statuses and our problems.
+ * termination, expiration and checksum. Error responses have the statuses of tus and our problems as body.
  *
- * @param deps.silenceMs how long nothing may come before the connection is given up, in ms
- * @param deps.closing aborts when this instance shuts down: what came until then is kept
+ * @param deps.idleTimeoutMs how long a connection stays open without bytes, in ms
+ * @param deps.closing aborts when this instance shuts down. The bytes that came until then are stored
  */
 export function tusRoutes(
   api: Api,
-  deps: { owner: RequestOwner; handleTusRequest: HandleTusRequest; silenceMs: number; closing: AbortSignal },
+  deps: {
+    owner: RequestOwner
+    handleTusRequest: HandleTusRequest
+    idleTimeoutMs: number
+    closing: AbortSignal
+  },
 ): void {
-  const { owner, handleTusRequest, silenceMs, closing } = deps
+  const { owner, handleTusRequest, idleTimeoutMs, closing } = deps
   const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {
     allowEarlyResponse(scope)
-    // Bodies reach the handler unread, whatever their type.
+    // The handler receives bodies unread, whatever their type.
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
-    // Refusals, too, are to be read by pages of other origins. They come with an API key or as nobody: cookies
-    // are not let through.
+    // Pages of other origins must be able to read error responses, too. Their requests have an API key or are
+    // anonymous, because CORS allows no cookies here.
     scope.addHook('onSend', async (_request, reply) => {
       reply
         .header('tus-resumable', version)
@@ -62,17 +67,17 @@ export function tusRoutes(
         .header('access-control-expose-headers', exposedHeaders)
     })
     const schema = { hide: true }
-    // To look how far an upload is, is part of sending it.
+    // HEAD, which returns the offset, is a part of sending, so all methods require the write scope.
     const options = { schema, config: { scope: 'uploads:write' } } as const
 
     for (const url of ['/tus', '/tus/:id']) {
-      scope.options(url, { schema }, async (request, reply) => speak(request, reply, nowhere, 'OPTIONS'))
+      scope.options(url, { schema }, async (request, reply) => handle(request, reply, noUpload, 'OPTIONS'))
     }
 
     scope.post('/tus', options, async (request, reply) => {
       checkVersion(request, reply)
       const address = { owner: await owner.findOrCreate(request), id: newUploadId() }
-      return speak(request, reply, address, 'POST')
+      return handle(request, reply, address, 'POST')
     })
 
     // One route for each method, because each is an operation of its own.
@@ -85,47 +90,52 @@ export function tusRoutes(
         handler: async (request, reply) => {
           checkVersion(request, reply)
           const { id } = request.params
-          const asking = isUploadId(id) ? await owner.find(request) : undefined
-          if (!asking) throw new AppError('upload_not_found')
-          return speak(request, reply, { owner: asking, id }, methodOf(request))
+          const ownerId = isUploadId(id) ? await owner.find(request) : undefined
+          if (!ownerId) throw new AppError('upload_not_found')
+          return handle(request, reply, { owner: ownerId, id }, methodOf(request))
         },
       })
     }
   })
 
-  async function speak(request: FastifyRequest, reply: FastifyReply, address: UploadAddress, method: string) {
+  async function handle(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    address: UploadAddress,
+    method: string,
+  ) {
     const { headers, raw } = request
     if (method === 'PATCH' && headers['content-type'] !== chunkType) {
-      throw new AppError('unsupported_media_type', { message: `The bytes of a file come as ${chunkType}.` })
+      throw new AppError('unsupported_media_type', { message: `Content-Type of PATCH must be ${chunkType}.` })
     }
     const checksum = readChecksum(headers['upload-checksum'])
-    const transfer = startTransferTimeout(request, reply, silenceMs)
-    const cutting = new AbortController()
-    const signal = AbortSignal.any([transfer.signal, closing, cutting.signal])
+    const transfer = startTransferTimeout(request, reply, idleTimeoutMs)
+    const interruption = new AbortController()
+    const signal = AbortSignal.any([transfer.signal, closing, interruption.signal])
     try {
-      const answer = await handleTusRequest({
+      const response = await handleTusRequest({
         method,
-        headers: pick(headers),
+        headers: pickTusHeaders(headers),
         address,
         ...traceOf(request),
         openBody() {
           collectGarbageDuringStream(raw)
-          return bodyUntil(raw, signal)
+          return readBodyUntil(raw, signal)
         },
         checksum,
         signal,
-        cut: (reason) => cutting.abort(reason),
+        interrupt: (reason) => interruption.abort(reason),
       })
-      for (const [name, value] of answer.headers) reply.header(name, value)
-      return reply.code(answer.status).send()
+      for (const [name, value] of response.headers) reply.header(name, value)
+      return reply.code(response.status).send()
     } finally {
       transfer.done()
     }
   }
 }
 
-/** An upload that is none: what OPTIONS tells is the same for all of them. */
-const nowhere = { owner: '', id: '' }
+/** The address for OPTIONS, whose response is the same for all uploads. */
+const noUpload = { owner: '', id: '' }
 
 function checkVersion({ headers }: FastifyRequest, reply: FastifyReply): void {
   if (headers['tus-resumable'] === version) return
@@ -133,7 +143,10 @@ function checkVersion({ headers }: FastifyRequest, reply: FastifyReply): void {
   throw new AppError('tus_version_unsupported')
 }
 
-/** Some networks let only GET and POST through (tus 1.0.0, "X-HTTP-Method-Override"). */
+/**
+ * Returns the method of a request. Some networks allow only GET and POST (tus 1.0.0,
+ * "X-HTTP-Method-Override").
+ */
 function methodOf({ method, headers }: FastifyRequest): string {
   if (method !== 'POST') return method
   const override = String(headers['x-http-method-override'] ?? '').toUpperCase()
@@ -141,9 +154,9 @@ function methodOf({ method, headers }: FastifyRequest): string {
   return override
 }
 
-function pick(headers: FastifyRequest['headers']): Record<string, string> {
+function pickTusHeaders(headers: FastifyRequest['headers']): Record<string, string> {
   const picked: Record<string, string> = {}
-  for (const name of headersOfTus) {
+  for (const name of tusHeaders) {
     const value = headers[name]
     if (value !== undefined) picked[name] = String(value)
   }
@@ -151,10 +164,10 @@ function pick(headers: FastifyRequest['headers']): Record<string, string> {
 }
 
 /**
- * The body of a request, up to where it ends, the client leaves, or the signal aborts; never an error. The
- * connection stays as it is, so that an answer can still be sent.
+ * Reads the body of a request until it ends, the connection closes, or the signal aborts. The stream never
+ * fails. The connection stays open, so that a response can still be sent.
  */
-function bodyUntil(body: IncomingMessage, signal: AbortSignal): Pick<Chunk, 'bytes' | 'cutBy'> {
+function readBodyUntil(body: IncomingMessage, signal: AbortSignal): Pick<Chunk, 'bytes' | 'interruption'> {
   const bytes = new PassThrough()
   const end = () => {
     body.unpipe(bytes)
@@ -166,11 +179,13 @@ function bodyUntil(body: IncomingMessage, signal: AbortSignal): Pick<Chunk, 'byt
     signal.addEventListener('abort', end, { once: true })
     body.pipe(bytes)
   }
-  return { bytes, cutBy }
+  return { bytes, interruption }
 
-  function cutBy(): AppError | undefined {
+  function interruption(): AppError | undefined {
     if (body.readableEnded) return undefined
     if (signal.reason instanceof AppError) return signal.reason
-    return new AppError('invalid_request', { message: 'The connection ended before the request did.' })
+    return new AppError('invalid_request', {
+      message: 'The connection closed before the whole request body was received.',
+    })
   }
 }

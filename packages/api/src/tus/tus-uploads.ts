@@ -10,22 +10,22 @@ import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 
-/** How much of an upload S3 has. */
+/** The bytes of an upload that S3 has. */
 export type TusProgress = {
   upload: Upload
-  /** The number of bytes that S3 has, without a gap from the first. */
+  /** The number of bytes that S3 has, from the first byte and without a gap. */
   offset: number
   /** The parts that count. */
   parts: Part[]
-  /** The highest part number that S3 has, also if that part does not count because its checksum did not match. */
+  /** The highest part number in S3, even if that part does not count because its checksum did not match. */
   highestPart: number
-  /** Unfinished bytes, whether they count or not. */
+  /** Unfinished bytes in S3, even if they do not count. */
   unfinished?: Unfinished
 }
 
 /**
- * Tus uploads: admitted like any other. Their offset is read from S3, so any instance can take the next bytes. A file
- * that fits into one part never has a multipart upload.
+ * Creates, finds and finishes tus uploads. They are admitted like any other. Their offset is read from S3, so
+ * any instance can receive the next bytes. A file that fits into one part never has a multipart upload.
  */
 export function createTusUploads(deps: {
   lookup: UploadLookup
@@ -38,7 +38,7 @@ export function createTusUploads(deps: {
   const { lookup, admitUpload, multipartUploads, tusParts, receiveUpload } = deps
 
   /**
-   * Admits a tus upload under an id of the caller.
+   * Admits a tus upload under the caller's id.
    *
    * @param metadata `Upload-Metadata` as the client sent it
    * @throws AppError `invalid_request` if the file is empty, and as `admitUpload` does
@@ -62,8 +62,8 @@ export function createTusUploads(deps: {
   }
 
   /**
-   * Reads the progress of an upload. If S3 has all its bytes but the last request broke off before they became an
-   * object, the upload is completed. Call it under the upload's lock.
+   * Reads the progress of an upload. If S3 has all its bytes, but the last request ended before they became
+   * an object, the upload is completed. Call it under the upload's lock.
    *
    * @throws AppError `upload_not_found`, also if the upload is not a tus upload; `upload_expired`
    */
@@ -74,27 +74,28 @@ export function createTusUploads(deps: {
     if (upload.state !== 'awaiting') return completeProgress(upload)
     if (!upload.tus) throw new AppError('upload_not_found')
     const { multipartId, trustedParts } = upload.tus
-    const [all, unfinished] = await Promise.all([
+    const [storedParts, unfinished] = await Promise.all([
       multipartId === undefined ? [] : multipartUploads.list(address, { uploadId: multipartId }),
       tusParts.findUnfinished(address),
     ])
-    if (!all) return receiveCompleted(address)
-    const parts = all.slice(0, trustedParts ?? all.length)
+    if (!storedParts) return receiveCompleted(address)
+    const parts = storedParts.slice(0, trustedParts ?? storedParts.length)
     const partsBytes = sizeOf(parts)
-    const counts = unfinished?.partNumber === parts.length + 1
-    const offset = partsBytes + (counts ? unfinished.size : 0)
-    const progress = { upload, offset, parts, highestPart: all.length, ...(unfinished && { unfinished }) }
+    const unfinishedCounts = unfinished?.partNumber === parts.length + 1
+    const offset = partsBytes + (unfinishedCounts ? unfinished.size : 0)
+    const highestPart = storedParts.length
+    const progress = { upload, offset, parts, highestPart, ...(unfinished && { unfinished }) }
     return partsBytes === upload.intent.size ? finish(progress) : progress
   }
 
-  /** Receives an upload whose multipart upload is not open any more: it was completed, or aborted. */
+  /** Receives an upload whose multipart upload is not open any more, because it was completed or aborted. */
   async function receiveCompleted(address: UploadAddress): Promise<TusProgress> {
     const received = await receiveUpload(address)
     if (!received) throw new AppError('upload_expired')
     return completeProgress(received.upload)
   }
 
-  /** Makes an object of all parts and adds its job. */
+  /** Makes one object of all parts and adds its job. */
   async function finish({ upload, parts, unfinished }: TusProgress): Promise<TusProgress> {
     const multipartId = upload.tus?.multipartId
     if (multipartId !== undefined) await multipartUploads.complete(upload, { uploadId: multipartId }, parts)
@@ -109,7 +110,7 @@ export function createTusUploads(deps: {
 
 export type TusUploads = ReturnType<typeof createTusUploads>
 
-/** The progress of an upload that is complete. */
+/** Returns the progress of a complete upload. */
 function completeProgress(upload: Upload): TusProgress {
   return { upload, offset: upload.arrival?.size ?? upload.intent.size, parts: [], highestPart: 0 }
 }

@@ -13,10 +13,10 @@ import { tusRoutes } from './tus-routes.ts'
 import { createTusUploads } from './tus-uploads.ts'
 
 /**
- * Adds `/tus`.
+ * Adds `/tus`: uploads by the tus protocol.
  *
- * @param deps.subscriber a Redis connection that subscribes
- * @param deps.streamingS3 for bodies that pass through
+ * @param deps.subscriber a Redis connection for subscriptions
+ * @param deps.streamingS3 the client for streamed bodies
  * @param deps.closing aborts when this instance shuts down
  */
 export function registerTus(
@@ -39,7 +39,7 @@ export function registerTus(
   const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
   const { records, lookup, receiveUpload, eraseObjects, eraseUnfinished } = deps.lifecycle
   const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
-  const { maxUploadBytes, uploadSilenceMs: silenceMs } = deps.config
+  const { maxUploadBytes, uploadSilenceMs: idleTimeoutMs } = deps.config
   const tusParts = createTusParts({ s3, streamingS3, bucket })
   const tusUploads = createTusUploads({
     lookup,
@@ -56,5 +56,5 @@ export function registerTus(
     eraseUpload,
     maxUploadBytes,
   })
-  tusRoutes(scope, { owner, handleTusRequest, silenceMs, closing })
+  tusRoutes(scope, { owner, handleTusRequest, idleTimeoutMs, closing })
 }

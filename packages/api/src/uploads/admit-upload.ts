@@ -9,20 +9,20 @@ import type { Logger } from 'pino'
 import type { CheckIntent } from './check-intent.ts'
 import type { MultipartUploads } from './multipart-uploads.ts'
 
-/** An upload with a record. Its bytes are awaited until `expiresAt` (ISO 8601). */
+/** An upload with a record. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). */
 export type AdmittedUpload = Upload & { state: 'awaiting'; expiresAt: string }
 
-/** What differs between the ways to send a file. */
+/** The options that differ between the ways to send a file. */
 export type Admission<Result> = {
   /** A new id by default. tus makes it earlier, because it locks the upload first. */
   id?: string
-  /** How long the bytes are awaited, in ms since the time in the id. */
+  /** How long the upload lasts without bytes, in ms since the time in the id. */
   lifeMs: number
-  /** Opens a multipart upload in S3 with these parts. Without it the file is sent in one piece. */
+  /** Opens a multipart upload in S3 for these parts. Without it the file is sent in one piece. */
   plan?: PartPlan | undefined
-  /** More fields of the record. By default the multipart upload, if one was opened. */
+  /** Returns additional fields of the record. By default the multipart upload, if one was opened. */
   recordFields?: (multipart: OpenMultipart | undefined) => Pick<Upload, 'multipart' | 'source' | 'tus'>
-  /** The rest of the admission, done once the record exists. If it rejects, the upload is undone. */
+  /** The rest of the admission, called once the record exists. If it rejects, the admission is undone. */
   begin: (upload: AdmittedUpload) => Promise<Result>
 }
 
@@ -32,11 +32,12 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record → `begin`
+ * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record →
+ * `begin`
  *
- * A failure at any step undoes all steps. A step that failed is undone too: Redis or S3 may have done it although
- * its response was lost. If the process dies in between, the record, the reservation and the multipart upload
- * expire.
+ * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
+ * executed it although the response was lost. If the process dies in between, the record, the reservation and
+ * the multipart upload expire.
  */
 export function createAdmitUpload(deps: {
   records: UploadRecords
@@ -52,8 +53,8 @@ export function createAdmitUpload(deps: {
    * Admits a file of `intent.size` bytes for an owner.
    *
    * @returns the result of `begin`
-   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too long,
-   *   `quota_exceeded` or `quota_exhausted_today`; and whatever `begin` throws
+   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
+   *   long, `quota_exceeded` or `quota_exhausted_today`; and whatever `begin` throws
    */
   return async function admitUpload<Result>(
     owner: string,
@@ -71,12 +72,12 @@ export function createAdmitUpload(deps: {
       await quota.reserve(address, intent.size, expiresAtMs)
       let multipart: OpenMultipart | undefined
       if (plan) {
-        // By key, not by S3's id of it, which is unknown if the response was lost.
+        // By key, because the multipart upload's id is unknown if S3's response was lost.
         const run = () => abortMultipartUploads(originalKey(address))
         undoSteps.push({ name: 'abort the multipart upload', run })
         multipart = await multipartUploads.open(address, intent, plan)
       }
-      undoSteps.push({ name: 'forget the record', run: () => records.forget(address) })
+      undoSteps.push({ name: 'delete the record', run: () => records.forget(address) })
       const upload: AdmittedUpload = {
         id,
         owner,
@@ -98,9 +99,9 @@ export function createAdmitUpload(deps: {
   }
 
   /**
-   * Runs all steps at once, so that none waits for a Redis or an S3 that does not respond. A step that fails is
-   * logged rather than thrown: the client needs the first error, and the operator the upload's id. What the step
-   * should have undone expires.
+   * Runs all steps at once, so that none waits for a Redis or an S3 that does not respond. A step that fails
+   * is logged rather than thrown: the client needs the first error, and the operator the upload's id.
+   * Whatever the step did not delete expires.
    */
   async function undo(uploadId: string, steps: UndoStep[]): Promise<void> {
     await Promise.all(

@@ -16,33 +16,33 @@ export const Announcement = Type.Object(
   { title: 'Announcement', additionalProperties: false },
 )
 
-const announcement = Compile(Announcement)
-const unsizedAnnouncement = Compile(UnsizedAnnouncement)
+const announcementValidator = Compile(Announcement)
+const unsizedValidator = Compile(UnsizedAnnouncement)
 
-/** Returns the intent of an announcement: with our names, and the default preset if none is named. */
+/** Converts an announcement to an intent. The preset is `default` if the announcement names none. */
 export function toIntent<Announced extends Static<typeof UnsizedAnnouncement>>(announced: Announced) {
   const { preset, sha256, ...rest } = announced
   return { ...rest, preset: preset ?? defaultPreset.name, ...(sha256 && { declaredSha256: sha256 }) }
 }
 
 /**
- * Reads an announcement that did not come as the body of a request.
+ * Reads an announcement that is not the body of a request.
  *
  * @param fields the fields of `Announcement`; a missing field is absent rather than undefined
  * @throws AppError `invalid_request` with the names of the invalid fields
  */
 export function readAnnouncement(fields: Record<string, unknown>): UploadIntent {
-  if (!announcement.Check(fields)) throw validationError(announcement.Errors(fields))
+  if (!announcementValidator.Check(fields)) throw validationError(announcementValidator.Errors(fields))
   return toIntent(fields)
 }
 
 /**
- * Reads the announcement of a file whose size comes from elsewhere.
+ * Reads the announcement of a file whose size is not one of the fields.
  *
  * @param fields as in `readAnnouncement`, without `size`
  * @throws AppError `invalid_request` with the names of the invalid fields
  */
 export function readUnsizedAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
-  if (!unsizedAnnouncement.Check(fields)) throw validationError(unsizedAnnouncement.Errors(fields))
+  if (!unsizedValidator.Check(fields)) throw validationError(unsizedValidator.Errors(fields))
   return toIntent(fields)
 }

@@ -8,14 +8,19 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 
 /**
- * Refuses what no way of sending a file may bring in.
+ * Validates intents, for all ways to send a file.
  *
- * @param deps.maxUploadBytes the largest file taken
+ * @param deps.maxUploadBytes limit of a file's size, in bytes
  */
 export function createIntentCheck(deps: { presets: Presets; maxUploadBytes: number }) {
   const { presets, maxUploadBytes } = deps
 
-  /** @throws AppError `upload_too_large`, `preset_unknown`, or `invalid_request` where the notes are too long */
+  /**
+   * Validates size, preset and length of the metadata.
+   *
+   * @throws AppError `upload_too_large`, `preset_unknown`, or `invalid_request` if filename and metadata are
+   *   too long
+   */
   return function checkIntent(intent: UploadIntent): void {
     if (intent.size > maxUploadBytes) {
       throw new AppError('upload_too_large', {
@@ -25,14 +30,15 @@ export function createIntentCheck(deps: { presets: Presets; maxUploadBytes: numb
       })
     }
     if (!presets.has(intent.preset)) {
+      const names = [...presets.keys()].join(', ')
       throw new AppError('preset_unknown', {
-        message: `There is no preset "${intent.preset}". Known: ${[...presets.keys()].join(', ')}.`,
-        fields: [{ field: 'preset', message: 'is not a known preset' }],
+        message: `preset is "${intent.preset}"; allowed: ${names}.`,
+        fields: [{ field: 'preset', message: `must be one of: ${names}` }],
       })
     }
     if (objectMetadataBytes(toObjectMetadata(intent)) > objectMetadataLimitBytes) {
       throw new AppError('invalid_request', {
-        message: `The file name and the metadata are too long: percent-encoded, S3 keeps ${objectMetadataLimitBytes} bytes of them with the file.`,
+        message: `filename and metadata are too long: S3 stores at most ${objectMetadataLimitBytes} bytes of them, percent-encoded.`,
         fields: [{ field: 'metadata', message: 'is too long' }],
         limit: objectMetadataLimitBytes,
       })

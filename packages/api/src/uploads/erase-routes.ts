@@ -14,15 +14,15 @@ export const Receipt = Type.Object(
     erased: Type.Array(
       Type.Object({
         key: Type.String({ description: 'object key in S3' }),
-        versions: Type.Integer({ description: 'number of erased versions' }),
+        versions: Type.Integer({ description: 'number of erased versions of this object' }),
       }),
     ),
-    verifiedAt: Type.String({ description: 'ISO 8601; the time at which a listing found nothing left' }),
+    verifiedAt: Type.String({ description: 'ISO 8601; when a listing of the bucket verified the erasure' }),
   },
   { title: 'Receipt' },
 )
 
-/** `DELETE /uploads/{id}`: erases an upload and all that was made of it. */
+/** `DELETE /uploads/{id}`: erases an upload with its variants and its manifest. */
 export function eraseRoutes(
   api: Api,
   deps: { owner: RequestOwner; lookup: UploadLookup; records: UploadRecords; eraseUpload: EraseUpload },
@@ -34,12 +34,12 @@ export function eraseRoutes(
     { schema: { params: UploadParams, response: { 200: Receipt } } },
     async (request) => {
       const { id } = request.params
-      const asking = isUploadId(id) ? await owner.find(request) : undefined
-      if (!asking) throw new AppError('upload_not_found')
-      const address = { owner: asking, id }
-      // One that was erased before may be erased again, to finish what broke off or to have a receipt.
-      const isKnown = (await lookup.find(address)) || (await records.isErased(address))
-      if (!isKnown) throw new AppError('upload_not_found')
+      const ownerId = isUploadId(id) ? await owner.find(request) : undefined
+      if (!ownerId) throw new AppError('upload_not_found')
+      const address = { owner: ownerId, id }
+      // An erased upload may be erased again, to finish an interrupted erasure or to get a receipt.
+      const exists = (await lookup.find(address)) || (await records.isErased(address))
+      if (!exists) throw new AppError('upload_not_found')
       return eraseUpload(address)
     },
   )

@@ -6,19 +6,19 @@ import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { RequestOwner } from '../identity/request-owner.ts'
 
-/** The id in a path. Whatever is not an id names no upload: 404, like an unknown one. */
+/** The id in a path. It is any string, because an invalid id is a 404 like an unknown one. */
 export const UploadParams = Type.Object({ id: Type.String({ description: 'UUIDv7' }) })
 
-/** Finds the upload that a request is about, among those of who is asking. */
+/** Finds uploads of the owner who sent the request. */
 export function createFindOwnUpload(deps: { owner: RequestOwner; lookup: UploadLookup }) {
   const { owner, lookup } = deps
 
-  /** @throws AppError `upload_not_found`, also where the upload is somebody else's */
+  /** @throws AppError `upload_not_found`, also if the upload belongs to another owner */
   return async function findOwnUpload(request: FastifyRequest, id: string): Promise<StoredUpload> {
-    const asking = isUploadId(id) ? await owner.find(request) : undefined
-    const found = asking && (await lookup.find({ owner: asking, id }))
-    if (!found) throw new AppError('upload_not_found')
-    return found
+    const ownerId = isUploadId(id) ? await owner.find(request) : undefined
+    const stored = ownerId && (await lookup.find({ owner: ownerId, id }))
+    if (!stored) throw new AppError('upload_not_found')
+    return stored
   }
 }
 

@@ -14,7 +14,7 @@ export const IdempotencyHeaders = Type.Object({
     Type.String({
       pattern: '^[!-~]{1,255}$',
       description:
-        'identifies this request for a day: a repeated request gets the same response and creates nothing',
+        'identifies this request for 24 hours: a repeated request returns the first response and creates nothing',
     }),
   ),
 })
@@ -36,12 +36,15 @@ if not fingerprint then
   return {'begun'}
 end
 if fingerprint ~= ARGV[1] then return {'reused'} end
-local answer = redis.call('HGET', KEYS[1], 'answer')
-if answer then return {'answered', answer} end
+local response = redis.call('HGET', KEYS[1], 'answer')
+if response then return {'stored', response} end
 return {'in use'}
 `
 
-/** KEYS: key. ARGV: holder, fingerprint, response, its life in ms. Stores it also if Redis lost the lock. */
+/**
+ * KEYS: key. ARGV: holder, fingerprint, response, its life in ms. Stores the response even if Redis lost the
+ * lock.
+ */
 const storeScript = `
 local holder = redis.call('HGET', KEYS[1], 'holder')
 if holder and holder ~= ARGV[1] then return 0 end
@@ -51,7 +54,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 `
 
-/** What identifies a request among all requests of its owner. */
+/** A request that its client may send again. */
 export type RepeatableRequest = {
   owner: string
   /** The header's value. */
@@ -61,13 +64,13 @@ export type RepeatableRequest = {
 }
 
 /**
- * Runs a request once, however often and to however many instances it is sent. Responses are stored in Redis for a
- * day under their owner:
+ * Runs a request once, even if it is sent several times, or to several instances. Responses are stored in
+ * Redis for a day, by owner:
  *
  *   {prefix}:{owner}:idempotency:{SHA-256 of the key}   hash: fingerprint, and holder (running) or answer
  *
- * Only successful responses are stored. A failed request made nothing, so it may be tried again with the same key
- * (docs/decisions/0005-release-the-idempotency-key-after-a-failure.md).
+ * Only successful responses are stored. A failed request created nothing, so it can be sent again with the
+ * same key (docs/decisions/0005-release-the-idempotency-key-after-a-failure.md).
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key
@@ -77,12 +80,12 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
   const { redis, prefix, lockMs = defaultLockMs } = deps
 
   /**
-   * Runs `work`, or returns the response that it had before.
+   * Runs `work`, or returns the response of an earlier run.
    *
    * @param response parses a stored response
-   * @param work makes the response
-   * @throws AppError `idempotency_key_reused` if the key was another request's, `idempotency_key_in_use` while the
-   *   first request is still running, and whatever `work` throws
+   * @param work creates the response
+   * @throws AppError `idempotency_key_reused` if the key belongs to a different request,
+   *   `idempotency_key_in_use` while the first request is still running, and whatever `work` throws
    */
   return async function respondOnce<Result>(
     { owner, key, content }: RepeatableRequest,
@@ -95,24 +98,24 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
     const [state, stored] = await begin(redisKey, fingerprint, holder)
     if (state === 'reused') throw new AppError('idempotency_key_reused')
     if (state === 'in use') throw new AppError('idempotency_key_in_use')
-    if (state === 'answered') return response.Parse(JSON.parse(await unpack(stored)))
+    if (state === 'stored') return response.Parse(JSON.parse(await unpack(stored)))
     const lock = createHeldKey({ redis, key: redisKey, field: 'holder', holder, ttlMs: lockMs })
     const renewal = setInterval(() => {
-      // If a renewal fails, the next one is early enough.
+      // If a renewal fails, the next one is still in time.
       lock.renew().catch(() => undefined)
     }, lockMs / 3)
     try {
-      const made = await work()
+      const result = await work()
       await redis.eval(
         storeScript,
         1,
         redisKey,
         holder,
         fingerprint,
-        await pack(JSON.stringify(made)),
+        await pack(JSON.stringify(result)),
         responseLifeMs,
       )
-      return made
+      return result
     } catch (error) {
       // If Redis does not respond, the lock expires by itself.
       await lock.release().catch(() => undefined)
@@ -131,7 +134,7 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
 
 export type RespondOnce = ReturnType<typeof createRespondOnce>
 
-/** Applies the `Idempotency-Key` of requests that have one. */
+/** Applies the `Idempotency-Key` header of requests that have one. */
 export function createWithIdempotencyKey({
   owner,
   respondOnce,
@@ -140,31 +143,32 @@ export function createWithIdempotencyKey({
   respondOnce: RespondOnce
 }) {
   /**
-   * Makes a response, or returns the stored one.
+   * Creates a response, or returns the stored one.
    *
-   * @param options.content what identifies the request, besides its owner
-   * @param options.answer parses a stored response
-   * @param make makes the response for an owner. A client without a session gets one, and has no stored response.
-   * @throws AppError as `respondOnce` does, and whatever `make` throws
+   * @param options.content the content that must be the same if the request is sent again
+   * @param options.response parses a stored response
+   * @param respond creates the response for an owner. A client without a session gets one; it has no stored
+   *   responses
+   * @throws AppError as `respondOnce` does, and whatever `respond` throws
    */
   return async function withIdempotencyKey<Result>(
     request: FastifyRequest,
     {
       key,
       content,
-      answer,
-    }: { key: string | undefined; content: unknown; answer: { Parse(value: unknown): Result } },
-    make: (owner: string) => Promise<Result>,
+      response,
+    }: { key: string | undefined; content: unknown; response: { Parse(value: unknown): Result } },
+    respond: (ownerId: string) => Promise<Result>,
   ): Promise<Result> {
     const ownerId = key === undefined ? undefined : await owner.find(request)
-    if (key === undefined || ownerId === undefined) return make(await owner.findOrCreate(request))
-    return respondOnce({ owner: ownerId, key, content }, answer, () => make(ownerId))
+    if (key === undefined || ownerId === undefined) return respond(await owner.findOrCreate(request))
+    return respondOnce({ owner: ownerId, key, content }, response, () => respond(ownerId))
   }
 }
 
 export type WithIdempotencyKey = ReturnType<typeof createWithIdempotencyKey>
 
-/** Compresses a response. A hundred signed URLs differ little: they shrink to an eighth. */
+/** Compresses a response. A hundred signed URLs differ little, so they shrink to an eighth. */
 async function pack(text: string): Promise<string> {
   return (await deflate(text)).toString('base64')
 }

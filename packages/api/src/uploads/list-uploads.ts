@@ -10,8 +10,8 @@ import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 
 /**
- * Lists an owner's uploads, newest first. The index is in Redis; where it is not known to be whole, since
- * Redis lost it or never had it, it is first made whole from what S3 has.
+ * Lists an owner's uploads, newest first. The index is in Redis. If it may be incomplete, because Redis lost
+ * it or never had it, it is first rebuilt from S3.
  */
 export function createListUploads(deps: {
   s3: S3Client
@@ -22,8 +22,11 @@ export function createListUploads(deps: {
   const { s3, bucket, records, lookup } = deps
 
   /**
-   * @param before the last id of the page before
-   * @returns a page, and whether there are older ones
+   * Returns one page of an owner's uploads.
+   *
+   * @param before the last id of the previous page
+   * @param limit the number of uploads of the page
+   * @returns the page, and `more`: whether older uploads follow
    */
   return async function listUploads(
     owner: string,
@@ -33,20 +36,20 @@ export function createListUploads(deps: {
     const uploads: Upload[] = []
     let last = before
     for (;;) {
-      const wanted = limit + 1 - uploads.length
-      const ids = await records.ids(owner, { ...(last && { before: last }), limit: wanted })
-      for (const found of await Promise.all(ids.map((id) => findListed(owner, id)))) {
-        if (found) uploads.push(found)
+      const batchSize = limit + 1 - uploads.length
+      const ids = await records.ids(owner, { ...(last && { before: last }), limit: batchSize })
+      for (const upload of await Promise.all(ids.map((id) => findListed(owner, id)))) {
+        if (upload) uploads.push(upload)
       }
       last = ids.at(-1)
-      if (ids.length < wanted || uploads.length > limit) break
+      if (ids.length < batchSize || uploads.length > limit) break
     }
     return { uploads: uploads.slice(0, limit), more: uploads.length > limit }
   }
 
   async function findListed(owner: string, id: string): Promise<Upload | undefined> {
     const found = await lookup.find({ owner, id })
-    // Announced once, but the bytes never came and the record has expired.
+    // The upload was announced, but its bytes never arrived and the record has expired.
     if (!found) await records.unlist({ owner, id })
     return found?.upload
   }

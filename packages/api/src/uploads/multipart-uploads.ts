@@ -16,18 +16,18 @@ import type { UrlSigner } from '../signing/sign-url.ts'
 
 /** How long one part's URL is valid, in seconds. After that the client requests new ones. */
 const partUrlLifeSeconds = 60 * 60
-/** The number of parts that are signed in one request. */
+/** Limit of the number of parts that are signed in one request. */
 export const partBatch = 100
 
 /** A part as S3 has it. */
 export type Part = { partNumber: number; etag: string; size: number }
-/** The part of a multipart upload that identifies it in S3. */
-type Named = Pick<OpenMultipart, 'uploadId'>
+/** Identifies a multipart upload in S3. */
+type MultipartId = Pick<OpenMultipart, 'uploadId'>
 /** A part for the client to send. */
 export type PartUrl = { partNumber: number; url: string }
 
 /**
- * S3's multipart uploads. We open and complete them; the client sends the parts to signed URLs.
+ * Opens and completes S3's multipart uploads. The client sends the parts to signed URLs.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket of all keys
@@ -37,7 +37,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
   const { s3, bucket, signer } = deps
 
   return {
-    /** Opens a multipart upload. Its object will have the intent as metadata. */
+    /** Opens a multipart upload. Its object will have the intent as object metadata. */
     async open(address: UploadAddress, intent: UploadIntent, plan: PartPlan): Promise<OpenMultipart> {
       const { UploadId } = await s3.send(
         new CreateMultipartUploadCommand({
@@ -69,9 +69,9 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
     /**
      * Lists the parts that S3 has, in order.
      *
-     * @returns undefined if S3 has no such multipart upload open (any more)
+     * @returns undefined if the multipart upload is not open, or not open any more
      */
-    async list(address: UploadAddress, multipart: Named): Promise<Part[] | undefined> {
+    async list(address: UploadAddress, multipart: MultipartId): Promise<Part[] | undefined> {
       const pages = paginateListParts(
         { client: s3 },
         { Bucket: bucket, Key: originalKey(address), UploadId: multipart.uploadId },
@@ -82,7 +82,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
           for (const { PartNumber, ETag, Size = 0 } of Parts) {
             if (PartNumber && ETag) parts.push({ partNumber: PartNumber, etag: unquoted(ETag), size: Size })
           }
-          // S3's last page has a marker, too: the paginator would begin again
+          // S3's last page also has a marker, so the paginator would begin again
           // (https://github.com/aws/aws-sdk-go-v2/issues/1140).
           if (!IsTruncated) break
         }
@@ -93,9 +93,9 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
     /**
      * Makes one object of the parts.
      *
-     * @returns false if S3 has no such multipart upload open (any more)
+     * @returns false if the multipart upload is not open, or not open any more
      */
-    async complete(address: UploadAddress, multipart: Named, parts: Part[]): Promise<boolean> {
+    async complete(address: UploadAddress, multipart: MultipartId, parts: Part[]): Promise<boolean> {
       const completed = await undefinedIfClosed(() =>
         s3.send(
           new CompleteMultipartUploadCommand({
@@ -115,7 +115,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
 
 export type MultipartUploads = ReturnType<typeof createMultipartUploads>
 
-/** Returns undefined instead of rejecting if S3 has no such multipart upload open. */
+/** Returns undefined instead of rejecting if the multipart upload is not open. */
 async function undefinedIfClosed<T>(send: () => Promise<T>): Promise<T | undefined> {
   try {
     return await send()

@@ -5,7 +5,7 @@ import type { Api } from '../http/api.ts'
 import type { CompleteUpload } from './complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
-import { ClaimedEtag, completeBodyLimitBytes, PartNumber, PartUrlView } from './part-schemas.ts'
+import { completeBodyLimitBytes, PartEtag, PartNumber, PartUrlView } from './part-schemas.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 const PartsToSign = Type.Object(
@@ -14,7 +14,7 @@ const PartsToSign = Type.Object(
 )
 export const SignedParts = Type.Object({ parts: Type.Array(PartUrlView) }, { title: 'SignedParts' })
 const SentPart = Type.Object(
-  { partNumber: PartNumber, etag: ClaimedEtag, size: Type.Integer({ description: 'bytes' }) },
+  { partNumber: PartNumber, etag: PartEtag, size: Type.Integer({ description: 'bytes' }) },
   { title: 'SentPart' },
 )
 export const SentParts = Type.Object(
@@ -28,7 +28,7 @@ export const SentParts = Type.Object(
 const ClaimedParts = Type.Object(
   {
     parts: Type.Array(
-      Type.Object({ partNumber: PartNumber, etag: ClaimedEtag }, { additionalProperties: false }),
+      Type.Object({ partNumber: PartNumber, etag: PartEtag }, { additionalProperties: false }),
       {
         minItems: 1,
         maxItems: partLimit,
@@ -38,7 +38,7 @@ const ClaimedParts = Type.Object(
   { title: 'ClaimedParts', additionalProperties: false },
 )
 
-/** `/uploads/{id}/parts` and `/complete`: a file that goes up in parts. */
+/** `/uploads/{id}/parts` and `/uploads/{id}/complete`: files that are sent in parts. */
 export function partRoutes(
   api: Api,
   deps: { findOwnUpload: FindOwnUpload; multipartUploads: MultipartUploads; completeUpload: CompleteUpload },
@@ -56,7 +56,7 @@ export function partRoutes(
       const { partCount } = upload.multipart
       if (partNumbers.some((partNumber) => partNumber > partCount)) {
         throw new AppError('invalid_request', {
-          message: `This file has ${partCount} parts.`,
+          message: `The file has ${partCount} parts.`,
           fields: [{ field: 'partNumbers', message: `must be <= ${partCount}` }],
           limit: partCount,
         })

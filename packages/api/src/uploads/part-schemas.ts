@@ -3,17 +3,14 @@ import Type from 'typebox'
 
 export const PartNumber = Type.Integer({ minimum: 1, maximum: partLimit })
 
-export const ClaimedEtag = Type.String({
+export const PartEtag = Type.String({
   minLength: 1,
   maxLength: 256,
-  description: 'the ETag that S3 returned for the part',
+  description: "ETag header of S3's response to the part",
 })
 
 export const PartUrlView = Type.Object(
-  {
-    partNumber: Type.Integer(),
-    url: Type.String({ description: 'the URL to which the part is sent with PUT' }),
-  },
+  { partNumber: Type.Integer(), url: Type.String({ description: 'PUT the bytes of the part to this URL' }) },
   { title: 'PartUrl' },
 )
 

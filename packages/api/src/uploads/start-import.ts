@@ -1,4 +1,4 @@
-import { declaredType, namedByUrl, withFittingName } from '@millrace/shared/imports/source-file.ts'
+import { declaredType, filenameOfUrl, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
 import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
@@ -9,7 +9,7 @@ import type { AdmitUpload } from './admit-upload.ts'
 /** How long an import may wait for a slot and for its source, in ms. */
 export const importLifeMs = 24 * 60 * 60 * 1000
 
-/** A file that a worker downloads, with what the client declared of it. Sizes in bytes. */
+/** A file that a worker downloads, as the client declared it. `size` in bytes. */
 export type ImportRequest = {
   sourceUrl: string
   filename?: string
@@ -21,7 +21,7 @@ export type ImportRequest = {
   traceparent?: string
 }
 
-/** An admitted import. Its bytes are awaited until `expiresAt` (ISO 8601). */
+/** An admitted import. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). */
 export type StartedImport = {
   id: string
   state: 'awaiting'
@@ -30,10 +30,10 @@ export type StartedImport = {
 }
 
 /**
- * Admits imports. No request is sent to the source here. The worker checks the addresses behind its name when it
+ * Admits imports. The API sends no request to the source. The worker checks the addresses of its host when it
  * connects.
  *
- * @param deps.allowedPorts of sources
+ * @param deps.allowedPorts the ports that a source may have
  */
 export function createStartImport(deps: {
   admitUpload: AdmitUpload
@@ -43,16 +43,16 @@ export function createStartImport(deps: {
   const { admitUpload, imports, allowedPorts } = deps
 
   /**
-   * Admits an import and adds its job. If the job was added although adding it failed, the job finds no record and
-   * ends.
+   * Admits an import and adds its job. If Redis added the job although the call failed, the job finds no
+   * record and ends.
    *
-   * @throws AppError `invalid_request` if files are not fetched from such a URL, and as `admitUpload` does
+   * @throws AppError `invalid_request` if the URL is not allowed, and as `admitUpload` does
    */
   return async function startImport(owner: string, request: ImportRequest): Promise<StartedImport> {
     const { sourceUrl, filename, contentType, size, traceparent } = request
     const url = URL.parse(sourceUrl)
     const problem = sourceUrlProblem(url, allowedPorts)
-    if (!url || problem) throw sourceUrlError(problem ?? 'is no URL')
+    if (!url || problem) throw sourceUrlError(problem ?? 'must be an absolute URL')
     const source = {
       url: url.href,
       ...(filename !== undefined && { filename }),
@@ -72,11 +72,11 @@ export function createStartImport(deps: {
 
 export type StartImport = ReturnType<typeof createStartImport>
 
-/** The intent before the source has responded. An unknown size is 0. */
+/** Returns the intent as far as it is known before the source has responded. An unknown size is 0. */
 function intentOf(request: ImportRequest, url: URL): UploadIntent {
   const { filename, contentType, size, preset, sha256, metadata, traceparent } = request
   const intent = {
-    filename: filename ?? namedByUrl(url),
+    filename: filename ?? filenameOfUrl(url),
     contentType: contentType ?? declaredType(undefined),
     size: size ?? 0,
     preset: preset ?? defaultPreset.name,
@@ -84,7 +84,7 @@ function intentOf(request: ImportRequest, url: URL): UploadIntent {
     ...(sha256 && { declaredSha256: sha256 }),
     ...(traceparent && { traceparent }),
   }
-  return filename === undefined ? withFittingName(intent) : intent
+  return filename === undefined ? withShortenedFilename(intent) : intent
 }
 
 function sourceUrlError(problem: string): AppError {

@@ -9,7 +9,9 @@ export type Transport =
   | SignedForm
   | { kind: 'multipart'; partSize: number; partCount: number; parts: PartUrl[] }
 
-/** An admitted upload and its transport. Its bytes are awaited until `expiresAt` (ISO 8601). */
+/**
+ * An admitted upload and its transport. It expires if its bytes have not arrived by `expiresAt` (ISO 8601).
+ */
 export type StartedUpload = { id: string; state: 'awaiting'; expiresAt: string; transport: Transport }
 
 /** Admits announced files and signs the URLs to send them to. */
@@ -21,7 +23,7 @@ export function createStartUpload(deps: {
   const { admitUpload, signForm, multipartUploads } = deps
 
   /**
-   * Admits a file that the client will send to S3: as one form up to 8 MiB, else in parts.
+   * Admits a file that the client will send to S3: as one form up to 8 MiB, otherwise in parts.
    *
    * @throws AppError as `admitUpload` does
    */

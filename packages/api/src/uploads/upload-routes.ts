@@ -20,7 +20,7 @@ const ImportRequest = Type.Object(
   {
     sourceUrl: Type.String({
       maxLength: sourceUrlMaxLength,
-      description: 'http or https, of a public host; redirects are followed',
+      description: 'http or https URL of a public host; redirects are followed',
     }),
     ...intentFields,
     filename: Type.Optional(intentFields.filename),
@@ -28,7 +28,7 @@ const ImportRequest = Type.Object(
     size: Type.Optional(
       Type.Integer({
         minimum: 1,
-        description: 'bytes; the upload is rejected if the source has another size',
+        description: 'bytes; the upload is rejected if the source has a different size',
       }),
     ),
   },
@@ -38,9 +38,9 @@ const ImportRequest = Type.Object(
 const FormTransport = Type.Object(
   {
     kind: Type.Literal('form'),
-    url: Type.String({ description: 'the URL to which the form is sent with POST' }),
+    url: Type.String({ description: 'POST the form to this URL' }),
     fields: Type.Record(Type.String(), Type.String(), {
-      description: 'fields that are sent before the file, all of them',
+      description: 'all of these form fields must come before the file',
     }),
   },
   { title: 'FormTransport' },
@@ -71,7 +71,7 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
-const announced = Compile(Announced)
+const announcedValidator = Compile(Announced)
 
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
@@ -83,7 +83,7 @@ export const UploadPage = Type.Object(
   { title: 'UploadPage' },
 )
 
-/** `/uploads`: announce a file or import it, read one upload, list the owner's uploads. */
+/** `/uploads`: announces a file or an import, returns one upload, lists the owner's uploads. */
 export function uploadRoutes(
   api: Api,
   deps: {
@@ -110,7 +110,11 @@ export function uploadRoutes(
       const { body } = request
       const started = await withIdempotencyKey(
         request,
-        { key: request.headers['idempotency-key'], content: ['POST /uploads', body], answer: announced },
+        {
+          key: request.headers['idempotency-key'],
+          content: ['POST /uploads', body],
+          response: announcedValidator,
+        },
         async (ownerId): Promise<StartedUpload | StartedImport> =>
           'sourceUrl' in body
             ? startImport(ownerId, { ...body, ...traceOf(request) })

@@ -16,7 +16,7 @@ const VariantView = Type.Object(
   { title: 'Variant' },
 )
 
-/** An upload as its owner sees it. */
+/** An upload, as its owner sees it. */
 export const UploadView = Type.Object(
   {
     id: Upload.properties.id,
@@ -41,7 +41,7 @@ export const UploadView = Type.Object(
 )
 export type UploadView = Static<typeof UploadView>
 
-/** Shows a record to its owner: without keys, etags and other matters of ours. */
+/** Converts a record to the view of its owner, without keys, etags and other internal fields. */
 export function viewUpload(upload: UploadRecord): UploadView {
   const { id, state, intent, findings, createdAt, updatedAt } = upload
   return {
@@ -68,7 +68,7 @@ export function viewUpload(upload: UploadRecord): UploadView {
   }
 }
 
-/** Names this very content of an upload: `Last-Event-ID` of its event stream. */
+/** Returns an identifier of this version of the record: the `Last-Event-ID` of the upload's event stream. */
 export function uploadVersion({ upload, revision }: StoredUpload): string {
   return `${Date.parse(upload.updatedAt)}-${revision}`
 }

@@ -25,9 +25,9 @@ import { createStartUpload } from './start-upload.ts'
 import { uploadRoutes } from './upload-routes.ts'
 
 /**
- * Composes `/uploads`: announce, complete, list and erase uploads.
+ * Composes `/uploads`: announces, completes, lists and erases uploads.
  *
- * @returns what the other ways to upload share, and `register`, which adds the routes
+ * @returns the functions that other ways to upload share, and `register`, which adds the routes
  */
 export function createUploads(deps: {
   redis: Redis

@@ -3,7 +3,7 @@ import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { readAnnouncement } from '../uploads/announcement.ts'
 
-/** A file as Uppy describes it to Companion, with the fields that the page has put into its `meta`. */
+/** A file as Uppy describes it to Companion, with the fields that the page has set in its `meta`. */
 export const UppyFile = Type.Object({
   filename: Type.String(),
   type: Type.String(),
@@ -14,12 +14,12 @@ export const UppyFile = Type.Object({
 })
 type UppyFile = Static<typeof UppyFile>
 
-/** Fields that Uppy adds by itself. */
-const ownFields = new Set(['name', 'type', 'relativePath'])
-/** Fields of the announcement. All others are metadata of the upload. */
-const announcedFields = new Set(['size', 'preset', 'sha256'])
+/** Fields of `meta` that Uppy adds to every file. */
+const uppyFields = new Set(['name', 'type', 'relativePath'])
+/** Fields of `meta` that belong to the announcement. All others are metadata of the upload. */
+const announcementFields = new Set(['size', 'preset', 'sha256'])
 
-/** Reads a file from Uppy's query: `filename`, `type`, and `metadata[…]` for each field of its `meta`. */
+/** Reads a file from Uppy's query: `filename`, `type`, and `metadata[…]` for each field of `meta`. */
 export function uppyFileOfQuery(query: Record<string, string>): UppyFile {
   const { filename = '', type = '' } = query
   const metadata: UppyFile['metadata'] = {}
@@ -31,8 +31,8 @@ export function uppyFileOfQuery(query: Record<string, string>): UppyFile {
 }
 
 /**
- * Reads the intent of a file from Uppy. `size`, `preset` and `sha256` are taken from its `meta`; its other fields become
- * metadata of the upload.
+ * Reads the intent of a file from Uppy. `size`, `preset` and `sha256` are read from its `meta`. The other
+ * fields of `meta` become metadata of the upload.
  *
  * @throws AppError `invalid_request`
  */
@@ -40,18 +40,20 @@ export function uppyIntent({ filename, type, metadata }: UppyFile): UploadIntent
   const { size } = metadata
   if (size === undefined) {
     throw new AppError('invalid_request', {
-      message: "Uppy does not tell the size by itself: put it into the file's meta, see docs/uppy.md.",
+      message:
+        "metadata.size is required. Uppy does not send it: set size in the file's meta (docs/uppy.md).",
       fields: [{ field: 'metadata.size', message: 'is required' }],
     })
   }
-  const fields = Object.entries(metadata).filter(([name, value]) => value !== null && !ownFields.has(name))
-  const texts = fields.map(([name, value]) => [name, String(value)] as const)
-  const rest = texts.filter(([name]) => !announcedFields.has(name))
+  const fields = Object.entries(metadata)
+    .filter(([name, value]) => value !== null && !uppyFields.has(name))
+    .map(([name, value]) => [name, String(value)] as const)
+  const otherFields = fields.filter(([name]) => !announcementFields.has(name))
   return readAnnouncement({
-    ...Object.fromEntries(texts.filter(([name]) => announcedFields.has(name))),
+    ...Object.fromEntries(fields.filter(([name]) => announcementFields.has(name))),
     size: Number(size),
     filename,
     contentType: type || 'application/octet-stream',
-    ...(rest.length > 0 && { metadata: Object.fromEntries(rest) }),
+    ...(otherFields.length > 0 && { metadata: Object.fromEntries(otherFields) }),
   })
 }

@@ -13,19 +13,20 @@ import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { CompleteUpload } from '../uploads/complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import type { MultipartUploads } from '../uploads/multipart-uploads.ts'
-import { ClaimedEtag, completeBodyLimitBytes, PartNumber } from '../uploads/part-schemas.ts'
+import { completeBodyLimitBytes, PartEtag, PartNumber } from '../uploads/part-schemas.ts'
 import { UppyFile, uppyFileOfQuery, uppyIntent } from './uppy-file.ts'
 
 const UppyParts = Type.Object({
-  parts: Type.Array(Type.Object({ PartNumber, ETag: ClaimedEtag }), { minItems: 1, maxItems: partLimit }),
+  parts: Type.Array(Type.Object({ PartNumber, ETag: PartEtag }), { minItems: 1, maxItems: partLimit }),
 })
 const PartParams = Type.Object({ ...UploadParams.properties, partNumber: PartNumber })
 
 /**
- * `/uppy/s3/…`: as much of Companion's S3 protocol as `@uppy/aws-s3` speaks (docs/uppy.md). Its `uploadId` is
- * our id, and finds the upload among those of who is asking; its `key` is told but never listened to.
+ * `/uppy/s3/…`: the part of Companion's S3 protocol that `@uppy/aws-s3` uses (docs/uppy.md). The protocol's
+ * `uploadId` is our upload id; the upload must belong to the owner who sent the request. The protocol's `key`
+ * is returned to Uppy, but never read from a request.
  *
- * @param deps.publicOrigin what browsers have in their address bar
+ * @param deps.publicOrigin the API's origin as browsers see it
  */
 export function uppyRoutes(
   api: Api,
@@ -45,7 +46,8 @@ export function uppyRoutes(
     reply.header('cache-control', 'no-store')
   })
 
-  // It is a GET that makes something, so it takes what a POST would: the scope, and a page of this origin.
+  // This GET creates an upload, so it requires the same as a POST: the write scope, and a page of this
+  // origin.
   api.get(
     '/uppy/s3/params',
     {
@@ -57,7 +59,7 @@ export function uppyRoutes(
       const intent = { ...uppyIntent(uppyFileOfQuery(request.query)), ...traceOf(request) }
       if (intent.size > uppyFormLimitBytes) {
         throw new AppError('upload_too_large', {
-          message: `A file of more than ${uppyFormLimitBytes} bytes goes up in parts: leave shouldUseMultipart as it is.`,
+          message: `A file of more than ${uppyFormLimitBytes} bytes must be sent in parts: use Uppy's default shouldUseMultipart.`,
           limit: uppyFormLimitBytes,
         })
       }
@@ -81,7 +83,7 @@ export function uppyRoutes(
   })
 
   api.get('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {
-    const { upload, multipart } = await openUpload(request, request.params.id)
+    const { upload, multipart } = await findOpenUpload(request, request.params.id)
     const parts = (await multipartUploads.list(upload, multipart)) ?? []
     return parts.map(({ partNumber, etag, size }) => ({ PartNumber: partNumber, ETag: etag, Size: size }))
   })
@@ -91,9 +93,9 @@ export function uppyRoutes(
     { config: { scope: 'uploads:write' }, schema: { hide: true, params: PartParams } },
     async (request) => {
       const { id, partNumber } = request.params
-      const { upload, multipart } = await openUpload(request, id)
+      const { upload, multipart } = await findOpenUpload(request, id)
       if (partNumber > multipart.partCount) {
-        throw new AppError('invalid_request', { message: `This file has ${multipart.partCount} parts.` })
+        throw new AppError('invalid_request', { message: `The file has ${multipart.partCount} parts.` })
       }
       const [part] = await multipartUploads.sign(upload, multipart, [partNumber])
       return { url: part?.url }
@@ -112,13 +114,17 @@ export function uppyRoutes(
   )
 
   api.delete('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {
-    const { upload } = await openUpload(request, request.params.id)
+    const { upload } = await findOpenUpload(request, request.params.id)
     await deps.eraseUpload(upload)
     return {}
   })
 
-  /** @throws AppError `upload_not_found`, `upload_closed`, `upload_not_multipart` */
-  async function openUpload(
+  /**
+   * Finds an upload whose multipart upload is open.
+   *
+   * @throws AppError `upload_not_found`, `upload_closed`, `upload_not_multipart`
+   */
+  async function findOpenUpload(
     request: FastifyRequest,
     id: string,
   ): Promise<{ upload: Upload; multipart: OpenMultipart }> {

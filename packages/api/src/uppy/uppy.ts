@@ -4,7 +4,7 @@ import type { Signing } from '../signing/signing.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { uppyRoutes } from './uppy-routes.ts'
 
-/** Adds the routes that Uppy's S3 plugin calls, in a scope of their own. */
+/** Adds the routes that Uppy's S3 plugin calls, in their own Fastify scope. */
 export function registerUppy(
   scope: Api,
   deps: {

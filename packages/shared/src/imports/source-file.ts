@@ -3,48 +3,51 @@ import { objectMetadataBytes, objectMetadataLimitBytes, toObjectMetadata } from 
 import { intentFields } from '../uploads/intent-fields.ts'
 import type { UploadIntent } from '../uploads/upload.ts'
 
-/** What stands in for a name where a source gives none. */
-const nameless = 'file'
-const typeless = 'application/octet-stream'
+/** Filename and content type of a file whose source declares none. */
+const defaultName = 'file'
+const defaultType = 'application/octet-stream'
 
 const contentType = Compile(intentFields.contentType)
 
 /**
- * The name that an address gives to its file: the last segment of its path.
- * @returns a name that is fit for an intent
+ * Returns the filename in a URL: the last segment of its path.
+ *
+ * @returns a valid filename of an intent; `file` if the path has none
  */
-export function namedByUrl(url: URL): string {
+export function filenameOfUrl(url: URL): string {
   const segment = url.pathname.slice(url.pathname.lastIndexOf('/') + 1)
   try {
-    return cleanName(decodeURIComponent(segment)) || nameless
+    return cleanFilename(decodeURIComponent(segment)) || defaultName
   } catch {
-    // Not percent-encoded UTF-8: taken as it is written.
-    return cleanName(segment) || nameless
+    // Not percent-encoded UTF-8: used as it is written.
+    return cleanFilename(segment) || defaultName
   }
 }
 
 /**
- * A name that somebody else gave to a file, without directories and without what no name may have in it.
- * @returns at most 255 characters; none where nothing is left
+ * Removes directories and control characters from a filename that does not come from the client.
+ *
+ * @returns at most 255 characters; an empty string if nothing is left
  */
-export function cleanName(name: string): string {
+export function cleanFilename(name: string): string {
   const base = name.slice(Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\')) + 1)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is taken out
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed
   const printable = base.replaceAll(/[\u0000-\u001f\u007f]/g, '').trim()
-  const cut = printable.slice(0, 255).toWellFormed()
-  return cut === '.' || cut === '..' ? '' : cut
+  const shortened = printable.slice(0, 255).toWellFormed()
+  return shortened === '.' || shortened === '..' ? '' : shortened
 }
 
-/** The type that a source declares, or the one that says nothing where it declares none in the right form. */
+/** Returns the content type that a source declares, or `application/octet-stream` if it is not valid. */
 export function declaredType(header: string | undefined): string {
-  return contentType.Check(header) ? header : typeless
+  return contentType.Check(header) ? header : defaultType
 }
 
 /**
- * The same intent with a name as long as S3 has room for beside the rest (names are percent-encoded there). For
- * names that nobody asked for: one that a client gave is refused rather than cut.
+ * Returns the intent with its filename shortened until the object metadata is within S3's limit (filenames
+ * are percent-encoded there). Only for filenames that the client did not choose: a client's own filename is
+ * refused rather than shortened.
  */
-export function withFittingName(intent: UploadIntent): UploadIntent {
+export function withShortenedFilename(intent: UploadIntent): UploadIntent {
   const characters = Array.from(intent.filename)
   const fits = (filename: string) =>
     objectMetadataBytes(toObjectMetadata({ ...intent, filename })) <= objectMetadataLimitBytes

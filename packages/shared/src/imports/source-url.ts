@@ -8,9 +8,11 @@ function portOf({ protocol, port }: URL): number {
 }
 
 /**
- * Validates the form of an import's URL. The address is checked later, when the worker resolves the name and connects.
+ * Validates the form of an import's URL. The address is checked later, when the worker resolves the name and
+ * connects.
  *
- * @param url from the WHATWG parser, which normalizes every spelling of an IPv4 address; null if it does not parse
+ * @param url from the WHATWG parser, which normalizes every spelling of an IPv4 address; null if it does not
+ *   parse
  * @param allowedPorts other ports are refused, also on public hosts, so that imports cannot scan for services
  * @returns the problem, as a phrase that follows the field's name, or undefined if there is none
  */

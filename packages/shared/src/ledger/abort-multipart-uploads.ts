@@ -2,7 +2,7 @@ import { AbortMultipartUploadCommand, NoSuchUpload, type S3Client } from '@aws-s
 import { paginateMultipartUploads } from './pages.ts'
 
 /**
- * Deletes the parts of originals that will not be completed.
+ * Aborts multipart uploads of originals, which deletes their parts.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger

@@ -10,14 +10,14 @@ export type ErasedObject = { key: string; versions: number }
 
 type Version = { Key: string; VersionId: string }
 
-/** S3 takes at most this many keys in one request (S3 API, "DeleteObjects"). */
-const batch = 1000
-/** Other processes may write while we erase. After so many passes it is not a coincidence any more. */
-const passes = 5
+/** S3 accepts at most this many keys in one request (S3 API, "DeleteObjects"). */
+const maxBatchSize = 1000
+/** Other processes may write while we erase, so one round may not be enough. More rounds are a fault. */
+const maxRounds = 5
 
 /**
- * Erases all objects of an upload: open multipart uploads, the original, unfinished bytes, variants and the manifest,
- * with all their versions and delete markers.
+ * Erases all objects of an upload: open multipart uploads, the original, unfinished bytes, variants and the
+ * manifest, with all versions and delete markers.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
@@ -26,8 +26,10 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
   const erase = createErase(deps)
 
   /**
-   * @returns the erased objects, once a listing has shown that nothing is left
-   * @throws AppError `dependency_unavailable` if something is left after all passes
+   * Erases the objects and verifies the result with a listing.
+   *
+   * @returns the erased objects
+   * @throws AppError `dependency_unavailable` if objects remain after all rounds
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
     const keys = [originalKey(address), manifestKey(address), unfinishedKey(address)]
@@ -41,7 +43,7 @@ export type EraseObjects = ReturnType<typeof createEraseObjects>
 export function createEraseUnfinished(deps: { s3: S3Client; bucket: string }) {
   const erase = createErase(deps)
 
-  /** @throws AppError `dependency_unavailable` if something is left after all passes */
+  /** @throws AppError `dependency_unavailable` if objects remain after all rounds */
   return async function eraseUnfinished(address: UploadAddress): Promise<void> {
     await erase(address, { keys: [unfinishedKey(address)] })
   }
@@ -56,39 +58,41 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
 
   return async function erase(address: UploadAddress, selection: Selection): Promise<ErasedObject[]> {
-    // One that is completed meanwhile is an object in the listing.
+    // If one is completed at this moment, the listing below contains its object.
     await abortMultipartUploads(originalKey(address))
     const erased = new Map<string, number>()
-    for (let pass = 0; pass < passes; pass++) {
-      const left = await list(selection)
-      if (left.length === 0) return [...erased].map(([key, versions]) => ({ key, versions }))
-      for (let i = 0; i < left.length; i += batch) await remove(left.slice(i, i + batch))
-      for (const { Key } of left) erased.set(Key, (erased.get(Key) ?? 0) + 1)
+    for (let round = 0; round < maxRounds; round++) {
+      const remaining = await list(selection)
+      if (remaining.length === 0) return [...erased].map(([key, versions]) => ({ key, versions }))
+      for (let start = 0; start < remaining.length; start += maxBatchSize) {
+        await remove(remaining.slice(start, start + maxBatchSize))
+      }
+      for (const { Key } of remaining) erased.set(Key, (erased.get(Key) ?? 0) + 1)
     }
-    throw new AppError('dependency_unavailable', { message: 'Not all of the upload could be erased.' })
+    throw new AppError('dependency_unavailable', { message: 'Some objects of the upload were not erased.' })
   }
 
   async function list({ keys, prefix }: Selection): Promise<Version[]> {
-    const found: Version[] = []
-    for (const start of prefix === undefined ? keys : [...keys, prefix]) {
-      const pages = paginateObjectVersions({ client: s3 }, { Bucket: bucket, Prefix: start })
+    const selected: Version[] = []
+    for (const keyOrPrefix of prefix === undefined ? keys : [...keys, prefix]) {
+      const pages = paginateObjectVersions({ client: s3 }, { Bucket: bucket, Prefix: keyOrPrefix })
       for await (const { Versions = [], DeleteMarkers = [] } of pages) {
         for (const { Key, VersionId } of [...Versions, ...DeleteMarkers]) {
           // A key can be the prefix of other keys.
-          const isOurs = Key && (keys.includes(Key) || (prefix !== undefined && Key.startsWith(prefix)))
-          if (isOurs) found.push({ Key, VersionId: VersionId ?? 'null' })
+          const isSelected = Key && (keys.includes(Key) || (prefix !== undefined && Key.startsWith(prefix)))
+          if (isSelected) selected.push({ Key, VersionId: VersionId ?? 'null' })
         }
       }
     }
-    return found
+    return selected
   }
 
   async function remove(versions: Version[]): Promise<void> {
     const { Errors: errors = [] } = await s3.send(
       new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: versions, Quiet: true } }),
     )
-    const [first] = errors
-    if (first)
-      throw new AppError('dependency_unavailable', { cause: new Error(`${first.Code} ${first.Message}`) })
+    const [error] = errors
+    if (error)
+      throw new AppError('dependency_unavailable', { cause: new Error(`${error.Code} ${error.Message}`) })
   }
 }

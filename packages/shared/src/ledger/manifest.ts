@@ -8,9 +8,9 @@ import { UploadId } from '../uploads/upload-id.ts'
 import { manifestKey } from './object-keys.ts'
 
 /**
- * The commit point of an upload: once its manifest is in S3, the upload is finished. It says what was found,
- * what was made, by which recipe and out of which bytes, so that the record in Redis can be had back from it
- * and so that work that was done is not done again.
+ * The commit point of an upload: once its manifest is in S3, the upload is finished. The manifest contains
+ * the findings, the variants, the recipe version and the arrival. So the record in Redis can be rebuilt from
+ * it, and finished work is not repeated.
  */
 export const Manifest = Type.Object({
   version: Type.Literal(1),
@@ -19,7 +19,7 @@ export const Manifest = Type.Object({
   outcome: Type.Union([Type.Literal('ready'), Type.Literal('rejected'), Type.Literal('failed')]),
   intent: UploadIntent,
   arrival: Arrival,
-  recipe: Type.String({ description: 'of the preset and the renderer' }),
+  recipe: Type.String({ description: 'version of the recipe: identifies the preset and the renderer' }),
   findings: Findings,
   variants: Type.Array(Variant),
   error: Type.Optional(UploadError),
@@ -28,21 +28,21 @@ export const Manifest = Type.Object({
 })
 export type Manifest = Static<typeof Manifest>
 
-const manifest = Compile(Manifest)
+const manifestValidator = Compile(Manifest)
 
-/** The record that a manifest stands for. */
-export function uploadFromManifest(found: Manifest): Upload {
+/** Returns the record of a finished upload, rebuilt from its manifest. */
+export function uploadFromManifest(manifest: Manifest): Upload {
   return {
-    id: found.id,
-    owner: found.owner,
-    state: found.outcome,
-    intent: found.intent,
-    arrival: found.arrival,
-    findings: found.findings,
-    variants: found.variants,
-    ...(found.error && { error: found.error }),
-    createdAt: found.createdAt,
-    updatedAt: found.finishedAt,
+    id: manifest.id,
+    owner: manifest.owner,
+    state: manifest.outcome,
+    intent: manifest.intent,
+    arrival: manifest.arrival,
+    findings: manifest.findings,
+    variants: manifest.variants,
+    ...(manifest.error && { error: manifest.error }),
+    createdAt: manifest.createdAt,
+    updatedAt: manifest.finishedAt,
   }
 }
 
@@ -54,20 +54,20 @@ export function uploadFromManifest(found: Manifest): Upload {
  */
 export function createManifests({ s3, bucket }: { s3: S3Client; bucket: string }) {
   return {
-    /** @returns the manifest, or undefined where the upload is not finished */
+    /** Reads a manifest. Returns undefined if the upload is not finished. */
     async read(address: UploadAddress): Promise<Manifest | undefined> {
       const text = await readObject(manifestKey(address))
       if (text === undefined) return undefined
-      return manifest.Parse(JSON.parse(text))
+      return manifestValidator.Parse(JSON.parse(text))
     },
 
-    /** Commits an upload's outcome. Written over an earlier one when the work is done again. */
-    async write(made: Manifest): Promise<void> {
+    /** Commits an upload's outcome. Overwrites an earlier manifest if the work was repeated. */
+    async write(manifest: Manifest): Promise<void> {
       await s3.send(
         new PutObjectCommand({
           Bucket: bucket,
-          Key: manifestKey(made),
-          Body: JSON.stringify(made),
+          Key: manifestKey(manifest),
+          Body: JSON.stringify(manifest),
           ContentType: 'application/json',
         }),
       )

@@ -1,16 +1,17 @@
 /**
- * The ledger: which objects Millrace keeps in its bucket, and under which keys. Keys are built and parsed
- * here and nowhere else.
+ * The ledger: the objects that Millrace stores in its bucket, and their keys. Only this file builds and
+ * parses keys.
  *
- *   originals/{owner}/{uploadId}                          the bytes as they came; written by the client, the
- *                                                         API or tus. Its metadata alone can rebuild the record
- *   variants/{owner}/{uploadId}/{preset}/{variant}.{ext}  written by a worker; doing the work twice
- *                                                         overwrites the same object
+ *   originals/{owner}/{uploadId}                          the bytes as the client sent them; written by the
+ *                                                         client, the API or tus. The record can be rebuilt
+ *                                                         from its metadata alone
+ *   variants/{owner}/{uploadId}/{preset}/{variant}.{ext}  written by a worker; repeated work overwrites the
+ *                                                         same object
  *   manifests/{owner}/{uploadId}.json                     written by a worker, last: the commit point
  *   unfinished/{owner}/{uploadId}                         written by the API for tus: bytes that do not fill a
- *                                                         part yet. Gone once the original is there
- *   erased/{owner}/{uploadId}                             written by the API where several regions copy to each
- *                                                         other: says that the upload was erased. Empty
+ *                                                         part yet. Deleted once the original exists
+ *   erased/{owner}/{uploadId}                             erasure marker, empty; written by the API if several
+ *                                                         regions copy to each other
  */
 
 import { Compile } from 'typebox/compile'
@@ -18,15 +19,15 @@ import { Owner } from '../uploads/owner.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { isUploadId } from '../uploads/upload-id.ts'
 
-const owner = Compile(Owner)
+const ownerValidator = Compile(Owner)
 
-/** Where S3's event notifications look for arrivals. */
+/** S3 publishes an event for each new object under this prefix. */
 export const originalsPrefix = 'originals/'
 export const manifestsPrefix = 'manifests/'
 export const variantsPrefix = 'variants/'
-/** Beside the originals, not among them: no event tells of it, and no listing takes it for an upload. */
+/** Not under `originals/`: S3 publishes no event, and no listing mistakes the object for an upload. */
 export const unfinishedPrefix = 'unfinished/'
-/** Where regions look for what others have erased. */
+/** With several regions, S3 publishes an event for each erasure marker under this prefix, copies included. */
 export const erasedPrefix = 'erased/'
 
 export function originalKey({ owner, id }: UploadAddress): string {
@@ -37,17 +38,17 @@ export function manifestKey({ owner, id }: UploadAddress): string {
   return `${manifestsPrefix}${owner}/${id}.json`
 }
 
-/** Where the bytes of a tus upload lie that came after its last whole part. */
+/** Returns the key of a tus upload's unfinished bytes, which follow its last whole part. */
 export function unfinishedKey({ owner, id }: UploadAddress): string {
   return `${unfinishedPrefix}${owner}/${id}`
 }
 
-/** Where an upload's erasure is told to other regions. */
+/** Returns the key of an upload's erasure marker, which S3 copies to other regions. */
 export function erasureKey({ owner, id }: UploadAddress): string {
   return `${erasedPrefix}${owner}/${id}`
 }
 
-/** Where all variants of an upload lie, whatever their preset. */
+/** Returns the prefix of an upload's variants of all presets. */
 export function uploadVariantsPrefix({ owner, id }: UploadAddress): string {
   return `${variantsPrefix}${owner}/${id}/`
 }
@@ -59,29 +60,29 @@ export function variantKey(
   return `${uploadVariantsPrefix(address)}${variant.preset}/${variant.name}.${variant.extension}`
 }
 
-/** @returns the upload whose original has this key, or undefined where the key is not an original's */
+/** Returns the upload whose original has this key, or undefined if it is not the key of an original. */
 export function parseOriginalKey(key: string): UploadAddress | undefined {
   return parse(key, originalsPrefix, '')
 }
 
-/** @returns the upload whose manifest has this key, or undefined where the key is not a manifest's */
+/** Returns the upload whose manifest has this key, or undefined if it is not the key of a manifest. */
 export function parseManifestKey(key: string): UploadAddress | undefined {
   return parse(key, manifestsPrefix, '.json')
 }
 
-/** @returns the upload that these unfinished bytes belong to, or undefined where the key is of another kind */
+/** Returns the upload whose unfinished bytes have this key, or undefined if it is another kind of key. */
 export function parseUnfinishedKey(key: string): UploadAddress | undefined {
   return parse(key, unfinishedPrefix, '')
 }
 
-/** @returns the upload whose erasure this key tells of, or undefined where the key is of another kind */
+/** Returns the upload whose erasure marker has this key, or undefined if it is another kind of key. */
 export function parseErasureKey(key: string): UploadAddress | undefined {
   return parse(key, erasedPrefix, '')
 }
 
 function parse(key: string, prefix: string, suffix: string): UploadAddress | undefined {
   if (!key.startsWith(prefix) || !key.endsWith(suffix)) return undefined
-  const [ownerPart, id, ...rest] = key.slice(prefix.length, key.length - suffix.length).split('/')
-  if (ownerPart === undefined || id === undefined || rest.length > 0) return undefined
-  return owner.Check(ownerPart) && isUploadId(id) ? { owner: ownerPart, id } : undefined
+  const [owner, id, ...rest] = key.slice(prefix.length, key.length - suffix.length).split('/')
+  if (owner === undefined || id === undefined || rest.length > 0) return undefined
+  return ownerValidator.Check(owner) && isUploadId(id) ? { owner, id } : undefined
 }

@@ -4,7 +4,7 @@ import { PresetName } from '../presets/preset.ts'
 import { type UploadIntent, UploadMetadata } from '../uploads/upload.ts'
 
 /**
- * S3 takes 2 KB of user metadata with an object, names and values together
+ * S3 accepts at most 2 KB of user metadata for an object, names and values together
  * (S3 API, "Working with object metadata").
  */
 export const objectMetadataLimitBytes = 2048
@@ -15,8 +15,9 @@ const sha256 = Compile(Type.String({ pattern: '^[0-9a-f]{64}$' }))
 const traceparent = Compile(Type.String({ pattern: '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' }))
 
 /**
- * The user metadata (`x-amz-meta-*`, names without that prefix) that carries an intent with its original.
- * Values are percent-encoded, since headers carry ASCII only. Size and content type are S3's own fields.
+ * Returns the object metadata that stores an intent with its original (`x-amz-meta-*`, names without that
+ * prefix). Values are percent-encoded, because headers are ASCII only. Size and content type are fields of S3
+ * itself. The upload's metadata is stored under the name `notes`.
  */
 export function toObjectMetadata(intent: UploadIntent): Record<string, string> {
   const metadata: Record<string, string> = {
@@ -29,7 +30,7 @@ export function toObjectMetadata(intent: UploadIntent): Record<string, string> {
   return metadata
 }
 
-/** How much of S3's allowance a set of user metadata takes, in bytes, counted as S3 counts it. */
+/** Returns the size of object metadata in bytes, as S3 counts it for its limit. */
 export function objectMetadataBytes(metadata: Record<string, string>): number {
   let bytes = 0
   for (const [name, value] of Object.entries(metadata))
@@ -38,24 +39,24 @@ export function objectMetadataBytes(metadata: Record<string, string>): number {
 }
 
 /**
- * Reads an intent back from its original. An object that somebody put there without us has no metadata, or
- * strange ones: whatever does not fit is left out, and the upload goes on with what is known.
+ * Reads an intent from its original. An object that another program wrote may have no metadata, or metadata
+ * in another form. Invalid values are ignored, and the upload continues with the valid ones.
  *
- * @param object what S3 says of the object: content type, size in bytes, user metadata
- * @param fallback what stands in for what is missing
+ * @param object the object's content type, size in bytes and metadata in S3
+ * @param fallback used if the object has no valid filename or preset
  */
 export function fromObjectMetadata(
   object: { contentType: string | undefined; size: number; metadata: Record<string, string> },
   fallback: { filename: string; preset: string },
 ): UploadIntent {
   const { metadata } = object
-  const notes: unknown = parseJson(decode(metadata['notes']))
+  const intentMetadata: unknown = parseJson(decode(metadata['notes']))
   return {
     filename: decode(metadata['filename']) || fallback.filename,
     contentType: object.contentType ?? 'application/octet-stream',
     size: object.size,
     preset: presetName.Check(metadata['preset']) ? metadata['preset'] : fallback.preset,
-    ...(uploadMetadata.Check(notes) && { metadata: notes }),
+    ...(uploadMetadata.Check(intentMetadata) && { metadata: intentMetadata }),
     ...(sha256.Check(metadata['sha256']) && { declaredSha256: metadata['sha256'] }),
     ...(traceparent.Check(metadata['traceparent']) && { traceparent: metadata['traceparent'] }),
   }
@@ -65,7 +66,7 @@ function decode(value: string | undefined): string {
   try {
     return decodeURIComponent(value ?? '')
   } catch {
-    // A value that was not written by us: not percent-encoded, so it says nothing we could trust.
+    // The value is not percent-encoded, so Millrace did not write it.
     return ''
   }
 }

@@ -5,23 +5,23 @@ import type { UploadAddress } from '../uploads/upload-address.ts'
 import { originalKey } from './object-keys.ts'
 import { fromObjectMetadata } from './object-metadata.ts'
 
-/** An original as it lies in S3: which bytes, and what was announced with them. */
+/** An original in S3, and the intent in its object metadata. */
 export type Original = {
   arrival: Arrival
   intent: UploadIntent
-  /** Whether S3 copied it here from the bucket of another region, where it was uploaded. */
+  /** Whether S3 copied it from another region's bucket, to which it was uploaded. */
   isCopy: boolean
 }
 
 /**
- * Looks at originals without reading them.
+ * Finds originals without reading their bytes.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
 export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }) {
   return {
-    /** @returns what S3 has at this upload's key at this moment, or undefined where it has nothing */
+    /** Returns the original that S3 has at this moment, or undefined if it has none. */
     async find(address: UploadAddress): Promise<Original | undefined> {
       try {
         const head = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: originalKey(address) }))
@@ -45,9 +45,9 @@ export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }
 export type Originals = ReturnType<typeof createOriginals>
 
 /**
- * The arrival that S3 tells of in its answer about an object.
+ * Reads an arrival from S3's response about an object.
  *
- * @param size of the object, bytes
+ * @param size of the object, in bytes
  */
 export function describeArrival(
   { ETag, VersionId }: { ETag?: string | undefined; VersionId?: string | undefined },
@@ -60,7 +60,7 @@ export function describeArrival(
   }
 }
 
-/** An etag without the quotes that HTTP puts around it. */
+/** Removes the quotes that HTTP requires around an etag. */
 export function unquoted(etag: string): string {
   return etag.replaceAll('"', '')
 }

@@ -8,7 +8,7 @@ import {
 
 // The SDK has no paginators for these two operations, which continue with two markers instead of one token.
 
-/** Which keys are listed. */
+/** The bucket and key prefix to list. */
 type Listing = { Bucket: string; Prefix: string }
 
 /** Lists the versions and delete markers of all keys with a prefix, page by page. */

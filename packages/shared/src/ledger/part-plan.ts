@@ -1,51 +1,56 @@
 const MiB = 1024 ** 2
 
-/** Files up to this size go up as one form (bytes); larger ones in parts. */
+/** Files up to this size are sent as one form, larger files in parts. In bytes. */
 export const formLimitBytes = 8 * MiB
 
-/** S3 takes at most this many parts, and no part but the last under 5 MiB (S3 API, "Multipart upload limits"). */
+/**
+ * S3 accepts at most this many parts of a file. Only the last part may have less than 5 MiB (S3 API,
+ * "Multipart upload limits").
+ */
 export const partLimit = 10_000
 const smallestPartBytes = 8 * MiB
 
-/** How a file is cut: `partSize` in bytes, the last part may be shorter. */
+/** How a file is divided into parts: `partSize` in bytes; the last part may be shorter. */
 export type PartPlan = { partSize: number; partCount: number }
 
 /**
- * Cuts a file into parts: of 8 MiB, or of as many whole MiB as it takes to stay within S3's 10,000 parts.
+ * Divides a file into parts of 8 MiB. If that exceeds S3's 10,000 parts, the parts have the smallest
+ * sufficient number of whole MiB.
  *
- * @param size of the file, bytes, at least 1
+ * @param size of the file, in bytes, at least 1
  */
 export function planParts(size: number): PartPlan {
-  const needed = Math.ceil(size / partLimit / MiB) * MiB
-  const partSize = Math.max(smallestPartBytes, needed)
+  const minPartBytes = Math.ceil(size / partLimit / MiB) * MiB
+  const partSize = Math.max(smallestPartBytes, minPartBytes)
   return { partSize, partCount: Math.ceil(size / partSize) }
 }
 
-/** Up to this size Uppy sends a file as one form unless it is told otherwise (`shouldUseMultipart`), bytes. */
+/** Up to this size Uppy by default sends a file as one form (option `shouldUseMultipart`). In bytes. */
 export const uppyFormLimitBytes = 100 * MiB
 
 /**
- * Cuts a file as `@uppy/aws-s3` does unless it is told otherwise (`getChunkSize`): into parts of 5 MiB, or of
- * as many bytes as it takes to stay within S3's 10,000 parts.
+ * Divides a file as `@uppy/aws-s3` does by default (option `getChunkSize`): into parts of 5 MiB. If that
+ * exceeds S3's 10,000 parts, the parts have the smallest sufficient number of bytes.
  *
- * @param size of the file, bytes, at least 1
+ * @param size of the file, in bytes, at least 1
  */
 export function planUppyParts(size: number): PartPlan {
   const partSize = Math.max(5 * MiB, Math.ceil(size / partLimit))
   return { partSize, partCount: Math.ceil(size / partSize) }
 }
 
-/** Parts of a file of unknown size keep the smallest size for this long: 7.8 GiB. */
+/** This many parts of a file of unknown size have the smallest size: together 7.8 GiB. */
 const evenParts = 1000
 const growthBytes = 132 * 1024
 
 /**
- * How to cut a file whose size shows only at its end. Where 10,000 parts of 8 MiB do not reach the limit,
- * parts grow: 8 MiB for the first 1,000, then each 132 KiB larger than the one before. So 10,000 parts hold
- * 5 TiB (the last has 1.1 GiB), and the memory that a part takes stays small for all but the largest files.
+ * Plans the parts of a file of unknown size. If 10,000 parts of 8 MiB are less than the limit, the parts
+ * grow: the first 1,000 have 8 MiB, and each of the others is 132 KiB larger than the one before. So 10,000
+ * parts hold 5 TiB (the last has 1.1 GiB), and the memory for a part stays small for all but the largest
+ * files.
  *
- * @param limitBytes the largest that the file can be
- * @returns the size of a part but the last, bytes
+ * @param limitBytes limit of the file's size, in bytes
+ * @returns the size of each part except the last, in bytes
  */
 export function planGrowingParts(limitBytes: number): (partNumber: number) => number {
   if (limitBytes <= smallestPartBytes * partLimit) return () => smallestPartBytes

@@ -18,26 +18,27 @@ import { describeArrival } from './originals.ts'
 import { createSendParts } from './send-parts.ts'
 import { createUploadPart } from './upload-part.ts'
 
-/** What S3 takes in one PUT (S3 API, "Uploading objects"), bytes. */
+/** S3's limit of one PUT, in bytes (S3 API, "Uploading objects"). */
 export const putLimitBytes = 5 * 1024 ** 3
 
-/** An original whose size is unknown until its last byte has come. */
+/** An original whose size is unknown until its last byte arrives. */
 export type GrowingOriginal = {
   chunks: AsyncIterable<Buffer>
-  /** Size of each part but the last, bytes. */
+  /** Size of each part except the last, in bytes. */
   partBytes: (partNumber: number) => number
-  /** A larger file is rejected as soon as it is over this, bytes. */
+  /** Limit of the file's size, in bytes. A larger file is rejected as soon as it exceeds the limit. */
   limitBytes: number
-  /** Called with the size after the last byte, before S3 makes an object of it. If it throws, the upload ends. */
+  /** Called with the size after the last byte, before S3 creates the object. If it throws, sending ends. */
   beforeCommit: (size: number) => Promise<void>
   signal: AbortSignal
 }
 
 /**
- * Writes originals into S3 as they come in, as fast as S3 takes them and no faster.
+ * Writes originals to S3 while they come in, with back-pressure: the source is read only as fast as S3
+ * accepts bytes.
  *
- * @param deps.s3 for all but the bytes
- * @param deps.streamingS3 for the bytes: it neither computes checksums nor times slow bodies out
+ * @param deps.s3 the client for all other requests
+ * @param deps.streamingS3 the client for the bytes: it computes no checksums, and slow bodies do not time out
  * @param deps.bucket the bucket of all keys
  */
 export function createStoreOriginal(deps: {
@@ -53,8 +54,8 @@ export function createStoreOriginal(deps: {
 
   return {
     /**
-     * Streams a body of `intent.size` bytes (at most 5 GiB) into S3 with one PUT. S3 makes an object of all of it
-     * or of none of it.
+     * Streams a body of `intent.size` bytes (at most 5 GiB) to S3 with one PUT. S3 creates the object only if
+     * it receives the whole body.
      *
      * @returns the arrival
      */
@@ -64,15 +65,15 @@ export function createStoreOriginal(deps: {
       body: Readable,
       signal: AbortSignal,
     ): Promise<Arrival> {
-      const made = await streamingS3.send(
+      const response = await streamingS3.send(
         new PutObjectCommand({ ...object(address, intent), Body: body, ContentLength: intent.size }),
         { abortSignal: signal },
       )
-      return describeArrival(made, intent.size)
+      return describeArrival(response, intent.size)
     },
 
     /**
-     * Sends a body in parts, or with one PUT if it is shorter than a part. If it fails, no part stays in S3.
+     * Sends a body in parts, or with one PUT if it is shorter than a part. On failure the parts are deleted.
      *
      * @returns the arrival
      * @throws AppError `upload_too_large`, or `invalid_request` if the body is empty
@@ -95,12 +96,12 @@ export function createStoreOriginal(deps: {
         if (size === 0) throw emptyFile()
         if (last.partNumber === 1) {
           await beforeCommit(size)
-          const made = await streamingS3.send(
+          const response = await streamingS3.send(
             new PutObjectCommand({ ...object(address, intent), Body: last.bytes }),
             { abortSignal: signal },
           )
           last.release()
-          return describeArrival(made, size)
+          return describeArrival(response, size)
         }
         if (last.bytes.length > 0) await multipart.send(last.partNumber, last.bytes)
         last.release()
@@ -122,7 +123,7 @@ export function createStoreOriginal(deps: {
     }
   }
 
-  /** A multipart upload that is opened with its first part. Parts are sent one at a time. */
+  /** A multipart upload. S3 opens it when the first part is sent. Parts are sent one at a time. */
   function createMultipart(address: UploadAddress, intent: UploadIntent, signal: AbortSignal) {
     const etags: string[] = []
     const target = { Bucket: bucket, Key: originalKey(address) }
@@ -153,7 +154,7 @@ export function createStoreOriginal(deps: {
         )
       },
 
-      /** Deletes the parts. Call it when none is on its way: S3 could store that one afterwards. */
+      /** Deletes the parts. Call it when no part is being sent: S3 could store that part afterwards. */
       async abort(): Promise<void> {
         if (!opening) return
         try {
@@ -161,7 +162,7 @@ export function createStoreOriginal(deps: {
           // The response was lost, maybe several times, since the SDK retries.
           else await abortMultipartUploads(target.Key)
         } catch (error) {
-          // The bucket's lifecycle rule aborts what stays open; the caller needs the first error.
+          // The caller needs the first error. The bucket's lifecycle rule aborts the multipart upload later.
           log.warn({ err: error }, 'multipart upload not aborted')
         }
       },

@@ -7,7 +7,7 @@ import { unquoted } from './originals.ts'
 /**
  * Sends parts of originals to S3.
  *
- * @param deps.streamingS3 the client, which sends the bytes unhashed
+ * @param deps.streamingS3 the client; it computes no checksums
  * @param deps.bucket the bucket of all keys
  */
 export function createUploadPart({ streamingS3, bucket }: { streamingS3: S3Client; bucket: string }) {

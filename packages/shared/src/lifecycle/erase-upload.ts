@@ -24,10 +24,11 @@ export function createEraseUpload(deps: {
   const { records, queue, imports, eraseObjects, quota, publishErasure } = deps
 
   /**
-   * Records the erasure first. After that nothing restores the upload: no active job, no late event, no bytes sent to a
-   * URL that was signed before. A repeated call erases what an interrupted one left.
+   * Records the erasure first. After that, nothing restores the upload: no active job, no late event, no
+   * bytes sent to a URL that was signed before. A repeated call erases the objects that an interrupted one
+   * left.
    *
-   * Notifies other regions last. Then nothing is left here that S3 could still copy to them.
+   * Notifies other regions last. By then this region has no object that S3 could still copy to them.
    */
   return async function eraseUpload({ owner, id }: UploadAddress): Promise<ErasureReceipt> {
     const found = await records.find({ owner, id })

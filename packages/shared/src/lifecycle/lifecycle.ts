@@ -13,10 +13,11 @@ import { createReceiveUpload } from './receive-upload.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
 /**
- * Composes what both tiers do with uploads: the ledger in S3, the records in Redis, and what changes both.
+ * Composes the parts that both tiers share: the ledger in S3, the records in Redis, and the functions that
+ * change both.
  *
- * @param deps.streamingS3 for bodies that pass through
- * @param deps.queue gets a job for each upload that arrives; its owner closes it
+ * @param deps.streamingS3 the client for streamed bodies
+ * @param deps.queue receives a job for each upload that arrives; the caller closes it
  */
 export function createLifecycle(deps: {
   redis: Redis

@@ -7,9 +7,9 @@ import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { UploadLookup } from './upload-lookup.ts'
 
 /**
- * Records the arrival of bytes. The caller is the handler of S3's event, the API that completed the upload, or
- * reconciliation. Each may call twice, late, or for bytes that were replaced since. So the call is only a hint, and
- * the current object in S3 decides (decision 0002).
+ * Records arrivals. The callers are the handler of S3's events, the API after it completed an upload, and
+ * reconciliation. Each may call twice, late, or for bytes that were replaced since. So the call is only a
+ * hint, and the current object in S3 decides (decision 0002).
  */
 export function createReceiveUpload(deps: {
   lookup: UploadLookup
@@ -21,15 +21,15 @@ export function createReceiveUpload(deps: {
   const { lookup, records, originals, queue, eraseObjects } = deps
 
   /**
-   * Records the arrival and adds the job, in this order. A crash in between leaves a record without a job, and the
-   * event or reconciliation calls again.
+   * Records the arrival and adds the job, in this order. A crash in between leaves a record without a job,
+   * and the event or reconciliation calls again.
    *
    * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
    * @param options.arrival S3's response to the caller's own write; without it, S3 is read
    * @param options.takesCopy adds a job for a copy as well
-   * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived after the
-   *   erasure, through a URL signed before, are erased
+   * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived
+   *   after the erasure, through a URL signed before, are erased
    */
   return async function receiveUpload(
     address: UploadAddress,
@@ -66,8 +66,8 @@ export function createReceiveUpload(deps: {
 export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
 
 /**
- * Returns the record after these bytes arrived, or undefined if they are already recorded. Other bytes reset the upload,
- * since the findings of the old ones do not apply.
+ * Returns the record after these bytes arrived, or undefined if they are already recorded. Other bytes reset
+ * the upload, since the findings of the old ones do not apply.
  */
 export function recordArrival(current: Upload, arrival: Arrival): Upload | undefined {
   if (current.arrival && isSameArrival(current.arrival, arrival)) return undefined

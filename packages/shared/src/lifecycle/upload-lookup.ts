@@ -21,8 +21,8 @@ export function uploadFromOriginal(address: UploadAddress, original: Original): 
 }
 
 /**
- * Finds an upload in Redis, or else by its manifest, or else by its original. A record rebuilt from S3 is stored in
- * Redis again, so a Redis that lost its data is refilled by lookups.
+ * Finds an upload in Redis, or else by its manifest, or else by its original. A record rebuilt from S3 is
+ * stored in Redis again, so a Redis that lost its data is refilled by lookups.
  */
 export function createUploadLookup(deps: {
   records: UploadRecords
@@ -38,7 +38,8 @@ export function createUploadLookup(deps: {
       if (stored) return stored
       if (await records.isErased(address)) return undefined
       const [manifest, original] = await Promise.all([manifests.read(address), originals.find(address)])
-      // The manifest is valid for the bytes it was made from. Bytes that arrived later must be inspected first.
+      // The manifest is valid for the bytes it was made from. Bytes that arrived later must be inspected
+      // first.
       if (manifest && (!original || isSameArrival(manifest.arrival, original.arrival))) {
         return records.create(uploadFromManifest(manifest))
       }

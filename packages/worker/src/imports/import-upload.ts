@@ -1,4 +1,4 @@
-import { cleanName, declaredType, withFittingName } from '@millrace/shared/imports/source-file.ts'
+import { cleanFilename, declaredType, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
 import type { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
@@ -180,7 +180,10 @@ function intentOf(
   const contentType = source.contentType ?? declaredType(response.contentType)
   const intent = { ...announced, contentType, size: response.size ?? 0 }
   if (source.filename !== undefined) return intent
-  return withFittingName({ ...intent, filename: cleanName(response.filename ?? '') || announced.filename })
+  return withShortenedFilename({
+    ...intent,
+    filename: cleanFilename(response.filename ?? '') || announced.filename,
+  })
 }
 
 /** Passes chunks on. Throws if the body is empty or larger than announced. */
