@@ -7,13 +7,13 @@ import { createLog } from '@millrace/shared/service/log.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
+import { type ProxyAction, type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
 import {
   type CloudWatchServer,
   startCloudWatchServer,
   valuesOf,
 } from '../../worker/support/cloudwatch-server.ts'
-import { type ProxyAction, type S3Proxy, startS3Proxy } from '../../worker/support/s3-proxy.ts'
 import { sampleImage } from '../../worker/support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../../worker/support/worker-fleet.ts'
 

@@ -3,8 +3,8 @@ import { createStoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import * as assert from 'uvu/assert'
 import { openContractTarget } from '../../local-s3/support/contract-target.ts'
+import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
-import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../worker/support/s3-proxy.ts'
 
 const test = suite('store original')
 const target = await openContractTarget()

@@ -7,9 +7,9 @@ import { createTerminationHook } from '@millrace/worker/instance/termination-hoo
 import { createTerminationNotices } from '@millrace/worker/instance/termination-notices.ts'
 import { createOldestJob } from '@millrace/worker/jobs/oldest-job.ts'
 import * as assert from 'uvu/assert'
+import { type S3Proxy, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
 import { type FakeInstance, hook, instance, startFakeInstance } from '../support/fake-instance.ts'
-import { type S3Proxy, startS3Proxy } from '../support/s3-proxy.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
