@@ -311,7 +311,7 @@ test('Uppy sends files with tus, in one request and in several', async () => {
 test('the API docs page shows the routes without violating its content security policy', async () => {
   const context = await browser.newContext()
   const { page, errors } = await openPage(context, `${url}/docs`)
-  await page.getByText('Announce a file and get what sends it').click({ timeout: 20_000 })
+  await page.getByText('Announce a file and get its transport').click({ timeout: 20_000 })
   await page.getByText('harbour.jpg').first().waitFor({ timeout: 20_000 })
   assert.equal(errors, [])
   await context.close()

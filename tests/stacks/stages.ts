@@ -42,7 +42,7 @@ test('`sst dev` runs Redis, API and worker locally, with valid settings', () => 
   for (const name of ['Api', 'Worker']) {
     assert.match(
       String(at(commands.get(name), 'command')),
-      /^node packages\/local\/ready\.mjs packages\/\w+\/src\/main\.ts$/,
+      /^node packages\/local\/run\.mjs packages\/\w+\/src\/main\.ts$/,
     )
     assert.is(at(commands.get(name), 'autostart'), true)
   }

@@ -52,7 +52,7 @@ export async function startApiInstances(
     // The instances share this process with the tests. On a busy machine they would refuse the tests' requests.
     MAX_EVENT_LOOP_DELAY_MS: '0',
     // For the same reason Redis may respond late, but every request must be counted.
-    RATE_LIMIT_PATIENCE_MS: '20000',
+    RATE_LIMIT_TIMEOUT_MS: '20000',
     ...options.environment,
   }
   const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = cloud.environment

@@ -47,7 +47,7 @@ test('worker config requires addresses and the bucket only', () => {
     importSlots: 8,
     importAllowedNetworks: [],
     importDnsServers: [],
-    importSilenceMs: 30_000,
+    importIdleTimeoutMs: 30_000,
     importTimeoutMs: 3_600_000,
   })
 })

@@ -38,10 +38,10 @@ const Variables = Type.Object(
     ),
     API_KEYS: Type.String({ default: '' }),
     SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
-    UPLOAD_SILENCE_MS: Type.Integer({ default: 120_000, minimum: 100 }),
+    UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: 120_000, minimum: 100 }),
     RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 3_000, minimum: 0 }),
     RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
-    RATE_LIMIT_PATIENCE_MS: Type.Integer({ default: 100, minimum: 1 }),
+    RATE_LIMIT_TIMEOUT_MS: Type.Integer({ default: 100, minimum: 1 }),
     TRUSTED_PROXIES: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
     CLOSE_DELAY_MS: Type.Integer({ default: 0, minimum: 0, maximum: 3_600_000 }),
     HEADERS_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 100 }),
@@ -89,12 +89,12 @@ export function readConfig(environment: Environment) {
     apiKeys,
     sessionTtlMs: variables.SESSION_TTL_MS,
     /** How long an upload through the API may be idle before its connection is closed. */
-    uploadSilenceMs: variables.UPLOAD_SILENCE_MS,
+    uploadIdleTimeoutMs: variables.UPLOAD_IDLE_TIMEOUT_MS,
     /** Requests of one session or API key, over all instances; 0: no limit. */
     rateLimitPerMinute: variables.RATE_LIMIT_PER_MINUTE,
     rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_ADDRESS_PER_MINUTE,
     /** The timeout for counting a request. Redis needs a fraction of a millisecond; a failing Redis does not block requests. */
-    rateLimitTimeoutMs: variables.RATE_LIMIT_PATIENCE_MS,
+    rateLimitTimeoutMs: variables.RATE_LIMIT_TIMEOUT_MS,
     /** Proxies whose `X-Forwarded-For` is trusted. */
     trustedProxies: splitList(variables.TRUSTED_PROXIES),
     /** How long requests are still accepted after `/ready` returns 503. */

@@ -38,7 +38,7 @@ const Variables = Type.Object({
   IMPORT_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
   IMPORT_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
   IMPORT_DNS_SERVERS: listVariable(isDnsServer, 'addresses, each with a port if it is not 53'),
-  IMPORT_SILENCE_MS: Type.Integer({ minimum: 100, default: 30_000 }),
+  IMPORT_IDLE_TIMEOUT_MS: Type.Integer({ minimum: 100, default: 30_000 }),
   IMPORT_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 24 * 3_600_000, default: 3_600_000 }),
 })
 
@@ -73,7 +73,7 @@ export function readConfig(environment: Environment) {
     importAllowedNetworks: splitList(variables.IMPORT_ALLOWED_NETWORKS),
     /** DNS servers that resolve the hosts of sources; none: the system's. */
     importDnsServers: splitList(variables.IMPORT_DNS_SERVERS),
-    importSilenceMs: variables.IMPORT_SILENCE_MS,
+    importIdleTimeoutMs: variables.IMPORT_IDLE_TIMEOUT_MS,
     importTimeoutMs: variables.IMPORT_TIMEOUT_MS,
   })
 }

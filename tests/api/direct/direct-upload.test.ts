@@ -385,8 +385,8 @@ for (const [name, headers, firstBytes] of interrupted) {
   })
 }
 
-test('an upload without new bytes for UPLOAD_SILENCE_MS is aborted and its connection closed', async () => {
-  const shortTimeout = await startApiInstances({ environment: { UPLOAD_SILENCE_MS: '200' } })
+test('an upload without new bytes for UPLOAD_IDLE_TIMEOUT_MS is aborted and its connection closed', async () => {
+  const shortTimeout = await startApiInstances({ environment: { UPLOAD_IDLE_TIMEOUT_MS: '200' } })
   try {
     const { hostname, port } = new URL(shortTimeout.url)
     const socket = connect(Number(port), hostname)

@@ -29,7 +29,7 @@ test.before(async () => {
     // Short timeouts for incomplete requests. Otherwise there would be time for only a few requests.
     HEADERS_TIMEOUT_MS: '200',
     SLOW_BODY_MS: '200',
-    UPLOAD_SILENCE_MS: '200',
+    UPLOAD_IDLE_TIMEOUT_MS: '200',
   }
   const collected = await collectRoutes(() => startApiInstances({ environment }))
   api = collected.started

@@ -143,7 +143,7 @@ test('without Redis the rate limits neither refuse nor delay requests', async ()
   const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
   const server = await startRedisServer({ directory, program: await provideProgram(redisProgram, () => {}) })
   const { url } = await start(
-    { RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3', RATE_LIMIT_PATIENCE_MS: '100' },
+    { RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '3', RATE_LIMIT_TIMEOUT_MS: '100' },
     server.url,
   )
   await server.close()

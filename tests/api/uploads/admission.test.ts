@@ -8,10 +8,10 @@ import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
+import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 import { tusMetadata } from '../../support/tus-client.ts'
-import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../worker/support/s3-proxy.ts'
 
 const test = suite('admission')
 const MiB = 1024 ** 2

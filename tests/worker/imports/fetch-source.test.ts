@@ -27,10 +27,10 @@ test.after(async () => {
   await internal.close()
 })
 
-function createFetch({ networks = ['127.0.0.1/32'], ports = [source.port], silenceMs = 10_000 } = {}) {
+function createFetch({ networks = ['127.0.0.1/32'], ports = [source.port], idleTimeoutMs = 10_000 } = {}) {
   const isPermitted = createPublicAddress(networks)
   const sourceAddresses = createSourceAddresses({ isPermitted, dnsServers: [dns.server] })
-  const fetchSource = createFetchSource({ sourceAddresses, allowedPorts: ports, silenceMs })
+  const fetchSource = createFetchSource({ sourceAddresses, allowedPorts: ports, idleTimeoutMs })
   return (url: string) => fetchSource(url, new AbortController().signal)
 }
 
@@ -203,7 +203,7 @@ test('compressed and empty files of a source are refused', async () => {
 })
 
 test('a source that is silent, sends its headers slowly, or does not use HTTP is unavailable', async () => {
-  const fetchSource = createFetch({ silenceMs: 200 })
+  const fetchSource = createFetch({ idleTimeoutMs: 200 })
   const unavailable = ['source_unavailable', 'The source did not respond or closed the connection.']
   source.on('/silent', () => {})
   assert.equal(await errorOf(source.url('/silent'), fetchSource), unavailable)

@@ -10,12 +10,12 @@ export function registerDirectUpload(
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
     uploads: Pick<Uploads, 'admitUpload' | 'withIdempotencyKey'>
-    config: { maxUploadBytes: number; uploadSilenceMs: number }
+    config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
   const { admitUpload, withIdempotencyKey } = deps.uploads
-  const { maxUploadBytes, uploadSilenceMs: idleTimeoutMs } = deps.config
+  const { maxUploadBytes, uploadIdleTimeoutMs: idleTimeoutMs } = deps.config
   const directUpload = createDirectUpload({
     records,
     admitUpload,

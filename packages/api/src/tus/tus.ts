@@ -32,14 +32,14 @@ export function registerTus(
     lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'receiveUpload' | 'eraseObjects' | 'eraseUnfinished'>
     uploads: Pick<Uploads, 'admitUpload' | 'multipartUploads' | 'eraseUpload'>
     owner: RequestOwner
-    config: { maxUploadBytes: number; uploadSilenceMs: number }
+    config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
     closing: AbortSignal
   },
 ): void {
   const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
   const { records, lookup, receiveUpload, eraseObjects, eraseUnfinished } = deps.lifecycle
   const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
-  const { maxUploadBytes, uploadSilenceMs: idleTimeoutMs } = deps.config
+  const { maxUploadBytes, uploadIdleTimeoutMs: idleTimeoutMs } = deps.config
   const tusParts = createTusParts({ s3, streamingS3, bucket })
   const tusUploads = createTusUploads({
     lookup,

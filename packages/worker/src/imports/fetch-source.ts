@@ -30,14 +30,14 @@ export type FetchedSource = {
  *
  * @param deps.sourceAddresses resolves a name and refuses addresses that are not permitted
  * @param deps.allowedPorts allowed ports of sources
- * @param deps.silenceMs idle timeout of a source, and timeout of its response headers, in ms
+ * @param deps.idleTimeoutMs idle timeout of a source, and timeout of its response headers, in ms
  */
 export function createFetchSource(deps: {
   sourceAddresses: SourceAddresses
   allowedPorts: readonly number[]
-  silenceMs: number
+  idleTimeoutMs: number
 }) {
-  const { sourceAddresses, allowedPorts, silenceMs } = deps
+  const { sourceAddresses, allowedPorts, idleTimeoutMs } = deps
 
   /**
    * Requests a source's file. Follows redirects; each is checked like the first URL.
@@ -89,17 +89,17 @@ export function createFetchSource(deps: {
         rejectUnauthorized: true,
         insecureHTTPParser: false,
         headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'millrace' },
-        timeout: silenceMs,
+        timeout: idleTimeoutMs,
         signal,
       })
       let received: IncomingMessage | undefined
       const onTimeout = () => {
-        const error = unavailable(new Error(`No data for ${silenceMs} ms.`))
+        const error = unavailable(new Error(`No data for ${idleTimeoutMs} ms.`))
         received?.destroy(error)
         outgoing.destroy(error)
       }
       // The socket's timeout does not cover a source that sends its headers byte by byte.
-      const headersTimeout = setTimeout(onTimeout, silenceMs)
+      const headersTimeout = setTimeout(onTimeout, idleTimeoutMs)
       outgoing.on('timeout', onTimeout)
       outgoing.on('error', (error) => {
         clearTimeout(headersTimeout)

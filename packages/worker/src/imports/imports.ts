@@ -16,7 +16,7 @@ export function createImports(deps: {
     importAllowedNetworks: string[]
     importAllowedPorts: readonly number[]
     importDnsServers: string[]
-    importSilenceMs: number
+    importIdleTimeoutMs: number
     importTimeoutMs: number
     maxUploadBytes: number
   }
@@ -38,7 +38,7 @@ export function createImports(deps: {
           dnsServers: config.importDnsServers,
         }),
         allowedPorts: config.importAllowedPorts,
-        silenceMs: config.importSilenceMs,
+        idleTimeoutMs: config.importIdleTimeoutMs,
       }),
       storeOriginal,
       finishImport,
