@@ -137,7 +137,7 @@ test('a sample counts waiting messages and jobs, and the slots of workers that a
   const heartbeats = createHeartbeats({ redis, prefix })
   const queueUrl = fleet.environment['EVENTS_QUEUE_URL'] ?? ''
   const sampleQueue = createQueueSampler({ queue, sqs, queueUrl, heartbeats })
-  // S3 has told of itself when the bucket was set up.
+  // S3 sent a test event when the bucket was configured.
   const { notRelayed: before } = await sampleQueue()
   for (let message = 0; message < 3; message++) await fleet.message('{}')
   for (const etag of ['one', 'two']) await queue.add({ owner: 's-tester', id: newUploadId(), etag })
@@ -197,8 +197,8 @@ test('the API publishes the queue load only if no worker does', async () => {
   await worker.release()
   await looked.promise
   assert.is(await worker.holder(), 'api-1')
-  await lease('somebody').release()
-  assert.is(await worker.holder(), 'api-1', 'nobody releases what somebody else holds')
+  await lease('another').release()
+  assert.is(await worker.holder(), 'api-1', 'another process cannot release the lease')
   await publisher.stop()
   assert.is(await worker.holder(), undefined)
 })

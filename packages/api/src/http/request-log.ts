@@ -10,29 +10,29 @@ declare module 'fastify' {
 }
 
 /**
- * The log that requests write to. Of a request it keeps the route and the upload, not the address as it was
- * sent: what callers put into paths and queries may be tokens or names of files.
+ * Creates the log that requests write to. It logs a request's route and upload id, not its URL, since paths and queries
+ * may contain tokens or file names.
  *
- * It is pino's but for `child`: Fastify takes over the serializers of a logger that it knows as pino's, and would put
- * its own, which redact nothing, in the place of those of any other.
+ * It is a pino logger except for `child`. Fastify keeps the serializers of a pino logger, and would replace those of
+ * any other by its own, which redact nothing.
  */
 export function createRequestLog(log: Logger): FastifyBaseLogger {
-  const described = log.child({}, { serializers: { req: describeRequest } })
-  return Object.create(described, {
+  const parent = log.child({}, { serializers: { req: describeRequest } })
+  return Object.create(parent, {
     child: {
-      value: (bindings: Bindings, options?: ChildLoggerOptions) => new OwnLog(described, bindings, options),
+      value: (bindings: Bindings, options?: ChildLoggerOptions) => new LazyLog(parent, bindings, options),
     },
   })
 }
 
 const silent = () => undefined
 
-/** The log of one request, made when it first has something to write: at the level `warn` few ever do. */
-class OwnLog implements FastifyBaseLogger {
+/** The log of one request. Its pino logger is created with the first line, since most requests write few or none. */
+class LazyLog implements FastifyBaseLogger {
   readonly #parent: Logger
   readonly #bindings: Bindings
   readonly #options: ChildLoggerOptions | undefined
-  #made: Logger | undefined
+  #logger: Logger | undefined
   #request: FastifyRequest | undefined
 
   constructor(parent: Logger, bindings: Bindings, options?: ChildLoggerOptions) {
@@ -42,13 +42,13 @@ class OwnLog implements FastifyBaseLogger {
   }
 
   #log(): Logger {
-    this.#made ??= this.#parent.child(
+    this.#logger ??= this.#parent.child(
       this.#request
         ? { ...this.#bindings, operation: this.#request.routeOptions.config.operation ?? noRoute }
         : this.#bindings,
       this.#options,
     )
-    return this.#made
+    return this.#logger
   }
 
   /** The operation's name is read only when the first line is written. */
@@ -86,7 +86,7 @@ class OwnLog implements FastifyBaseLogger {
     return silent
   }
   child(bindings: Bindings, options?: ChildLoggerOptions): FastifyBaseLogger {
-    return new OwnLog(this.#log(), bindings, options)
+    return new LazyLog(this.#log(), bindings, options)
   }
 }
 
@@ -95,11 +95,11 @@ const noRoute = 'noRoute'
 
 /** Adds the name of the request's operation to each line of its log. */
 export function logOperation(request: FastifyRequest): void {
-  if (request.log instanceof OwnLog) request.log.setRequest(request)
+  if (request.log instanceof LazyLog) request.log.setRequest(request)
 }
 
 function describeRequest(request: FastifyRequest) {
-  const id = namedUpload(request.params)
+  const id = uploadIdOf(request.params)
   return {
     method: request.method,
     route: request.routeOptions.url,
@@ -108,15 +108,15 @@ function describeRequest(request: FastifyRequest) {
   }
 }
 
-function namedUpload(params: unknown): string | undefined {
+function uploadIdOf(params: unknown): string | undefined {
   if (typeof params !== 'object' || params === null || !('id' in params)) return undefined
   return typeof params.id === 'string' && isUploadId(params.id) ? params.id : undefined
 }
 
-/** A client that hangs up is no news: the console does, with each event stream that told it the end. */
-const hungUp = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE'])
+/** Errors of a client that disconnected. The console does so after each event stream that has ended. */
+const disconnectCodes = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE'])
 
-/** What Fastify itself logs, with one line for a request rather than two, and a client that left told at `debug`. */
+/** Replaces Fastify's request logging: one line per request instead of two, and disconnected clients at `debug`. */
 export class RequestLogController extends LogController {
   override incomingRequest(request: FastifyRequest): void {
     logOperation(request)
@@ -124,7 +124,7 @@ export class RequestLogController extends LogController {
   }
 
   override streamError(error: NodeJS.ErrnoException, request: FastifyRequest, reply: FastifyReply): void {
-    if (hungUp.has(error.code ?? '')) reply.log.debug({ res: reply }, 'client left')
+    if (disconnectCodes.has(error.code ?? '')) reply.log.debug({ res: reply }, 'client disconnected')
     else super.streamError(error, request, reply)
   }
 
@@ -133,8 +133,9 @@ export class RequestLogController extends LogController {
     request: FastifyRequest,
     reply: FastifyReply,
   ): void {
-    const told = { req: request, res: reply, responseTime: reply.elapsedTime }
-    if (error && !hungUp.has(error.code ?? '')) reply.log.error({ ...told, err: error }, 'request errored')
-    else reply.log.info(told, 'request completed')
+    const fields = { req: request, res: reply, responseTime: reply.elapsedTime }
+    if (error && !disconnectCodes.has(error.code ?? ''))
+      reply.log.error({ ...fields, err: error }, 'request errored')
+    else reply.log.info(fields, 'request completed')
   }
 }

@@ -119,7 +119,7 @@ export async function runService(options: {
 
   /** Does not leave the exit to the event loop: a pending connection or an encoder would keep it running. */
   async function close(): Promise<void> {
-    // Takes phases that are added meanwhile, too: the start may be under way.
+    // Closes phases that are added meanwhile as well, since the start may still be running.
     for (let phase = phases.pop(); phase; phase = phases.pop()) await closePhase(phase)
     log.info({ event: 'closed', exitCode }, 'closed')
     process.exit(exitCode)
