@@ -145,9 +145,9 @@ test('a client that disconnects from its event stream is logged at debug only', 
   events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: x\r\ncookie: ${client.cookie}\r\n\r\n`)
   await events.until('event: upload')
   events.destroy()
-  await process.until('client left')
+  await process.until('client disconnected')
   await process.stop()
-  const left = process.lines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'client left')
+  const left = process.lines.map((line) => JSON.parse(line)).find(({ msg }) => msg === 'client disconnected')
   assert.is(left?.level, 20)
   assert.equal(
     process.lines.filter((line) => /premature|"level":[456]0/.test(line)),
