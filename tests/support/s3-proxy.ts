@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 
-/** Pass a request on, refuse it like an overloaded S3 (503 SlowDown), or cut its response off within the body. */
-export type ProxyAction = 'pass' | 'refuse' | 'cut'
+/**
+ * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), deny it (403 AccessDenied), or cut its response off
+ * within the body.
+ */
+export type ProxyAction = 'pass' | 'refuse' | 'deny' | 'cut'
 
 /** A request to S3. The path contains bucket and key. */
 export type SeenRequest = { method: string; path: string }
@@ -24,6 +27,11 @@ export async function startS3Proxy(endpoint: string) {
       outgoing.writeHead(503, { connection: 'close' }).end('<Error><Code>SlowDown</Code></Error>')
       return
     }
+    if (action === 'deny') {
+      incoming.resume()
+      outgoing.writeHead(403, { connection: 'close' }).end('<Error><Code>AccessDenied</Code></Error>')
+      return
+    }
     const target = new URL(incoming.url ?? '/', endpoint)
     const forwarded = request(
       target,
@@ -32,10 +40,13 @@ export async function startS3Proxy(endpoint: string) {
         await beforeResponse(seen)
         outgoing.writeHead(response.statusCode ?? 502, response.headers)
         if (action === 'pass') response.pipe(outgoing)
-        else
+        else {
           response.once('data', (chunk: Buffer) =>
             outgoing.write(chunk.subarray(0, 100), () => outgoing.destroy()),
           )
+          // A response without a body: the client gets nothing of it.
+          response.once('end', () => outgoing.destroy())
+        }
       },
     )
     forwarded.on('error', () => outgoing.destroy())

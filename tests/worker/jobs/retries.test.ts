@@ -63,7 +63,7 @@ test('an upload fails after the last attempt of its job, and its job can be rest
   proxy.intercept((seen) => {
     if (!writes('variants')(seen)) return 'pass'
     refused += 1
-    return 'refuse'
+    return 'deny'
   })
   const worker = await fleet.startWorker({ s3: proxiedS3 })
   const upload = await fleet.finished(address)
@@ -89,13 +89,12 @@ test('an upload fails after the last attempt of its job, and its job can be rest
 
 test('an upload stays unfinished if its failed manifest cannot be written', async () => {
   const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
-  proxy.intercept((seen) => (writes('variants')(seen) || writes('manifests')(seen) ? 'refuse' : 'pass'))
-  const worker = await fleet.startWorker({ s3: proxiedS3 })
   const failed = Promise.withResolvers<void>()
   proxy.intercept((seen) => {
     if (writes('manifests')(seen)) failed.resolve()
-    return writes('variants')(seen) || writes('manifests')(seen) ? 'refuse' : 'pass'
+    return writes('variants')(seen) || writes('manifests')(seen) ? 'deny' : 'pass'
   })
+  const worker = await fleet.startWorker({ s3: proxiedS3 })
   await failed.promise
   await worker.close()
   assert.is(await queue.getJobState(jobId), 'failed')

@@ -1,4 +1,11 @@
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { isDeepStrictEqual } from 'node:util'
+import {
+  GetObjectCommand,
+  NoSuchKey,
+  PutObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Owner } from '../uploads/owner.ts'
@@ -30,6 +37,12 @@ export type Manifest = Static<typeof Manifest>
 
 const manifestValidator = Compile(Manifest)
 
+/** A manifest as it is in S3. The etag identifies this content. */
+export type StoredManifest = { manifest: Manifest; etag: string }
+
+/** Statuses of a conditional write that failed: the object changed, or was deleted, or is being written. */
+const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412])
+
 /** Returns the record of a finished upload, rebuilt from its manifest. */
 export function uploadFromManifest(manifest: Manifest): Upload {
   return {
@@ -53,35 +66,62 @@ export function uploadFromManifest(manifest: Manifest): Upload {
  * @param deps.bucket the bucket that is the ledger
  */
 export function createManifests({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  return {
-    /** Reads a manifest. Returns undefined if the upload is not finished. */
-    async read(address: UploadAddress): Promise<Manifest | undefined> {
-      const text = await readObject(manifestKey(address))
-      if (text === undefined) return undefined
-      return manifestValidator.Parse(JSON.parse(text))
-    },
+  /** Reads a manifest and its etag. Returns undefined if the upload is not finished. */
+  async function readStored(address: UploadAddress): Promise<StoredManifest | undefined> {
+    try {
+      const { Body, ETag: etag } = await s3.send(
+        new GetObjectCommand({ Bucket: bucket, Key: manifestKey(address) }),
+      )
+      if (!Body || etag === undefined) throw new Error('S3 sent a manifest without a body or an ETag.')
+      return { manifest: manifestValidator.Parse(JSON.parse(await Body.transformToString())), etag }
+    } catch (error) {
+      if (error instanceof NoSuchKey) return undefined
+      throw error
+    }
+  }
 
-    /** Commits an upload's outcome. Overwrites an earlier manifest if the work was repeated. */
-    async write(manifest: Manifest): Promise<void> {
+  /** Writes a manifest if S3 still has the expected one. @returns false if it has another one, or has none any more */
+  async function writeIf(manifest: Manifest, expected: StoredManifest | undefined): Promise<boolean> {
+    try {
       await s3.send(
         new PutObjectCommand({
           Bucket: bucket,
           Key: manifestKey(manifest),
           Body: JSON.stringify(manifest),
           ContentType: 'application/json',
+          ...(expected ? { IfMatch: expected.etag } : { IfNoneMatch: '*' }),
         }),
       )
-    },
-  }
-
-  async function readObject(key: string): Promise<string | undefined> {
-    try {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      return await Body?.transformToString()
+      return true
     } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
+      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+      if (conflictStatuses.has(status)) return false
       throw error
     }
+  }
+
+  return {
+    readStored,
+
+    /** Reads a manifest. Returns undefined if the upload is not finished. */
+    async read(address: UploadAddress): Promise<Manifest | undefined> {
+      return (await readStored(address))?.manifest
+    },
+
+    /**
+     * Commits an upload's outcome, unless another process wrote a manifest since the caller read it.
+     * @param expected the manifest that is replaced; undefined for the first one
+     * @returns false if S3 has another manifest: the caller reads it and decides again
+     */
+    async write(manifest: Manifest, expected: StoredManifest | undefined): Promise<boolean> {
+      if (await writeIf(manifest, expected)) return true
+      // The SDK repeats a write whose response was lost. The repetition then fails because of the first one.
+      const current = await readStored(manifest)
+      return isDeepStrictEqual(
+        current?.manifest,
+        manifestValidator.Parse(JSON.parse(JSON.stringify(manifest))),
+      )
+    },
   }
 }
 

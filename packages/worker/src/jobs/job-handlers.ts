@@ -2,7 +2,8 @@ import { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import { JobName } from '@millrace/shared/jobs/job-name.ts'
 import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { type Job, UnrecoverableError, WaitingError } from 'bullmq'
+import { isOutage } from '@millrace/shared/service/outage.ts'
+import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq'
 import type { Logger } from 'pino'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -18,6 +19,9 @@ import type { OldestJob } from './oldest-job.ts'
  * job's fault. After the second one, the image may be the cause.
  */
 const isolateAfterStalls = 2
+
+/** Delays of a job that an outage interrupted, in ms: doubled with each start, up to the limit. */
+const outageDelays = { first: 1_000, limit: 30_000 }
 
 type UploadJob = Job<unknown, void>
 
@@ -103,6 +107,10 @@ export function createProcessor(deps: {
         jobLog.info({ event: 'handed-back' }, 'job handed back to the queue')
         throw new WaitingError()
       }
+      if (isTransient(error)) {
+        end = 'unfinished'
+        return await handBackLater(job, token, error, jobLog)
+      }
       if (!isFinal(job, error)) {
         end = 'unfinished'
         jobLog.warn(
@@ -112,14 +120,58 @@ export function createProcessor(deps: {
         throw error
       }
       jobLog.error({ err: error, event: 'given-up', attempt: job.attemptsMade + 1 }, 'job failed')
-      // If this fails too, the job stays failed and its upload unfinished. Reconciliation then restarts the job.
-      await handler.onFailed(job, error, jobLog)
+      try {
+        await handler.onFailed(job, error, jobLog)
+      } catch (failure) {
+        // In an outage, the job must not end before its upload. Otherwise the job stays failed and its upload unfinished,
+        // and reconciliation restarts the job.
+        if (isTransient(failure)) {
+          end = 'unfinished'
+          return await handBackLater(job, token, failure, jobLog)
+        }
+        throw failure
+      }
       throw error instanceof UnrecoverableError ? error : new UnrecoverableError(messageOf(error))
     } finally {
       endActive(end)
       endOldest()
     }
   }
+}
+
+/**
+ * Hands a job back because of an outage, without counting the attempt: a fault of Redis, S3 or SQS is not the file's
+ * fault, however long it lasts. The delay keeps the job from starting over and over meanwhile.
+ * @throws DelayedError always: BullMQ then leaves the job where it is
+ */
+async function handBackLater(
+  job: UploadJob,
+  token: string | undefined,
+  error: unknown,
+  log: Logger,
+): Promise<never> {
+  const delayMs = outageDelayMs(job)
+  log.warn({ err: error, event: 'outage', delayMs }, 'a dependency failed, the job is handed back')
+  try {
+    await job.moveToDelayed(Date.now() + delayMs, token)
+  } catch (handBackError) {
+    // Redis fails too. The job's lock expires, and a worker takes the job again as stalled.
+    log.warn({ err: handBackError, event: 'hand-back-failed' }, 'the job was not handed back, it will stall')
+  }
+  throw new DelayedError()
+}
+
+/** Returns a delay in ms, shortened by up to half so that jobs do not all start at the same time. */
+function outageDelayMs(job: UploadJob): number {
+  // Starts that were not counted as an attempt: hand-backs and stalls.
+  const uncounted = Math.max(0, job.attemptsStarted - job.attemptsMade - 1)
+  const delayMs = Math.min(outageDelays.limit, outageDelays.first * 2 ** Math.min(uncounted, 10))
+  return Math.round(delayMs * (1 - Math.random() / 2))
+}
+
+/** Whether an attempt failed through no fault of its file: in an outage, or because other processes changed the upload. */
+function isTransient(error: unknown): boolean {
+  return isOutage(error) || (error instanceof AppError && error.code === 'conflict')
 }
 
 function readPayload<Payload>(schema: { Check(value: unknown): value is Payload }, job: UploadJob): Payload {

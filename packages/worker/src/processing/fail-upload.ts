@@ -1,32 +1,46 @@
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { isFinished, type UploadError } from '@millrace/shared/uploads/upload.ts'
 import type { Logger } from 'pino'
-import type { FinishUpload } from './finish-upload.ts'
+import type { FinishUpload, Outcome } from './finish-upload.ts'
 
-/** Finishes an upload as `failed` after the last attempt of its job. */
+/**
+ * Finishes an upload as `failed` after the last attempt of its job, unless S3 has another outcome of the same bytes: an
+ * attempt may have written the manifest and then lost Redis.
+ */
 export function createFailUpload(deps: {
   lookup: UploadLookup
+  manifests: Manifests
   presets: Presets
   finishUpload: FinishUpload
 }) {
-  const { lookup, presets, finishUpload } = deps
+  const { lookup, manifests, presets, finishUpload } = deps
 
   return async function failUpload(job: ProcessUploadJob, error: unknown, log: Logger): Promise<void> {
     const stored = await lookup.find(job)
     const arrival = stored?.upload.arrival
     if (!stored || arrival?.etag !== job.etag || isFinished(stored.upload)) return
     const preset = presets.get(stored.upload.intent.preset)
-    await finishUpload.finish(stored.upload, arrival, {
+    const failed: Outcome = {
       outcome: 'failed',
       recipe: preset ? recipeVersion(preset) : 'none',
       findings: {},
       variants: [],
       error: publicError(error),
-    })
-    log.warn({ event: 'processed', outcome: 'failed' }, 'upload failed')
+    }
+    const manifest = await finishUpload.finish(
+      stored.upload,
+      arrival,
+      failed,
+      await manifests.readStored(job),
+    )
+    if (!manifest) return
+    const { outcome } = manifest
+    if (outcome === 'failed') log.warn({ event: 'processed', outcome }, 'upload failed')
+    else log.info({ event: 'already-processed', outcome }, 'already processed')
   }
 }
 

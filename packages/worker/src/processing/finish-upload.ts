@@ -1,6 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
-import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/ledger/manifest.ts'
+import {
+  type Manifest,
+  type Manifests,
+  type StoredManifest,
+  uploadFromManifest,
+} from '@millrace/shared/ledger/manifest.ts'
 import type { QuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import {
@@ -40,6 +45,9 @@ const deletedCodes: ReadonlySet<string> = new Set([
   'checksum_mismatch',
   'type_not_allowed',
 ] satisfies ErrorCode[])
+
+/** How often a manifest is decided again, because another process wrote one meanwhile. */
+const attempts = 8
 
 /** Whether a thrown error is the file's fault. */
 export function isRejection(thrown: unknown): thrown is AppError {
@@ -99,11 +107,18 @@ export function createFinishUpload(deps: {
     applyManifest,
 
     /**
-     * Finishes an upload.
+     * Finishes an upload. If another attempt has already finished the same bytes, its manifest is kept and applied.
      * @param arrival the processed bytes
-     * @returns false if other bytes have arrived since. Their own job finishes the upload
+     * @param stored the manifest that S3 had when the caller read it
+     * @returns the manifest in S3, or undefined if other bytes have arrived since. Their own job finishes the upload
+     * @throws AppError `conflict` if other processes keep writing manifests of this upload
      */
-    async finish(upload: Upload, arrival: Arrival, outcome: Outcome): Promise<boolean> {
+    async finish(
+      upload: Upload,
+      arrival: Arrival,
+      outcome: Outcome,
+      stored: StoredManifest | undefined,
+    ): Promise<Manifest | undefined> {
       const manifest: Manifest = {
         version: 1,
         id: upload.id,
@@ -114,10 +129,29 @@ export function createFinishUpload(deps: {
         finishedAt: new Date().toISOString(),
         ...outcome,
       }
-      await manifests.write(manifest)
-      return applyManifest(manifest)
+      let current = stored
+      for (let attempt = 0; attempt < attempts; attempt++) {
+        if (current && isSettled(current.manifest, manifest)) return inForce(current.manifest)
+        if (await manifests.write(manifest, current)) return inForce(manifest)
+        current = await manifests.readStored(upload)
+      }
+      throw new AppError('conflict')
     },
+  }
+
+  async function inForce(manifest: Manifest): Promise<Manifest | undefined> {
+    return (await applyManifest(manifest)) ? manifest : undefined
   }
 }
 
 export type FinishUpload = ReturnType<typeof createFinishUpload>
+
+/**
+ * Whether a manifest stays although another one was made: it has an outcome for the same bytes that a failure must not
+ * overwrite, or it is the result of the same work. A newer recipe, and the same bytes sent again, replace it.
+ */
+function isSettled(current: Manifest, next: Manifest): boolean {
+  if (current.outcome === 'failed' || !hasSameBytes(current.arrival, next.arrival)) return false
+  if (next.outcome === 'failed') return true
+  return current.recipe === next.recipe && isSameArrival(current.arrival, next.arrival)
+}

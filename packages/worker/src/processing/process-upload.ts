@@ -71,20 +71,23 @@ export function createProcessUpload(deps: {
       return logReplaced(log)
     }
     const { upload, arrival } = found
-    const [manifest, opened] = await durations.measure('open', () =>
-      Promise.all([manifests.read(job), deps.openOriginal(job, { etag: job.etag, signal })]),
+    const [stored, opened] = await durations.measure('open', () =>
+      Promise.all([manifests.readStored(job), deps.openOriginal(job, { etag: job.etag, signal })]),
     )
+    const manifest = stored?.manifest
     if (manifest && isUpToDate(manifest, upload, arrival)) {
       opened?.destroy()
       // The same bytes sent again are another version. The manifest must name the version that S3 has.
       if (manifest.arrival.versionId === arrival.versionId) await finishUpload.applyManifest(manifest)
-      else await finishUpload.finish(upload, arrival, outcomeOf(manifest))
+      else await finishUpload.finish(upload, arrival, outcomeOf(manifest), stored)
       log.info({ event: 'already-processed', outcome: manifest.outcome }, 'already processed')
       return
     }
     if (!opened) return logReplaced(log)
     const result = await processBytes(upload, opened, attempt, durations).finally(() => opened.destroy())
-    const isFinished = await durations.measure('settle', () => finishUpload.finish(upload, arrival, result))
+    const finished = await durations.measure('settle', () =>
+      finishUpload.finish(upload, arrival, result, stored),
+    )
     log.info(
       {
         event: 'processed',
@@ -97,7 +100,7 @@ export function createProcessUpload(deps: {
       },
       'processed',
     )
-    if (!isFinished) await processNewerBytes(job, attempt)
+    if (!finished) await processNewerBytes(job, attempt)
   }
 
   /**
@@ -114,8 +117,11 @@ export function createProcessUpload(deps: {
     const result = await processBytes(stored.upload, opened, attempt, durations).finally(() =>
       opened.destroy(),
     )
-    const settled = await finishUpload.finish(stored.upload, arrival, result)
-    attempt.log.info({ event: 'processed-again', outcome: result.outcome, settled }, 'newer bytes processed')
+    const settled = await finishUpload.finish(stored.upload, arrival, result, await manifests.readStored(job))
+    attempt.log.info(
+      { event: 'processed-again', outcome: result.outcome, settled: settled !== undefined },
+      'newer bytes processed',
+    )
     if (!settled) throw new AppError('conflict')
   }
 

@@ -28,7 +28,7 @@ export function createProcessing(deps: {
   })
   return {
     finishUpload,
-    failUpload: createFailUpload({ lookup, presets, finishUpload }),
+    failUpload: createFailUpload({ lookup, manifests, presets, finishUpload }),
     processUpload: createProcessUpload({
       lookup,
       records,

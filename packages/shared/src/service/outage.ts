@@ -1,0 +1,77 @@
+import { AppError } from './app-error.ts'
+
+/** Names of errors of ioredis and of the AWS SDK. */
+const names: ReadonlySet<unknown> = new Set([
+  'MaxRetriesPerRequestError',
+  'ClusterAllFailedError',
+  // The SDK's timeouts, and S3's own errors that have a status below 500.
+  'TimeoutError',
+  'RequestTimeout',
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'RequestThrottled',
+  // The instance's role has no credentials at the moment.
+  'CredentialsProviderError',
+])
+
+/** Codes of Node's network errors. */
+const codes: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ERR_STREAM_PREMATURE_CLOSE',
+])
+
+/** Messages of ioredis, whose errors have no code. */
+const messages: ReadonlySet<unknown> = new Set(['Connection is closed.', 'Command timed out'])
+
+/**
+ * Redis' replies while it is full, read-only, loading, or without its primary. Some versions quote the reply of a
+ * script's command after their own words.
+ */
+const redisReply =
+  /(?:^|: )-?(?:READONLY|OOM|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY) /
+
+/** How many causes of an error are read. */
+const maxCauses = 5
+
+/**
+ * Returns whether an error means that Redis, S3 or SQS cannot be reached or fails: the same call may succeed later,
+ * and nothing is wrong with the file or the request.
+ */
+export function isOutage(error: unknown): boolean {
+  let current = error
+  for (let depth = 0; depth < maxCauses && isObject(current); depth++) {
+    // Our own errors were already classified. Their cause may be an outage of an import's source.
+    if (current instanceof AppError) return current.code === 'dependency_unavailable'
+    if (isOutageItself(current)) return true
+    current = current['cause']
+  }
+  return false
+}
+
+function isOutageItself(error: Record<string, unknown>): boolean {
+  const { name, code, message, $fault: fault, $metadata: metadata } = error
+  const status = isObject(metadata) ? metadata['httpStatusCode'] : undefined
+  return (
+    names.has(name) ||
+    codes.has(code) ||
+    messages.has(message) ||
+    fault === 'server' ||
+    (typeof status === 'number' && (status >= 500 || status === 429)) ||
+    (name === 'ReplyError' && typeof message === 'string' && redisReply.test(message)) ||
+    // A transaction that Redis discarded, because it refused one of its commands.
+    (Array.isArray(error['previousErrors']) && error['previousErrors'].some(isOutage))
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
