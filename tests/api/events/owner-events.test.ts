@@ -34,6 +34,7 @@ async function announceUpload(client: HttpClient) {
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   return {
     id: announced.id,
+    owner: address.owner,
     change: (state: Upload['state']) => records.update(address, (current) => ({ ...current, state })),
   }
 }
@@ -113,6 +114,26 @@ test('/events sends a snapshot if Redis does not know the position', async () =>
   assert.is(snapshot?.event, 'snapshot')
   assert.ok(page.Parse(snapshot?.data).uploads.some((upload) => upload.id === id))
   again.close()
+})
+
+test('/events sends a snapshot, then changes, if the sequence starts again at a lower number', async () => {
+  const client = createHttpClient(api.url)
+  const { id, owner, change } = await announceUpload(client)
+  const stream = await listen(client)
+  const position = Number((await stream.next())?.id)
+
+  // Redis lost the sequence, and the clock of the new server is an hour behind: the sequence continues below `position`.
+  await api.redis.hset(`${api.prefix}:{${owner}}:sequence`, { last: position - 3_600_000 })
+  await api.redis.publish(
+    `${api.prefix}:changes:${owner}`,
+    JSON.stringify({ sequence: position - 3_600_000, erased: id }),
+  )
+  const snapshot = await stream.next()
+  assert.is(snapshot?.event, 'snapshot')
+  assert.is(Number(snapshot?.id), position - 3_600_000)
+  await change('received')
+  assert.is(view.Parse((await stream.next())?.data).state, 'received')
+  stream.close()
 })
 
 test("/events sends no other owner's uploads, and refuses anonymous requests", async () => {

@@ -1,4 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -33,15 +37,15 @@ async function listen(client: HttpClient, id: string, options: { base?: string; 
   }
 }
 
-async function announceUpload() {
-  const client = createHttpClient(api.url)
+async function announceUpload(instances = api) {
+  const client = createHttpClient(instances.url)
   const announced = await announce(client, 7)
   const address = parseOriginalKey(formOf(announced).fields['key'] ?? '')
   if (!address) throw new Error('The form has no key of an original.')
-  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  const records = createUploadRecords({ redis: instances.redis, prefix: instances.prefix })
   const change = (change: Partial<Upload>) =>
     records.update(address, (current) => ({ ...current, ...change }))
-  return { client, id: announced.id, change }
+  return { client, id: announced.id, address, records, change }
 }
 
 test('an event stream of any instance sends the current state, then each change in order, then ends', async () => {
@@ -96,6 +100,48 @@ test('an event stream misses no change when its Redis connection is lost', async
   await change({ state: 'processing' })
   assert.is((await stream.next())?.upload.state, 'processing')
   stream.close()
+})
+
+test('an event stream sends the end of an upload whose record is created again after Redis lost all data', async () => {
+  // A server of this test's own, since the test deletes all its data.
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
+  const redisServer = await startRedisServer({ directory })
+  const instances = await startApiInstances({ redisUrl: redisServer.url })
+  const { client, id, address, records, change } = await announceUpload(instances)
+  await change({ state: 'received' })
+  const before = await change({ state: 'processing' })
+  const stream = await listen(client, id, { base: instances.url })
+  assert.is((await stream.next())?.upload.state, 'processing')
+
+  await instances.redis.flushall()
+  assert.is(await records.find(address), undefined)
+  assert.ok(before)
+  const again = await records.create({ ...before.upload, state: 'ready' })
+  assert.ok(again.revision > before.revision, `${again.revision} after ${before.revision}`)
+  assert.is((await stream.next())?.upload.state, 'ready')
+  assert.is(await stream.next(), undefined)
+
+  await instances.close()
+  await redisServer.close()
+  await rm(directory, { recursive: true })
+})
+
+test('an event stream sends the end of a record that an older version creates again with a low revision', async () => {
+  const { client, id, address, change } = await announceUpload()
+  const before = await change({ state: 'processing' })
+  const stream = await listen(client, id)
+  assert.is((await stream.next())?.upload.state, 'processing')
+
+  // What an instance of an older version writes after Redis lost its data, or a server whose clock is behind.
+  const record = JSON.stringify({ ...before?.upload, state: 'ready', updatedAt: new Date().toISOString() })
+  const prefix = `${api.prefix}:{${address.owner}}`
+  await api.redis.hset(`${prefix}:upload:${id}`, { revision: 1, record })
+  await api.redis.publish(
+    `${api.prefix}:changes:${address.owner}`,
+    `{"sequence":1,"revision":1,"upload":${record}}`,
+  )
+  assert.is((await stream.next())?.upload.state, 'ready')
+  assert.is(await stream.next(), undefined)
 })
 
 test('an event stream ends when the instance closes', async () => {

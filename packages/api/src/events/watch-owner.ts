@@ -62,8 +62,11 @@ export function createWatchOwner(deps: {
     position: number | undefined,
   ): AsyncGenerator<OwnerEvent> {
     if (change === 'missed') yield* catchUp(owner, position)
-    else if (change.sequence <= (position ?? 0)) return
-    else if ('erased' in change) yield { kind: 'erased', sequence: change.sequence, id: change.erased }
+    else if (change.sequence <= (position ?? 0)) {
+      // The client already has a change that happened while its position was read. But if Redis lost the sequence and
+      // its clock is behind, the sequence starts again below the position.
+      if ((await records.lastSequence(owner)) < (position ?? 0)) yield* catchUp(owner, position)
+    } else if ('erased' in change) yield { kind: 'erased', sequence: change.sequence, id: change.erased }
     else yield { kind: 'upload', sequence: change.sequence, upload: change.upload }
   }
 

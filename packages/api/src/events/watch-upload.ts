@@ -3,6 +3,7 @@ import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
+import { uploadVersion } from '../uploads/upload-view.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
 /** Creates the function that follows an upload from its current state until it is finished. */
@@ -41,14 +42,12 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
       for (;;) {
         const { value = [] } = await received.next()
         const change: UploadChange = value[0]
-        if (change === 'missed') {
-          const current = await lookup.find(address)
-          if (!current || current.revision !== previous.revision) return current
-        } else if ('erased' in change) {
-          return undefined
-        } else if (change.revision > previous.revision) {
-          return change
-        }
+        if (change !== 'missed' && 'erased' in change) return undefined
+        if (change !== 'missed' && change.revision > previous.revision) return change
+        // The revision of a change is lower if the change happened before `previous` was read, or if Redis lost the
+        // record and an older version of Millrace, or a server whose clock is behind, created it again.
+        const current = await lookup.find(address)
+        if (!current || uploadVersion(current) !== uploadVersion(previous)) return current
       }
     }
   }

@@ -7,7 +7,10 @@ import type { UploadAddress } from './upload-address.ts'
 
 const upload = Compile(Upload)
 
-/** A record and its revision, which identifies this exact content. */
+/**
+ * A record and its revision, which identifies this exact content. Revisions of an upload rise, also if Redis lost the
+ * record in between.
+ */
 export type StoredUpload = { upload: Upload; revision: number }
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -56,6 +59,10 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
  * Compare-and-set: saves a record if its revision is still the expected one and the upload was not erased, adds it to its
  * owner's index and publishes the change, in one step. So subscribers receive all changes in their order.
  *
+ * A revision is at least the current ms since 1970, as sequence numbers are. So a record that is created again after Redis
+ * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
+ * subscribers do not take it for an old one.
+ *
  * KEYS: record, index, erased, sequence, recent. ARGV: id, expiry of the index in ms, channel, record, expected revision
  * ('' for none), expiry of the record in ms.
  */
@@ -64,14 +71,14 @@ if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
 ${nextSequence}
-local nextRevision = (tonumber(revision) or 0) + 1
+local nextRevision = string.format('%.0f', math.max((tonumber(revision) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 redis.call('PUBLISH', ARGV[3],
   '{"sequence":' .. text .. ',"revision":' .. nextRevision .. ',"upload":' .. ARGV[4] .. '}')
-return nextRevision
+return tonumber(nextRevision)
 `
 
 /**
