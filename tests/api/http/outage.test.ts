@@ -38,6 +38,30 @@ test('without Redis the API responds with 503, and recovers when Redis returns',
   await rm(directory, { recursive: true })
 })
 
+test('while Redis is full or read-only, writes get 503, and succeed when it recovers', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-outage-'))
+  const server = await startRedisServer({ directory })
+  const api = await startApiInstances({ redisUrl: server.url })
+  const client = createHttpClient(api.url)
+  const write = () => client.post('/uploads', { filename: 'a', contentType: 'a/b', size: 7 })
+  await announce(client, 7)
+  for (const [fault, recovery] of [
+    [() => api.redis.config('SET', 'maxmemory', '1'), () => api.redis.config('SET', 'maxmemory', '0')],
+    [() => api.redis.replicaof('127.0.0.1', 1), () => api.redis.replicaof('NO', 'ONE')],
+  ] as const) {
+    await fault()
+    const response = await write()
+    await recovery()
+    assert.is(response.status, 503)
+    assert.is(response.headers.get('retry-after'), '5')
+    assert.is(bodyOf(response, Problem).code, 'dependency_unavailable')
+    assert.is((await write()).status, 201)
+  }
+  await api.close()
+  await server.close()
+  await rm(directory, { recursive: true })
+})
+
 test('without S3 the API responds with 503', async () => {
   const api = await startApiInstances({ environment: { BUCKET: 'millrace' } })
   const client = createHttpClient(api.url)

@@ -1,4 +1,5 @@
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import { isOutage } from '@millrace/shared/service/outage.ts'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { logOperation } from './request-log.ts'
@@ -131,17 +132,6 @@ function toAppError(thrown: FastifyError): AppError {
     return new AppError('invalid_request', { message: withFullStop(thrown.message), cause: thrown })
   }
   return new AppError(isOutage(thrown) ? 'dependency_unavailable' : 'internal', { cause: thrown })
-}
-
-/** Whether an error of a client library means that Redis, S3 or SQS is not reachable or fails. */
-function isOutage(error: Error & { code?: string; $metadata?: unknown; $fault?: unknown }): boolean {
-  return (
-    error.name === 'MaxRetriesPerRequestError' ||
-    error.name === 'TimeoutError' ||
-    error.message === 'Connection is closed.' ||
-    error.$fault === 'server' ||
-    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code ?? '')
-  )
 }
 
 function isFastifyError(cause: unknown): cause is FastifyError {
