@@ -9,7 +9,7 @@ const upload = Compile(Upload)
 
 /**
  * A record and its revision, which identifies this exact content. Revisions of an upload rise, also if Redis lost the
- * record in between.
+ * record in between, unless the clock of the new server is behind or an older version of Millrace created the record.
  */
 export type StoredUpload = { upload: Upload; revision: number }
 
