@@ -1,4 +1,4 @@
-import { erasedPrefix, originalsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { erasuresPrefix, originalsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
@@ -13,7 +13,6 @@ const abortMultipartDays = openUploadLifeMs / dayMs
  * Creates the ledger: a private, versioned bucket that accepts TLS only and is encrypted with the region's key.
  *
  * @param options.origins origins of pages that may send files to the bucket and read its responses (CORS)
- * @param options.isReplicated whether the buckets of all regions copy to each other
  * @param options.cloudFrontOf the account whose CloudFront distributions may read variants
  */
 export function createBucket(options: {
@@ -21,10 +20,9 @@ export function createBucket(options: {
   key: EncryptionKey
   origins: $util.Input<$util.Input<string>[]>
   settings: Pick<Settings, 'keep' | 'originals' | 'noncurrentDays'>
-  isReplicated: boolean
   cloudFrontOf: $util.Input<string> | undefined
 }) {
-  const { place, key, origins, settings, isReplicated, cloudFrontOf } = options
+  const { place, key, origins, settings, cloudFrontOf } = options
   const { id } = place
   const bucket = new sst.aws.Bucket(
     id('Ledger'),
@@ -68,7 +66,7 @@ export function createBucket(options: {
     id('LedgerLifecycle'),
     {
       bucket: bucket.name,
-      rules: [...lifecycleRules(settings), ...(isReplicated ? [expireErasureMarkers] : [])],
+      rules: [...lifecycleRules(settings), expireErasureMarkers],
     },
     place.options,
   )
@@ -97,7 +95,7 @@ function allowCloudFront(accountId: $util.Input<string>) {
 const expireErasureMarkers = {
   id: 'expire-erasure-markers',
   status: 'Enabled',
-  filter: { prefix: erasedPrefix },
+  filter: { prefix: erasuresPrefix },
   expiration: { days: erasureMarkerLifeMs / dayMs },
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }

@@ -1,4 +1,4 @@
-import { erasedPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { erasuresPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
@@ -42,11 +42,12 @@ export function createEventsQueue({ place, key }: { place: Place; key: Encryptio
 
 export type EventsQueue = ReturnType<typeof createEventsQueue>
 
-/** Prefixes that S3 notifies about: arrivals, and with several regions also manifests and erasures of the others. */
-const prefixes = { always: [originalsPrefix], isReplicated: [manifestsPrefix, erasedPrefix] }
+/** Prefixes that S3 notifies about: arrivals and erasures, and with several regions also manifests of the others. */
+const prefixes = { always: [originalsPrefix, erasuresPrefix], isReplicated: [manifestsPrefix] }
 
 /**
- * Makes S3 send an event for every new original to the queue, and with several regions also for manifests and erasures.
+ * Makes S3 send an event for every new original and erasure marker to the queue, and with several regions also for
+ * manifests.
  *
  * @returns the notification, which must exist before events of uploads arrive
  */

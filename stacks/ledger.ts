@@ -21,7 +21,6 @@ export function createLedger(options: {
     key,
     origins: [origin],
     settings,
-    isReplicated,
     cloudFrontOf: settings.cdn ? accountId : undefined,
   })
   const queue = createEventsQueue({ place, key })

@@ -71,7 +71,6 @@ export function createRegion(options: {
     accountId,
     bucket,
     queue,
-    isReplicated,
     key,
     image: images[tier],
     logGroup: logGroups[tier],

@@ -1,5 +1,5 @@
 import {
-  erasedPrefix,
+  erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
   variantsPrefix,
@@ -14,11 +14,11 @@ type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
  * Prefixes that S3 copies. Not unfinished/, where tus keeps bytes between two requests: an upload continues in the region
  * where it began.
  */
-const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasedPrefix]
+const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix]
 
 /**
  * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and
- * rebuild everything. S3 does not copy the deletion of versions; erasure markers under erased/ announce it
+ * rebuild everything. S3 does not copy the deletion of versions; erasure markers under erasures/ announce it
  * (docs/decisions/0018-replicate-objects-between-regions.md).
  */
 export function replicateLedgers(ledgers: Ledger[]) {

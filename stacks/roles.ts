@@ -1,7 +1,7 @@
 import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
 import {
-  erasedPrefix,
+  erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
   unfinishedPrefix,
@@ -27,8 +27,6 @@ export type RoleDeps = {
   accountId: $util.Input<string>
   bucket: Bucket
   queue: EventsQueue
-  /** Whether the buckets of all regions copy to each other. */
-  isReplicated: boolean
   key: EncryptionKey
   image: Image
   logGroup: aws.cloudwatch.LogGroup
@@ -38,13 +36,7 @@ export type RoleDeps = {
 
 /** Creates the API's role: accept and sign uploads, read them, erase them. */
 export function createApiRole(deps: RoleDeps) {
-  const { bucket, queue, isReplicated } = deps
-  const publishErasures: Statement = {
-    Sid: 'PublishErasures',
-    Effect: 'Allow',
-    Action: ['s3:PutObject'],
-    Resource: objectsUnder(bucket, erasedPrefix),
-  }
+  const { bucket, queue } = deps
   return createInstanceRole('api', deps, [
     {
       Sid: 'ListLedger',
@@ -71,7 +63,12 @@ export function createApiRole(deps: RoleDeps) {
       Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
     eraseStatement(bucket),
-    ...(isReplicated ? [publishErasures] : []),
+    {
+      Sid: 'MarkErasures',
+      Effect: 'Allow',
+      Action: ['s3:GetObject', 's3:PutObject'],
+      Resource: objectsUnder(bucket, erasuresPrefix),
+    },
     {
       Sid: 'CheckQueue',
       Effect: 'Allow',
@@ -102,6 +99,12 @@ export function createWorkerRole(deps: RoleDeps) {
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
       Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
+    },
+    {
+      Sid: 'ReadErasures',
+      Effect: 'Allow',
+      Action: ['s3:GetObject'],
+      Resource: objectsUnder(bucket, erasuresPrefix),
     },
     eraseStatement(bucket),
     {

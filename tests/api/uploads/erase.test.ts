@@ -1,18 +1,12 @@
 import { DeleteObjectCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
-import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
-import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
-import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import {
   manifestKey,
   originalKey,
   parseOriginalKey,
   variantKey,
 } from '@millrace/shared/ledger/object-keys.ts'
-import { createOriginals } from '@millrace/shared/ledger/originals.ts'
-import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
-import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { Queue } from 'bullmq'
@@ -21,6 +15,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { announce, formOf, multipartOf, sendForm, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 
 const test = suite('erase')
 const MiB = 1024 ** 2
@@ -45,19 +40,13 @@ async function sendFile() {
 /** Creates the function with which a worker receives an upload. */
 function createReceive() {
   const { s3, bucket, redis, prefix } = api
-  const records = createUploadRecords({ redis, prefix })
-  const originals = createOriginals({ s3, bucket })
-  const lookup = createUploadLookup({ records, manifests: createManifests({ s3, bucket }), originals })
-  const queue = createUploadQueue({ redis, prefix })
-  const eraseObjects = createEraseObjects({ s3, bucket })
-  return createReceiveUpload({ lookup, records, originals, queue, eraseObjects })
+  return createTestLifecycle({ s3, bucket, redis, prefix }).receiveUpload
 }
 
 /** Lists all versions and delete markers of an owner's objects. */
 async function remainingKeys(owner: string): Promise<string[]> {
   const keys: string[] = []
-  // `erased` must be empty, too: with one region, no erasure marker is written.
-  for (const prefix of ['originals', 'variants', 'manifests', 'erased']) {
+  for (const prefix of ['originals', 'variants', 'manifests', 'unfinished']) {
     const { Versions = [], DeleteMarkers = [] } = await api.s3.send(
       new ListObjectVersionsCommand({ Bucket: api.bucket, Prefix: `${prefix}/${owner}/` }),
     )

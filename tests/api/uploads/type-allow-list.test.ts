@@ -3,16 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import { originalKey, uploadVariantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
-import { createOriginals } from '@millrace/shared/ledger/originals.ts'
-import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
-import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
 import { startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { sampleImage } from '../../worker/support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../../worker/support/worker-fleet.ts'
 
@@ -128,18 +125,9 @@ test('a rejected upload keeps its error after its bytes were deleted and Redis l
   const address = await fleet.arrive(pdf, { preset: 'photo', owner: 's-lost' })
   const rejected = await fleet.finished(address, 'rejected')
   await fleet.redis.del(...(await fleet.redis.keys(`${fleet.prefix}:{s-lost}:*`)))
-  const { records, manifests, s3, bucket } = fleet
-  const originals = createOriginals({ s3, bucket })
-  const lookup = createUploadLookup({ records, manifests, originals })
+  const { lookup, receiveUpload } = createTestLifecycle(fleet)
   const found = await lookup.find(address)
   assert.equal({ ...found?.upload, updatedAt: '' }, { ...rejected, updatedAt: '' })
-  const receiveUpload = createReceiveUpload({
-    lookup,
-    records,
-    originals,
-    queue: fleet.queue,
-    eraseObjects: createEraseObjects({ s3, bucket }),
-  })
   assert.is((await receiveUpload(address))?.upload.state, 'rejected', 'also for a late event')
 })
 

@@ -37,7 +37,7 @@ test('keys of any other form are not parsed', () => {
       assert.is(parseOriginalKey(text), undefined)
       assert.is(parseOriginalKey(`originals/${text}`), undefined)
       assert.is(parseErasureKey(text), undefined)
-      assert.is(parseErasureKey(`erased/${text}`), undefined)
+      assert.is(parseErasureKey(`erasures/${text}`), undefined)
     }),
   )
   const id = newUploadId()

@@ -63,17 +63,21 @@ test.after(async () => {
 
 function consume(
   receiveUpload: (address: UploadAddress) => Promise<undefined>,
-  crossRegionEvents?: {
-    applyManifest(address: UploadAddress): Promise<void>
-    applyErasure(address: UploadAddress): Promise<void>
-  },
+  {
+    applyErasure = async () => {},
+    applyCopiedManifest,
+  }: {
+    applyErasure?: (address: UploadAddress) => Promise<void>
+    applyCopiedManifest?: (address: UploadAddress) => Promise<void>
+  } = {},
 ) {
   const consumer = createObjectCreated({
     sqs,
     queueUrl,
     bucket: fleet.bucket,
     receiveUpload,
-    crossRegionEvents,
+    applyErasure,
+    applyCopiedManifest,
     log,
   })
   consumer.start()
@@ -123,7 +127,7 @@ test('messages that are no events of originals are deleted, and the next ones ar
     message(event(`originals/owner/${id}`, { name: 'ObjectRemoved:Delete' })),
     message(event(`originals/owner/${id}`, { bucket: 'another-bucket' })),
     message(event(`manifests/owner/${id}.json`)),
-    message(event(`erased/owner/${id}`)),
+    message(event(`erasures/owner/${id}`)),
     message(event('originals/owner/not-an-id')),
     message(event(`originals/../${id}`)),
     message(event('originals/%E0%A4%A')),
@@ -143,14 +147,14 @@ test('manifests and erasures of other regions are applied, and a failed erasure 
     failed = true
     throw new AppError('dependency_unavailable')
   }
-  consume(async () => undefined, { applyManifest: apply('finished'), applyErasure: apply('erased') })
+  consume(async () => undefined, { applyCopiedManifest: apply('finished'), applyErasure: apply('erased') })
   const id = newUploadId()
-  const keys = [`manifests/a/${id}.json`, `erased/a/${id}`]
+  const keys = [`manifests/a/${id}.json`, `erasures/a/${id}`]
   const invalidKeys = [
-    'erased/a/not-an-id',
-    `erased/${id}`,
-    `erased/a/b/${id}`,
-    `erased/A/${id}`,
+    'erasures/a/not-an-id',
+    `erasures/${id}`,
+    `erasures/a/b/${id}`,
+    `erasures/A/${id}`,
     'manifests/a/x.json',
   ]
   for (const key of [...invalidKeys, ...keys]) await send(message(event(key)))

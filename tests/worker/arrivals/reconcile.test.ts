@@ -12,11 +12,8 @@ import {
 import { PurgeQueueCommand } from '@aws-sdk/client-sqs'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { processUploadJobId } from '@millrace/shared/jobs/process-upload-job.ts'
-import { createEraseObjects, createEraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
+import { createEraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
 import { originalKey, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
-import { createOriginals } from '@millrace/shared/ledger/originals.ts'
-import { createReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
-import { createUploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
@@ -26,6 +23,7 @@ import { createReconcileSchedule } from '@millrace/worker/arrivals/reconcile-sch
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { watchForCommand } from '../../support/watch-for-command.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
@@ -51,16 +49,7 @@ test.before.each(async () => {
 test.after.each(() => fleet.close())
 
 function receiveUploads() {
-  const { records, manifests, queue } = fleet
-  const originals = createOriginals(fleet)
-  const lookup = createUploadLookup({ records, manifests, originals })
-  return createReceiveUpload({
-    lookup,
-    records,
-    originals,
-    queue,
-    eraseObjects: createEraseObjects({ s3: fleet.s3, bucket: fleet.bucket }),
-  })
+  return createTestLifecycle(fleet).receiveUpload
 }
 
 function reconcileNow({ minAgeMs = 0, received }: { minAgeMs?: number; received?: UploadAddress[] } = {}) {
@@ -211,6 +200,7 @@ test('reconciliation runs when a worker starts, at intervals, and on one worker 
       prefix,
       intervalMs,
       log,
+      eraseLateCopies: async () => 0,
       expireUnfinished: async () => 0,
       reconcile: async () => {
         runs.push(name)
@@ -256,6 +246,7 @@ test('a reconciliation run that lost its lease ends and does not release the lea
     prefix,
     intervalMs: 3_600_000,
     log,
+    eraseLateCopies: async () => 0,
     expireUnfinished: async () => 0,
     async reconcile(onPage) {
       await onPage()
@@ -280,6 +271,7 @@ test('a reconciliation run continues after Redis lost its lease', async () => {
     prefix,
     intervalMs: 3_600_000,
     log,
+    eraseLateCopies: async () => 0,
     async expireUnfinished() {
       expired.resolve()
       return 0

@@ -7,8 +7,10 @@ import {
 import type { ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
 import { createEraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
-import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { createErasures } from '@millrace/shared/ledger/erasures.ts'
+import { erasureKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import { createFinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { Queue } from 'bullmq'
@@ -273,8 +275,12 @@ test('an import stops when its upload is erased, and leaves no objects', async (
     records: fleet.records,
     queue: fleet.queue,
     imports: importer.imports,
-    eraseObjects: createEraseObjects(fleet),
-    quota: importer.quota,
+    erasures: createErasures(fleet),
+    finishErasure: createFinishErasure({
+      records: fleet.records,
+      eraseObjects: createEraseObjects(fleet),
+      quota: importer.quota,
+    }),
   })
   await eraseUpload(running)
   await closed.promise
@@ -286,7 +292,7 @@ test('an import stops when its upload is erased, and leaves no objects', async (
   assert.is(await queue.getJob(running.id), undefined, 'its job has completed')
   for (const address of [running, waiting]) {
     assert.is(await fleet.records.find(address), undefined)
-    assert.equal(await versions(address), [])
+    assert.equal(await versions(address), [erasureKey(address)])
   }
   assert.is(await openParts(), 0)
   assert.is(await reservedBytes(), before)

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -31,6 +31,7 @@ import { Compile } from 'typebox/compile'
 
 const workerProgram = fileURLToPath(import.meta.resolve('@millrace/worker/main.ts'))
 const change = Compile(Type.Object({ upload: Upload }))
+const erasure = Compile(Type.Object({ erased: Type.String() }))
 
 export type WorkerFleet = Awaited<ReturnType<typeof startWorkerFleet>>
 
@@ -225,9 +226,13 @@ async function watchChanges(redisUrl: string, prefix: string) {
   const subscriber = connectBlockingRedis(redisUrl, silent)
   const seen: Upload[] = []
   const waiting = new Set<(upload: Upload) => void>()
+  const erased = new EventEmitter()
   subscriber.on('pmessage', (_pattern, _channel, text) => {
     const message: unknown = JSON.parse(text)
-    if (typeof message === 'object' && message && 'erased' in message) return
+    if (erasure.Check(message)) {
+      erased.emit(message.erased)
+      return
+    }
     const { upload } = change.Parse(message)
     seen.push(upload)
     for (const listener of waiting) listener(upload)
@@ -248,6 +253,10 @@ async function watchChanges(redisUrl: string, prefix: string) {
         }
         waiting.add(listener)
       })
+    },
+    /** Waits until an upload no longer exists. */
+    async untilErased(id: string): Promise<void> {
+      await once(erased, id)
     },
     /** Removes all changes so far. */
     clear: () => seen.splice(0),

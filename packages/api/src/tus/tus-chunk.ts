@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream'
-import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import { planGrowingParts } from '@millrace/shared/ledger/part-plan.ts'
 import { createSendParts } from '@millrace/shared/ledger/send-parts.ts'
+import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
+import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { tooLarge } from '@millrace/shared/uploads/file-errors.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -30,9 +31,10 @@ export function createReceiveChunk(deps: {
   records: UploadRecords
   tusUploads: TusUploads
   tusParts: TusParts
-  eraseObjects: EraseObjects
+  isErased: IsErased
+  finishErasure: FinishErasure
 }) {
-  const { records, tusUploads, tusParts, eraseObjects } = deps
+  const { records, tusUploads, tusParts, isErased, finishErasure } = deps
   const sendParts = createSendParts()
 
   /**
@@ -51,8 +53,8 @@ export function createReceiveChunk(deps: {
       return await storeChunk(progress, chunk)
     } catch (error) {
       // An erasure is recorded before it begins, so this erases objects that were written after its listing.
-      if (!(await records.isErased(upload))) throw error
-      await eraseObjects(upload)
+      if (!(await isErased(upload))) throw error
+      await finishErasure(upload)
       throw new AppError('upload_not_found')
     }
   }
@@ -93,7 +95,7 @@ export function createReceiveChunk(deps: {
       await tusParts.putUnfinished(upload, last, chunk.lost)
     }
     last.release()
-    if (await records.isErased(upload)) throw new AppError('upload_not_found')
+    if (await isErased(upload)) throw new AppError('upload_not_found')
     if (interruption) throw interruption
     return offset
   }

@@ -29,7 +29,10 @@ export function registerTus(
     streamingS3: S3Client
     bucket: string
     log: Logger
-    lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'receiveUpload' | 'eraseObjects' | 'eraseUnfinished'>
+    lifecycle: Pick<
+      Lifecycle,
+      'records' | 'lookup' | 'receiveUpload' | 'isErased' | 'finishErasure' | 'eraseUnfinished'
+    >
     uploads: Pick<Uploads, 'admitUpload' | 'multipartUploads' | 'eraseUpload'>
     owner: RequestOwner
     config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
@@ -37,7 +40,7 @@ export function registerTus(
   },
 ): void {
   const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
-  const { records, lookup, receiveUpload, eraseObjects, eraseUnfinished } = deps.lifecycle
+  const { records, lookup, receiveUpload, isErased, finishErasure, eraseUnfinished } = deps.lifecycle
   const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs: idleTimeoutMs } = deps.config
   const tusParts = createTusParts({ s3, streamingS3, bucket })
@@ -51,7 +54,7 @@ export function registerTus(
   })
   const handleTusRequest = createTusHandler({
     tusUploads,
-    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, eraseObjects }),
+    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, isErased, finishErasure }),
     locks: createTusLocks({ redis, subscriber, prefix, log }),
     eraseUpload,
     maxUploadBytes,

@@ -77,7 +77,7 @@ export function createAdmitUpload(deps: {
         undoSteps.push({ name: 'abort the multipart upload', run })
         multipart = await multipartUploads.open(address, intent, plan)
       }
-      undoSteps.push({ name: 'delete the record', run: () => records.forget(address) })
+      undoSteps.push({ name: 'delete the record', run: async () => void (await records.forget(address)) })
       const upload: AdmittedUpload = {
         id,
         owner,

@@ -1,8 +1,8 @@
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { isUploadId } from '@millrace/shared/uploads/upload-id.ts'
-import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
@@ -25,9 +25,9 @@ export const Receipt = Type.Object(
 /** `DELETE /uploads/{id}`: erases an upload with its variants and its manifest. */
 export function eraseRoutes(
   api: Api,
-  deps: { owner: RequestOwner; lookup: UploadLookup; records: UploadRecords; eraseUpload: EraseUpload },
+  deps: { owner: RequestOwner; lookup: UploadLookup; isErased: IsErased; eraseUpload: EraseUpload },
 ): void {
-  const { owner, lookup, records, eraseUpload } = deps
+  const { owner, lookup, isErased, eraseUpload } = deps
 
   api.delete(
     '/uploads/:id',
@@ -38,7 +38,7 @@ export function eraseRoutes(
       if (!ownerId) throw new AppError('upload_not_found')
       const address = { owner: ownerId, id }
       // An erased upload may be erased again, to finish an interrupted erasure or to get a receipt.
-      const exists = (await lookup.find(address)) || (await records.isErased(address))
+      const exists = (await lookup.find(address)) || (await isErased(address))
       if (!exists) throw new AppError('upload_not_found')
       return eraseUpload(address)
     },

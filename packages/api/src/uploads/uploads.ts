@@ -19,7 +19,6 @@ import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.t
 import { createListUploads } from './list-uploads.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { partRoutes } from './part-routes.ts'
-import { createPublishErasure } from './publish-erasure.ts'
 import { createStartImport } from './start-import.ts'
 import { createStartUpload } from './start-upload.ts'
 import { uploadRoutes } from './upload-routes.ts'
@@ -43,11 +42,10 @@ export function createUploads(deps: {
     presets: Presets
     maxUploadBytes: number
     importAllowedPorts: readonly number[]
-    bucketReplicated: boolean
   }
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
-  const { records, lookup, quota, receiveUpload, eraseObjects } = deps.lifecycle
+  const { records, lookup, quota, receiveUpload, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
@@ -66,13 +64,7 @@ export function createUploads(deps: {
     owner,
     respondOnce: createRespondOnce({ redis, prefix }),
   })
-  const eraseUpload = createEraseUpload({
-    records,
-    ...queues,
-    eraseObjects,
-    quota,
-    publishErasure: config.bucketReplicated ? createPublishErasure({ s3, bucket }) : undefined,
-  })
+  const eraseUpload = createEraseUpload({ records, ...queues, erasures, finishErasure })
 
   return {
     admitUpload,
@@ -96,7 +88,7 @@ export function createUploads(deps: {
         listUploads,
       })
       partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload })
-      eraseRoutes(scope, { owner, lookup, records, eraseUpload })
+      eraseRoutes(scope, { owner, lookup, isErased, eraseUpload })
     },
   }
 }

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createS3Server } from '@millrace/local-s3/s3-server.ts'
-import { originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { erasuresPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { readLocalSecrets } from '../setup/local-secrets.ts'
 import { listenOnPersistentPort } from './persistent-port.ts'
 import { resendArrivalEvents } from './resend-arrival-events.ts'
@@ -128,12 +128,12 @@ async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQue
       Bucket: bucket,
       NotificationConfiguration: {
         QueueConfigurations: [
-          {
-            Id: 'arrivals',
+          ...[originalsPrefix, erasuresPrefix].map((prefix) => ({
+            Id: prefix.replace('/', ''),
             QueueArn: options.eventsQueueArn,
-            Events: ['s3:ObjectCreated:*'],
-            Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: originalsPrefix }] } },
-          },
+            Events: ['s3:ObjectCreated:*' as const],
+            Filter: { Key: { FilterRules: [{ Name: 'prefix' as const, Value: prefix }] } },
+          })),
         ],
       },
     }),

@@ -10,8 +10,9 @@
  *   manifests/{owner}/{uploadId}.json                     written by a worker, last: the commit point
  *   unfinished/{owner}/{uploadId}                         written by the API for tus: bytes that do not fill a
  *                                                         part yet. Deleted once the original exists
- *   erased/{owner}/{uploadId}                             erasure marker, empty; written by the API if several
- *                                                         regions copy to each other
+ *   erasures/{owner}/{uploadId}                           erasure marker, empty; written by the API before it
+ *                                                         deletes anything. Nothing that was begun before
+ *                                                         restores the upload
  */
 
 import { Compile } from 'typebox/compile'
@@ -27,8 +28,8 @@ export const manifestsPrefix = 'manifests/'
 export const variantsPrefix = 'variants/'
 /** Not under `originals/`: S3 publishes no event, and no listing mistakes the object for an upload. */
 export const unfinishedPrefix = 'unfinished/'
-/** With several regions, S3 publishes an event for each erasure marker under this prefix, copies included. */
-export const erasedPrefix = 'erased/'
+/** S3 publishes an event for each erasure marker under this prefix, copies of other regions included. */
+export const erasuresPrefix = 'erasures/'
 
 export function originalKey({ owner, id }: UploadAddress): string {
   return `${originalsPrefix}${owner}/${id}`
@@ -43,9 +44,9 @@ export function unfinishedKey({ owner, id }: UploadAddress): string {
   return `${unfinishedPrefix}${owner}/${id}`
 }
 
-/** Returns the key of an upload's erasure marker, which S3 copies to other regions. */
+/** Returns the key of an upload's erasure marker. */
 export function erasureKey({ owner, id }: UploadAddress): string {
-  return `${erasedPrefix}${owner}/${id}`
+  return `${erasuresPrefix}${owner}/${id}`
 }
 
 /** Returns the prefix of an upload's variants of all presets. */
@@ -77,7 +78,7 @@ export function parseUnfinishedKey(key: string): UploadAddress | undefined {
 
 /** Returns the upload whose erasure marker has this key, or undefined if it is another kind of key. */
 export function parseErasureKey(key: string): UploadAddress | undefined {
-  return parse(key, erasedPrefix, '')
+  return parse(key, erasuresPrefix, '')
 }
 
 function parse(key: string, prefix: string, suffix: string): UploadAddress | undefined {

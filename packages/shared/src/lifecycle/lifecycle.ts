@@ -3,12 +3,17 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
+import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
 import { createOriginals } from '../ledger/originals.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createQuota } from '../quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
+import { createRedisEpoch } from '../service/redis-epoch.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
+import { createCheckUpload } from './check-upload.ts'
+import { createFinishErasure } from './finish-erasure.ts'
+import { createIsErased } from './is-erased.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
@@ -32,21 +37,29 @@ export function createLifecycle(deps: {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, log } = deps
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
+  const erasures = createErasures({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
-  const records = createUploadRecords({ redis, prefix })
-  const lookup = createUploadLookup({ records, manifests, originals })
+  const epoch = createRedisEpoch({ redis, prefix })
+  const records = createUploadRecords({ redis, prefix, epoch })
   const quotaReservations = createQuotaReservations({ redis, prefix })
+  const quota = createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket })
+  const finishErasure = createFinishErasure({ records, eraseObjects, quota })
+  const checkUpload = createCheckUpload({ records, erasures, manifests, originals, queue, finishErasure })
   return {
     originals,
     manifests,
+    erasures,
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
-    eraseObjects,
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
+    epoch,
     records,
-    lookup,
     quotaReservations,
-    quota: createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket }),
-    receiveUpload: createReceiveUpload({ lookup, records, originals, queue, eraseObjects }),
+    quota,
+    finishErasure,
+    isErased: createIsErased({ records, erasures }),
+    checkUpload,
+    lookup: createUploadLookup({ records, checkUpload }),
+    receiveUpload: createReceiveUpload({ records, originals, queue, checkUpload }),
   }
 }
 

@@ -1,10 +1,11 @@
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
-import type { EraseObjects } from '../ledger/erase-objects.ts'
 import type { Originals } from '../ledger/originals.ts'
-import { type Arrival, isFinished, isSameArrival, type Upload } from '../uploads/upload.ts'
+import { AppError } from '../service/app-error.ts'
+import { type Arrival, isFinished } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
-import type { UploadLookup } from './upload-lookup.ts'
+import type { CheckUpload } from './check-upload.ts'
+import { recordArrival } from './upload-truth.ts'
 
 /**
  * Records arrivals. The callers are the handler of S3's events, the API after it completed an upload, and
@@ -12,17 +13,16 @@ import type { UploadLookup } from './upload-lookup.ts'
  * hint, and the current object in S3 decides (decision 0002).
  */
 export function createReceiveUpload(deps: {
-  lookup: UploadLookup
   records: UploadRecords
   originals: Originals
-  queue: UploadQueue
-  eraseObjects: EraseObjects
+  queue: Pick<UploadQueue, 'add'>
+  checkUpload: CheckUpload
 }) {
-  const { lookup, records, originals, queue, eraseObjects } = deps
+  const { records, originals, queue, checkUpload } = deps
 
   /**
    * Records the arrival and adds the job, in this order. A crash in between leaves a record without a job,
-   * and the event or reconciliation calls again.
+   * and the event calls again.
    *
    * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
@@ -35,22 +35,19 @@ export function createReceiveUpload(deps: {
     address: UploadAddress,
     { arrival, takesCopy = false }: { arrival?: Arrival; takesCopy?: boolean } = {},
   ): Promise<StoredUpload | undefined> {
-    if (await records.isErased(address)) {
-      await eraseObjects(address)
-      return undefined
-    }
+    const found = await records.find(address)
+    // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
+    if (!found?.isChecked) return arrived(await checkUpload(address, { takesCopy }))
     const original = arrival ? { arrival, isCopy: false } : await originals.find(address)
     if (!original) {
       // A worker may already have rejected and deleted these bytes.
-      const found = await lookup.find(address)
-      return found?.upload.state === 'rejected' ? found : undefined
+      const { state } = found.upload
+      return state === 'rejected' || state === 'awaiting' ? arrived(found) : checkUpload(address)
     }
-    const change = (current: Upload) => recordArrival(current, original.arrival)
-    let stored = await records.update(address, change)
-    // If Redis lost the record, the lookup restores it from S3.
-    if (!stored && (await lookup.find(address))) stored = await records.update(address, change)
+    const stored = await updateUnlessErased(address, original.arrival)
+    if (!stored) return arrived(await checkUpload(address, { takesCopy }))
     const needsJob = takesCopy || !original.isCopy
-    if (stored && needsJob && !isFinished(stored.upload)) {
+    if (needsJob && !isFinished(stored.upload)) {
       const { traceparent } = stored.upload.intent
       await queue.add({
         owner: address.owner,
@@ -61,16 +58,22 @@ export function createReceiveUpload(deps: {
     }
     return stored
   }
+
+  async function updateUnlessErased(
+    address: UploadAddress,
+    arrival: Arrival,
+  ): Promise<StoredUpload | undefined> {
+    try {
+      return await records.update(address, (current) => recordArrival(current, arrival))
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'upload_not_found') return undefined
+      throw error
+    }
+  }
+}
+
+function arrived(stored: StoredUpload | undefined): StoredUpload | undefined {
+  return stored?.upload.state === 'awaiting' ? undefined : stored
 }
 
 export type ReceiveUpload = ReturnType<typeof createReceiveUpload>
-
-/**
- * Returns the record after these bytes arrived, or undefined if they are already recorded. Other bytes reset
- * the upload, since the findings of the old ones do not apply.
- */
-export function recordArrival(current: Upload, arrival: Arrival): Upload | undefined {
-  if (current.arrival && isSameArrival(current.arrival, arrival)) return undefined
-  const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...rest } = current
-  return { ...rest, state: 'received', arrival, findings: {}, variants: [] }
-}

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
+import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
@@ -12,6 +14,12 @@ const upload = Compile(Upload)
  * record in between, unless the clock of the new server is behind or an older version of Millrace created the record.
  */
 export type StoredUpload = { upload: Upload; revision: number }
+
+/**
+ * A record, and whether it was written or checked against S3 in the current epoch of Redis. An unchecked one may be
+ * out of date: Redis may have lost later changes.
+ */
+export type FoundUpload = StoredUpload & { isChecked: boolean }
 
 const dayMs = 24 * 60 * 60 * 1000
 
@@ -32,7 +40,12 @@ const readBatch = 100
 const erasedTtlMs = 8 * dayMs
 /** Expiry of a confirmed erasure marker: longer than the marker in S3 for other regions lives. */
 const confirmedTtlMs = erasureMarkerLifeMs + dayMs
-/** The value of a confirmed erasure marker. */
+/**
+ * The values of an erasure marker, each of which includes the ones before: begun; a listing showed that nothing is left;
+ * a second erasure, after late copies of other regions, left nothing.
+ */
+const begun = '1'
+const verified = 'verified'
 const confirmed = 'confirmed'
 /** How many of an owner's last changes a reconnecting client can receive. */
 const recentChanges = 1000
@@ -64,7 +77,7 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
  * subscribers do not take it for an old one.
  *
  * KEYS: record, index, erased, sequence, recent. ARGV: id, expiry of the index in ms, channel, record, expected revision
- * ('' for none), expiry of the record in ms.
+ * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one).
  */
 const saveScript = `
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
@@ -73,6 +86,7 @@ if revision ~= ARGV[5] then return 0 end
 ${nextSequence}
 local nextRevision = string.format('%.0f', math.max((tonumber(revision) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
+if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
@@ -81,16 +95,37 @@ redis.call('PUBLISH', ARGV[3],
 return tonumber(nextRevision)
 `
 
-/**
- * Deletes a record, sets the erasure marker, and publishes the erasure. KEYS as above. ARGV: id, expiry of the index in
- * ms, channel, expiry of the marker in ms.
- */
-const eraseScript = `
-redis.call('SET', KEYS[3], 1, 'PX', ARGV[4])
+/** Marks a record as checked. KEYS: record. ARGV: expected revision, epoch. */
+const confirmScript = `
+if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
+return 1
+`
+
+/** Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, expiry of the index, channel. */
+const forget = `
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 ${nextSequence}
 redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1] .. '"}')
+return 1
+`
+
+/** As above, if the record has the expected revision. ARGV[4]: the revision, or '' for any. */
+const forgetScript = `
+local expected = ARGV[4]
+if expected ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= expected then return 0 end
+${forget}`
+
+/** As above, and sets the erasure marker, unless there is one. ARGV[4]: expiry of the marker in ms. */
+const eraseScript = `
+redis.call('SET', KEYS[3], '${begun}', 'PX', ARGV[4], 'NX')
+${forget}`
+
+/** KEYS: erased. ARGV: expiry of the marker in ms. */
+const verifyScript = `
+if redis.call('GET', KEYS[1]) == '${confirmed}' then return 0 end
+redis.call('SET', KEYS[1], '${verified}', 'PX', ARGV[1])
 return 1
 `
 
@@ -103,10 +138,11 @@ export function changesChannel(prefix: string, owner: string): string {
  * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
  * Every key contains the owner, so another owner's id finds nothing.
  *
- *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON)
+ *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON), epoch (see redis-epoch.ts)
  *   {prefix}:{owner}:uploads       sorted set of ids, all with score 0: UUIDv7 sort by time
  *   {prefix}:{owner}:listed        exists while the sorted set is known to be complete
- *   {prefix}:{owner}:erased:{id}   erasure marker: 1, or `confirmed`
+ *   {prefix}:{owner}:erased:{id}   erasure marker: 1, `verified` or `confirmed`. The marker in S3 decides; this one
+ *                                  makes the script that saves records refuse the upload
  *   {prefix}:{owner}:sequence      hash: last, since: the sequence numbers of the owner's changes
  *   {prefix}:{owner}:recent        sorted set of ids by the sequence number of their last change
  *
@@ -114,8 +150,10 @@ export function changesChannel(prefix: string, owner: string): string {
  *
  * @param deps.redis a connection
  * @param deps.prefix prefix of every key
+ * @param deps.epoch the epoch of this Redis
  */
-export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?: RedisEpoch }) {
+  const { redis, prefix, epoch = createRedisEpoch(deps) } = deps
   const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
   const indexKey = (owner: string) => `${prefix}:{${owner}}:uploads`
   const erasedKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`
@@ -124,21 +162,28 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
   const listedKey = (owner: string) => `${prefix}:{${owner}}:listed`
 
   /** @returns the record, or undefined if Redis has none (S3 may have the upload) */
-  async function find(address: UploadAddress): Promise<StoredUpload | undefined> {
-    const { revision, record } = await read(recordKey(address))
+  async function find(address: UploadAddress): Promise<FoundUpload | undefined> {
+    const [{ revision, record, checkedIn }, current] = await Promise.all([
+      read(recordKey(address)),
+      epoch.current(),
+    ])
     if (typeof record !== 'string') return undefined
-    return { upload: upload.Parse(JSON.parse(record)), revision: Number(revision) }
+    return {
+      upload: upload.Parse(JSON.parse(record)),
+      revision: Number(revision),
+      isChecked: Number(checkedIn) === current,
+    }
   }
 
   const read = createBatcher(async (recordKeys: readonly string[]) => {
     const pipeline = redis.pipeline()
-    for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record')
+    for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record', 'epoch')
     const results = (await pipeline.exec()) ?? []
     return results.map(([error, fields]) => {
       if (error) throw error
       if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
-      const [revision, record]: unknown[] = fields
-      return { revision, record }
+      const [revision, record, checkedIn]: unknown[] = fields
+      return { revision, record, checkedIn }
     })
   }, readBatch)
 
@@ -151,7 +196,11 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
    * @returns the new revision, or undefined if the record's revision is not the expected one
    * @throws AppError `upload_not_found` if the upload was erased
    */
-  async function save(next: Upload, expectedRevision: number | undefined): Promise<number | undefined> {
+  async function save(
+    next: Upload,
+    expectedRevision: number | undefined,
+    isChecked: boolean,
+  ): Promise<number | undefined> {
     const revision = await redis.eval(
       saveScript,
       5,
@@ -162,6 +211,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       JSON.stringify(next),
       expectedRevision ?? '',
       isFinished(next) ? finishedTtlMs : openTtlMs,
+      isChecked ? await epoch.current() : '',
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
@@ -171,12 +221,13 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     find,
 
     /**
-     * Creates a record. If another process created one first, that one is kept.
+     * Creates a record of a new upload, or of one that was read from S3. If another process created one first, that one
+     * is kept.
      * @returns the record in Redis
      * @throws AppError `upload_not_found` if the upload was erased
      */
     async create(created: Upload): Promise<StoredUpload> {
-      const revision = await save(created, undefined)
+      const revision = await save(created, undefined, true)
       if (revision !== undefined) return { upload: created, revision }
       const found = await find(created)
       if (!found) throw new AppError('conflict')
@@ -187,12 +238,14 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
      * Changes a record by compare-and-set. If another process changed it meanwhile, the change is computed again.
      *
      * @param change returns the next record, or undefined for no change; may be called several times
+     * @param options.isChecked whether the next record is what S3 says, whatever the current one says
      * @returns the record in Redis afterwards, or undefined if there is none
      * @throws AppError `conflict` after 16 collisions, `upload_not_found` if the upload was erased
      */
     async update(
       address: UploadAddress,
       change: (current: Upload) => Upload | undefined,
+      { isChecked = false }: { isChecked?: boolean } = {},
     ): Promise<StoredUpload | undefined> {
       for (let attempt = 0; attempt < attempts; attempt++) {
         const current = await find(address)
@@ -200,7 +253,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
         const next = change(current.upload)
         if (!next) return current
         const stamped = { ...next, updatedAt: new Date().toISOString() }
-        const revision = await save(stamped, current.revision)
+        const revision = await save(stamped, current.revision, isChecked)
         if (revision !== undefined) return { upload: stamped, revision }
       }
       throw new AppError('conflict')
@@ -239,9 +292,46 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error
     },
 
-    /** Deletes the record of an upload whose admission failed, and its id in the index. */
-    async forget(address: UploadAddress): Promise<void> {
-      await redis.multi().del(recordKey(address)).zrem(indexKey(address.owner), address.id).exec()
+    /**
+     * Replaces a record by what S3 says, or confirms it, unless another process changed it since.
+     *
+     * @param found the record that was checked; undefined if Redis had none
+     * @param next what S3 says
+     * @returns the record in Redis, or undefined if another process changed it: read it again
+     * @throws AppError `upload_not_found` if the upload was erased
+     */
+    async putChecked(found: FoundUpload | undefined, next: Upload): Promise<StoredUpload | undefined> {
+      if (found && isDeepStrictEqual({ ...found.upload, updatedAt: next.updatedAt }, next)) {
+        const key = recordKey(next)
+        const expected = found.revision
+        const isSame = await redis.eval(confirmScript, 1, key, expected, await epoch.current())
+        return isSame === 1 ? found : undefined
+      }
+      const stamped = found ? { ...next, updatedAt: new Date().toISOString() } : next
+      const revision = await save(stamped, found?.revision, true)
+      return revision === undefined ? undefined : { upload: stamped, revision }
+    },
+
+    /**
+     * Deletes the record of an upload that does not exist: its admission failed, or its bytes never came. Its id leaves
+     * the index, and subscribers are told.
+     *
+     * @param found deletes only this revision
+     * @returns false if the record has another revision
+     */
+    async forget(address: UploadAddress, found?: StoredUpload): Promise<boolean> {
+      const channel = changesChannel(prefix, address.owner)
+      const expected = found?.revision ?? ''
+      const result = await redis.eval(
+        forgetScript,
+        5,
+        ...keys(address),
+        address.id,
+        indexTtlMs,
+        channel,
+        expected,
+      )
+      return result === 1
     },
 
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
@@ -253,6 +343,17 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     /** Whether Redis has an erasure marker for the upload. */
     async isErased(address: UploadAddress): Promise<boolean> {
       return (await redis.exists(erasedKey(address))) === 1
+    },
+
+    /** Records that a listing showed no object of an erased upload. */
+    async verifyErasure(address: UploadAddress): Promise<void> {
+      await redis.eval(verifyScript, 1, erasedKey(address), erasedTtlMs)
+    },
+
+    /** Whether Redis knows that no object of an erased upload was left. */
+    async isErasureVerified(address: UploadAddress): Promise<boolean> {
+      const value = await redis.get(erasedKey(address))
+      return value === verified || value === confirmed
     },
 
     /** Records that the second erasure of an upload left nothing. */

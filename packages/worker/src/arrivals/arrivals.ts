@@ -1,13 +1,12 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
-import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
-import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Processing } from '../processing/processing.ts'
-import { createCrossRegionEvents } from './cross-region-events.ts'
+import { createApplyCopiedManifest } from './apply-copied-manifest.ts'
+import { createApplyErasure } from './apply-erasure.ts'
 import { createEraseLateCopies } from './erase-late-copies.ts'
 import { createExpireUnfinished } from './expire-unfinished.ts'
 import { createObjectCreated, waitSeconds } from './object-created.ts'
@@ -26,8 +25,8 @@ const minCopyAgeMs = 30 * 60_000
 export const maxPollWaitMs = waitSeconds * 1000
 
 /**
- * Composes what turns originals in S3 into jobs: the relay of S3 events from SQS, and reconciliation for lost events. If
- * regions copy to each other, it also applies the manifests and erasures of other regions.
+ * Composes what turns originals in S3 into jobs: the relay of S3 events from SQS, and reconciliation for lost events. It
+ * also finishes erasures, and if regions copy to each other, it applies their manifests.
  */
 export function createArrivals(deps: {
   redis: Redis
@@ -42,16 +41,17 @@ export function createArrivals(deps: {
   log: Logger
 }) {
   const { redis, prefix, s3, bucket, sqs, queue, config, log } = deps
-  const { records, manifests, receiveUpload, eraseObjects, eraseUnfinished, quota } = deps.lifecycle
+  const { records, manifests, receiveUpload, finishErasure, eraseUnfinished } = deps.lifecycle
   const { finishUpload } = deps.processing
-  const imports = config.bucketReplicated ? createImportQueue({ redis, prefix }) : undefined
-  const eraseUpload = imports && createEraseUpload({ records, queue, imports, eraseObjects, quota })
   const objectCreated = createObjectCreated({
     sqs,
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
-    crossRegionEvents: eraseUpload && createCrossRegionEvents({ manifests, finishUpload, eraseUpload }),
+    applyErasure: createApplyErasure({ records, finishErasure }),
+    applyCopiedManifest: config.bucketReplicated
+      ? createApplyCopiedManifest({ manifests, finishUpload })
+      : undefined,
     log,
   })
   const reconcileSchedule = createReconcileSchedule({
@@ -68,7 +68,7 @@ export function createArrivals(deps: {
       log,
     }),
     expireUnfinished: createExpireUnfinished({ s3, bucket, eraseUnfinished }),
-    eraseLateCopies: eraseUpload && createEraseLateCopies({ s3, bucket, records, eraseUpload, log }),
+    eraseLateCopies: createEraseLateCopies({ s3, bucket, records, finishErasure, log }),
     log,
   })
 
@@ -83,7 +83,6 @@ export function createArrivals(deps: {
      */
     async stop(options: { waitForPoll: boolean }): Promise<void> {
       await Promise.all([objectCreated.stop(options), reconcileSchedule.stop()])
-      await imports?.close()
     },
   }
 }

@@ -1,6 +1,6 @@
 import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
-import { erasedPrefix, parseErasureKey } from '@millrace/shared/ledger/object-keys.ts'
-import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
+import { erasuresPrefix, parseErasureKey } from '@millrace/shared/ledger/object-keys.ts'
+import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 
@@ -20,10 +20,10 @@ export function createEraseLateCopies(deps: {
   s3: S3Client
   bucket: string
   records: UploadRecords
-  eraseUpload: EraseUpload
+  finishErasure: FinishErasure
   log: Logger
 }) {
-  const { s3, bucket, records, eraseUpload, log } = deps
+  const { s3, bucket, records, finishErasure, log } = deps
 
   /**
    * @param onPage called for each page and each upload; may throw to end the run
@@ -37,7 +37,7 @@ export function createEraseLateCopies(deps: {
     let erased = 0
     for await (const page of paginateListObjectsV2(
       { client: s3 },
-      { Bucket: bucket, Prefix: erasedPrefix },
+      { Bucket: bucket, Prefix: erasuresPrefix },
     )) {
       await onPage()
       const due = (page.Contents ?? []).flatMap(({ Key = '', LastModified: markedAt }) => {
@@ -48,7 +48,7 @@ export function createEraseLateCopies(deps: {
       for (const address of due.filter((_, i) => !isConfirmed[i])) {
         await onPage()
         try {
-          await eraseUpload(address)
+          await finishErasure(address)
           await records.confirmErasure(address)
           erased += 1
         } catch (error) {

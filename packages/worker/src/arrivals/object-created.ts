@@ -9,7 +9,8 @@ import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/s
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Logger } from 'pino'
-import type { CrossRegionEvents } from './cross-region-events.ts'
+import type { ApplyCopiedManifest } from './apply-copied-manifest.ts'
+import type { ApplyErasure } from './apply-erasure.ts'
 import { parseS3Event } from './s3-event.ts'
 
 /** Duration of a long poll. An idle worker costs almost nothing, and a draining worker can wait for the last poll. */
@@ -26,17 +27,19 @@ const longestBackoffMs = 30_000
  * whose handling fails stays and becomes visible again after its visibility timeout. A message that is not an event of
  * this bucket is logged and deleted. Messages that fail too often go to the dead-letter queue.
  *
- * @param deps.crossRegionEvents handles events about manifests and erasures of other regions, if there are any
+ * @param deps.applyErasure handles events about erasure markers
+ * @param deps.applyCopiedManifest handles events about manifests, if other regions copy theirs to this bucket
  */
 export function createObjectCreated(deps: {
   sqs: SQSClient
   queueUrl: string
   bucket: string
   receiveUpload: ReceiveUpload
-  crossRegionEvents?: CrossRegionEvents | undefined
+  applyErasure: ApplyErasure
+  applyCopiedManifest?: ApplyCopiedManifest | undefined
   log: Logger
 }) {
-  const { sqs, queueUrl, bucket, receiveUpload, crossRegionEvents, log } = deps
+  const { sqs, queueUrl, bucket, receiveUpload, applyErasure, applyCopiedManifest, log } = deps
   const stopping = new AbortController()
   /** Aborts the active poll as well. */
   const forceStop = new AbortController()
@@ -111,10 +114,10 @@ export function createObjectCreated(deps: {
   async function handleKey(key: string): Promise<void> {
     const original = parseOriginalKey(key)
     if (original) return handleOriginal(original)
-    const manifest = crossRegionEvents && parseManifestKey(key)
-    if (manifest) return crossRegionEvents.applyManifest(manifest)
-    const erasure = crossRegionEvents && parseErasureKey(key)
-    if (erasure) return crossRegionEvents.applyErasure(erasure)
+    const erasure = parseErasureKey(key)
+    if (erasure) return applyErasure(erasure)
+    const manifest = applyCopiedManifest && parseManifestKey(key)
+    if (manifest) return applyCopiedManifest(manifest)
     log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'unknown key')
   }
 

@@ -24,7 +24,6 @@ const done = 'done'
  * scheduled job: if Redis lost all data, scheduled jobs are lost too, and reconciliation is needed most.
  *
  * @param deps.intervalMs interval between two runs of all workers together, in ms
- * @param deps.eraseLateCopies if several regions copy to each other
  */
 export function createReconcileSchedule(deps: {
   redis: Redis
@@ -32,7 +31,7 @@ export function createReconcileSchedule(deps: {
   intervalMs: number
   reconcile: Reconcile
   expireUnfinished: ExpireUnfinished
-  eraseLateCopies?: EraseLateCopies | undefined
+  eraseLateCopies: EraseLateCopies
   log: Logger
 }) {
   const { redis, intervalMs, reconcile, expireUnfinished, eraseLateCopies, log } = deps
@@ -73,7 +72,7 @@ export function createReconcileSchedule(deps: {
         // Taken again if Redis has lost it: this run repairs what else Redis lost.
         if (!(await lease.hold())) throw new Error('Another worker has taken the lease of this run.')
       }
-      const erasedAgain = await eraseLateCopies?.(onPage)
+      const erasedAgain = await eraseLateCopies(onPage)
       const { seen, received } = await reconcile(onPage)
       const expired = await expireUnfinished(onPage)
       const ms = Math.round(performance.now() - startedAt)

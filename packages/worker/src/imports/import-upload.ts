@@ -1,10 +1,11 @@
 import { cleanFilename, declaredType, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
 import type { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
-import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
 import { putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
+import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
+import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -33,7 +34,8 @@ const erasedCheckMs = 1_000
 export function createImportUpload(deps: {
   records: UploadRecords
   receiveUpload: ReceiveUpload
-  eraseObjects: EraseObjects
+  isErased: IsErased
+  finishErasure: FinishErasure
   abortMultipartUploads: AbortMultipartUploads
   quota: Quota
   fetchSource: FetchSource
@@ -42,7 +44,16 @@ export function createImportUpload(deps: {
   maxUploadBytes: number
   timeoutMs: number
 }) {
-  const { records, receiveUpload, eraseObjects, quota, fetchSource, storeOriginal, maxUploadBytes } = deps
+  const {
+    records,
+    receiveUpload,
+    isErased,
+    finishErasure,
+    quota,
+    fetchSource,
+    storeOriginal,
+    maxUploadBytes,
+  } = deps
 
   /** @throws errors that are retried. After a final error, the upload is finished as `rejected` instead */
   return async function importUpload(job: ImportUploadJob, { log, signal }: Attempt): Promise<void> {
@@ -65,7 +76,11 @@ export function createImportUpload(deps: {
     } catch (thrown) {
       const error = abort.signal.aborted ? abort.signal.reason : thrown
       if (signal.aborted) throw error
-      if (await records.isErased(job)) return await erase(job)
+      if (await isErased(job)) {
+        // Erases the bytes that were stored after the upload was erased.
+        await finishErasure(job)
+        return
+      }
       if (!isFinalImportError(error)) throw error
       await deps.finishImport(job, 'rejected', error)
       log.info({ event: 'import-rejected', code: error.code }, error.message)
@@ -75,12 +90,6 @@ export function createImportUpload(deps: {
     }
     // Undefined if the upload was erased meanwhile. The new bytes are then erased too.
     if (!(await receiveUpload(job, { arrival }))) await quota.release(job)
-  }
-
-  /** Erases bytes that were stored after the upload was erased. */
-  async function erase(address: UploadAddress): Promise<void> {
-    await eraseObjects(address)
-    await quota.release(address)
   }
 
   /** Aborts if the download times out, if its upload is erased, or if the job is handed back. */

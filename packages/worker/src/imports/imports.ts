@@ -22,14 +22,15 @@ export function createImports(deps: {
   }
 }) {
   const { s3, bucket, config } = deps
-  const { records, receiveUpload, eraseObjects, quota, storeOriginal } = deps.lifecycle
+  const { records, receiveUpload, isErased, finishErasure, quota, storeOriginal } = deps.lifecycle
   const finishImport = createFinishImport({ records, quota })
   return {
     finishImport,
     importUpload: createImportUpload({
       records,
       receiveUpload,
-      eraseObjects,
+      isErased,
+      finishErasure,
       abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
       quota,
       fetchSource: createFetchSource({

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
+import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import {
   type Manifest,
   type Manifests,
   type StoredManifest,
   uploadFromManifest,
 } from '@millrace/shared/ledger/manifest.ts'
+import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { QuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import {
@@ -61,27 +62,31 @@ export function isRejection(thrown: unknown): thrown is AppError {
 export function createFinishUpload(deps: {
   manifests: Manifests
   records: UploadRecords
-  eraseObjects: EraseObjects
+  erasures: Erasures
+  finishErasure: FinishErasure
   deleteRejectedOriginal: DeleteRejectedOriginal
   quotaReservations: QuotaReservations
 }) {
-  const { manifests, records, eraseObjects, deleteRejectedOriginal, quotaReservations } = deps
+  const { manifests, records, erasures, finishErasure, deleteRejectedOriginal, quotaReservations } = deps
 
   /**
    * Applies a manifest: deletes bytes that differ from what was announced, and updates the record, unless other bytes
    * have arrived since.
+   *
+   * First it reads the erasure marker in S3. Redis may have lost its own, and whoever erases lists the objects after
+   * the marker was written: either that listing shows this manifest, or the marker is seen here (`erasures.ts`).
    * @returns false if other bytes have arrived. True for an upload that was erased meanwhile: its new objects are erased,
    *   and nothing remains to do
    */
   async function applyManifest(manifest: Manifest): Promise<boolean> {
     try {
-      return await apply(manifest)
+      if (!(await erasures.isMarked(manifest))) return await apply(manifest)
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
-      // The upload was erased meanwhile. Objects that were written since must be erased too.
-      await eraseObjects(manifest)
-      return true
     }
+    // Objects that were written after the erasure must be erased too.
+    await finishErasure(manifest)
+    return true
   }
 
   async function apply(manifest: Manifest): Promise<boolean> {
@@ -91,14 +96,18 @@ export function createFinishUpload(deps: {
     }
     const finished = uploadFromManifest(manifest)
     const stored =
-      (await records.update(finished, (current) => {
-        const { arrival } = current
-        if (!arrival || !hasSameBytes(arrival, manifest.arrival)) return undefined
-        // With a manifest of another region, the version is the same here, but the etag may differ.
-        const next = isSameArrival(arrival, manifest.arrival) ? { ...finished, arrival } : finished
-        const isUnchanged = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
-        return isUnchanged ? undefined : next
-      })) ?? (await records.create(finished))
+      (await records.update(
+        finished,
+        (current) => {
+          const { arrival } = current
+          if (!arrival || !hasSameBytes(arrival, manifest.arrival)) return undefined
+          // With a manifest of another region, the version is the same here, but the etag may differ.
+          const next = isSameArrival(arrival, manifest.arrival) ? { ...finished, arrival } : finished
+          const isUnchanged = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
+          return isUnchanged ? undefined : next
+        },
+        { isChecked: true },
+      )) ?? (await records.create(finished))
     const { arrival } = stored.upload
     return arrival !== undefined && hasSameBytes(arrival, manifest.arrival)
   }

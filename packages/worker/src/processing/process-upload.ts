@@ -1,9 +1,10 @@
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
-import type { EraseObjects } from '@millrace/shared/ledger/erase-objects.ts'
 import type { Manifest, Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
-import { recordArrival } from '@millrace/shared/lifecycle/receive-upload.ts'
+import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
+import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { recordArrival } from '@millrace/shared/lifecycle/upload-truth.ts'
 import { acceptsType, type Preset, type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import {
@@ -54,7 +55,8 @@ export function createProcessUpload(deps: {
   writeVariant: WriteVariant
   renderIsolated: RenderIsolated
   finishUpload: FinishUpload
-  eraseObjects: EraseObjects
+  isErased: IsErased
+  finishErasure: FinishErasure
   maxImageBytes: number
   maxImagePixels: number
 }) {
@@ -67,7 +69,7 @@ export function createProcessUpload(deps: {
     const found = await durations.measure('find', () => findArrivedUpload(job))
     if (!found) {
       // An earlier attempt may have written variants after the upload was erased.
-      if (await records.isErased(job)) await deps.eraseObjects(job)
+      if (await deps.isErased(job)) await deps.finishErasure(job)
       return logReplaced(log)
     }
     const { upload, arrival } = found

@@ -17,12 +17,14 @@ export function createProcessing(deps: {
   config: { presets: Presets; maxImageBytes: number; maxImagePixels: number }
 }) {
   const { s3, bucket, config } = deps
-  const { records, manifests, originals, lookup, eraseObjects, quotaReservations } = deps.lifecycle
+  const { records, manifests, originals, lookup, erasures, isErased, finishErasure, quotaReservations } =
+    deps.lifecycle
   const { presets, maxImageBytes, maxImagePixels } = config
   const finishUpload = createFinishUpload({
     manifests,
     records,
-    eraseObjects,
+    erasures,
+    finishErasure,
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
     quotaReservations,
   })
@@ -39,7 +41,8 @@ export function createProcessing(deps: {
       writeVariant: createVariantWriter({ s3, bucket }),
       renderIsolated,
       finishUpload,
-      eraseObjects,
+      isErased,
+      finishErasure,
       maxImageBytes,
       maxImagePixels,
     }),

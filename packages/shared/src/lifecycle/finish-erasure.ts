@@ -1,0 +1,33 @@
+import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
+import type { Quota } from '../quotas/quota.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
+import type { UploadRecords } from '../uploads/upload-records.ts'
+
+/**
+ * Finishes erasures whose marker is in S3. Whoever notices an erasure that may be unfinished calls it: the API that
+ * began it, the worker that gets the marker's event, and whoever finds objects of an erased upload.
+ */
+export function createFinishErasure(deps: {
+  records: UploadRecords
+  eraseObjects: EraseObjects
+  quota: Quota
+}) {
+  const { records, eraseObjects, quota } = deps
+
+  /**
+   * Deletes the record and all objects but the marker, and releases the quota. A repeated call erases what was written
+   * since.
+   *
+   * @returns the erased objects
+   * @throws AppError `dependency_unavailable` if objects remain
+   */
+  return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
+    await records.erase(address)
+    const erased = await eraseObjects(address)
+    await quota.release(address)
+    await records.verifyErasure(address)
+    return erased
+  }
+}
+
+export type FinishErasure = ReturnType<typeof createFinishErasure>

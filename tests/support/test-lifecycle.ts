@@ -1,0 +1,31 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Redis } from 'ioredis'
+import { pino } from 'pino'
+
+/** No quota. */
+const quotaLimits = {
+  bytesTotal: undefined,
+  filesTotal: undefined,
+  bytesPerDay: undefined,
+  filesPerDay: undefined,
+}
+
+/** Composes the parts that both tiers share, as `app.ts` of either does, on the services of a test. */
+export function createTestLifecycle(deps: {
+  redis: Redis
+  prefix: string
+  s3: S3Client
+  bucket: string
+  queue?: UploadQueue
+}) {
+  const { redis, prefix, queue = createUploadQueue({ redis, prefix }) } = deps
+  return createLifecycle({
+    ...deps,
+    streamingS3: deps.s3,
+    queue,
+    quotaLimits,
+    log: pino({ level: 'silent' }),
+  })
+}
