@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -119,6 +120,33 @@ test('an event stream sends the end of an upload whose record is created again a
   const again = await records.create({ ...before.upload, state: 'ready' })
   assert.ok(again.revision > before.revision, `${again.revision} after ${before.revision}`)
   assert.is((await stream.next())?.upload.state, 'ready')
+  assert.is(await stream.next(), undefined)
+
+  await instances.close()
+  await redisServer.close()
+  await rm(directory, { recursive: true })
+})
+
+test('an event stream sends the end that was published while Redis lost its data, by S3', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-redis-'))
+  const redisServer = await startRedisServer({ directory })
+  const instances = await startApiInstances({ redisUrl: redisServer.url })
+  const { client, id, address, records } = await announceUpload(instances)
+  const stream = await listen(client, id, { base: instances.url })
+  const found = await records.find(address)
+  assert.is((await stream.next())?.upload.state, 'awaiting')
+
+  // The worker's change is among what Redis loses.
+  const { s3, bucket } = instances
+  const manifests = createManifests({ s3, bucket })
+  const arrival = { etag: 'gone', size: 7 }
+  assert.ok(found)
+  const { createdAt, intent } = found.upload
+  const results = { recipe: 'r', findings: {}, variants: [], createdAt, finishedAt: createdAt }
+  const outcome = 'rejected' as const
+  await manifests.write({ version: 1, ...address, outcome, intent, arrival, ...results }, undefined)
+  await instances.redis.flushall()
+  assert.is((await stream.next())?.upload.state, 'rejected')
   assert.is(await stream.next(), undefined)
 
   await instances.close()

@@ -19,16 +19,16 @@ export function registerEvents(
   deps: {
     subscriber: Redis
     prefix: string
-    lifecycle: Pick<Lifecycle, 'records' | 'lookup'>
+    lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'epoch'>
     uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads'>
     owner: RequestOwner
     closing: AbortSignal
   },
 ): void {
   const { subscriber, prefix, owner, closing } = deps
-  const { records, lookup } = deps.lifecycle
+  const { records, lookup, epoch } = deps.lifecycle
   const { findOwnUpload, listUploads } = deps.uploads
-  const changes = createUploadChanges({ redis: subscriber, prefix })
+  const changes = createUploadChanges({ redis: subscriber, prefix, epoch })
   eventRoutes(scope, {
     owner,
     findOwnUpload,

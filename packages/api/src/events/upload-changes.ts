@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { Upload } from '@millrace/shared/uploads/upload.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { changesChannel } from '@millrace/shared/uploads/upload-records.ts'
@@ -15,17 +16,30 @@ const change = Compile(Change)
 
 /**
  * What a subscriber receives: a change, an erasure, or `missed`. `missed` means that changes may have been
- * lost while Redis was not connected, so the subscriber has to read the current state.
+ * lost, because Redis was not connected or lost data, so the subscriber has to read the current state.
  */
 export type UploadChange = Static<typeof Change> | 'missed'
+
+/** How often a new epoch of Redis is looked for while there are subscribers, in ms. */
+const defaultEpochCheckMs = 2_000
 
 /**
  * Creates the subscriptions to owners' changes. All subscribers of this instance share one Redis connection.
  *
  * @param deps.redis a connection for subscriptions only: Redis allows no other commands on it
  * @param deps.prefix the prefix of every channel
+ * @param deps.epoch the epoch of this Redis: a new one means that a change may have been lost together with its record
+ * @param deps.epochCheckMs how often a new epoch is looked for while there are subscribers, in ms
  */
-export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createUploadChanges(deps: {
+  redis: Redis
+  prefix: string
+  epoch: RedisEpoch
+  epochCheckMs?: number
+}) {
+  const { redis, prefix, epoch, epochCheckMs = defaultEpochCheckMs } = deps
+  let epochCheck: NodeJS.Timeout | undefined
+  let knownEpoch: number | undefined
   const subscribers = new EventEmitter().setMaxListeners(0)
   const channels = new Set<string>()
 
@@ -36,8 +50,30 @@ export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: s
   let connections = redis.status === 'ready' ? 1 : 0
   redis.on('ready', () => {
     connections += 1
-    if (connections > 1) for (const channel of channels) subscribers.emit(channel, 'missed')
+    if (connections > 1) emitMissed()
   })
+
+  function emitMissed(): void {
+    for (const channel of channels) subscribers.emit(channel, 'missed')
+  }
+
+  async function checkEpoch(): Promise<void> {
+    const current = await epoch.current()
+    const isNew = knownEpoch !== undefined && current !== knownEpoch
+    knownEpoch = current
+    if (isNew) emitMissed()
+  }
+
+  function updateEpochCheck(): void {
+    if (channels.size === 0) {
+      clearInterval(epochCheck)
+      epochCheck = undefined
+      knownEpoch = undefined
+    } else {
+      // While Redis does not answer, there is nothing to read either. The next check follows.
+      epochCheck ??= setInterval(() => checkEpoch().catch(() => undefined), epochCheckMs).unref()
+    }
+  }
 
   return {
     /**
@@ -50,13 +86,17 @@ export function createUploadChanges({ redis, prefix }: { redis: Redis; prefix: s
       const channel = changesChannel(prefix, owner)
       subscribers.on(channel, listener)
       channels.add(channel)
+      updateEpochCheck()
       const unsubscribe = () => {
         subscribers.off(channel, listener)
         if (subscribers.listenerCount(channel) > 0 || !channels.delete(channel)) return
+        updateEpochCheck()
         // If this fails, the connection is lost, and the subscription with it.
         redis.unsubscribe(channel).catch(() => undefined)
       }
       try {
+        // Known before the subscriber reads the current state, so that a later loss of data is noticed.
+        await checkEpoch()
         await redis.subscribe(channel)
       } catch (error) {
         unsubscribe()

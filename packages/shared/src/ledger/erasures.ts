@@ -1,4 +1,10 @@
-import { HeadObjectCommand, NotFound, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import {
+  HeadObjectCommand,
+  NotFound,
+  PutObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { erasureKey } from './object-keys.ts'
 
@@ -15,11 +21,23 @@ import { erasureKey } from './object-keys.ts'
  * @param deps.bucket the bucket that is the ledger
  */
 export function createErasures({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  async function put(address: UploadAddress, condition: { IfNoneMatch?: '*' } = {}): Promise<void> {
+    // Without a length, the SDK treats an empty body as a body of unknown length.
+    const marker = { Bucket: bucket, Key: erasureKey(address), ContentLength: 0 }
+    await s3.send(new PutObjectCommand({ ...marker, ...condition }))
+  }
+
   return {
-    /** Marks an upload as erased, for good. */
+    /** Marks an upload as erased, for good. A second mark writes nothing, so it publishes no event. */
     async mark(address: UploadAddress): Promise<void> {
-      // Without a length, the SDK treats an empty body as a body of unknown length.
-      await s3.send(new PutObjectCommand({ Bucket: bucket, Key: erasureKey(address), ContentLength: 0 }))
+      try {
+        await put(address, { IfNoneMatch: '*' })
+      } catch (error) {
+        const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
+        // Another process is writing the marker at this moment (S3 API, "ConditionalRequestConflict").
+        if (status === 409) await put(address)
+        else if (status !== 412) throw error
+      }
     },
 
     /** Whether an upload was erased, or is being erased. */
