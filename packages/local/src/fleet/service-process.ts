@@ -142,6 +142,8 @@ export function startServiceProcess(options: {
       const running = child
       if (running && running.exitCode === null && running.signalCode === null) {
         running.kill('SIGTERM')
+        // A stopped process handles no signal but SIGKILL until it continues.
+        signalGroup(running, 'SIGCONT')
         const stopTimeoutMs = options.stopTimeoutMs ?? defaultStopTimeoutMs
         const killTimer = setTimeout(() => {
           print(`${name} did not stop within ${stopTimeoutMs / 1000} s and was killed.`)
