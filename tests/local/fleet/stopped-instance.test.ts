@@ -58,8 +58,9 @@ async function startInstance(name: string, mode = 'works') {
     const { event, port } = readLogLine(line)
     if (event === 'listening' && port !== undefined) listening.resolve(port)
   })
-  balancer.add(await listening.promise, name)
-  return child
+  const port = await listening.promise
+  balancer.add(port, name)
+  return { child, port, kill: (signal: NodeJS.Signals) => child.kill(signal) }
 }
 
 /** Sends one request, on a new connection unless an agent is given. Returns after the whole body was sent. */
@@ -124,6 +125,19 @@ test('kept connections of a stopped instance are closed, and those of another on
   assert.match((await open[0]?.closed) ?? '', /"instance":"b".*"instance":"b"/s)
 })
 
+test('a connection that a stopped instance does not accept is retried on another instance', async () => {
+  const stopped = await startInstance('a', 'short-backlog')
+  await startInstance('b')
+  stopped.kill('SIGSTOP')
+  const queued = [await openConnection(stopped.port), await openConnection(stopped.port)]
+  const served = await Promise.all([send(Buffer.alloc(1_000_000)), send(Buffer.alloc(1_000_000))])
+  assert.equal(
+    served.map(({ body }) => body.instance),
+    ['b', 'b'],
+  )
+  for (const connection of queued) connection.destroy()
+})
+
 test('if every instance is out, connections are still tried on them', async () => {
   const stopped = await startInstance('a')
   stopped.kill('SIGSTOP')
@@ -150,12 +164,11 @@ test('an instance stays in service if the balancer itself did not run during a c
   const instance = await startInstance('a', 'asks-parent')
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   assert.is((await send('', agent)).body.instance, 'a')
-  await once(instance, 'message')
+  await once(instance.child, 'message')
   // The response to the check arrives while this process, and so the balancer, is blocked for longer than its timeout.
-  await new Promise<void>((resolve) => instance.send('respond', () => resolve()))
+  await new Promise<void>((resolve) => instance.child.send('respond', () => resolve()))
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
-  const nextCheck = once(instance, 'message')
-  await nextCheck
+  await once(instance.child, 'message')
   assert.equal(printed, [])
   assert.is((await send('', agent)).body.instance, 'a')
   agent.destroy()
