@@ -20,6 +20,9 @@ export async function openConnection(port: number) {
   }
   return {
     send: (bytes: string | Uint8Array) => socket.write(bytes),
+    /** Sends bytes and waits until the system has taken all of them, or until the connection is closed. */
+    sendAll: (bytes: string | Uint8Array) =>
+      Promise.race([new Promise<void>((resolve) => socket.write(bytes, () => resolve())), closed]),
     /** Closes the sending side. */
     end: () => socket.end(),
     destroy: () => socket.destroy(),

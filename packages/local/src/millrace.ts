@@ -107,7 +107,7 @@ export async function startMillrace(
         },
         onReady(readyPort) {
           port = readyPort
-          if (port !== undefined) balancer.add(port)
+          if (port !== undefined) balancer.add(port, name)
           events.onReady()
         },
         onExit() {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, watch } from 'node:fs'
 import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -45,6 +45,14 @@ test('Redis data survives a restart, and no process remains', async () => {
   await second.close()
 })
 
+test('a stopped Redis server continues when it is closed, and shuts down in order', async () => {
+  const server = await startRedisServer({ directory })
+  process.kill(Number(await readFile(join(directory, 'redis.pid'), 'utf8')), 'SIGSTOP')
+  await server.close()
+  assert.equal(processesHere(), [])
+  assert.not(existsSync(join(directory, 'redis.pid')))
+})
+
 test('Redis never evicts, flushes its append-only file every second and listens on loopback only', async () => {
   const server = await startRedisServer({ directory })
   const client = new Redis(server.url)
@@ -73,6 +81,20 @@ test('a new start stops the Redis server of an earlier run that was killed', asy
   await left.ended
   assert.not(listProcesses().some((process) => process.pid === pid))
   await checkRedis(next.url)
+  await next.close()
+})
+
+test('a new start lets a stopped Redis server of an earlier run shut down in order', async () => {
+  const left = await startRedisServer({ directory })
+  process.kill(Number(await readFile(join(directory, 'redis.pid'), 'utf8')), 'SIGSTOP')
+  // 'rename' reports that a file was created or deleted. A killed server leaves its pid file, and the next server
+  // only overwrites it.
+  const renamed: (string | null)[] = []
+  const watcher = watch(directory, (event, name) => event === 'rename' && renamed.push(name))
+  const next = await startRedisServer({ directory })
+  watcher.close()
+  await left.ended
+  assert.ok(renamed.includes('redis.pid'))
   await next.close()
 })
 

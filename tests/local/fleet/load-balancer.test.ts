@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { createServer as createHttpServer, request, type Server } from 'node:http'
+import { Agent, createServer as createHttpServer, request, type Server } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
 import * as assert from 'uvu/assert'
+import { openConnection } from '../../support/raw-connection.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('load balancer')
@@ -35,14 +36,35 @@ function portOf(server: { address(): unknown }) {
   return address.port
 }
 
-/** Sends one request on a new connection. */
-async function send(port: number, body = '') {
-  const outgoing = request({ host: '127.0.0.1', port, method: 'POST', agent: false })
+/** Sends one request, on a new connection unless an agent is given. Returns after the whole body was sent. */
+async function send(port: number, body = '', agent: Agent | false = false) {
+  const outgoing = request({ host: '127.0.0.1', port, method: 'POST', agent })
+  const closed = once(outgoing, 'close')
   outgoing.end(body)
   const [response] = await once(outgoing, 'response')
   let text = ''
   for await (const chunk of response) text += chunk
-  return { status: response.statusCode, text }
+  await closed
+  return { status: response.statusCode, headers: response.headers, text }
+}
+
+/** Starts a TCP server that does not respond. @returns its port; its first connection; and `close()` */
+async function startSilentInstance() {
+  const server = createServer().listen(0, '127.0.0.1')
+  const connection = once(server, 'connection').then(([socket]: Socket[]) => {
+    assert.ok(socket)
+    return socket.resume().on('error', () => {})
+  })
+  await once(server, 'listening')
+  return { port: portOf(server), connection, close: () => server.close() }
+}
+
+const assertUnavailable = (response: string) => {
+  const [head = '', body = ''] = response.split('\r\n\r\n')
+  assert.match(head, /^HTTP\/1\.1 503 /)
+  assert.match(head, /\r\nretry-after: \d+/)
+  assert.match(head, '\r\nconnection: close')
+  assert.is(JSON.parse(body).status, 503)
 }
 
 const sendSeveral = async (port: number, times: number) => {
@@ -81,11 +103,94 @@ test('the balancer tries the next instance if one refuses the connection', async
   await balancer.close()
 })
 
-test('the balancer responds 503 if there is no instance', async () => {
+test('without an instance, the balancer responds 503 with a problem and Retry-After', async () => {
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
-  const { status, text } = await send(balancer.port)
+  const { status, headers, text } = await send(balancer.port)
   assert.is(status, 503)
-  assert.match(text, 'No API instance is running')
+  assert.is(headers['content-type'], 'application/problem+json')
+  assert.is(headers['content-length'], String(Buffer.byteLength(text)))
+  assert.is(headers['retry-after'], '1')
+  assert.is(headers.connection, 'close')
+  const { requestId, ...problem } = JSON.parse(text)
+  assert.equal(problem, {
+    type: 'urn:millrace:problem:dependency_unavailable',
+    title: 'A required service does not respond.',
+    status: 503,
+    detail: 'No API instance can be reached.',
+    code: 'dependency_unavailable',
+  })
+  assert.match(requestId, /^[0-9a-f-]{36}$/)
+  await balancer.close()
+})
+
+test('without an instance, a client that reads only after it sent 30 MB gets the 503', async () => {
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  const { status } = await send(balancer.port, 'x'.repeat(30_000_000))
+  assert.is(status, 503)
+
+  const size = 30_000_000
+  const raw = await openConnection(balancer.port)
+  raw.send(`POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: ${size}\r\n\r\n`)
+  await raw.sendAll(Buffer.alloc(size))
+  raw.end()
+  assertUnavailable(await raw.closed)
+  await balancer.close()
+})
+
+test('without an instance, a client that waits for 100 Continue gets only the 503', async () => {
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  const raw = await openConnection(balancer.port)
+  raw.send('POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n')
+  assertUnavailable(await raw.closed)
+  await balancer.close()
+})
+
+test('without an instance, the balancer closes the connection of a client that never stops sending', async () => {
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  const client = connect({ host: '127.0.0.1', port: balancer.port, allowHalfOpen: true })
+  const closed = new Promise((resolve) => client.once('close', resolve))
+  client.resume().on('error', () => {})
+  client.write('POST /upload HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n')
+  const chunk = Buffer.from(`10000\r\n${'x'.repeat(0x10000)}\r\n`)
+  const sendMore = () => client.write(chunk, (error) => (error ? undefined : setImmediate(sendMore)))
+  sendMore()
+  await once(client, 'end')
+  await closed
+  await balancer.close()
+})
+
+test('a client that has sent nothing yet is served by an instance that was added after it connected', async () => {
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  const raw = await openConnection(balancer.port)
+  // A later connection was refused, so the earlier one was accepted.
+  assert.is((await send(balancer.port)).status, 503)
+  balancer.add(await startInstance('late'))
+  raw.send('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n')
+  assert.match(await raw.closed, 'late 0')
+  await balancer.close()
+})
+
+test('requests of one connection go to one instance', async () => {
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  for (const name of ['a', 'b']) balancer.add(await startInstance(name))
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const texts: string[] = []
+  for (const body of ['', 'xyz', '']) texts.push((await send(balancer.port, body, agent)).text)
+  assert.equal(texts, ['a 0', 'a 3', 'a 0'])
+  agent.destroy()
+  await balancer.close()
+})
+
+test('the balancer does not change the exchange of 100 Continue', async () => {
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  balancer.add(await startInstance('a'))
+  const raw = await openConnection(balancer.port)
+  raw.send(
+    'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n',
+  )
+  assert.is(await raw.until('\r\n\r\n'), 'HTTP/1.1 100 Continue\r\n\r\n')
+  raw.send('xyz')
+  assert.match(await raw.closed, 'a 3')
   await balancer.close()
 })
 
@@ -97,33 +202,51 @@ test('the balancer forwards a large body completely', async () => {
   await balancer.close()
 })
 
-test('the balancer closes the connection of a client whose instance resets it', async () => {
-  const instance = createServer().listen(0, '127.0.0.1')
-  await once(instance, 'listening')
-  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
-  balancer.add(portOf(instance))
-  const arrived = once(instance, 'connection')
-  const client = connect(balancer.port, '127.0.0.1').resume()
-  const ended = once(client, 'close')
-  const [socket]: Socket[] = await arrived
-  socket?.resetAndDestroy()
-  await ended
-  instance.close()
-  await balancer.close()
-})
+for (const [name, abandon] of [
+  ['resets', (socket: Socket) => socket.resetAndDestroy()],
+  ['closes', (socket: Socket) => socket.end()],
+] as const) {
+  test(`a client gets 503 if its instance ${name} the connection before it responds`, async () => {
+    const instance = await startSilentInstance()
+    const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+    balancer.add(instance.port)
+    const raw = await openConnection(balancer.port)
+    raw.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n')
+    abandon(await instance.connection)
+    assertUnavailable(await raw.closed)
+    instance.close()
+    await balancer.close()
+  })
+
+  test(`a client gets no 503 inside of a response if its instance ${name} the connection`, async () => {
+    const instance = await startSilentInstance()
+    const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+    balancer.add(instance.port)
+    const raw = await openConnection(balancer.port)
+    raw.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+    const begun = 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nxyz'
+    const socket = await instance.connection
+    socket.write(begun)
+    await raw.until('xyz')
+    abandon(socket)
+    assert.is(await raw.closed, begun)
+    instance.close()
+    await balancer.close()
+  })
+}
 
 test('closing the balancer closes every connection immediately', async () => {
-  const instance = createServer().listen(0, '127.0.0.1')
-  await once(instance, 'listening')
+  const instance = await startSilentInstance()
   const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
-  balancer.add(portOf(instance))
-  const arrived = once(instance, 'connection')
-  const client = connect(balancer.port, '127.0.0.1')
-  const clientEnded = once(client.resume(), 'close')
-  const [socket]: Socket[] = await arrived
-  const instanceEnded = once(socket?.resume().on('error', () => {}) ?? client, 'close')
+  balancer.add(instance.port)
+  const silent = await openConnection(balancer.port)
+  const active = await openConnection(balancer.port)
+  active.send('GET / HTTP/1.1\r\n')
+  const instanceEnded = once(await instance.connection, 'close')
   await balancer.close()
-  await Promise.all([clientEnded, instanceEnded])
+  assert.is(await silent.closed, '')
+  await active.closed
+  await instanceEnded
   instance.close()
 })
 

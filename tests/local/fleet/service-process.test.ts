@@ -120,6 +120,19 @@ test('a service that does not stop within its timeout is killed', async () => {
   assert.ok(printed.includes('api-1 did not stop within 0.2 s and was killed.'))
 })
 
+test('stop() lets a stopped service continue, so that it shuts down in order', async () => {
+  const { service } = start('works')
+  await service.ready
+  const pid = service.pid()
+  assert.ok(pid)
+  process.kill(pid, 'SIGSTOP')
+  await service.stop()
+  assert.not(isRunning(pid))
+  assert.not(printed.some((line) => line.includes('did not stop')))
+  const log = await readFile(join(logDirectory, 'api-1.log'), 'utf8')
+  assert.match(log, '"event":"closing"')
+})
+
 test('stop() works while a service waits for its restart', async () => {
   const { service } = start('fails')
   await service.stop()

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { signalGroup, signalProcess } from '../setup/process-signals.ts'
+import { signalGroup, signalProcess, terminateProcess } from '../setup/process-signals.ts'
 import { StartError } from '../setup/start-error.ts'
 import { findOnPath, redisProgram } from '../setup/system-programs.ts'
 import { findFreePort } from '../setup/tcp-port.ts'
@@ -56,7 +56,7 @@ export async function startRedisServer(options: { directory: string; port?: numb
         port,
         ended: ended.then(() => {}),
         async close() {
-          signalGroup(child, 'SIGTERM')
+          if (child.pid !== undefined) terminateProcess(-child.pid)
           const killTimer = setTimeout(() => signalGroup(child, 'SIGKILL'), stopTimeoutMs)
           await ended
           clearTimeout(killTimer)
@@ -130,7 +130,7 @@ async function stopPreviousServer(directory: string) {
   const text = await readFile(join(directory, 'redis.pid'), 'utf8').catch(() => '')
   const pid = Number.parseInt(text, 10)
   if (!(pid > 0) || !(await usesDirectory(pid, directory))) return
-  signalProcess(pid, 'SIGTERM')
+  terminateProcess(pid)
   const deadline = performance.now() + stopTimeoutMs
   // It is not a child of this process, so there is no exit event.
   while (await usesDirectory(pid, directory)) {

@@ -3,34 +3,60 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { hasErrorCode } from '../setup/error-code.ts'
 import { StartError } from '../setup/start-error.ts'
 import { portOf } from '../setup/tcp-port.ts'
+import { startHealthChecks } from './health-checks.ts'
+import { respondUnavailable } from './unavailable-response.ts'
 
-const unavailable = [
-  'HTTP/1.1 503 Service Unavailable',
-  'content-type: text/plain; charset=utf-8',
-  'connection: close',
-  'retry-after: 1',
-  '',
-  'No API instance is running.\n',
-].join('\r\n')
+const noResponse = 'The API instance does not respond. It may have received the request.'
+
+/** Time in which an instance must accept a connection, in ms. A stopped one accepts only as many as its backlog has. */
+const connectTimeoutMs = 2_000
+/** A client that sends nothing is disconnected after this time, in ms, as by an ALB. Browsers connect in advance. */
+const unusedTimeoutMs = 60_000
 
 export type LoadBalancer = Awaited<ReturnType<typeof startLoadBalancer>>
 
+/** A client's connection to an instance. `activeAt`: when bytes last moved, in ms of `performance.now()`. */
+type Connection = { socket: Socket; activeAt: number }
+
+type Instance = {
+  port: number
+  isHealthy: boolean
+  connections: Set<Connection>
+  stopChecks: () => void
+}
+
 /**
- * Local equivalent of AWS' load balancer: accepts connections and forwards each one to the next instance
- * (round robin). It forwards connections, not requests, so it does not change uploads and event streams.
+ * Local equivalent of AWS' load balancer: accepts connections and forwards each one to the next healthy instance
+ * (round robin). If none is healthy, it tries all. An instance that misses a health check gets no new connections
+ * until it passes one, and connections on which it does nothing are closed.
+ *
+ * It forwards connections, not requests, so it does not change uploads and event streams. It follows that:
+ * - All requests of a connection go to one instance, which is chosen when the first byte arrives.
+ * - A request is never sent to two instances: another one is tried only before the first byte is forwarded.
+ * - If an instance does not respond, only the first request of a connection gets 503. During a later one the
+ *   connection is closed, since a response may have begun. Clients repeat such requests on a new connection
+ *   if they are idempotent (RFC 9112, 9.3.1).
+ *
  * @param options.port 0 for any free port
- * @returns the port; `add` and `remove`, which take an instance's loopback port; and `close()`
+ * @param options.print prints a line for the user when an instance stops or starts responding
+ * @returns the port; `add`, which takes an instance's loopback port and its name; `remove`; and `close()`
  * @throws StartError if the port is in use or not permitted
  */
-export async function startLoadBalancer(options: { host: string; port: number }) {
-  const instances: number[] = []
+export async function startLoadBalancer(options: {
+  host: string
+  port: number
+  print?: (line: string) => void
+}) {
+  const instances: Instance[] = []
   const openSockets = new Set<Socket>()
-  let accepted = 0
+  let forwarded = 0
 
   /** Returns the instances in the order to try: the next one of the round robin first, then the others. */
   const roundRobin = () => {
-    const first = accepted++ % Math.max(instances.length, 1)
-    return [...instances.slice(first), ...instances.slice(0, first)]
+    const healthy = instances.filter(({ isHealthy }) => isHealthy)
+    const candidates = healthy.length > 0 ? healthy : instances
+    const first = forwarded++ % Math.max(candidates.length, 1)
+    return [...candidates.slice(first), ...candidates.slice(0, first)]
   }
 
   const track = (socket: Socket) => {
@@ -39,34 +65,91 @@ export async function startLoadBalancer(options: { host: string; port: number })
     return socket
   }
 
-  const forward = (client: Socket, candidates: number[]) => {
-    const [port, ...remaining] = candidates
+  const forward = (client: Socket, candidates: Instance[]) => {
+    const [instance, ...remaining] = candidates
     if (client.destroyed) return
-    if (port === undefined) {
-      client.end(unavailable)
+    if (!instance) {
+      respondUnavailable(client, 'No API instance can be reached.')
       return
     }
-    const instance = track(connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true }))
-    const tryNext = () => forward(client, remaining)
-    const abandon = () => instance.destroy()
-    instance.once('error', tryNext)
-    client.once('close', abandon)
-    instance.once('connect', () => {
-      instance.off('error', tryNext).on('error', () => client.destroy())
+    const { port } = instance
+    const socket = track(connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true }))
+    const timer = setTimeout(() => socket.destroy(), connectTimeoutMs)
+    const abandon = () => socket.destroy()
+    const tryNext = () => {
+      clearTimeout(timer)
       client.off('close', abandon)
-      // If one side disconnects abruptly, the other side is closed as well.
-      instance.once('close', () => client.destroySoon())
-      client.once('close', () => instance.destroy())
-      client.pipe(instance)
-      instance.pipe(client)
+      forward(client, remaining)
+    }
+    // 'close' follows.
+    socket.on('error', () => {})
+    socket.once('close', tryNext)
+    client.once('close', abandon)
+    socket.once('connect', () => {
+      clearTimeout(timer)
+      socket.off('close', tryNext)
+      pipeBoth(client, socket, instance)
     })
+  }
+
+  /** Copies bytes between a client and its instance until one of them closes the connection. */
+  const pipeBoth = (client: Socket, socket: Socket, instance: Instance) => {
+    const connection = { socket, activeAt: performance.now() }
+    const setActive = () => {
+      connection.activeAt = performance.now()
+    }
+    instance.connections.add(connection)
+    socket.on('data', setActive).on('drain', setActive)
+    socket.once('end', () => {
+      if (socket.bytesRead > 0) client.end()
+      else socket.destroy()
+    })
+    // If one side disconnects abruptly, the other side is closed as well.
+    socket.once('close', (hadError) => {
+      instance.connections.delete(connection)
+      if (socket.bytesRead === 0) respondUnavailable(client, noResponse)
+      else if (hadError) client.destroy()
+      else client.destroySoon()
+    })
+    client.pipe(socket)
+    socket.pipe(client, { end: false })
   }
 
   const accept = (client: Socket) => {
     track(client)
     // A client that resets its connection is not an error of ours; 'close' follows.
     client.on('error', () => {})
-    forward(client, roundRobin())
+    client.setTimeout(unusedTimeoutMs, () => client.destroy())
+    client.once('readable', () => {
+      client.setTimeout(0)
+      // Readable without bytes: the client closed the connection without a request.
+      if (client.readableLength === 0) client.destroy()
+      else forward(client, roundRobin())
+    })
+  }
+
+  const add = (port: number, name = `the instance on port ${port}`) => {
+    const checks = startHealthChecks({
+      port,
+      onPassed() {
+        if (!instance.isHealthy) options.print?.(`${name} responds to health checks again.`)
+        instance.isHealthy = true
+      },
+      onMissed(startedAt) {
+        if (instance.isHealthy) options.print?.(`${name} does not respond to health checks.`)
+        instance.isHealthy = false
+        // Connections that are newer than the check wait for the next one.
+        for (const { socket, activeAt } of instance.connections) if (activeAt < startedAt) socket.destroy()
+      },
+    })
+    const instance: Instance = { port, isHealthy: true, connections: new Set(), stopChecks: checks.stop }
+    instances.push(instance)
+  }
+
+  const remove = (port: number) => {
+    const index = instances.findIndex((instance) => instance.port === port)
+    const [removed] = index === -1 ? [] : instances.splice(index, 1)
+    removed?.stopChecks()
   }
 
   const listen = async (host: string, port: number) => {
@@ -78,6 +161,7 @@ export async function startLoadBalancer(options: { host: string; port: number })
 
   const servers: Server[] = []
   const close = async () => {
+    for (const { stopChecks } of instances.splice(0)) stopChecks()
     const closed = servers.map((server) => once(server, 'close'))
     for (const server of servers) server.close()
     for (const socket of openSockets) socket.destroy()
@@ -90,15 +174,7 @@ export async function startLoadBalancer(options: { host: string; port: number })
     const port = portOf(server)
     // Browsers try ::1 first for "localhost". Without this, another program on ::1 would receive the requests.
     if (options.host === '127.0.0.1') servers.push(...(await listenIfPossible(() => listen('::1', port))))
-    return {
-      port,
-      add: (instance: number) => void instances.push(instance),
-      remove(instance: number) {
-        const index = instances.indexOf(instance)
-        if (index !== -1) instances.splice(index, 1)
-      },
-      close,
-    }
+    return { port, add, remove, close }
   } catch (error) {
     await close()
     throw toStartError(error, options)

@@ -4,7 +4,7 @@ import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { signalGroup } from '../setup/process-signals.ts'
+import { signalGroup, terminateProcess } from '../setup/process-signals.ts'
 import { StartError } from '../setup/start-error.ts'
 import { readLogLine, warningLevel } from './log-line.ts'
 
@@ -141,7 +141,7 @@ export function startServiceProcess(options: {
       stopping.abort()
       const running = child
       if (running && running.exitCode === null && running.signalCode === null) {
-        running.kill('SIGTERM')
+        if (running.pid !== undefined) terminateProcess(running.pid)
         const stopTimeoutMs = options.stopTimeoutMs ?? defaultStopTimeoutMs
         const killTimer = setTimeout(() => {
           print(`${name} did not stop within ${stopTimeoutMs / 1000} s and was killed.`)

@@ -18,3 +18,12 @@ export function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean 
 export function signalGroup(leader: ChildProcess, signal: NodeJS.Signals): void {
   if (leader.pid !== undefined) signalProcess(-leader.pid, signal)
 }
+
+/**
+ * Asks a process, or with a negative id a process group, to exit. A process that SIGSTOP has stopped handles SIGTERM
+ * only after it continues, so it gets SIGCONT as well.
+ */
+export function terminateProcess(pid: number): void {
+  signalProcess(pid, 'SIGTERM')
+  signalProcess(pid, 'SIGCONT')
+}

@@ -1,0 +1,177 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type LoadBalancer, startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
+import { readLogLine } from '@millrace/local/fleet/log-line.ts'
+import * as assert from 'uvu/assert'
+import { openConnection } from '../../support/raw-connection.ts'
+import { suite } from '../../support/suite.ts'
+
+const fixtures = join(import.meta.dirname, '../../fixtures/services')
+
+const test = suite('stopped instance')
+const children: ChildProcess[] = []
+let balancer: LoadBalancer
+let printed: string[]
+let wake: () => void
+
+test.before.each(async () => {
+  printed = []
+  wake = () => {}
+  const print = (line: string) => {
+    printed.push(line)
+    wake()
+  }
+  balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0, print })
+})
+
+test.after.each(async () => {
+  await balancer.close()
+  for (const child of children.splice(0)) {
+    child.kill('SIGKILL')
+    await once(child, 'close')
+  }
+})
+
+/** Waits until the balancer has printed a line `times` times. */
+async function untilPrinted(line: string, times = 1) {
+  while (printed.filter((other) => other === line).length < times) {
+    await new Promise<void>((resolve) => {
+      wake = resolve
+    })
+  }
+}
+
+/** Starts a process that responds with its name, and adds it to the balancer. */
+async function startInstance(name: string, mode = 'works') {
+  const child = spawn(process.execPath, [join(fixtures, 'stub-service.ts')], {
+    env: { ...process.env, SERVICE_MODE: mode, INSTANCE: name },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  children.push(child)
+  const { stdout } = child
+  assert.ok(stdout)
+  const listening = Promise.withResolvers<number>()
+  createInterface({ input: stdout }).on('line', (line) => {
+    const { event, port } = readLogLine(line)
+    if (event === 'listening' && port !== undefined) listening.resolve(port)
+  })
+  const port = await listening.promise
+  balancer.add(port, name)
+  return { child, port, kill: (signal: NodeJS.Signals) => child.kill(signal) }
+}
+
+/** Sends one request, on a new connection unless an agent is given. Returns after the whole body was sent. */
+async function send(body: string | Buffer = '', agent: Agent | false = false) {
+  const outgoing = request({ host: '127.0.0.1', port: balancer.port, method: 'POST', agent })
+  const closed = once(outgoing, 'close')
+  outgoing.end(body)
+  const [response] = await once(outgoing, 'response')
+  let text = ''
+  for await (const chunk of response) text += chunk
+  await closed
+  return { status: response.statusCode, headers: response.headers, body: JSON.parse(text) }
+}
+
+async function sendSeveral(times: number) {
+  const names: string[] = []
+  for (let index = 0; index < times; index += 1) names.push((await send()).body.instance)
+  return names
+}
+
+test('a stopped instance gets no connections until it continues', async () => {
+  const stopped = await startInstance('a')
+  await startInstance('b')
+  assert.equal((await sendSeveral(2)).sort(), ['a', 'b'])
+  stopped.kill('SIGSTOP')
+  await untilPrinted('a does not respond to health checks.')
+  assert.equal(await sendSeveral(4), ['b', 'b', 'b', 'b'])
+  stopped.kill('SIGCONT')
+  await untilPrinted('a responds to health checks again.')
+  assert.equal((await sendSeveral(2)).sort(), ['a', 'b'])
+})
+
+test('a request to an instance that stops gets 503, also while its 30 MB are sent', async () => {
+  const stopped = await startInstance('a')
+  await startInstance('b')
+  stopped.kill('SIGSTOP')
+  const [first, second] = await Promise.all([send(Buffer.alloc(30_000_000)), send(Buffer.alloc(30_000_000))])
+  const [refused, served] = first.status === 503 ? [first, second] : [second, first]
+  assert.is(served.body.instance, 'b')
+  assert.is(refused.status, 503)
+  assert.is(refused.headers['retry-after'], '1')
+  assert.is(refused.headers['content-type'], 'application/problem+json')
+  assert.is(refused.body.detail, 'The API instance does not respond. It may have received the request.')
+})
+
+test('kept connections of a stopped instance are closed, and those of another one stay open', async () => {
+  const stopped = await startInstance('a')
+  await startInstance('b')
+  const connections = [await openConnection(balancer.port), await openConnection(balancer.port)]
+  const names: string[] = []
+  for (const connection of connections) {
+    connection.send('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+    names.push(/"instance":"(.)"/.exec(await connection.until('}'))?.[1] ?? '')
+  }
+  assert.equal(names.sort(), ['a', 'b'])
+  stopped.kill('SIGSTOP')
+  await Promise.race(connections.map(({ closed }) => closed))
+  await untilPrinted('a does not respond to health checks.')
+  const open = connections.filter((connection) => connection.isOpen())
+  assert.is(open.length, 1)
+  open[0]?.send('GET /?again HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  assert.match((await open[0]?.closed) ?? '', /"instance":"b".*"instance":"b"/s)
+})
+
+test('a connection that a stopped instance does not accept is retried on another instance', async () => {
+  const stopped = await startInstance('a', 'short-backlog')
+  await startInstance('b')
+  stopped.kill('SIGSTOP')
+  const queued = [await openConnection(stopped.port), await openConnection(stopped.port)]
+  const served = await Promise.all([send(Buffer.alloc(1_000_000)), send(Buffer.alloc(1_000_000))])
+  assert.equal(
+    served.map(({ body }) => body.instance),
+    ['b', 'b'],
+  )
+  for (const connection of queued) connection.destroy()
+})
+
+test('if every instance is out, connections are still tried on them', async () => {
+  const stopped = await startInstance('a')
+  stopped.kill('SIGSTOP')
+  await untilPrinted('a does not respond to health checks.')
+  const response = send()
+  stopped.kill('SIGCONT')
+  assert.is((await response).body.instance, 'a')
+})
+
+test('if every instance stays stopped, each request gets 503', async () => {
+  for (const name of ['a', 'b']) {
+    const stopped = await startInstance(name)
+    stopped.kill('SIGSTOP')
+  }
+  for (const name of ['a', 'b']) await untilPrinted(`${name} does not respond to health checks.`)
+  const responses = await Promise.all([send(), send(), send(Buffer.alloc(30_000_000))])
+  assert.equal(
+    responses.map(({ status }) => status),
+    [503, 503, 503],
+  )
+})
+
+test('an instance stays in service if the balancer itself did not run during a check', async () => {
+  const instance = await startInstance('a', 'asks-parent')
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  assert.is((await send('', agent)).body.instance, 'a')
+  await once(instance.child, 'message')
+  // The response to the check arrives while this process, and so the balancer, is blocked for longer than its timeout.
+  await new Promise<void>((resolve) => instance.child.send('respond', () => resolve()))
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_500)
+  await once(instance.child, 'message')
+  assert.equal(printed, [])
+  assert.is((await send('', agent)).body.instance, 'a')
+  agent.destroy()
+})
+
+test.run()
