@@ -25,6 +25,8 @@ export const statusOfCode = {
   upload_not_ready: 409,
   upload_not_multipart: 409,
   upload_closed: 409,
+  upload_not_finished: 409,
+  original_missing: 409,
   parts_mismatch: 409,
   idempotency_key_reused: 422,
   idempotency_key_in_use: 409,

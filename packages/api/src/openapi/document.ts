@@ -116,7 +116,7 @@ function describeOperation(route: RouteOperation, operation: Operation, method: 
     tags: [tag],
     security,
     ...(parameters.length > 0 && { parameters }),
-    ...(hasBody && { requestBody: { required: true, content } }),
+    ...(hasBody && { requestBody: { required: !operation.bodyOptional, content } }),
     responses: {
       ...problemResponses(
         errorCodes(operation, { hasJsonBody: Boolean(json), method, hasCheckedParameters }),

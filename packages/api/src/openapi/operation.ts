@@ -54,6 +54,8 @@ export type Operation = {
   requestHeaders?: Record<string, { description: string; example: string }>
   /** Example of the JSON body. */
   body?: unknown
+  /** Whether the request may have no body. */
+  bodyOptional?: true
   /** Examples of other forms of the JSON body, by name. */
   otherBodies?: Record<string, unknown>
   /** Bodies of other content types. */

@@ -197,6 +197,30 @@ export const uploadOperations: Operations = {
       'dependency_unavailable',
     ],
   },
+  'POST /uploads/:id/reprocess': {
+    ...owned,
+    operationId: 'reprocessUpload',
+    summary: 'Process a finished upload again',
+    description:
+      'A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another ' +
+      'preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and ' +
+      'nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated ' +
+      'while the same preset is being processed, it returns the upload.',
+    security: securityRequirements.write,
+    body: { preset: 'default' },
+    bodyOptional: true,
+    responses: {
+      202: { description: 'The processing of the file is queued.', example: receivedUpload },
+    },
+    errors: [
+      'preset_unknown',
+      'upload_not_found',
+      'upload_not_finished',
+      'original_missing',
+      'conflict',
+      'dependency_unavailable',
+    ],
+  },
   'GET /uploads/:id/original': {
     ...download,
     operationId: 'getOriginal',

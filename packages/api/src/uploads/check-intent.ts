@@ -29,13 +29,7 @@ export function createIntentCheck(deps: { presets: Presets; maxUploadBytes: numb
         fields: [{ field: 'size', message: `must be <= ${maxUploadBytes}` }],
       })
     }
-    if (!presets.has(intent.preset)) {
-      const names = [...presets.keys()].join(', ')
-      throw new AppError('preset_unknown', {
-        message: `preset is "${intent.preset}"; allowed: ${names}.`,
-        fields: [{ field: 'preset', message: `must be one of: ${names}` }],
-      })
-    }
+    checkPreset(presets, intent.preset)
     if (objectMetadataBytes(toObjectMetadata(intent)) > objectMetadataLimitBytes) {
       throw new AppError('invalid_request', {
         message: `filename and metadata are too long: S3 stores at most ${objectMetadataLimitBytes} bytes of them, percent-encoded.`,
@@ -44,6 +38,16 @@ export function createIntentCheck(deps: { presets: Presets; maxUploadBytes: numb
       })
     }
   }
+}
+
+/** @throws AppError `preset_unknown` if there is no preset with this name */
+export function checkPreset(presets: Presets, preset: string): void {
+  if (presets.has(preset)) return
+  const names = [...presets.keys()].join(', ')
+  throw new AppError('preset_unknown', {
+    message: `preset is "${preset}"; allowed: ${names}.`,
+    fields: [{ field: 'preset', message: `must be one of: ${names}` }],
+  })
 }
 
 export type CheckIntent = ReturnType<typeof createIntentCheck>

@@ -19,12 +19,14 @@ import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.t
 import { createListUploads } from './list-uploads.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { partRoutes } from './part-routes.ts'
+import { reprocessRoutes } from './reprocess-routes.ts'
+import { createReprocessUpload } from './reprocess-upload.ts'
 import { createStartImport } from './start-import.ts'
 import { createStartUpload } from './start-upload.ts'
 import { uploadRoutes } from './upload-routes.ts'
 
 /**
- * Composes `/uploads`: announces, completes, lists and erases uploads.
+ * Composes `/uploads`: announces, completes, lists, reprocesses and erases uploads.
  *
  * @returns the functions that other ways to upload share, and `register`, which adds the routes
  */
@@ -45,7 +47,8 @@ export function createUploads(deps: {
   }
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
-  const { records, lookup, quota, receiveUpload, erasures, finishErasure, isErased } = deps.lifecycle
+  const { records, lookup, originals, manifests, quota, receiveUpload } = deps.lifecycle
+  const { erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
@@ -88,6 +91,16 @@ export function createUploads(deps: {
         listUploads,
       })
       partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload })
+      reprocessRoutes(scope, {
+        findOwnUpload,
+        reprocessUpload: createReprocessUpload({
+          records,
+          originals,
+          manifests,
+          queue: queues.queue,
+          presets,
+        }),
+      })
       eraseRoutes(scope, { owner, lookup, isErased, eraseUpload })
     },
   }

@@ -27,9 +27,16 @@ export const processUploadAttempts = 5
 /**
  * Returns the job's id in BullMQ. The same bytes of the same upload are one job, however many events S3 sends. It has
  * no `:`, which BullMQ reserves.
+ *
+ * @param revision of the record, if the bytes are processed again. The earlier job may still exist: it is kept if it
+ *   failed, and it is active for a moment after it published the outcome. With its id, the new job would not be added
  */
-export function processUploadJobId({ id, etag }: { id: string; etag: string }): string {
-  return `${id}-${createHash('sha256').update(etag).digest('hex').slice(0, 16)}`
+export function processUploadJobId(
+  { id, etag }: { id: string; etag: string },
+  { revision }: { revision?: number } = {},
+): string {
+  const run = revision === undefined ? '' : `-${revision}`
+  return `${id}-${createHash('sha256').update(etag).digest('hex').slice(0, 16)}${run}`
 }
 
 /**
@@ -57,9 +64,12 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
   queue.on('error', () => undefined)
 
   return {
-    /** Adds the job. An existing job with this id is not changed. */
-    async add(job: Omit<ProcessUploadJob, 'version'>): Promise<void> {
-      await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job) })
+    /**
+     * Adds the job. An existing job with this id is not changed.
+     * @param options.revision of the record, if the bytes are processed again
+     */
+    async add(job: Omit<ProcessUploadJob, 'version'>, options: { revision?: number } = {}): Promise<void> {
+      await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job, options) })
     },
     /**
      * Restarts a job that failed after all its attempts, with all attempts again. Does nothing if there is no such job

@@ -4,7 +4,7 @@ import Type, { type Static } from 'typebox'
 const namePattern = '^[a-z0-9][a-z0-9-]{0,31}$'
 
 /** The name of a preset or of a variant: part of an object key, so it needs no escaping. */
-export const PresetName = Type.String({ pattern: namePattern })
+export const PresetName = Type.String({ pattern: namePattern, maxLength: 32 })
 
 /** The same in a list of presets, with the description that error messages use. */
 const ConfiguredName = Type.String({

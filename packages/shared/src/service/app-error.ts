@@ -32,6 +32,14 @@ export const errorCatalogue = {
   },
   upload_not_multipart: { retryable: false, message: 'The upload is not a multipart upload.' },
   upload_closed: { retryable: false, message: 'The upload was already received.' },
+  upload_not_finished: {
+    retryable: true,
+    message: 'The upload is not finished yet, so it cannot be processed again.',
+  },
+  original_missing: {
+    retryable: false,
+    message: 'S3 has no bytes of this upload, so it cannot be processed again.',
+  },
   parts_mismatch: { retryable: false, message: 'The parts do not match the announced file.' },
   idempotency_key_reused: {
     retryable: false,
