@@ -415,13 +415,14 @@ export interface components {
          *     - `source_unavailable` (a failed import, retryable): The source did not respond or closed the connection.
          *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
+         *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -1086,7 +1087,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1096,7 +1097,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1425,7 +1426,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1435,7 +1436,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1582,7 +1583,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1592,7 +1593,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1674,7 +1675,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1684,7 +1685,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1913,7 +1914,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1923,7 +1924,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2062,7 +2063,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2072,7 +2073,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2257,7 +2258,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2267,7 +2268,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2399,7 +2400,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2409,7 +2410,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2537,7 +2538,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2547,7 +2548,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2753,7 +2754,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2763,7 +2764,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2896,7 +2897,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2906,7 +2907,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3022,7 +3023,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3032,7 +3033,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3166,7 +3167,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3176,7 +3177,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3374,7 +3375,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3384,7 +3385,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3502,7 +3503,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3512,7 +3513,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
+import { parseStored, unreadableRecord } from '../service/stored-json.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
@@ -123,18 +124,28 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
   const recentKey = (owner: string) => `${prefix}:{${owner}}:recent`
   const listedKey = (owner: string) => `${prefix}:{${owner}}:listed`
 
-  /** @returns the record, or undefined if Redis has none (S3 may have the upload) */
+  /**
+   * @returns the record, or undefined if Redis has none (S3 may have the upload)
+   * @throws AppError `unreadable_record` if another version wrote the record in another form. All functions that change a
+   *   record throw it too, so that such a record is never replaced
+   */
   async function find(address: UploadAddress): Promise<StoredUpload | undefined> {
-    const { revision, record } = await read(recordKey(address))
-    if (typeof record !== 'string') return undefined
-    return { upload: upload.Parse(JSON.parse(record)), revision: Number(revision) }
+    const key = recordKey(address)
+    const { revision, record } = await read(key)
+    if (revision === null && record === null) return undefined
+    if (typeof record !== 'string' || !Number.isSafeInteger(Number(revision ?? Number.NaN))) {
+      throw unreadableRecord(`${key} has no record or no revision.`)
+    }
+    return { upload: parseStored(upload, record, key), revision: Number(revision) }
   }
 
-  const read = createBatcher(async (recordKeys: readonly string[]) => {
+  const read = createBatcher<string, { revision: unknown; record: unknown }>(async (recordKeys) => {
     const pipeline = redis.pipeline()
     for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record')
     const results = (await pipeline.exec()) ?? []
-    return results.map(([error, fields]) => {
+    return results.map(([error, fields], index) => {
+      // Of one key alone, unlike an outage: the other lookups of the batch succeed.
+      if (error?.message.startsWith('WRONGTYPE ')) return unreadableRecord(`${recordKeys[index]} is no hash.`)
       if (error) throw error
       if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
       const [revision, record]: unknown[] = fields
