@@ -2,6 +2,7 @@ import type { ImportQueue } from '../jobs/import-upload-job.ts'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
 import type { Quota } from '../quotas/quota.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 
@@ -31,7 +32,8 @@ export function createEraseUpload(deps: {
    * Notifies other regions last. By then this region has no object that S3 could still copy to them.
    */
   return async function eraseUpload({ owner, id }: UploadAddress): Promise<ErasureReceipt> {
-    const found = await records.find({ owner, id })
+    // Without its record, a waiting job is not removed. It finds the upload erased and ends.
+    const found = await records.find({ owner, id }).catch(undefinedIfUnreadable)
     await records.erase({ owner, id })
     const etag = found?.upload.arrival?.etag
     if (etag !== undefined) await queue.remove({ id, etag })

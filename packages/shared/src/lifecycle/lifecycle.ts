@@ -8,6 +8,7 @@ import { createOriginals } from '../ledger/originals.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createQuota } from '../quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
+import { createSeldomWarning } from '../service/seldom-warning.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createUploadLookup } from './upload-lookup.ts'
@@ -34,7 +35,12 @@ export function createLifecycle(deps: {
   const manifests = createManifests({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const records = createUploadRecords({ redis, prefix })
-  const lookup = createUploadLookup({ records, manifests, originals })
+  const lookup = createUploadLookup({
+    records,
+    manifests,
+    originals,
+    warnSeldom: createSeldomWarning({ log }),
+  })
   const quotaReservations = createQuotaReservations({ redis, prefix })
   return {
     originals,

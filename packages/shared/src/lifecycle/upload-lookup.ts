@@ -1,5 +1,7 @@
 import { type Manifests, uploadFromManifest } from '../ledger/manifest.ts'
 import type { Original, Originals } from '../ledger/originals.ts'
+import type { WarnSeldom } from '../service/seldom-warning.ts'
+import { isUnreadable } from '../service/stored-json.ts'
 import { isSameArrival, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
@@ -20,31 +22,58 @@ export function uploadFromOriginal(address: UploadAddress, original: Original): 
   }
 }
 
+/** The revision of an upload that was read from S3, because another version wrote its record in another form. */
+export const unknownRevision = 0
+
 /**
  * Finds an upload in Redis, or else by its manifest, or else by its original. A record rebuilt from S3 is
  * stored in Redis again, so a Redis that lost its data is refilled by lookups.
+ *
+ * A record that another version wrote in another form stays as it is: the upload is read from S3.
+ *
+ * @param deps.warnSeldom logs records that are read from S3 for this reason
  */
 export function createUploadLookup(deps: {
   records: UploadRecords
   manifests: Manifests
   originals: Originals
+  warnSeldom?: WarnSeldom
 }) {
-  const { records, manifests, originals } = deps
+  const { records, manifests, originals, warnSeldom } = deps
 
   return {
-    /** @returns the upload, or undefined if neither Redis nor S3 has it, or if it was erased */
+    /**
+     * @returns the upload, or undefined if neither Redis nor S3 has it, or if it was erased. The revision is
+     *   `unknownRevision` if this version cannot read the record
+     * @throws AppError `unreadable_record` if this version cannot read the manifest, or cannot read the record and S3 has
+     *   neither manifest nor original
+     */
     async find(address: UploadAddress): Promise<StoredUpload | undefined> {
-      const stored = await records.find(address)
-      if (stored) return stored
-      if (await records.isErased(address)) return undefined
-      const [manifest, original] = await Promise.all([manifests.read(address), originals.find(address)])
-      // The manifest is valid for the bytes it was made from. Bytes that arrived later must be inspected
-      // first.
-      if (manifest && (!original || isSameArrival(manifest.arrival, original.arrival))) {
-        return records.create(uploadFromManifest(manifest))
+      let unreadable: unknown
+      try {
+        const stored = await records.find(address)
+        if (stored) return stored
+      } catch (error) {
+        if (!isUnreadable(error)) throw error
+        unreadable = error
       }
-      return original && records.create(uploadFromOriginal(address, original))
+      if (await records.isErased(address)) return undefined
+      const found = await findInLedger(address)
+      if (unreadable === undefined) return found && records.create(found)
+      if (!found) throw unreadable
+      warnSeldom?.('record-unreadable', unreadable, 'a record of another version is read from S3')
+      return { upload: found, revision: unknownRevision }
     },
+  }
+
+  async function findInLedger(address: UploadAddress): Promise<Upload | undefined> {
+    const [manifest, original] = await Promise.all([manifests.read(address), originals.find(address)])
+    // The manifest is valid for the bytes it was made from. Bytes that arrived later must be inspected
+    // first.
+    if (manifest && (!original || isSameArrival(manifest.arrival, original.arrival))) {
+      return uploadFromManifest(manifest)
+    }
+    return original && uploadFromOriginal(address, original)
   }
 }
 
