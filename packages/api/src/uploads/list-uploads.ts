@@ -6,6 +6,7 @@ import {
   parseOriginalKey,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 
@@ -48,7 +49,12 @@ export function createListUploads(deps: {
   }
 
   async function findListed(owner: string, id: string): Promise<Upload | undefined> {
-    const found = await lookup.find({ owner, id })
+    const found = await lookup.find({ owner, id }).catch((error: unknown) => {
+      // Another version can read it, so it stays in the index. The rest of the page is listed.
+      if (isUnreadable(error)) return 'unreadable' as const
+      throw error
+    })
+    if (found === 'unreadable') return undefined
     // The upload was announced, but its bytes never arrived and the record has expired.
     if (!found) await records.unlist({ owner, id })
     return found?.upload
