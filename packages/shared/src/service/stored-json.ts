@@ -30,6 +30,11 @@ export function isUnreadable(error: unknown): error is AppError {
   return error instanceof AppError && error.code === 'unreadable_record'
 }
 
+/** Whether Redis refused a command because the key has another type than this version gives it. */
+export function isWrongType(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('WRONGTYPE ')
+}
+
 /**
  * Handles a rejection where unreadable data counts as none.
  * @throws any other error

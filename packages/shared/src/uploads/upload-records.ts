@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
-import { parseStored, unreadableRecord } from '../service/stored-json.ts'
+import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
@@ -145,7 +145,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
     const results = (await pipeline.exec()) ?? []
     return results.map(([error, fields], index) => {
       // Of one key alone, unlike an outage: the other lookups of the batch succeed.
-      if (error?.message.startsWith('WRONGTYPE ')) return unreadableRecord(`${recordKeys[index]} is no hash.`)
+      if (isWrongType(error)) return unreadableRecord(`${recordKeys[index]} is no hash.`)
       if (error) throw error
       if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
       const [revision, record]: unknown[] = fields
