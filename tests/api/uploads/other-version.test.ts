@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto'
+import { deflateRawSync } from 'node:zlib'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
-import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import type { Manifest } from '@millrace/shared/ledger/manifest.ts'
 import { manifestKey, parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
@@ -19,7 +21,7 @@ const test = suite('uploads of another version')
 let api: ApiInstances
 
 test.before(async () => {
-  api = await startApiInstances()
+  api = await startApiInstances({ environment: { QUOTA_FILES_TOTAL: '1000' } })
 })
 test.after(() => api.close())
 
@@ -215,6 +217,35 @@ test('an unreadable upload does not end the list of the other ones, and stays li
   assert.equal(await idsOf(client), [first.id])
   await api.redis.hset(recordKey(address), 'record', readable ?? '')
   assert.equal(await idsOf(client), [second.id, first.id])
+})
+
+test('a stored response of a newer version is answered 503, and the request is not run again', async () => {
+  const client = createHttpClient(api.url)
+  await client.get('/session')
+  const key = randomUUID()
+  const request = () =>
+    client.post(
+      '/uploads',
+      { filename: 'a.jpg', contentType: 'image/jpeg', size: 7 },
+      { headers: { 'idempotency-key': key } },
+    )
+  const { id } = bodyOf(await request(), Announced)
+  const [redisKey = ''] = (await api.redis.keys(`${api.prefix}:*:idempotency:*`)).slice(-1)
+  const futureResponse = JSON.stringify({ id, state: 'awaiting', transport: { kind: 'webtransport' } })
+  for (const answer of [deflateRawSync(futureResponse).toString('base64'), 'not packed', '']) {
+    await api.redis.hset(redisKey, 'answer', answer)
+    assertUnreadable(await request(), answer)
+  }
+  assert.equal(await idsOf(client), [id])
+})
+
+test('a reservation of a newer version does not keep an upload from being erased', async () => {
+  const { client, address, path } = await announceForm({ send: false })
+  const held = `${api.prefix}:{${address.owner}}:quota:held`
+  assert.is(await api.redis.hget(held, address.id), '7')
+  await api.redis.hset(held, address.id, '{"bytes":7}')
+  assert.is((await client.delete(path)).status, 200)
+  assert.is(await api.redis.hexists(held, address.id), 0)
 })
 
 test.run()
