@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
+import { createAnnouncements } from '../ledger/announcements.ts'
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
 import { createManifests } from '../ledger/manifest.ts'
 import { createOriginals } from '../ledger/originals.ts'
@@ -33,18 +34,21 @@ export function createLifecycle(deps: {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, log } = deps
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
+  const announcements = createAnnouncements({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const records = createUploadRecords({ redis, prefix })
   const lookup = createUploadLookup({
     records,
     manifests,
     originals,
+    announcements,
     warnSeldom: createSeldomWarning({ log }),
   })
   const quotaReservations = createQuotaReservations({ redis, prefix })
   return {
     originals,
     manifests,
+    announcements,
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
     eraseObjects,
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),

@@ -1,3 +1,4 @@
+import type { Announcements } from '../ledger/announcements.ts'
 import { type Manifests, uploadFromManifest } from '../ledger/manifest.ts'
 import type { Original, Originals } from '../ledger/originals.ts'
 import type { WarnSeldom } from '../service/seldom-warning.ts'
@@ -26,8 +27,8 @@ export function uploadFromOriginal(address: UploadAddress, original: Original): 
 export const unknownRevision = 0
 
 /**
- * Finds an upload in Redis, or else by its manifest, or else by its original. A record rebuilt from S3 is
- * stored in Redis again, so a Redis that lost its data is refilled by lookups.
+ * Finds an upload in Redis, or else by its manifest, its original or its announcement. A record rebuilt from S3 is stored
+ * in Redis again, so a Redis that lost its data is refilled by lookups.
  *
  * A record that another version wrote in another form stays as it is: the upload is read from S3.
  *
@@ -37,16 +38,17 @@ export function createUploadLookup(deps: {
   records: UploadRecords
   manifests: Manifests
   originals: Originals
+  announcements?: Announcements
   warnSeldom?: WarnSeldom
 }) {
-  const { records, manifests, originals, warnSeldom } = deps
+  const { records, manifests, originals, announcements, warnSeldom } = deps
 
   return {
     /**
      * @returns the upload, or undefined if neither Redis nor S3 has it, or if it was erased. The revision is
      *   `unknownRevision` if this version cannot read the record
      * @throws AppError `unreadable_record` if this version cannot read the manifest, or cannot read the record and S3 has
-     *   neither manifest nor original
+     *   none of them
      */
     async find(address: UploadAddress): Promise<StoredUpload | undefined> {
       let unreadable: unknown
@@ -73,7 +75,12 @@ export function createUploadLookup(deps: {
     if (manifest && (!original || isSameArrival(manifest.arrival, original.arrival))) {
       return uploadFromManifest(manifest)
     }
-    return original && uploadFromOriginal(address, original)
+    if (original) return uploadFromOriginal(address, original)
+    const announced = await announcements?.read(address)
+    if (!announced || (await announcements?.isOpen(announced))) return announced
+    // It was completed since the original was read, or else aborted.
+    const completed = await originals.find(address)
+    return completed && uploadFromOriginal(address, completed)
   }
 }
 
