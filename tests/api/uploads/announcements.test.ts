@@ -101,6 +101,8 @@ test('an announced multipart upload is resumed and completed after Redis lost al
   const { client, address, path, etag } = await announceParts()
   const before = await readUpload(client, address.id)
   await api.redis.flushall()
+  assert.equal(bodyOf(await client.get('/uploads'), UploadPage).uploads, [before])
+  await api.redis.flushall()
   assert.equal(await readUpload(client, address.id), before)
 
   await api.redis.flushall()

@@ -2,8 +2,10 @@ import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import {
   manifestsPrefix,
   originalsPrefix,
+  parseAnnouncementKey,
   parseManifestKey,
   parseOriginalKey,
+  unfinishedPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
@@ -62,11 +64,16 @@ export function createListUploads(deps: {
 
   async function idsInS3(owner: string): Promise<string[]> {
     const ids = new Set<string>()
-    const [originals, manifests] = await Promise.all([
+    const [originals, manifests, unfinished] = await Promise.all([
       keysUnder(`${originalsPrefix}${owner}/`),
       keysUnder(`${manifestsPrefix}${owner}/`),
+      keysUnder(`${unfinishedPrefix}${owner}/`),
     ])
-    for (const address of [...originals.map(parseOriginalKey), ...manifests.map(parseManifestKey)]) {
+    for (const address of [
+      ...originals.map(parseOriginalKey),
+      ...manifests.map(parseManifestKey),
+      ...unfinished.map(parseAnnouncementKey),
+    ]) {
       if (address) ids.add(address.id)
     }
     return [...ids]
