@@ -1,4 +1,9 @@
-import { erasuresPrefix, originalsPrefix, variantsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import {
+  erasuresPrefix,
+  originalsPrefix,
+  unfinishedPrefix,
+  variantsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
@@ -100,6 +105,18 @@ const expireErasureMarkers = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/**
+ * Expires unfinished bytes and announcements a day after their uploads, in case no worker erased them. Both are replaced
+ * or deleted often, so their noncurrent versions are not kept.
+ */
+const expireUnfinished = {
+  id: 'expire-unfinished',
+  status: 'Enabled',
+  filter: { prefix: unfinishedPrefix },
+  expiration: { days: abortMultipartDays + 1 },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -119,6 +136,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
       noncurrentVersionExpiration: { noncurrentDays },
       expiration: { expiredObjectDeleteMarker: true },
     },
+    expireUnfinished,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

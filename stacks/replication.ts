@@ -11,8 +11,8 @@ import type { Place } from './place.ts'
 type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
 
 /**
- * Prefixes that S3 copies. Not unfinished/, where tus keeps bytes between two requests: an upload continues in the region
- * where it began.
+ * Prefixes that S3 copies. Not unfinished/, with the announcements of files in parts and the bytes that tus keeps between
+ * two requests: S3 does not copy parts, so an upload continues in the region where it began.
  */
 const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix]
 

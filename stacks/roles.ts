@@ -91,8 +91,20 @@ export function createWorkerRole(deps: RoleDeps) {
     {
       Sid: 'ReadAndImportOriginals',
       Effect: 'Allow',
-      Action: ['s3:GetObject', 's3:GetObjectVersion', 's3:PutObject', 's3:AbortMultipartUpload'],
+      Action: [
+        's3:GetObject',
+        's3:GetObjectVersion',
+        's3:PutObject',
+        's3:AbortMultipartUpload',
+        's3:ListMultipartUploadParts',
+      ],
       Resource: objectsUnder(bucket, originalsPrefix),
+    },
+    {
+      Sid: 'ReadAnnouncements',
+      Effect: 'Allow',
+      Action: ['s3:GetObject'],
+      Resource: objectsUnder(bucket, unfinishedPrefix),
     },
     {
       Sid: 'WriteResults',

@@ -62,6 +62,18 @@ test('the API may write originals, unfinished bytes and erasure markers, and wor
   }
 })
 
+test('both tiers may look up an announcement and its multipart upload, and erase it', () => {
+  for (const policy of ['ApiPolicy', 'WorkerPolicy']) {
+    const prefixes = (action: string) =>
+      allowedBy(production, policy)
+        .filter(({ actions }) => actions.includes(action))
+        .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
+    assert.ok(prefixes('s3:GetObject').includes('unfinished'), policy)
+    assert.ok(prefixes('s3:ListMultipartUploadParts').includes('originals'), policy)
+    assert.ok(prefixes('s3:DeleteObjectVersion').includes('unfinished'), policy)
+  }
+})
+
 test('only workers may receive messages, and no role may send them', () => {
   const actions = (policy: string) => allowedBy(production, policy).flatMap(({ actions }) => actions)
   assert.not.ok(actions('ApiPolicy').some((action) => /^sqs:(Receive|Delete|Send)/.test(action)))

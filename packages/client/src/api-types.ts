@@ -437,13 +437,14 @@ export interface components {
          *     - `source_unavailable` (a failed import, retryable): The source did not respond or closed the connection.
          *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
+         *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -1111,7 +1112,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1121,7 +1122,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1450,7 +1451,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1460,7 +1461,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1607,7 +1608,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1617,7 +1618,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1699,7 +1700,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1709,7 +1710,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1938,7 +1939,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1948,7 +1949,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2087,7 +2088,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2097,7 +2098,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2282,7 +2283,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2292,7 +2293,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2424,7 +2425,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2434,7 +2435,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2562,7 +2563,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2572,7 +2573,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2778,7 +2779,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2788,7 +2789,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2921,7 +2922,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2931,7 +2932,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3047,7 +3048,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3057,7 +3058,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3191,7 +3192,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3201,7 +3202,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3399,7 +3400,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3409,7 +3410,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3606,7 +3607,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3616,7 +3617,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3734,7 +3735,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3744,7 +3745,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };

@@ -165,4 +165,30 @@ test('100 streams of /events share one Redis connection', async () => {
   for (const stream of streams) stream.close()
 })
 
+test('a change of a newer version does not end /events, and the uploads that can be read are sent', async () => {
+  const client = createHttpClient(api.url)
+  const first = await announceUpload(client)
+  const second = await announceUpload(client)
+  const stream = await listen(client)
+  assert.is((await stream.next())?.event, 'snapshot')
+  const channel = `${api.prefix}:changes:${first.owner}`
+  const recordKey = (id: string) => `${api.prefix}:{${first.owner}}:upload:${id}`
+  const future = JSON.stringify({ id: first.id, state: 'quarantined' })
+  await api.redis.hset(recordKey(first.id), 'record', future)
+  await api.redis.publish(channel, `{"sequence":${Date.now() + 1000},"revision":1,"upload":${future}}`)
+  await api.redis.publish(channel, '{"moved":true}')
+  await second.change('received')
+  await second.change('processing')
+  // The unreadable message makes the stream read what changed, so a change may be sent twice.
+  let states: string[] = []
+  while (!states.includes('processing')) {
+    const event = await stream.next()
+    assert.is(event?.event, 'upload')
+    const upload = view.Parse(event?.data)
+    assert.is(upload.id, second.id)
+    states = [...states, upload.state]
+  }
+  stream.close()
+})
+
 test.run()

@@ -10,6 +10,7 @@ import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { startApiProcess } from '../../support/api-process.ts'
 import { openEventStream } from '../../support/event-stream.ts'
 import { createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { announce, formOf } from '../../support/send-upload.ts'
@@ -168,6 +169,55 @@ test('an event stream sends the end of a record that an older version creates ag
     `${api.prefix}:changes:${address.owner}`,
     `{"sequence":1,"revision":1,"upload":${record}}`,
   )
+  assert.is((await stream.next())?.upload.state, 'ready')
+  assert.is(await stream.next(), undefined)
+})
+
+test('changes of a newer version neither end the process nor hide the end of an upload', async () => {
+  const process = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
+  const { client, id, address, change } = await announceUpload()
+  const stream = await listen(client, id, { base: process.url })
+  assert.is((await stream.next())?.upload.state, 'awaiting')
+
+  const publish = (text: string) => api.redis.publish(`${api.prefix}:changes:${address.owner}`, text)
+  const { upload } = (await change({ state: 'processing' })) ?? {}
+  assert.is((await stream.next())?.upload.state, 'processing')
+  const future = JSON.stringify({ ...upload, state: 'quarantined' })
+  const recordKey = `${api.prefix}:{${address.owner}}:upload:${id}`
+  const record = (await api.redis.hget(recordKey, 'record')) ?? ''
+  await api.redis.hset(recordKey, 'record', future)
+  await publish(`{"sequence":${Date.now()},"revision":${Date.now()},"upload":${future}}`)
+  for (const text of ['not JSON', '{}', '[]', 'null', '{"sequence":"x","moved":"y"}']) await publish(text)
+  // The newer version finishes the upload in a form that this version knows.
+  await api.redis.hset(recordKey, 'record', record)
+  await change({ state: 'ready' })
+
+  // Nothing in between: the bytes have not arrived in S3, which could tell another state.
+  assert.is((await stream.next())?.upload.state, 'ready')
+  assert.is(await stream.next(), undefined)
+  assert.is(process.lines.filter((line) => line.includes('"event":"change-unreadable"')).length, 1)
+  assert.is(await process.stop(), 0)
+})
+
+test('an event stream sends the end that only the manifest tells in a known form', async () => {
+  const { client, id, address, change } = await announceUpload()
+  const stream = await listen(client, id)
+  assert.is((await stream.next())?.upload.state, 'awaiting')
+  const { upload } = (await change({ state: 'processing' })) ?? {}
+  assert.is((await stream.next())?.upload.state, 'processing')
+  if (!upload) throw new Error('The upload has no record.')
+  const { intent, createdAt } = upload
+  const manifest = {
+    version: 1 as const,
+    ...address,
+    outcome: 'ready' as const,
+    ...{ intent, createdAt, finishedAt: createdAt, recipe: 'recipe', findings: {}, variants: [] },
+    arrival: { etag: 'x', size: 7 },
+  }
+  assert.ok(await createManifests(api).write(manifest, undefined))
+  const future = JSON.stringify({ ...upload, state: 'published' })
+  await api.redis.hset(`${api.prefix}:{${address.owner}}:upload:${id}`, 'record', future)
+  await api.redis.publish(`${api.prefix}:changes:${address.owner}`, `{"sequence":1,"upload":${future}}`)
   assert.is((await stream.next())?.upload.state, 'ready')
   assert.is(await stream.next(), undefined)
 })

@@ -194,4 +194,17 @@ test('a CPU burn stops when its client disconnects', async () => {
   while ((await client.get('/load/1')).status !== 200);
 })
 
+test('heartbeats and samples that are not JSON are skipped', async () => {
+  const heartbeats = createHeartbeats({ redis: open.redis, prefix: open.prefix })
+  await heartbeats.publish(heartbeatOf('worker-known', 'worker', []))
+  const key = (name: string) => `${open.prefix}:{fleet}:${name}`
+  await open.redis.sadd(key('processes'), 'worker-packed')
+  await open.redis.set(key('heartbeat:worker-packed'), '\u0001packed')
+  await open.redis.lpush(key('load'), '\u0001packed')
+  const response = await createHttpClient(open.url).get('/admin/cluster')
+  assert.is(response.status, 200)
+  assert.match(JSON.stringify(response.body), /worker-known/)
+  assert.not.match(JSON.stringify(response.body), /worker-packed/)
+})
+
 test.run()

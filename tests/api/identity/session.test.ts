@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import secureSession from '@fastify/secure-session'
 import { Health, Ready } from '@millrace/api/fleet/health-routes.ts'
+import { Problem } from '@millrace/api/http/problem.ts'
 import { createSessionCookie } from '@millrace/api/identity/session-cookie.ts'
 import { SessionView } from '@millrace/api/identity/session-routes.ts'
 import { fastify } from 'fastify'
@@ -15,6 +17,20 @@ test.before(async () => {
   api = await startApiInstances({ count: 3 })
 })
 test.after(() => api.close())
+
+/** Returns the keys of the sessions that a request changed. */
+async function newKeys(send: () => Promise<unknown>): Promise<string[]> {
+  const views = async () =>
+    Promise.all(
+      (await api.redis.keys(`${api.prefix}:session:*`)).map(async (key) => ({
+        key,
+        views: await api.redis.hget(key, 'views').catch(() => 'another type'),
+      })),
+    )
+  const before = new Map((await views()).map(({ key, views }) => [key, views]))
+  await send()
+  return (await views()).filter(({ key, views }) => before.get(key) !== views).map(({ key }) => key)
+}
 
 test('a session counts its views over all instances', async () => {
   const client = createHttpClient(api.url)
@@ -191,6 +207,59 @@ test('/ready returns 503 and the failed check if the bucket is missing', async (
   } finally {
     await withoutBucket.close()
   }
+})
+
+test('a session of a newer version is answered 503, and the sessions of the same moment are not', async () => {
+  const client = createHttpClient(api.url)
+  await client.get('/session')
+  const cookie = client.cookie
+  const [key = ''] = await newKeys(() => createHttpClient(api.url, cookie).get('/session'))
+  const others = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const other = createHttpClient(api.url)
+      await other.get('/session')
+      return other
+    }),
+  )
+  const forms: [string, () => Promise<unknown>][] = [
+    ['a field of another type', () => api.redis.hset(key, 'views', 'many')],
+    ['a key of another type', () => api.redis.multi().del(key).set(key, '{}').exec()],
+  ]
+  for (const [name, write] of forms) {
+    await write()
+    const [response, ...ofOthers] = await Promise.all([client, ...others].map((each) => each.get('/session')))
+    assert.equal([response?.status, client.cookie], [503, cookie], name)
+    assert.is(response?.body && bodyOf(response, Problem).code, 'unreadable_record', name)
+    assert.equal(
+      ofOthers.map(({ status }) => status),
+      [200, 200, 200],
+      name,
+    )
+  }
+  const announced = await client.post('/uploads', { filename: 'a', contentType: 'a/b', size: 1 })
+  assert.equal([announced.status, client.cookie], [503, cookie])
+})
+
+test('a cookie of a newer version is kept, and DELETE /session deletes it', async () => {
+  const sealer = fastify()
+  await sealer.register(secureSession, { key: Buffer.from(api.environment.SESSION_KEYS, 'base64') })
+  const seal = (content: object) =>
+    encodeURIComponent(sealer.encodeSecureSession(sealer.createSecureSession(content)))
+  const cookies = [
+    seal({ subject: 'x' }),
+    seal({ publicHalf: 'a', secretHalf: 'b', createdAtMs: 'today', sealedAtMs: Date.now() }),
+  ]
+  for (const text of cookies) {
+    const client = createHttpClient(api.url, `millrace=${text}`)
+    for (const path of ['/session', '/uploads']) {
+      const response = await client.get(path)
+      assert.equal([response.status, bodyOf(response, Problem).code], [503, 'unreadable_record'])
+      assert.equal(response.headers.getSetCookie(), [])
+    }
+    assert.is((await client.delete('/session')).status, 204)
+    assert.is(client.cookie, undefined)
+  }
+  await sealer.close()
 })
 
 test.run()

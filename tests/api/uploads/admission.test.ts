@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3'
+import { ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
@@ -69,18 +69,22 @@ test.after(async () => {
   await rm(directory, { recursive: true })
 })
 
-const nothing = { records: 0, reservations: 0, reservedBytes: 0, multipartUploads: 0 }
+const nothing = { records: 0, reservations: 0, reservedBytes: 0, multipartUploads: 0, announcements: 0 }
 
 /** Counts what Redis and S3 have of the client's uploads. */
 async function countRemaining() {
   const { Uploads = [] } = await api.s3.send(
     new ListMultipartUploadsCommand({ Bucket: api.bucket, Prefix: `originals/${owner}/` }),
   )
+  const { Contents = [] } = await api.s3.send(
+    new ListObjectsV2Command({ Bucket: api.bucket, Prefix: `unfinished/${owner}/` }),
+  )
   return {
     records: (await api.redis.keys(`${api.prefix}:{${owner}}:upload:*`)).length,
     reservations: await api.redis.hlen(ownerKey('quota:held')),
     reservedBytes: Number(await api.redis.hget(ownerKey('quota'), 'bytes')),
     multipartUploads: Uploads.length,
+    announcements: Contents.length,
   }
 }
 
@@ -170,6 +174,17 @@ test('an announced multipart upload leaves nothing behind if the response of S3 
   const response = await client.post('/uploads', { ...announced, size: 20 * MiB })
   assert.is(response.status, 503)
   assert.equal(await countRemaining(), nothing)
+})
+
+test('an announced multipart upload leaves nothing behind if its announcement is not written, or S3 does not confirm it', async () => {
+  for (const action of ['refuse', 'cut'] as const) {
+    proxy.intercept(({ method, path }) =>
+      method === 'PUT' && path.includes('/unfinished/') ? action : 'pass',
+    )
+    const response = await client.post('/uploads', { ...announced, size: 20 * MiB })
+    assert.is(response.status, 503)
+    assert.equal(await countRemaining(), nothing)
+  }
 })
 
 test('a failed abort of the multipart upload hides neither the first error nor the other undo steps', async () => {

@@ -1,10 +1,14 @@
 import {
+  announcementKey,
   erasureKey,
   manifestKey,
   originalKey,
+  parseAnnouncementKey,
   parseErasureKey,
   parseManifestKey,
   parseOriginalKey,
+  parseUnfinishedKey,
+  unfinishedKey,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import fc from 'fast-check'
@@ -24,6 +28,10 @@ test('object keys are parsed to the owner and id that they were built from', () 
       assert.is(parseOriginalKey(manifestKey({ owner, id })), undefined)
       assert.equal(parseErasureKey(erasureKey({ owner, id })), { owner, id })
       assert.is(parseErasureKey(originalKey({ owner, id })), undefined)
+      assert.equal(parseAnnouncementKey(announcementKey({ owner, id })), { owner, id })
+      assert.equal(parseUnfinishedKey(unfinishedKey({ owner, id })), { owner, id })
+      assert.is(parseAnnouncementKey(unfinishedKey({ owner, id })), undefined)
+      assert.is(parseUnfinishedKey(announcementKey({ owner, id })), undefined)
       // The key of an erasure marker is never parsed as a key of the upload.
       assert.is(parseOriginalKey(erasureKey({ owner, id })), undefined)
       assert.is(parseManifestKey(erasureKey({ owner, id })), undefined)

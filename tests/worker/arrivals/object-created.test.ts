@@ -1,4 +1,9 @@
-import { CreateQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
@@ -109,7 +114,7 @@ function event(key: string, options: { name?: string; bucket?: string } = {}) {
 
 const message = (...events: object[]) => JSON.stringify({ Records: events })
 
-test('messages that are no events of originals are deleted, and the next ones are handled', async () => {
+test('events of anything but originals are deleted, and the next ones are handled', async () => {
   const received: string[] = []
   consume(async ({ id }) => {
     received.push(id)
@@ -117,11 +122,6 @@ test('messages that are no events of originals are deleted, and the next ones ar
   })
   const id = newUploadId()
   const bodies = [
-    'not JSON {',
-    '[]',
-    'null',
-    '{"Records":"none"}',
-    '{"Records":[{"eventName":"ObjectCreated:Put"}]}',
     JSON.stringify({ Service: 'Amazon S3', Event: 's3:TestEvent', Bucket: fleet.bucket }),
     message(),
     message(event(`originals/owner/${id}`, { name: 'ObjectRemoved:Delete' })),
@@ -136,6 +136,37 @@ test('messages that are no events of originals are deleted, and the next ones ar
   for (const body of bodies) await send(body)
   await allDeleted(bodies.length)
   assert.equal(received, [id])
+})
+
+test('messages that this version cannot read stay in the queue, and the next ones are handled', async () => {
+  const received: string[] = []
+  const consumer = consume(async ({ id }) => {
+    received.push(id)
+    return undefined
+  })
+  const unreadable = [
+    'not JSON {',
+    '[]',
+    'null',
+    '{"Records":"none"}',
+    '{"Records":[{"eventName":"ObjectCreated:Put"}]}',
+  ]
+  const id = newUploadId()
+  for (const body of [...unreadable, message(event(`originals/owner/${id}`))]) await send(body)
+  await allDeleted(1)
+  await consumer.stop()
+  assert.equal(received, [id])
+  const { Attributes = {} } = await fleet.sqs.send(
+    new GetQueueAttributesCommand({
+      QueueUrl: queueUrl,
+      AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+    }),
+  )
+  const counts = Object.values(Attributes).map(Number)
+  assert.is(
+    counts.reduce((sum, count) => sum + count, 0),
+    unreadable.length,
+  )
 })
 
 test('manifests and erasures of other regions are applied, and a failed erasure is retried', async () => {

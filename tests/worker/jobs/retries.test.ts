@@ -102,14 +102,14 @@ test('an upload stays unfinished if its failed manifest cannot be written', asyn
   assert.is(await fleet.manifests.read(address), undefined)
 })
 
-test('a worker fails jobs with an unknown name or an invalid payload, and processes the next ones', async () => {
-  const unknown = await queue.add('no-such-job', {}, { attempts: 3 })
+test('a worker fails jobs with an invalid payload, and processes the next ones', async () => {
+  const empty = await queue.add('process-upload', {}, { attempts: 3 })
   const invalid = await queue.add('process-upload', { version: 1, owner: '../..' }, { attempts: 3 })
-  const newerVersion = await queue.add('process-upload', { version: 2 }, { attempts: 3 })
+  const older = await queue.add('process-upload', { version: 0 }, { attempts: 3 })
   await fleet.startWorker()
   const address = await fleet.arrive(await sampleImage('image/png'))
   assert.is((await fleet.finished(address)).state, 'ready')
-  for (const { id = '' } of [unknown, invalid, newerVersion]) {
+  for (const { id = '' } of [empty, invalid, older]) {
     const job = await queue.getJob(id)
     assert.is(await job?.getState(), 'failed')
     assert.is(job?.attemptsMade, 1)

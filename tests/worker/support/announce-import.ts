@@ -5,6 +5,7 @@ import { createMultipartUploads } from '@millrace/api/uploads/multipart-uploads.
 import { createStartImport, type ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { createAnnouncements } from '@millrace/shared/ledger/announcements.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
@@ -37,6 +38,7 @@ export function createImporter(
     quota,
     multipartUploads: createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) }),
     abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    announcements: createAnnouncements({ s3, bucket }),
     log: createLog({ level: 'silent', instance: 'test' }),
   })
   const startImport = createStartImport({ admitUpload, imports, allowedPorts: ports })

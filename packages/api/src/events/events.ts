@@ -1,5 +1,6 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Uploads } from '../uploads/uploads.ts'
@@ -19,16 +20,17 @@ export function registerEvents(
   deps: {
     subscriber: Redis
     prefix: string
+    log: Logger
     lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'epoch'>
     uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads'>
     owner: RequestOwner
     closing: AbortSignal
   },
 ): void {
-  const { subscriber, prefix, owner, closing } = deps
+  const { subscriber, prefix, log, owner, closing } = deps
   const { records, lookup, epoch } = deps.lifecycle
   const { findOwnUpload, listUploads } = deps.uploads
-  const changes = createUploadChanges({ redis: subscriber, prefix, epoch })
+  const changes = createUploadChanges({ redis: subscriber, prefix, epoch, log })
   eventRoutes(scope, {
     owner,
     findOwnUpload,

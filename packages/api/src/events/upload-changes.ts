@@ -1,9 +1,12 @@
 import { EventEmitter } from 'node:events'
 import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
+import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
+import { parseJson, parseStored } from '@millrace/shared/service/stored-json.ts'
 import { Upload } from '@millrace/shared/uploads/upload.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { changesChannel } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
@@ -13,12 +16,15 @@ const Change = Type.Union([
   Type.Object({ sequence, erased: UploadId }),
 ])
 const change = Compile(Change)
+/** What is read of a change whose upload is of another version. */
+const unreadableChange = Compile(Type.Object({ sequence, upload: Type.Object({ id: UploadId }) }))
 
 /**
- * What a subscriber receives: a change, an erasure, or `missed`. `missed` means that changes may have been
- * lost, because Redis was not connected or lost data, so the subscriber has to read the current state.
+ * What a subscriber receives: a change, an erasure, the id of an upload that changed in a form which this version cannot
+ * read, or `missed`. `missed` means that changes may have been lost, because Redis was not connected or lost data, or
+ * that one was unreadable as a whole. In the last two cases, the subscriber has to read the current state.
  */
-export type UploadChange = Static<typeof Change> | 'missed'
+export type UploadChange = Static<typeof Change> | { sequence: number; unreadable: string } | 'missed'
 
 /** How often a new epoch of Redis is looked for while there are subscribers, in ms. */
 const defaultEpochCheckMs = 2_000
@@ -29,24 +35,40 @@ const defaultEpochCheckMs = 2_000
  * @param deps.redis a connection for subscriptions only: Redis allows no other commands on it
  * @param deps.prefix the prefix of every channel
  * @param deps.epoch the epoch of this Redis: a new one means that a change may have been lost together with its record
+ * @param deps.log for changes of another version, at most one line a minute
  * @param deps.epochCheckMs how often a new epoch is looked for while there are subscribers, in ms
  */
 export function createUploadChanges(deps: {
   redis: Redis
   prefix: string
   epoch: RedisEpoch
+  log: Logger
   epochCheckMs?: number
 }) {
-  const { redis, prefix, epoch, epochCheckMs = defaultEpochCheckMs } = deps
+  const { redis, prefix, epoch, log, epochCheckMs = defaultEpochCheckMs } = deps
   let epochCheck: NodeJS.Timeout | undefined
   let knownEpoch: number | undefined
+  const warnSeldom = createSeldomWarning({ log })
   const subscribers = new EventEmitter().setMaxListeners(0)
   const channels = new Set<string>()
 
   redis.on('message', (channel: string, message: string) => {
     // The connection is shared: it also receives messages of other channels.
-    if (channels.has(channel)) subscribers.emit(channel, change.Parse(JSON.parse(message)))
+    if (channels.has(channel)) subscribers.emit(channel, readChange(channel, message))
   })
+
+  /** Never throws: an exception in the listener of an event would end the process. */
+  function readChange(channel: string, message: string): UploadChange {
+    try {
+      return parseStored(change, message, channel)
+    } catch (error) {
+      warnSeldom('change-unreadable', error, 'a change of another version cannot be read')
+      const readable = parseJson(message)
+      if (!unreadableChange.Check(readable)) return 'missed'
+      return { sequence: readable.sequence, unreadable: readable.upload.id }
+    }
+  }
+
   let connections = redis.status === 'ready' ? 1 : 0
   redis.on('ready', () => {
     connections += 1

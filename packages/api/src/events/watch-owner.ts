@@ -1,5 +1,6 @@
 import { EventEmitter, on } from 'node:events'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { ListUploads } from '../uploads/list-uploads.ts'
@@ -67,6 +68,7 @@ export function createWatchOwner(deps: {
       // its clock is behind, the sequence starts again below the position.
       if ((await records.lastSequence(owner)) < (position ?? 0)) yield* catchUp(owner, position)
     } else if ('erased' in change) yield { kind: 'erased', sequence: change.sequence, id: change.erased }
+    else if ('unreadable' in change) yield* stateOf(owner, change.unreadable, change.sequence)
     else yield { kind: 'upload', sequence: change.sequence, upload: change.upload }
   }
 
@@ -78,10 +80,16 @@ export function createWatchOwner(deps: {
       yield { kind: 'snapshot', sequence, uploads, more }
       return
     }
-    for (const { id, sequence } of missed) {
+    for (const { id, sequence } of missed) yield* stateOf(owner, id, sequence)
+  }
+
+  /** Yields the state of an upload, or nothing if only another version can read it. Its next change follows. */
+  async function* stateOf(owner: string, id: string, sequence: number): AsyncGenerator<OwnerEvent> {
+    try {
       const stored = await lookup.find({ owner, id })
-      if (stored) yield { kind: 'upload', sequence, upload: stored.upload }
-      else yield { kind: 'erased', sequence, id }
+      yield stored ? { kind: 'upload', sequence, upload: stored.upload } : { kind: 'erased', sequence, id }
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
     }
   }
 }

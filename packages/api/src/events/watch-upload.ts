@@ -1,5 +1,7 @@
 import { EventEmitter, on } from 'node:events'
+import { unknownRevision } from '@millrace/shared/lifecycle/check-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
@@ -43,12 +45,28 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
         const { value = [] } = await received.next()
         const change: UploadChange = value[0]
         if (change !== 'missed' && 'erased' in change) return undefined
-        if (change !== 'missed' && change.revision > previous.revision) return change
+        if (change !== 'missed' && 'revision' in change && change.revision > previous.revision) return change
         // The revision of a change is lower if the change happened before `previous` was read, or if Redis lost the
         // record and an older version of Millrace, or a server whose clock is behind, created it again.
-        const current = await lookup.find(address)
+        const current = await readState(address)
+        if (current === 'unreadable') continue
         if (!current || uploadVersion(current) !== uploadVersion(previous)) return current
       }
+    }
+  }
+
+  /**
+   * Reads the current state. While another version works on the upload and only its record could tell the state, S3 tells
+   * an older one, unless the upload is finished.
+   */
+  async function readState(address: UploadAddress): Promise<StoredUpload | undefined | 'unreadable'> {
+    try {
+      const current = await lookup.find(address)
+      const isOlder = current?.revision === unknownRevision && !isFinished(current.upload)
+      return isOlder ? 'unreadable' : current
+    } catch (error) {
+      if (isUnreadable(error)) return 'unreadable'
+      throw error
     }
   }
 }
@@ -56,6 +74,7 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
 /** Whether a change may concern this upload. */
 function concerns(change: UploadChange, id: string): boolean {
   if (change === 'missed') return true
+  if ('unreadable' in change) return change.unreadable === id
   return ('erased' in change ? change.erased : change.upload.id) === id
 }
 

@@ -49,6 +49,7 @@ export const statusOfCode = {
   source_unavailable: 502,
   processing_failed: 500,
   dependency_unavailable: 503,
+  unreadable_record: 503,
   overloaded: 503,
   draining: 503,
   conflict: 409,

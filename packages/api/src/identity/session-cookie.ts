@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
+import { unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
+import Type, { type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
 
 declare module '@fastify/secure-session' {
   interface SessionData extends SealedSession {}
@@ -16,15 +19,21 @@ declare module 'fastify' {
 }
 
 /** Content of the sealed cookie. It identifies the session, whose data is in Redis. */
-type SealedSession = {
-  /** 32 hex digits. It is part of object keys, so it is not secret. */
-  publicHalf: string
-  /** 32 hex digits. It is stored only in the cookie and in Redis. */
-  secretHalf: string
-  createdAtMs: number
-  /** Time of the last seal, ms since 1970. The cookie's lifetime starts here. */
-  sealedAtMs: number
-}
+const SealedSession = Type.Object({
+  publicHalf: Type.String({
+    minLength: 1,
+    description: '32 hex digits; part of object keys, so it is not secret',
+  }),
+  secretHalf: Type.String({ minLength: 1, description: '32 hex digits; only in the cookie and in Redis' }),
+  createdAtMs: Type.Integer({ minimum: 1 }),
+  sealedAtMs: Type.Integer({
+    minimum: 1,
+    description: "time of the last seal, ms since 1970; the cookie's lifetime starts here",
+  }),
+})
+type SealedSession = Static<typeof SealedSession>
+
+const sealedSession = Compile(SealedSession)
 
 /** A session as identified by its cookie. Times in ISO 8601. */
 export type Session = {
@@ -54,7 +63,8 @@ export function sessionCookieName(secure: boolean): string {
 
 /**
  * Creates the reader and writer of session cookies. A cookie that was modified, or sealed with a removed key,
- * is ignored.
+ * is ignored. A sealed cookie with content of an unknown form is of another version. It is not ignored, because the next
+ * response would replace it, and the client would lose its uploads.
  *
  * A cookie is opened only if a route needs the session, and its content is cached: the content of a sealed
  * text never changes. The expiry is checked on each request.
@@ -91,10 +101,9 @@ export function createSessionCookie(options: {
     if (cached) return cached
     const decoded = plugin().parseCookie(`${name}=${text}`)[name] ?? ''
     const unsealed = plugin().decodeSecureSession(decoded, request.log)
-    const sealed = unsealed?.data()
-    if (!unsealed || !sealed?.publicHalf || !sealed.secretHalf || !sealed.createdAtMs || !sealed.sealedAtMs) {
-      return undefined
-    }
+    if (!unsealed) return undefined
+    const sealed: unknown = unsealed.data()
+    if (!sealedSession.Check(sealed)) throw unreadableRecord('A session cookie does not match its schema.')
     const opened = describeCookie(sealed, unsealed.changed)
     if (text.length <= maxCachedCharacters) openedCookies.set(text, opened)
     return opened
@@ -145,6 +154,7 @@ export function createSessionCookie(options: {
 
     /**
      * Returns the session of the request's cookie, or undefined without a valid cookie. Renews an old cookie.
+     * @throws AppError `unreadable_record` if the cookie is of another version
      */
     read(request: FastifyRequest): Session | undefined {
       const opened = open(request)

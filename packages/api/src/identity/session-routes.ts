@@ -1,3 +1,4 @@
+import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { Api } from '../http/api.ts'
@@ -46,7 +47,7 @@ export function sessionRoutes(
   })
 
   api.delete('/session', async (request, reply) => {
-    const session = cookie.read(request)
+    const session = readToEnd(request)
     if (session) await sessions.end(session)
     cookie.end(request)
     return reply.code(204).send()
@@ -55,6 +56,15 @@ export function sessionRoutes(
   async function findOrStartSession(request: FastifyRequest): Promise<Session> {
     const session = cookie.read(request)
     return session && !(await sessions.isEnded(session)) ? session : cookie.start(request)
+  }
+
+  /** A cookie of another version is deleted as well: its client must not keep a session that it cannot end. */
+  function readToEnd(request: FastifyRequest): Session | undefined {
+    try {
+      return cookie.read(request)
+    } catch (error) {
+      return undefinedIfUnreadable(error)
+    }
   }
 
   function viewSession(

@@ -17,6 +17,8 @@ export type Paths = Record<string, Record<string, RouteOperation>>
 
 /** Codes of all operations. */
 const commonCodes: readonly ErrorCode[] = ['internal', 'overloaded']
+/** Codes of operations that read stored data. */
+const storedDataCodes: readonly ErrorCode[] = ['unreadable_record']
 /** Codes of operations that authenticate the request. */
 const authenticationCodes: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'rate_limited']
 /** Codes of authenticated operations that write. */
@@ -166,6 +168,7 @@ function errorCodes(
   const isAuthenticated = operation.security.length > 0
   return new Set([
     ...operation.errors,
+    ...(operation.errors.includes('dependency_unavailable') ? storedDataCodes : []),
     ...(isAuthenticated ? authenticationCodes : []),
     ...(isAuthenticated && route.method !== 'get' ? writeCodes : []),
     ...(route.hasJsonBody ? jsonBodyCodes : []),

@@ -1,4 +1,5 @@
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import type { Announcements } from '@millrace/shared/ledger/announcements.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
@@ -32,8 +33,8 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record →
- * `begin`
+ * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → announce it in S3, if the client
+ * sends its parts → write the record → `begin`
  *
  * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
  * executed it although the response was lost. If the process dies in between, the record, the reservation and
@@ -45,9 +46,10 @@ export function createAdmitUpload(deps: {
   quota: Quota
   multipartUploads: Pick<MultipartUploads, 'open'>
   abortMultipartUploads: AbortMultipartUploads
+  announcements: Pick<Announcements, 'write' | 'delete'>
   log: Pick<Logger, 'warn'>
 }) {
-  const { records, checkIntent, quota, multipartUploads, abortMultipartUploads, log } = deps
+  const { records, checkIntent, quota, multipartUploads, abortMultipartUploads, announcements, log } = deps
 
   /**
    * Admits a file of `intent.size` bytes for an owner.
@@ -77,19 +79,24 @@ export function createAdmitUpload(deps: {
         undoSteps.push({ name: 'abort the multipart upload', run })
         multipart = await multipartUploads.open(address, intent, plan)
       }
-      undoSteps.push({ name: 'delete the record', run: async () => void (await records.forget(address)) })
+      const fields = recordFields(multipart)
       const upload: AdmittedUpload = {
         id,
         owner,
         state: 'awaiting',
         intent,
-        ...recordFields(multipart),
+        ...fields,
         findings: {},
         variants: [],
         createdAt,
         updatedAt: createdAt,
         expiresAt: new Date(expiresAtMs).toISOString(),
       }
+      if (fields.multipart) {
+        undoSteps.push({ name: 'delete the announcement', run: () => announcements.delete(address) })
+        await announcements.write({ ...upload, multipart: fields.multipart })
+      }
+      undoSteps.push({ name: 'delete the record', run: async () => void (await records.forget(address)) })
       await records.create(upload)
       return await begin(upload)
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { Announcements } from '@millrace/shared/ledger/announcements.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
@@ -11,8 +12,9 @@ export function createCompleteUpload(deps: {
   lookup: UploadLookup
   multipartUploads: MultipartUploads
   receiveUpload: ReceiveUpload
+  announcements: Pick<Announcements, 'delete'>
 }) {
-  const { lookup, multipartUploads, receiveUpload } = deps
+  const { lookup, multipartUploads, receiveUpload, announcements } = deps
 
   /**
    * Completes an upload. A repeated call changes nothing, so a client that did not receive the response can
@@ -38,6 +40,8 @@ export function createCompleteUpload(deps: {
     const received = await receiveUpload(address)
     if (!received)
       throw new AppError('parts_mismatch', { message: 'S3 has deleted the parts of this upload.' })
+    // Not before: until here, a repeated request may need it. If it fails, the announcement expires.
+    await announcements.delete(address).catch(() => undefined)
     return received.upload
   }
 }

@@ -2,6 +2,8 @@ import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { isUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
@@ -38,9 +40,19 @@ export function eraseRoutes(
       if (!ownerId) throw new AppError('upload_not_found')
       const address = { owner: ownerId, id }
       // An erased upload may be erased again, to finish an interrupted erasure or to get a receipt.
-      const exists = (await lookup.find(address)) || (await isErased(address))
+      const exists = (await isFound(address)) || (await isErased(address))
       if (!exists) throw new AppError('upload_not_found')
       return eraseUpload(address)
     },
   )
+
+  /** Whether the upload exists, also in a form that only another version can read. */
+  async function isFound(address: UploadAddress): Promise<boolean> {
+    try {
+      return (await lookup.find(address)) !== undefined
+    } catch (error) {
+      if (isUnreadable(error)) return true
+      throw error
+    }
+  }
 }

@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import { deflateRaw, inflateRaw } from 'node:zlib'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createHeldKey } from '@millrace/shared/service/redis-lease.ts'
+import { unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import Type from 'typebox'
@@ -85,7 +86,8 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
    * @param response parses a stored response
    * @param work creates the response
    * @throws AppError `idempotency_key_reused` if the key belongs to a different request,
-   *   `idempotency_key_in_use` while the first request is still running, and whatever `work` throws
+   *   `idempotency_key_in_use` while the first request is still running, `unreadable_record` if another version stored
+   *   the response in another form, and whatever `work` throws
    */
   return async function respondOnce<Result>(
     { owner, key, content }: RepeatableRequest,
@@ -98,7 +100,7 @@ export function createRespondOnce(deps: { redis: Redis; prefix: string; lockMs?:
     const [state, stored] = await begin(redisKey, fingerprint, holder)
     if (state === 'reused') throw new AppError('idempotency_key_reused')
     if (state === 'in use') throw new AppError('idempotency_key_in_use')
-    if (state === 'stored') return response.Parse(JSON.parse(await unpack(stored)))
+    if (state === 'stored') return readResponse(response, stored, redisKey)
     const lock = createHeldKey({ redis, key: redisKey, field: 'holder', holder, ttlMs: lockMs })
     const renewal = setInterval(() => {
       // If a renewal fails, the next one is still in time.
@@ -171,6 +173,19 @@ export type WithIdempotencyKey = ReturnType<typeof createWithIdempotencyKey>
 /** Compresses a response. A hundred signed URLs differ little, so they shrink to an eighth. */
 async function pack(text: string): Promise<string> {
   return (await deflate(text)).toString('base64')
+}
+
+async function readResponse<Result>(
+  response: { Parse(value: unknown): Result },
+  stored: string,
+  redisKey: string,
+): Promise<Result> {
+  try {
+    return response.Parse(JSON.parse(await unpack(stored)))
+  } catch {
+    // The request was already run, so it must not be run again.
+    throw unreadableRecord(`The response stored at ${redisKey} has an unknown form.`)
+  }
 }
 
 async function unpack(packed: string): Promise<string> {

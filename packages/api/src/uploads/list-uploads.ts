@@ -2,10 +2,13 @@ import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import {
   manifestsPrefix,
   originalsPrefix,
+  parseAnnouncementKey,
   parseManifestKey,
   parseOriginalKey,
+  unfinishedPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
+import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 
@@ -48,7 +51,12 @@ export function createListUploads(deps: {
   }
 
   async function findListed(owner: string, id: string): Promise<Upload | undefined> {
-    const found = await lookup.find({ owner, id })
+    const found = await lookup.find({ owner, id }).catch((error: unknown) => {
+      // Another version can read it, so it stays in the index. The rest of the page is listed.
+      if (isUnreadable(error)) return 'unreadable' as const
+      throw error
+    })
+    if (found === 'unreadable') return undefined
     // The upload was announced, but its bytes never arrived and the record has expired.
     if (!found) await records.unlist({ owner, id })
     return found?.upload
@@ -56,11 +64,16 @@ export function createListUploads(deps: {
 
   async function idsInS3(owner: string): Promise<string[]> {
     const ids = new Set<string>()
-    const [originals, manifests] = await Promise.all([
+    const [originals, manifests, unfinished] = await Promise.all([
       keysUnder(`${originalsPrefix}${owner}/`),
       keysUnder(`${manifestsPrefix}${owner}/`),
+      keysUnder(`${unfinishedPrefix}${owner}/`),
     ])
-    for (const address of [...originals.map(parseOriginalKey), ...manifests.map(parseManifestKey)]) {
+    for (const address of [
+      ...originals.map(parseOriginalKey),
+      ...manifests.map(parseManifestKey),
+      ...unfinished.map(parseAnnouncementKey),
+    ]) {
       if (address) ids.add(address.id)
     }
     return [...ids]

@@ -1,4 +1,5 @@
-import { Upload, UploadError, type Upload as UploadRecord } from '@millrace/shared/uploads/upload.ts'
+import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import { Upload, type UploadError, type Upload as UploadRecord } from '@millrace/shared/uploads/upload.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
 import Type, { type Static } from 'typebox'
 
@@ -14,6 +15,12 @@ const VariantView = Type.Object(
     size: Type.Integer({ description: 'bytes' }),
   },
   { title: 'Variant' },
+)
+
+/** Why an upload is not `ready`: a code of the error catalogue, and a sentence for people. */
+const UploadErrorView = Type.Object(
+  { code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }), message: Type.String() },
+  { title: 'UploadError' },
 )
 
 /** An upload, as its owner sees it. */
@@ -32,7 +39,7 @@ export const UploadView = Type.Object(
     preset: intent.properties.preset,
     metadata: intent.properties.metadata,
     variants: Type.Array(VariantView),
-    error: Type.Optional(UploadError),
+    error: Type.Optional(UploadErrorView),
     createdAt: Upload.properties.createdAt,
     updatedAt: Upload.properties.updatedAt,
     expiresAt: Upload.properties.expiresAt,
@@ -61,11 +68,16 @@ export function viewUpload(upload: UploadRecord): UploadView {
       height,
       size,
     })),
-    ...(upload.error && { error: upload.error }),
+    ...(upload.error && { error: viewError(upload.error) }),
     createdAt,
     updatedAt,
     ...(upload.expiresAt && { expiresAt: upload.expiresAt }),
   }
+}
+
+/** A code that a newer version wrote is not in this version's catalogue. Its sentence still tells what happened. */
+function viewError({ code, message }: UploadError): Static<typeof UploadErrorView> {
+  return { code: Object.hasOwn(errorCatalogue, code) ? code : 'internal', message }
 }
 
 /** Returns an identifier of this version of the record: the `Last-Event-ID` of the upload's event stream. */

@@ -48,7 +48,7 @@ export function createUploads(deps: {
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
   const { records, lookup, originals, manifests, quota, receiveUpload } = deps.lifecycle
-  const { erasures, finishErasure, isErased } = deps.lifecycle
+  const { announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
@@ -58,9 +58,10 @@ export function createUploads(deps: {
     quota,
     multipartUploads,
     abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    announcements,
     log,
   })
-  const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
+  const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload, announcements })
   const listUploads = createListUploads({ s3, bucket, records, lookup })
   const findOwnUpload = createFindOwnUpload({ owner, lookup })
   const withIdempotencyKey = createWithIdempotencyKey({

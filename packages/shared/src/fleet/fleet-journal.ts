@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { parseJson } from '../service/stored-json.ts'
 import { fleetKey, Tier } from './heartbeats.ts'
 
 const At = Type.String({ description: 'ISO 8601' })
@@ -132,7 +133,7 @@ export type FleetJournal = ReturnType<typeof createFleetJournal>
 function reader<Schema extends TSchema>(schema: Schema) {
   const validator = Compile(schema)
   return (text: string | null): Static<Schema>[] => {
-    const entry: unknown = text === null ? undefined : JSON.parse(text)
+    const entry: unknown = text === null ? undefined : parseJson(text)
     return validator.Check(entry) ? [entry] : []
   }
 }

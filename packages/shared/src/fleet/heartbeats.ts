@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { parseJson } from '../service/stored-json.ts'
 import { LatencyHistogram } from './latency-histogram.ts'
 
 export const Tier = Type.Union([Type.Literal('api'), Type.Literal('worker')])
@@ -65,7 +66,7 @@ export function createHeartbeats({ redis, prefix }: { redis: Redis; prefix: stri
       // A slow process adds itself again with its next heartbeat.
       if (expired.length > 0) await redis.srem(index, expired)
       return texts.flatMap((text) => {
-        const entry: unknown = text === null || text === undefined ? undefined : JSON.parse(text)
+        const entry: unknown = text === null || text === undefined ? undefined : parseJson(text)
         return heartbeat.Check(entry) ? [entry] : []
       })
     },

@@ -12,17 +12,14 @@ export const importQueueName = 'imports'
 
 /**
  * Payload of an `import-upload` job: the upload. The source's URL is only in the record, which no dashboard shows and
- * which is erased with the upload.
+ * which is erased with the upload. For other versions, the rules of `ProcessUploadJob` apply.
  */
-export const ImportUploadJob = Type.Object(
-  {
-    version: Type.Literal(1),
-    owner: Owner,
-    id: UploadId,
-    traceparent: Type.Optional(Type.String()),
-  },
-  { additionalProperties: false },
-)
+export const ImportUploadJob = Type.Object({
+  version: Type.Literal(1),
+  owner: Owner,
+  id: UploadId,
+  traceparent: Type.Optional(Type.String()),
+})
 export type ImportUploadJob = Static<typeof ImportUploadJob>
 
 /** Number of attempts before the upload is `failed`. */

@@ -8,17 +8,19 @@ import { UploadId } from '../uploads/upload-id.ts'
 /** The queue of `process-upload` jobs. Its Redis keys start with `{prefix}:uploads:`. */
 export const uploadQueueName = 'uploads'
 
-/** Payload of a `process-upload` job: the upload and its bytes. Everything else is in the record and in S3. */
-export const ProcessUploadJob = Type.Object(
-  {
-    version: Type.Literal(1),
-    owner: Owner,
-    id: UploadId,
-    etag: Type.String({ minLength: 1, description: 'identifies the bytes that arrived' }),
-    traceparent: Type.Optional(Type.String()),
-  },
-  { additionalProperties: false },
-)
+/**
+ * Payload of a `process-upload` job: the upload and its bytes. Everything else is in the record and in S3.
+ *
+ * Workers of the version before may get it during a rolling deploy. They ignore fields that they do not know, and hand
+ * back a job with a greater version. So a field that must not be ignored needs a new version.
+ */
+export const ProcessUploadJob = Type.Object({
+  version: Type.Literal(1),
+  owner: Owner,
+  id: UploadId,
+  etag: Type.String({ minLength: 1, description: 'identifies the bytes that arrived' }),
+  traceparent: Type.Optional(Type.String()),
+})
 export type ProcessUploadJob = Static<typeof ProcessUploadJob>
 
 /** Number of attempts before the upload is `failed`. */

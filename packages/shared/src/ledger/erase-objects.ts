@@ -2,7 +2,13 @@ import { DeleteObjectsCommand, type S3Client } from '@aws-sdk/client-s3'
 import { AppError } from '../service/app-error.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
-import { manifestKey, originalKey, unfinishedKey, uploadVariantsPrefix } from './object-keys.ts'
+import {
+  announcementKey,
+  manifestKey,
+  originalKey,
+  unfinishedKey,
+  uploadVariantsPrefix,
+} from './object-keys.ts'
 import { paginateObjectVersions } from './pages.ts'
 
 /** An erased object and the number of versions it had. */
@@ -16,8 +22,8 @@ const maxBatchSize = 1000
 const maxRounds = 5
 
 /**
- * Erases all objects of an upload: open multipart uploads, the original, unfinished bytes, variants and the
- * manifest, with all versions and delete markers.
+ * Erases all objects of an upload: open multipart uploads, the original, its announcement, unfinished bytes, variants and
+ * the manifest, with all versions and delete markers.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
@@ -32,24 +38,28 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
    * @throws AppError `dependency_unavailable` if objects remain after all rounds
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
-    const keys = [originalKey(address), manifestKey(address), unfinishedKey(address)]
+    const keys = [originalKey(address), manifestKey(address), ...unfinishedKeys(address)]
     return erase(address, { keys, prefix: uploadVariantsPrefix(address) })
   }
 }
 
 export type EraseObjects = ReturnType<typeof createEraseObjects>
 
-/** Erases the open multipart uploads and the unfinished bytes of an upload. */
+/** Erases the open multipart uploads, the announcement and the unfinished bytes of an upload. */
 export function createEraseUnfinished(deps: { s3: S3Client; bucket: string }) {
   const erase = createErase(deps)
 
   /** @throws AppError `dependency_unavailable` if objects remain after all rounds */
   return async function eraseUnfinished(address: UploadAddress): Promise<void> {
-    await erase(address, { keys: [unfinishedKey(address)] })
+    await erase(address, { keys: unfinishedKeys(address) })
   }
 }
 
 export type EraseUnfinished = ReturnType<typeof createEraseUnfinished>
+
+function unfinishedKeys(address: UploadAddress): string[] {
+  return [unfinishedKey(address), announcementKey(address)]
+}
 
 /** Objects with these keys, and all objects whose keys begin with the prefix. */
 type Selection = { keys: string[]; prefix?: string }
@@ -74,7 +84,12 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
 
   async function list({ keys, prefix }: Selection): Promise<Version[]> {
     const selected: Version[] = []
-    for (const keyOrPrefix of prefix === undefined ? keys : [...keys, prefix]) {
+    const keysAndPrefix = prefix === undefined ? keys : [...keys, prefix]
+    // A listing of a key contains the keys that begin with it.
+    const listings = keysAndPrefix.filter(
+      (each) => !keysAndPrefix.some((other) => other !== each && each.startsWith(other)),
+    )
+    for (const keyOrPrefix of listings) {
       const pages = paginateObjectVersions({ client: s3 }, { Bucket: bucket, Prefix: keyOrPrefix })
       for await (const { Versions = [], DeleteMarkers = [] } of pages) {
         for (const { Key, VersionId } of [...Versions, ...DeleteMarkers]) {

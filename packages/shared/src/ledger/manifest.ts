@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { parseStored } from '../service/stored-json.ts'
 import { Owner } from '../uploads/owner.ts'
 import { Arrival, Findings, type Upload, UploadError, UploadIntent, Variant } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
@@ -66,14 +67,19 @@ export function uploadFromManifest(manifest: Manifest): Upload {
  * @param deps.bucket the bucket that is the ledger
  */
 export function createManifests({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  /** Reads a manifest and its etag. Returns undefined if the upload is not finished. */
+  /**
+   * Reads a manifest and its etag. Returns undefined if the upload is not finished.
+   * @throws AppError `unreadable_record` if another version wrote the manifest in another form: the upload is finished,
+   *   and its manifest must not be replaced
+   */
   async function readStored(address: UploadAddress): Promise<StoredManifest | undefined> {
     try {
       const { Body, ETag: etag } = await s3.send(
         new GetObjectCommand({ Bucket: bucket, Key: manifestKey(address) }),
       )
       if (!Body || etag === undefined) throw new Error('S3 sent a manifest without a body or an ETag.')
-      return { manifest: manifestValidator.Parse(JSON.parse(await Body.transformToString())), etag }
+      const text = await Body.transformToString()
+      return { manifest: parseStored(manifestValidator, text, manifestKey(address)), etag }
     } catch (error) {
       if (error instanceof NoSuchKey) return undefined
       throw error
@@ -103,7 +109,7 @@ export function createManifests({ s3, bucket }: { s3: S3Client; bucket: string }
   return {
     readStored,
 
-    /** Reads a manifest. Returns undefined if the upload is not finished. */
+    /** Reads a manifest, as `readStored` does. */
     async read(address: UploadAddress): Promise<Manifest | undefined> {
       return (await readStored(address))?.manifest
     },

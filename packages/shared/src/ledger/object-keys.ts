@@ -10,6 +10,9 @@
  *   manifests/{owner}/{uploadId}.json                     written by a worker, last: the commit point
  *   unfinished/{owner}/{uploadId}                         written by the API for tus: bytes that do not fill a
  *                                                         part yet. Deleted once the original exists
+ *   unfinished/{owner}/{uploadId}.json                    announcement: what was announced of a file in parts, and
+ *                                                         its multipart upload; written by the API. Deleted once the
+ *                                                         original exists
  *   erasures/{owner}/{uploadId}                           erasure marker, empty; written by the API before it
  *                                                         deletes anything. Nothing that was begun before
  *                                                         restores the upload
@@ -44,6 +47,11 @@ export function unfinishedKey({ owner, id }: UploadAddress): string {
   return `${unfinishedPrefix}${owner}/${id}`
 }
 
+/** Returns the key of the announcement of an upload in parts. */
+export function announcementKey({ owner, id }: UploadAddress): string {
+  return `${unfinishedPrefix}${owner}/${id}.json`
+}
+
 /** Returns the key of an upload's erasure marker. */
 export function erasureKey({ owner, id }: UploadAddress): string {
   return `${erasuresPrefix}${owner}/${id}`
@@ -74,6 +82,11 @@ export function parseManifestKey(key: string): UploadAddress | undefined {
 /** Returns the upload whose unfinished bytes have this key, or undefined if it is another kind of key. */
 export function parseUnfinishedKey(key: string): UploadAddress | undefined {
   return parse(key, unfinishedPrefix, '')
+}
+
+/** Returns the upload whose announcement has this key, or undefined if it is another kind of key. */
+export function parseAnnouncementKey(key: string): UploadAddress | undefined {
+  return parse(key, unfinishedPrefix, '.json')
 }
 
 /** Returns the upload whose erasure marker has this key, or undefined if it is another kind of key. */

@@ -1,35 +1,41 @@
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
-import type { Erasures } from '../ledger/erasures.ts'
-import type { Manifests } from '../ledger/manifest.ts'
-import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
+import type { WarnSeldom } from '../service/seldom-warning.ts'
+import { isUnreadable } from '../service/stored-json.ts'
 import type { Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
-import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
+import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { FinishErasure } from './finish-erasure.ts'
+import type { ReadEvidence } from './read-evidence.ts'
 import { deriveUpload } from './upload-truth.ts'
 
 /** How often a check is repeated if another process changes the record meanwhile. */
 const attempts = 8
 
+/** The revision of an upload that was read from S3, because another version wrote its record in another form. */
+export const unknownRevision = 0
+
 /**
  * Checks uploads against S3: reads the evidence, derives what is true (`upload-truth.ts`), and corrects the record. Then
- * the record counts as checked until Redis' next epoch.
+ * the record counts as checked until Redis' next epoch. A record that another version wrote in another form stays as it
+ * is.
+ *
+ * @param deps.warnSeldom logs records that stay as they are
  */
 export function createCheckUpload(deps: {
   records: UploadRecords
-  erasures: Erasures
-  manifests: Manifests
-  originals: Originals
+  readEvidence: ReadEvidence
   queue: Pick<UploadQueue, 'add'>
   finishErasure: FinishErasure
+  warnSeldom: WarnSeldom
 }) {
-  const { records, erasures, manifests, originals, queue, finishErasure } = deps
+  const { records, readEvidence, queue, finishErasure, warnSeldom } = deps
 
   /**
    * @param options.takesCopy also adds a job for a copy of another region, which that region usually processes
    * @returns the upload, or undefined if it does not exist or was erased
-   * @throws AppError `conflict` if other processes keep changing the record
+   * @throws AppError `conflict` if other processes keep changing the record, `unreadable_record` if this version cannot
+   *   read the manifest, or cannot read the record and S3 has nothing of the upload
    */
   return async function checkUpload(
     address: UploadAddress,
@@ -37,33 +43,45 @@ export function createCheckUpload(deps: {
   ): Promise<StoredUpload | undefined> {
     for (let attempt = 0; attempt < attempts; attempt++) {
       // The record is read first. If it changes while S3 is read, it is not replaced.
-      const found = await records.find(address)
-      const [isErased, original, manifest] = await Promise.all([
-        erasures.isMarked(address),
-        originals.find(address),
-        manifests.read(address),
-      ])
-      const truth = deriveUpload(address, { isErased, original, manifest, record: found?.upload }, Date.now())
+      const { found, unreadable } = await findRecord(address)
+      const evidence = await readEvidence(address, found !== undefined)
+      const truth = deriveUpload(address, { ...evidence, record: found?.upload }, Date.now())
       if (truth.kind === 'erased') {
-        const isFinished = !original && !manifest && (await records.isErasureVerified(address))
-        if (!isFinished) await finishErasure(address)
+        const hasObjects = evidence.original !== undefined || evidence.manifest !== undefined
+        if (hasObjects || !(await records.isErasureVerified(address))) await finishErasure(address)
         return undefined
       }
       if (truth.kind === 'absent') {
+        if (unreadable) throw unreadable
         if (!found || (await records.forget(address, found))) return undefined
         continue
       }
-      const stored = await putChecked(found, truth.upload)
+      const stored = unreadable
+        ? { upload: truth.upload, revision: unknownRevision }
+        : await putChecked(found, truth.upload)
       if (!stored) continue
-      if (truth.needsJob && original && (takesCopy || !original.isCopy)) await addJob(truth.upload)
+      if (unreadable)
+        warnSeldom('record-unreadable', unreadable, 'a record of another version is read from S3')
+      if (truth.needsJob && (takesCopy || !evidence.original?.isCopy)) await addJob(truth.upload)
       return stored
     }
     throw new AppError('conflict')
   }
 
+  async function findRecord(
+    address: UploadAddress,
+  ): Promise<{ found?: FoundUpload | undefined; unreadable?: AppError }> {
+    try {
+      return { found: await records.find(address) }
+    } catch (error) {
+      if (!isUnreadable(error)) throw error
+      return { unreadable: error }
+    }
+  }
+
   /** @returns undefined if the record changed, or if the upload was erased meanwhile */
   async function putChecked(
-    found: Parameters<UploadRecords['putChecked']>[0],
+    found: FoundUpload | undefined,
     upload: Upload,
   ): Promise<StoredUpload | undefined> {
     try {

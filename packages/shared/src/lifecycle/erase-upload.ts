@@ -2,6 +2,7 @@ import type { ImportQueue } from '../jobs/import-upload-job.ts'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { ErasedObject } from '../ledger/erase-objects.ts'
 import type { Erasures } from '../ledger/erasures.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 import type { FinishErasure } from './finish-erasure.ts'
@@ -25,7 +26,8 @@ export function createEraseUpload(deps: {
    * marker lets a worker finish. A repeated call erases the objects that an interrupted one left.
    */
   return async function eraseUpload({ owner, id }: UploadAddress): Promise<ErasureReceipt> {
-    const found = await records.find({ owner, id })
+    // Without its record, a waiting job is not removed. It finds the upload erased and ends.
+    const found = await records.find({ owner, id }).catch(undefinedIfUnreadable)
     await erasures.mark({ owner, id })
     await records.erase({ owner, id })
     const etag = found?.upload.arrival?.etag

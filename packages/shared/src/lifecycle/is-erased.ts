@@ -1,4 +1,5 @@
 import type { Erasures } from '../ledger/erasures.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 
@@ -8,7 +9,7 @@ export function createIsErased(deps: { records: UploadRecords; erasures: Erasure
 
   return async function isErased(address: UploadAddress): Promise<boolean> {
     if (await records.isErased(address)) return true
-    const found = await records.find(address)
+    const found = await records.find(address).catch(undefinedIfUnreadable)
     return found?.isChecked ? false : erasures.isMarked(address)
   }
 }

@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
+import { createAnnouncements } from '../ledger/announcements.ts'
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
 import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
@@ -10,10 +11,12 @@ import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createQuota } from '../quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
 import { createRedisEpoch } from '../service/redis-epoch.ts'
+import { createSeldomWarning } from '../service/seldom-warning.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
 import { createCheckUpload } from './check-upload.ts'
 import { createFinishErasure } from './finish-erasure.ts'
 import { createIsErased } from './is-erased.ts'
+import { createReadEvidence } from './read-evidence.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
@@ -37,6 +40,7 @@ export function createLifecycle(deps: {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, log } = deps
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
+  const announcements = createAnnouncements({ s3, bucket })
   const erasures = createErasures({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const epoch = createRedisEpoch({ redis, prefix })
@@ -44,11 +48,18 @@ export function createLifecycle(deps: {
   const quotaReservations = createQuotaReservations({ redis, prefix })
   const quota = createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket })
   const finishErasure = createFinishErasure({ records, eraseObjects, quota })
-  const checkUpload = createCheckUpload({ records, erasures, manifests, originals, queue, finishErasure })
+  const checkUpload = createCheckUpload({
+    records,
+    readEvidence: createReadEvidence({ erasures, manifests, originals, announcements }),
+    queue,
+    finishErasure,
+    warnSeldom: createSeldomWarning({ log }),
+  })
   return {
     originals,
     manifests,
     erasures,
+    announcements,
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
     epoch,

@@ -1,6 +1,7 @@
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { type Arrival, isFinished } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
@@ -35,7 +36,7 @@ export function createReceiveUpload(deps: {
     address: UploadAddress,
     { arrival, takesCopy = false }: { arrival?: Arrival; takesCopy?: boolean } = {},
   ): Promise<StoredUpload | undefined> {
-    const found = await records.find(address)
+    const found = await records.find(address).catch(undefinedIfUnreadable)
     // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
     if (!found?.isChecked) return arrived(await checkUpload(address, { takesCopy }))
     const original = arrival ? { arrival, isCopy: false } : await originals.find(address)

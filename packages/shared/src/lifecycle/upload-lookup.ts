@@ -1,3 +1,4 @@
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { CheckUpload } from './check-upload.ts'
@@ -11,9 +12,14 @@ export function createUploadLookup(deps: { records: UploadRecords; checkUpload: 
   const { records, checkUpload } = deps
 
   return {
-    /** @returns the upload, or undefined if it does not exist or was erased */
+    /**
+     * @returns the upload, or undefined if it does not exist or was erased. The revision is `unknownRevision` if this
+     *   version cannot read the record
+     * @throws AppError `unreadable_record` if this version cannot read the manifest, or cannot read the record and S3 has
+     *   nothing of the upload
+     */
     async find(address: UploadAddress): Promise<StoredUpload | undefined> {
-      const found = await records.find(address)
+      const found = await records.find(address).catch(undefinedIfUnreadable)
       const isOverdue = found?.upload.state === 'awaiting' && !isAwaited(found.upload, Date.now())
       return found?.isChecked && !isOverdue ? found : checkUpload(address)
     },

@@ -13,6 +13,8 @@ export type Evidence = {
   isErased: boolean
   original?: Original | undefined
   manifest?: Manifest | undefined
+  /** The awaiting upload of an announcement whose multipart upload is open. Only read if Redis has no record. */
+  announced?: Upload | undefined
   /** The record in Redis. */
   record?: Upload | undefined
 }
@@ -37,12 +39,14 @@ export type Truth =
  * 2. The original decides which bytes are the upload's. If a manifest describes these bytes, the upload is finished, as
  *    the manifest says. Otherwise a job is needed, and the record says only how far its work is.
  * 3. Without an original, a manifest still tells the end: rejected bytes are deleted.
- * 4. Without both, only the record knows the upload: its bytes may still arrive, or its import ended without any.
+ * 4. Without both, only the record or the announcement knows the upload: its bytes may still arrive, or its import ended
+ *    without any.
  *
  * @param nowMs ms since 1970
  */
 export function deriveUpload(address: UploadAddress, evidence: Evidence, nowMs: number): Truth {
-  const { isErased, original, manifest, record } = evidence
+  const { isErased, original, manifest, announced } = evidence
+  const record = evidence.record ?? announced
   if (isErased) return { kind: 'erased' }
   if (original) {
     if (manifest && isSameArrival(manifest.arrival, original.arrival)) {

@@ -70,7 +70,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 local keys = {KEYS[1]}
 if ARGV[2] == '1' and redis.call('EXISTS', KEYS[4]) == 1 then keys[2] = KEYS[4] end
 for _, key in ipairs(keys) do
-  redis.call('HINCRBY', key, 'bytes', string.format('%.0f', 0 - tonumber(bytes)))
+  redis.call('HINCRBY', key, 'bytes', string.format('%.0f', 0 - (tonumber(bytes) or 0)))
   redis.call('HINCRBY', key, 'files', -1)
 end
 return 1
@@ -82,7 +82,7 @@ local before = redis.call('HGET', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 if not before then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-redis.call('HINCRBY', KEYS[1], 'bytes', string.format('%.0f', tonumber(ARGV[2]) - tonumber(before)))
+redis.call('HINCRBY', KEYS[1], 'bytes', string.format('%.0f', tonumber(ARGV[2]) - (tonumber(before) or 0)))
 return 1
 `
 

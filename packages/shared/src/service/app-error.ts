@@ -99,6 +99,10 @@ export const errorCatalogue = {
     message: 'The file could not be processed. Processing can be retried.',
   },
   dependency_unavailable: { retryable: true, message: 'A required service does not respond.' },
+  unreadable_record: {
+    retryable: true,
+    message: 'Another version of Millrace stored this in a form that this instance cannot read.',
+  },
   overloaded: { retryable: true, message: 'This instance is overloaded.' },
   draining: { retryable: true, message: 'This instance is shutting down.' },
   conflict: { retryable: true, message: 'The upload is being changed by another process.' },

@@ -4,6 +4,7 @@ import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
+import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
@@ -161,31 +162,41 @@ export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?
   const recentKey = (owner: string) => `${prefix}:{${owner}}:recent`
   const listedKey = (owner: string) => `${prefix}:{${owner}}:listed`
 
-  /** @returns the record, or undefined if Redis has none (S3 may have the upload) */
+  /**
+   * @returns the record, or undefined if Redis has none (S3 may have the upload)
+   * @throws AppError `unreadable_record` if another version wrote the record in another form. All functions that change a
+   *   record throw it too, so that such a record is never replaced
+   */
   async function find(address: UploadAddress): Promise<FoundUpload | undefined> {
-    const [{ revision, record, checkedIn }, current] = await Promise.all([
-      read(recordKey(address)),
-      epoch.current(),
-    ])
-    if (typeof record !== 'string') return undefined
+    const key = recordKey(address)
+    const [{ revision, record, checkedIn }, current] = await Promise.all([read(key), epoch.current()])
+    if (revision === null && record === null) return undefined
+    if (typeof record !== 'string' || !Number.isSafeInteger(Number(revision ?? Number.NaN))) {
+      throw unreadableRecord(`${key} has no record or no revision.`)
+    }
     return {
-      upload: upload.Parse(JSON.parse(record)),
+      upload: parseStored(upload, record, key),
       revision: Number(revision),
       isChecked: Number(checkedIn) === current,
     }
   }
 
-  const read = createBatcher(async (recordKeys: readonly string[]) => {
-    const pipeline = redis.pipeline()
-    for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record', 'epoch')
-    const results = (await pipeline.exec()) ?? []
-    return results.map(([error, fields]) => {
-      if (error) throw error
-      if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
-      const [revision, record, checkedIn]: unknown[] = fields
-      return { revision, record, checkedIn }
-    })
-  }, readBatch)
+  const read = createBatcher<string, { revision: unknown; record: unknown; checkedIn: unknown }>(
+    async (recordKeys) => {
+      const pipeline = redis.pipeline()
+      for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record', 'epoch')
+      const results = (await pipeline.exec()) ?? []
+      return results.map(([error, fields], index) => {
+        // Of one key alone, unlike an outage: the other lookups of the batch succeed.
+        if (isWrongType(error)) return unreadableRecord(`${recordKeys[index]} is no hash.`)
+        if (error) throw error
+        if (!Array.isArray(fields)) throw new Error('Redis returned an unexpected result for HMGET.')
+        const [revision, record, checkedIn]: unknown[] = fields
+        return { revision, record, checkedIn }
+      })
+    },
+    readBatch,
+  )
 
   function keys(address: UploadAddress): string[] {
     const { owner } = address

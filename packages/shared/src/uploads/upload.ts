@@ -1,6 +1,5 @@
 import Type, { type Static } from 'typebox'
 import { PresetName } from '../presets/preset.ts'
-import { errorCatalogue } from '../service/app-error.ts'
 import { Owner } from './owner.ts'
 import { UploadId } from './upload-id.ts'
 
@@ -34,11 +33,13 @@ export const UploadState = Type.Union(
 )
 export type UploadState = Static<typeof UploadState>
 
-/** Why an upload is not `ready`: a code of the error catalogue, and a sentence for people. */
-export const UploadError = Type.Object(
-  { code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }), message: Type.String() },
-  { title: 'UploadError' },
-)
+/** Why an upload is not `ready`: a code, and a sentence for people. */
+export const UploadError = Type.Object({
+  code: Type.String({
+    description: 'of the error catalogue; a newer version may have written a code of its own',
+  }),
+  message: Type.String(),
+})
 export type UploadError = Static<typeof UploadError>
 
 /** The client's own name and value pairs. They are stored with the original in S3 and returned unchanged. */

@@ -2,6 +2,7 @@ import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import type { EraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
 import {
   originalsPrefix,
+  parseAnnouncementKey,
   parseOriginalKey,
   parseUnfinishedKey,
   unfinishedPrefix,
@@ -15,8 +16,8 @@ import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 const graceMs = 60 * 60 * 1000
 
 /**
- * Erases the parts and the unfinished bytes of uploads that expired before they were complete. An upload's id contains
- * the time of its creation.
+ * Erases the parts, the announcements and the unfinished bytes of uploads that expired before they were complete. An
+ * upload's id contains the time of its creation.
  */
 export function createExpireUnfinished(deps: {
   s3: S3Client
@@ -48,9 +49,9 @@ export function createExpireUnfinished(deps: {
     for await (const { Uploads = [] } of paginateMultipartUploads({ client: s3 }, multipartUploads)) {
       await expire(Uploads.map(({ Key = '' }) => parseOriginalKey(Key)))
     }
-    const unfinishedBytes = { Bucket: bucket, Prefix: unfinishedPrefix }
-    for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, unfinishedBytes)) {
-      await expire(Contents.map(({ Key = '' }) => parseUnfinishedKey(Key)))
+    const unfinished = { Bucket: bucket, Prefix: unfinishedPrefix }
+    for await (const { Contents = [] } of paginateListObjectsV2({ client: s3 }, unfinished)) {
+      await expire(Contents.map(({ Key = '' }) => parseUnfinishedKey(Key) ?? parseAnnouncementKey(Key)))
     }
     return expired
   }

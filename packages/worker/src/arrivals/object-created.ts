@@ -24,8 +24,9 @@ const longestBackoffMs = 30_000
 
 /**
  * Receives S3's events from SQS. Each event becomes a record and a job, and only then its message is deleted. A message
- * whose handling fails stays and becomes visible again after its visibility timeout. A message that is not an event of
- * this bucket is logged and deleted. Messages that fail too often go to the dead-letter queue.
+ * whose handling fails stays and becomes visible again after its visibility timeout. So does a message that this version
+ * cannot read, since another one may. An event of anything but this bucket's originals is deleted. Messages that fail too
+ * often go to the dead-letter queue.
  *
  * @param deps.applyErasure handles events about erasure markers
  * @param deps.applyCopiedManifest handles events about manifests, if other regions copy theirs to this bucket
@@ -102,8 +103,11 @@ export function createObjectCreated(deps: {
   async function handle(message: Message): Promise<boolean> {
     try {
       const keys = parseS3Event(message.Body, bucket)
-      if (!keys) log.warn({ event: 'not-an-s3-event', messageId: message.MessageId }, 'not an S3 event')
-      for (const key of keys ?? []) await handleKey(key)
+      if (!keys) {
+        log.warn({ event: 'not-an-s3-event', messageId: message.MessageId }, 'not an S3 event')
+        return false
+      }
+      for (const key of keys) await handleKey(key)
       return true
     } catch (error) {
       log.warn({ err: error, event: 'arrival-failed', messageId: message.MessageId }, 'arrival failed')

@@ -3,6 +3,7 @@ import { JobName } from '@millrace/shared/jobs/job-name.ts'
 import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { isOutage } from '@millrace/shared/service/outage.ts'
+import { isUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq'
 import type { Logger } from 'pino'
 import Type from 'typebox'
@@ -20,14 +21,18 @@ import type { OldestJob } from './oldest-job.ts'
  */
 const isolateAfterStalls = 2
 
-/** Delays of a job that an outage interrupted, in ms: doubled with each start, up to the limit. */
-const outageDelays = { first: 1_000, limit: 30_000 }
+/** Delays of a job that is handed back, in ms: doubled with each start, up to the limit. */
+const handBackDelays = { first: 1_000, limit: 30_000 }
 
 type UploadJob = Job<unknown, void>
 
 /** The functions for one job name. */
 export type JobHandler = {
-  /** Runs one attempt. @throws UnrecoverableError if the payload does not match the schema */
+  /**
+   * Runs one attempt.
+   * @throws UnrecoverableError if the payload does not match the schema, AppError `unreadable_record` if the payload or
+   *   stored data is of a newer version
+   */
   run(job: UploadJob, attempt: Attempt): Promise<void>
   /** Records the upload's outcome after the last attempt failed. */
   onFailed(job: UploadJob, error: unknown, log: Logger): Promise<void>
@@ -35,6 +40,8 @@ export type JobHandler = {
 
 const processUploadJob = Compile(ProcessUploadJob)
 const importUploadJob = Compile(ImportUploadJob)
+/** A payload of a newer version. */
+const newerPayload = Compile(Type.Object({ version: Type.Integer({ minimum: 2 }) }))
 /** The fields that all payloads have. */
 const commonPayload = Compile(
   Type.Pick(ImportUploadJob, ['owner', 'id', 'traceparent'], { additionalProperties: true }),
@@ -69,6 +76,14 @@ export function createJobHandlers(deps: {
 
 export type JobHandlers = ReturnType<typeof createJobHandlers>
 
+/** Handles jobs with a name that only a newer version knows: it leaves them to a worker of that version. */
+const unknownJobHandler: JobHandler = {
+  async run(job) {
+    throw unreadableRecord(`The job ${job.name} has no handler.`)
+  },
+  async onFailed() {},
+}
+
 /**
  * Creates the function that BullMQ calls for each job.
  *
@@ -89,8 +104,7 @@ export function createProcessor(deps: {
     token: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const handler = handlers.get(job.name)
-    if (!handler) throw new UnrecoverableError(`The job ${job.name} has no handler.`)
+    const handler = handlers.get(job.name) ?? unknownJobHandler
     if (!signal) throw new Error('BullMQ passed no AbortSignal to the processor.')
     const endActive = activeJobs.begin()
     const endOldest = oldestJob.begin()
@@ -140,8 +154,8 @@ export function createProcessor(deps: {
 }
 
 /**
- * Hands a job back because of an outage, without counting the attempt: a fault of Redis, S3 or SQS is not the file's
- * fault, however long it lasts. The delay keeps the job from starting over and over meanwhile.
+ * Hands a job back because of an outage or because it needs a worker of another version, without counting the attempt:
+ * neither is the file's fault, however long it lasts. The delay keeps the job from starting over and over meanwhile.
  * @throws DelayedError always: BullMQ then leaves the job where it is
  */
 async function handBackLater(
@@ -150,8 +164,13 @@ async function handBackLater(
   error: unknown,
   log: Logger,
 ): Promise<never> {
-  const delayMs = outageDelayMs(job)
-  log.warn({ err: error, event: 'outage', delayMs }, 'a dependency failed, the job is handed back')
+  const delayMs = handBackDelayMs(job)
+  if (isUnreadable(error)) {
+    log.warn(
+      { err: error, event: 'unreadable', delayMs },
+      'the job needs a worker of another version, it is handed back',
+    )
+  } else log.warn({ err: error, event: 'outage', delayMs }, 'a dependency failed, the job is handed back')
   try {
     await job.moveToDelayed(Date.now() + delayMs, token)
   } catch (handBackError) {
@@ -162,20 +181,26 @@ async function handBackLater(
 }
 
 /** Returns a delay in ms, shortened by up to half so that jobs do not all start at the same time. */
-function outageDelayMs(job: UploadJob): number {
+function handBackDelayMs(job: UploadJob): number {
   // Starts that were not counted as an attempt: hand-backs and stalls.
   const uncounted = Math.max(0, job.attemptsStarted - job.attemptsMade - 1)
-  const delayMs = Math.min(outageDelays.limit, outageDelays.first * 2 ** Math.min(uncounted, 10))
+  const delayMs = Math.min(handBackDelays.limit, handBackDelays.first * 2 ** Math.min(uncounted, 10))
   return Math.round(delayMs * (1 - Math.random() / 2))
 }
 
-/** Whether an attempt failed through no fault of its file: in an outage, or because other processes changed the upload. */
+/**
+ * Whether an attempt failed through no fault of its file: in an outage, because other processes changed the upload, or
+ * because another version wrote something that this one cannot read.
+ */
 function isTransient(error: unknown): boolean {
-  return isOutage(error) || (error instanceof AppError && error.code === 'conflict')
+  return isOutage(error) || isUnreadable(error) || (error instanceof AppError && error.code === 'conflict')
 }
 
 function readPayload<Payload>(schema: { Check(value: unknown): value is Payload }, job: UploadJob): Payload {
   if (schema.Check(job.data)) return job.data
+  if (newerPayload.Check(job.data)) {
+    throw unreadableRecord(`The payload of the job ${job.name} has version ${job.data.version}.`)
+  }
   throw new UnrecoverableError(`The payload of the job ${job.name} does not match its schema.`)
 }
 
