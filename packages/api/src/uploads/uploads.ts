@@ -5,6 +5,7 @@ import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multi
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { createRedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
@@ -14,6 +15,7 @@ import { createAdmitUpload } from './admit-upload.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
+import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
 import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
@@ -47,16 +49,18 @@ export function createUploads(deps: {
   }
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
-  const { records, lookup, quota, receiveUpload, eraseObjects } = deps.lifecycle
+  const { records, lookup, originals, quota, receiveUpload, eraseObjects } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
+  const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
   const admitUpload = createAdmitUpload({
     records,
     checkIntent,
     quota,
+    originals,
     multipartUploads,
-    abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    abortMultipartUploads,
     log,
   })
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload })
@@ -64,7 +68,14 @@ export function createUploads(deps: {
   const findOwnUpload = createFindOwnUpload({ owner, lookup })
   const withIdempotencyKey = createWithIdempotencyKey({
     owner,
-    respondOnce: createRespondOnce({ redis, prefix }),
+    respondOnce: createRespondOnce({
+      redis,
+      prefix,
+      epoch: createRedisEpoch({ redis, prefix }),
+      findLostId: createFindLostId({ s3, bucket, log }),
+    }),
+    records,
+    receiveUpload,
   })
   const eraseUpload = createEraseUpload({
     records,
@@ -76,6 +87,7 @@ export function createUploads(deps: {
 
   return {
     admitUpload,
+    abortMultipartUploads,
     multipartUploads,
     completeUpload,
     eraseUpload,
