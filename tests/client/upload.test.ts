@@ -227,4 +227,28 @@ test('upload throws the problem that the API returned, without a retry if it is 
   assert.equal([error.status, error.code, requests], [400, 'preset_unknown', 1])
 })
 
+test('a repeated announcement whose file has arrived returns the upload and sends nothing', async () => {
+  let announcements = 0
+  const client = cookieClient(async (path, response) => {
+    if (path !== '/uploads' || response.status !== 201) return response
+    announcements += 1
+    if (announcements > 1) return response
+    const announced: { transport: { url: string; fields: Record<string, string> } } = await response.json()
+    const { url, fields } = announced.transport
+    const form = new FormData()
+    for (const [name, value] of Object.entries(fields)) form.append(name, value)
+    form.append('file', new Blob(['7 bytes']))
+    assert.is((await fetch(url, { method: 'POST', body: form })).status, 201)
+    // The instance died before it stored the response.
+    for (const key of await api.redis.keys(`${api.prefix}:*:idempotency:*`)) {
+      await api.redis.hdel(key, 'answer')
+    }
+    throw new TypeError('connection lost')
+  })
+  await client.api.GET('/session')
+  const sent: number[] = []
+  const upload = await client.upload(new Blob(['7 bytes']), { onProgress: (bytes) => sent.push(bytes) })
+  assert.equal([announcements, upload.state, sent], [2, 'received', [0]])
+})
+
 test.run()
