@@ -7,9 +7,12 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { Announced } from '@millrace/api/uploads/upload-routes.ts'
 import { ApiProblem, type Client, createClient } from '@millrace/client'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
+import { bodyOf } from '../support/http-client.ts'
+import { formOf, sendForm } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('client')
@@ -233,12 +236,9 @@ test('a repeated announcement whose file has arrived returns the upload and send
     if (path !== '/uploads' || response.status !== 201) return response
     announcements += 1
     if (announcements > 1) return response
-    const announced: { transport: { url: string; fields: Record<string, string> } } = await response.json()
-    const { url, fields } = announced.transport
-    const form = new FormData()
-    for (const [name, value] of Object.entries(fields)) form.append(name, value)
-    form.append('file', new Blob(['7 bytes']))
-    assert.is((await fetch(url, { method: 'POST', body: form })).status, 201)
+    const { status, headers } = response
+    const announced = bodyOf({ status, headers, body: await response.json() }, Announced)
+    assert.is((await sendForm(formOf(announced), new TextEncoder().encode('7 bytes'))).status, 201)
     // The instance died before it stored the response.
     for (const key of await api.redis.keys(`${api.prefix}:*:idempotency:*`)) {
       await api.redis.hdel(key, 'answer')

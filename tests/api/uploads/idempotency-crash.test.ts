@@ -4,17 +4,19 @@ import { request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
+import { ListMultipartUploadsCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { createClient } from '@millrace/client'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createApp } from '@millrace/worker/app.ts'
 import { readConfig } from '@millrace/worker/config.ts'
+import type { Static } from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { type ApiProcess, startApiProcess } from '../../support/api-process.ts'
@@ -115,6 +117,12 @@ async function retry(send: () => Promise<HttpResponse>): Promise<HttpResponse> {
     assert.ok(seconds >= 1 && seconds <= 15, `Retry-After: ${response.headers.get('retry-after')}`)
     await delay(seconds * 1000)
   }
+}
+
+/** Returns S3's id of an announced multipart upload. */
+function s3IdOf({ transport }: Static<typeof Announced>): string | null {
+  const url = transport.kind === 'multipart' ? transport.parts[0]?.url : undefined
+  return new URL(url ?? '').searchParams.get('uploadId')
 }
 
 /** Returns the versions in S3 under a prefix, as keys. */
@@ -263,14 +271,109 @@ for (const redisState of ['kept', 'flushed'] as const) {
     const opened = (await openMultipartUploads()).filter(({ Key }) => Key?.startsWith('originals/shop/'))
     if (redisState === 'kept') await endLease()
     else await api.redis.flushall()
-    const { id, transport } = bodyOf(await client.announce(key, 20 * MiB), Announced)
+    const announced = bodyOf(await client.announce(key, 20 * MiB), Announced)
     assert.is((await openMultipartUploads()).length, before + 1)
-    const own = opened.find(({ Key }) => Key === `originals/shop/${id}`)
+    const own = opened.find(({ Key }) => Key === `originals/shop/${announced.id}`)
     assert.ok(own, 'the id differs from that of the first request')
-    const url = transport.kind === 'multipart' ? transport.parts[0]?.url : undefined
-    assert.is(new URL(url ?? '').searchParams.get('uploadId'), own?.UploadId)
-    assert.is((await client.find(id)).state, 'awaiting')
+    assert.is(s3IdOf(announced), own?.UploadId)
+    assert.is((await client.find(announced.id)).state, 'awaiting')
   })
+}
+
+test('a suspended instance that opens another multipart upload aborts it and returns the recorded one', async () => {
+  const key = randomUUID()
+  const opening = proxy.hold(opensMultipart)
+  const first = client.announce(key, 20 * MiB, dying.url)
+  await opening.arrived
+  dying.suspend()
+  await endLease()
+  const before = (await openMultipartUploads()).length
+  const taken = bodyOf(await client.announce(key, 20 * MiB), Announced)
+  dying.resume()
+  opening.release()
+  const late = bodyOf(await first, Announced)
+  assert.is(late.id, taken.id)
+  assert.is(s3IdOf(late), s3IdOf(taken))
+  assert.is((await openMultipartUploads()).length, before + 1)
+  assert.equal(bodyOf(await client.announce(key, 20 * MiB), Announced), taken)
+})
+
+/** Sends a file of unknown size. */
+function sendChunked(key: string, size: number, base: string): Promise<HttpResponse> {
+  return fetch(`${base}/upload?filename=a.bin`, {
+    method: 'POST',
+    body: new Blob([new Uint8Array(size)]).stream(),
+    duplex: 'half',
+    headers: { authorization, 'idempotency-key': key, 'content-type': 'application/octet-stream' },
+  }).then(async (response) => ({
+    status: response.status,
+    headers: response.headers,
+    body: await response.json(),
+  }))
+}
+
+const sendsPart = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('partNumber=2')
+
+test('the parts of an instance that was killed are deleted when the file is sent again', async () => {
+  const key = randomUUID()
+  const before = (await openMultipartUploads()).length
+  await killAfter(sendsPart, () => sendChunked(key, 20 * MiB, dying.url))
+  assert.is((await openMultipartUploads()).length, before + 1)
+  const [id] = await client.ids()
+  await endLease()
+  const retried = bodyOf(await sendChunked(key, 20 * MiB, api.url), UploadView)
+  assert.equal([retried.id, retried.state, retried.size], [id, 'received', 20 * MiB])
+  assert.is((await openMultipartUploads()).length, before)
+})
+
+test('a suspended instance cannot complete parts after another one has sent the file', async () => {
+  const key = randomUUID()
+  const part = proxy.hold(sendsPart)
+  const first = sendChunked(key, 20 * MiB, dying.url)
+  await part.arrived
+  dying.suspend()
+  await endLease()
+  const retried = bodyOf(await sendChunked(key, 20 * MiB, api.url), UploadView)
+  dying.resume()
+  part.release()
+  const late = await first
+  assert.ok(late.status >= 500, `${late.status} ${JSON.stringify(late.body)}`)
+  assert.is((await client.find(retried.id)).state, 'received')
+  assert.equal(bodyOf(await sendChunked(key, 20 * MiB, api.url), UploadView), retried)
+  const originals = await versionsUnder('originals/shop/')
+  assert.is(originals.filter((original) => original.endsWith(`/${retried.id}`)).length, 1)
+})
+
+test('a repeated request that fails does not undo an upload whose bytes arrived meanwhile', async () => {
+  const key = randomUUID()
+  const headers = { authorization, 'idempotency-key': key, 'content-type': 'text/plain' }
+  const refused = await createHttpClient(api.url).request('POST', '/upload?preset=unknown', {
+    body: 'the file',
+    headers,
+  })
+  assert.is(refused.status, 400)
+  const put = httpRequest(`${api.url}/upload?filename=a.txt`, {
+    method: 'POST',
+    headers: { ...headers, 'content-length': 8 },
+  })
+  put.on('error', () => undefined)
+  put.write('the ')
+  const records = () => api.redis.keys(`${api.prefix}:{shop}:upload:*`)
+  await until(async () => (await records()).length === 1)
+  const id = (await records())[0]?.split(':').at(-1) ?? ''
+  // The write of an instance that was suspended.
+  await api.s3.send(
+    new PutObjectCommand({ Bucket: api.bucket, Key: originalKey({ owner: 'shop', id }), Body: 'the file' }),
+  )
+  put.destroy()
+  await until(async () => (await api.redis.keys(`${api.prefix}:*:idempotency-lock:*`)).length === 0)
+  assert.is((await records()).length, 1)
+  assert.is(await api.redis.hexists(`${api.prefix}:{shop}:quota:held`, id), 1)
+  assert.is(bodyOf(await client.send(key), UploadView).id, id)
+})
+
+async function until(isMet: () => Promise<boolean>): Promise<void> {
+  while (!(await isMet())) {}
 }
 
 test.run()
