@@ -33,8 +33,7 @@ function createSearch(owner: string, options: { maxPages?: number; pageKeys?: nu
 
 const put = (key: string) =>
   api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key: key, Body: 'the file' }))
-const open = (key: string) =>
-  api.s3.send(new CreateMultipartUploadCommand({ Bucket: api.bucket, Key: key }))
+const open = (key: string) => api.s3.send(new CreateMultipartUploadCommand({ Bucket: api.bucket, Key: key }))
 
 for (const [kind, store] of [
   ['original', (address: { owner: string; id: string }) => put(originalKey(address))],
@@ -44,7 +43,8 @@ for (const [kind, store] of [
   test(`the id of an ${kind} is found on any page, and one of another key, owner or day is not`, async () => {
     const owner = `owner-${kind.replaceAll(' ', '-')}`
     const search = createSearch(owner, { pageKeys: 2 })
-    for (let n = 0; n < 5; n++) await store({ owner, id: keyedUploadId({ owner, key: `other-${n}` }, nowMs + n) })
+    for (let n = 0; n < 5; n++)
+      await store({ owner, id: keyedUploadId({ owner, key: `other-${n}` }, nowMs + n) })
     await store({ owner: `${owner}-2`, id: keyedUploadId({ owner, key: 'key' }, nowMs) })
     await store({ owner, id: keyedUploadId({ owner, key: 'key' }, sinceMs - 1) })
     assert.is(await search(), undefined)

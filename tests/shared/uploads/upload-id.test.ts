@@ -15,7 +15,9 @@ const test = suite('upload ids')
 
 /** Returns an owner, a key of visible ASCII characters, and a time. */
 function randomKey() {
-  const key = Array.from({ length: randomInt(1, 256) }, () => String.fromCharCode(randomInt(33, 127))).join('')
+  const key = Array.from({ length: randomInt(1, 256) }, () => String.fromCharCode(randomInt(33, 127))).join(
+    '',
+  )
   return { owner: `s-${randomBytes(16).toString('hex')}`, key, timeMs: randomInt(1, 2 ** 47) }
 }
 

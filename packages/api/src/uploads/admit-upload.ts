@@ -87,11 +87,13 @@ export function createAdmitUpload(deps: {
       await quota.reserve(address, Math.max(intent.size, earlier?.intent.size ?? 0), expiresAtMs)
       let multipart = earlier?.multipart
       let opened: OpenMultipart | undefined
+      let isRecordedByOther = false
       if (plan && !multipart && keyed?.isRepeated) multipart = await multipartUploads.findOpen(address, plan)
       if (plan && !multipart) {
-        // By key if the multipart upload's id is unknown, because S3's response was lost.
-        const run = () =>
-          opened ? multipartUploads.abort(address, opened) : abortMultipartUploads(originalKey(address))
+        // By key, because the multipart upload's id is unknown if S3's response was lost.
+        const run = async () => {
+          if (!isRecordedByOther) await abortMultipartUploads(originalKey(address))
+        }
         undoSteps.push({ name: 'abort the multipart upload', run })
         opened = await multipartUploads.open(address, intent, plan)
         multipart = opened
@@ -112,6 +114,7 @@ export function createAdmitUpload(deps: {
       const { upload: recorded } = await records.create(upload)
       if (recorded === upload) return await begin(upload)
       // An earlier request with the key created the record, maybe only now, if its instance was suspended.
+      isRecordedByOther = true
       const admitted = await extend(upload)
       if (opened && opened.uploadId !== admitted.multipart?.uploadId) {
         await multipartUploads.abort(address, opened)

@@ -74,7 +74,8 @@ export const Announced = Type.Object(
     state: UploadView.properties.state,
     expiresAt: Type.Optional(
       Type.String({
-        description: 'ISO 8601; the upload expires if its bytes have not arrived by then. Absent if they have',
+        description:
+          'ISO 8601; the upload expires if its bytes have not arrived by then. Absent if they have',
       }),
     ),
     transport: Type.Union([FormTransport, MultipartTransport, ImportTransport, NoTransport]),
