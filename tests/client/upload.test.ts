@@ -7,9 +7,12 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { Announced } from '@millrace/api/uploads/upload-routes.ts'
 import { ApiProblem, type Client, createClient } from '@millrace/client'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
+import { bodyOf } from '../support/http-client.ts'
+import { formOf, sendForm } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('client')
@@ -225,6 +228,27 @@ test('upload throws the problem that the API returned, without a retry if it is 
   const error = await client.upload(new Blob(['x']), { preset: 'no-such-preset' }).catch((thrown) => thrown)
   assert.instance(error, ApiProblem)
   assert.equal([error.status, error.code, requests], [400, 'preset_unknown', 1])
+})
+
+test('a repeated announcement whose file has arrived returns the upload and sends nothing', async () => {
+  let announcements = 0
+  const client = cookieClient(async (path, response) => {
+    if (path !== '/uploads' || response.status !== 201) return response
+    announcements += 1
+    if (announcements > 1) return response
+    const { status, headers } = response
+    const announced = bodyOf({ status, headers, body: await response.json() }, Announced)
+    assert.is((await sendForm(formOf(announced), new TextEncoder().encode('7 bytes'))).status, 201)
+    // The instance died before it stored the response.
+    for (const key of await api.redis.keys(`${api.prefix}:*:idempotency:*`)) {
+      await api.redis.hdel(key, 'answer')
+    }
+    throw new TypeError('connection lost')
+  })
+  await client.api.GET('/session')
+  const sent: number[] = []
+  const upload = await client.upload(new Blob(['7 bytes']), { onProgress: (bytes) => sent.push(bytes) })
+  assert.equal([announcements, upload.state, sent], [2, 'received', [0]])
 })
 
 test.run()

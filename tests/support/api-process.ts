@@ -43,6 +43,10 @@ export async function startApiProcess(environment: Environment) {
     },
     /** Kills the process with SIGKILL, as a power failure would. */
     kill: () => child.kill('SIGKILL'),
+    /** Suspends the process, as a hypervisor may do. It keeps its connections. */
+    suspend: () => child.kill('SIGSTOP'),
+    /** Lets a suspended process continue. */
+    resume: () => child.kill('SIGCONT'),
     /** Stops the process with SIGTERM. Returns its exit code after its whole output was read. */
     async stop(): Promise<number | null> {
       child.kill('SIGTERM')

@@ -161,6 +161,8 @@ export interface paths {
         /**
          * Send a file through the API
          * @description For clients that cannot send files directly to S3. The body is the file itself, or a form with one file, preceded by the fields `preset`, `sha256` and `metadata`. The body is streamed to S3, and limits are checked while it arrives.
+         *
+         *     An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, it continues with the same upload, also if the instance died. While the first request runs, the response is 409 `idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404. If S3 has the file by then, the response is sent without reading the body.
          */
         post: operations["sendFile"];
         delete?: never;
@@ -187,6 +189,8 @@ export interface paths {
          * @description Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than the announced one.
          *
          *     With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are taken from the source's response if they are not given. Until then, the size is 0. No response contains the URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable in several attempts.
+         *
+         *     An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, it continues with the same upload, also if the instance died. While the first request runs, the response is 409 `idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404. If S3 has the file by then, the transport is `none` and `state` tells how far the upload is.
          */
         post: operations["announceUpload"];
         delete?: never;
@@ -348,12 +352,12 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         AnnouncedUpload: {
-            /** @description ISO 8601; the upload expires if its bytes have not arrived by then */
-            expiresAt: string;
+            /** @description ISO 8601; the upload expires if its bytes have not arrived by then. Absent if they have */
+            expiresAt?: string;
             /** @description UUIDv7 */
             id: string;
             state: components["schemas"]["UploadState"];
-            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"];
+            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"] | components["schemas"]["NoTransport"];
         };
         Announcement: {
             /** @description declared media type. The file type is detected from the bytes */
@@ -518,6 +522,13 @@ export interface components {
             parts: components["schemas"]["PartUrl"][];
             /** @description bytes; the last part may be shorter */
             partSize: number;
+        };
+        NoTransport: {
+            /**
+             * @description the client sends nothing: S3 has the file. Only in the response to a repeated request, see `Idempotency-Key`
+             * @enum {string}
+             */
+            kind: "none";
         };
         PartsToSign: {
             partNumbers: number[];
@@ -1841,6 +1852,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description No upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
             /** @description The request was sent too slowly. */
             408: {
                 headers: {
@@ -1858,6 +1883,8 @@ export interface operations {
             /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
             409: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2185,6 +2212,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description No upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
             /** @description The request was sent too slowly. */
             408: {
                 headers: {
@@ -2199,15 +2240,17 @@ export interface operations {
                     };
                 };
             };
-            /** @description The first request with this Idempotency-Key is still running. */
+            /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
             409: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "idempotency_key_in_use";
+                        code: "idempotency_key_in_use" | "conflict";
                         /** @constant */
                         status: 409;
                     };

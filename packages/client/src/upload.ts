@@ -53,6 +53,8 @@ export function createUpload({ api }: { api: Client<paths> }) {
       await sendForm(transport, file, onSent, signal)
       return find(id, signal)
     }
+    // An earlier attempt with the same Idempotency-Key was executed, and S3 has the file.
+    if (transport.kind === 'none') return find(id, signal)
     if (transport.kind !== 'multipart')
       throw new TypeError(`This client cannot send a file with the transport "${transport.kind}".`)
     const { parts: urls } = transport

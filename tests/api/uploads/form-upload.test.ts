@@ -33,7 +33,7 @@ test('POST /uploads returns a form that S3 accepts', async () => {
   const bytes = new TextEncoder().encode('a photo')
   const announced = await announce(client, bytes.length, { filename: 'Ärger & "Spaß" 😀.jpg' })
   assert.is(announced.state, 'awaiting')
-  assert.ok(Date.parse(announced.expiresAt) > Date.now())
+  assert.ok(Date.parse(announced.expiresAt ?? '') > Date.now())
   const response = await sendForm(formOf(announced), bytes)
   assert.is(response.status, 201)
   const original = await originalOf(announced.id)

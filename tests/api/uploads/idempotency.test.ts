@@ -1,13 +1,21 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
+import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { createRespondOnce } from '@millrace/api/uploads/idempotency-key.ts'
+import { createRespondOnce, type KeyedId } from '@millrace/api/uploads/idempotency-key.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { createManifests } from '@millrace/shared/ledger/manifest.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
+import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import { newUploadId, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
+import { formOf, multipartOf, sendForm } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('Idempotency-Key')
@@ -102,6 +110,7 @@ test('concurrent requests with one Idempotency-Key create one upload', async () 
   for (const response of responses.filter(({ status }) => status !== 201)) {
     assert.is(response.status, 409)
     assert.is(bodyOf(response, Problem).code, 'idempotency_key_in_use')
+    assert.is(response.headers.get('retry-after'), '5')
   }
   assert.is((await uploadsOf(client)).length, 1)
   assert.equal(bodyOf(await announce(client, key), Announced).id, [...ids][0])
@@ -178,51 +187,300 @@ test('a form with another boundary counts as the same request', async () => {
   assert.is(new Set(ids).size, 1)
 })
 
+/** Deletes the stored response, as if the instance had died before it stored it. */
+async function loseAnswer(client: HttpClient): Promise<void> {
+  for (const key of await keysOf(client)) await api.redis.hdel(key, 'answer')
+}
+
+/** Deletes all keys of this owner, as if Redis had been flushed. Its epoch is young, because its prefix is new. */
+async function loseOwner(client: HttpClient): Promise<void> {
+  const [key = ''] = await keysOf(client)
+  const prefix = key.split(':idempotency:')[0]
+  await api.redis.del(await api.redis.keys(`${prefix}:*`))
+}
+
+/** Sends the file of an announcement to S3. Returns the upload's id. */
+async function sendFile(announced: HttpResponse): Promise<string> {
+  const upload = bodyOf(announced, Announced)
+  assert.is((await sendForm(formOf(upload), new TextEncoder().encode('7 bytes'))).status, 201)
+  return upload.id
+}
+
+test('a file whose announcement was not stored is announced again with the same id', async () => {
+  const client = await createSessionClient()
+  const key = randomUUID()
+  const first = bodyOf(await announce(client, key), Announced)
+  await loseAnswer(client)
+  const again = await announce(client, key, photo, api.urls[1])
+  const { id, state, expiresAt } = bodyOf(again, Announced)
+  assert.equal([id, state], [first.id, 'awaiting'])
+  assert.ok((expiresAt ?? '') >= (first.expiresAt ?? ''))
+  assert.is(bodyOf(await client.get(`/uploads/${id}`), UploadView).expiresAt, expiresAt)
+  assert.is((await uploadsOf(client)).length, 1)
+  await sendFile(again)
+})
+
+test('a large file that is announced again has the same multipart upload', async () => {
+  const client = await createSessionClient()
+  const key = randomUUID()
+  const large = { ...photo, size: 20 * MiB }
+  const s3IdOf = (response: HttpResponse) => {
+    const [part] = multipartOf(bodyOf(response, Announced)).parts
+    return new URL(part?.url ?? '').searchParams.get('uploadId')
+  }
+  const first = await announce(client, key, large)
+  await loseAnswer(client)
+  assert.is(s3IdOf(await announce(client, key, large)), s3IdOf(first))
+  await loseOwner(client)
+  const found = await announce(client, key, large)
+  assert.is(bodyOf(found, Announced).id, bodyOf(first, Announced).id)
+  assert.is(s3IdOf(found), s3IdOf(first))
+})
+
+test('a file that is announced again although S3 has it needs no transport', async () => {
+  for (const lose of [loseAnswer, loseOwner]) {
+    const client = await createSessionClient()
+    const key = randomUUID()
+    const id = await sendFile(await announce(client, key))
+    await lose(client)
+    const again = await announce(client, key)
+    assert.is(again.status, 201)
+    assert.equal(again.body, { id, state: 'received', transport: { kind: 'none' } })
+    assert.equal((await announce(client, key)).body, again.body)
+    assert.is((await uploadsOf(client)).length, 1)
+  }
+})
+
+test('a key that Redis lost finds a rejected upload, of which only the manifest is left', async () => {
+  const client = await createSessionClient()
+  const key = randomUUID()
+  const id = await sendFile(await announce(client, key))
+  const [record] = await api.redis.keys(`${api.prefix}:*:upload:${id}`)
+  const owner = /\{(.+)\}/.exec(record ?? '')?.[1] ?? ''
+  const originals = createOriginals(api)
+  const arrival = (await originals.find({ owner, id }))?.arrival
+  if (!arrival) throw new Error('S3 does not have the file.')
+  const now = new Date().toISOString()
+  await createManifests(api).write(
+    {
+      version: 1,
+      id,
+      owner,
+      outcome: 'rejected',
+      intent: { ...photo, preset: 'default' },
+      arrival,
+      recipe: '1',
+      findings: {},
+      variants: [],
+      error: { code: 'type_not_allowed', message: 'not allowed' },
+      createdAt: now,
+      finishedAt: now,
+    },
+    undefined,
+  )
+  await api.s3.send(new DeleteObjectCommand({ Bucket: api.bucket, Key: originalKey({ owner, id }) }))
+  await loseOwner(client)
+  assert.equal((await announce(client, key)).body, { id, state: 'rejected', transport: { kind: 'none' } })
+})
+
+test('the request of an upload that was erased before its response was stored is refused', async () => {
+  const client = await createSessionClient()
+  const key = randomUUID()
+  const { id } = bodyOf(await announce(client, key), Announced)
+  await loseAnswer(client)
+  await client.delete(`/uploads/${id}`)
+  const again = await announce(client, key)
+  assert.is(again.status, 404)
+  assert.is(bodyOf(again, Problem).code, 'upload_not_found')
+})
+
+test('a different request with the key of an upload that was begun is refused, and the right one is not', async () => {
+  const client = await createSessionClient()
+  const key = randomUUID()
+  const { id } = bodyOf(await announce(client, key), Announced)
+  await loseAnswer(client)
+  assert.is((await announce(client, key, { ...photo, size: 8 })).status, 422)
+  assert.is(bodyOf(await announce(client, key), Announced).id, id)
+})
+
+test('an Idempotency-Key keeps its id after a failure', async () => {
+  const client = await createSessionClient()
+  const other = await announce(client, randomUUID())
+  const key = randomUUID()
+  const keysBefore = await keysOf(client)
+  assert.is((await announce(client, key, { ...photo, preset: 'unknown' })).status, 400)
+  const [added = ''] = (await keysOf(client)).filter((redisKey) => !keysBefore.includes(redisKey))
+  const id = await api.redis.hget(added, 'id')
+  assert.is(bodyOf(await announce(client, key), Announced).id, id)
+  assert.is.not(bodyOf(other, Announced).id, id)
+})
+
 const Result = Compile(Type.Object({ run: Type.Integer() }))
+
+/** Creates a `respondOnce` whose Redis has lost nothing, and a request. `begun` is what an earlier request has begun. */
+function createRequest(options: { lockMs?: number; epoch?: number; lostId?: string; begun?: Upload } = {}) {
+  const { lockMs, epoch = 0, lostId, begun } = options
+  const searches: string[] = []
+  const respondOnce = createRespondOnce({
+    redis: api.redis,
+    prefix: api.prefix,
+    epoch: { current: async () => epoch },
+    async findLostId(_owner, { tail }) {
+      searches.push(tail)
+      return lostId
+    },
+    ...(lockMs !== undefined && { lockMs }),
+  })
+  const key = randomUUID()
+  return {
+    searches,
+    lockKey: `${api.prefix}:{crashing}:idempotency-lock:${sha256(key)}`,
+    hashKey: `${api.prefix}:{crashing}:idempotency:${sha256(key)}`,
+    respond: (work: (keyed: KeyedId) => Promise<{ run: number }>, content: unknown = 1) =>
+      respondOnce(
+        { owner: 'crashing', key, content },
+        { response: Result, findBegun: async () => begun, respondAgain: () => ({ run: 0 }) },
+        work,
+      ),
+  }
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+
+async function expectRefusal(response: Promise<unknown>, code: ErrorCode): Promise<AppError> {
+  try {
+    await response
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    assert.is(error.code, code)
+    return error
+  }
+  throw new Error('The request was not refused.')
+}
 
 test('a key stays locked while its request runs, and is released after its instance died', async () => {
   // Long enough that a busy machine renews it in time.
   const lockMs = 1_500
-  const respondOnce = createRespondOnce({ redis: api.redis, prefix: api.prefix, lockMs })
-  const request = { owner: 'crashing', key: randomUUID(), content: 1 }
+  const { respond, lockKey, hashKey } = createRequest({ lockMs })
   const { promise, resolve } = Promise.withResolvers<{ run: number }>()
-  const slow = respondOnce(request, Result, () => promise)
-  const [lock = ''] = await waitForKey(`${api.prefix}:{crashing}:idempotency:*`)
+  const ids: string[] = []
+  const slow = respond(({ id }) => {
+    ids.push(id)
+    return promise
+  })
+  await until(async () => (await api.redis.exists(lockKey)) === 1)
   // A renewal makes its remaining life longer.
   await until(async () => {
-    const before = await api.redis.pttl(lock)
-    const after = await api.redis.pttl(lock)
+    const before = await api.redis.pttl(lockKey)
+    const after = await api.redis.pttl(lockKey)
     return before > 0 && before <= lockMs && after > before
   })
-  await respondOnce(request, Result, async () => ({ run: 2 })).then(
-    () => assert.unreachable('the request ran twice'),
-    (error) => assert.is(error.code, 'idempotency_key_in_use'),
+  const refusal = await expectRefusal(
+    respond(async () => ({ run: 2 })),
+    'idempotency_key_in_use',
+  )
+  assert.ok(refusal.retryAfterSeconds === 1 || refusal.retryAfterSeconds === 2)
+  await expectRefusal(
+    respond(async () => ({ run: 2 }), 'other content'),
+    'idempotency_key_reused',
   )
   resolve({ run: 1 })
   assert.equal(await slow, { run: 1 })
-  assert.equal(await respondOnce(request, Result, async () => ({ run: 2 })), { run: 1 })
+  assert.is(await api.redis.exists(lockKey), 0)
+  assert.equal(await respond(async () => ({ run: 2 })), { run: 1 })
 
   // The state after an instance died: the key is locked, and no process renews it.
-  const orphaned = { ...request, key: randomUUID() }
-  await respondOnce(orphaned, Result, async () => ({ run: 3 }))
-  const keys = await api.redis.keys(`${api.prefix}:{crashing}:idempotency:*`)
-  const orphanedLock = keys.find((key) => key !== lock)
-  if (!orphanedLock) throw new Error('The response was not stored.')
-  await api.redis.hdel(orphanedLock, 'answer')
-  await api.redis.hset(orphanedLock, 'holder', 'dead')
-  await api.redis.pexpire(orphanedLock, 50)
-  await until(async () => (await api.redis.exists(orphanedLock)) === 0)
-  assert.equal(await respondOnce(orphaned, Result, async () => ({ run: 4 })), { run: 4 })
+  await api.redis.hdel(hashKey, 'answer')
+  await api.redis.set(lockKey, `dead:${sha256('1')}`, 'PX', 50)
+  await until(async () => (await api.redis.exists(lockKey)) === 0)
+  const run = await respond(async ({ id, isRepeated }) => {
+    ids.push(id)
+    assert.ok(isRepeated)
+    return { run: 4 }
+  })
+  assert.equal(run, { run: 4 })
+  assert.is(ids[0], ids[1])
 })
 
-async function waitForKey(pattern: string): Promise<string[]> {
-  let found: string[] = []
-  await until(async () => {
-    found = await api.redis.keys(pattern)
-    return found.length > 0
+test('a request whose key was lost with all of Redis stores it again while it runs', async () => {
+  const { respond, lockKey, hashKey } = createRequest({ lockMs: 300 })
+  const { promise, resolve } = Promise.withResolvers<{ run: number }>()
+  let keyed: KeyedId | undefined
+  const slow = respond((given) => {
+    keyed = given
+    return promise
   })
-  return found
-}
+  await until(async () => (await api.redis.exists(lockKey)) === 1)
+  await api.redis.del(lockKey, hashKey)
+  await until(async () => (await api.redis.exists(lockKey)) === 1)
+  assert.is(await api.redis.hget(hashKey, 'id'), keyed?.id)
+  assert.ok(await keyed?.isHeld())
+  resolve({ run: 1 })
+  await slow
+  assert.equal(await respond(async () => ({ run: 2 })), { run: 1 })
+})
+
+test('a request that lost its key to another one neither holds it nor replaces the response', async () => {
+  const { respond, lockKey } = createRequest()
+  const { promise, resolve } = Promise.withResolvers<{ run: number }>()
+  let suspended: KeyedId | undefined
+  const slow = respond((given) => {
+    suspended = given
+    return promise
+  })
+  await until(async () => (await api.redis.exists(lockKey)) === 1)
+  await api.redis.del(lockKey)
+  assert.not(await suspended?.isHeld())
+  await respond(async ({ id, isHeld }) => {
+    assert.is(id, suspended?.id)
+    assert.ok(await isHeld())
+    assert.not(await suspended?.isHeld())
+    return { run: 2 }
+  })
+  assert.not(await suspended?.isHeld())
+  resolve({ run: 1 })
+  assert.equal(await slow, { run: 1 })
+  assert.equal(await respond(async () => ({ run: 3 })), { run: 2 })
+})
+
+test('an unknown key is searched in S3 only if Redis may have lost it within the last day', async () => {
+  const dayMs = 24 * 60 * 60 * 1000
+  const old = createRequest({ epoch: Date.now() - dayMs - 1000, lostId: newUploadId() })
+  await old.respond(async ({ isRepeated }) => ({ run: Number(isRepeated) }))
+  assert.equal(old.searches, [])
+  assert.equal(await old.respond(async () => ({ run: 9 })), { run: 0 })
+
+  const lostId = newUploadId()
+  const young = createRequest({ epoch: Date.now() - dayMs + 60_000, lostId })
+  await young.respond(async ({ id, isRepeated }) => {
+    assert.ok(isRepeated)
+    assert.is(id, lostId)
+    return { run: 1 }
+  })
+  assert.is(young.searches.length, 1)
+  assert.is(await api.redis.hget(young.hashKey, 'id'), lostId)
+  await young.respond(async () => ({ run: 2 }))
+  assert.is(young.searches.length, 1)
+})
+
+test('a key of which nothing is found is not searched a second time', async () => {
+  const { respond, searches } = createRequest({ epoch: Date.now() })
+  const ids: string[] = []
+  const fail = respond(async ({ id, isRepeated }) => {
+    ids.push(id)
+    assert.not(isRepeated)
+    throw new AppError('conflict')
+  })
+  await expectRefusal(fail, 'conflict')
+  await respond(async ({ id, isRepeated }) => {
+    ids.push(id)
+    assert.ok(isRepeated)
+    return { run: 1 }
+  })
+  assert.is(ids[0], ids[1])
+  assert.is(searches[0], uploadIdTail(ids[0] ?? ''))
+  assert.is(searches.length, 1)
+})
 
 async function until(isMet: () => Promise<boolean>): Promise<void> {
   while (!(await isMet())) {}

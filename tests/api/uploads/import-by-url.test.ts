@@ -1,7 +1,9 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
@@ -35,7 +37,7 @@ test('POST /uploads with sourceUrl adds a job with the trace and without the URL
   const { id, state, transport, expiresAt } = bodyOf(response, Announced)
   assert.equal([response.status, response.headers.get('location')], [201, `/uploads/${id}`])
   assert.equal([state, transport], ['awaiting', { kind: 'import' }])
-  assert.ok(Date.parse(expiresAt) > Date.now())
+  assert.ok(Date.parse(expiresAt ?? '') > Date.now())
   const job = await queue.getJob(id)
   assert.equal(
     [job?.name, job?.data.id, job?.data.version, job?.data.traceparent],
@@ -63,6 +65,35 @@ test('repeated import requests with one Idempotency-Key create one import', asyn
   const first = await startImport({ sourceUrl: url, filename: 'a.jpg' })
   assert.equal((await startImport({ filename: 'a.jpg', sourceUrl: url })).body, first.body)
   assert.is((await startImport({ sourceUrl: `${url}2`, filename: 'a.jpg' })).status, 422)
+})
+
+test('an import whose instance died before it stored the response is added once', async () => {
+  const client = await createSessionClient()
+  const startImport = () =>
+    client.post('/uploads', { sourceUrl: url }, { headers: { 'idempotency-key': 'died' } })
+  const { id } = bodyOf(await startImport(), Announced)
+  const loseAnswer = async () => {
+    for (const key of await api.redis.keys(`${api.prefix}:*:idempotency:*`)) {
+      await api.redis.hdel(key, 'answer')
+    }
+  }
+  await loseAnswer()
+  const jobs = await queue.getJobCountByTypes('waiting')
+  const repeated = bodyOf(await startImport(), Announced)
+  assert.equal([repeated.id, repeated.state, repeated.transport], [id, 'awaiting', { kind: 'import' }])
+  assert.is(await queue.getJobCountByTypes('waiting'), jobs)
+
+  // A worker imports the file meanwhile.
+  const [record] = await api.redis.keys(`${api.prefix}:*:upload:${id}`)
+  const owner = /\{(.+)\}/.exec(record ?? '')?.[1] ?? ''
+  await api.s3.send(
+    new PutObjectCommand({ Bucket: api.bucket, Key: originalKey({ owner, id }), Body: 'the file' }),
+  )
+  await loseAnswer()
+  const late = await startImport()
+  assert.is(late.status, 201)
+  assert.equal(late.body, { id, state: 'received', transport: { kind: 'import' } })
+  assert.is(await queue.getJobCountByTypes('waiting'), jobs)
 })
 
 test('POST /uploads names the invalid fields of an import or of an announcement', async () => {

@@ -30,12 +30,14 @@ export function createImporter(
   const { records, s3, bucket } = fleet
   const imports = createImportQueue(fleet)
   const reservations = createQuotaReservations(fleet)
-  const quota = createQuota({ reservations, limits, originals: createOriginals(fleet), s3, bucket })
+  const originals = createOriginals(fleet)
+  const quota = createQuota({ reservations, limits, originals, s3, bucket })
   const checkIntent = createIntentCheck({ presets: builtInPresets, maxUploadBytes })
   const admitUpload = createAdmitUpload({
     records,
     checkIntent,
     quota,
+    originals,
     multipartUploads: createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) }),
     abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
     announcements: createAnnouncements({ s3, bucket }),

@@ -44,10 +44,12 @@ export function directUploadRoutes(
               key: request.headers['idempotency-key'],
               content: contentOf(request),
               response: uploadViewValidator,
+              // S3 has the file already, so the body is not read.
+              respondAgain: viewUpload,
             },
-            async (ownerId) => {
+            async (ownerId, keyed) => {
               const file = await readIncomingFile(request, request.query)
-              return viewUpload(await directUpload(ownerId, file, transfer.signal))
+              return viewUpload(await directUpload(ownerId, file, { signal: transfer.signal, keyed }))
             },
           )
           reply.code(201).header('location', `/uploads/${upload.id}`)

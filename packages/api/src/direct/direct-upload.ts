@@ -1,3 +1,5 @@
+import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
 import { putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
@@ -7,6 +9,7 @@ import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import { type Arrival, openUploadLifeMs, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { AdmittedUpload, AdmitUpload } from '../uploads/admit-upload.ts'
+import type { KeyedId } from '../uploads/idempotency-key.ts'
 import type { IncomingFile } from './incoming-file.ts'
 
 /**
@@ -20,39 +23,50 @@ export function createDirectUpload(deps: {
   admitUpload: AdmitUpload
   quota: Quota
   storeOriginal: StoreOriginal
+  abortMultipartUploads: AbortMultipartUploads
   receiveUpload: ReceiveUpload
   maxUploadBytes: number
 }) {
-  const { records, admitUpload, quota, storeOriginal, receiveUpload, maxUploadBytes } = deps
+  const { records, admitUpload, quota, storeOriginal, abortMultipartUploads, receiveUpload } = deps
+  const { maxUploadBytes } = deps
 
   /**
    * Stores the file. On failure, neither bytes nor a record remain.
    *
-   * @param signal aborts when the client can send no more of the file
+   * @param options.signal aborts when the client can send no more of the file
+   * @param options.keyed the id of the request's Idempotency-Key
    * @throws AppError `upload_too_large` as soon as the file exceeds the limit, and as `admitUpload` does
    */
   return async function directUpload(
     owner: string,
     file: IncomingFile,
-    signal: AbortSignal,
+    options: { signal: AbortSignal; keyed?: KeyedId | undefined },
   ): Promise<Upload> {
+    const { signal } = options
     try {
-      return await admitAndStore(owner, file, signal)
+      return await admitAndStore(owner, file, options)
     } catch (error) {
       file.abandon()
       throw signal.aborted ? signal.reason : error
     }
   }
 
-  async function admitAndStore(owner: string, file: IncomingFile, signal: AbortSignal): Promise<Upload> {
+  async function admitAndStore(
+    owner: string,
+    file: IncomingFile,
+    { signal, keyed }: { signal: AbortSignal; keyed?: KeyedId | undefined },
+  ): Promise<Upload> {
     const { size } = file
     if (size === 0) throw emptyFile()
     // An unknown size is 0. Its quota is reserved at the end of the file, before S3 creates the object.
     const intent = { ...file.announced, size: size ?? 0 }
     const { address, arrival } = await admitUpload(owner, intent, {
+      keyed,
       lifeMs: openUploadLifeMs,
       async begin(upload) {
         signal.throwIfAborted()
+        // Parts of an earlier request, whose instance died. If it was only suspended, its next part fails.
+        if (keyed?.isRepeated) await abortMultipartUploads(originalKey(upload))
         return { address: { owner, id: upload.id }, arrival: await store(upload, file, signal) }
       },
     })

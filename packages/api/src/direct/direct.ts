@@ -9,18 +9,19 @@ export function registerDirectUpload(
   scope: Api,
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
-    uploads: Pick<Uploads, 'admitUpload' | 'withIdempotencyKey'>
+    uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
     config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
-  const { admitUpload, withIdempotencyKey } = deps.uploads
+  const { admitUpload, abortMultipartUploads, withIdempotencyKey } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs: idleTimeoutMs } = deps.config
   const directUpload = createDirectUpload({
     records,
     admitUpload,
     quota,
     storeOriginal,
+    abortMultipartUploads,
     receiveUpload,
     maxUploadBytes,
   })

@@ -185,7 +185,7 @@ function problemResponses(codes: Set<ErrorCode>): Json {
       status,
       {
         description: group.map((code) => errorCatalogue[code].message).join(' Or: '),
-        ...(status === 503 && { headers: retryAfter }),
+        ...((status === 503 || group.includes('idempotency_key_in_use')) && { headers: retryAfter }),
         content: {
           'application/problem+json': {
             schema: {

@@ -66,6 +66,9 @@ export const importedUpload = {
   transport: { kind: 'import' },
 }
 
+/** The response to a repeated announcement whose file has arrived. */
+export const arrivedUpload = { id: sampleId, state: 'received', transport: { kind: 'none' } }
+
 export const partUrls = [
   { partNumber: 1, url: `${bucket}/${key}?partNumber=1&uploadId=Zm9v&X-Amz-Signature=7d793037…` },
   { partNumber: 2, url: `${bucket}/${key}?partNumber=2&uploadId=Zm9v&X-Amz-Signature=a1d0c6e8…` },

@@ -1,5 +1,6 @@
 import { type Operations, securityRequirements } from './operation.ts'
 import {
+  arrivedUpload,
   formUpload,
   importedUpload,
   partUrls,
@@ -13,7 +14,17 @@ import {
 const owned = { tag: 'uploads', parameters: { id: sampleId } } as const
 const download = { ...owned, tag: 'downloads', security: securityRequirements.read } as const
 const idempotencyKey = { 'idempotency-key': '8e03978e-40d5-43dd-bc93-6894a57f9324' }
-const idempotencyErrors = ['idempotency_key_reused', 'idempotency_key_in_use'] as const
+const idempotencyErrors = [
+  'idempotency_key_reused',
+  'idempotency_key_in_use',
+  'upload_not_found',
+  'conflict',
+] as const
+/** Markdown. What both ways to send a file say about `Idempotency-Key`. */
+const idempotencyDescription =
+  'An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, ' +
+  'it continues with the same upload, also if the instance died. While the first request runs, the response is 409 ' +
+  '`idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404.'
 const quotaErrors = ['quota_exceeded', 'quota_exhausted_today'] as const
 const redirect = {
   302: {
@@ -32,7 +43,9 @@ export const uploadOperations: Operations = {
       'With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are ' +
       "taken from the source's response if they are not given. Until then, the size is 0. No response contains the " +
       'URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable ' +
-      'in several attempts.',
+      'in several attempts.\n\n' +
+      `${idempotencyDescription} If S3 has the file by then, the transport is \`none\` and \`state\` tells how far the ` +
+      'upload is.',
     tag: 'uploads',
     security: securityRequirements.writeOrNewSession,
     parameters: idempotencyKey,
@@ -54,7 +67,7 @@ export const uploadOperations: Operations = {
       201: {
         description: 'The upload is announced and awaits its bytes.',
         example: formUpload,
-        otherExamples: { import: importedUpload },
+        otherExamples: { import: importedUpload, repeated: arrivedUpload },
         headers: { location: 'path of the upload', 'set-cookie': 'a new session, if the request had none' },
       },
     },
@@ -105,7 +118,8 @@ export const uploadOperations: Operations = {
     description:
       'For clients that cannot send files directly to S3. The body is the file itself, or a form with one file, ' +
       'preceded by the fields `preset`, `sha256` and `metadata`. The body is streamed to S3, and limits are checked ' +
-      'while it arrives.',
+      'while it arrives.\n\n' +
+      `${idempotencyDescription} If S3 has the file by then, the response is sent without reading the body.`,
     tag: 'uploads',
     security: securityRequirements.writeOrNewSession,
     parameters: {
@@ -149,7 +163,6 @@ export const uploadOperations: Operations = {
       ...idempotencyErrors,
       'unsupported_media_type',
       'request_timeout',
-      'conflict',
       'dependency_unavailable',
     ],
   },

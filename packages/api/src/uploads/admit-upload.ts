@@ -1,13 +1,17 @@
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import type { Announcements } from '@millrace/shared/ledger/announcements.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, Upload, UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 import type { CheckIntent } from './check-intent.ts'
+import type { KeyedId } from './idempotency-key.ts'
 import type { MultipartUploads } from './multipart-uploads.ts'
 
 /** An upload with a record. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). */
@@ -17,6 +21,8 @@ export type AdmittedUpload = Upload & { state: 'awaiting'; expiresAt: string }
 export type Admission<Result> = {
   /** A new id by default. tus makes it earlier, because it locks the upload first. */
   id?: string
+  /** The id of the request's Idempotency-Key. An earlier request with the key may have begun the admission. */
+  keyed?: KeyedId | undefined
   /** How long the upload lasts without bytes, in ms since the time in the id. */
   lifeMs: number
   /** Opens a multipart upload in S3 for these parts. Without it the file is sent in one piece. */
@@ -33,75 +39,139 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → announce it in S3, if the client
- * sends its parts → write the record → `begin`
+ * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record → announce the
+ * parts in S3, if the client sends them → `begin`
  *
  * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
  * executed it although the response was lost. If the process dies in between, the record, the reservation and
  * the multipart upload expire.
+ *
+ * With an Idempotency-Key, a request that is sent again continues an admission that died, with the same id, record
+ * and multipart upload (docs/decisions/0023-let-the-upload-id-belong-to-the-key.md).
  */
 export function createAdmitUpload(deps: {
   records: UploadRecords
   checkIntent: CheckIntent
   quota: Quota
-  multipartUploads: Pick<MultipartUploads, 'open'>
+  originals: Pick<Originals, 'find'>
+  multipartUploads: Pick<MultipartUploads, 'open' | 'findOpen' | 'abort'>
   abortMultipartUploads: AbortMultipartUploads
   announcements: Pick<Announcements, 'write' | 'delete'>
   log: Pick<Logger, 'warn'>
 }) {
-  const { records, checkIntent, quota, multipartUploads, abortMultipartUploads, announcements, log } = deps
+  const {
+    records,
+    checkIntent,
+    quota,
+    originals,
+    multipartUploads,
+    announcements,
+    abortMultipartUploads,
+    log,
+  } = deps
 
   /**
    * Admits a file of `intent.size` bytes for an owner.
    *
    * @returns the result of `begin`
    * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
-   *   long, `quota_exceeded` or `quota_exhausted_today`; and whatever `begin` throws
+   *   long, `quota_exceeded` or `quota_exhausted_today`; `conflict` if the bytes of an earlier request with the same
+   *   Idempotency-Key arrive meanwhile; and whatever `begin` throws
    */
   return async function admitUpload<Result>(
     owner: string,
     intent: UploadIntent,
-    { id = newUploadId(), lifeMs, plan, recordFields = multipartField, begin }: Admission<Result>,
+    admission: Admission<Result>,
   ): Promise<Result> {
     checkIntent(intent)
+    const { keyed, lifeMs, plan, recordFields = multipartField, begin } = admission
+    const id = keyed?.id ?? admission.id ?? newUploadId()
     const address = { owner, id }
     const createdAtMs = uploadIdTimeMs(id)
     const expiresAtMs = createdAtMs + lifeMs
     const createdAt = new Date(createdAtMs).toISOString()
+    const earlier = keyed?.isRepeated ? (await records.find(address))?.upload : undefined
     const undoSteps: UndoStep[] = []
     try {
       undoSteps.push({ name: 'cancel the reservation', run: () => quota.cancel(address) })
-      await quota.reserve(address, intent.size, expiresAtMs)
-      let multipart: OpenMultipart | undefined
-      if (plan) {
+      // A worker may know more of an import's size than its client.
+      await quota.reserve(address, Math.max(intent.size, earlier?.intent.size ?? 0), expiresAtMs)
+      let multipart = earlier?.multipart
+      let opened: OpenMultipart | undefined
+      let isRecordedByOther = false
+      if (plan && !multipart && keyed?.isRepeated) multipart = await multipartUploads.findOpen(address, plan)
+      if (plan && !multipart) {
         // By key, because the multipart upload's id is unknown if S3's response was lost.
-        const run = () => abortMultipartUploads(originalKey(address))
+        const run = async () => {
+          if (!isRecordedByOther) await abortMultipartUploads(originalKey(address))
+        }
         undoSteps.push({ name: 'abort the multipart upload', run })
-        multipart = await multipartUploads.open(address, intent, plan)
+        opened = await multipartUploads.open(address, intent, plan)
+        multipart = opened
       }
-      const fields = recordFields(multipart)
       const upload: AdmittedUpload = {
         id,
         owner,
         state: 'awaiting',
         intent,
-        ...fields,
+        ...recordFields(multipart),
         findings: {},
         variants: [],
         createdAt,
         updatedAt: createdAt,
         expiresAt: new Date(expiresAtMs).toISOString(),
       }
-      if (fields.multipart) {
-        undoSteps.push({ name: 'delete the announcement', run: () => announcements.delete(address) })
-        await announcements.write({ ...upload, multipart: fields.multipart })
-      }
       undoSteps.push({ name: 'delete the record', run: async () => void (await records.forget(address)) })
-      await records.create(upload)
-      return await begin(upload)
+      const { upload: recorded } = await records.create(upload)
+      if (recorded === upload) {
+        await writeAnnouncement(upload, undoSteps)
+        return await begin(upload)
+      }
+      // An earlier request with the key created the record, maybe only now, if its instance was suspended.
+      isRecordedByOther = true
+      const admitted = await extend(upload)
+      if (opened && opened.uploadId !== admitted.multipart?.uploadId) {
+        await multipartUploads.abort(address, opened)
+      }
+      await writeAnnouncement(admitted, undoSteps)
+      return await begin({ ...admitted, intent })
     } catch (error) {
-      await undo(id, undoSteps)
+      if (!keyed || (await mayUndo(address, keyed))) await undo(id, undoSteps)
       throw error
+    }
+  }
+
+  /**
+   * Continues an admission that has a record, with a new time of expiry.
+   *
+   * @throws AppError `conflict` if the bytes have arrived. The request can be sent again, and then finds them
+   */
+  async function extend({ owner, id, expiresAt }: AdmittedUpload): Promise<AdmittedUpload> {
+    const stored = await records.update({ owner, id }, (current) =>
+      current.state === 'awaiting' ? { ...current, expiresAt } : undefined,
+    )
+    if (stored?.upload.state !== 'awaiting') throw new AppError('conflict')
+    return { ...stored.upload, state: 'awaiting', expiresAt }
+  }
+
+  /** Announces a file in parts in S3: once Redis lost the record, the client can still complete it. */
+  async function writeAnnouncement(upload: AdmittedUpload, undoSteps: UndoStep[]): Promise<void> {
+    const { multipart } = upload
+    if (!multipart) return
+    undoSteps.push({ name: 'delete the announcement', run: () => announcements.delete(upload) })
+    await announcements.write({ ...upload, multipart })
+  }
+
+  /**
+   * Whether nothing but this request's own steps would be undone: no other request has the key by now, and no earlier
+   * one has stored the bytes. In doubt the steps are kept, and expire.
+   */
+  async function mayUndo(address: UploadAddress, { isRepeated, isHeld }: KeyedId): Promise<boolean> {
+    try {
+      return (await isHeld()) && !(isRepeated && (await originals.find(address)))
+    } catch (error) {
+      log.warn({ err: error, event: 'admission-not-undone', uploadId: address.id }, 'admission not undone')
+      return false
     }
   }
 

@@ -1,6 +1,8 @@
 import {
+  AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  type MultipartUpload,
   NoSuchUpload,
   paginateListParts,
   type S3Client,
@@ -8,6 +10,7 @@ import {
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
+import { paginateMultipartUploads } from '@millrace/shared/ledger/pages.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/uploads/upload.ts'
@@ -49,6 +52,35 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
       )
       if (!UploadId) throw new AppError('dependency_unavailable')
       return { uploadId: UploadId, ...plan }
+    },
+
+    /**
+     * Finds a multipart upload that an earlier request has opened with this plan, the latest if there are several.
+     * S3 does not tell the plan, so the file must be the same.
+     */
+    async findOpen(address: UploadAddress, plan: PartPlan): Promise<OpenMultipart | undefined> {
+      const key = originalKey(address)
+      let latest: MultipartUpload | undefined
+      const pages = paginateMultipartUploads({ client: s3 }, { Bucket: bucket, Prefix: key })
+      for await (const { Uploads = [] } of pages) {
+        for (const upload of Uploads) {
+          if (upload.Key === key && initiatedAtMs(upload) >= initiatedAtMs(latest)) latest = upload
+        }
+      }
+      return latest?.UploadId === undefined ? undefined : { uploadId: latest.UploadId, ...plan }
+    },
+
+    /** Aborts a multipart upload, which deletes its parts. */
+    async abort(address: UploadAddress, multipart: MultipartId): Promise<void> {
+      await undefinedIfClosed(() =>
+        s3.send(
+          new AbortMultipartUploadCommand({
+            Bucket: bucket,
+            Key: originalKey(address),
+            UploadId: multipart.uploadId,
+          }),
+        ),
+      )
     },
 
     /** Signs URLs to which the client sends these parts. */
@@ -114,6 +146,10 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
 }
 
 export type MultipartUploads = ReturnType<typeof createMultipartUploads>
+
+function initiatedAtMs(upload: MultipartUpload | undefined): number {
+  return upload?.Initiated?.getTime() ?? 0
+}
 
 /** Returns undefined instead of rejecting if the multipart upload is not open. */
 async function undefinedIfClosed<T>(send: () => Promise<T>): Promise<T | undefined> {

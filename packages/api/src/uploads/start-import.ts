@@ -3,8 +3,9 @@ import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { UploadIntent, UploadMetadata } from '@millrace/shared/uploads/upload.ts'
+import type { UploadIntent, UploadMetadata, UploadState } from '@millrace/shared/uploads/upload.ts'
 import type { AdmitUpload } from './admit-upload.ts'
+import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 
 /** How long an import may wait for a slot and for its source, in ms. */
 export const importLifeMs = 24 * 60 * 60 * 1000
@@ -21,11 +22,14 @@ export type ImportRequest = {
   traceparent?: string
 }
 
-/** An admitted import. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). */
+/**
+ * An admitted import. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). Bytes that have arrived do not
+ * expire.
+ */
 export type StartedImport = {
   id: string
-  state: 'awaiting'
-  expiresAt: string
+  state: UploadState
+  expiresAt?: string
   transport: { kind: 'import' }
 }
 
@@ -46,9 +50,14 @@ export function createStartImport(deps: {
    * Admits an import and adds its job. If Redis added the job although the call failed, the job finds no
    * record and ends.
    *
+   * @param keyed the id of the request's Idempotency-Key. The job has the same id, so that a repeated request adds none
    * @throws AppError `invalid_request` if the URL is not allowed, and as `admitUpload` does
    */
-  return async function startImport(owner: string, request: ImportRequest): Promise<StartedImport> {
+  return async function startImport(
+    owner: string,
+    request: ImportRequest,
+    keyed?: KeyedId,
+  ): Promise<StartedImport> {
     const { sourceUrl, filename, contentType, size, traceparent } = request
     const url = URL.parse(sourceUrl)
     const problem = sourceUrlProblem(url, allowedPorts)
@@ -60,7 +69,8 @@ export function createStartImport(deps: {
       ...(size !== undefined && { size }),
     }
     return admitUpload(owner, intentOf(request, url), {
-      lifeMs: importLifeMs,
+      keyed,
+      lifeMs: keyedAgeMs(keyed) + importLifeMs,
       recordFields: () => ({ source }),
       async begin({ id, state, expiresAt }) {
         await imports.add({ owner, id, ...(traceparent && { traceparent }) })

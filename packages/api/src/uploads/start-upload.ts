@@ -1,18 +1,21 @@
 import { formLimitBytes, planParts } from '@millrace/shared/ledger/part-plan.ts'
-import { openUploadLifeMs, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import { openUploadLifeMs, type UploadIntent, type UploadState } from '@millrace/shared/uploads/upload.ts'
 import { type FormSigner, formLifeMs, type SignedForm } from '../signing/sign-form.ts'
 import type { AdmittedUpload, AdmitUpload } from './admit-upload.ts'
+import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 import { type MultipartUploads, type PartUrl, partBatch } from './multipart-uploads.ts'
 
-/** How the client sends the bytes. */
+/** How the client sends the bytes. `none`: S3 has them already. */
 export type Transport =
   | SignedForm
   | { kind: 'multipart'; partSize: number; partCount: number; parts: PartUrl[] }
+  | { kind: 'none' }
 
 /**
  * An admitted upload and its transport. It expires if its bytes have not arrived by `expiresAt` (ISO 8601).
+ * Bytes that have arrived do not expire.
  */
-export type StartedUpload = { id: string; state: 'awaiting'; expiresAt: string; transport: Transport }
+export type StartedUpload = { id: string; state: UploadState; expiresAt?: string; transport: Transport }
 
 /** Admits announced files and signs the URLs to send them to. */
 export function createStartUpload(deps: {
@@ -25,12 +28,19 @@ export function createStartUpload(deps: {
   /**
    * Admits a file that the client will send to S3: as one form up to 8 MiB, otherwise in parts.
    *
+   * @param keyed the id of the request's Idempotency-Key
    * @throws AppError as `admitUpload` does
    */
-  return async function startUpload(owner: string, intent: UploadIntent): Promise<StartedUpload> {
+  return async function startUpload(
+    owner: string,
+    intent: UploadIntent,
+    keyed?: KeyedId,
+  ): Promise<StartedUpload> {
     const plan = intent.size <= formLimitBytes ? undefined : planParts(intent.size)
     return admitUpload(owner, intent, {
-      lifeMs: plan ? openUploadLifeMs : formLifeMs,
+      keyed,
+      // A form is signed anew, so its life starts now. Parts expire with the id (worker: `expire-unfinished`).
+      lifeMs: plan ? openUploadLifeMs : keyedAgeMs(keyed) + formLifeMs,
       plan,
       async begin(upload) {
         const { id, state, expiresAt } = upload

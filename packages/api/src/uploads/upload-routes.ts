@@ -58,15 +58,27 @@ const ImportTransport = Type.Object(
   { kind: Type.Literal('import', { description: 'the client sends nothing: a worker downloads the file' }) },
   { title: 'ImportTransport' },
 )
+const NoTransport = Type.Object(
+  {
+    kind: Type.Literal('none', {
+      description:
+        'the client sends nothing: S3 has the file. Only in the response to a repeated request, see `Idempotency-Key`',
+    }),
+  },
+  { title: 'NoTransport' },
+)
 
 export const Announced = Type.Object(
   {
     id: UploadId,
     state: UploadView.properties.state,
-    expiresAt: Type.String({
-      description: 'ISO 8601; the upload expires if its bytes have not arrived by then',
-    }),
-    transport: Type.Union([FormTransport, MultipartTransport, ImportTransport]),
+    expiresAt: Type.Optional(
+      Type.String({
+        description:
+          'ISO 8601; the upload expires if its bytes have not arrived by then. Absent if they have',
+      }),
+    ),
+    transport: Type.Union([FormTransport, MultipartTransport, ImportTransport, NoTransport]),
   },
   { title: 'AnnouncedUpload' },
 )
@@ -114,11 +126,15 @@ export function uploadRoutes(
           key: request.headers['idempotency-key'],
           content: ['POST /uploads', body],
           response: announcedValidator,
+          respondAgain: ({ id, state }): StartedUpload | StartedImport =>
+            'sourceUrl' in body
+              ? { id, state, transport: { kind: 'import' } }
+              : { id, state, transport: { kind: 'none' } },
         },
-        async (ownerId): Promise<StartedUpload | StartedImport> =>
+        async (ownerId, keyed) =>
           'sourceUrl' in body
-            ? startImport(ownerId, { ...body, ...traceOf(request) })
-            : startUpload(ownerId, { ...toIntent(body), ...traceOf(request) }),
+            ? startImport(ownerId, { ...body, ...traceOf(request) }, keyed)
+            : startUpload(ownerId, { ...toIntent(body), ...traceOf(request) }, keyed),
       )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started

@@ -14,6 +14,7 @@ import { createAdmitUpload } from './admit-upload.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
+import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
 import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
@@ -47,17 +48,19 @@ export function createUploads(deps: {
   }
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
-  const { records, lookup, originals, manifests, quota, receiveUpload } = deps.lifecycle
+  const { records, lookup, originals, manifests, quota, receiveUpload, epoch } = deps.lifecycle
   const { announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
+  const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
   const admitUpload = createAdmitUpload({
     records,
     checkIntent,
     quota,
+    originals,
     multipartUploads,
-    abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
+    abortMultipartUploads,
     announcements,
     log,
   })
@@ -66,12 +69,21 @@ export function createUploads(deps: {
   const findOwnUpload = createFindOwnUpload({ owner, lookup })
   const withIdempotencyKey = createWithIdempotencyKey({
     owner,
-    respondOnce: createRespondOnce({ redis, prefix }),
+    respondOnce: createRespondOnce({
+      redis,
+      prefix,
+      epoch,
+      findLostId: createFindLostId({ s3, bucket, log }),
+    }),
+    records,
+    receiveUpload,
+    isErased,
   })
   const eraseUpload = createEraseUpload({ records, ...queues, erasures, finishErasure })
 
   return {
     admitUpload,
+    abortMultipartUploads,
     multipartUploads,
     completeUpload,
     eraseUpload,

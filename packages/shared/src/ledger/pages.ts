@@ -29,17 +29,21 @@ export async function* paginateObjectVersions(
   } while (page.IsTruncated)
 }
 
-/** Lists the open multipart uploads of all keys with a prefix, page by page. */
+/**
+ * Lists the open multipart uploads of all keys with a prefix, page by page.
+ *
+ * @param listing.KeyMarker lists only the keys after this one
+ */
 export async function* paginateMultipartUploads(
   { client }: { client: S3Client },
-  listing: Listing,
+  listing: Listing & { KeyMarker?: string; MaxUploads?: number },
 ): AsyncGenerator<ListMultipartUploadsCommandOutput> {
   let page: ListMultipartUploadsCommandOutput | undefined
   do {
     page = await client.send(
       new ListMultipartUploadsCommand({
         ...listing,
-        KeyMarker: page?.NextKeyMarker,
+        KeyMarker: page ? page.NextKeyMarker : listing.KeyMarker,
         UploadIdMarker: page?.NextUploadIdMarker,
       }),
     )

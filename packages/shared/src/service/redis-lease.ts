@@ -15,48 +15,17 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 `
 
-/** KEYS: lease. ARGV: holder, ms. @param readHolder Lua that reads the key's holder */
-const renewScript = (readHolder: string) => `
-if ${readHolder} ~= ARGV[1] then return 0 end
+/** KEYS: lease. ARGV: holder, ms. */
+const renewScript = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `
 
-/** KEYS: lease. ARGV: holder. @param readHolder Lua that reads the key's holder */
-const releaseScript = (readHolder: string) => `
-if ${readHolder} ~= ARGV[1] then return 0 end
+/** KEYS: lease. ARGV: holder. */
+const releaseScript = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
 `
-
-/**
- * Renews and releases a key that has a holder. For keys that are taken together with other checks; all others use
- * `createRedisLease`.
- *
- * @param deps.key a string that contains the holder, or a hash
- * @param deps.field the field of the hash that contains the holder
- * @param deps.holder the token of the only process or request that may renew and release the key
- * @param deps.ttlMs how long the key lasts if it is not renewed, in ms
- */
-export function createHeldKey(deps: {
-  redis: Redis
-  key: string
-  field?: string
-  holder: string
-  ttlMs: number
-}) {
-  const { redis, key, field, holder, ttlMs } = deps
-  const readHolder =
-    field === undefined ? `redis.call('GET', KEYS[1])` : `redis.call('HGET', KEYS[1], '${field}')`
-  return {
-    /** Renews the key. Returns false if Redis has lost it or another holder has it. */
-    async renew(): Promise<boolean> {
-      return (await redis.eval(renewScript(readHolder), 1, key, holder, ttlMs)) === 1
-    },
-    /** Deletes the key, if it is ours, so that others can take it at once. */
-    async release(): Promise<void> {
-      await redis.eval(releaseScript(readHolder), 1, key, holder)
-    },
-  }
-}
 
 /**
  * A lock with the holder's token that expires by itself. If its holder dies, another one can take it after `ttlMs`.
@@ -69,7 +38,6 @@ export function createHeldKey(deps: {
 export function createRedisLease(deps: { redis: Redis; key: string; holder: string; ttlMs: number }) {
   const { redis, key, holder, ttlMs } = deps
   return {
-    ...createHeldKey(deps),
     /**
      * Takes the lease if it is free, or renews it. Sent again after a lost connection it finds its own token.
      *
@@ -77,6 +45,14 @@ export function createRedisLease(deps: { redis: Redis; key: string; holder: stri
      */
     async hold(): Promise<boolean> {
       return (await redis.eval(holdScript, 1, key, holder, ttlMs)) === 1
+    },
+    /** Renews the lease. Returns false if Redis has lost it or another holder has it. */
+    async renew(): Promise<boolean> {
+      return (await redis.eval(renewScript, 1, key, holder, ttlMs)) === 1
+    },
+    /** Deletes the lease, if it is ours, so that others can take it at once. */
+    async release(): Promise<void> {
+      await redis.eval(releaseScript, 1, key, holder)
     },
     /** Returns the holder's token, or undefined if the lease is free. */
     async holder(): Promise<string | undefined> {

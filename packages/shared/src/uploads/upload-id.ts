@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import Type from 'typebox'
 import { v7 } from 'uuid'
 
@@ -21,4 +22,33 @@ export function isUploadId(text: string): boolean {
 /** Returns an upload id's creation time from its first 48 bits (RFC 9562, 5.7), in ms since 1970. */
 export function uploadIdTimeMs(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+}
+
+/** Returns what an upload id has after its time: version, variant and the 74 random bits. */
+export function uploadIdTail(id: string): string {
+  return id.slice('xxxxxxxx-xxxx-'.length)
+}
+
+/** The smallest tail of an upload id. */
+const smallestTail = '7000-8000-000000000000'
+
+/** Returns the smallest upload id of a time, in ms since 1970. */
+export function smallestUploadIdAt(timeMs: number): string {
+  const digits = timeMs.toString(16).padStart(12, '0')
+  return `${digits.slice(0, 8)}-${digits.slice(8)}-${smallestTail}`
+}
+
+/** Begins what is hashed, so that the same bits follow from nothing else. Another label would change all ids. */
+const derivationLabel = 'millrace upload id of an idempotency key'
+
+/**
+ * Returns the id of the upload that belongs to an Idempotency-Key. The random bits are the SHA-256 of owner and key. So
+ * only the time must be known to find the id again.
+ *
+ * @param timeMs when the first request with the key began, ms since 1970
+ */
+export function keyedUploadId({ owner, key }: { owner: string; key: string }, timeMs: number): string {
+  const digest = createHash('sha256').update([derivationLabel, owner, key].join('\0')).digest()
+  // uuid takes the first 32 of the 74 bits from `seq`, the others from the last bytes of `random`.
+  return v7({ msecs: timeMs, random: digest.subarray(0, 16), seq: digest.readUInt32BE(16) })
 }
