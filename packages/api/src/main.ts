@@ -7,6 +7,7 @@ import {
   connectS3,
   connectSqs,
   connectStreamingS3,
+  reconnectTogether,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
@@ -28,6 +29,7 @@ await runService({ log, start })
 async function start({ stopping, addPhase }: Service): Promise<void> {
   const redis = connectRedis(config.redisUrl, log)
   const subscriber = connectBlockingRedis(config.redisUrl, log)
+  reconnectTogether(subscriber, redis)
   const s3 = connectS3()
   const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
   const streamingS3 = connectStreamingS3()
