@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import {
   connectBlockingRedis,
@@ -48,6 +49,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
       redis.disconnect()
     },
   })
+  await checkEvictionPolicy({ redis, log })
   const app = await createApp({
     config,
     log,

@@ -33,11 +33,7 @@ const ready = { http: 200, status: 'ready', checks: { redis: 'ok', s3: 'ok', sqs
 const unready = { http: 503, status: 'unready', checks: { redis: 'failed', s3: 'ok', sqs: 'ok' } }
 
 const faults: [name: string, begin: () => Promise<unknown>, end: () => Promise<unknown>][] = [
-  [
-    'became a replica',
-    () => api.redis.replicaof('127.0.0.1', 1),
-    () => api.redis.replicaof('NO', 'ONE'),
-  ],
+  ['became a replica', () => api.redis.replicaof('127.0.0.1', 1), () => api.redis.replicaof('NO', 'ONE')],
   [
     'is full',
     () => api.redis.config('SET', 'maxmemory', '1'),

@@ -27,7 +27,8 @@ export const healthOperations: Operations = {
         example: { status: 'ready', checks: { redis: 'ok', s3: 'ok', sqs: 'ok' } },
       },
       503: {
-        description: 'A dependency does not respond, Redis accepts no writes, or the instance is shutting down.',
+        description:
+          'A dependency does not respond, Redis accepts no writes, or the instance is shutting down.',
         example: { status: 'unready', checks: { redis: 'failed', s3: 'ok', sqs: 'ok' } },
       },
     },
