@@ -47,6 +47,7 @@ export const statusOfCode = {
   source_unavailable: 502,
   processing_failed: 500,
   dependency_unavailable: 503,
+  storage_busy: 503,
   overloaded: 503,
   draining: 503,
   conflict: 409,

@@ -2,6 +2,9 @@ import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multip
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { RedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import { memoryBudget } from '@millrace/shared/uploads/memory-budget.ts'
 import type { OpenMultipart, Upload, UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -32,7 +35,7 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record →
+ * check the intent → check Redis' memory → reserve quota → open a multipart upload in S3, if there is a plan → write the record →
  * `begin`
  *
  * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
@@ -40,6 +43,7 @@ type UndoStep = { name: string; run: () => Promise<void> }
  * the multipart upload expire.
  */
 export function createAdmitUpload(deps: {
+  redisMemory: RedisMemory
   records: UploadRecords
   checkIntent: CheckIntent
   quota: Quota
@@ -47,14 +51,14 @@ export function createAdmitUpload(deps: {
   abortMultipartUploads: AbortMultipartUploads
   log: Pick<Logger, 'warn'>
 }) {
-  const { records, checkIntent, quota, multipartUploads, abortMultipartUploads, log } = deps
+  const { redisMemory, records, checkIntent, quota, multipartUploads, abortMultipartUploads, log } = deps
 
   /**
    * Admits a file of `intent.size` bytes for an owner.
    *
    * @returns the result of `begin`
    * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
-   *   long, `quota_exceeded` or `quota_exhausted_today`; and whatever `begin` throws
+   *   long, `storage_busy`, `quota_exceeded` or `quota_exhausted_today`; and whatever `begin` throws
    */
   return async function admitUpload<Result>(
     owner: string,
@@ -62,6 +66,7 @@ export function createAdmitUpload(deps: {
     { id = newUploadId(), lifeMs, plan, recordFields = multipartField, begin }: Admission<Result>,
   ): Promise<Result> {
     checkIntent(intent)
+    if ((await redisMemory.usedShare()) >= memoryBudget.refuseUploads) throw new AppError('storage_busy')
     const address = { owner, id }
     const createdAtMs = uploadIdTimeMs(id)
     const expiresAtMs = createdAtMs + lifeMs

@@ -47,11 +47,12 @@ export function createUploads(deps: {
   }
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
-  const { records, lookup, quota, receiveUpload, eraseObjects } = deps.lifecycle
+  const { redisMemory, records, lookup, quota, receiveUpload, eraseObjects } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
   const admitUpload = createAdmitUpload({
+    redisMemory,
     records,
     checkIntent,
     quota,

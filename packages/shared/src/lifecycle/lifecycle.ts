@@ -8,6 +8,7 @@ import { createOriginals } from '../ledger/originals.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createQuota } from '../quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
+import { createRedisMemory } from '../service/redis-memory.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createUploadLookup } from './upload-lookup.ts'
@@ -33,7 +34,8 @@ export function createLifecycle(deps: {
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
-  const records = createUploadRecords({ redis, prefix })
+  const redisMemory = createRedisMemory({ redis })
+  const records = createUploadRecords({ redis, prefix, redisMemory })
   const lookup = createUploadLookup({ records, manifests, originals })
   const quotaReservations = createQuotaReservations({ redis, prefix })
   return {
@@ -42,6 +44,7 @@ export function createLifecycle(deps: {
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
     eraseObjects,
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
+    redisMemory,
     records,
     lookup,
     quotaReservations,

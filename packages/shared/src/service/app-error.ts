@@ -91,6 +91,10 @@ export const errorCatalogue = {
     message: 'The file could not be processed. Processing can be retried.',
   },
   dependency_unavailable: { retryable: true, message: 'A required service does not respond.' },
+  storage_busy: {
+    retryable: true,
+    message: 'No new uploads are accepted at the moment: Redis is almost full.',
+  },
   overloaded: { retryable: true, message: 'This instance is overloaded.' },
   draining: { retryable: true, message: 'This instance is shutting down.' },
   conflict: { retryable: true, message: 'The upload is being changed by another process.' },

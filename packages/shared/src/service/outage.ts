@@ -73,6 +73,11 @@ export function isRoleLost(reply: Error): boolean {
   return roleLostReply.test(reply.message)
 }
 
+/** Returns whether an error is the reply of a Redis that refuses a write because it is full. */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && /(?:^|: )-?OOM /.test(error.message)
+}
+
 function isOutageItself(error: Record<string, unknown>): boolean {
   const { name, code, message, $fault: fault, $metadata: metadata } = error
   const status = isObject(metadata) ? metadata['httpStatusCode'] : undefined

@@ -2,7 +2,9 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
-import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
+import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
+import { recordLifeMs } from './memory-budget.ts'
+import { erasureMarkerLifeMs, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
 const upload = Compile(Upload)
@@ -15,10 +17,6 @@ export type StoredUpload = { upload: Upload; revision: number }
 
 const dayMs = 24 * 60 * 60 * 1000
 
-/** Expiry of records that can be rebuilt from a manifest. */
-const finishedTtlMs = 7 * dayMs
-/** Longer than any upload may stay open. */
-const openTtlMs = 14 * dayMs
 /** The index outlives the records. An index that was not used for this long is rebuilt from S3. */
 const indexTtlMs = 30 * dayMs
 
@@ -99,6 +97,11 @@ export function changesChannel(prefix: string, owner: string): string {
   return `${prefix}:changes:${owner}`
 }
 
+/** Returns a pattern for SCAN that matches the keys of all records. */
+export function recordKeysPattern(prefix: string): string {
+  return `${prefix}:{*}:upload:*`
+}
+
 /**
  * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
  * Every key contains the owner, so another owner's id finds nothing.
@@ -114,8 +117,10 @@ export function changesChannel(prefix: string, owner: string): string {
  *
  * @param deps.redis a connection
  * @param deps.prefix prefix of every key
+ * @param deps.redisMemory decides how long records of finished uploads stay (`memory-budget.ts`)
  */
-export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createUploadRecords(deps: { redis: Redis; prefix: string; redisMemory?: RedisMemory }) {
+  const { redis, prefix, redisMemory = createRedisMemory({ redis }) } = deps
   const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
   const indexKey = (owner: string) => `${prefix}:{${owner}}:uploads`
   const erasedKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`
@@ -161,7 +166,7 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       changesChannel(prefix, next.owner),
       JSON.stringify(next),
       expectedRevision ?? '',
-      isFinished(next) ? finishedTtlMs : openTtlMs,
+      await recordLifeMs(next, redisMemory.usedShare),
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
