@@ -1,5 +1,4 @@
-import type { Upload } from './upload.ts'
-import { isFinished } from './upload.ts'
+import { isFinished, type Upload } from './upload.ts'
 
 const minuteMs = 60 * 1000
 const hourMs = 60 * minuteMs
