@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 
 /**
- * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), deny it (403 AccessDenied), or cut its response off
- * within the body.
+ * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), deny it (403 AccessDenied), time it out like an S3
+ * that waits for the rest of the body (400 RequestTimeout), or cut its response off within the body.
  */
-export type ProxyAction = 'pass' | 'refuse' | 'deny' | 'cut'
+export type ProxyAction = 'pass' | 'refuse' | 'deny' | 'time-out' | 'cut'
 
 /** A request to S3. The path contains bucket and key. */
 export type SeenRequest = { method: string; path: string }
@@ -30,6 +30,11 @@ export async function startS3Proxy(endpoint: string) {
     if (action === 'deny') {
       incoming.resume()
       outgoing.writeHead(403, { connection: 'close' }).end('<Error><Code>AccessDenied</Code></Error>')
+      return
+    }
+    if (action === 'time-out') {
+      incoming.resume()
+      outgoing.writeHead(400, { connection: 'close' }).end('<Error><Code>RequestTimeout</Code></Error>')
       return
     }
     const target = new URL(incoming.url ?? '/', endpoint)

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import {
   connectBlockingRedis,
@@ -7,6 +8,7 @@ import {
   connectS3,
   connectSqs,
   connectStreamingS3,
+  reconnectTogether,
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
@@ -28,6 +30,7 @@ await runService({ log, start })
 async function start({ stopping, addPhase }: Service): Promise<void> {
   const redis = connectRedis(config.redisUrl, log)
   const subscriber = connectBlockingRedis(config.redisUrl, log)
+  reconnectTogether(subscriber, redis)
   const s3 = connectS3()
   const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
   const streamingS3 = connectStreamingS3()
@@ -46,6 +49,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
       redis.disconnect()
     },
   })
+  await checkEvictionPolicy({ redis, log })
   const app = await createApp({
     config,
     log,

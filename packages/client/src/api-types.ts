@@ -110,7 +110,7 @@ export interface paths {
         };
         /**
          * Check that this instance can serve requests
-         * @description Sends a request to Redis, to S3 and to SQS.
+         * @description Writes a key to Redis, and sends a request to S3 and to SQS.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -442,13 +442,14 @@ export interface components {
          *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
          *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
+         *     - `storage_busy` (status 503, retryable): No new uploads are accepted at the moment: Redis is almost full.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -1356,7 +1357,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A dependency does not respond, or the instance is shutting down. */
+            /** @description A dependency does not respond, Redis accepts no writes, or the instance is shutting down. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1966,7 +1967,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1976,7 +1977,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2326,7 +2327,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2336,7 +2337,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "overloaded";
                         /** @constant */
                         status: 503;
                     };

@@ -1,4 +1,5 @@
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -44,6 +45,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
       redis.disconnect()
     },
   })
+  await checkEvictionPolicy({ redis, log })
   const app = createApp(config, log, {
     redis,
     blockingRedis,

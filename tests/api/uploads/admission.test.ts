@@ -7,11 +7,11 @@ import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-
 import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
+import { bodyOf, createHttpClient, type HttpClient } from '../../support/http-client.ts'
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
-import { tusMetadata } from '../../support/tus-client.ts'
+import { waysToSend } from '../../support/ways-to-send.ts'
 
 const test = suite('admission')
 const MiB = 1024 ** 2
@@ -99,60 +99,20 @@ async function breakKey(key: string): Promise<void> {
 }
 
 const announced = { filename: 'a.bin', contentType: 'image/png' }
-/** Every way to send a file. Ways that can use parts have a file that is large enough for parts. */
-const ways: [name: string, send: () => Promise<HttpResponse>][] = [
-  ['an announced form', () => client.post('/uploads', { ...announced, size: 7 })],
-  ['an announced multipart upload', () => client.post('/uploads', { ...announced, size: 20 * MiB })],
-  ['an import', () => client.post('/uploads', { sourceUrl: 'https://files.example/a.png', size: 7 })],
-  [
-    'a direct upload',
-    () =>
-      client.request('POST', '/upload?filename=a.txt', {
-        body: 'the file',
-        headers: { 'content-type': 'text/plain' },
-      }),
-  ],
-  [
-    'a tus upload',
-    () =>
-      client.request('POST', '/tus/', {
-        headers: {
-          'tus-resumable': '1.0.0',
-          'upload-length': String(20 * MiB),
-          'upload-metadata': tusMetadata({ filename: 'a.bin' }),
-        },
-      }),
-  ],
-  [
-    "Uppy's form",
-    () =>
-      client.get(`/uppy/s3/params?filename=a.bin&type=image/png&${encodeURIComponent('metadata[size]')}=7`),
-  ],
-  [
-    "Uppy's multipart upload",
-    () =>
-      client.post('/uppy/s3/multipart', {
-        filename: 'a.bin',
-        type: 'image/png',
-        metadata: { size: 20 * MiB },
-      }),
-  ],
-]
-
-for (const [name, send] of ways) {
+for (const [name, send] of waysToSend) {
   test(`${name} leaves nothing behind if writing its record fails half-way`, async () => {
     // The script writes the record before the index.
     await breakKey(ownerKey('uploads'))
-    const { status } = await send()
+    const { status } = await send(client)
     assert.ok(status >= 500, String(status))
     assert.equal(await countRemaining(), nothing)
   })
 }
 
-for (const [name, send] of ways.filter(([name]) => /announced|Uppy's form/.test(name))) {
+for (const [name, send] of waysToSend.filter(([name]) => /announced|Uppy's form/.test(name))) {
   test(`${name} leaves nothing behind if signing fails`, async () => {
     canSign = false
-    const { status } = await send()
+    const { status } = await send(client)
     assert.ok(status >= 500, String(status))
     assert.equal(await countRemaining(), nothing)
   })

@@ -14,6 +14,7 @@ test('errors of connections, and replies of a Redis that cannot write, are outag
     error({ code: 'ECONNRESET' }, 'aborted'),
     error({ name: 'MaxRetriesPerRequestError' }),
     error({}, 'Connection is closed.'),
+    error({ name: 'AbortError' }, 'Command aborted due to connection close'),
     oom,
     error({ name: 'ReplyError' }, "READONLY You can't write against a read only replica."),
     error({ name: 'ReplyError' }, 'LOADING Redis is loading the dataset in memory'),

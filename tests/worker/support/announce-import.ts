@@ -11,6 +11,7 @@ import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
+import { createRedisMemory } from '@millrace/shared/service/redis-memory.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 
@@ -27,13 +28,14 @@ export function createImporter(
   options: { ports: number[]; maxUploadBytes: number; limits?: QuotaLimits },
 ) {
   const { ports, maxUploadBytes, limits = {} } = options
-  const { records, s3, bucket } = fleet
+  const { redis, records, s3, bucket } = fleet
   const imports = createImportQueue(fleet)
   const reservations = createQuotaReservations(fleet)
   const originals = createOriginals(fleet)
   const quota = createQuota({ reservations, limits, originals, s3, bucket })
   const checkIntent = createIntentCheck({ presets: builtInPresets, maxUploadBytes })
   const admitUpload = createAdmitUpload({
+    redisMemory: createRedisMemory({ redis }),
     records,
     checkIntent,
     quota,

@@ -68,7 +68,7 @@ export function createFleet(deps: {
     /** Adds `/health` and `/ready`. */
     registerHealth(app: Api): void {
       healthRoutes(app, {
-        checkReadiness: createReadiness({ redis, s3, sqs, bucket, queueUrl }),
+        checkReadiness: createReadiness({ redis, prefix, instance, s3, sqs, bucket, queueUrl }),
         instance,
         version,
         draining: AbortSignal.any([draining, closing]),

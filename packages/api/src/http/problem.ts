@@ -50,6 +50,7 @@ export const statusOfCode = {
   processing_failed: 500,
   dependency_unavailable: 503,
   unreadable_record: 503,
+  storage_busy: 503,
   overloaded: 503,
   draining: 503,
   conflict: 409,

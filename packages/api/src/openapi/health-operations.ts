@@ -18,7 +18,7 @@ export const healthOperations: Operations = {
   'GET /ready': {
     operationId: 'getReadiness',
     summary: 'Check that this instance can serve requests',
-    description: 'Sends a request to Redis, to S3 and to SQS.',
+    description: 'Writes a key to Redis, and sends a request to S3 and to SQS.',
     tag: 'operation',
     security: securityRequirements.none,
     responses: {
@@ -27,7 +27,8 @@ export const healthOperations: Operations = {
         example: { status: 'ready', checks: { redis: 'ok', s3: 'ok', sqs: 'ok' } },
       },
       503: {
-        description: 'A dependency does not respond, or the instance is shutting down.',
+        description:
+          'A dependency does not respond, Redis accepts no writes, or the instance is shutting down.',
         example: { status: 'unready', checks: { redis: 'failed', s3: 'ok', sqs: 'ok' } },
       },
     },

@@ -5,6 +5,8 @@ import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { RedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import { memoryBudget } from '@millrace/shared/uploads/memory-budget.ts'
 import type { OpenMultipart, Upload, UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
@@ -39,8 +41,8 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → reserve quota → open a multipart upload in S3, if there is a plan → write the record → announce the
- * parts in S3, if the client sends them → `begin`
+ * check the intent → check Redis' memory → reserve quota → open a multipart upload in S3, if there is a plan → write the
+ * record → announce the parts in S3, if the client sends them → `begin`
  *
  * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
  * executed it although the response was lost. If the process dies in between, the record, the reservation and
@@ -50,6 +52,7 @@ type UndoStep = { name: string; run: () => Promise<void> }
  * and multipart upload (docs/decisions/0023-let-the-upload-id-belong-to-the-key.md).
  */
 export function createAdmitUpload(deps: {
+  redisMemory: RedisMemory
   records: UploadRecords
   checkIntent: CheckIntent
   quota: Quota
@@ -60,6 +63,7 @@ export function createAdmitUpload(deps: {
   log: Pick<Logger, 'warn'>
 }) {
   const {
+    redisMemory,
     records,
     checkIntent,
     quota,
@@ -75,7 +79,7 @@ export function createAdmitUpload(deps: {
    *
    * @returns the result of `begin`
    * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
-   *   long, `quota_exceeded` or `quota_exhausted_today`; `conflict` if the bytes of an earlier request with the same
+   *   long, `storage_busy`, `quota_exceeded` or `quota_exhausted_today`; `conflict` if the bytes of an earlier request with the same
    *   Idempotency-Key arrive meanwhile; and whatever `begin` throws
    */
   return async function admitUpload<Result>(
@@ -91,6 +95,8 @@ export function createAdmitUpload(deps: {
     const expiresAtMs = createdAtMs + lifeMs
     const createdAt = new Date(createdAtMs).toISOString()
     const earlier = keyed?.isRepeated ? (await records.find(address))?.upload : undefined
+    const isFull = (await redisMemory.usedShare()) >= memoryBudget.refuseUploads
+    if (isFull && !earlier) throw new AppError('storage_busy')
     const undoSteps: UndoStep[] = []
     try {
       undoSteps.push({ name: 'cancel the reservation', run: () => quota.cancel(address) })

@@ -49,12 +49,13 @@ export function createUploads(deps: {
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
   const { records, lookup, originals, manifests, quota, receiveUpload, epoch } = deps.lifecycle
-  const { announcements, erasures, finishErasure, isErased } = deps.lifecycle
+  const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
   const admitUpload = createAdmitUpload({
+    redisMemory,
     records,
     checkIntent,
     quota,

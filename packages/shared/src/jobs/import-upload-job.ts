@@ -41,7 +41,9 @@ export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: str
       // own services.
       backoff: { type: 'exponential', delay: 5000, jitter: 0.5 },
       removeOnComplete: true,
-      removeOnFail: { age: 7 * 24 * 60 * 60, count: 10_000 },
+      // For the operator only. Some 3 KB each, with the stack of the last attempt.
+      removeOnFail: { age: 7 * 24 * 60 * 60, count: 1_000 },
+      stackTraceLimit: 1,
     },
   })
 

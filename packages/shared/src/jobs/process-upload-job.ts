@@ -58,7 +58,9 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
       // A kept job would block the same bytes if they arrive again after others. Record and manifest show that
       // the work is done, not the job.
       removeOnComplete: true,
-      removeOnFail: { age: 7 * 24 * 60 * 60, count: 10_000 },
+      // For the operator only. Some 3 KB each, with the stack of the last attempt.
+      removeOnFail: { age: 7 * 24 * 60 * 60, count: 1_000 },
+      stackTraceLimit: 1,
     },
   })
 

@@ -11,6 +11,7 @@ import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createQuota } from '../quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
 import { createRedisEpoch } from '../service/redis-epoch.ts'
+import { createRedisMemory } from '../service/redis-memory.ts'
 import { createSeldomWarning } from '../service/seldom-warning.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
 import { createCheckUpload } from './check-upload.ts'
@@ -44,7 +45,8 @@ export function createLifecycle(deps: {
   const erasures = createErasures({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const epoch = createRedisEpoch({ redis, prefix })
-  const records = createUploadRecords({ redis, prefix, epoch })
+  const redisMemory = createRedisMemory({ redis })
+  const records = createUploadRecords({ redis, prefix, epoch, redisMemory })
   const quotaReservations = createQuotaReservations({ redis, prefix })
   const quota = createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket })
   const finishErasure = createFinishErasure({ records, eraseObjects, quota })
@@ -63,6 +65,7 @@ export function createLifecycle(deps: {
     storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
     epoch,
+    redisMemory,
     records,
     quotaReservations,
     quota,

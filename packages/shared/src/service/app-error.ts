@@ -103,6 +103,10 @@ export const errorCatalogue = {
     retryable: true,
     message: 'Another version of Millrace stored this in a form that this instance cannot read.',
   },
+  storage_busy: {
+    retryable: true,
+    message: 'No new uploads are accepted at the moment: Redis is almost full.',
+  },
   overloaded: { retryable: true, message: 'This instance is overloaded.' },
   draining: { retryable: true, message: 'This instance is shutting down.' },
   conflict: { retryable: true, message: 'The upload is being changed by another process.' },

@@ -2,12 +2,18 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { isRoleLost } from './outage.ts'
 
 /** What both services need to reach Redis, S3 and SQS. `streamingS3` is for bodies that pass through. */
 export type Clients = { redis: Redis; s3: S3Client; streamingS3: S3Client; sqs: SQSClient }
 
+/** A server that lost its role is left at most this often by each connection, in ms. */
+const minReconnectionMs = 1_000
+
 /**
- * Connects to Redis for commands that should fail fast: without Redis, each is retried twice and then rejected.
+ * Connects to Redis for commands that should fail fast: without Redis, each is retried twice and then rejected. Commands
+ * that a demoted primary refuses are rejected, and the connection is opened again: its address may lead to the new
+ * primary.
  *
  * Without ioredis' auto-pipelining, which promotes garbage to V8's old generation (decision 0019). Hot lookups are
  * batched instead (`batcher.ts`).
@@ -15,22 +21,56 @@ export type Clients = { redis: Redis; s3: S3Client; streamingS3: S3Client; sqs: 
  * @param url `redis://` or `rediss://`
  */
 export function connectRedis(url: string, log: Logger): Redis {
-  return logErrors(new Redis(url, { maxRetriesPerRequest: 2 }), log)
+  return connect(url, 2, log)
 }
 
 /**
  * Connects to Redis for BullMQ's workers and for subscribers, which wait for Redis without a limit (BullMQ requires
- * `maxRetriesPerRequest: null` of blocking connections).
+ * `maxRetriesPerRequest: null` of blocking connections). Leaves a demoted primary as `connectRedis` does.
  *
  * @param url `redis://` or `rediss://`
  */
 export function connectBlockingRedis(url: string, log: Logger): Redis {
-  return logErrors(new Redis(url, { maxRetriesPerRequest: null }), log)
+  return connect(url, null, log)
 }
 
-function logErrors(redis: Redis, log: Logger): Redis {
+/**
+ * Makes a subscriber connect again whenever a connection for commands does. A subscriber sends no writes, so it would
+ * never learn that its server is no longer the primary.
+ *
+ * @param subscriber subscribes again by itself
+ * @param commands a connection to the same Redis that is used often
+ */
+export function reconnectTogether(subscriber: Redis, commands: Redis): void {
+  commands.on('close', () => {
+    if (subscriber.status === 'ready') subscriber.disconnect(true)
+  })
+}
+
+function connect(url: string, maxRetriesPerRequest: number | null, log: Logger): Redis {
+  const reconnectOnError = createReconnectOnError()
   // Without a listener, an outage would end the process. ioredis reconnects by itself.
-  return redis.on('error', (error) => log.warn({ err: error }, 'Redis connection'))
+  return new Redis(url, { maxRetriesPerRequest, reconnectOnError }).on('error', (error) =>
+    log.warn({ err: error }, 'Redis connection'),
+  )
+}
+
+/**
+ * Creates the function that decides after each error reply whether its connection is opened again. ioredis' duplicates of
+ * a connection share the function, but each has options of its own, of which it is a method.
+ */
+function createReconnectOnError() {
+  const reconnectedAtMs = new WeakMap<object, number>()
+
+  /** @returns 1: reject the command and connect again. With 2, ioredis would send the command again without a limit */
+  return function reconnectOnError(this: object, error: Error): 1 | false {
+    if (!isRoleLost(error)) return false
+    const nowMs = performance.now()
+    const lastMs = reconnectedAtMs.get(this)
+    if (lastMs !== undefined && nowMs - lastMs < minReconnectionMs) return false
+    reconnectedAtMs.set(this, nowMs)
+    return 1
+  }
 }
 
 /**

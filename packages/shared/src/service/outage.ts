@@ -30,7 +30,12 @@ const codes: ReadonlySet<unknown> = new Set([
 ])
 
 /** Messages of ioredis, whose errors have no code. */
-const messages: ReadonlySet<unknown> = new Set(['Connection is closed.', 'Command timed out'])
+const messages: ReadonlySet<unknown> = new Set([
+  'Connection is closed.',
+  'Command timed out',
+  // The rest of a pipeline or transaction, if the connection closed within it.
+  'Command aborted due to connection close',
+])
 
 /**
  * Redis' replies while it is full, read-only, loading, or without its primary. Some versions quote the reply of a
@@ -38,6 +43,9 @@ const messages: ReadonlySet<unknown> = new Set(['Connection is closed.', 'Comman
  */
 const redisReply =
   /(?:^|: )-?(?:READONLY|OOM|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY) /
+
+/** Redis' replies of a server that is not the primary, or has lost the rest of its cluster. */
+const roleLostReply = /(?:^|: )-?(?:READONLY|MASTERDOWN|CLUSTERDOWN) /
 
 /** How many causes of an error are read. */
 const maxCauses = 5
@@ -55,6 +63,19 @@ export function isOutage(error: unknown): boolean {
     current = current['cause']
   }
   return false
+}
+
+/**
+ * Returns whether a reply means that its server is not the primary any more. Another connection to the same address may
+ * lead to one that is. It would not help with a Redis that is full or loading.
+ */
+export function isRoleLost(reply: Error): boolean {
+  return roleLostReply.test(reply.message)
+}
+
+/** Returns whether an error is the reply of a Redis that refuses a write because it is full. */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && /(?:^|: )-?OOM /.test(error.message)
 }
 
 function isOutageItself(error: Record<string, unknown>): boolean {

@@ -4,7 +4,9 @@ import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
+import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
+import { recordLifeMs } from './memory-budget.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 
@@ -24,10 +26,6 @@ export type FoundUpload = StoredUpload & { isChecked: boolean }
 
 const dayMs = 24 * 60 * 60 * 1000
 
-/** Expiry of records that can be rebuilt from a manifest. */
-const finishedTtlMs = 7 * dayMs
-/** Longer than any upload may stay open. */
-const openTtlMs = 14 * dayMs
 /** The index outlives the records. An index that was not used for this long is rebuilt from S3. */
 const indexTtlMs = 30 * dayMs
 
@@ -51,13 +49,17 @@ const confirmed = 'confirmed'
 /** How many of an owner's last changes a reconnecting client can receive. */
 const recentChanges = 1000
 
+/** Reads the clock of Redis, in ms since 1970. */
+const readClock = `
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+`
+
 /**
  * Gives a change the next number of its owner's sequence. Numbers are at least the current ms since 1970, so they keep
  * rising if Redis lost the last one. `since` is the start of the known sequence.
  */
 const nextSequence = `
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local last = tonumber(redis.call('HGET', KEYS[4], 'last') or '0')
 local sequence = math.max(last + 1, now)
 if last == 0 then redis.call('HSET', KEYS[4], 'since', string.format('%.0f', sequence - 1)) end
@@ -78,19 +80,22 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
  * subscribers do not take it for an old one.
  *
  * KEYS: record, index, erased, sequence, recent. ARGV: id, expiry of the index in ms, channel, record, expected revision
- * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one).
+ * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one), 1 to publish
+ * nothing ('' to publish).
  */
 const saveScript = `
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
-${nextSequence}
+${readClock}
 local nextRevision = string.format('%.0f', math.max((tonumber(revision) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
+if ARGV[8] ~= '' then return tonumber(nextRevision) end
+${nextSequence}
 redis.call('PUBLISH', ARGV[3],
   '{"sequence":' .. text .. ',"revision":' .. nextRevision .. ',"upload":' .. ARGV[4] .. '}')
 return tonumber(nextRevision)
@@ -107,6 +112,7 @@ return 1
 const forget = `
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
+${readClock}
 ${nextSequence}
 redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1] .. '"}')
 return 1
@@ -135,6 +141,11 @@ export function changesChannel(prefix: string, owner: string): string {
   return `${prefix}:changes:${owner}`
 }
 
+/** Returns a pattern for SCAN that matches the keys of all records. */
+export function recordKeysPattern(prefix: string): string {
+  return `${prefix}:{*}:upload:*`
+}
+
 /**
  * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
  * Every key contains the owner, so another owner's id finds nothing.
@@ -152,9 +163,15 @@ export function changesChannel(prefix: string, owner: string): string {
  * @param deps.redis a connection
  * @param deps.prefix prefix of every key
  * @param deps.epoch the epoch of this Redis
+ * @param deps.redisMemory decides how long records of finished uploads stay (`memory-budget.ts`)
  */
-export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?: RedisEpoch }) {
-  const { redis, prefix, epoch = createRedisEpoch(deps) } = deps
+export function createUploadRecords(deps: {
+  redis: Redis
+  prefix: string
+  epoch?: RedisEpoch
+  redisMemory?: RedisMemory
+}) {
+  const { redis, prefix, epoch = createRedisEpoch(deps), redisMemory = createRedisMemory(deps) } = deps
   const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
   const indexKey = (owner: string) => `${prefix}:{${owner}}:uploads`
   const erasedKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`
@@ -210,7 +227,7 @@ export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?
   async function save(
     next: Upload,
     expectedRevision: number | undefined,
-    isChecked: boolean,
+    { isChecked, isQuiet = false }: { isChecked: boolean; isQuiet?: boolean },
   ): Promise<number | undefined> {
     const revision = await redis.eval(
       saveScript,
@@ -221,8 +238,9 @@ export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?
       changesChannel(prefix, next.owner),
       JSON.stringify(next),
       expectedRevision ?? '',
-      isFinished(next) ? finishedTtlMs : openTtlMs,
+      await recordLifeMs(next, redisMemory.usedShare),
       isChecked ? await epoch.current() : '',
+      isQuiet ? 1 : '',
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
@@ -238,7 +256,7 @@ export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?
      * @throws AppError `upload_not_found` if the upload was erased
      */
     async create(created: Upload): Promise<StoredUpload> {
-      const revision = await save(created, undefined, true)
+      const revision = await save(created, undefined, { isChecked: true })
       if (revision !== undefined) return { upload: created, revision }
       const found = await find(created)
       if (!found) throw new AppError('conflict')
@@ -264,7 +282,7 @@ export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?
         const next = change(current.upload)
         if (!next) return current
         const stamped = { ...next, updatedAt: new Date().toISOString() }
-        const revision = await save(stamped, current.revision, isChecked)
+        const revision = await save(stamped, current.revision, { isChecked })
         if (revision !== undefined) return { upload: stamped, revision }
       }
       throw new AppError('conflict')
@@ -319,7 +337,9 @@ export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?
         return isSame === 1 ? found : undefined
       }
       const stamped = found ? { ...next, updatedAt: new Date().toISOString() } : next
-      const revision = await save(stamped, found?.revision, true)
+      // Redis let a finished record expire, or lost it. Neither is a change; after a loss, subscribers read the state.
+      const isQuiet = !found && isFinished(next)
+      const revision = await save(stamped, found?.revision, { isChecked: true, isQuiet })
       return revision === undefined ? undefined : { upload: stamped, revision }
     },
 

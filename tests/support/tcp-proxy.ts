@@ -1,0 +1,46 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+export type TcpProxy = Awaited<ReturnType<typeof startTcpProxy>>
+
+/**
+ * Starts a proxy on loopback for an address that moves from one server to another, as the endpoint of a Redis does at
+ * a failover. Connections that exist stay with their server.
+ *
+ * @param target the port of the first server
+ */
+export async function startTcpProxy(target: number) {
+  let current = target
+  let accepted = 0
+  const sockets = new Set<Socket>()
+  const server = createServer((incoming) => {
+    accepted += 1
+    const outgoing = connect(current, '127.0.0.1')
+    for (const socket of [incoming, outgoing]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        sockets.delete(socket)
+        incoming.destroy()
+        outgoing.destroy()
+      })
+    }
+    incoming.pipe(outgoing).pipe(incoming)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('The proxy has no port.')
+  return {
+    url: `redis://127.0.0.1:${address.port}`,
+    /** The number of connections so far. */
+    accepted: () => accepted,
+    /** Leads new connections to another server. */
+    moveTo(port: number): void {
+      current = port
+    },
+    close(): void {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
