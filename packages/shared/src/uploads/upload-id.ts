@@ -22,3 +22,12 @@ export function isUploadId(text: string): boolean {
 export function uploadIdTimeMs(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
+
+/** The largest upload id there can be. */
+export const largestUploadId = 'ffffffff-ffff-7fff-bfff-ffffffffffff'
+
+/** Returns the smallest upload id of a time. @param timeMs ms since 1970 */
+export function smallestUploadId(timeMs: number): string {
+  const time = timeMs.toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`
+}

@@ -4,6 +4,8 @@ import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
+import { indexTtlMs } from './upload-index.ts'
+import { createUploadKeys } from './upload-keys.ts'
 
 const upload = Compile(Upload)
 
@@ -19,8 +21,6 @@ const dayMs = 24 * 60 * 60 * 1000
 const finishedTtlMs = 7 * dayMs
 /** Longer than any upload may stay open. */
 const openTtlMs = 14 * dayMs
-/** The index outlives the records. An index that was not used for this long is rebuilt from S3. */
-const indexTtlMs = 30 * dayMs
 
 /** How often a change is repeated if another process changed the same record meanwhile. */
 const attempts = 16
@@ -101,27 +101,19 @@ export function changesChannel(prefix: string, owner: string): string {
 
 /**
  * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
- * Every key contains the owner, so another owner's id finds nothing.
- *
- *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON)
- *   {prefix}:{owner}:uploads       sorted set of ids, all with score 0: UUIDv7 sort by time
- *   {prefix}:{owner}:listed        exists while the sorted set is known to be complete
- *   {prefix}:{owner}:erased:{id}   erasure marker: 1, or `confirmed`
- *   {prefix}:{owner}:sequence      hash: last, since: the sequence numbers of the owner's changes
- *   {prefix}:{owner}:recent        sorted set of ids by the sequence number of their last change
- *
- * The owner is the hash tag, so all keys of an owner are in one slot of a Redis Cluster.
+ * `upload-keys.ts` lists the keys. Saving and erasing keep the owner's index (`upload-index.ts`) up to date.
  *
  * @param deps.redis a connection
  * @param deps.prefix prefix of every key
  */
 export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: string }) {
-  const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
-  const indexKey = (owner: string) => `${prefix}:{${owner}}:uploads`
-  const erasedKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`
-  const sequenceKey = (owner: string) => `${prefix}:{${owner}}:sequence`
-  const recentKey = (owner: string) => `${prefix}:{${owner}}:recent`
-  const listedKey = (owner: string) => `${prefix}:{${owner}}:listed`
+  const {
+    record: recordKey,
+    index: indexKey,
+    erased: erasedKey,
+    sequence: sequenceKey,
+    recent: recentKey,
+  } = createUploadKeys(prefix)
 
   /** @returns the record, or undefined if Redis has none (S3 may have the upload) */
   async function find(address: UploadAddress): Promise<StoredUpload | undefined> {
@@ -206,39 +198,6 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
       throw new AppError('conflict')
     },
 
-    /**
-     * Returns one page of an owner's ids, newest first.
-     * @param before excludes this id and all newer ones
-     */
-    async ids(owner: string, { before, limit }: { before?: string; limit: number }): Promise<string[]> {
-      return redis.zrange(
-        indexKey(owner),
-        before ? `(${before}` : '+',
-        '-',
-        'BYLEX',
-        'REV',
-        'LIMIT',
-        0,
-        limit,
-      )
-    },
-
-    /** Whether the index is known to contain every upload of this owner in S3. */
-    async isListed(owner: string): Promise<boolean> {
-      return (await redis.exists(listedKey(owner))) === 1
-    },
-
-    /** Adds the ids that S3 has, and records for a day that the index is complete. */
-    async list(owner: string, ids: string[]): Promise<void> {
-      const pipeline = redis.pipeline()
-      for (let i = 0; i < ids.length; i += 1000) {
-        pipeline.zadd(indexKey(owner), ...ids.slice(i, i + 1000).flatMap((id) => [0, id]))
-      }
-      pipeline.pexpire(indexKey(owner), indexTtlMs)
-      pipeline.set(listedKey(owner), 1, 'PX', dayMs)
-      for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error
-    },
-
     /** Deletes the record of an upload whose admission failed, and its id in the index. */
     async forget(address: UploadAddress): Promise<void> {
       await redis.multi().del(recordKey(address)).zrem(indexKey(address.owner), address.id).exec()
@@ -288,11 +247,6 @@ export function createUploadRecords({ redis, prefix }: { redis: Redis; prefix: s
         changed.push({ id: recent[i] ?? '', sequence: Number(recent[i + 1]) })
       }
       return changed
-    },
-
-    /** Removes an id from the index, because neither Redis nor S3 has the upload. */
-    async unlist({ owner, id }: UploadAddress): Promise<void> {
-      await redis.zrem(indexKey(owner), id)
     },
   }
 }
