@@ -6,7 +6,7 @@ import { manifestsPrefix, originalsPrefix, parseManifestKey, parseOriginalKey } 
 const hourMs = 60 * 60 * 1000
 /** The first window, in ms. */
 const firstWidthMs = hourMs
-/** Windows that would be wider than this reach back to the first upload, in ms. */
+/** A window that grows wider than this reaches back to the first upload, in ms. */
 const maxWidthMs = 365 * 24 * hourMs
 /** How many keys one listing returns: S3's limit. */
 const defaultPageSize = 1000
@@ -66,7 +66,7 @@ export function createListUploadIds(deps: { s3: S3Client; bucket: string; pageSi
     for (; rounds < maxRounds; rounds++) {
       // No upload is from the future, whatever a cursor says.
       const endMs = Math.min(timeAfter(end), Date.now() + 1)
-      const fromMs = widthMs > maxWidthMs ? 0 : Math.max(0, endMs - widthMs)
+      const fromMs = Math.max(0, endMs - widthMs)
       const ids = await list({ fromMs, before: end, whole: endMs - fromMs <= 1 })
       if (!ids) {
         widthMs = Math.max(1, Math.floor((endMs - fromMs) / narrowBy))
@@ -79,7 +79,8 @@ export function createListUploadIds(deps: { s3: S3Client; bucket: string; pageSi
       end = smallestUploadId(fromMs)
       yield { ids, from: end }
       const change = Math.min(maxChange, Math.max(minChange, idsPerWindow / Math.max(1, ids.length)))
-      widthMs = Math.max(1, Math.round(widthMs * change))
+      const nextMs = Math.max(1, Math.round(widthMs * change))
+      widthMs = nextMs > maxWidthMs ? Number.POSITIVE_INFINITY : nextMs
     }
   }
 
