@@ -258,7 +258,7 @@ test('pages and cursors continue from the index to S3, newest first, without gap
   const burstMs = now - 30 * 24 * hourMs
   const originals = [
     ...idsBefore(now - 60_000, 20, 1000),
-    ...idsBefore(burstMs, 50, 0),
+    ...idsBefore(burstMs, 30, 0),
     ...idsBefore(now - 400 * 24 * hourMs, 20, 24 * hourMs),
   ]
   await putOriginals(originals)
@@ -323,6 +323,15 @@ test('an index that another instance left incomplete is completed', async () => 
   assert.equal(idsOf(await listUploads(owner, { limit: 20 })), ids.slice(0, 20))
   await until(async () => (await index.known(owner))?.from === '')
   assert.equal(await api.redis.zcard(key('uploads')), 30)
+})
+
+test('ids of an earlier epoch leave room for those that are listed again', async () => {
+  const ids = idsBefore(Date.now() - hourMs, 30, 60_000)
+  await putOriginals(ids)
+  await api.redis.zadd(key('uploads'), ...ids.filter((_, n) => n !== 5).flatMap((id) => [0, id]))
+  const { listUploads, index } = createList({ maxIds: 25, pageSize: 10 })
+  assert.equal(idsOf(await listUploads(owner, { limit: 20 })), ids.slice(0, 20))
+  await until(async () => ((await index.known(owner))?.from ?? '~') <= (ids[24] ?? ''))
 })
 
 test('a list of which Redis has nothing responds 503 while S3 cannot be reached', async () => {

@@ -20,7 +20,7 @@ const newestIds = 250
  * Completes owners' indexes from S3 in the background: once for the fleet, and once for all requests of an instance.
  * The newest ids come first, so that the first pages are right soon.
  *
- * @param deps.closing aborts when the instance shuts down. Another one continues
+ * @param deps.closing aborts when the instance shuts down. Another one continues after the next window
  */
 export function createCompleteIndex(deps: {
   redis: Redis
@@ -64,7 +64,7 @@ export function createCompleteIndex(deps: {
       let from = known?.epoch === epoch ? known.from : undefined
       if (from === '') return
       let added = 0
-      for await (const window of listUploadIds(owner, { before: from, signal: closing })) {
+      for await (const window of listUploadIds(owner, { before: from })) {
         // Taken again if Redis has lost it.
         if (!(await lease.hold())) return
         const next = { epoch, from: window.from }
@@ -72,7 +72,7 @@ export function createCompleteIndex(deps: {
         from = window.from
         added += window.ids.length
         if (added >= newestIds) onNewest()
-        if ((await index.size(owner)) >= index.maxIds) return
+        if (closing?.aborted || (await index.countFrom(owner, from)) >= index.maxIds) return
       }
     } finally {
       await lease.release()
@@ -89,7 +89,7 @@ export function createCompleteIndex(deps: {
     while (performance.now() < deadlineMs) {
       if (await lease.hold()) return true
       if ((await index.known(owner))?.epoch === epoch) return false
-      await delay(pollMs, undefined, { ...(closing && { signal: closing }) })
+      await delay(pollMs)
     }
     return false
   }

@@ -13,6 +13,8 @@ const defaultWaitMs = 1_000
 const spareLookups = 50
 /** How many lookups run at once. Records in Redis are read in one call. */
 const lookupsAtOnce = 50
+/** An index with less than this part of its largest size is extended, if the owner has older uploads. */
+const roomFactor = 0.8
 /** How many pairs of listings of S3 one page may cost. One window of time is found within 10. */
 const maxRounds = 16
 
@@ -91,7 +93,7 @@ export function createListUploads(deps: {
       const failure = await waitForNewest(owner, current)
       page = await index.page(owner, { before, limit })
       if (failure !== undefined && !page.known) throw failure
-    } else if (page.known.from !== '' && page.isShort) {
+    } else if (await hasRoom(owner, page.known.from)) {
       // The instance that completed the index has died, or many uploads were erased.
       completeIndex(owner, current).catch(() => undefined)
     }
@@ -121,6 +123,11 @@ export function createListUploads(deps: {
       yield { ids: [...new Set([...ids, ...indexed])].sort().reverse(), next: from || undefined }
       end = from
     }
+  }
+
+  /** Whether an index that is complete from an id on can take older ids, and the owner may have some. */
+  async function hasRoom(owner: string, from: string): Promise<boolean> {
+    return from !== '' && (await index.countFrom(owner, from)) < index.maxIds * roomFactor
   }
 
   /** @returns why the newest ids could not be listed; undefined if they were, or if it takes longer than `waitMs` */

@@ -43,20 +43,17 @@ export function createListUploadIds(deps: { s3: S3Client; bucket: string; pageSi
    * @param options.before excludes this id and all newer ones; undefined: begins with the newest. If the owner has few
    *   uploads, all of them are then one window, for two requests
    * @param options.maxRounds ends after this many pairs of requests. A window is found within 10 rounds
-   * @param options.signal aborts
    */
   return async function* listUploadIds(
     owner: string,
-    options: { before?: string | undefined; maxRounds?: number; signal?: AbortSignal | undefined } = {},
+    options: { before?: string | undefined; maxRounds?: number } = {},
   ): AsyncGenerator<IdWindow, undefined> {
-    const { before, maxRounds = Number.POSITIVE_INFINITY, signal } = options
-    const list = (window: { fromMs: number; before: string; whole: boolean }) =>
-      listWindow(owner, window, signal)
+    const { before, maxRounds = Number.POSITIVE_INFINITY } = options
     let end = before ?? largestUploadId
     let widthMs = firstWidthMs
     let rounds = 0
     if (before === undefined) {
-      const ids = await list({ fromMs: 0, before: end, whole: false })
+      const ids = await listWindow(owner, { fromMs: 0, before: end, whole: false })
       if (ids) {
         yield { ids, from: '' }
         return
@@ -67,7 +64,7 @@ export function createListUploadIds(deps: { s3: S3Client; bucket: string; pageSi
       // No upload is from the future, whatever a cursor says.
       const endMs = Math.min(timeAfter(end), Date.now() + 1)
       const fromMs = Math.max(0, endMs - widthMs)
-      const ids = await list({ fromMs, before: end, whole: endMs - fromMs <= 1 })
+      const ids = await listWindow(owner, { fromMs, before: end, whole: endMs - fromMs <= 1 })
       if (!ids) {
         widthMs = Math.max(1, Math.floor((endMs - fromMs) / narrowBy))
         continue
@@ -92,7 +89,6 @@ export function createListUploadIds(deps: { s3: S3Client; bucket: string; pageSi
   async function listWindow(
     owner: string,
     { fromMs, before, whole }: { fromMs: number; before: string; whole: boolean },
-    signal: AbortSignal | undefined,
   ): Promise<string[] | undefined> {
     const ids = new Set<string>()
     const listings = await Promise.all(
@@ -109,7 +105,6 @@ export function createListUploadIds(deps: { s3: S3Client; bucket: string; pageSi
               MaxKeys: pageSize,
               ContinuationToken: page?.NextContinuationToken,
             }),
-            { ...(signal && { abortSignal: signal }) },
           )
           const keys = (page.Contents ?? []).map(({ Key = '' }) => Key)
           for (const { id } of keys.map(parse).filter(isAddress)) if (id < before) ids.add(id)

@@ -10,8 +10,6 @@ const knownTtlMs = 29 * dayMs
 
 /** How many of an owner's newest ids Redis keeps by default: some 1 MB. Older ones are listed from S3. */
 const defaultMaxIds = 10_000
-/** An index that is incomplete and has less than this part of `maxIds` can take more ids. */
-const shortFactor = 0.8
 /** An index is trimmed when it has this many times `maxIds`, so that it is not trimmed with every new id. */
 const trimFactor = 1.25
 
@@ -83,12 +81,11 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
      *
      * @param options.before excludes this id and all newer ones
      * @param options.limit number of ids
-     * @returns `isShort`: whether the index has room for more of the owner's ids
      */
     async page(
       owner: string,
       { before, limit }: { before: string | undefined; limit: number },
-    ): Promise<{ ids: string[]; known: KnownIndex | undefined; isShort: boolean }> {
+    ): Promise<{ ids: string[]; known: KnownIndex | undefined }> {
       const index = keys.index(owner)
       const results = await redis
         .multi()
@@ -103,11 +100,7 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
       if (Number(size) > maxIds * trimFactor) {
         await redis.eval(trimScript, 2, index, keys.listed(owner), maxIds)
       }
-      return {
-        ids: Array.isArray(ids) ? ids.map(String) : [],
-        known: parseKnown(listed),
-        isShort: Number(size) < maxIds * shortFactor,
-      }
+      return { ids: Array.isArray(ids) ? ids.map(String) : [], known: parseKnown(listed) }
     },
 
     /**
@@ -120,9 +113,9 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
       return redis.zrange(keys.index(owner), `(${before}`, from ? `[${from}` : '-', 'BYLEX', 'REV')
     },
 
-    /** Returns the number of ids in an owner's index. */
-    async size(owner: string): Promise<number> {
-      return redis.zcard(keys.index(owner))
+    /** Returns how many ids an owner's index has that are not older than this one. */
+    async countFrom(owner: string, from: string): Promise<number> {
+      return redis.zlexcount(keys.index(owner), from ? `[${from}` : '-', '+')
     },
 
     /** Returns what is known of an owner's index. */
