@@ -70,7 +70,7 @@ export async function createApp(
 
   const { owner, cookieName, register: registerIdentity } = createIdentity({ ...base, secure })
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
-  const uploads = createUploads({ ...base, lifecycle, queues, signing, owner })
+  const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
   const rooms = { ...base, lifecycle, signing, uploads, owner, closing }
 
   await openapiRoutes(app, { version, cookieName })

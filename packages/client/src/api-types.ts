@@ -180,7 +180,7 @@ export interface paths {
         };
         /**
          * List your uploads, newest first
-         * @description The list is empty for anonymous requests. The next page begins after `nextCursor`.
+         * @description The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without `nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a loss of Redis, an upload can be on two pages.
          */
         get: operations["listUploads"];
         put?: never;
@@ -718,7 +718,7 @@ export interface components {
             message: string;
         };
         UploadPage: {
-            /** @description UUIDv7 */
+            /** @description cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it */
             nextCursor?: string;
             uploads: components["schemas"]["Upload"][];
         };

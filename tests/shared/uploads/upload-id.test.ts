@@ -3,7 +3,7 @@ import {
   isUploadId,
   keyedUploadId,
   newUploadId,
-  smallestUploadIdAt,
+  smallestUploadId,
   uploadIdTail,
   uploadIdTimeMs,
 } from '@millrace/shared/uploads/upload-id.ts'
@@ -74,13 +74,13 @@ test('owner and key of an id are separated', () => {
 test('the smallest id of a time sorts before all ids of that time and after all earlier ones', () => {
   for (let run = 0; run < 1000; run++) {
     const { owner, key, timeMs } = randomKey()
-    const smallest = smallestUploadIdAt(timeMs)
+    const smallest = smallestUploadId(timeMs)
     assert.ok(isUploadId(smallest))
     assert.is(uploadIdTimeMs(smallest), timeMs)
     assert.ok(smallest <= keyedUploadId({ owner, key }, timeMs))
     assert.ok(smallest > keyedUploadId({ owner, key }, timeMs - 1))
   }
-  assert.ok(smallestUploadIdAt(Date.now() + 1000) > newUploadId())
+  assert.ok(smallestUploadId(Date.now() + 1000) > newUploadId())
 })
 
 test.run()

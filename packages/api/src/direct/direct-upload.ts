@@ -6,11 +6,12 @@ import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
-import { type Arrival, openUploadLifeMs, type Upload } from '@millrace/shared/uploads/upload.ts'
+import type { Arrival, Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { AdmittedUpload, AdmitUpload } from '../uploads/admit-upload.ts'
 import type { KeyedId } from '../uploads/idempotency-key.ts'
 import type { IncomingFile } from './incoming-file.ts'
+import { directUploadLifeMs, type KeepUploadOpen } from './keep-upload-open.ts'
 
 /**
  * Receives files that are sent through the API: admits the file as `POST /uploads` does, streams it into S3,
@@ -25,10 +26,11 @@ export function createDirectUpload(deps: {
   storeOriginal: StoreOriginal
   abortMultipartUploads: AbortMultipartUploads
   receiveUpload: ReceiveUpload
+  keepUploadOpen: KeepUploadOpen
   maxUploadBytes: number
 }) {
   const { records, admitUpload, quota, storeOriginal, abortMultipartUploads, receiveUpload } = deps
-  const { maxUploadBytes } = deps
+  const { keepUploadOpen, maxUploadBytes } = deps
 
   /**
    * Stores the file. On failure, neither bytes nor a record remain.
@@ -62,12 +64,14 @@ export function createDirectUpload(deps: {
     const intent = { ...file.announced, size: size ?? 0 }
     const { address, arrival } = await admitUpload(owner, intent, {
       keyed,
-      lifeMs: openUploadLifeMs,
+      lifeMs: directUploadLifeMs,
       async begin(upload) {
         signal.throwIfAborted()
         // Parts of an earlier request, whose instance died. If it was only suspended, its next part fails.
         if (keyed?.isRepeated) await abortMultipartUploads(originalKey(upload))
-        return { address: { owner, id: upload.id }, arrival: await store(upload, file, signal) }
+        const address = { owner, id: upload.id }
+        const arrival = await keepUploadOpen(address, () => store(upload, file, signal))
+        return { address, arrival }
       },
     })
     const received = await receiveUpload(address, { arrival })
@@ -93,7 +97,7 @@ export function createDirectUpload(deps: {
       limitBytes: maxUploadBytes,
       async beforeCommit(size) {
         await confirm()
-        if (intent.size !== size) await quota.reserve(upload, size, Date.parse(upload.expiresAt))
+        if (intent.size !== size) await quota.reserve(upload, size, Date.now() + directUploadLifeMs)
         // Before S3 publishes the object's event, because a worker compares the object with the intent.
         await records.update(upload, (current) => ({ ...current, intent: { ...current.intent, size } }))
       },

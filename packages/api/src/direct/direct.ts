@@ -1,8 +1,10 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
+import { createKeepUploadOpen } from './keep-upload-open.ts'
 
 /** Adds `POST /upload`, which receives a file and streams it to S3. */
 export function registerDirectUpload(
@@ -10,6 +12,7 @@ export function registerDirectUpload(
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
     uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
+    log: Logger
     config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
   },
 ): void {
@@ -23,6 +26,7 @@ export function registerDirectUpload(
     storeOriginal,
     abortMultipartUploads,
     receiveUpload,
+    keepUploadOpen: createKeepUploadOpen({ records, quota, log: deps.log }),
     maxUploadBytes,
   })
   directUploadRoutes(scope, { withIdempotencyKey, directUpload, idleTimeoutMs })

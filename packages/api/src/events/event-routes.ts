@@ -64,8 +64,8 @@ export function eventRoutes(
   function viewEvent(event: OwnerEvent): unknown {
     switch (event.kind) {
       case 'snapshot': {
-        const last = event.uploads.at(-1)
-        return { uploads: event.uploads.map(viewUpload), ...(event.more && last && { nextCursor: last.id }) }
+        const { uploads, nextCursor } = event
+        return { uploads: uploads.map(viewUpload), ...(nextCursor !== undefined && { nextCursor }) }
       }
       case 'upload':
         return viewUpload(event.upload)

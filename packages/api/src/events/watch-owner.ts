@@ -8,7 +8,7 @@ import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
 /** An event about an owner's uploads. `sequence` is the position from which a client can continue. */
 export type OwnerEvent =
-  | { kind: 'snapshot'; sequence: number; uploads: Upload[]; more: boolean }
+  | { kind: 'snapshot'; sequence: number; uploads: Upload[]; nextCursor?: string }
   | { kind: 'upload'; sequence: number; upload: Upload }
   | { kind: 'erased'; sequence: number; id: string }
 
@@ -76,8 +76,7 @@ export function createWatchOwner(deps: {
     const missed = position === undefined ? undefined : await records.changedSince(owner, position)
     if (!missed) {
       const sequence = await records.lastSequence(owner)
-      const { uploads, more } = await listUploads(owner, { limit: snapshotSize })
-      yield { kind: 'snapshot', sequence, uploads, more }
+      yield { kind: 'snapshot', sequence, ...(await listUploads(owner, { limit: snapshotSize })) }
       return
     }
     for (const { id, sequence } of missed) yield* stateOf(owner, id, sequence)

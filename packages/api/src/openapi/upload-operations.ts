@@ -83,7 +83,10 @@ export const uploadOperations: Operations = {
   'GET /uploads': {
     operationId: 'listUploads',
     summary: 'List your uploads, newest first',
-    description: 'The list is empty for anonymous requests. The next page begins after `nextCursor`.',
+    description:
+      'The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without ' +
+      '`nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a ' +
+      'loss of Redis, an upload can be on two pages.',
     tag: 'uploads',
     security: [{}, ...securityRequirements.read],
     parameters: { cursor: sampleId, limit: 50 },

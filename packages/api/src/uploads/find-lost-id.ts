@@ -12,7 +12,7 @@ import {
 } from '@millrace/shared/ledger/object-keys.ts'
 import { paginateMultipartUploads } from '@millrace/shared/ledger/pages.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { smallestUploadIdAt, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
+import { smallestUploadId, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
 import type { Logger } from 'pino'
 
 /** Limit of the pages of each listing. A page has 1,000 keys, so 20,000 uploads of one owner in a day are searched. */
@@ -45,7 +45,7 @@ export function createFindLostId(deps: {
     owner: string,
     { tail, sinceMs }: { tail: string; sinceMs: number },
   ): Promise<string | undefined> {
-    const first = { owner, id: smallestUploadIdAt(sinceMs) }
+    const first = { owner, id: smallestUploadId(sinceMs) }
     const list = (prefix: string, after: string) =>
       paginateListObjectsV2(
         { client: s3, pageSize: pageKeys },

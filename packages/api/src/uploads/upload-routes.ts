@@ -91,7 +91,14 @@ const Page = Type.Object({
 })
 
 export const UploadPage = Type.Object(
-  { uploads: Type.Array(UploadView), nextCursor: Type.Optional(UploadId) },
+  {
+    uploads: Type.Array(UploadView),
+    nextCursor: Type.Optional({
+      ...UploadId,
+      description:
+        'cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it',
+    }),
+  },
   { title: 'UploadPage' },
 )
 
@@ -149,9 +156,8 @@ export function uploadRoutes(
       const ownerId = await owner.find(request)
       if (!ownerId) return { uploads: [] }
       const { cursor, limit } = request.query
-      const { uploads, more } = await listUploads(ownerId, { ...(cursor && { before: cursor }), limit })
-      const last = uploads.at(-1)
-      return { uploads: uploads.map(viewUpload), ...(more && last && { nextCursor: last.id }) }
+      const page = await listUploads(ownerId, { ...(cursor && { before: cursor }), limit })
+      return { ...page, uploads: page.uploads.map(viewUpload) }
     },
   )
 

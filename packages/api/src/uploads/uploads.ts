@@ -2,9 +2,11 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { createListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { createUploadIndex } from '@millrace/shared/uploads/upload-index.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
@@ -12,6 +14,7 @@ import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Signing } from '../signing/signing.ts'
 import { createAdmitUpload } from './admit-upload.ts'
 import { createIntentCheck } from './check-intent.ts'
+import { createCompleteIndex } from './complete-index.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
 import { createFindLostId } from './find-lost-id.ts'
@@ -29,6 +32,7 @@ import { uploadRoutes } from './upload-routes.ts'
 /**
  * Composes `/uploads`: announces, completes, lists, reprocesses and erases uploads.
  *
+ * @param deps.closing aborts when this instance shuts down
  * @returns the functions that other ways to upload share, and `register`, which adds the routes
  */
 export function createUploads(deps: {
@@ -41,13 +45,14 @@ export function createUploads(deps: {
   queues: { queue: UploadQueue; imports: ImportQueue }
   signing: Signing
   owner: RequestOwner
+  closing: AbortSignal
   config: {
     presets: Presets
     maxUploadBytes: number
     importAllowedPorts: readonly number[]
   }
 }) {
-  const { redis, prefix, s3, bucket, log, queues, signing, owner, config } = deps
+  const { redis, prefix, s3, bucket, log, queues, signing, owner, closing, config } = deps
   const { records, lookup, originals, manifests, quota, receiveUpload, epoch } = deps.lifecycle
   const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
@@ -66,7 +71,15 @@ export function createUploads(deps: {
     log,
   })
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload, announcements })
-  const listUploads = createListUploads({ s3, bucket, records, lookup })
+  const index = createUploadIndex({ redis, prefix })
+  const listUploadIds = createListUploadIds({ s3, bucket })
+  const listUploads = createListUploads({
+    index,
+    epoch,
+    completeIndex: createCompleteIndex({ redis, prefix, index, listUploadIds, log, closing }),
+    listUploadIds,
+    lookup,
+  })
   const findOwnUpload = createFindOwnUpload({ owner, lookup })
   const withIdempotencyKey = createWithIdempotencyKey({
     owner,

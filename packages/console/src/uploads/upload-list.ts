@@ -73,7 +73,7 @@ export function createUploadList() {
 
     /**
      * Updates the list from a snapshot of the newest uploads. Rows of the same period that are not in the
-     * snapshot are removed: another client erased those uploads.
+     * snapshot are removed: another client erased those uploads. A snapshot can be empty although older uploads follow.
      *
      * @param uploads newest first
      * @param options.isAll whether there are no older uploads
@@ -81,7 +81,7 @@ export function createUploadList() {
     setSnapshot(uploads: readonly Upload[], { isAll }: { isAll: boolean }): void {
       const ids = new Set(uploads.map(({ id }) => id))
       const oldest = uploads.at(-1)
-      const since = isAll || !oldest ? 0 : Date.parse(oldest.createdAt)
+      const since = isAll ? 0 : oldest ? Date.parse(oldest.createdAt) : Number.POSITIVE_INFINITY
       const isErased = ({ id, upload }: Row) =>
         id !== undefined && upload && !ids.has(id) && Date.parse(upload.createdAt) >= since
       rows = rows.filter((row) => !isErased(row))

@@ -79,13 +79,17 @@ export function createUploads({ client }: { client: Client }) {
       return { session, hasOlder: cursor !== undefined }
     },
 
-    /** Loads the next page of older uploads. @returns whether there are more */
+    /** Loads the next page of older uploads that is not empty. @returns whether there are more */
     async loadMore(): Promise<boolean> {
-      const query = { limit: pageSize, ...(cursor !== undefined && { cursor }) }
-      const page = dataOf(await client.api.GET('/uploads', { params: { query } }))
-      cursor = page.nextCursor
-      list.setUploads(page.uploads)
-      return cursor !== undefined
+      for (;;) {
+        const query = { limit: pageSize, ...(cursor !== undefined && { cursor }) }
+        const page = dataOf(await client.api.GET('/uploads', { params: { query } }))
+        // An empty page with the same cursor: the API cannot list more at the moment.
+        const isStuck = cursor === page.nextCursor
+        cursor = page.nextCursor
+        list.setUploads(page.uploads)
+        if (page.uploads.length > 0 || cursor === undefined || isStuck) return cursor !== undefined
+      }
     },
   }
 

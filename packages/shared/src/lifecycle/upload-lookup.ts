@@ -1,8 +1,8 @@
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
+import { hasExpired } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { CheckUpload } from './check-upload.ts'
-import { isAwaited } from './upload-truth.ts'
 
 /**
  * Finds uploads. A record that was checked in the current epoch of Redis is returned as it is. All others are checked
@@ -20,8 +20,7 @@ export function createUploadLookup(deps: { records: UploadRecords; checkUpload: 
      */
     async find(address: UploadAddress): Promise<StoredUpload | undefined> {
       const found = await records.find(address).catch(undefinedIfUnreadable)
-      const isOverdue = found?.upload.state === 'awaiting' && !isAwaited(found.upload, Date.now())
-      return found?.isChecked && !isOverdue ? found : checkUpload(address)
+      return found?.isChecked && !hasExpired(found.upload, Date.now()) ? found : checkUpload(address)
     },
   }
 }

@@ -1,11 +1,8 @@
 import { type Manifest, uploadFromManifest } from '../ledger/manifest.ts'
 import type { Original } from '../ledger/originals.ts'
-import { type Arrival, isFinished, isSameArrival, type Upload } from '../uploads/upload.ts'
+import { type Arrival, hasExpired, isFinished, isSameArrival, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
-
-/** How long after an upload expired a request that began in time may still deliver its bytes, in ms. */
-const expiryGraceMs = 60 * 60 * 1000
 
 /** What S3 and Redis have of an upload at one moment. Only the record may be wrong, since Redis may lose changes. */
 export type Evidence = {
@@ -63,13 +60,8 @@ export function deriveUpload(address: UploadAddress, evidence: Evidence, nowMs: 
 
 /** Whether Redis alone may know an upload: its bytes may still arrive, or its import ended without any. */
 function isKnownToRedisOnly(record: Upload, nowMs: number): boolean {
-  return isAwaited(record, nowMs) || (isFinished(record) && record.arrival === undefined)
-}
-
-/** Whether an upload without bytes can still get some. */
-export function isAwaited(record: Upload, nowMs: number): boolean {
-  if (record.state !== 'awaiting') return false
-  return record.expiresAt === undefined || nowMs < Date.parse(record.expiresAt) + expiryGraceMs
+  const isAwaited = record.state === 'awaiting' && !hasExpired(record, nowMs)
+  return isAwaited || (isFinished(record) && record.arrival === undefined)
 }
 
 function unfinishedUpload(address: UploadAddress, original: Original, record: Upload | undefined): Upload {

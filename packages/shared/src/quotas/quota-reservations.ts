@@ -145,6 +145,14 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
     },
 
     /**
+     * Changes when the file of an announced upload should have arrived. Does nothing if it arrived or has no reservation.
+     * @param overdueAtMs ms since 1970
+     */
+    async extend({ owner, id }: UploadAddress, overdueAtMs: number): Promise<void> {
+      await redis.zadd(key(owner, ':open'), 'XX', overdueAtMs, id)
+    },
+
+    /**
      * Releases an upload's reservation. Does nothing if there is none.
      * @param ofToday also releases it from the day: the announcement failed, through no fault of the owner
      */

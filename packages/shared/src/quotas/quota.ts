@@ -2,11 +2,10 @@ import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import { originalsPrefix, parseOriginalKey } from '../ledger/object-keys.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
+import { arrivalGraceMs } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { QuotaLimit, QuotaLimits, QuotaReservations } from './quota-reservations.ts'
 
-/** An upload that was started in time may still arrive this long after its expiry, in ms. */
-const graceMs = 60 * 60 * 1000
 /** How many overdue reservations are checked at once. */
 const overdueBatch = 64
 const dayMs = 24 * 60 * 60 * 1000
@@ -80,11 +79,19 @@ export function createQuota(deps: {
       if (!isLimited) return
       for (;;) {
         const checked = await checkOverdue(address.owner)
-        const reservation = await reservations.reserve(address, bytes, expiresAtMs + graceMs, limits)
+        const reservation = await reservations.reserve(address, bytes, expiresAtMs + arrivalGraceMs, limits)
         if (reservation.outcome === 'reserved') return
         if (reservation.outcome === 'unknown') await recount(address.owner)
         else if (checked < overdueBatch) throw quotaError(reservation, bytes)
       }
+    },
+
+    /**
+     * Extends the reservation of an upload whose file has not arrived yet. Does nothing if there is none.
+     * @param expiresAtMs when the file should have arrived, ms since 1970
+     */
+    async extend(address: UploadAddress, expiresAtMs: number): Promise<void> {
+      if (isLimited) await reservations.extend(address, expiresAtMs + arrivalGraceMs)
     },
 
     /** Releases the quota of an upload that no longer exists. */

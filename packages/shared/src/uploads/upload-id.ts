@@ -24,18 +24,18 @@ export function uploadIdTimeMs(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
 }
 
+/** The largest upload id there can be. */
+export const largestUploadId = 'ffffffff-ffff-7fff-bfff-ffffffffffff'
+
+/** Returns the smallest upload id of a time. @param timeMs ms since 1970 */
+export function smallestUploadId(timeMs: number): string {
+  const time = timeMs.toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`
+}
+
 /** Returns what an upload id has after its time: version, variant and the 74 random bits. */
 export function uploadIdTail(id: string): string {
   return id.slice('xxxxxxxx-xxxx-'.length)
-}
-
-/** The smallest tail of an upload id. */
-const smallestTail = '7000-8000-000000000000'
-
-/** Returns the smallest upload id of a time, in ms since 1970. */
-export function smallestUploadIdAt(timeMs: number): string {
-  const digits = timeMs.toString(16).padStart(12, '0')
-  return `${digits.slice(0, 8)}-${digits.slice(8)}-${smallestTail}`
 }
 
 /** Begins what is hashed, so that the same bits follow from nothing else. Another label would change all ids. */

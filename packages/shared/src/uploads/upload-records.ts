@@ -9,6 +9,8 @@ import { isWrongType, parseStored, unreadableRecord } from '../service/stored-js
 import { recordLifeMs } from './memory-budget.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
+import { defaultMaxIds, defineTrimIndex, indexTtlMs } from './upload-index.ts'
+import { createUploadKeys } from './upload-keys.ts'
 
 const upload = Compile(Upload)
 
@@ -25,9 +27,6 @@ export type StoredUpload = { upload: Upload; revision: number }
 export type FoundUpload = StoredUpload & { isChecked: boolean }
 
 const dayMs = 24 * 60 * 60 * 1000
-
-/** The index outlives the records. An index that was not used for this long is rebuilt from S3. */
-const indexTtlMs = 30 * dayMs
 
 /** How often a change is repeated if another process changed the same record meanwhile. */
 const attempts = 16
@@ -79,11 +78,11 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
  * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
  * subscribers do not take it for an old one.
  *
- * KEYS: record, index, erased, sequence, recent. ARGV: id, expiry of the index in ms, channel, record, expected revision
+ * KEYS: record, index, erased, sequence, recent, listed. ARGV: id, expiry of the index in ms, channel, record, expected revision
  * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one), 1 to publish
  * nothing ('' to publish).
  */
-const saveScript = `
+const saveScript = `${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
@@ -94,6 +93,7 @@ if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
+trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
 if ARGV[8] ~= '' then return tonumber(nextRevision) end
 ${nextSequence}
 redis.call('PUBLISH', ARGV[3],
@@ -148,17 +148,7 @@ export function recordKeysPattern(prefix: string): string {
 
 /**
  * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
- * Every key contains the owner, so another owner's id finds nothing.
- *
- *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON), epoch (see redis-epoch.ts)
- *   {prefix}:{owner}:uploads       sorted set of ids, all with score 0: UUIDv7 sort by time
- *   {prefix}:{owner}:listed        exists while the sorted set is known to be complete
- *   {prefix}:{owner}:erased:{id}   erasure marker: 1, `verified` or `confirmed`. The marker in S3 decides; this one
- *                                  makes the script that saves records refuse the upload
- *   {prefix}:{owner}:sequence      hash: last, since: the sequence numbers of the owner's changes
- *   {prefix}:{owner}:recent        sorted set of ids by the sequence number of their last change
- *
- * The owner is the hash tag, so all keys of an owner are in one slot of a Redis Cluster.
+ * `upload-keys.ts` lists the keys. Saving and erasing keep the owner's index (`upload-index.ts`) up to date.
  *
  * @param deps.redis a connection
  * @param deps.prefix prefix of every key
@@ -172,12 +162,14 @@ export function createUploadRecords(deps: {
   redisMemory?: RedisMemory
 }) {
   const { redis, prefix, epoch = createRedisEpoch(deps), redisMemory = createRedisMemory(deps) } = deps
-  const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
-  const indexKey = (owner: string) => `${prefix}:{${owner}}:uploads`
-  const erasedKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`
-  const sequenceKey = (owner: string) => `${prefix}:{${owner}}:sequence`
-  const recentKey = (owner: string) => `${prefix}:{${owner}}:recent`
-  const listedKey = (owner: string) => `${prefix}:{${owner}}:listed`
+  const {
+    record: recordKey,
+    index: indexKey,
+    erased: erasedKey,
+    sequence: sequenceKey,
+    recent: recentKey,
+    listed: listedKey,
+  } = createUploadKeys(prefix)
 
   /**
    * @returns the record, or undefined if Redis has none (S3 may have the upload)
@@ -217,7 +209,14 @@ export function createUploadRecords(deps: {
 
   function keys(address: UploadAddress): string[] {
     const { owner } = address
-    return [recordKey(address), indexKey(owner), erasedKey(address), sequenceKey(owner), recentKey(owner)]
+    return [
+      recordKey(address),
+      indexKey(owner),
+      erasedKey(address),
+      sequenceKey(owner),
+      recentKey(owner),
+      listedKey(owner),
+    ]
   }
 
   /**
@@ -231,7 +230,7 @@ export function createUploadRecords(deps: {
   ): Promise<number | undefined> {
     const revision = await redis.eval(
       saveScript,
-      5,
+      6,
       ...keys(next),
       next.id,
       indexTtlMs,
@@ -289,39 +288,6 @@ export function createUploadRecords(deps: {
     },
 
     /**
-     * Returns one page of an owner's ids, newest first.
-     * @param before excludes this id and all newer ones
-     */
-    async ids(owner: string, { before, limit }: { before?: string; limit: number }): Promise<string[]> {
-      return redis.zrange(
-        indexKey(owner),
-        before ? `(${before}` : '+',
-        '-',
-        'BYLEX',
-        'REV',
-        'LIMIT',
-        0,
-        limit,
-      )
-    },
-
-    /** Whether the index is known to contain every upload of this owner in S3. */
-    async isListed(owner: string): Promise<boolean> {
-      return (await redis.exists(listedKey(owner))) === 1
-    },
-
-    /** Adds the ids that S3 has, and records for a day that the index is complete. */
-    async list(owner: string, ids: string[]): Promise<void> {
-      const pipeline = redis.pipeline()
-      for (let i = 0; i < ids.length; i += 1000) {
-        pipeline.zadd(indexKey(owner), ...ids.slice(i, i + 1000).flatMap((id) => [0, id]))
-      }
-      pipeline.pexpire(indexKey(owner), indexTtlMs)
-      pipeline.set(listedKey(owner), 1, 'PX', dayMs)
-      for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error
-    },
-
-    /**
      * Replaces a record by what S3 says, or confirms it, unless another process changed it since.
      *
      * @param found the record that was checked; undefined if Redis had none
@@ -355,7 +321,7 @@ export function createUploadRecords(deps: {
       const expected = found?.revision ?? ''
       const result = await redis.eval(
         forgetScript,
-        5,
+        6,
         ...keys(address),
         address.id,
         indexTtlMs,
@@ -368,7 +334,7 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
-      await redis.eval(eraseScript, 5, ...keys(address), address.id, indexTtlMs, channel, erasedTtlMs)
+      await redis.eval(eraseScript, 6, ...keys(address), address.id, indexTtlMs, channel, erasedTtlMs)
     },
 
     /** Whether Redis has an erasure marker for the upload. */
@@ -420,11 +386,6 @@ export function createUploadRecords(deps: {
         changed.push({ id: recent[i] ?? '', sequence: Number(recent[i + 1]) })
       }
       return changed
-    },
-
-    /** Removes an id from the index, because neither Redis nor S3 has the upload. */
-    async unlist({ owner, id }: UploadAddress): Promise<void> {
-      await redis.zrem(indexKey(owner), id)
     },
   }
 }

@@ -6,6 +6,9 @@ import { UploadId } from './upload-id.ts'
 /** How long an upload in parts may stay open, in ms. A client may resume days later. */
 export const openUploadLifeMs = 7 * 24 * 60 * 60 * 1000
 
+/** How long after an upload expired a request that began in time may still complete it, in ms. */
+export const arrivalGraceMs = 60 * 60 * 1000
+
 /**
  * How long S3 keeps an erasure marker, in ms: the time that other regions have to read it. S3 keeps a marker that it
  * has not copied yet for longer.
@@ -158,6 +161,11 @@ export const Upload = Type.Object({
   expiresAt: Type.Optional(Timestamp),
 })
 export type Upload = Static<typeof Upload>
+
+/** Whether an upload's bytes have not arrived in time, and cannot arrive any more. @param nowMs ms since 1970 */
+export function hasExpired({ state, expiresAt }: Upload, nowMs: number): boolean {
+  return state === 'awaiting' && expiresAt !== undefined && Date.parse(expiresAt) + arrivalGraceMs < nowMs
+}
 
 /** Whether an upload is finished. A failed one can still be retried. */
 export function isFinished(upload: Upload): boolean {

@@ -8,12 +8,9 @@ import {
   unfinishedPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { paginateMultipartUploads } from '@millrace/shared/ledger/pages.ts'
-import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
+import { arrivalGraceMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
-
-/** How long after an upload expired a request that began in time may still complete it, in ms. */
-const graceMs = 60 * 60 * 1000
 
 /**
  * Erases the parts, the announcements and the unfinished bytes of uploads that expired before they were complete. An
@@ -35,7 +32,8 @@ export function createExpireUnfinished(deps: {
     onPage: () => Promise<void>,
     nowMs: number = Date.now(),
   ): Promise<number> {
-    const isExpired = ({ id }: UploadAddress) => uploadIdTimeMs(id) + openUploadLifeMs + graceMs < nowMs
+    const isExpired = ({ id }: UploadAddress) =>
+      uploadIdTimeMs(id) + openUploadLifeMs + arrivalGraceMs < nowMs
     let expired = 0
     const expire = async (addresses: (UploadAddress | undefined)[]) => {
       await onPage()
