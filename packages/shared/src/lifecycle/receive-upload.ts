@@ -6,6 +6,9 @@ import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { UploadLookup } from './upload-lookup.ts'
 
+/** A received upload, and whether S3 copied its original from another region, whose workers process it. */
+export type ReceivedUpload = StoredUpload & { isCopy: boolean }
+
 /**
  * Records arrivals. The callers are the handler of S3's events, the API after it completed an upload, and
  * reconciliation. Each may call twice, late, or for bytes that were replaced since. So the call is only a
@@ -26,6 +29,9 @@ export function createReceiveUpload(deps: {
    *
    * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
+   * While Redis has no room for more jobs, none is added. The message of S3's event adds it later, as soon as a worker
+   * receives it (decision 0022).
+   *
    * @param options.arrival S3's response to the caller's own write; without it, S3 is read
    * @param options.takesCopy adds a job for a copy as well
    * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived
@@ -34,7 +40,7 @@ export function createReceiveUpload(deps: {
   return async function receiveUpload(
     address: UploadAddress,
     { arrival, takesCopy = false }: { arrival?: Arrival; takesCopy?: boolean } = {},
-  ): Promise<StoredUpload | undefined> {
+  ): Promise<ReceivedUpload | undefined> {
     if (await records.isErased(address)) {
       await eraseObjects(address)
       return undefined
@@ -43,14 +49,14 @@ export function createReceiveUpload(deps: {
     if (!original) {
       // A worker may already have rejected and deleted these bytes.
       const found = await lookup.find(address)
-      return found?.upload.state === 'rejected' ? found : undefined
+      return found?.upload.state === 'rejected' ? { ...found, isCopy: false } : undefined
     }
     const change = (current: Upload) => recordArrival(current, original.arrival)
     let stored = await records.update(address, change)
     // If Redis lost the record, the lookup restores it from S3.
     if (!stored && (await lookup.find(address))) stored = await records.update(address, change)
     const needsJob = takesCopy || !original.isCopy
-    if (stored && needsJob && !isFinished(stored.upload)) {
+    if (stored && needsJob && !isFinished(stored.upload) && (await queue.hasRoom())) {
       const { traceparent } = stored.upload.intent
       await queue.add({
         owner: address.owner,
@@ -59,7 +65,7 @@ export function createReceiveUpload(deps: {
         ...(traceparent && { traceparent }),
       })
     }
-    return stored
+    return stored && { ...stored, isCopy: original.isCopy }
   }
 }
 
