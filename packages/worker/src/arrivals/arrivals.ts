@@ -10,7 +10,8 @@ import type { Processing } from '../processing/processing.ts'
 import { createCrossRegionEvents } from './cross-region-events.ts'
 import { createEraseLateCopies } from './erase-late-copies.ts'
 import { createExpireUnfinished } from './expire-unfinished.ts'
-import { createObjectCreated, waitSeconds } from './object-created.ts'
+import { waitSeconds } from './message-leases.ts'
+import { createObjectCreated, type StopOptions } from './object-created.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
 
@@ -38,7 +39,13 @@ export function createArrivals(deps: {
   queue: UploadQueue
   lifecycle: Lifecycle
   processing: Pick<Processing, 'finishUpload'>
-  config: { eventsQueueUrl: string; bucketReplicated: boolean; reconcileIntervalMs: number }
+  config: {
+    eventsQueueUrl: string
+    bucketReplicated: boolean
+    arrivalLeaseMs: number
+    maxQueuedJobs: number
+    reconcileIntervalMs: number
+  }
   log: Logger
 }) {
   const { redis, prefix, s3, bucket, sqs, queue, config, log } = deps
@@ -51,6 +58,11 @@ export function createArrivals(deps: {
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
+    queue,
+    records,
+    leaseMs: config.arrivalLeaseMs,
+    maxHeld: config.maxQueuedJobs,
+    minCopyAgeMs,
     crossRegionEvents: eraseUpload && createCrossRegionEvents({ manifests, finishUpload, eraseUpload }),
     log,
   })
@@ -80,8 +92,9 @@ export function createArrivals(deps: {
     /**
      * Takes no new events and ends the reconciliation.
      * @param options.waitForPoll waits for the active request to SQS, so that no message stays invisible
+     * @param options.drained until then the messages of unfinished uploads are held
      */
-    async stop(options: { waitForPoll: boolean }): Promise<void> {
+    async stop(options: StopOptions): Promise<void> {
       await Promise.all([objectCreated.stop(options), reconcileSchedule.stop()])
       await imports?.close()
     },
