@@ -19,7 +19,7 @@ import { watchSqs } from '../support/watch-sqs.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 /** Long enough for the slowest machine to extend it in time, short enough to wait for its end. */
-const leaseMs = 3_000
+const leaseMs = 6_000
 
 const test = suite('held arrivals', {}, { limitMs: 60_000 })
 let directory: string
