@@ -1,11 +1,8 @@
+import { defaultLeaseMs, maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import { erasuresPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
-/** How long a received message stays hidden from other workers, in seconds. Receiving an upload takes one or two. */
-const visibilitySeconds = 60
-/** SQS moves a message to the dead-letter queue after this many failed attempts. */
-const attempts = 10
 /** The longest retention that SQS offers: 14 days. */
 const retentionSeconds = 14 * 24 * 60 * 60
 
@@ -22,9 +19,9 @@ export function createEventsQueue({ place, key }: { place: Place; key: Encryptio
     {
       name: place.name('events'),
       messageRetentionSeconds: retentionSeconds,
-      visibilityTimeoutSeconds: visibilitySeconds,
+      visibilityTimeoutSeconds: defaultLeaseMs / 1000,
       receiveWaitTimeSeconds: 20,
-      redrivePolicy: $jsonStringify({ deadLetterTargetArn: deadLetters.arn, maxReceiveCount: attempts }),
+      redrivePolicy: $jsonStringify({ deadLetterTargetArn: deadLetters.arn, maxReceiveCount: maxReceives }),
       ...encryption,
     },
     place.options,

@@ -137,11 +137,11 @@ test('only S3 can send to the queue, and sends events of originals', () => {
   }
 })
 
-test('a message that failed ten times moves to the dead-letter queue, which accepts no other messages', () => {
+test('a message that was received 60 times moves to the dead-letter queue, which accepts no other messages', () => {
   const events = one(production, queueType, 'Events')
   const redrive = parse(events.inputs['redrivePolicy'])
   assert.is(at(redrive, 'deadLetterTargetArn'), one(production, queueType, 'DeadLetters').outputs['arn'])
-  assert.is(at(redrive, 'maxReceiveCount'), 10)
+  assert.is(at(redrive, 'maxReceiveCount'), 60)
   const allow = one(production, 'aws:sqs/redriveAllowPolicy:RedriveAllowPolicy', 'DeadLettersAllow').inputs
   assert.equal(at(parse(allow['redriveAllowPolicy']), 'sourceQueueArns'), [events.outputs['arn']])
 })

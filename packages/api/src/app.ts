@@ -49,7 +49,7 @@ export async function createApp(
   const base = { config, log, redis, prefix, s3, streamingS3, bucket, subscriber }
   const secure = config.publicOrigin.startsWith('https:')
 
-  const queues = createQueues(base)
+  const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
   const lifecycle = createLifecycle({ ...base, queue: queues.queue, quotaLimits: config.quota })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps

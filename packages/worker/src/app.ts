@@ -32,7 +32,7 @@ export function createApp(
 ) {
   const { bucket, redisPrefix: prefix } = config
   const { redis, putFleetMetrics } = clients
-  const queue = createUploadQueue({ redis, prefix })
+  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs })
   const base = { ...clients, config, log, prefix, bucket, queue }
 
   const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
@@ -71,16 +71,16 @@ export function createApp(
      */
     async close({ deadlineMs = config.drainDeadlineMs, waitForPoll = false } = {}): Promise<void> {
       const drainMs = Math.max(deadlineMs, waitForPoll ? maxPollWaitMs : 0)
-      await withDeadline('The drain', drainMs + handBackTimeoutMs, () =>
-        Promise.all([
-          arrivals.stop({ waitForPoll }),
+      await withDeadline('The drain', drainMs + handBackTimeoutMs, async () => {
+        const drained = Promise.all([jobs.drain(deadlineMs), fleetReporter.drain()])
+        await Promise.all([
+          arrivals.stop({ waitForPoll, drained }),
           trimming.stop(),
-          // The queue is closed last: an import adds a job when it ends.
-          Promise.all([jobs.drain(deadlineMs), fleetReporter.drain()])
-            .then(() => fleetReporter.stop())
-            .then(() => queue.close()),
-        ]),
-      )
+          drained.then(() => fleetReporter.stop()),
+        ])
+        // The queue is closed last: an import adds a job when it ends, and so may a held message.
+        await queue.close()
+      })
     },
   }
 }

@@ -1,6 +1,7 @@
 import { Resolver } from 'node:dns'
 import { availableParallelism } from 'node:os'
 import { serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
+import { defaultLeaseMs } from '@millrace/shared/jobs/events-queue.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
 import {
@@ -32,6 +33,8 @@ const Variables = Type.Object({
   // A job takes a second. A job that takes this long is an import, a huge image, or stuck.
   LONG_WORK_MS: Type.Integer({ minimum: 10, maximum: 3_600_000, default: 30_000 }),
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+  // An hour is far below the 12 hours that SQS allows.
+  ARRIVAL_LEASE_MS: Type.Integer({ minimum: 1_000, maximum: 3_600_000, default: defaultLeaseMs }),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
   MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
@@ -65,6 +68,7 @@ export function readConfig(environment: Environment) {
     longWorkMs: variables.LONG_WORK_MS,
     /** Undefined: no health server. */
     healthPort: variables.HEALTH_PORT,
+    arrivalLeaseMs: variables.ARRIVAL_LEASE_MS,
     reconcileIntervalMs: variables.RECONCILE_INTERVAL_MS,
     maxImageBytes: variables.MAX_IMAGE_BYTES,
     maxImagePixels: variables.MAX_IMAGE_PIXELS,

@@ -8,7 +8,8 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
-import { createObjectCreated, waitSeconds } from '@millrace/worker/arrivals/object-created.ts'
+import { waitSeconds } from '@millrace/worker/arrivals/message-leases.ts'
+import { createObjectCreated } from '@millrace/worker/arrivals/object-created.ts'
 import { parseS3Event } from '@millrace/worker/arrivals/s3-event.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -51,10 +52,7 @@ test.before(async () => {
 test.before.each(async () => {
   queues += 1
   deleted = 0
-  // A message that is not deleted is delivered again after a second.
-  const { QueueUrl = '' } = await fleet.sqs.send(
-    new CreateQueueCommand({ QueueName: `events-${queues}`, Attributes: { VisibilityTimeout: '1' } }),
-  )
+  const { QueueUrl = '' } = await fleet.sqs.send(new CreateQueueCommand({ QueueName: `events-${queues}` }))
   queueUrl = new URL(new URL(QueueUrl).pathname, fleet.environment['AWS_ENDPOINT_URL_SQS']).href
 })
 test.after.each(async () => {
@@ -81,6 +79,12 @@ function consume(
     queueUrl,
     bucket: fleet.bucket,
     receiveUpload,
+    queue: fleet.queue,
+    records: fleet.records,
+    // A message that is not deleted is delivered again after a second.
+    leaseMs: 1_000,
+    maxHeld: 1_000,
+    minCopyAgeMs: 60_000,
     applyErasure,
     applyCopiedManifest,
     log,

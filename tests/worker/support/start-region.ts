@@ -15,7 +15,8 @@ import { startWorkerFleet } from './worker-fleet.ts'
 const received = Compile(
   Type.Object({ Messages: Type.Array(Type.Object({ ReceiptHandle: Type.String(), Body: Type.String() })) }),
 )
-const deleted = Compile(Type.Object({ Entries: Type.Array(Type.Object({ ReceiptHandle: Type.String() })) }))
+/** The input of requests that delete messages or renew their leases. */
+const batch = Compile(Type.Object({ Entries: Type.Array(Type.Object({ ReceiptHandle: Type.String() })) }))
 
 export type Region = Awaited<ReturnType<typeof startRegion>>
 
@@ -26,7 +27,11 @@ export type Region = Awaited<ReturnType<typeof startRegion>>
  * @param options.apiKey the entry for `API_KEYS`
  */
 export async function startRegion({ apiKey }: { apiKey: string }) {
-  const fleet = await startWorkerFleet({ acceptsReplicas: true, environment: { BUCKET_REPLICATED: 'true' } })
+  const fleet = await startWorkerFleet({
+    acceptsReplicas: true,
+    // A held message counts as handled when its lease is renewed for the first time, after a third of it.
+    environment: { BUCKET_REPLICATED: 'true', ARRIVAL_LEASE_MS: '3000' },
+  })
   const { s3, sqs, bucket, redis, streamingS3, environment } = fleet
   const messages = watchMessages(fleet)
   const { Attributes: { QueueArn } = {} } = await sqs.send(
@@ -80,7 +85,7 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
   }
 }
 
-/** Records the messages that workers receive, and which of them they delete after handling them. */
+/** Records the messages that workers receive, and which of them they delete or hold after handling them. */
 function watchMessages({
   sqs,
   bucket,
@@ -96,7 +101,7 @@ function watchMessages({
           keys.set(ReceiptHandle, parseS3Event(Body, bucket) ?? [])
         }
       }
-      if (deleted.Check(args.input)) {
+      if (batch.Check(args.input)) {
         for (const { ReceiptHandle } of args.input.Entries) handled.push(...(keys.get(ReceiptHandle) ?? []))
         for (const check of waiting) check()
       }

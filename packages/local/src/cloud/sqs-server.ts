@@ -4,15 +4,12 @@ import {
   type QueueAttributeName,
   SQSClient,
 } from '@aws-sdk/client-sqs'
+import { defaultLeaseMs, maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import { buildApp } from 'fauxqs'
 import { returnUnreceivedMessages } from './return-unreceived-messages.ts'
 
 const eventsQueue = 'millrace-events'
 const deadLetterQueue = 'millrace-events-dead'
-/** How long a received message is hidden from other workers. */
-const visibilitySeconds = 60
-/** A message received this many times without being deleted moves to the dead-letter queue. */
-const maxReceives = 5
 
 export type AwsIdentity = {
   region: string
@@ -49,7 +46,7 @@ export async function startSqsServer(identity: AwsIdentity, options: { host?: st
   try {
     const dead = await createQueue(deadLetterQueue, {})
     const events = await createQueue(eventsQueue, {
-      VisibilityTimeout: String(visibilitySeconds),
+      VisibilityTimeout: String(defaultLeaseMs / 1000),
       ReceiveMessageWaitTimeSeconds: '20',
       RedrivePolicy: JSON.stringify({ deadLetterTargetArn: dead.arn, maxReceiveCount: maxReceives }),
     })

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import Type, { type Static, type TObject } from 'typebox'
 import { publishPeriodMs } from '../fleet/queue-load.ts'
+import { defaultMaxQueuedJobs, highestMaxQueuedJobs } from '../jobs/process-upload-job.ts'
 import { presetVariables } from '../presets/read-presets.ts'
 import { listVariable, splitList } from '../service/environment.ts'
 
@@ -26,6 +27,7 @@ export const serviceVariables = {
   BUCKET: Type.String({ minLength: 3, showValue: true }),
   BUCKET_REPLICATED: Type.Boolean({ default: false }),
   EVENTS_QUEUE_URL: ServiceUrl,
+  MAX_QUEUED_JOBS: Type.Integer({ minimum: 1, maximum: highestMaxQueuedJobs, default: defaultMaxQueuedJobs }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
   ...presetVariables,
@@ -48,6 +50,8 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
     /** Whether this bucket and those of other regions replicate to each other. */
     bucketReplicated: variables.BUCKET_REPLICATED,
     eventsQueueUrl: variables.EVENTS_QUEUE_URL,
+    /** Jobs in Redis; further uploads wait in SQS. */
+    maxQueuedJobs: variables.MAX_QUEUED_JOBS,
     instance: variables.INSTANCE,
     logLevel: variables.LOG_LEVEL,
     maxUploadBytes: variables.MAX_UPLOAD_BYTES,

@@ -42,12 +42,38 @@ export function processUploadJobId(
 }
 
 /**
+ * Limit of jobs in Redis: waiting, delayed and active. Further uploads wait in SQS, so that no backlog fills Redis. Some
+ * minutes of work for a large fleet, and about 12 MB.
+ */
+export const defaultMaxQueuedJobs = 10_000
+
+/**
+ * The highest limit. The message of each queued job is in flight in SQS, which allows 120,000 (Amazon SQS Developer
+ * Guide, "Amazon SQS message quotas").
+ */
+export const highestMaxQueuedJobs = 50_000
+
+/** How long the number of jobs is cached, in ms. */
+const roomLifeMs = 1_000
+
+/** `queued`: waiting, delayed or active. `missing`: completed and removed, or lost by Redis. */
+export type UploadJobState = 'queued' | 'failed' | 'missing'
+
+/**
  * Adds jobs to the queue and reads its state.
  *
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
+ * @param deps.maxQueuedJobs the number of jobs above which the queue has no room
+ * @param deps.now a monotonic clock, in ms
  */
-export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createUploadQueue(deps: {
+  redis: Redis
+  prefix: string
+  maxQueuedJobs?: number
+  now?: () => number
+}) {
+  const { redis, prefix, maxQueuedJobs = defaultMaxQueuedJobs, now = () => performance.now() } = deps
   const queue = new Queue<ProcessUploadJob, void, 'process-upload'>(uploadQueueName, {
     connection: redis,
     prefix,
@@ -67,22 +93,72 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
   // Without a listener, BullMQ prints the connection's errors, which are already logged where it is created.
   queue.on('error', () => undefined)
 
+  /** The room at a time, less the jobs that this process has added since. */
+  let known = { readAtMs: Number.NEGATIVE_INFINITY, room: 0 }
+  let reading: Promise<number> | undefined
+
+  async function add(
+    job: Omit<ProcessUploadJob, 'version'>,
+    options: { revision?: number } = {},
+  ): Promise<void> {
+    await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job, options) })
+    known.room -= 1
+  }
+
+  async function revive(job: { id: string; etag: string }): Promise<void> {
+    const found = await queue.getJob(processUploadJobId(job))
+    if (!found || !(await found.isFailed())) return
+    await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+  }
+
+  async function room(): Promise<number> {
+    const jobs = await queue.getJobCountByTypes('waiting', 'prioritized', 'delayed', 'active')
+    known = { readAtMs: now(), room: maxQueuedJobs - jobs }
+    return known.room
+  }
+
   return {
     /**
-     * Adds the job. An existing job with this id is not changed.
+     * Adds the job, also above the limit. An existing job with this id is not changed.
      * @param options.revision of the record, if the bytes are processed again
      */
-    async add(job: Omit<ProcessUploadJob, 'version'>, options: { revision?: number } = {}): Promise<void> {
-      await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job, options) })
-    },
+    add,
     /**
      * Restarts a job that failed after all its attempts, with all attempts again. Does nothing if there is no such job
      * or it has not failed.
      */
-    async revive(job: { id: string; etag: string }): Promise<void> {
-      const found = await queue.getJob(processUploadJobId(job))
-      if (!found || !(await found.isFailed())) return
-      await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+    revive,
+    /** Makes sure that the job will run: adds it if there is none, and restarts it if it failed. */
+    async ensure(job: Omit<ProcessUploadJob, 'version'>): Promise<void> {
+      await add(job)
+      await revive(job)
+    },
+    /** Returns how many jobs fit below the limit; 0 or less if there is no room. */
+    room,
+    /** Whether there is room for a job, by a number that may be one second old. */
+    async hasRoom(): Promise<boolean> {
+      if (now() - known.readAtMs >= roomLifeMs) {
+        reading ??= room().finally(() => {
+          reading = undefined
+        })
+        await reading
+      }
+      return known.room > 0
+    },
+    /** Returns the states of jobs in their order, from one pipeline. Cheap for hundreds. */
+    async states(jobs: { id: string; etag: string }[]): Promise<UploadJobState[]> {
+      const pipeline = redis.pipeline()
+      for (const job of jobs) {
+        const jobId = processUploadJobId(job)
+        pipeline.exists(queue.toKey(jobId)).zscore(queue.toKey('failed'), jobId)
+      }
+      const results = (await pipeline.exec()) ?? []
+      for (const [error] of results) if (error) throw error
+      return jobs.map((_, i) => {
+        const [[, exists] = [], [, failedAt] = []] = results.slice(2 * i)
+        if (exists !== 1) return 'missing'
+        return failedAt === null ? 'queued' : 'failed'
+      })
     },
     /** Removes a waiting job. An active job continues and finds its upload erased. */
     async remove(job: { id: string; etag: string }): Promise<void> {

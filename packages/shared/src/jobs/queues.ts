@@ -9,11 +9,11 @@ import { createUploadQueue } from './process-upload-job.ts'
  *
  * @param deps.redis the connection to duplicate
  */
-export function createQueues(deps: { redis: Redis; prefix: string; log: Logger }) {
+export function createQueues(deps: { redis: Redis; prefix: string; maxQueuedJobs: number; log: Logger }) {
   const redis = deps.redis.duplicate()
   redis.on('error', (error) => deps.log.warn({ err: error }, 'Redis connection'))
-  const { prefix } = deps
-  const queue = createUploadQueue({ redis, prefix })
+  const { prefix, maxQueuedJobs } = deps
+  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs })
   const imports = createImportQueue({ redis, prefix })
 
   return {

@@ -15,6 +15,9 @@ const attempts = 8
 /** The revision of an upload that was read from S3, because another version wrote its record in another form. */
 export const unknownRevision = 0
 
+/** An upload as S3 says, and whether S3 copied its original from another region, whose workers process it. */
+export type CheckedUpload = StoredUpload & { isCopy: boolean }
+
 /**
  * Checks uploads against S3: reads the evidence, derives what is true (`upload-truth.ts`), and corrects the record. Then
  * the record counts as checked until Redis' next epoch. A record that another version wrote in another form stays as it
@@ -25,7 +28,7 @@ export const unknownRevision = 0
 export function createCheckUpload(deps: {
   records: UploadRecords
   readEvidence: ReadEvidence
-  queue: Pick<UploadQueue, 'add'>
+  queue: Pick<UploadQueue, 'add' | 'hasRoom'>
   finishErasure: FinishErasure
   warnSeldom: WarnSeldom
 }) {
@@ -40,7 +43,7 @@ export function createCheckUpload(deps: {
   return async function checkUpload(
     address: UploadAddress,
     { takesCopy = false }: { takesCopy?: boolean } = {},
-  ): Promise<StoredUpload | undefined> {
+  ): Promise<CheckedUpload | undefined> {
     for (let attempt = 0; attempt < attempts; attempt++) {
       // The record is read first. If it changes while S3 is read, it is not replaced.
       const { found, unreadable } = await findRecord(address)
@@ -62,8 +65,9 @@ export function createCheckUpload(deps: {
       if (!stored) continue
       if (unreadable)
         warnSeldom('record-unreadable', unreadable, 'a record of another version is read from S3')
-      if (truth.needsJob && (takesCopy || !evidence.original?.isCopy)) await addJob(truth.upload)
-      return stored
+      const isCopy = evidence.original?.isCopy ?? false
+      if (truth.needsJob && (takesCopy || !isCopy)) await addJob(truth.upload)
+      return { ...stored, isCopy }
     }
     throw new AppError('conflict')
   }
@@ -93,7 +97,8 @@ export function createCheckUpload(deps: {
   }
 
   async function addJob({ owner, id, arrival, intent }: Upload): Promise<void> {
-    if (!arrival) return
+    // Without room, the message of the arrival adds the job later.
+    if (!arrival || !(await queue.hasRoom())) return
     const { traceparent } = intent
     await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) })
   }

@@ -5,7 +5,7 @@ import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { type Arrival, isFinished } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
-import type { CheckUpload } from './check-upload.ts'
+import type { CheckedUpload, CheckUpload } from './check-upload.ts'
 import { recordArrival } from './upload-truth.ts'
 
 /**
@@ -16,7 +16,7 @@ import { recordArrival } from './upload-truth.ts'
 export function createReceiveUpload(deps: {
   records: UploadRecords
   originals: Originals
-  queue: Pick<UploadQueue, 'add'>
+  queue: Pick<UploadQueue, 'add' | 'hasRoom'>
   checkUpload: CheckUpload
 }) {
   const { records, originals, queue, checkUpload } = deps
@@ -27,6 +27,9 @@ export function createReceiveUpload(deps: {
    *
    * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
+   * While Redis has no room for more jobs, none is added. The message of S3's event adds it later, as soon as a worker
+   * receives it (decision 0022).
+   *
    * @param options.arrival S3's response to the caller's own write; without it, S3 is read
    * @param options.takesCopy adds a job for a copy as well
    * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived
@@ -35,7 +38,7 @@ export function createReceiveUpload(deps: {
   return async function receiveUpload(
     address: UploadAddress,
     { arrival, takesCopy = false }: { arrival?: Arrival; takesCopy?: boolean } = {},
-  ): Promise<StoredUpload | undefined> {
+  ): Promise<CheckedUpload | undefined> {
     const found = await records.find(address).catch(undefinedIfUnreadable)
     // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
     if (!found?.isChecked) return arrived(await checkUpload(address, { takesCopy }))
@@ -43,12 +46,13 @@ export function createReceiveUpload(deps: {
     if (!original) {
       // A worker may already have rejected and deleted these bytes.
       const { state } = found.upload
-      return state === 'rejected' || state === 'awaiting' ? arrived(found) : checkUpload(address)
+      const isEnd = state === 'rejected' || state === 'awaiting'
+      return isEnd ? arrived({ ...found, isCopy: false }) : checkUpload(address)
     }
     const stored = await updateUnlessErased(address, original.arrival)
     if (!stored) return arrived(await checkUpload(address, { takesCopy }))
     const needsJob = takesCopy || !original.isCopy
-    if (needsJob && !isFinished(stored.upload)) {
+    if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom())) {
       const { traceparent } = stored.upload.intent
       await queue.add({
         owner: address.owner,
@@ -57,7 +61,7 @@ export function createReceiveUpload(deps: {
         ...(traceparent && { traceparent }),
       })
     }
-    return stored
+    return { ...stored, isCopy: original.isCopy }
   }
 
   async function updateUnlessErased(
@@ -73,7 +77,7 @@ export function createReceiveUpload(deps: {
   }
 }
 
-function arrived(stored: StoredUpload | undefined): StoredUpload | undefined {
+function arrived(stored: CheckedUpload | undefined): CheckedUpload | undefined {
   return stored?.upload.state === 'awaiting' ? undefined : stored
 }
 

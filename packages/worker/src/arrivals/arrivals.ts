@@ -9,7 +9,8 @@ import { createApplyCopiedManifest } from './apply-copied-manifest.ts'
 import { createApplyErasure } from './apply-erasure.ts'
 import { createEraseLateCopies } from './erase-late-copies.ts'
 import { createExpireUnfinished } from './expire-unfinished.ts'
-import { createObjectCreated, waitSeconds } from './object-created.ts'
+import { waitSeconds } from './message-leases.ts'
+import { createObjectCreated, type StopOptions } from './object-created.ts'
 import { createReconcile } from './reconcile.ts'
 import { createReconcileSchedule } from './reconcile-schedule.ts'
 
@@ -37,7 +38,13 @@ export function createArrivals(deps: {
   queue: UploadQueue
   lifecycle: Lifecycle
   processing: Pick<Processing, 'finishUpload'>
-  config: { eventsQueueUrl: string; bucketReplicated: boolean; reconcileIntervalMs: number }
+  config: {
+    eventsQueueUrl: string
+    bucketReplicated: boolean
+    arrivalLeaseMs: number
+    maxQueuedJobs: number
+    reconcileIntervalMs: number
+  }
   log: Logger
 }) {
   const { redis, prefix, s3, bucket, sqs, queue, config, log } = deps
@@ -48,6 +55,11 @@ export function createArrivals(deps: {
     queueUrl: config.eventsQueueUrl,
     bucket,
     receiveUpload,
+    queue,
+    records,
+    leaseMs: config.arrivalLeaseMs,
+    maxHeld: config.maxQueuedJobs,
+    minCopyAgeMs,
     applyErasure: createApplyErasure({ records, finishErasure }),
     applyCopiedManifest: config.bucketReplicated
       ? createApplyCopiedManifest({ manifests, finishUpload })
@@ -80,8 +92,9 @@ export function createArrivals(deps: {
     /**
      * Takes no new events and ends the reconciliation.
      * @param options.waitForPoll waits for the active request to SQS, so that no message stays invisible
+     * @param options.drained until then the messages of unfinished uploads are held
      */
-    async stop(options: { waitForPoll: boolean }): Promise<void> {
+    async stop(options: StopOptions): Promise<void> {
       await Promise.all([objectCreated.stop(options), reconcileSchedule.stop()])
     },
   }

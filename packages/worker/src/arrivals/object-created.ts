@@ -1,33 +1,49 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  DeleteMessageBatchCommand,
-  type Message,
-  ReceiveMessageCommand,
-  type SQSClient,
-} from '@aws-sdk/client-sqs'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
+import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
+import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 import type { ApplyCopiedManifest } from './apply-copied-manifest.ts'
 import type { ApplyErasure } from './apply-erasure.ts'
+import {
+  createHeldArrivals,
+  isTransient,
+  type UnfinishedKey,
+  type UnfinishedUpload,
+} from './held-arrivals.ts'
+import { createMessageLeases, type LeasedMessage, messagesPerRequest } from './message-leases.ts'
 import { parseS3Event } from './s3-event.ts'
-
-/** Duration of a long poll. An idle worker costs almost nothing, and a draining worker can wait for the last poll. */
-export const waitSeconds = 5
-/** SQS's maximum per request. */
-const messagesPerRequest = 10
 
 /** In ms: doubled after each failure, each shortened by up to half so that workers do not retry together. */
 const firstBackoffMs = 500
 const longestBackoffMs = 30_000
 
+/** How long a worker waits before it looks for room in the queue of jobs again, in ms. */
+const noRoomMs = 1_000
+
 /**
- * Receives S3's events from SQS. Each event becomes a record and a job, and only then its message is deleted. A message
- * whose handling fails stays and becomes visible again after its visibility timeout. So does a message that this version
- * cannot read, since another one may. An event of anything but this bucket's originals is deleted. Messages that fail too
- * often go to the dead-letter queue.
+ * A worker that holds this many messages holds no more of copies, whose number the queue of jobs does not limit. Their
+ * manifests arrive through the same queue, so they must never stop the receiving. The daily sweep finds a copy that its
+ * region does not process.
+ */
+const maxHeldWithCopies = 1_000
+
+/**
+ * Receives S3's events from SQS. Each event becomes a record and a job. Its message is held until the upload is finished
+ * (`held-arrivals.ts`). While Redis has no room for more jobs, nothing is received: the backlog waits in SQS.
  *
+ * A message whose handling an outage interrupted is held too and handled again. So an outage does not count as a receive,
+ * however long it lasts, and the next messages are received after a backoff. A message that fails for another reason
+ * becomes visible when its lease ends, and if it fails too often SQS moves it to the dead-letter queue. So does a
+ * message that this version cannot read, since another one may. An event of another bucket is deleted.
+ *
+ * @param deps.leaseMs how long a message stays invisible after its worker died, in ms
+ * @param deps.maxHeld the number of held messages above which nothing is received
+ * @param deps.minCopyAgeMs leaves younger copies to the region of the upload; in ms since the event
  * @param deps.applyErasure handles events about erasure markers
  * @param deps.applyCopiedManifest handles events about manifests, if other regions copy theirs to this bucket
  */
@@ -36,11 +52,21 @@ export function createObjectCreated(deps: {
   queueUrl: string
   bucket: string
   receiveUpload: ReceiveUpload
+  queue: Pick<UploadQueue, 'room' | 'ensure' | 'states'>
+  records: Pick<UploadRecords, 'find'>
+  leaseMs: number
+  maxHeld: number
+  minCopyAgeMs: number
   applyErasure: ApplyErasure
   applyCopiedManifest?: ApplyCopiedManifest | undefined
   log: Logger
 }) {
-  const { sqs, queueUrl, bucket, receiveUpload, applyErasure, applyCopiedManifest, log } = deps
+  const { bucket, receiveUpload, queue, records, leaseMs, maxHeld, log } = deps
+  const { applyErasure, applyCopiedManifest } = deps
+  const copyLimit = Math.min(maxHeldWithCopies, maxHeld / 2)
+  const now = () => performance.now()
+  const leases = createMessageLeases({ ...deps, now })
+  const held = createHeldArrivals({ leases, queue, records, handleKey, leaseMs, now, log })
   const stopping = new AbortController()
   /** Aborts the active poll as well. */
   const forceStop = new AbortController()
@@ -48,17 +74,24 @@ export function createObjectCreated(deps: {
 
   return {
     start(): void {
+      held.start()
       loop = run()
     },
     /**
-     * Stops receiving. Resolves when all received messages are handled.
-     * @param waitForPoll waits for the active poll, for up to `waitSeconds`. SQS responds even to an aborted poll, and
-     *   the messages in that response stay hidden until their visibility timeout is over
+     * Stops receiving. Resolves when all received messages are handled, and those of finished uploads are deleted. Those
+     * of unfinished uploads stay in SQS.
+     * @param options.waitForPoll waits for the active poll, for up to `waitSeconds`. SQS responds even to an aborted poll,
+     *   and the messages in that response stay hidden until their visibility timeout is over
+     * @param options.drained until then messages are held, so that those of the last jobs are deleted
      */
-    async stop({ waitForPoll = false } = {}): Promise<void> {
+    async stop({ waitForPoll = false, drained }: StopOptions = {}): Promise<void> {
       stopping.abort()
       if (!waitForPoll) forceStop.abort()
-      await loop
+      await Promise.all([loop, drained])
+      // In an outage the messages come again, and the next worker deletes them.
+      await held
+        .stop()
+        .catch((error) => log.warn({ err: error, event: 'held-arrivals-failed' }, 'messages not deleted'))
     },
   }
 
@@ -76,74 +109,95 @@ export function createObjectCreated(deps: {
         const waitMs = longest * (1 - Math.random() / 2)
         log.warn(
           { err: error, event: 'receive-failed', failures, waitMs: Math.round(waitMs) },
-          'receiving from SQS failed',
+          'receiving S3 events failed, it continues after a backoff',
         )
-        // Rejects when stopped. Then the loop's condition ends the loop.
-        await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {})
+        await wait(waitMs)
       }
     }
   }
 
+  /** @throws the error of an outage, after all received messages were handled or are held */
   async function receiveOnce(): Promise<void> {
-    const { Messages: messages = [] } = await sqs.send(
-      new ReceiveMessageCommand({
-        QueueUrl: queueUrl,
-        MaxNumberOfMessages: messagesPerRequest,
-        WaitTimeSeconds: waitSeconds,
-      }),
-      { abortSignal: forceStop.signal },
-    )
-    const handled = await Promise.all(
-      messages.map(async (message) => ((await handle(message)) ? [message] : [])),
-    )
-    await deleteMessages(handled.flat())
+    const limit = Math.min(messagesPerRequest, maxHeld - held.size(), await queue.room())
+    if (limit <= 0) return wait(noRoomMs)
+    const messages = await leases.receive({ limit, signal: forceStop.signal })
+    const results = await Promise.all(messages.map(handle))
+    await leases.delete(messages.filter((_, i) => results[i]?.isDone))
+    const interrupted = results.find(({ outage }) => outage !== undefined)
+    if (interrupted) throw interrupted.outage
   }
 
-  /** @returns whether the message was handled and can be deleted */
-  async function handle(message: Message): Promise<boolean> {
+  /** Ends early when stopped. */
+  async function wait(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: stopping.signal }).catch(() => {})
+  }
+
+  /** Handles a message, and holds it if something remains to do. @returns whether it can be deleted */
+  async function handle(message: LeasedMessage): Promise<{ isDone: boolean; outage?: unknown }> {
+    const unfinished: UnfinishedKey[] = []
+    let outage: unknown
     try {
-      const keys = parseS3Event(message.Body, bucket)
+      const keys = parseS3Event(message.body, bucket)
       if (!keys) {
-        log.warn({ event: 'not-an-s3-event', messageId: message.MessageId }, 'not an S3 event')
-        return false
+        log.warn({ event: 'not-an-s3-event', messageId: message.id }, 'not an S3 event')
+        return { isDone: false }
       }
-      for (const key of keys) await handleKey(key)
-      return true
+      for (const key of keys) {
+        try {
+          const upload = await handleKey(key, { sentAtMs: message.sentAtMs, isRetry: false })
+          const isLeftToSweep = upload?.copyUntilMs !== undefined && held.size() >= copyLimit
+          if (upload && !isLeftToSweep) unfinished.push({ key, upload })
+        } catch (error) {
+          if (!isTransient(error)) throw error
+          outage = error
+          unfinished.push({ key, upload: undefined })
+        }
+      }
     } catch (error) {
-      log.warn({ err: error, event: 'arrival-failed', messageId: message.MessageId }, 'arrival failed')
-      return false
+      log.warn({ err: error, event: 'arrival-failed', messageId: message.id }, 'arrival failed')
+      return { isDone: false }
     }
+    if (unfinished.length > 0) held.hold(message, unfinished)
+    return { isDone: unfinished.length === 0, outage }
   }
 
-  async function handleKey(key: string): Promise<void> {
+  async function handleKey(
+    key: string,
+    options: { sentAtMs: number; isRetry: boolean },
+  ): Promise<UnfinishedUpload | undefined> {
     const original = parseOriginalKey(key)
-    if (original) return handleOriginal(original)
+    if (original) return handleOriginal(original, options)
     const erasure = parseErasureKey(key)
-    if (erasure) return applyErasure(erasure)
+    if (erasure) await applyErasure(erasure)
     const manifest = applyCopiedManifest && parseManifestKey(key)
-    if (manifest) return applyCopiedManifest(manifest)
-    log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'unknown key')
+    if (manifest) await applyCopiedManifest(manifest)
+    if (!manifest && !erasure) log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'unknown key')
+    return undefined
   }
 
-  async function handleOriginal(address: UploadAddress): Promise<void> {
-    const stored = await receiveUpload(address)
+  async function handleOriginal(
+    address: UploadAddress,
+    { sentAtMs, isRetry }: { sentAtMs: number; isRetry: boolean },
+  ): Promise<UnfinishedUpload | undefined> {
+    const copyUntilMs = sentAtMs + deps.minCopyAgeMs
+    const takesCopy = copyUntilMs <= Date.now()
+    const received = await receiveUpload(address, { takesCopy })
     log.debug(
-      { event: 'object-created', uploadId: address.id, state: stored?.upload.state },
+      { event: 'object-created', uploadId: address.id, state: received?.upload.state },
       'object created',
     )
-  }
-
-  async function deleteMessages(messages: Message[]): Promise<void> {
-    if (messages.length === 0) return
-    const { Failed: failed = [] } = await sqs.send(
-      new DeleteMessageBatchCommand({
-        QueueUrl: queueUrl,
-        Entries: messages.map(({ ReceiptHandle }, i) => ({ Id: String(i), ReceiptHandle })),
-      }),
-    )
-    // They become visible again, and their handling finds the work done.
-    for (const { Code } of failed) log.warn({ event: 'delete-failed', code: Code }, 'message not deleted')
+    if (!received?.upload.arrival || isFinished(received.upload)) return undefined
+    const { arrival, intent } = received.upload
+    if (received.isCopy && !takesCopy) return { address, arrival, copyUntilMs }
+    if (isRetry) {
+      const { traceparent } = intent
+      await queue.ensure({ ...address, etag: arrival.etag, ...(traceparent && { traceparent }) })
+    }
+    return { address, arrival, copyUntilMs: undefined }
   }
 }
+
+/** How a worker stops receiving. */
+export type StopOptions = { waitForPoll?: boolean; drained?: Promise<unknown> | undefined }
 
 export type ObjectCreated = ReturnType<typeof createObjectCreated>

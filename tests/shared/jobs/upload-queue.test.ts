@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto'
+import { createUploadQueue, processUploadJobId } from '@millrace/shared/jobs/process-upload-job.ts'
+import { connectRedis } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import type { Redis } from 'ioredis'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { watchForCommand } from '../../support/watch-for-command.ts'
+
+const test = suite('upload queue')
+let redis: Redis
+let prefix: string
+let nowMs: number
+const queues: { close(): Promise<void> }[] = []
+
+test.before(() => {
+  redis = connectRedis(process.env['REDIS_URL'] ?? '', createLog({ level: 'silent', instance: 'test' }))
+})
+test.before.each(() => {
+  prefix = `test-${randomUUID()}`
+  nowMs = 0
+})
+test.after.each(async () => {
+  for (const queue of queues.splice(0)) await queue.close()
+})
+test.after(() => redis.disconnect())
+
+function openQueue(maxQueuedJobs: number) {
+  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs, now: () => nowMs })
+  queues.push(queue)
+  return queue
+}
+
+const newJob = () => ({ owner: 's-tester', id: newUploadId(), etag: 'e' })
+
+/** Moves a waiting job to where BullMQ has failed jobs. */
+async function fail(job: { id: string; etag: string }): Promise<void> {
+  const jobId = processUploadJobId(job)
+  await redis.lrem(`${prefix}:uploads:wait`, 1, jobId)
+  await redis.hset(`${prefix}:uploads:${jobId}`, 'atm', 5, 'failedReason', 'x', 'finishedOn', 1)
+  await redis.zadd(`${prefix}:uploads:failed`, 1, jobId)
+}
+
+test('a queue has room below its limit, also for jobs of other processes after a second', async () => {
+  const queue = openQueue(3)
+  const other = openQueue(3)
+  assert.is(await queue.hasRoom(), true)
+  for (let i = 0; i < 3; i++) await other.add(newJob())
+  assert.is(await queue.hasRoom(), true, 'the number is cached')
+  assert.is(await other.hasRoom(), false)
+  nowMs = 1_000
+  assert.is(await queue.hasRoom(), false)
+  assert.is(await queue.room(), 0)
+  await queue.add(newJob())
+  assert.is(await queue.room(), -1, 'a job is added above the limit nevertheless')
+})
+
+test('jobs that a process adds itself count at once', async () => {
+  const queue = openQueue(2)
+  assert.is(await queue.hasRoom(), true)
+  await queue.add(newJob())
+  assert.is(await queue.hasRoom(), true)
+  await queue.add(newJob())
+  assert.is(await queue.hasRoom(), false)
+})
+
+test('uploads that arrive together cause one count of jobs', async () => {
+  const queue = openQueue(2)
+  let counts = 0
+  const end = `${prefix}:end`
+  const watch = await watchForCommand(process.env['REDIS_URL'] ?? '', (words) => {
+    if (words.includes(`${prefix}:uploads:`)) counts += 1
+    return words.includes(end)
+  })
+  await Promise.all(Array.from({ length: 50 }, () => queue.hasRoom()))
+  for (let i = 0; i < 50; i++) await queue.hasRoom()
+  await redis.get(end)
+  await watch.seen
+  assert.is(counts, 1)
+})
+
+test('job states are queued, failed or missing, in the order of the jobs', async () => {
+  const queue = openQueue(10)
+  const [waiting, failed, missing] = [newJob(), newJob(), newJob()]
+  await queue.add(waiting)
+  await queue.add(failed)
+  await fail(failed)
+  assert.equal(await queue.states([missing, waiting, failed]), ['missing', 'queued', 'failed'])
+  assert.equal(await queue.states([]), [])
+})
+
+test('ensure adds a missing job, restarts a failed one, and leaves a waiting one as it is', async () => {
+  const queue = openQueue(10)
+  const job = newJob()
+  await queue.ensure(job)
+  await queue.ensure(job)
+  assert.is((await queue.counts()).waiting, 1)
+  await fail(job)
+  await queue.ensure(job)
+  assert.equal(await queue.states([job]), ['queued'])
+  assert.is((await queue.counts()).waiting, 1)
+})
+
+test.run()
