@@ -44,7 +44,7 @@ const packages = {
   },
   worker: {
     imports: ['shared'],
-    rooms: ['images', 'processing', 'imports', 'jobs', 'instance', 'arrivals'],
+    rooms: ['images', 'processing', 'imports', 'jobs', 'instance', 'arrivals', 'reconciliation'],
   },
   'local-s3': {
     imports: [],

@@ -11,13 +11,14 @@ import type { Config } from './config.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
+import { createReconciliation } from './reconciliation/reconciliation.ts'
 
 /** How long handing back unfinished jobs may take after the drain's deadline, in ms. */
 const handBackTimeoutMs = 3_000
 
 /**
- * Composes the worker from its rooms: events from SQS and reconciliation become jobs, and jobs process uploads and import
- * files. The caller closes the clients, after the app.
+ * Composes the worker from its rooms: events from SQS become jobs, jobs process uploads and import files, and a daily
+ * sweep corrects what was missed. The caller closes the clients, after the app.
  *
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues' blocking commands
@@ -37,6 +38,7 @@ export function createApp(
   const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
   const processing = createProcessing({ ...base, lifecycle })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
+  const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })
   const jobs = createJobs({ ...base, processing, imports })
   const fleetReporter = createFleetReporter({
@@ -57,6 +59,7 @@ export function createApp(
     async start(): Promise<void> {
       await jobs.start()
       arrivals.start()
+      reconciliation.start()
       fleetReporter.start()
     },
     /**
@@ -71,6 +74,7 @@ export function createApp(
       await withDeadline('The drain', drainMs + handBackTimeoutMs, () =>
         Promise.all([
           arrivals.stop({ waitForPoll }),
+          reconciliation.stop(),
           // The queue is closed last: an import adds a job when it ends.
           Promise.all([jobs.drain(deadlineMs), fleetReporter.drain()])
             .then(() => fleetReporter.stop())

@@ -37,11 +37,13 @@ export function processUploadJobId({ id, etag }: { id: string; etag: string }): 
  *
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
+ * @param deps.isReadOnly writes nothing when it is created, for callers that only read
  */
-export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createUploadQueue(deps: { redis: Redis; prefix: string; isReadOnly?: boolean }) {
   const queue = new Queue<ProcessUploadJob, void, 'process-upload'>(uploadQueueName, {
-    connection: redis,
-    prefix,
+    connection: deps.redis,
+    prefix: deps.prefix,
+    skipMetasUpdate: deps.isReadOnly ?? false,
     defaultJobOptions: {
       attempts: processUploadAttempts,
       // Milliseconds: 1 s, 2 s, 4 s, 8 s, each shortened by up to half so that failures spread out.
@@ -69,6 +71,11 @@ export function createUploadQueue({ redis, prefix }: { redis: Redis; prefix: str
       const found = await queue.getJob(processUploadJobId(job))
       if (!found || !(await found.isFailed())) return
       await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+    },
+    /** Whether there is a job for these bytes that waits or runs. One that failed after all attempts does not count. */
+    async isPending(job: { id: string; etag: string }): Promise<boolean> {
+      const state = await queue.getJobState(processUploadJobId(job))
+      return state !== 'unknown' && state !== 'failed' && state !== 'completed'
     },
     /** Removes a waiting job. An active job continues and finds its upload erased. */
     async remove(job: { id: string; etag: string }): Promise<void> {

@@ -25,8 +25,8 @@ const dayMs = 24 * 60 * 60 * 1000
 
 /** Expiry of records that can be rebuilt from a manifest. */
 const finishedTtlMs = 7 * dayMs
-/** Longer than any upload may stay open. */
-const openTtlMs = 14 * dayMs
+/** Expiry of the records of unfinished uploads: longer than any upload may stay open. In ms. */
+export const openTtlMs = 14 * dayMs
 /** The index outlives the records. An index that was not used for this long is rebuilt from S3. */
 const indexTtlMs = 30 * dayMs
 
@@ -134,6 +134,11 @@ export function changesChannel(prefix: string, owner: string): string {
   return `${prefix}:changes:${owner}`
 }
 
+/** Returns the key of an owner's index. */
+export function uploadIndexKey(prefix: string, owner: string): string {
+  return `${prefix}:{${owner}}:uploads`
+}
+
 /**
  * Stores the records of uploads in Redis: a cache of S3, and the only place for uploads whose bytes have not arrived.
  * Every key contains the owner, so another owner's id finds nothing.
@@ -155,7 +160,7 @@ export function changesChannel(prefix: string, owner: string): string {
 export function createUploadRecords(deps: { redis: Redis; prefix: string; epoch?: RedisEpoch }) {
   const { redis, prefix, epoch = createRedisEpoch(deps) } = deps
   const recordKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:upload:${id}`
-  const indexKey = (owner: string) => `${prefix}:{${owner}}:uploads`
+  const indexKey = (owner: string) => uploadIndexKey(prefix, owner)
   const erasedKey = ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`
   const sequenceKey = (owner: string) => `${prefix}:{${owner}}:sequence`
   const recentKey = (owner: string) => `${prefix}:{${owner}}:recent`
