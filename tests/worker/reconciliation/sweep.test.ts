@@ -33,7 +33,7 @@ import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { sampleImage } from '../support/sample-images.ts'
-import { createTestSweeper, sweepNow } from '../support/sweep-now.ts'
+import { createTestSweeper, sweepNow, testLimits } from '../support/sweep-now.ts'
 import { watchWrites } from '../support/watch-writes.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
@@ -177,7 +177,7 @@ test('a sweep leaves young originals to their messages, and waiting jobs alone',
   const waiting = await fleet.arrive(Buffer.from('text'))
   await createTestLifecycle(fleet).receiveUpload(waiting)
   await fleet.arrive(Buffer.from('text'))
-  const young = await sweepNow(fleet, { ages: { minAgeMs } })
+  const young = await sweepNow(fleet, { limits: { minAgeMs } })
   assert.equal(young.counts, { originals: 2, young: 2 })
   const { counts } = await sweepNow(fleet)
   assert.equal(counts, { originals: 2, waiting: 1, 'original-without-manifest': 1, checked: 1 })
@@ -219,7 +219,7 @@ test('a second sweep of an unchanged bucket does nothing', async () => {
     }),
   )
 
-  const first = await sweepNow(fleet, { ages: { minAgeMs } })
+  const first = await sweepNow(fleet, { limits: { minAgeMs } })
   assert.equal(first.counts, {
     originals: 2,
     manifests: 4,
@@ -236,7 +236,7 @@ test('a second sweep of an unchanged bucket does nothing', async () => {
   fleet.changes.clear()
 
   const { changes, requests } = await watchWrites(redisServer.url, s3, async () => {
-    const second = await sweepNow(fleet, { ages: { minAgeMs } })
+    const second = await sweepNow(fleet, { limits: { minAgeMs } })
     assert.equal(second.counts, { originals: 2, manifests: 4 })
   })
   assert.equal(changes, [`PutObjectCommand ${sweepStateKey()}`])
@@ -279,7 +279,7 @@ test('a sweep corrects an old unfinished record of an upload that has a manifest
   await createRecord(rejected, { state: 'received' })
   for (const address of [old, young]) await writeManifest(address)
   await writeManifest(rejected, { outcome: 'rejected' })
-  const { counts } = await sweepNow(fleet, { ages: { minAgeMs } })
+  const { counts } = await sweepNow(fleet, { limits: { minAgeMs } })
   assert.is(counts['unfinished-record'], 2)
   const states = await Promise.all([old, young, rejected].map((address) => fleet.records.find(address)))
   assert.equal(
@@ -298,7 +298,7 @@ test('a sweep deletes records of uploads that S3 does not have, also of owners w
   await createRecord(expired, { expiresAt: new Date(Date.now() - 2 * minAgeMs).toISOString() })
   await createRecord(awaiting, {})
   await createRecord(failedImport, { state: 'failed' })
-  const { counts } = await sweepNow(fleet, { ages: { minAgeMs } })
+  const { counts } = await sweepNow(fleet, { limits: { minAgeMs } })
   assert.equal(counts, { originals: 1, young: 1, 'record-without-object': 2, checked: 2 })
   const all = await Promise.all(
     [received, expired, awaiting, failedImport].map((address) => fleet.records.find(address)),
@@ -399,7 +399,7 @@ test('a sweep compares originals, manifests and indexes over many pages, owners 
     },
   }
   const log = createLog({ level: 'silent', instance: 'test' })
-  const { sweep } = createSweeper({ ...fleet, s3, lifecycle, log, ages: { minAgeMs: 0, minCopyAgeMs: 0 } })
+  const { sweep } = createSweeper({ ...fleet, s3, lifecycle, log, limits: testLimits })
   let saved = newSweepState(undefined, Date.now())
   const result = await sweep({
     state: saved,

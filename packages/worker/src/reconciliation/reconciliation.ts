@@ -5,22 +5,26 @@ import { createListedIds } from '@millrace/shared/uploads/listed-ids.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import { createSweep, type SweepAges } from './sweep.ts'
+import { createSweep, type SweepLimits } from './sweep.ts'
 import { createSweepSchedule } from './sweep-schedule.ts'
 import { createSweepStateStore } from './sweep-state.ts'
 
-/**
- * Younger objects and records are left alone, in ms. An arrival has its SQS message until its manifest exists, and a message
- * whose work was lost comes back within minutes. A sweep that acted earlier would add work just when workers are behind.
- */
-const minAgeMs = 60 * 60_000
-/**
- * The age in ms from which this region processes a copy that has no manifest, although the copy is from another region.
- * S3 copies most objects within 15 minutes, and the manifest is written last.
- */
-const minCopyAgeMs = 30 * 60_000
-/** Unfinished originals get no jobs while this many wait: their SQS messages bring them back, or the next sweep does. */
-const maxWaitingJobs = 5_000
+const usualLimits: SweepLimits = {
+  // An arrival has its SQS message until its manifest exists, and a message whose work was lost comes back within minutes.
+  // A sweep that acted earlier would add work just when workers are behind.
+  minAgeMs: 60 * 60_000,
+  // S3 copies most objects to other regions within 15 minutes, and the manifest is written last. If there is none after
+  // this time, this region processes the copy.
+  minCopyAgeMs: 30 * 60_000,
+  // What gets no job now has its SQS message, or is found by the next sweep.
+  maxWaitingJobs: 5_000,
+  // S3 takes about 0.1 s for a page of 1,000 keys, so one lister reads hardly more. At this rate 100 million uploads are
+  // listed in under six hours (decision 0024), with a five-hundredth of the requests that S3 allows for one prefix (5,500
+  // GET, HEAD and LIST a second).
+  pagesPerSecond: 10,
+  // Each is one to six requests to S3, and at most one job.
+  checksPerSecond: 50,
+}
 
 export type ReconciliationDeps = {
   redis: Redis
@@ -36,22 +40,20 @@ export type ReconciliationDeps = {
  * Composes the sweep and its state, for the schedule and for the command.
  *
  * @param deps.records replaces the records of `lifecycle`
- * @param deps.ages replaces the usual limits
+ * @param deps.limits replaces some of the usual limits
  */
 export function createSweeper(
-  deps: ReconciliationDeps & { records?: UploadRecords; ages?: Partial<SweepAges> },
+  deps: ReconciliationDeps & { records?: UploadRecords; limits?: Partial<SweepLimits> },
 ) {
-  const { lifecycle, records = lifecycle.records, ages } = deps
+  const { lifecycle, records = lifecycle.records, limits } = deps
   return {
     stateStore: createSweepStateStore(deps),
     sweep: createSweep({
       ...deps,
       records,
       listedIds: createListedIds(deps),
-      maxWaitingJobs,
-      minAgeMs,
-      minCopyAgeMs,
-      ...ages,
+      ...usualLimits,
+      ...limits,
     }),
   }
 }

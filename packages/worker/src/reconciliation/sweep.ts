@@ -15,37 +15,29 @@ import type { SweepRun, SweepStage } from './sweep-run.ts'
 import { type SweepStageName, type SweepState, stageNames } from './sweep-state.ts'
 import { createSweepUnfinished } from './sweep-unfinished.ts'
 
-/**
- * Pages per second. S3 takes about 0.1 s for a page of 1,000 keys, so one lister reads hardly more. At this rate 100
- * million uploads are listed in under six hours (decision 0024), at a five-hundredth of what S3 allows for one prefix
- * (5,500 GET, HEAD and LIST a second).
- */
-const pagesPerSecond = 10
-/** Uploads that are read or corrected per second: each is two to six requests to S3, and at most one job. */
-const checksPerSecond = 50
 /** The state is written after this many pages: at least ten seconds of work. A write costs as much as a page. */
 const pagesPerWrite = 100
 
-/** Limits that a test or the command replaces. All in ms. */
-export type SweepAges = {
-  /** Younger objects and records are left alone. */
+/** What bounds the work of a sweep. `reconciliation.ts` has the usual values and their reasons. */
+export type SweepLimits = {
+  /** Younger objects and records are left alone; in ms. */
   minAgeMs: number
-  /** Younger copies are left to the region of the upload. */
+  /** Younger copies are left to the region of the upload; in ms. */
   minCopyAgeMs: number
+  /** Unfinished originals get no jobs while this many wait. */
+  maxWaitingJobs: number
+  pagesPerSecond: number
+  /** How many uploads are read or corrected per second. */
+  checksPerSecond: number
 }
 
-export type SweepDeps = SweepAges & {
+export type SweepDeps = SweepLimits & {
   s3: S3Client
   bucket: string
-  lifecycle: Pick<
-    Lifecycle,
-    'manifests' | 'originals' | 'checkUpload' | 'finishErasure' | 'eraseUnfinished'
-  >
+  lifecycle: Pick<Lifecycle, 'manifests' | 'originals' | 'checkUpload' | 'finishErasure' | 'eraseUnfinished'>
   records: UploadRecords
   listedIds: ListedIds
   queue: Pick<UploadQueue, 'isPending' | 'revive' | 'counts'>
-  /** Unfinished originals get no jobs while this many wait. */
-  maxWaitingJobs: number
   log: Logger
 }
 
@@ -74,8 +66,8 @@ export function createSweep(deps: SweepDeps) {
     let { state } = options
     const findings = createFindings({ before: state.counts, maxIds })
     let unsettledMs = Date.parse(state.unsettledSince ?? '') || Number.POSITIVE_INFINITY
-    const nextPage = pacedBy(pagesPerSecond)
-    const nextCheck = pacedBy(checksPerSecond)
+    const nextPage = pacedBy(deps.pagesPerSecond)
+    const nextCheck = pacedBy(deps.checksPerSecond)
     const startedAtMs = Date.parse(state.startedAt)
     const youngAfterMs = startedAtMs - deps.minAgeMs
     const stages = createStages({
