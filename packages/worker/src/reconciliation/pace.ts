@@ -6,16 +6,26 @@ import { setTimeout as delay } from 'node:timers/promises'
  *
  * @param options.perSecond turns per second
  * @param options.signal ends the waiting
+ * @param options.clock replaces the process's clock; in ms
  * @returns a function that resolves when it is the caller's turn, and rejects when the signal aborts
  */
-export function createPace({ perSecond, signal }: { perSecond: number; signal: AbortSignal }) {
+export function createPace(options: {
+  perSecond: number
+  signal: AbortSignal
+  clock?: { now(): number; wait(ms: number): Promise<unknown> }
+}) {
+  const { perSecond, signal } = options
+  const { now, wait } = options.clock ?? {
+    now: () => performance.now(),
+    wait: (ms: number) => delay(ms, undefined, { signal }),
+  }
   const intervalMs = 1000 / perSecond
-  let nextAtMs = 0
+  let nextAtMs = Number.NEGATIVE_INFINITY
   return async function nextTurn(): Promise<void> {
     signal.throwIfAborted()
-    const nowMs = performance.now()
+    const nowMs = now()
     const atMs = Math.max(nowMs, nextAtMs)
     nextAtMs = atMs + intervalMs
-    if (atMs > nowMs) await delay(atMs - nowMs, undefined, { signal })
+    if (atMs > nowMs) await wait(atMs - nowMs)
   }
 }
