@@ -44,7 +44,7 @@ const packages = {
   },
   worker: {
     imports: ['shared'],
-    rooms: ['images', 'processing', 'imports', 'jobs', 'instance', 'arrivals', 'trimming'],
+    rooms: ['images', 'processing', 'imports', 'jobs', 'instance', 'arrivals', 'reconciliation', 'trimming'],
   },
   'local-s3': {
     imports: [],

@@ -4,6 +4,7 @@ import {
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  sweepPrefix,
   unfinishedPrefix,
   variantsPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
@@ -78,7 +79,7 @@ export function createApiRole(deps: RoleDeps) {
   ])
 }
 
-/** Creates a worker's role: receive events, import and read originals, write variants and manifests. */
+/** Creates a worker's role: receive events, import and read originals, write variants and manifests, sweep the bucket. */
 export function createWorkerRole(deps: RoleDeps) {
   const { bucket, queue } = deps
   return createInstanceRole('worker', deps, [
@@ -117,6 +118,12 @@ export function createWorkerRole(deps: RoleDeps) {
       Effect: 'Allow',
       Action: ['s3:GetObject'],
       Resource: objectsUnder(bucket, erasuresPrefix),
+    },
+    {
+      Sid: 'KeepSweepState',
+      Effect: 'Allow',
+      Action: ['s3:GetObject', 's3:PutObject'],
+      Resource: objectsUnder(bucket, sweepPrefix),
     },
     eraseStatement(bucket),
     {

@@ -9,7 +9,14 @@ const test = suite('values that stacks share with the services')
 
 test('no stack file writes a prefix of the bucket by hand', () => {
   const names = Object.values(prefixes).filter((value) => typeof value === 'string')
-  assert.equal(names.toSorted(), ['erased/', 'manifests/', 'originals/', 'unfinished/', 'variants/'])
+  assert.equal(names.toSorted(), [
+    'erasures/',
+    'manifests/',
+    'originals/',
+    'sweep/',
+    'unfinished/',
+    'variants/',
+  ])
   const found = globSync('stacks/*.ts', { cwd: root }).flatMap((file) => {
     // Comments begin a line: `/*` also ends the resource of a policy.
     const code = readFileSync(join(root, file), 'utf8').replaceAll(/^ *(\/\*.*?\*\/|\/\/[^\n]*)/gms, '')

@@ -33,7 +33,7 @@ test('worker config requires addresses and the bucket only', () => {
     longWorkMs: 30_000,
     healthPort: undefined,
     arrivalLeaseMs: 60_000,
-    reconcileIntervalMs: 600_000,
+    reconcileIntervalMs: 86_400_000,
     metricsStage: undefined,
     publishPeriodMs: 10_000,
     maxImageBytes: 256 * 1024 * 1024,

@@ -16,6 +16,7 @@ import type { Options } from './options.ts'
 import { buildConsole } from './setup/console-build.ts'
 import { lockDataDirectory } from './setup/data-directory.ts'
 import { readLocalSecrets } from './setup/local-secrets.ts'
+import { writeServiceEnvironment } from './setup/service-environment.ts'
 
 const packages = join(import.meta.dirname, '../..')
 const apiEntry = join(packages, 'api/src/main.ts')
@@ -71,12 +72,14 @@ export async function startMillrace(
     const cloud = await waitFor(startLocalCloud({ directory, redisUrl: redis.url, origins }), (part) =>
       part.close(),
     )
+    const redisPrefix = options.environment['REDIS_PREFIX'] || 'millrace'
+    const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }
+    closers.push(await writeServiceEnvironment(directory, variables))
     const consoleDirectory = await buildConsole(print)
     const { sessionKeys } = await readLocalSecrets(directory)
     const shared = {
       ...options.environment,
-      ...cloud.environment,
-      REDIS_PREFIX: options.environment['REDIS_PREFIX'] || 'millrace',
+      ...variables,
       PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
       // Modules that have not changed since the last start are not compiled again.

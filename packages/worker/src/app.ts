@@ -11,14 +11,15 @@ import type { Config } from './config.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
+import { createReconciliation } from './reconciliation/reconciliation.ts'
 import { createTrimming } from './trimming/trimming.ts'
 
 /** How long handing back unfinished jobs may take after the drain's deadline, in ms. */
 const handBackTimeoutMs = 3_000
 
 /**
- * Composes the worker from its rooms: events from SQS and reconciliation become jobs, jobs process uploads and import
- * files, and trimming keeps their history from filling Redis. The caller closes the clients, after the app.
+ * Composes the worker from its rooms: events from SQS become jobs, jobs process uploads and import files, a daily sweep
+ * corrects what was missed, and trimming keeps history from filling Redis. The caller closes the clients, after the app.
  *
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues' blocking commands
@@ -38,6 +39,7 @@ export function createApp(
   const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
   const processing = createProcessing({ ...base, lifecycle })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
+  const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })
   const trimming = createTrimming(base)
   const jobs = createJobs({ ...base, processing, imports })
@@ -59,6 +61,7 @@ export function createApp(
     async start(): Promise<void> {
       await jobs.start()
       arrivals.start()
+      reconciliation.start()
       trimming.start()
       fleetReporter.start()
     },
@@ -75,6 +78,7 @@ export function createApp(
         const drained = Promise.all([jobs.drain(deadlineMs), fleetReporter.drain()])
         await Promise.all([
           arrivals.stop({ waitForPoll, drained }),
+          reconciliation.stop(),
           trimming.stop(),
           drained.then(() => fleetReporter.stop()),
         ])

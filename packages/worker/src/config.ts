@@ -35,7 +35,7 @@ const Variables = Type.Object({
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
   // An hour is far below the 12 hours that SQS allows.
   ARRIVAL_LEASE_MS: Type.Integer({ minimum: 1_000, maximum: 3_600_000, default: defaultLeaseMs }),
-  RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
+  RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 86_400_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
   MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
   IMPORT_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),

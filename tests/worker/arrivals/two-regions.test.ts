@@ -8,22 +8,18 @@ import {
   unfinishedKey,
   variantKey,
 } from '@millrace/shared/ledger/object-keys.ts'
-import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
-import { createEraseLateCopies } from '@millrace/worker/arrivals/erase-late-copies.ts'
-import { createReconcile } from '@millrace/worker/arrivals/reconcile.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { createObjectCopier, type ObjectCopier, putCopy } from '../../support/copy-objects.ts'
 import { suite } from '../../support/suite.ts'
-import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { watchForCommand } from '../../support/watch-for-command.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { type Region, startRegion } from '../support/start-region.ts'
+import { sweepNow } from '../support/sweep-now.ts'
 
 const test = suite('two regions')
-const log = createLog({ level: 'silent', instance: 'test' })
 const receipt = Compile(Receipt)
 const owner = 'acme'
 const minuteMs = 60_000
@@ -51,20 +47,6 @@ test.after(async () => {
 
 function request({ api }: Region, method: 'GET' | 'DELETE', path: string) {
   return api.inject({ method, url: path, headers: { authorization: `Bearer ${key}` } })
-}
-
-/** The functions of a region's worker, at times that the test sets. */
-function workerParts(region: Region) {
-  const { s3, bucket, queue } = region
-  const { records, receiveUpload, finishErasure } = createTestLifecycle(region)
-  return {
-    reconcile: (minCopyAgeMs: number) =>
-      createReconcile({ s3, bucket, receiveUpload, queue, minAgeMs: 0, minCopyAgeMs, log })(async () => {}),
-    async eraseLateCopies(afterMs: number): Promise<number> {
-      const erase = createEraseLateCopies({ s3, bucket, records, finishErasure, log })
-      return erase(async () => {}, Date.now() + afterMs)
-    },
-  }
 }
 
 /**
@@ -182,7 +164,8 @@ test('an erasure in one region erases both, including copies that arrive later',
   await there.handled(manifestKey(late))
   for (const object of inFlight) if (withoutEvent.includes(object.key)) await object.land()
   assert.equal((await left(there)).toSorted(), [...markers, ...withoutEvent].toSorted())
-  const { eraseLateCopies } = workerParts(there)
+  const eraseLateCopies = async (afterMs: number) =>
+    (await sweepNow(there, { afterMs })).counts['unconfirmed-erasure'] ?? 0
   assert.is(await eraseLateCopies(14 * minuteMs), 0, 'copies may still arrive')
   assert.is(await eraseLateCopies(15 * minuteMs), 2)
   assert.equal(await left(there), markers)
@@ -241,7 +224,7 @@ test('a worker erases late copies by its schedule', async () => {
       return command === 'set' && isOurs && value === 'confirmed'
     },
   )
-  const { close } = await there.startWorker()
+  const { close } = await there.startWorker({ environment: { RECONCILE_INTERVAL_MS: '1000' } })
   await confirmed.seen
   assert.equal(await there.versions(address), [`${erasureKey(address)} v1`])
   await close()
@@ -253,10 +236,9 @@ test('a region processes a copy whose own region is down, after the minimum age 
   await copyThere.copy()
   await there.handled(originalKey(address))
   assert.ok(await isReceivedOnly(there, address))
-  const { reconcile } = workerParts(there)
-  await reconcile(30 * minuteMs)
+  await sweepNow(there, { limits: { minCopyAgeMs: 30 * minuteMs } })
   assert.ok(await isReceivedOnly(there, address))
-  await reconcile(0)
+  await sweepNow(there)
   assert.is((await there.finished(address)).state, 'ready')
 
   await copyHere.copy()

@@ -65,18 +65,21 @@ export type UploadJobState = 'queued' | 'failed' | 'missing'
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
  * @param deps.maxQueuedJobs the number of jobs above which the queue has no room
+ * @param deps.isReadOnly writes nothing when it is created, for callers that only read
  * @param deps.now a monotonic clock, in ms
  */
 export function createUploadQueue(deps: {
   redis: Redis
   prefix: string
   maxQueuedJobs?: number
+  isReadOnly?: boolean
   now?: () => number
 }) {
   const { redis, prefix, maxQueuedJobs = defaultMaxQueuedJobs, now = () => performance.now() } = deps
   const queue = new Queue<ProcessUploadJob, void, 'process-upload'>(uploadQueueName, {
     connection: redis,
     prefix,
+    skipMetasUpdate: deps.isReadOnly ?? false,
     defaultJobOptions: {
       attempts: processUploadAttempts,
       // Milliseconds: 1 s, 2 s, 4 s, 8 s, each shortened by up to half so that failures spread out.
@@ -159,6 +162,11 @@ export function createUploadQueue(deps: {
         if (exists !== 1) return 'missing'
         return failedAt === null ? 'queued' : 'failed'
       })
+    },
+    /** Whether there is a job for these bytes that waits or runs. One that failed after all attempts does not count. */
+    async isPending(job: { id: string; etag: string }): Promise<boolean> {
+      const state = await queue.getJobState(processUploadJobId(job))
+      return state !== 'unknown' && state !== 'failed' && state !== 'completed'
     },
     /** Removes a waiting job. An active job continues and finds its upload erased. */
     async remove(job: { id: string; etag: string }): Promise<void> {

@@ -16,6 +16,8 @@
  *   erasures/{owner}/{uploadId}                           erasure marker, empty; written by the API before it
  *                                                         deletes anything. Nothing that was begun before
  *                                                         restores the upload
+ *   sweep/state.json                                      written by the worker that sweeps the bucket: how far
+ *                                                         the current run is, and what the last one verified
  */
 
 import { Compile } from 'typebox/compile'
@@ -33,6 +35,13 @@ export const variantsPrefix = 'variants/'
 export const unfinishedPrefix = 'unfinished/'
 /** S3 publishes an event for each erasure marker under this prefix, copies of other regions included. */
 export const erasuresPrefix = 'erasures/'
+/** Each region sweeps its own bucket, so S3 copies nothing under this prefix. */
+export const sweepPrefix = 'sweep/'
+
+/** Returns the key of the sweep's state. */
+export function sweepStateKey(): string {
+  return `${sweepPrefix}state.json`
+}
 
 export function originalKey({ owner, id }: UploadAddress): string {
   return `${originalsPrefix}${owner}/${id}`

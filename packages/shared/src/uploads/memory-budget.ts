@@ -30,8 +30,8 @@ export const minFinishedLifeMs = minuteMs
 /** Expiry of finished records with enough memory, and of those that only Redis has. In ms. */
 const finishedLifeMs = 7 * dayMs
 const shortFinishedLifeMs = hourMs
-/** Longer than any upload may stay open. In ms. */
-const openLifeMs = 14 * dayMs
+/** Expiry of the records of unfinished uploads: longer than any upload may stay open. In ms. */
+export const openLifeMs = 14 * dayMs
 
 /**
  * Whether a record can be rebuilt from S3: its upload has a manifest. An import that got no bytes has none.
