@@ -82,7 +82,7 @@ test('lifecycle rules remove incomplete uploads and noncurrent versions', () => 
   assert.is(days('abortIncompleteMultipartUpload', 'daysAfterInitiation'), openUploadLifeMs / dayMs)
   assert.is(days('noncurrentVersionExpiration', 'noncurrentDays'), 30)
   assert.is(days('expiration', 'expiredObjectDeleteMarker'), true)
-  // Of current objects, only unfinished bytes and announcements expire, a day after their uploads.
+  // Of current objects, only unfinished bytes and announcements expire, a day after their uploads, and erasure markers.
   assert.equal(
     rules
       .filter((rule) => at(rule, 'expiration', 'days'))
@@ -91,7 +91,10 @@ test('lifecycle rules remove incomplete uploads and noncurrent versions', () => 
         at(rule, 'expiration', 'days'),
         at(rule, 'noncurrentVersionExpiration', 'noncurrentDays'),
       ]),
-    [['unfinished/', openUploadLifeMs / dayMs + 1, 1]],
+    [
+      ['unfinished/', openUploadLifeMs / dayMs + 1, 1],
+      ['erasures/', erasureMarkerLifeMs / dayMs, 1],
+    ],
   )
 })
 

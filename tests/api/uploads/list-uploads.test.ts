@@ -146,7 +146,7 @@ test('eight first lists of an owner at two instances cost one listing of S3', as
     assert.equal(idsOf({ uploads }), ids)
     assert.is(nextCursor, undefined)
   }
-  assert.is(seen.filter(isListing).length, 2, 'originals and manifests')
+  assert.is(seen.filter(isListing).length, 3, 'originals, manifests and announcements')
 })
 
 test('the list of an earlier epoch is served while the listing of S3 is held', async () => {
@@ -187,7 +187,8 @@ test('a page of dead ids costs a bounded number of lookups, and dead ids leave t
   await api.redis.zadd(key('uploads'), ...dead.flatMap((id) => [0, id]))
   seen = []
   const first = await list('?limit=10')
-  assert.ok(seen.length <= 2 * (10 + 50), `${seen.length} requests to S3`)
+  // Each is asked for its marker, original, manifest and announcement.
+  assert.ok(seen.length <= 4 * (10 + 50), `${seen.length} requests to S3`)
   assert.equal(first.uploads, [])
   assert.is(await api.redis.zcard(key('uploads')), 3 + 300 - 60)
   assert.equal(await listAll('limit=10'), live)
@@ -229,7 +230,9 @@ test('an awaiting upload leaves the list once it has expired and no request can 
   assert.equal(idsOf(await list()), [late.id])
   assert.equal(await api.redis.zrange(key('uploads'), '0', '-1'), [late.id])
   // Its bytes arrived after all.
-  await records.update({ owner, id: gone.id }, (current) => ({ ...current, state: 'received' }))
+  await putOriginals([gone.id])
+  const { bucket, prefix, redis, s3 } = api
+  await createTestLifecycle({ bucket, prefix, redis, s3 }).receiveUpload({ owner, id: gone.id })
   assert.equal(idsOf(await list()), [late.id, gone.id])
 })
 

@@ -62,6 +62,10 @@ export function createCheckUpload(deps: {
       const stored = unreadable
         ? { upload: truth.upload, revision: unknownRevision }
         : await putChecked(found, truth.upload)
+      if (stored === 'erased') {
+        await finishErasure(address)
+        return undefined
+      }
       if (!stored) continue
       if (unreadable)
         warnSeldom('record-unreadable', unreadable, 'a record of another version is read from S3')
@@ -83,15 +87,18 @@ export function createCheckUpload(deps: {
     }
   }
 
-  /** @returns undefined if the record changed, or if the upload was erased meanwhile */
+  /**
+   * @returns undefined if the record changed; `erased` if the upload was erased since S3 was read, or by an older version
+   *   of Millrace, whose only marker is in Redis
+   */
   async function putChecked(
     found: FoundUpload | undefined,
     upload: Upload,
-  ): Promise<StoredUpload | undefined> {
+  ): Promise<StoredUpload | 'erased' | undefined> {
     try {
       return await records.putChecked(found, upload)
     } catch (error) {
-      if (error instanceof AppError && error.code === 'upload_not_found') return undefined
+      if (error instanceof AppError && error.code === 'upload_not_found') return 'erased'
       throw error
     }
   }
