@@ -56,8 +56,10 @@ export function planUploads(
   })
 }
 
-/** Creates the client that erases uploads. */
-export function createEraseUpload({ client }: { client: DecentClient }) {
+/** Creates the client that erases uploads. @param deps.onReceipt called when an upload was erased */
+export function createEraseUpload(deps: { client: DecentClient; onReceipt: (id: string) => void }) {
+  const { client, onReceipt } = deps
+
   /** Erases an upload after a while, and records what the API answered. */
   return async function eraseUpload(upload: SentUpload, id: string, afterMs: number): Promise<void> {
     await delay(afterMs)
@@ -69,7 +71,10 @@ export function createEraseUpload({ client }: { client: DecentClient }) {
       headers: authorization(upload),
     })
     erasure.atMs = Date.now()
-    if (response?.status === 200) erasure.answer = 'receipt'
+    if (response?.status === 200) {
+      erasure.answer = 'receipt'
+      onReceipt(id)
+    }
     if (response?.status === 404) erasure.answer = 'not-found'
   }
 }

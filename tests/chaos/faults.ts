@@ -9,7 +9,7 @@ const longerThanLocksMs = { least: 15_000, most: 22_000 }
 /** How long a fault of the network or of storage lasts, in ms. */
 const outageMs = { least: 4_000, most: 8_000 }
 /** How long a kill waits for its moment in the work, in ms. */
-const killPointMs = 3_000
+const killPointMs = 8_000
 /** How long services may keep their connections to a demoted Redis, in ms. */
 const demotedMs = 15_000
 /** How soon a service must have left a Redis that refused its write, in ms. */

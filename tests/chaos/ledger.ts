@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { GetObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import { paginateMultipartUploads, paginateObjectVersions } from '@millrace/shared/ledger/pages.ts'
 import sharp from 'sharp'
 import { isObject } from './decent-client.ts'
@@ -107,8 +107,11 @@ export async function readLedger({ s3, bucket }: { s3: S3Client; bucket: string 
     for (const { Key: key = '' } of page.Uploads ?? []) uploadOf(key)?.upload.remains.push(`${key} (parts)`)
   }
 
+  /** Downloads a version. @returns undefined if it was erased since it was listed */
   const get = async ({ key, versionId }: StoredVersion) => {
-    const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key, VersionId: versionId }))
+    const command = new GetObjectCommand({ Bucket: bucket, Key: key, VersionId: versionId })
+    const object = await s3.send(command).catch(ignoreMissing)
+    if (!object) return undefined
     if (!object.Body) throw new Error(`S3 sent ${key} without a body.`)
     return { bytes: Buffer.from(await object.Body.transformToByteArray()), metadata: object.Metadata ?? {} }
   }
@@ -116,19 +119,23 @@ export async function readLedger({ s3, bucket }: { s3: S3Client; bucket: string 
   await inParallel(objectsAtOnce, uploads.values(), async (upload) => {
     const version = upload.originals.find(({ isLatest }) => isLatest)
     if (!version) return
-    const { bytes, metadata } = await get(version)
+    const object = await get(version)
+    if (!object) return
+    const { bytes, metadata } = object
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     upload.current = { version, sha256, filename: decodeURIComponent(metadata['filename'] ?? '') }
   })
   await inParallel(objectsAtOnce, manifestVersions, async ({ upload, version }) => {
-    const { bytes } = await get(version)
-    upload.manifests.push({ version, content: readManifest(JSON.parse(bytes.toString())) })
+    const object = await get(version)
+    if (object) upload.manifests.push({ version, content: readManifest(JSON.parse(object.bytes.toString())) })
   })
-  const decoded = new Map<string, Promise<{ width: number; height: number; problem?: string }>>()
+  const decoded = new Map<string, Promise<Decoded | undefined>>()
   await inParallel(objectsAtOnce, variantVersions, async ({ upload, version }) => {
-    const decoding = decoded.get(version.etag) ?? get(version).then(({ bytes }) => decode(bytes))
+    const decoding =
+      decoded.get(version.etag) ?? get(version).then((object) => object && decode(object.bytes))
     decoded.set(version.etag, decoding)
-    upload.variants.set(version.key, { ...version, ...(await decoding) })
+    const picture = await decoding
+    if (picture) upload.variants.set(version.key, { ...version, ...picture })
   })
   for (const { manifests } of uploads.values()) {
     // Downloads end in any order.
@@ -139,13 +146,20 @@ export async function readLedger({ s3, bucket }: { s3: S3Client; bucket: string 
 
 export type Ledger = Awaited<ReturnType<typeof readLedger>>
 
-async function decode(bytes: Buffer): Promise<{ width: number; height: number; problem?: string }> {
+type Decoded = Pick<VariantEvidence, 'width' | 'height' | 'problem'>
+
+async function decode(bytes: Buffer): Promise<Decoded> {
   try {
     const { info } = await sharp(bytes).raw().toBuffer({ resolveWithObject: true })
     return { width: info.width, height: info.height }
   } catch (error) {
     return { width: 0, height: 0, problem: error instanceof Error ? error.message : String(error) }
   }
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404) return undefined
+  throw error
 }
 
 function readManifest(value: unknown): ManifestEvidence {

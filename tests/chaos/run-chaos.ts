@@ -87,9 +87,8 @@ export async function runChaos(options: {
   const calm = planCalmUploads(options.uploads, files)
   const sent = [...planned, ...calm].map(({ upload }) => upload)
   const byNumber = new Map([...planned, ...calm].map((plan) => [plan.upload.number, plan]))
-  const receipts = () =>
-    new Set(sent.flatMap(({ erasure }) => (erasure?.answer === 'receipt' ? [erasure.id] : [])))
-  const isErased = (id: string) => receipts().has(id)
+  const receipts = new Set<string>()
+  const isErased = (id: string) => receipts.has(id)
 
   const source = await startSourceServer()
   const fleet = await startFleet({
@@ -123,7 +122,7 @@ export async function runChaos(options: {
       random: createRandom(seed + 3),
       deadline: clientDeadline.signal,
     })
-    const eraseUpload = createEraseUpload({ client })
+    const eraseUpload = createEraseUpload({ client, onReceipt: (id) => receipts.add(id) })
     const erasing: Promise<void>[] = []
     const sendFile = createSendFile({
       client,

@@ -4,7 +4,7 @@ import { paginateObjectVersions } from '@millrace/shared/ledger/pages.ts'
 import type { Fleet } from './fleet.ts'
 import { countJobs } from './redis-evidence.ts'
 
-const pollMs = 1_000
+const pollMs = 2_000
 
 /** Counts the messages of the events queue and of its dead-letter queue. */
 export async function countMessages({ cloud }: Fleet) {
@@ -60,7 +60,7 @@ async function countUnsettled(fleet: Fleet, isErased: (id: string) => boolean): 
 /**
  * Waits until everything is done.
  * @param options.deadlineMs ms since 1970
- * @param options.onProgress called about once a second
+ * @param options.onProgress called every two seconds
  * @returns whether it was done before the deadline
  */
 export async function settle(
