@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { DecentClient } from './decent-client.ts'
 import type { FileKind, Files } from './files.ts'
 import type { Owner } from './fleet.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Random } from './random.ts'
 import { authorization, type SendFile } from './send-file.ts'
 import { type SentUpload, type Way, ways } from './sent-upload.ts'
@@ -15,6 +16,7 @@ const keyShare = 0.6
 const keyWays: ReadonlySet<Way> = new Set(['form', 'multipart', 'direct-raw', 'direct-form', 'import'])
 const eraseShare = 0.1
 const eraseWithinMs = 6_000
+const clientsAtOnce = 64
 
 /** An upload that will be sent, and what else happens to it. */
 export type PlannedUpload = {
@@ -79,15 +81,17 @@ export function createEraseUpload(deps: { client: DecentClient; onReceipt: (id: 
   }
 }
 
-/** Sends all planned uploads at their times. @returns when the last client has ended */
+/**
+ * Sends all planned uploads at their times, or later if too many clients are still sending: a system that is slow gets
+ * less to do, as from a pool of clients.
+ * @returns when the last client has ended
+ */
 export async function sendAll(planned: readonly PlannedUpload[], sendFile: SendFile): Promise<void> {
   const startedAtMs = Date.now()
-  const sending: Promise<void>[] = []
-  for (const { upload, atMs } of planned) {
+  await inParallel(clientsAtOnce, planned, async ({ upload, atMs }) => {
     const waitMs = startedAtMs + atMs - Date.now()
     if (waitMs > 0) await delay(waitMs)
     upload.startedAtMs = Date.now()
-    sending.push(sendFile(upload))
-  }
-  await Promise.all(sending)
+    await sendFile(upload)
+  })
 }

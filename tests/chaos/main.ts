@@ -7,11 +7,16 @@ import { report } from './report.ts'
 import { runChaos } from './run-chaos.ts'
 
 /** The default run takes less than 5 minutes with these. Longer runs send as many uploads per second. */
-const defaultUploads = 2_000
-const windowMsPerUpload = 55
+const defaultUploads = 1_500
+const windowMsPerUpload = 75
 const leastWindowMs = 20_000
-/** How long everything may take after the last fault, in ms: two visibility timeouts of SQS. */
-const settleMs = 120_000
+/**
+ * How long nothing may get done after the last fault, in ms: a message that a worker took and lost is back after the
+ * visibility timeout of SQS, 60 s, and a job whose worker died after the 10 s of its lock and 10 s more.
+ */
+const standstillMs = 85_000
+/** How long everything may take after the last fault, in ms. */
+const limitMs = 600_000
 
 const { values } = parseArgs({
   options: {
@@ -36,6 +41,9 @@ function readKinds(text: string): FaultKind[] {
   throw new Error(`--kinds must be some of ${faultKinds.join(', ')}, not "${text}".`)
 }
 
+// Without a handler the process would end without its exit handlers, which kill the services.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
+
 const print = (line: string) => process.stdout.write(`${line}\n`)
 const uploads = wholeNumber('--uploads', values.uploads)
 const run = await runChaos({
@@ -43,7 +51,8 @@ const run = await runChaos({
   seed: wholeNumber('--seed', values.seed),
   windowMs: Math.max(leastWindowMs, uploads * windowMsPerUpload),
   kinds: readKinds(values.kinds),
-  settleMs,
+  standstillMs,
+  limitMs,
   redisProgram: await provideProgram(redisProgram, print),
   print,
 })

@@ -61,7 +61,8 @@ export type ChaosRun = Awaited<ReturnType<typeof runChaos>>
  *
  * @param options.uploads number of uploads, besides one of each kind and way before the first fault
  * @param options.windowMs the time in which uploads are sent and faults begin
- * @param options.settleMs how long everything may take after the last fault
+ * @param options.standstillMs after the last fault, how long nothing may get done while something is left to do
+ * @param options.limitMs how long everything may take after the last fault
  * @param options.kinds the kinds of faults; all by default
  * @param options.environment replaces variables of the services
  * @param options.visibilitySeconds replaces the visibility timeout of the events queue
@@ -70,7 +71,8 @@ export async function runChaos(options: {
   uploads: number
   seed: number
   windowMs: number
-  settleMs: number
+  standstillMs: number
+  limitMs: number
   redisProgram: string
   print: (line: string) => void
   kinds?: readonly FaultKind[]
@@ -145,11 +147,8 @@ export async function runChaos(options: {
     print(`Seed ${seed}: ${options.uploads} uploads, ${schedule.length} faults. Logs: ${fleet.logDirectory}`)
 
     await sendAll(calm, sendFile)
-    const calmSettled = await settle(fleet, {
-      isErased,
-      deadlineMs: Date.now() + options.settleMs,
-      onProgress: () => undefined,
-    })
+    const { standstillMs, limitMs } = options
+    const calmSettled = await settle(fleet, { isErased, standstillMs, limitMs })
     if (!calmSettled) print('The uploads before the first fault did not finish.')
     const baseBytes = await usedMemory(fleet.redis.admin())
     print(`Before the first fault: ${calm.length} uploads finished.`)
@@ -168,11 +167,9 @@ export async function runChaos(options: {
     await Promise.all(erasing)
     clearTimeout(graceTimer)
 
-    const deadlineMs = lastFaultMs + options.settleMs
     let lastShown = 0
     const settled = await settle(fleet, {
-      isErased,
-      deadlineMs,
+      ...{ isErased, standstillMs, limitMs },
       onProgress({ unfinished, erased, messages, jobs }) {
         if (Date.now() - lastShown < 10_000) return
         lastShown = Date.now()
@@ -183,7 +180,7 @@ export async function runChaos(options: {
       },
     })
     const settledAtMs = Date.now()
-    const { evidence, violations } = await collect(Math.max(deadlineMs, settledAtMs) + toldGraceMs)
+    const { evidence, violations } = await collect(settledAtMs + toldGraceMs)
     return {
       ...{
         seed,

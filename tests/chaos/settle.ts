@@ -58,25 +58,34 @@ async function countUnsettled(fleet: Fleet, isErased: (id: string) => boolean): 
 }
 
 /**
- * Waits until everything is done.
- * @param options.deadlineMs ms since 1970
+ * Waits until everything is done. A slow machine only takes longer: the wait ends early only if nothing gets done.
+ * @param options.standstillMs how long nothing may get done, in ms
+ * @param options.limitMs the longest wait, in ms
  * @param options.onProgress called every two seconds
- * @returns whether it was done before the deadline
+ * @returns whether everything was done
  */
 export async function settle(
   fleet: Fleet,
   options: {
     isErased: (id: string) => boolean
-    deadlineMs: number
-    onProgress: (unsettled: Unsettled) => void
+    standstillMs: number
+    limitMs: number
+    onProgress?: (unsettled: Unsettled) => void
   },
 ): Promise<boolean> {
+  const startedAtMs = Date.now()
+  let least = Number.POSITIVE_INFINITY
+  let progressAtMs = startedAtMs
   // Nothing tells when S3, SQS and Redis are all quiet, so they are polled.
   for (;;) {
     const unsettled = await countUnsettled(fleet, options.isErased)
-    options.onProgress(unsettled)
-    if (Object.values(unsettled).every((count) => count === 0)) return true
-    if (Date.now() > options.deadlineMs) return false
+    options.onProgress?.(unsettled)
+    const total = Object.values(unsettled).reduce((sum, count) => sum + count, 0)
+    if (total === 0) return true
+    const nowMs = Date.now()
+    if (total < least) progressAtMs = nowMs
+    least = Math.min(least, total)
+    if (nowMs - progressAtMs > options.standstillMs || nowMs - startedAtMs > options.limitMs) return false
     await delay(pollMs)
   }
 }
