@@ -117,6 +117,15 @@ export const faults = {
     await fleet.redis.stall(random.between(3_000, 7_000))
     return undefined
   },
+  'clock-jump': async ({ fleet, random }) => {
+    const service = random.pick([...fleet.services('api'), ...fleet.services('worker')])
+    // Less than the 15 minutes by which a signature of S3 may be off.
+    const seconds = random.pick([-600, -60, 60, 600])
+    await fleet.setClock(service, seconds)
+    await delay(random.between(outageMs.least, outageMs.most))
+    await fleet.setClock(service, 0)
+    return `${service} ${seconds} s`
+  },
   's3-errors': httpFault('s3Faults', s3Faults['s3-errors']),
   's3-slow': httpFault('s3Faults', s3Faults['s3-slow']),
   's3-resets': httpFault('s3Faults', s3Faults['s3-resets']),

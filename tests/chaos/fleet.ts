@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { startServiceProcess } from '@millrace/local/fleet/service-process.ts'
 import { signalProcess } from '@millrace/local/setup/process-signals.ts'
 import { type CloudProcess, startCloudProcess } from './cloud-process.ts'
+import { createFakeClocks } from './fake-clocks.ts'
 import { presetsJson } from './files.ts'
 import { createHttpFaults } from './http-faults.ts'
 import { createRandom } from './random.ts'
@@ -26,7 +27,6 @@ export type Crash = { service: string; atMs: number }
 
 type Service = ReturnType<typeof startServiceProcess> & {
   tier: Tier
-  running: boolean
   /** Of an API instance that runs. */
   url: string | undefined
   /** Whether the next exit is a fault's. */
@@ -45,6 +45,7 @@ export type Fleet = Awaited<ReturnType<typeof startFleet>>
  * @param options.owners get API keys
  * @param options.sourcePort of the server that imports download from
  * @param options.environment replaces variables of the services
+ * @param options.clockLibrary lets the clocks of services jump
  */
 export async function startFleet(options: {
   directory: string
@@ -53,6 +54,7 @@ export async function startFleet(options: {
   sourcePort: number
   seed: number
   environment: NodeJS.ProcessEnv
+  clockLibrary: string | undefined
   print: (line: string) => void
 }) {
   const { directory, print } = options
@@ -80,11 +82,13 @@ export async function startFleet(options: {
     closers.push(sqsFaults.close)
     const clientsS3 = await s3Faults.listen('client')
     const common = commonVariables(cloud, options)
+    const clocks = createFakeClocks({ library: options.clockLibrary, directory })
 
     const startService = async (tier: Tier, name: string): Promise<Service> => {
       const sqsEndpoint = await sqsFaults.listen(name)
       const environment = {
         ...common,
+        ...(await clocks.variables(name)),
         INSTANCE: name,
         REDIS_URL: await redis.listen(name),
         AWS_ENDPOINT_URL_S3: await s3Faults.listen(name),
@@ -102,17 +106,15 @@ export async function startFleet(options: {
         // Its log has everything. A chaos run is full of warnings.
         print: () => undefined,
         onReady(port) {
-          service.running = true
           service.url = port === undefined ? undefined : `http://127.0.0.1:${port}`
           service.killed = false
         },
         onExit() {
-          service.running = false
           service.url = undefined
           if (!service.killed && !closing) crashes.push({ service: name, atMs: Date.now() })
         },
       })
-      const service: Service = { ...process, tier, running: false, url: undefined, killed: false }
+      const service: Service = { ...process, tier, url: undefined, killed: false }
       service.failed.catch((error: unknown) => {
         print(String(error))
         crashes.push({ service: name, atMs: Date.now() })
@@ -168,8 +170,8 @@ export async function startFleet(options: {
           await delay(100)
         }
       },
-      /** Whether all services run. */
-      isComplete: () => [...services.values()].every(({ running }) => running),
+      /** Makes the clock of a service wrong by some seconds. */
+      setClock: clocks.setOffset,
       async close(): Promise<void> {
         closing = true
         await close()

@@ -13,7 +13,7 @@ const files = await createFiles()
 
 function plan(seed: number) {
   const random = createRandom(seed)
-  const schedule = makeSchedule(random, { windowMs: 60_000 })
+  const schedule = makeSchedule(random, { windowMs: 60_000, kinds: faultKinds })
   const uploads = planUploads(random, { count: 100, windowMs: 60_000, owners, files })
   return {
     schedule,

@@ -13,7 +13,7 @@ const meanGapMs = 5_000
  */
 export function makeSchedule(
   random: Random,
-  { windowMs, kinds = faultKinds }: { windowMs: number; kinds?: readonly FaultKind[] | undefined },
+  { windowMs, kinds }: { windowMs: number; kinds: readonly FaultKind[] },
 ): ScheduledFault[] {
   const rounds = Math.max(1, Math.round(windowMs / (meanGapMs * faultKinds.length)))
   const order = Array.from({ length: rounds }, () => random.shuffled(kinds)).flat()
