@@ -42,8 +42,8 @@ export function createDecentClient(deps: {
   deadline: AbortSignal
 }) {
   const { nextApi, random, deadline } = deps
-  /** Counts responses as `{method} {route} {status}`, and attempts without a response. */
-  const counts = new Map<string, number>()
+  /** Counts attempts that were repeated, by `{method} {route} {status and code}`. */
+  const retried = new Map<string, number>()
 
   async function attempt({ method, url, headers, json, body }: ClientRequest): Promise<ClientResponse> {
     const response = await fetch(new URL(url, url.startsWith('/') ? await nextApi() : undefined), {
@@ -63,16 +63,16 @@ export function createDecentClient(deps: {
     }
   }
 
-  function count(request: ClientRequest, outcome: string | number): void {
+  function count(request: ClientRequest, outcome: string): void {
     const route = request.url.startsWith('/')
       ? request.url.replace(/\?.*/, '').replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, '{id}')
       : 'S3'
     const name = `${request.method} ${route} ${outcome}`
-    counts.set(name, (counts.get(name) ?? 0) + 1)
+    retried.set(name, (retried.get(name) ?? 0) + 1)
   }
 
   return {
-    counts,
+    retried,
     /** @returns the response that is final, or undefined if there was none before the deadline */
     async send(
       request: ClientRequest,
@@ -83,14 +83,14 @@ export function createDecentClient(deps: {
         let pauseMs = Math.min(pauses.longest, pauses.first * 2 ** attempts) * (1 - random.next() / 2)
         try {
           const response = await attempt(request)
-          count(request, response.status)
           const canRetry = retryStatuses.has(response.status) || retryCodes.has(response.body['code'])
           if (!canRetry) return response
+          count(request, [response.status, response.body['code']].join(' ').trim())
           const seconds = Number(response.headers.get('retry-after'))
           if (seconds > 0) pauseMs = seconds * 1000
         } catch {
           // The connection was closed, or nobody responded in time.
-          count(request, 'none')
+          count(request, 'no response')
         }
         if (!retries) return undefined
         await delay(pauseMs, undefined, { signal: deadline }).catch(() => undefined)

@@ -24,6 +24,7 @@ function manifest(changes: Partial<ManifestEvidence> = {}): LedgerUpload['manife
         outcome: 'ready',
         code: undefined,
         arrivalVersionId: 'v1',
+        arrivalEtag: 'e',
         filename: '000001.jpg',
         sha256: undefined,
       },
@@ -63,7 +64,7 @@ function healthy(kind: FileKind = 'jpeg') {
     messages: { waiting: 0, invisible: 0, dead: 0 },
     redis: {
       ...{ baseBytes: 1_000_000, usedBytes: 1_000_000, expiringBytes: 0 },
-      ...{ counts: {}, lastingKeys: [], jobs: { 'uploads wait': 0 } },
+      ...{ counts: {}, lasting: { 'uploads:meta': 1 }, jobs: { 'uploads wait': 0 } },
     },
   }
   return { sent, upload, uploads, views, list, told, toldOwner, evidence }
@@ -93,7 +94,7 @@ const faulty: [name: string, expected: ViolationKind[], plant: (run: Run) => voi
   [
     'a manifest of older bytes leaves an upload unfinished',
     ['unfinished'],
-    ({ upload }) => upload.manifests.splice(0, 1, manifest({ arrivalVersionId: 'v0' })),
+    ({ upload }) => upload.manifests.splice(0, 1, manifest({ arrivalVersionId: 'v0', arrivalEtag: 'f' })),
   ],
   [
     'an original with other bytes than were sent is wrong',
@@ -223,7 +224,7 @@ const faulty: [name: string, expected: ViolationKind[], plant: (run: Run) => voi
     ({ evidence }) => {
       evidence.redis.usedBytes += 50_000_000
       evidence.redis.expiringBytes = 1_000_000
-      evidence.redis.lastingKeys.push('chaos:forgotten')
+      evidence.redis.lasting['forgotten:{id}'] = 100
     },
   ],
   [
@@ -278,6 +279,10 @@ const odd: [name: string, plant: (run: Run) => void][] = [
   [
     'the same bytes that were sent twice have a manifest for each version',
     ({ upload }) => upload.manifests.push(manifest({ arrivalVersionId: 'v0' })),
+  ],
+  [
+    'the same bytes came again after their manifest',
+    ({ upload }) => upload.manifests.splice(0, 1, manifest({ arrivalVersionId: 'v0' })),
   ],
   [
     'a client without an Idempotency-Key sent a file twice',

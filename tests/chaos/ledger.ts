@@ -20,6 +20,8 @@ export type ManifestEvidence = {
   outcome: string
   code: string | undefined
   arrivalVersionId: string | undefined
+  /** Identifies the bytes that the manifest describes. */
+  arrivalEtag: string | undefined
   filename: string
   sha256: string | undefined
   variants: { name: string; key: string; width: number; height: number; size: number }[]
@@ -40,20 +42,22 @@ export type LedgerUpload = {
   manifests: { version: StoredVersion; content: ManifestEvidence }[]
   /** Current objects under the upload's prefix of variants, by key. */
   variants: Map<string, VariantEvidence>
-  /** All other keys with versions or delete markers, and open multipart uploads. */
+  /** Its other keys with versions or delete markers, and open multipart uploads. */
   remains: string[]
   /** Whether S3 has an erasure marker. */
   isMarked: boolean
 }
 
 const objectsAtOnce = 16
+/** The prefixes of what an erasure deletes. A later version may have other prefixes, which are not judged. */
+const dataPrefixes = new Set(['originals', 'manifests', 'variants', 'unfinished'])
 /** `erased/` today; `erasures/` in the design. */
 const markerPrefixes = new Set(['erased', 'erasures'])
 
 /**
  * Reads everything that S3 has of all uploads: it lists all versions, downloads originals and manifests, and decodes
  * variants. Variants with the same etag (the MD5 of their bytes) are decoded once.
- * @returns the uploads by id, and keys that belong to no upload
+ * @returns the uploads by id, and keys with a known prefix that belong to no upload
  */
 export async function readLedger({ s3, bucket }: { s3: S3Client; bucket: string }) {
   const uploads = new Map<string, LedgerUpload>()
@@ -85,7 +89,7 @@ export async function readLedger({ s3, bucket }: { s3: S3Client; bucket: string 
     } of page.Versions ?? []) {
       const found = uploadOf(key)
       if (!found) {
-        unknownKeys.push(key)
+        if (dataPrefixes.has(key.split('/')[0] ?? '')) unknownKeys.push(key)
         continue
       }
       const { prefix, upload } = found
@@ -98,10 +102,12 @@ export async function readLedger({ s3, bucket }: { s3: S3Client; bucket: string 
       else if (prefix === 'manifests') manifestVersions.push({ upload, version })
       else if (prefix === 'variants' && version.isLatest) variantVersions.push({ upload, version })
       else if (markerPrefixes.has(prefix)) upload.isMarked = true
-      else upload.remains.push(key)
+      else if (dataPrefixes.has(prefix)) upload.remains.push(key)
     }
-    for (const { Key: key = '' } of page.DeleteMarkers ?? [])
-      uploadOf(key)?.upload.remains.push(`${key} (deleted)`)
+    for (const { Key: key = '' } of page.DeleteMarkers ?? []) {
+      const found = uploadOf(key)
+      if (found && dataPrefixes.has(found.prefix)) found.upload.remains.push(`${key} (deleted)`)
+    }
   }
   for await (const page of paginateMultipartUploads({ client: s3 }, { Bucket: bucket, Prefix: '' })) {
     for (const { Key: key = '' } of page.Uploads ?? []) uploadOf(key)?.upload.remains.push(`${key} (parts)`)
@@ -162,16 +168,18 @@ function ignoreMissing(error: unknown): undefined {
   throw error
 }
 
-function readManifest(value: unknown): ManifestEvidence {
+/** Reads the parts of a manifest that are judged. */
+export function readManifest(value: unknown): ManifestEvidence {
   const manifest = objectOf(value)
   const code = objectOf(manifest['error'])['code']
-  const versionId = objectOf(manifest['arrival'])['versionId']
+  const { versionId, etag } = objectOf(manifest['arrival'])
   const sha256 = objectOf(manifest['findings'])['sha256']
   const variants = Array.isArray(manifest['variants']) ? manifest['variants'] : []
   return {
     outcome: String(manifest['outcome']),
     code: typeof code === 'string' ? code : undefined,
     arrivalVersionId: typeof versionId === 'string' ? versionId : undefined,
+    arrivalEtag: typeof etag === 'string' ? etag : undefined,
     filename: String(objectOf(manifest['intent'])['filename']),
     sha256: typeof sha256 === 'string' ? sha256 : undefined,
     variants: variants.map(objectOf).map(({ name, key, width, height, size }) => ({

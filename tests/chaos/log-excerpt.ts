@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { isObject } from './decent-client.ts'
 
 const maxDetail = 140
+const infoLevel = 30
 
 /**
  * Creates the reader of what the services logged about an upload.
@@ -16,13 +17,17 @@ export function createLogExcerpt(logDirectory: string, startedAtMs: number) {
 
   /** Returns the last lines that contain the upload's id, in the order of their times, short enough to read. */
   return function excerpt(id: string, count: number): string[] {
-    return lines
-      .filter((line) => line.startsWith('{') && line.includes(id))
-      .map((line): unknown => JSON.parse(line))
-      .filter(isObject)
-      .sort((a, b) => Number(a['time']) - Number(b['time']))
-      .slice(-count)
-      .map(shorten)
+    return (
+      lines
+        .filter((line) => line.startsWith('{') && line.includes(id))
+        .map((line): unknown => JSON.parse(line))
+        .filter(isObject)
+        // Also the check at the end of the run reads every upload.
+        .filter(({ operation, level }) => operation !== 'getUpload' || Number(level) > infoLevel)
+        .sort((a, b) => Number(a['time']) - Number(b['time']))
+        .slice(-count)
+        .map(shorten)
+    )
   }
 
   function shorten(record: Record<string, unknown>): string {

@@ -28,7 +28,7 @@ export function report(run: ChaosRun): string[] {
     `Uploads: ${sent.length} sent, ${sent.filter(({ accepted }) => accepted).length} accepted; in S3: ${outcomes}.`,
     `Erasures: ${countBy(sent, ({ erasure }) => erasure?.answer)}.`,
     `Clients that gave up: ${countBy(sent, ({ refusal }) => refusal)}.`,
-    `Errors that clients retried: ${retriedErrors(run)}.`,
+    `Errors after which clients tried again: ${retriedErrors(run)}.`,
     `Redis: ${kibibytes(redis.usedBytes)}, ${kibibytes(redis.baseBytes)} before; keys that expire: ${kibibytes(redis.expiringBytes)}.`,
     `Redis keys: ${keys.join(', ')}.`,
     run.settled
@@ -71,9 +71,8 @@ function describeAll(run: ChaosRun): string[] {
   ])
 }
 
-function retriedErrors({ responses }: ChaosRun): string {
-  const errors = [...responses].filter(([name]) => / (?:5\d\d|none)$/.test(name))
-  return errors.map(([name, count]) => `${name}: ${count}`).join(', ') || 'none'
+function retriedErrors({ retried }: ChaosRun): string {
+  return [...retried].map(([name, count]) => `${name}: ${count}`).join(', ') || 'none'
 }
 
 function countBy<Item>(items: readonly Item[], kindOf: (item: Item) => string | undefined): string {

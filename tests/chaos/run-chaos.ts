@@ -196,7 +196,7 @@ export async function runChaos(options: {
         settledAtMs,
         settled,
       },
-      ...{ injected, evidence, violations, responses: client.counts },
+      ...{ injected, evidence, violations, retried: client.retried },
     }
 
     /** Reads all evidence and judges it, again until nothing can become true by itself. */

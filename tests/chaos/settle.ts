@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand, type QueueAttributeName } from '@aws-sdk/client-sqs'
 import { paginateObjectVersions } from '@millrace/shared/ledger/pages.ts'
 import type { Fleet } from './fleet.ts'
+import { readManifest } from './ledger.ts'
 import { countJobs } from './redis-evidence.ts'
 
 const pollMs = 2_000
@@ -22,22 +24,31 @@ export async function countMessages({ cloud }: Fleet) {
   return { ...events, dead: dead.waiting + dead.invisible }
 }
 
+/** The latest version of an object. `atMs`: when it was written, in ms since 1970. */
+type ListedVersion = { key: string; etag: string; atMs: number }
+
+/** Returns the etag of the bytes that a manifest describes. */
+async function readEtag({ cloud }: Fleet, key: string): Promise<string | undefined> {
+  const object = await cloud.s3.send(new GetObjectCommand({ Bucket: cloud.bucket, Key: key }))
+  return readManifest(JSON.parse((await object.Body?.transformToString()) ?? '{}')).arrivalEtag
+}
+
 /** What has not settled yet. */
 export type Unsettled = { unfinished: number; erased: number; messages: number; jobs: number }
 
 /**
- * Counts what is still to be done: originals without a manifest that is newer, objects of erased uploads, messages in SQS
+ * Counts what is still to be done: originals without a manifest of their bytes, objects of erased uploads, messages in SQS
  * and jobs.
  * @param isErased whether an owner has the receipt of an upload's erasure
  */
 async function countUnsettled(fleet: Fleet, isErased: (id: string) => boolean): Promise<Unsettled> {
   const { s3, bucket } = fleet.cloud
-  const originals = new Map<string, number>()
-  const manifests = new Map<string, number>()
+  const originals = new Map<string, ListedVersion>()
+  const manifests = new Map<string, ListedVersion>()
   let erased = 0
   for (const prefix of ['originals/', 'manifests/']) {
     for await (const page of paginateObjectVersions({ client: s3 }, { Bucket: bucket, Prefix: prefix })) {
-      for (const { Key: key = '', IsLatest, LastModified } of page.Versions ?? []) {
+      for (const { Key: key = '', ETag: etag = '', IsLatest, LastModified } of page.Versions ?? []) {
         const id =
           key
             .split('/')
@@ -45,16 +56,23 @@ async function countUnsettled(fleet: Fleet, isErased: (id: string) => boolean): 
             ?.replace(/\.json$/, '') ?? ''
         if (isErased(id)) erased += 1
         else if (IsLatest) {
-          const times = prefix === 'originals/' ? originals : manifests
-          times.set(id, LastModified?.getTime() ?? 0)
+          const listed = { key, etag: etag.replaceAll('"', ''), atMs: LastModified?.getTime() ?? 0 }
+          if (prefix === 'originals/') originals.set(id, listed)
+          else manifests.set(id, listed)
         }
       }
     }
   }
-  const unfinished = [...originals].filter(([id, atMs]) => (manifests.get(id) ?? 0) < atMs)
+  let unfinished = 0
+  for (const [id, original] of originals) {
+    const manifest = manifests.get(id)
+    if (manifest && manifest.atMs >= original.atMs) continue
+    // The same bytes may have come again after their manifest.
+    if (!manifest || (await readEtag(fleet, manifest.key)) !== original.etag) unfinished += 1
+  }
   const { waiting, invisible } = await countMessages(fleet)
   const jobs = Object.values(await countJobs(fleet.redis.admin())).reduce((sum, count) => sum + count, 0)
-  return { unfinished: unfinished.length, erased, messages: waiting + invisible, jobs }
+  return { unfinished, erased, messages: waiting + invisible, jobs }
 }
 
 /**
