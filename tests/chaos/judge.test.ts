@@ -88,7 +88,7 @@ const faulty: [name: string, expected: ViolationKind[], plant: (run: Run) => voi
   ['an accepted upload that S3 does not have is lost', ['lost'], erase],
   [
     'an original without a manifest is unfinished',
-    ['unfinished', 'orphan'],
+    ['unfinished'],
     ({ upload }) => void upload.manifests.splice(0),
   ],
   [
@@ -138,6 +138,15 @@ const faulty: [name: string, expected: ViolationKind[], plant: (run: Run) => voi
     'a variant that no manifest lists is an orphan',
     ['orphan'],
     ({ upload }) => upload.variants.set('other', { ...version('other', 'r2'), width: 1, height: 1 }),
+  ],
+  [
+    'variants without a manifest and without an original are orphans',
+    ['orphan', 'lost'],
+    ({ upload }) => {
+      upload.originals = []
+      upload.current = undefined
+      upload.manifests.splice(0)
+    },
   ],
   [
     'a manifest without an original is an orphan',

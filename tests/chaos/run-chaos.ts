@@ -30,7 +30,7 @@ const owners: readonly Owner[] = ['anna', 'ben', 'clara', 'david', 'eva', 'felix
 /** How long clients may still try after the last fault, in ms. Those of a slow machine are late. */
 const clientGraceMs = 90_000
 /** How long watchers, lists and views may take after everything is done, in ms. EventSource waits for 2 s. */
-const toldGraceMs = 20_000
+const toldGraceMs = 15_000
 const strangerSample = 40
 /** How many uploads get a second event while events come twice. */
 const doubledEvents = 40
