@@ -141,7 +141,7 @@ const faulty: [name: string, expected: ViolationKind[], plant: (run: Run) => voi
   ],
   [
     'variants without a manifest and without an original are orphans',
-    ['orphan', 'lost'],
+    ['orphan', 'lost', 'list-disagrees'],
     ({ upload }) => {
       upload.originals = []
       upload.current = undefined

@@ -37,7 +37,7 @@ test('files of one kind differ in their bytes', () => {
   assert.is(one.bytes.length, two.bytes.length)
 })
 
-test('the recovery of a fault is the time to the end of the last upload that met it last', () => {
+test('the recovery of a fault ends with the last upload that it met', () => {
   const faults = [
     { kind: 'redis-flush', startedAtMs: 1_000, endedAtMs: 2_000, note: undefined },
     { kind: 's3-slow', startedAtMs: 5_000, endedAtMs: 6_000, note: undefined },
@@ -50,8 +50,8 @@ test('the recovery of a fault is the time to the end of the last upload that met
     { startedAtMs: 45_000, finishedAtMs: Number.POSITIVE_INFINITY },
   ]
   assert.equal(recoveries(faults, uploads), [
-    { kind: 'redis-flush', injected: 1, recovered: 1, longestMs: 2_000 },
-    { kind: 's3-slow', injected: 2, recovered: 1, longestMs: 3_000 },
+    { kind: 'redis-flush', injected: 1, recovered: 1, longestMs: 7_000, longestAloneMs: 2_000 },
+    { kind: 's3-slow', injected: 2, recovered: 1, longestMs: 3_000, longestAloneMs: 3_000 },
   ])
 })
 

@@ -12,7 +12,9 @@ export function report(run: ChaosRun): string[] {
   const { sent, ledger, redis } = evidence
   const table = recoveries(injected, seenUploads(evidence)).map(({ kind, ...fault }) => {
     const longest = fault.recovered < fault.injected ? 'not all finished' : seconds(fault.longestMs)
-    return `${kind.padEnd(18)}  ${pad(fault.injected, 8)}  ${pad(fault.recovered, 9)}  ${longest.padStart(16)}`
+    const columns = [String(fault.injected).padStart(8), String(fault.recovered).padStart(9)]
+    const times = [longest.padStart(16), seconds(fault.longestAloneMs).padStart(20)]
+    return [kind.padEnd(18), ...columns, ...times].join('  ')
   })
   const outcomes = countBy([...ledger.uploads.values()], ({ manifests }) => manifests[0]?.content.outcome)
   const keys = Object.entries(redis.counts).map(([kind, count]) => `${kind} ${count}`)
@@ -22,7 +24,7 @@ export function report(run: ChaosRun): string[] {
       : `✘ ${violations.length} violations. All of them, and what S3 and Redis have, are in ${run.directory}.`
   return [
     '',
-    'Fault               injected  recovered  longest recovery',
+    'Fault               injected  recovered  longest recovery  without later faults',
     ...table,
     '',
     `Uploads: ${sent.length} sent, ${sent.filter(({ accepted }) => accepted).length} accepted; in S3: ${outcomes}.`,
@@ -87,8 +89,4 @@ function seconds(ms: number): string {
 
 function kibibytes(bytes: number): string {
   return `${Math.round(bytes / 1024)} KiB`
-}
-
-function pad(value: number, width: number): string {
-  return String(value).padStart(width)
 }
