@@ -3,10 +3,11 @@ import { createServer, request } from 'node:http'
 
 /**
  * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), fail it like a broken one (500 InternalError) or one
- * whose disk is full (507), deny it (403 AccessDenied), cut its response off within the body, close its connection instead
+ * whose disk is full (507), deny it (403 AccessDenied), time it out like an S3 that waits for the rest of the body
+ * (400 RequestTimeout), cut its response off within the body, close its connection instead
  * of passing it on (`reset`), or pass it on and close its connection instead of responding (`lose`).
  */
-export type ProxyAction = 'pass' | 'refuse' | 'fail' | 'full' | 'deny' | 'cut' | 'reset' | 'lose'
+export type ProxyAction = 'pass' | 'refuse' | 'fail' | 'full' | 'deny' | 'time-out' | 'cut' | 'reset' | 'lose'
 
 /** The responses of the proxy itself. */
 const refusals: Partial<Record<ProxyAction, { status: number; code: string }>> = {
@@ -14,6 +15,7 @@ const refusals: Partial<Record<ProxyAction, { status: number; code: string }>> =
   fail: { status: 500, code: 'InternalError' },
   full: { status: 507, code: 'InsufficientStorage' },
   deny: { status: 403, code: 'AccessDenied' },
+  'time-out': { status: 400, code: 'RequestTimeout' },
 }
 
 /** A request to S3. The path contains bucket and key. `target` is the operation of a request to SQS. */
