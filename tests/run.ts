@@ -17,7 +17,7 @@ const filesAtOnce = 3
 const compileCache = join(import.meta.dirname, '../node_modules/.cache/millrace-tests')
 const fileLimitSeconds = 240
 /** Folders with slow files, the slowest first. They start early, so that no slow file runs alone at the end. */
-const slowFolders = ['browser', 'local', 'journeys', 'stacks', 'worker', 'api', 'local-s3']
+const slowFolders = ['chaos', 'browser', 'local', 'journeys', 'stacks', 'worker', 'api', 'local-s3']
 
 const { values, positionals: filters } = parseArgs({
   allowPositionals: true,

@@ -2,13 +2,24 @@ import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 
 /**
- * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), deny it (403 AccessDenied), time it out like an S3
- * that waits for the rest of the body (400 RequestTimeout), or cut its response off within the body.
+ * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), fail it like a broken one (500 InternalError) or one
+ * whose disk is full (507), deny it (403 AccessDenied), time it out like an S3 that waits for the rest of the body
+ * (400 RequestTimeout), cut its response off within the body, close its connection instead
+ * of passing it on (`reset`), or pass it on and close its connection instead of responding (`lose`).
  */
-export type ProxyAction = 'pass' | 'refuse' | 'deny' | 'time-out' | 'cut'
+export type ProxyAction = 'pass' | 'refuse' | 'fail' | 'full' | 'deny' | 'time-out' | 'cut' | 'reset' | 'lose'
 
-/** A request to S3. The path contains bucket and key. */
-export type SeenRequest = { method: string; path: string }
+/** The responses of the proxy itself. */
+const refusals: Partial<Record<ProxyAction, { status: number; code: string }>> = {
+  refuse: { status: 503, code: 'SlowDown' },
+  fail: { status: 500, code: 'InternalError' },
+  full: { status: 507, code: 'InsufficientStorage' },
+  deny: { status: 403, code: 'AccessDenied' },
+  'time-out': { status: 400, code: 'RequestTimeout' },
+}
+
+/** A request to S3. The path contains bucket and key. `target` is the operation of a request to SQS. */
+export type SeenRequest = { method: string; path: string; target?: string }
 
 export type S3Proxy = Awaited<ReturnType<typeof startS3Proxy>>
 
@@ -20,29 +31,36 @@ export async function startS3Proxy(endpoint: string) {
   let decide: (seen: SeenRequest) => ProxyAction | Promise<ProxyAction> = () => 'pass'
   let beforeResponse: (seen: SeenRequest) => Promise<void> | undefined = () => undefined
   const server = createServer(async (incoming, outgoing) => {
-    const seen = { method: incoming.method ?? '', path: incoming.url ?? '' }
+    const target = incoming.headers['x-amz-target']
+    const seen: SeenRequest = {
+      method: incoming.method ?? '',
+      path: incoming.url ?? '',
+      ...(typeof target === 'string' && { target }),
+    }
     const action = await decide(seen)
-    if (action === 'refuse') {
+    // The client may have given up while a test held its request.
+    if (outgoing.destroyed) return
+    const refusal = refusals[action]
+    if (refusal) {
       incoming.resume()
-      outgoing.writeHead(503, { connection: 'close' }).end('<Error><Code>SlowDown</Code></Error>')
+      const body = `<Error><Code>${refusal.code}</Code></Error>`
+      outgoing.writeHead(refusal.status, { connection: 'close' }).end(body)
       return
     }
-    if (action === 'deny') {
-      incoming.resume()
-      outgoing.writeHead(403, { connection: 'close' }).end('<Error><Code>AccessDenied</Code></Error>')
+    if (action === 'reset') {
+      outgoing.destroy()
       return
     }
-    if (action === 'time-out') {
-      incoming.resume()
-      outgoing.writeHead(400, { connection: 'close' }).end('<Error><Code>RequestTimeout</Code></Error>')
-      return
-    }
-    const target = new URL(incoming.url ?? '/', endpoint)
     const forwarded = request(
-      target,
+      new URL(incoming.url ?? '/', endpoint),
       { method: incoming.method, headers: incoming.headers },
       async (response) => {
         await beforeResponse(seen)
+        if (action === 'lose') {
+          response.resume()
+          outgoing.destroy()
+          return
+        }
         outgoing.writeHead(response.statusCode ?? 502, response.headers)
         if (action === 'pass') response.pipe(outgoing)
         else {
