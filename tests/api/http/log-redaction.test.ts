@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { GetObjectCommand, S3ServiceException } from '@aws-sdk/client-s3'
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  S3ServiceException,
+} from '@aws-sdk/client-s3'
 import { createUploadQueue, uploadQueueName } from '@millrace/shared/jobs/process-upload-job.ts'
+import { manifestKey, parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
@@ -98,12 +104,18 @@ test('an API process with log level trace logs no secrets of requests', async ()
   })
   const form = formOf(announced)
   await sendForm(form, new TextEncoder().encode('9 bytes!!'))
-  // The log names an unreadable record. It must not quote it.
+  // The log names unreadable data of both, a record and a manifest. It must not quote them.
   const key = (await api.redis.keys(`${api.prefix}:*${announced.id}*`))[0] ?? ''
   assert.is.not(key, '', 'the record is found')
   await api.redis.del(key)
   await api.redis.set(key, `{"filename":"${personalName}"`)
   assert.is((await client.get(`/uploads/${announced.id}`)).status, 200, 'read from S3')
+  const original = parseOriginalKey(form.fields['key'] ?? '')
+  assert.ok(original)
+  const manifest = { Bucket: api.bucket, Key: manifestKey(original) }
+  await api.s3.send(new PutObjectCommand({ ...manifest, Body: `{"filename":"${personalName}"` }))
+  assert.is((await client.get(`/uploads/${announced.id}`)).status, 503)
+  await api.s3.send(new DeleteObjectCommand(manifest))
   await api.redis.del(key)
   await client.get(`/uploads/${announced.id}/original`)
   await process.stop()

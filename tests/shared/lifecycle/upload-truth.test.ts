@@ -129,6 +129,15 @@ test('an announced upload is absent an hour after it expired', () => {
   assert.is(awaiting(at(-2 * hourMs)), 'absent')
 })
 
+test('a streamed file whose recorded size Redis lost has the size of its bytes', () => {
+  const record = records.find((each) => each?.state === 'awaiting' && !each.arrival)
+  assert.ok(record)
+  const unsized = { ...record, intent: { ...intent, size: 0 } }
+  const original = { arrival: otherBytes, intent, isCopy: false }
+  const truth = deriveUpload(address, { isErased: false, original, record: unsized }, nowMs)
+  assert.is(truth.kind === 'upload' && truth.upload.intent.size, otherBytes.size)
+})
+
 test('the derived state is stable: deriving it again from its own record changes nothing', () => {
   forAll((evidence, truth) => {
     if (truth.kind !== 'upload') return

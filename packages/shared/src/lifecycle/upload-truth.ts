@@ -99,5 +99,7 @@ export function recordArrival(current: Upload, arrival: Arrival): Upload | undef
 
 function withoutResult(current: Upload, arrival: Arrival): Upload {
   const { error: _, expiresAt: __, multipart: ___, source: ____, tus: _____, ...rest } = current
-  return { ...rest, state: 'received', arrival, findings: {}, variants: [] }
+  // The record of a streamed file has no size until its end, and Redis may lose the change that adds it.
+  const intent = { ...rest.intent, size: rest.intent.size || arrival.size }
+  return { ...rest, intent, state: 'received', arrival, findings: {}, variants: [] }
 }
