@@ -7,7 +7,17 @@ import { createServer, request } from 'node:http'
  * (400 RequestTimeout), cut its response off within the body, close its connection instead
  * of passing it on (`reset`), or pass it on and close its connection instead of responding (`lose`).
  */
-export type ProxyAction = 'pass' | 'refuse' | 'fail' | 'full' | 'deny' | 'time-out' | 'cut' | 'reset' | 'lose'
+export type ProxyAction =
+  | 'pass'
+  | 'refuse'
+  | 'fail'
+  | 'full'
+  | 'deny'
+  | 'invalid'
+  | 'time-out'
+  | 'cut'
+  | 'reset'
+  | 'lose'
 
 /** The responses of the proxy itself. */
 const refusals: Partial<Record<ProxyAction, { status: number; code: string }>> = {
@@ -15,6 +25,7 @@ const refusals: Partial<Record<ProxyAction, { status: number; code: string }>> =
   fail: { status: 500, code: 'InternalError' },
   full: { status: 507, code: 'InsufficientStorage' },
   deny: { status: 403, code: 'AccessDenied' },
+  invalid: { status: 400, code: 'InvalidRequest' },
   'time-out': { status: 400, code: 'RequestTimeout' },
 }
 

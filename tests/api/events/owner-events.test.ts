@@ -1,6 +1,7 @@
 import { Problem } from '@millrace/api/http/problem.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -94,6 +95,29 @@ test('/events resumes with the missed changes instead of a snapshot', async () =
   await one.change('ready')
   assert.is(view.Parse((await after.next())?.data).state, 'ready')
   after.close()
+})
+
+test('/events sends a snapshot by S3 when Redis may have lost changes', async () => {
+  const client = createHttpClient(api.url)
+  const { id, owner, change } = await announceUpload(client)
+  const stream = await listen(client)
+  assert.is((await stream.next())?.event, 'snapshot')
+  const processing = await change('processing')
+  assert.is(view.Parse((await stream.next())?.data).state, 'processing')
+  assert.ok(processing)
+  // The end is among what a failover lost: S3 has it, and the record of before is there again.
+  const { createdAt, intent } = processing.upload
+  const results = { recipe: 'r', findings: {}, variants: [], createdAt, finishedAt: createdAt }
+  const manifest = { version: 1 as const, id, owner, outcome: 'rejected' as const, intent, ...results }
+  await createManifests(api).write({ ...manifest, arrival: { etag: 'gone', size: 7 } }, undefined)
+  await api.redis.hset(`${api.prefix}:epoch`, 'runId', 'of the server before')
+  const event = await stream.next()
+  assert.is(event?.event, 'snapshot')
+  assert.equal(
+    page.Parse(event?.data).uploads.map(({ state }) => state),
+    ['rejected'],
+  )
+  stream.close()
 })
 
 test('/events sends a snapshot if Redis does not know the position', async () => {

@@ -36,6 +36,8 @@ test('server errors, throttling and timeouts of S3 and SQS are outages', () => {
     error({ name: 'SlowDown' }),
     error({ name: 'RequestTimeout', $fault: 'client', $metadata: { httpStatusCode: 400 } }),
     error({ name: 'TimeoutError' }),
+    error({ name: 'AccessDenied', $fault: 'client', $metadata: { httpStatusCode: 403 } }),
+    error({ name: 'ExpiredTokenException', $fault: 'client', $metadata: { httpStatusCode: 400 } }),
     new AppError('dependency_unavailable'),
     new Error('wrapped', { cause: error({ code: 'EPIPE' }) }),
   ]

@@ -73,11 +73,22 @@ test('an outage of S3 does not use up the attempts of a job', async () => {
   assert.equal([refused, job?.attemptsMade, job?.attemptsStarted], [2, 1, 2])
 })
 
+test('a permission that is missing for a while does not use up the attempts of a job', async () => {
+  const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
+  let denied = 0
+  proxy.intercept((seen) => (writes('manifests')(seen) && ++denied === 1 ? 'deny' : 'pass'))
+  const worker = await fleet.startWorker({ s3: proxiedS3 })
+  assert.is((await fleet.finished(address)).state, 'ready')
+  await worker.close()
+  const job = await queue.getJob(jobId)
+  assert.equal([denied, job?.attemptsMade, job?.attemptsStarted], [2, 1, 2])
+})
+
 test('a job whose upload cannot be finished as failed during an outage is handed back', async () => {
   const { address, jobId } = await arriveWithJob(await sampleImage('image/png'))
   let refused = 0
   proxy.intercept((seen) => {
-    if (writes('variants')(seen)) return 'deny'
+    if (writes('variants')(seen)) return 'invalid'
     return writes('manifests')(seen) && ++refused === 1 ? 'refuse' : 'pass'
   })
   const worker = await fleet.startWorker({ s3: proxiedS3 })

@@ -63,7 +63,7 @@ test('an upload fails after the last attempt of its job, and its job can be rest
   proxy.intercept((seen) => {
     if (!writes('variants')(seen)) return 'pass'
     refused += 1
-    return 'deny'
+    return 'invalid'
   })
   const worker = await fleet.startWorker({ s3: proxiedS3 })
   const upload = await fleet.finished(address)
@@ -92,7 +92,7 @@ test('an upload stays unfinished if its failed manifest cannot be written', asyn
   const failed = Promise.withResolvers<void>()
   proxy.intercept((seen) => {
     if (writes('manifests')(seen)) failed.resolve()
-    return writes('variants')(seen) || writes('manifests')(seen) ? 'deny' : 'pass'
+    return writes('variants')(seen) || writes('manifests')(seen) ? 'invalid' : 'pass'
   })
   const worker = await fleet.startWorker({ s3: proxiedS3 })
   await failed.promise

@@ -11,9 +11,17 @@ const names: ReadonlySet<unknown> = new Set([
   'Throttling',
   'ThrottlingException',
   'RequestThrottled',
-  // The instance's role has no credentials at the moment.
+  // The instance's role has no credentials at the moment, or its credentials have expired.
   'CredentialsProviderError',
+  'ExpiredToken',
+  'ExpiredTokenException',
 ])
+
+/**
+ * Statuses below 500 of S3 and SQS: throttled, or not permitted. A wrong policy, key or clock is not the file's fault
+ * either, and it may be corrected.
+ */
+const outageStatuses: ReadonlySet<number> = new Set([401, 403, 429])
 
 /** Codes of Node's network errors. */
 const codes: ReadonlySet<unknown> = new Set([
@@ -86,7 +94,7 @@ function isOutageItself(error: Record<string, unknown>): boolean {
     codes.has(code) ||
     messages.has(message) ||
     fault === 'server' ||
-    (typeof status === 'number' && (status >= 500 || status === 429)) ||
+    (typeof status === 'number' && (status >= 500 || outageStatuses.has(status))) ||
     (name === 'ReplyError' && typeof message === 'string' && redisReply.test(message)) ||
     // A transaction that Redis discarded, because it refused one of its commands.
     (Array.isArray(error['previousErrors']) && error['previousErrors'].some(isOutage))

@@ -31,6 +31,12 @@ const dayMs = 24 * 60 * 60 * 1000
 /** How often a change is repeated if another process changed the same record meanwhile. */
 const attempts = 16
 
+/**
+ * How long after its end an upload without a record is created again silently, in ms. Before, its end may be among what
+ * Redis lost, so it is published again.
+ */
+const quietAfterMs = 60 * 60 * 1000
+
 /** How many records are read in one pipeline. */
 const readBatch = 100
 
@@ -303,8 +309,8 @@ export function createUploadRecords(deps: {
         return isSame === 1 ? found : undefined
       }
       const stamped = found ? { ...next, updatedAt: new Date().toISOString() } : next
-      // Redis let a finished record expire, or lost it. Neither is a change; after a loss, subscribers read the state.
-      const isQuiet = !found && isFinished(next)
+      // That the record of an upload has expired is no change. But the end of an upload may be among what Redis lost.
+      const isQuiet = !found && isFinished(next) && Date.now() - Date.parse(next.updatedAt) > quietAfterMs
       const revision = await save(stamped, found?.revision, { isChecked: true, isQuiet })
       return revision === undefined ? undefined : { upload: stamped, revision }
     },
@@ -370,9 +376,11 @@ export function createUploadRecords(deps: {
 
     /**
      * Returns the changes after a sequence number, in their order.
-     * @returns undefined if Redis does not have all of them
+     * @returns undefined if Redis does not have all of them. Sequence numbers are times, so a number from before the
+     *   current epoch shows that some may be lost
      */
     async changedSince(owner: string, seen: number): Promise<{ id: string; sequence: number }[] | undefined> {
+      if (seen < (await epoch.current())) return undefined
       const [[last, since], oldest, recent] = await Promise.all([
         redis.hmget(sequenceKey(owner), 'last', 'since'),
         redis.zrange(recentKey(owner), '0', '0', 'WITHSCORES'),
