@@ -4,6 +4,7 @@ import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -105,6 +106,11 @@ test('/events sends a snapshot by S3 when Redis may have lost changes', async ()
   const processing = await change('processing')
   assert.is(view.Parse((await stream.next())?.data).state, 'processing')
   assert.ok(processing)
+  // More than the snapshot lists.
+  const newer = Array.from({ length: 60 }, () => newUploadId())
+  const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
+  for (const newId of newer) await records.create({ ...processing.upload, id: newId, state: 'awaiting' })
+  for (const newId of newer) assert.is(view.Parse((await stream.next())?.data).id, newId)
   // The end is among what a failover lost: S3 has it, and the record of before is there again.
   const { createdAt, intent } = processing.upload
   const results = { recipe: 'r', findings: {}, variants: [], createdAt, finishedAt: createdAt }
@@ -114,9 +120,12 @@ test('/events sends a snapshot by S3 when Redis may have lost changes', async ()
   const event = await stream.next()
   assert.is(event?.event, 'snapshot')
   assert.equal(
-    page.Parse(event?.data).uploads.map(({ state }) => state),
-    ['rejected'],
+    page.Parse(event?.data).uploads.map((upload) => upload.id),
+    newer.toReversed().slice(0, 50),
   )
+  const older = [view.Parse((await stream.next())?.data)]
+  while (older.length < 11) older.push(view.Parse((await stream.next())?.data))
+  assert.is(older.find((upload) => upload.id === id)?.state, 'rejected')
   stream.close()
 })
 

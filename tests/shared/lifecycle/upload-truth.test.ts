@@ -25,16 +25,18 @@ const originals: (Original | undefined)[] = [
 const manifests: (Manifest | undefined)[] = [
   undefined,
   ...arrivals.flatMap((arrival) =>
-    (['ready', 'rejected', 'failed'] as const).map((outcome) => ({
+    (['ready', 'rejected', 'different', 'failed'] as const).map((kind) => ({
       version: 1 as const,
       ...address,
-      outcome,
+      outcome: kind === 'different' ? ('rejected' as const) : kind,
       intent,
       arrival,
       recipe: 'recipe',
       findings: {},
       variants: [],
-      ...(outcome !== 'ready' && { error: { code: 'image_corrupt' as const, message: 'corrupt' } }),
+      ...(kind !== 'ready' && {
+        error: { code: kind === 'different' ? 'type_not_allowed' : 'image_corrupt', message: 'message' },
+      }),
       createdAt: at(-hourMs),
       finishedAt: at(0),
     })),
@@ -71,7 +73,7 @@ function forAll(check: (evidence: Evidence, truth: Truth) => void): void {
           check(evidence, deriveUpload(address, evidence, nowMs))
           count += 1
         }
-  assert.is(count, 2 * 7 * 10 * 73)
+  assert.is(count, 2 * 7 * 13 * 73)
 }
 
 test('an erased upload is erased, whatever else exists', () => {
@@ -115,6 +117,16 @@ test('a record changes nothing but the progress of unfinished bytes, and what on
       assert.equal(truth.upload, record)
       assert.is(record?.arrival === undefined || record.state === 'awaiting', true)
     }
+  })
+})
+
+test('rejected bytes are removed if and only if their manifest says that they differ from the announcement', () => {
+  forAll(({ isErased, original, manifest }, truth) => {
+    if (truth.kind !== 'upload') return
+    const isDifferent = manifest?.error?.code === 'type_not_allowed'
+    const isCurrent = manifest && original && isSameArrival(manifest.arrival, original.arrival)
+    const removed = !isErased && isDifferent && isCurrent ? original.arrival : undefined
+    assert.equal(truth.rejectedBytes, removed)
   })
 })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
-import { erasureKey } from '@millrace/shared/ledger/object-keys.ts'
+import { erasureKey, manifestKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
@@ -142,6 +142,22 @@ test('a record that a failover brought back after the erasure is deleted when it
   assert.is(await lookup.find(address), undefined)
   assert.is(await records.find(address), undefined)
   assert.ok(await records.isErased(address))
+})
+
+test('a check deletes rejected bytes whose worker died after the manifest', async () => {
+  const address = await fleet.arrive(png)
+  const { lookup, manifests, originals } = createTestLifecycle(fleet)
+  const original = await originals.find(address)
+  assert.ok(original)
+  const { arrival, intent } = original
+  const now = new Date().toISOString()
+  const result = { recipe: 'r', findings: {}, variants: [], createdAt: now, finishedAt: now }
+  const error = { code: 'type_not_allowed', message: 'not allowed' }
+  const manifest = { version: 1 as const, ...address, outcome: 'rejected' as const, intent, arrival, error }
+  await manifests.write({ ...manifest, ...result }, undefined)
+  assert.is((await lookup.find(address))?.upload.state, 'rejected')
+  assert.equal(await keysOf(address), [manifestKey(address)])
+  assert.is((await fleet.queue.counts()).waiting, 0)
 })
 
 test('a lookup adds the job of an arrival that Redis forgot', async () => {

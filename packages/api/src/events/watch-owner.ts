@@ -15,6 +15,12 @@ export type OwnerEvent =
 /** Maximum number of uploads in a snapshot. `GET /uploads` lists older ones. */
 const snapshotSize = 50
 
+/**
+ * How long before a client's position a change may have been lost together with its end, in ms. A position is a time
+ * (`upload-records.ts`), and uploads usually end within minutes of their last change.
+ */
+const uncertainMs = 10 * 60 * 1000
+
 /** Creates the function that follows all uploads of one owner. */
 export function createWatchOwner(deps: {
   records: UploadRecords
@@ -76,7 +82,14 @@ export function createWatchOwner(deps: {
     const missed = position === undefined ? undefined : await records.changedSince(owner, position)
     if (!missed) {
       const sequence = await records.lastSequence(owner)
-      yield { kind: 'snapshot', sequence, ...(await listUploads(owner, { limit: snapshotSize })) }
+      const snapshot = await listUploads(owner, { limit: snapshotSize })
+      yield { kind: 'snapshot', sequence, ...snapshot }
+      if (position === undefined) return
+      // Older uploads whose last change is around the position or after it. S3 is read if Redis may have lost their end.
+      const inSnapshot = new Set(snapshot.uploads.map(({ id }) => id))
+      for (const { id } of await records.recentChanges(owner, position - uncertainMs)) {
+        if (!inSnapshot.has(id)) yield* stateOf(owner, id, sequence)
+      }
       return
     }
     for (const { id, sequence } of missed) yield* stateOf(owner, id, sequence)

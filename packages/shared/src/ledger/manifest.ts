@@ -8,6 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import type { ErrorCode } from '../service/app-error.ts'
 import { parseStored } from '../service/stored-json.ts'
 import { Owner } from '../uploads/owner.ts'
 import { Arrival, Findings, type Upload, UploadError, UploadIntent, Variant } from '../uploads/upload.ts'
@@ -43,6 +44,18 @@ export type StoredManifest = { manifest: Manifest; etag: string }
 
 /** Statuses of a conditional write that failed: the object changed, or was deleted, or is being written. */
 const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412])
+
+/** The rejections of a file that differs from what was announced. */
+const differenceCodes: ReadonlySet<string> = new Set([
+  'size_mismatch',
+  'checksum_mismatch',
+  'type_not_allowed',
+] satisfies ErrorCode[])
+
+/** Whether a manifest rejects a file that differs from what was announced. Its bytes are deleted. */
+export function rejectsBytes({ error }: Manifest): boolean {
+  return error !== undefined && differenceCodes.has(error.code)
+}
 
 /** Returns the record of a finished upload, rebuilt from its manifest. */
 export function uploadFromManifest(manifest: Manifest): Upload {

@@ -7,6 +7,7 @@ import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { FinishErasure } from './finish-erasure.ts'
 import type { ReadEvidence } from './read-evidence.ts'
+import type { RemoveRejectedBytes } from './remove-rejected-bytes.ts'
 import { deriveUpload } from './upload-truth.ts'
 
 /** How often a check is repeated if another process changes the record meanwhile. */
@@ -30,9 +31,10 @@ export function createCheckUpload(deps: {
   readEvidence: ReadEvidence
   queue: Pick<UploadQueue, 'add' | 'hasRoom'>
   finishErasure: FinishErasure
+  removeRejectedBytes: RemoveRejectedBytes
   warnSeldom: WarnSeldom
 }) {
-  const { records, readEvidence, queue, finishErasure, warnSeldom } = deps
+  const { records, readEvidence, queue, finishErasure, removeRejectedBytes, warnSeldom } = deps
 
   /**
    * @param options.takesCopy also adds a job for a copy of another region, which that region usually processes
@@ -59,6 +61,8 @@ export function createCheckUpload(deps: {
         if (!found || (await records.forget(address, found))) return undefined
         continue
       }
+      // Whoever finished the upload may have died between its manifest and this.
+      if (truth.rejectedBytes) await removeRejectedBytes(address, truth.rejectedBytes)
       const stored = unreadable
         ? { upload: truth.upload, revision: unknownRevision }
         : await putChecked(found, truth.upload)

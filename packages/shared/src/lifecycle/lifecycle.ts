@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import { createAnnouncements } from '../ledger/announcements.ts'
+import { createDeleteRejectedOriginal } from '../ledger/delete-rejected-original.ts'
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
 import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
@@ -19,6 +20,7 @@ import { createFinishErasure } from './finish-erasure.ts'
 import { createIsErased } from './is-erased.ts'
 import { createReadEvidence } from './read-evidence.ts'
 import { createReceiveUpload } from './receive-upload.ts'
+import { createRemoveRejectedBytes } from './remove-rejected-bytes.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
 /**
@@ -50,11 +52,16 @@ export function createLifecycle(deps: {
   const quotaReservations = createQuotaReservations({ redis, prefix })
   const quota = createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket })
   const finishErasure = createFinishErasure({ records, eraseObjects, quota })
+  const removeRejectedBytes = createRemoveRejectedBytes({
+    deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
+    quotaReservations,
+  })
   const checkUpload = createCheckUpload({
     records,
     readEvidence: createReadEvidence({ erasures, manifests, originals, announcements }),
     queue,
     finishErasure,
+    removeRejectedBytes,
     warnSeldom: createSeldomWarning({ log }),
   })
   return {
@@ -70,6 +77,7 @@ export function createLifecycle(deps: {
     quotaReservations,
     quota,
     finishErasure,
+    removeRejectedBytes,
     isErased: createIsErased({ records, erasures }),
     checkUpload,
     lookup: createUploadLookup({ records, checkUpload }),

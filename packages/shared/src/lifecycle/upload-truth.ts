@@ -1,4 +1,4 @@
-import { type Manifest, uploadFromManifest } from '../ledger/manifest.ts'
+import { type Manifest, rejectsBytes, uploadFromManifest } from '../ledger/manifest.ts'
 import type { Original } from '../ledger/originals.ts'
 import { type Arrival, hasExpired, isFinished, isSameArrival, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
@@ -21,12 +21,13 @@ export type Evidence = {
  *
  *   erased    it must not exist: whatever S3 still has of it is erased, and the record is deleted
  *   absent    it does not exist: the record is deleted
- *   upload    it exists. `needsJob`: its bytes have arrived, and no manifest describes them yet
+ *   upload    it exists. `needsJob`: its bytes have arrived, and no manifest describes them yet. `rejectedBytes`: its
+ *             manifest rejects these bytes, and they are still there
  */
 export type Truth =
   | { kind: 'erased' }
   | { kind: 'absent' }
-  | { kind: 'upload'; upload: Upload; needsJob: boolean }
+  | { kind: 'upload'; upload: Upload; needsJob: boolean; rejectedBytes?: Arrival }
 
 /**
  * Derives the state of an upload from the evidence. Only this function decides it; lookup, arrival, reconciliation and
@@ -49,7 +50,13 @@ export function deriveUpload(address: UploadAddress, evidence: Evidence, nowMs: 
     if (manifest && isSameArrival(manifest.arrival, original.arrival)) {
       // A copy of another region's manifest may have another etag than the copied original.
       const upload = { ...uploadFromManifest(manifest), arrival: original.arrival }
-      return { kind: 'upload', upload, needsJob: false }
+      const { arrival } = original
+      return {
+        kind: 'upload',
+        upload,
+        needsJob: false,
+        ...(rejectsBytes(manifest) && { rejectedBytes: arrival }),
+      }
     }
     return { kind: 'upload', upload: unfinishedUpload(address, original, record), needsJob: true }
   }

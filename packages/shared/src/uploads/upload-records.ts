@@ -52,7 +52,7 @@ const begun = '1'
 const verified = 'verified'
 const confirmed = 'confirmed'
 /** How many of an owner's last changes a reconnecting client can receive. */
-const recentChanges = 1000
+const maxRecentChanges = 1000
 
 /** Reads the clock of Redis, in ms since 1970. */
 const readClock = `
@@ -71,7 +71,7 @@ if last == 0 then redis.call('HSET', KEYS[4], 'since', string.format('%.0f', seq
 local text = string.format('%.0f', sequence)
 redis.call('HSET', KEYS[4], 'last', text)
 redis.call('ZADD', KEYS[5], text, ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -${recentChanges} - 1)
+redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -${maxRecentChanges} - 1)
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
 redis.call('PEXPIRE', KEYS[5], ARGV[2])
 `
@@ -251,6 +251,16 @@ export function createUploadRecords(deps: {
     return typeof revision === 'number' && revision > 0 ? revision : undefined
   }
 
+  /** Returns the last changes after a sequence number that Redis has, in their order; at most `maxRecentChanges`. */
+  async function recentChanges(owner: string, seen: number): Promise<{ id: string; sequence: number }[]> {
+    const recent = await redis.zrangebyscore(recentKey(owner), `(${seen}`, '+inf', 'WITHSCORES')
+    const changed: { id: string; sequence: number }[] = []
+    for (let i = 0; i + 1 < recent.length; i += 2) {
+      changed.push({ id: recent[i] ?? '', sequence: Number(recent[i + 1]) })
+    }
+    return changed
+  }
+
   return {
     find,
 
@@ -384,17 +394,15 @@ export function createUploadRecords(deps: {
       const [[last, since], oldest, recent] = await Promise.all([
         redis.hmget(sequenceKey(owner), 'last', 'since'),
         redis.zrange(recentKey(owner), '0', '0', 'WITHSCORES'),
-        redis.zrangebyscore(recentKey(owner), `(${seen}`, '+inf', 'WITHSCORES'),
+        recentChanges(owner, seen),
       ])
       if (!last || !since || seen > Number(last) || seen < Number(since)) return undefined
-      const isTruncated = (await redis.zcard(recentKey(owner))) >= recentChanges
+      const isTruncated = (await redis.zcard(recentKey(owner))) >= maxRecentChanges
       if (isTruncated && seen < Number(oldest[1])) return undefined
-      const changed: { id: string; sequence: number }[] = []
-      for (let i = 0; i + 1 < recent.length; i += 2) {
-        changed.push({ id: recent[i] ?? '', sequence: Number(recent[i + 1]) })
-      }
-      return changed
+      return recent
     },
+
+    recentChanges,
   }
 }
 

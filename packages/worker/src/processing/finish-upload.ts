@@ -3,11 +3,12 @@ import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import {
   type Manifest,
   type Manifests,
+  rejectsBytes,
   type StoredManifest,
   uploadFromManifest,
 } from '@millrace/shared/ledger/manifest.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
-import type { QuotaReservations } from '@millrace/shared/quotas/quota-reservations.ts'
+import type { RemoveRejectedBytes } from '@millrace/shared/lifecycle/remove-rejected-bytes.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import {
   type Arrival,
@@ -19,7 +20,6 @@ import {
   type Variant,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { DeleteRejectedOriginal } from './delete-rejected-original.ts'
 
 /** The result of processing, as the manifest records it. */
 export type Outcome = {
@@ -40,13 +40,6 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'type_not_allowed',
 ])
 
-/** The rejections of a file that differs from what was announced. Its bytes are deleted. */
-const deletedCodes: ReadonlySet<string> = new Set([
-  'size_mismatch',
-  'checksum_mismatch',
-  'type_not_allowed',
-] satisfies ErrorCode[])
-
 /** How often a manifest is decided again, because another process wrote one meanwhile. */
 const attempts = 8
 
@@ -64,10 +57,9 @@ export function createFinishUpload(deps: {
   records: UploadRecords
   erasures: Erasures
   finishErasure: FinishErasure
-  deleteRejectedOriginal: DeleteRejectedOriginal
-  quotaReservations: QuotaReservations
+  removeRejectedBytes: RemoveRejectedBytes
 }) {
-  const { manifests, records, erasures, finishErasure, deleteRejectedOriginal, quotaReservations } = deps
+  const { manifests, records, erasures, finishErasure, removeRejectedBytes } = deps
 
   /**
    * Applies a manifest: deletes bytes that differ from what was announced, and updates the record, unless other bytes
@@ -90,10 +82,7 @@ export function createFinishUpload(deps: {
   }
 
   async function apply(manifest: Manifest): Promise<boolean> {
-    if (manifest.error && deletedCodes.has(manifest.error.code)) {
-      await deleteRejectedOriginal(manifest, manifest.arrival)
-      await quotaReservations.release(manifest)
-    }
+    if (rejectsBytes(manifest)) await removeRejectedBytes(manifest, manifest.arrival)
     const finished = uploadFromManifest(manifest)
     const stored =
       (await records.update(

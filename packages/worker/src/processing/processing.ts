@@ -2,7 +2,6 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { renderIsolated } from '../images/render-isolated.ts'
-import { createDeleteRejectedOriginal } from './delete-rejected-original.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
 import { createProcessUpload } from './process-upload.ts'
@@ -17,7 +16,7 @@ export function createProcessing(deps: {
   config: { presets: Presets; maxImageBytes: number; maxImagePixels: number }
 }) {
   const { s3, bucket, config } = deps
-  const { records, manifests, originals, lookup, erasures, isErased, finishErasure, quotaReservations } =
+  const { records, manifests, originals, lookup, erasures, isErased, finishErasure, removeRejectedBytes } =
     deps.lifecycle
   const { presets, maxImageBytes, maxImagePixels } = config
   const finishUpload = createFinishUpload({
@@ -25,8 +24,7 @@ export function createProcessing(deps: {
     records,
     erasures,
     finishErasure,
-    deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
-    quotaReservations,
+    removeRejectedBytes,
   })
   return {
     finishUpload,

@@ -1,6 +1,6 @@
+import { createDeleteRejectedOriginal } from '@millrace/shared/ledger/delete-rejected-original.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
-import { createDeleteRejectedOriginal } from '@millrace/worker/processing/delete-rejected-original.ts'
 import * as assert from 'uvu/assert'
 import { openContractTarget } from '../../local-s3/support/contract-target.ts'
 import { suite } from '../../support/suite.ts'

@@ -1,8 +1,8 @@
 import { DeleteObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3'
-import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { paginateObjectVersions } from '@millrace/shared/ledger/pages.ts'
-import type { Arrival } from '@millrace/shared/uploads/upload.ts'
-import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
+import type { Arrival } from '../uploads/upload.ts'
+import type { UploadAddress } from '../uploads/upload-address.ts'
+import { originalKey } from './object-keys.ts'
+import { paginateObjectVersions } from './pages.ts'
 
 /**
  * Deletes originals whose bytes differ from what was announced. Other bytes that arrived since are not deleted.
