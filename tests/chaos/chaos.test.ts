@@ -22,9 +22,9 @@ test('uploads end as promised while processes die, Redis loses data, and S3 and 
     seed: 1,
     windowMs: 12_000,
     kinds,
-    // The 60 s of a real queue would be most of this test.
-    visibilitySeconds: 6,
-    // Three visibility timeouts: a message may be lost again.
+    // The usual 60 s would be most of this test.
+    environment: { ARRIVAL_LEASE_MS: '6000' },
+    // Three leases: a message may be lost again.
     standstillMs: 20_000,
     limitMs: 60_000,
     redisProgram: await provideProgram(redisProgram, (line) => lines.push(line)),

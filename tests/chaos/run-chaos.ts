@@ -2,7 +2,6 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { SetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { startSourceServer } from '../worker/support/source-server.ts'
 import { createEraseUpload, type PlannedUpload, planUploads, sendAll } from './clients.ts'
@@ -66,7 +65,6 @@ export type ChaosRun = Awaited<ReturnType<typeof runChaos>>
  * @param options.limitMs how long everything may take after the last fault
  * @param options.kinds the kinds of faults. `clock-jump` is left out if libfaketime is not installed
  * @param options.environment replaces variables of the services
- * @param options.visibilitySeconds replaces the visibility timeout of the events queue
  */
 export async function runChaos(options: {
   uploads: number
@@ -78,7 +76,6 @@ export async function runChaos(options: {
   print: (line: string) => void
   kinds: readonly FaultKind[]
   environment?: NodeJS.ProcessEnv
-  visibilitySeconds?: number
 }) {
   const { seed, windowMs, print } = options
   const startedAtMs = Date.now()
@@ -115,14 +112,6 @@ export async function runChaos(options: {
     isErased,
   })
   try {
-    if (options.visibilitySeconds !== undefined) {
-      await fleet.cloud.sqs.send(
-        new SetQueueAttributesCommand({
-          QueueUrl: fleet.cloud.queueUrl,
-          Attributes: { VisibilityTimeout: String(options.visibilitySeconds) },
-        }),
-      )
-    }
     // Pauses of clients are not repeatable, so they have a random source of their own.
     const client = createDecentClient({
       nextApi,

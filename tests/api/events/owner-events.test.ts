@@ -117,15 +117,15 @@ test('/events sends a snapshot by S3 when Redis may have lost changes', async ()
   const manifest = { version: 1 as const, id, owner, outcome: 'rejected' as const, intent, ...results }
   await createManifests(api).write({ ...manifest, arrival: { etag: 'gone', size: 7 } }, undefined)
   await api.redis.hset(`${api.prefix}:epoch`, 'runId', 'of the server before')
+  const older = [view.Parse((await stream.next())?.data)]
+  while (older.length < 11) older.push(view.Parse((await stream.next())?.data))
+  assert.is(older.find((upload) => upload.id === id)?.state, 'rejected')
   const event = await stream.next()
   assert.is(event?.event, 'snapshot')
   assert.equal(
     page.Parse(event?.data).uploads.map((upload) => upload.id),
     newer.toReversed().slice(0, 50),
   )
-  const older = [view.Parse((await stream.next())?.data)]
-  while (older.length < 11) older.push(view.Parse((await stream.next())?.data))
-  assert.is(older.find((upload) => upload.id === id)?.state, 'rejected')
   stream.close()
 })
 

@@ -83,16 +83,26 @@ export function createWatchOwner(deps: {
     if (!missed) {
       const sequence = await records.lastSequence(owner)
       const snapshot = await listUploads(owner, { limit: snapshotSize })
+      if (position !== undefined) yield* uncertainStates(owner, position, snapshot.uploads)
       yield { kind: 'snapshot', sequence, ...snapshot }
-      if (position === undefined) return
-      // Older uploads whose last change is around the position or after it. S3 is read if Redis may have lost their end.
-      const inSnapshot = new Set(snapshot.uploads.map(({ id }) => id))
-      for (const { id } of await records.recentChanges(owner, position - uncertainMs)) {
-        if (!inSnapshot.has(id)) yield* stateOf(owner, id, sequence)
-      }
       return
     }
     for (const { id, sequence } of missed) yield* stateOf(owner, id, sequence)
+  }
+
+  /**
+   * Yields the states of uploads beyond a snapshot that changed around a position or after it. S3 is read if Redis may have
+   * lost their end. They come before the snapshot and with the old position: a client that is interrupted gets them again.
+   */
+  async function* uncertainStates(
+    owner: string,
+    position: number,
+    snapshot: Upload[],
+  ): AsyncGenerator<OwnerEvent> {
+    const listed = new Set(snapshot.map(({ id }) => id))
+    for (const { id } of await records.recentChanges(owner, position - uncertainMs)) {
+      if (!listed.has(id)) yield* stateOf(owner, id, position)
+    }
   }
 
   /** Yields the state of an upload, or nothing if only another version can read it. Its next change follows. */
