@@ -4,7 +4,7 @@ import { AppError } from '../service/app-error.ts'
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { type Arrival, isFinished } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
-import type { StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
+import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { CheckedUpload, CheckUpload } from './check-upload.ts'
 import { recordArrival } from './upload-truth.ts'
 
@@ -49,7 +49,8 @@ export function createReceiveUpload(deps: {
       const isEnd = state === 'rejected' || state === 'awaiting'
       return isEnd ? arrived({ ...found, isCopy: false }) : checkUpload(address)
     }
-    const stored = await updateUnlessErased(address, original.arrival)
+    // While S3 was read, a worker may have finished the upload. Then the record is read again.
+    const stored = await updateUnlessErased(address, original.arrival, arrival && found)
     if (!stored) return arrived(await checkUpload(address, { takesCopy }))
     const needsJob = takesCopy || !original.isCopy
     if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom())) {
@@ -67,9 +68,10 @@ export function createReceiveUpload(deps: {
   async function updateUnlessErased(
     address: UploadAddress,
     arrival: Arrival,
+    found: FoundUpload | undefined,
   ): Promise<StoredUpload | undefined> {
     try {
-      return await records.update(address, (current) => recordArrival(current, arrival))
+      return await records.update(address, (current) => recordArrival(current, arrival), { found })
     } catch (error) {
       if (error instanceof AppError && error.code === 'upload_not_found') return undefined
       throw error

@@ -86,6 +86,11 @@ export function isOutOfMemory(error: unknown): boolean {
   return error instanceof Error && /(?:^|: )-?OOM /.test(error.message)
 }
 
+/** Whether the same call may succeed at once or later: in an outage, or after other processes changed the same record. */
+export function isTransient(error: unknown): boolean {
+  return isOutage(error) || (error instanceof AppError && error.code === 'conflict')
+}
+
 function isOutageItself(error: Record<string, unknown>): boolean {
   const { name, code, message, $fault: fault, $metadata: metadata } = error
   const status = isObject(metadata) ? metadata['httpStatusCode'] : undefined

@@ -283,16 +283,17 @@ export function createUploadRecords(deps: {
      *
      * @param change returns the next record, or undefined for no change; may be called several times
      * @param options.isChecked whether the next record is what S3 says, whatever the current one says
+     * @param options.found the record if it was just read, so that it is not read again
      * @returns the record in Redis afterwards, or undefined if there is none
      * @throws AppError `conflict` after 16 collisions, `upload_not_found` if the upload was erased
      */
     async update(
       address: UploadAddress,
       change: (current: Upload) => Upload | undefined,
-      { isChecked = false }: { isChecked?: boolean } = {},
+      { isChecked = false, found }: { isChecked?: boolean; found?: FoundUpload | undefined } = {},
     ): Promise<StoredUpload | undefined> {
       for (let attempt = 0; attempt < attempts; attempt++) {
-        const current = await find(address)
+        const current = attempt === 0 && found ? found : await find(address)
         if (!current) return undefined
         const next = change(current.upload)
         if (!next) return current

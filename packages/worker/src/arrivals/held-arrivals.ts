@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
-import { AppError } from '@millrace/shared/service/app-error.ts'
-import { isOutage } from '@millrace/shared/service/outage.ts'
+import { isTransient } from '@millrace/shared/service/outage.ts'
 import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { type Arrival, isFinished, isSameArrival } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
@@ -225,8 +224,3 @@ export function createHeldArrivals(deps: {
 }
 
 export type HeldArrivals = ReturnType<typeof createHeldArrivals>
-
-/** Whether a key is worth holding its message although its handling failed: in an outage, or after a collision. */
-export function isTransient(error: unknown): boolean {
-  return isOutage(error) || (error instanceof AppError && error.code === 'conflict')
-}

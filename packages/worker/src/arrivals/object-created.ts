@@ -3,18 +3,14 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
+import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 import type { ApplyCopiedManifest } from './apply-copied-manifest.ts'
 import type { ApplyErasure } from './apply-erasure.ts'
-import {
-  createHeldArrivals,
-  isTransient,
-  type UnfinishedKey,
-  type UnfinishedUpload,
-} from './held-arrivals.ts'
+import { createHeldArrivals, type UnfinishedKey, type UnfinishedUpload } from './held-arrivals.ts'
 import { createMessageLeases, type LeasedMessage, messagesPerRequest } from './message-leases.ts'
 import { parseS3Event } from './s3-event.ts'
 

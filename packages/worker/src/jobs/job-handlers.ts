@@ -2,7 +2,7 @@ import { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import { JobName } from '@millrace/shared/jobs/job-name.ts'
 import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { isOutage } from '@millrace/shared/service/outage.ts'
+import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq'
 import type { Logger } from 'pino'
@@ -121,7 +121,7 @@ export function createProcessor(deps: {
         jobLog.info({ event: 'handed-back' }, 'job handed back to the queue')
         throw new WaitingError()
       }
-      if (isTransient(error)) {
+      if (isHandedBack(error)) {
         end = 'unfinished'
         return await handBackLater(job, token, error, jobLog)
       }
@@ -139,7 +139,7 @@ export function createProcessor(deps: {
       } catch (failure) {
         // In an outage, the job must not end before its upload. Otherwise the job stays failed and its upload unfinished,
         // and reconciliation restarts the job.
-        if (isTransient(failure)) {
+        if (isHandedBack(failure)) {
           end = 'unfinished'
           return await handBackLater(job, token, failure, jobLog)
         }
@@ -192,8 +192,8 @@ function handBackDelayMs(job: UploadJob): number {
  * Whether an attempt failed through no fault of its file: in an outage, because other processes changed the upload, or
  * because another version wrote something that this one cannot read.
  */
-function isTransient(error: unknown): boolean {
-  return isOutage(error) || isUnreadable(error) || (error instanceof AppError && error.code === 'conflict')
+function isHandedBack(error: unknown): boolean {
+  return isTransient(error) || isUnreadable(error)
 }
 
 function readPayload<Payload>(schema: { Check(value: unknown): value is Payload }, job: UploadJob): Payload {
