@@ -51,6 +51,7 @@ export async function startApiInstances(
     LOG_LEVEL: 'silent',
     // The instances share this process with the tests. On a busy machine they would refuse the tests' requests.
     MAX_EVENT_LOOP_DELAY_MS: '0',
+    ANONYMOUS_UPLOADS: 'on',
     // For the same reason Redis may respond late, but every request must be counted.
     RATE_LIMIT_TIMEOUT_MS: '20000',
     ...options.environment,

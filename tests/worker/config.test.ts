@@ -45,6 +45,8 @@ test('worker config requires addresses and the bucket only', () => {
       bytesPerDay: undefined,
       filesPerDay: undefined,
     },
+    addressQuota: { bytesPerDay: undefined, filesPerDay: undefined },
+    maxBufferedBytes: 256 * 1024 ** 2,
     importAllowedPorts: [80, 443],
     importSlots: 8,
     importAllowedNetworks: [],

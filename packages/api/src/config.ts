@@ -39,6 +39,18 @@ const Variables = Type.Object(
     API_KEYS: Type.String({ default: '' }),
     SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
     UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: 120_000, minimum: 100 }),
+    ANONYMOUS_UPLOADS: Type.Enum(['on', 'off'], { default: 'off' }),
+    ALLOWED_HOSTS: listVariable(isHost, 'host names, each with a port if it is not the default one'),
+    MAX_UPLOADS: Type.Integer({ default: 1_000, minimum: 1 }),
+    MAX_UPLOADS_PER_OWNER: Type.Integer({ default: 200, minimum: 0 }),
+    MAX_UPLOADS_PER_ADDRESS: Type.Integer({ default: 200, minimum: 0 }),
+    MIN_UPLOAD_BYTES_PER_SECOND: Type.Integer({ default: 1_024, minimum: 0 }),
+    MAX_EVENT_STREAMS: Type.Integer({ default: 2_000, minimum: 1 }),
+    MAX_EVENT_STREAMS_PER_OWNER: Type.Integer({ default: 100, minimum: 0 }),
+    MAX_EVENT_STREAMS_PER_ADDRESS: Type.Integer({ default: 500, minimum: 0 }),
+    MAX_UNFINISHED_UPLOADS_PER_OWNER: Type.Integer({ default: 10_000, minimum: 0 }),
+    MAX_UNFINISHED_UPLOADS_PER_ADDRESS: Type.Integer({ default: 1_000, minimum: 0 }),
+    MAX_NEW_OWNERS_PER_ADDRESS_PER_HOUR: Type.Integer({ default: 1_000, minimum: 0 }),
     RATE_LIMIT_PER_MINUTE: Type.Integer({ default: 3_000, minimum: 0 }),
     RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
     RATE_LIMIT_TIMEOUT_MS: Type.Integer({ default: 100, minimum: 1 }),
@@ -90,6 +102,30 @@ export function readConfig(environment: Environment) {
     sessionTtlMs: variables.SESSION_TTL_MS,
     /** How long an upload through the API may be idle before its connection is closed. */
     uploadIdleTimeoutMs: variables.UPLOAD_IDLE_TIMEOUT_MS,
+    /** Whether requests without an API key may upload: each then gets a session, which owns the files. */
+    anonymousUploads: variables.ANONYMOUS_UPLOADS === 'on',
+    /** Names under which clients reach the API, in addition to those of `publicOrigin` and of this machine. */
+    allowedHosts: splitList(variables.ALLOWED_HOSTS),
+    /** Files that this instance receives at once. */
+    uploadsAtOnce: {
+      instance: variables.MAX_UPLOADS,
+      owner: variables.MAX_UPLOADS_PER_OWNER,
+      address: variables.MAX_UPLOADS_PER_ADDRESS,
+    },
+    /** The rate below which the upload of a file is ended; 0: no limit. */
+    minUploadBytesPerSecond: variables.MIN_UPLOAD_BYTES_PER_SECOND,
+    /** Event streams that this instance serves at once. */
+    eventStreams: {
+      instance: variables.MAX_EVENT_STREAMS,
+      owner: variables.MAX_EVENT_STREAMS_PER_OWNER,
+      address: variables.MAX_EVENT_STREAMS_PER_ADDRESS,
+    },
+    /** Announced uploads whose files have not arrived, over all instances; 0: no limit. */
+    unfinishedUploads: {
+      owner: variables.MAX_UNFINISHED_UPLOADS_PER_OWNER,
+      address: variables.MAX_UNFINISHED_UPLOADS_PER_ADDRESS,
+    },
+    maxNewOwnersPerAddressPerHour: variables.MAX_NEW_OWNERS_PER_ADDRESS_PER_HOUR,
     /** Requests of one session or API key, over all instances; 0: no limit. */
     rateLimitPerMinute: variables.RATE_LIMIT_PER_MINUTE,
     rateLimitPerAddressPerMinute: variables.RATE_LIMIT_PER_ADDRESS_PER_MINUTE,
@@ -124,6 +160,10 @@ function cdnSettings(variables: {
   const { CDN_ORIGIN: origin, CDN_KEY_PAIR_ID: keyPairId, CDN_PRIVATE_KEY: privateKey } = variables
   if (origin === undefined || keyPairId === undefined || privateKey === undefined) return undefined
   return { origin, keyPairId, privateKey: fromBase64(privateKey) }
+}
+
+function isHost(text: string): boolean {
+  return URL.parse(`http://${text}`)?.host === text.toLowerCase()
 }
 
 function isPrivateKey(pem: string): boolean {

@@ -405,6 +405,7 @@ export interface components {
          *     - `unauthenticated` (status 401): The API key is unknown or missing.
          *     - `forbidden` (status 403): The API key does not have the required scope.
          *     - `cross_site` (status 403): Cross-site request refused: the page has another origin than this API.
+         *     - `host_unknown` (status 421): This server does not serve this host name.
          *     - `rate_limited` (status 429, retryable): Too many requests.
          *     - `request_timeout` (status 408, retryable): The request was sent too slowly.
          *     - `headers_too_large` (a request that is refused before routing): The request headers are too large.
@@ -413,6 +414,10 @@ export interface components {
          *     - `variant_not_found` (status 404): The upload has no variant with this name.
          *     - `preset_unknown` (status 400): No preset with this name.
          *     - `upload_too_large` (status 413): The file is larger than the limit.
+         *     - `too_many_uploads` (status 429, retryable): Too many files are being sent at once.
+         *     - `too_many_streams` (status 429, retryable): Too many event streams are open.
+         *     - `too_many_unfinished_uploads` (status 429, retryable): Too many uploads were announced whose files have not arrived yet.
+         *     - `too_many_sessions` (status 429, retryable): Too many new sessions.
          *     - `quota_exceeded` (status 413, retryable): The file exceeds the remaining quota.
          *     - `quota_exhausted_today` (status 429, retryable): Today's quota is used up.
          *     - `upload_not_ready` (status 409): The upload has not passed inspection, so nothing of it is served.
@@ -449,7 +454,7 @@ export interface components {
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {

@@ -5,6 +5,7 @@ import { defaultMaxQueuedJobs, highestMaxQueuedJobs } from '../jobs/process-uplo
 import { presetVariables } from '../presets/read-presets.ts'
 import { listVariable, splitList } from '../service/environment.ts'
 
+const MiB = 1024 ** 2
 const TiB = 1024 ** 4
 const Quota = Type.Optional(Type.Integer({ minimum: 0 }))
 
@@ -36,6 +37,9 @@ export const serviceVariables = {
   QUOTA_FILES_TOTAL: Quota,
   QUOTA_BYTES_PER_DAY: Quota,
   QUOTA_FILES_PER_DAY: Quota,
+  QUOTA_BYTES_PER_DAY_PER_ADDRESS: Quota,
+  QUOTA_FILES_PER_DAY_PER_ADDRESS: Quota,
+  MAX_BUFFERED_BYTES: Type.Integer({ default: 256 * MiB, minimum: 32 * MiB }),
   IMPORT_ALLOWED_PORTS: listVariable(isPort, 'ports from 1 to 65535', '80,443'),
   METRICS_STAGE: Type.Optional(Type.String(Name)),
   PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
@@ -62,6 +66,13 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
       bytesPerDay: variables.QUOTA_BYTES_PER_DAY,
       filesPerDay: variables.QUOTA_FILES_PER_DAY,
     },
+    /** Limits of the uploads of sessions from one address; undefined: no limit. */
+    addressQuota: {
+      bytesPerDay: variables.QUOTA_BYTES_PER_DAY_PER_ADDRESS,
+      filesPerDay: variables.QUOTA_FILES_PER_DAY_PER_ADDRESS,
+    },
+    /** Bytes of files that this process holds in memory at once, while they wait to be sent to S3. */
+    maxBufferedBytes: variables.MAX_BUFFERED_BYTES,
     /** Ports of the servers that files are imported from. */
     importAllowedPorts: splitList(variables.IMPORT_ALLOWED_PORTS).map(Number),
     /** The stage under which metrics are written to CloudWatch; undefined: none are written. */

@@ -16,6 +16,7 @@ export const errorCatalogue = {
     retryable: false,
     message: 'Cross-site request refused: the page has another origin than this API.',
   },
+  host_unknown: { retryable: false, message: 'This server does not serve this host name.' },
   rate_limited: { retryable: true, message: 'Too many requests.' },
   request_timeout: { retryable: true, message: 'The request was sent too slowly.' },
   headers_too_large: { retryable: false, message: 'The request headers are too large.' },
@@ -24,6 +25,13 @@ export const errorCatalogue = {
   variant_not_found: { retryable: false, message: 'The upload has no variant with this name.' },
   preset_unknown: { retryable: false, message: 'No preset with this name.' },
   upload_too_large: { retryable: false, message: 'The file is larger than the limit.' },
+  too_many_uploads: { retryable: true, message: 'Too many files are being sent at once.' },
+  too_many_streams: { retryable: true, message: 'Too many event streams are open.' },
+  too_many_unfinished_uploads: {
+    retryable: true,
+    message: 'Too many uploads were announced whose files have not arrived yet.',
+  },
+  too_many_sessions: { retryable: true, message: 'Too many new sessions.' },
   quota_exceeded: { retryable: true, message: 'The file exceeds the remaining quota.' },
   quota_exhausted_today: { retryable: true, message: "Today's quota is used up." },
   upload_not_ready: {

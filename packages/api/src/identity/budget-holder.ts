@@ -1,0 +1,8 @@
+import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
+import type { FastifyRequest } from 'fastify'
+import { clientAddress } from '../http/client-address.ts'
+
+/** Returns to whom a request's share of a budget counts: to its owner and, without an API key, to its address. */
+export function budgetHolder(request: FastifyRequest, owner: string | undefined): BudgetHolder {
+  return { owner, ...(request.apiKey === null && { address: clientAddress(request) }) }
+}
