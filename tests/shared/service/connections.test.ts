@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { Readable } from 'node:stream'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
+import { connectBlockingRedis, connectStreamingS3 } from '@millrace/shared/service/connections.ts'
+import { createLog } from '@millrace/shared/service/log.ts'
+import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -37,6 +39,39 @@ test('the streaming S3 client reuses its connection and sends no Expect header',
     s3.destroy()
     server.close()
   }
+})
+
+/** Connects to a port that refuses connections, and waits until the connection waits for its next attempt. */
+async function untilReconnecting(redis: Redis): Promise<Redis> {
+  redis.on('error', () => undefined)
+  await next(redis, 'reconnecting')
+  return redis
+}
+
+/** Unlike `once`, it does not reject if the connection fails meanwhile. */
+function next(redis: Redis, event: 'reconnecting' | 'end'): Promise<void> {
+  return new Promise((resolve) => redis.once(event, () => resolve()))
+}
+
+test('a connection that is closed while it waits to connect again ends, and so does its duplicate', async () => {
+  const log = createLog({ level: 'silent', instance: 'test' })
+  const first = connectBlockingRedis('redis://127.0.0.1:1', log)
+  const second = first.duplicate()
+  for (const redis of [first, second]) {
+    await untilReconnecting(redis)
+    const ended = next(redis, 'end')
+    redis.disconnect()
+    await ended
+    assert.is(redis.status, 'end')
+  }
+})
+
+test('a connection that is told to connect again while it waits still connects again', async () => {
+  const log = createLog({ level: 'silent', instance: 'test' })
+  const redis = await untilReconnecting(connectBlockingRedis('redis://127.0.0.1:1', log))
+  redis.disconnect(true)
+  await next(redis, 'reconnecting')
+  redis.disconnect()
 })
 
 test.run()

@@ -50,9 +50,26 @@ export function reconnectTogether(subscriber: Redis, commands: Redis): void {
 function connect(url: string, maxRetriesPerRequest: number | null, log: Logger): Redis {
   const reconnectOnError = createReconnectOnError()
   // Without a listener, an outage would end the process. ioredis reconnects by itself.
-  return new Redis(url, { maxRetriesPerRequest, reconnectOnError }).on('error', (error) =>
+  const redis = new Redis(url, { maxRetriesPerRequest, reconnectOnError }).on('error', (error) =>
     log.warn({ err: error }, 'Redis connection'),
   )
+  return endWhileReconnecting(redis)
+}
+
+/**
+ * Makes a connection, and its duplicates, end at once if it is closed while it waits to connect again. ioredis 6.0 stops
+ * the wait, but never emits `end`. BullMQ waits for that event, so a worker that stops in that moment would not.
+ */
+function endWhileReconnecting(redis: Redis): Redis {
+  const disconnect = redis.disconnect.bind(redis)
+  const duplicate = redis.duplicate.bind(redis)
+  redis.disconnect = (reconnect = false) => {
+    // There is no socket to close in either status.
+    if (redis.status === 'reconnecting' && !reconnect) redis.status = 'wait'
+    disconnect(reconnect)
+  }
+  redis.duplicate = (override) => endWhileReconnecting(duplicate(override))
+  return redis
 }
 
 /**
