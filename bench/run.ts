@@ -3,17 +3,26 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
-/** Runs `npm run bench -- <name> [--quick]`. Installs the packages that Millrace is compared with first. */
-const benchmarks = new Map([['ingest', () => import('./ingest.ts')]])
+/**
+ * Runs `npm run bench -- <name> [--quick]`. Installs the packages that Millrace is compared with first. `limits` also takes
+ * `--before <directory>`, a checkout of another version with its packages installed.
+ */
+const benchmarks = new Map<string, () => Promise<{ run(options: Options): Promise<void> }>>([
+  ['ingest', () => import('./ingest.ts')],
+  ['limits', () => import('./limits/limits.ts')],
+])
+type Options = { quick: boolean; before?: string }
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false } },
+  options: { quick: { type: 'boolean', default: false }, before: { type: 'string' } },
 })
 const [name = ''] = positionals
 const loadBenchmark = benchmarks.get(name)
 if (!loadBenchmark) {
-  process.stderr.write(`Usage: npm run bench -- ${[...benchmarks.keys()].join('|')} [--quick]\n`)
+  process.stderr.write(
+    `Usage: npm run bench -- ${[...benchmarks.keys()].join('|')} [--quick] [--before <checkout>]\n`,
+  )
   process.exit(1)
 }
 if (!isInstalled()) {

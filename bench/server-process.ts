@@ -12,19 +12,21 @@ export type ServerProcess = Awaited<ReturnType<typeof startServerProcess>>
  * @param file the module to run
  * @param environment its environment, in addition to PATH and PORT
  * @param options.onOneCore runs all its threads on the machine's first core, like a container with one core
+ * @param options.portVariable the variable that tells the server its port
  */
 export async function startServerProcess(
   file: string,
   environment: Record<string, string>,
-  { onOneCore = false } = {},
+  { onOneCore = false, portVariable = 'PORT' } = {},
 ) {
   const port = await findFreePort()
   const [program = '', ...parameters] = [...(onOneCore ? ['taskset', '-c', '0'] : []), process.execPath, file]
   const child = spawn(program, parameters, {
-    env: { PATH: process.env['PATH'], NODE_ENV: 'production', PORT: String(port), ...environment },
+    env: { PATH: process.env['PATH'], NODE_ENV: 'production', [portVariable]: String(port), ...environment },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
-  process.once('exit', () => child.kill())
+  const kill = () => child.kill()
+  process.once('exit', kill)
   const ended = new AbortController()
   child.once('exit', (code) => ended.abort(new Error(`${file} exited with code ${code}.`)))
   while (!(await responds(port))) {
@@ -43,7 +45,14 @@ export async function startServerProcess(
       )
       return times.reduce((sum, time) => sum + time, 0) / 1e9
     },
+    /** Returns the memory of the process, in bytes: now, and the most since its start (proc(5), VmRSS and VmHWM). */
+    memory(): { bytes: number; peakBytes: number } {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+      const kibibytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1])
+      return { bytes: kibibytes('VmRSS') * 1024, peakBytes: kibibytes('VmHWM') * 1024 }
+    },
     async close() {
+      process.off('exit', kill)
       child.kill('SIGTERM')
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     },
