@@ -36,7 +36,7 @@ export function createPostObject(deps: {
       try {
         const fields: Record<string, string> = {}
         for (const [name, value] of Object.entries(form.fields)) {
-          fields[name] = name === 'policy' ? value : value.replaceAll(/\$\{filename\}/g, () => form.filename)
+          fields[name] = name === 'policy' ? value : insertFilename(value, form.filename)
         }
         const { key } = fields
         if (key === undefined) {
@@ -97,6 +97,11 @@ export function createPostObject(deps: {
       }
     },
   }
+}
+
+/** Replaces the variable `${filename}`. S3 leaves it as it is if the file part has no file name. */
+function insertFilename(value: string, filename: string | undefined): string {
+  return filename === undefined ? value : value.replaceAll(/\$\{filename\}/g, () => filename)
 }
 
 /** @throws S3Error EntityTooLarge as soon as there are more than `max` bytes, EntityTooSmall at the end */

@@ -39,6 +39,14 @@ export function signaturesEqual(computed: string, received: string): boolean {
   return expected.length === actual.length && timingSafeEqual(expected, actual)
 }
 
+/** The response to a request that is signed in another way, for example with Signature V2. */
+export function unsupportedMechanism(): S3Error {
+  return new S3Error(
+    'InvalidRequest',
+    'The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.',
+  )
+}
+
 /** Percent-encodes as Signature V4 requires: all but RFC 3986's unreserved characters. */
 export function awsUriEncode(text: string): string {
   return encodeURIComponent(text).replace(
@@ -113,12 +121,7 @@ export function createSignatureV4(options: {
   }
 
   function readHeaderSignature(exchange: S3Exchange, authorization: string): SignatureParameters {
-    if (!authorization.startsWith(`${algorithm} `)) {
-      throw new S3Error(
-        'InvalidRequest',
-        'The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.',
-      )
-    }
+    if (!authorization.startsWith(`${algorithm} `)) throw unsupportedMechanism()
     const fields = new Map(
       authorization
         .slice(algorithm.length)
