@@ -6,6 +6,8 @@ import type { S3Exchange } from '../protocol/s3-exchange.ts'
 const maxSkewMs = 15 * 60 * 1000
 const maxExpirySeconds = 604_800
 const algorithm = 'AWS4-HMAC-SHA256'
+/** Either of them makes a URL one that Signature V2 signed. */
+const signatureV2Parameters = ['AWSAccessKeyId', 'Signature']
 
 /** A verified signature, with the values that chunk signatures are computed from. */
 export type VerifiedSignature = {
@@ -236,12 +238,14 @@ export function createSignatureV4(options: {
       const inQuery = exchange.parameters.some(
         ([name]) => name === 'X-Amz-Signature' || name === 'X-Amz-Algorithm',
       )
-      if (authorization !== undefined && inQuery) {
+      const isSignatureV2 = signatureV2Parameters.some((name) => exchange.query(name) !== undefined)
+      if ([authorization !== undefined, inQuery, isSignatureV2].filter(Boolean).length > 1) {
         throw new S3Error(
           'InvalidArgument',
           'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified',
         )
       }
+      if (isSignatureV2) throw unsupportedMechanism()
       if (authorization === undefined && !inQuery) throw new S3Error('AccessDenied')
       const parameters =
         authorization === undefined
