@@ -6,11 +6,13 @@ import { createBuckets } from './operations/buckets.ts'
 import { createDeleteObjects } from './operations/delete-objects.ts'
 import { createGetObject } from './operations/get-object.ts'
 import { createListMultipartUploads } from './operations/list-multipart-uploads.ts'
+import { createListObjectVersions } from './operations/list-object-versions.ts'
 import { createListObjects } from './operations/list-objects.ts'
 import { createMultipartUploads } from './operations/multipart-uploads.ts'
 import { createPostObject } from './operations/post-object.ts'
 import { createPutObject } from './operations/put-object.ts'
 import { createHttpServer } from './protocol/http-server.ts'
+import { checkRequestHeaders } from './protocol/request-headers.ts'
 import type { S3Exchange } from './protocol/s3-exchange.ts'
 import { findOperation, isFormPost, type S3Operation } from './protocol/s3-operations.ts'
 import { createSignatureV4, type VerifiedRequest } from './signing/signature-v4.ts'
@@ -96,6 +98,7 @@ export async function createS3Server(options: {
     ...cors,
     ...createBucketNotifications({ buckets, deliver, bodyTimeoutMs }),
     ...createListObjects({ buckets, objects }),
+    ...createListObjectVersions({ buckets, objects }),
     ...createListMultipartUploads({ buckets, uploads }),
     ...createPutObject({ buckets, objects, files, bodyTimeoutMs, acceptsReplicas }),
     ...createGetObject({ buckets, objects, files }),
@@ -110,7 +113,9 @@ export async function createS3Server(options: {
     // A form's signature is one of its fields.
     if (isFormPost(exchange)) return form.postObject(exchange)
     const signature = signatureV4.verify(exchange, Date.now())
-    return operations[findOperation(exchange)]({ exchange, signature })
+    const operation = findOperation(exchange)
+    checkRequestHeaders(exchange.headers, operation)
+    return operations[operation]({ exchange, signature })
   })
 
   let endpoint: string

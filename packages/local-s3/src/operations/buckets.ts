@@ -42,10 +42,9 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
     async createBucket({ exchange, signature }: VerifiedRequest) {
       const { bucket, headers } = exchange
       if (!isBucketName(bucket)) throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
-      for (const name of Object.keys(headers)) {
-        if (name.startsWith('x-amz-grant-') || name.startsWith('x-amz-bucket-object-lock')) {
-          throw new S3Error('NotImplemented', undefined, { Header: name })
-        }
+      const hasGrant = Object.keys(headers).some((name) => name.startsWith('x-amz-grant-'))
+      if (hasGrant || (headers['x-amz-acl'] ?? 'private') !== 'private') {
+        throw new S3Error('InvalidBucketAclWithObjectOwnership')
       }
       const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
       checkLocation(

@@ -2,6 +2,7 @@ import { readChecksumHeader } from '../bodies/checksums.ts'
 import { readForm } from '../bodies/multipart-form.ts'
 import { digestStream, maxPutBytes } from '../bodies/request-body.ts'
 import { maxKeyBytes } from '../protocol/object-keys.ts'
+import { checkRequestHeaders, headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { verifyFormPolicy } from '../signing/form-policy.ts'
@@ -32,6 +33,7 @@ export function createPostObject(deps: {
     async postObject(exchange: S3Exchange) {
       const { bucket } = exchange
       buckets.require(bucket)
+      checkRequestHeaders(exchange.headers, 'postObject')
       const form = await readForm(exchange, bodyTimeoutMs)
       try {
         const fields: Record<string, string> = {}
@@ -47,9 +49,8 @@ export function createPostObject(deps: {
           )
         }
         const { contentLengthRange } = verifyFormPolicy(signatureV4, fields, bucket, Date.now())
-        if (fields['tagging'] !== undefined) {
-          throw new S3Error('NotImplemented', undefined, { Header: 'tagging' })
-        }
+        checkRequestHeaders(fields, 'formFields')
+        if (fields['tagging'] !== undefined) throw headerNotImplemented('tagging')
         if (key === '')
           throw new S3Error('InvalidArgument', 'User key must have a length greater than 0.', {
             ArgumentName: 'key',

@@ -27,6 +27,7 @@ const operations = {
   'bucket PUT notification': 'putBucketNotificationConfiguration',
   'bucket GET versioning': 'getBucketVersioning',
   'bucket PUT versioning': 'putBucketVersioning',
+  'bucket GET ': 'listObjects',
   'bucket GET list-type': 'listObjectsV2',
   'bucket GET versions': 'listObjectVersions',
   'bucket GET uploads': 'listMultipartUploads',

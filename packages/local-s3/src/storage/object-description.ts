@@ -1,4 +1,5 @@
 import { type Checksum, checksumHeaders } from '../bodies/checksums.ts'
+import { headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 
 /** Headers that S3 stores with an object and returns with it. A signed GET can override them (`response-…`). */
@@ -23,28 +24,17 @@ export type ObjectDescription = {
   checksum?: Checksum
 }
 
-/** Prefixes of headers for features that this server does not have. Accepting them would promise the feature. */
-const unsupportedHeaders = [
-  'x-amz-object-lock-',
-  'x-amz-server-side-encryption-',
-  'x-amz-website-redirect-location',
-  'x-amz-write-offset-bytes',
-  'x-amz-copy-source-server-side-encryption-',
-]
-
 /**
  * Reads an object's description from the headers of a PutObject, CopyObject or CreateMultipartUpload, or from a form.
+ * `checkRequestHeaders` has rejected the headers of features that this server does not have.
  *
  * @param headers lower-case header or form field names
  * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported,
  * InvalidStorageClass
  */
 export function readObjectDescription(headers: Readonly<Record<string, string>>): ObjectDescription {
-  for (const name of Object.keys(headers)) {
-    if (unsupportedHeaders.some((prefix) => name.startsWith(prefix))) {
-      throw new S3Error('NotImplemented', undefined, { Header: name })
-    }
-    if (name.startsWith('x-amz-grant-')) throw new S3Error('AccessControlListNotSupported')
+  if (Object.keys(headers).some((name) => name.startsWith('x-amz-grant-'))) {
+    throw new S3Error('AccessControlListNotSupported')
   }
   const acl = headers['x-amz-acl'] ?? headers['acl']
   if (acl !== undefined && acl !== 'private' && acl !== 'bucket-owner-full-control') {
@@ -52,7 +42,7 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
   }
   const encryption = headers['x-amz-server-side-encryption']
   if (encryption !== undefined && encryption !== 'AES256') {
-    throw new S3Error('NotImplemented', undefined, { Header: 'x-amz-server-side-encryption' })
+    throw headerNotImplemented('x-amz-server-side-encryption')
   }
   const storageClass = headers['x-amz-storage-class']
   if (storageClass !== undefined && storageClass !== 'STANDARD') {

@@ -1,3 +1,4 @@
+import { headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { Bucket, BucketTable } from './bucket-table.ts'
 import type { ContentFiles, ContentRange } from './content-files.ts'
@@ -237,7 +238,7 @@ export function createObjectTable(deps: {
     ): Promise<ObjectVersion | undefined> {
       const { versionId, ifMatch } = options
       if (versionId !== undefined && ifMatch !== undefined) {
-        throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
+        throw headerNotImplemented('If-Match')
       }
       const { version, unusedContent } = database.transaction(() => {
         const bucket = buckets.require(bucketName)
