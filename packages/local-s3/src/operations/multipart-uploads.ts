@@ -19,8 +19,7 @@ import { versionHeaders } from '../storage/version-ids.ts'
 import { completedParts, objectChecksum } from './completed-parts.ts'
 import { checkCopySize, readCopySource } from './copy-source.ts'
 import { eventOrigin } from './event-origin.ts'
-
-const maxPartNumber = 10_000
+import { requirePartNumber } from './part-number.ts'
 
 /** CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload and AbortMultipartUpload. */
 export function createMultipartUploads(deps: {
@@ -91,14 +90,16 @@ export function createMultipartUploads(deps: {
     },
 
     async uploadPart({ exchange, signature }: VerifiedRequest) {
-      const number = partNumber(exchange)
+      const number = requirePartNumber(exchange)
       const upload = requireUpload(exchange)
-      const expected = upload.description.parts.algorithm
+      const { algorithm: expected, type } = upload.description.parts
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs, algorithm: expected })
-      if (expected !== undefined && body.algorithm !== expected) {
+      // For a checksum of the full object, S3 computes those of parts that come without.
+      const actual = body.sentAlgorithm ?? (type === 'FULL_OBJECT' ? expected : undefined)
+      if (expected !== undefined && actual !== expected) {
         throw new S3Error(
           'InvalidRequest',
-          `Checksum Type mismatch occurred, expected checksum Type: ${expected}, actual checksum Type: ${body.algorithm}`,
+          `Checksum Type mismatch occurred, expected checksum Type: ${expected}, actual checksum Type: ${actual ?? null}`,
         )
       }
       const written = await files.write(body.chunks())
@@ -111,7 +112,7 @@ export function createMultipartUploads(deps: {
     },
 
     async uploadPartCopy({ exchange }: VerifiedRequest) {
-      const number = partNumber(exchange)
+      const number = requirePartNumber(exchange)
       const upload = requireUpload(exchange)
       const source = readCopySource(exchange, { buckets, objects })
       const header = exchange.headers['x-amz-copy-source-range']
@@ -202,17 +203,4 @@ export function createMultipartUploads(deps: {
       exchange.send(204)
     },
   }
-}
-
-/** @throws S3Error InvalidArgument */
-function partNumber(exchange: S3Exchange): number {
-  const value = exchange.query('partNumber') ?? ''
-  const number = Number(value)
-  if (!/^\d{1,5}$/.test(value) || number < 1 || number > maxPartNumber) {
-    throw new S3Error('InvalidArgument', 'Part number must be an integer between 1 and 10000, inclusive', {
-      ArgumentName: 'partNumber',
-      ArgumentValue: value,
-    })
-  }
-  return number
 }
