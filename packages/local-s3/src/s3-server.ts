@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createBucketCors } from './operations/bucket-cors.ts'
+import { createBucketDefaults } from './operations/bucket-defaults.ts'
 import { createBucketNotifications } from './operations/bucket-notifications.ts'
 import { createBuckets } from './operations/buckets.ts'
 import { createDeleteObjects } from './operations/delete-objects.ts'
@@ -9,6 +10,7 @@ import { createListMultipartUploads } from './operations/list-multipart-uploads.
 import { createListObjectVersions } from './operations/list-object-versions.ts'
 import { createListObjects } from './operations/list-objects.ts'
 import { createMultipartUploads } from './operations/multipart-uploads.ts'
+import { createObjectTags } from './operations/object-tags.ts'
 import { createPostObject } from './operations/post-object.ts'
 import { createPutObject } from './operations/put-object.ts'
 import { createHttpServer } from './protocol/http-server.ts'
@@ -30,12 +32,16 @@ import { openS3Database } from './storage/s3-database.ts'
  *
  * It implements the operations that Millrace, tus and Uppy use. All others return NotImplemented.
  *   service             ListBuckets
- *   bucket              CreateBucket, HeadBucket, DeleteBucket, Get/PutBucketVersioning,
+ *   bucket              CreateBucket, HeadBucket, DeleteBucket, Get/PutBucketVersioning, GetBucketLocation,
  *                       Get/Put/DeleteBucketCors with preflight requests, Get/PutBucketNotificationConfiguration
- *                       (queues only), ListObjectsV2, ListObjectVersions, ListMultipartUploads, DeleteObjects
- *   object              PutObject, POST Object (forms), CopyObject, GetObject, HeadObject, DeleteObject
+ *                       (queues only), ListObjects, ListObjectsV2, ListObjectVersions, ListMultipartUploads,
+ *                       DeleteObjects
+ *   object              PutObject, POST Object (forms), CopyObject, GetObject, HeadObject, DeleteObject,
+ *                       GetObjectTagging
  *   multipart upload    CreateMultipartUpload, UploadPart, UploadPartCopy, ListParts, CompleteMultipartUpload,
  *                       AbortMultipartUpload
+ * The ordinary S3 tools (AWS CLI, rclone, s3cmd, Cyberduck) can look inside: configurations that a bucket here cannot
+ * have are read as those of a new bucket on AWS (bucket-defaults.ts).
  *
  * It writes two kinds of files under its directory:
  *   s3.sqlite (and s3.sqlite-wal)
@@ -97,11 +103,13 @@ export async function createS3Server(options: {
     ...createBuckets({ buckets, region, bodyTimeoutMs }),
     ...cors,
     ...createBucketNotifications({ buckets, deliver, bodyTimeoutMs }),
+    ...createBucketDefaults({ buckets, objects }),
     ...createListObjects({ buckets, objects }),
     ...createListObjectVersions({ buckets, objects }),
     ...createListMultipartUploads({ buckets, uploads }),
     ...createPutObject({ buckets, objects, files, bodyTimeoutMs, acceptsReplicas }),
     ...createGetObject({ buckets, objects, files }),
+    ...createObjectTags({ buckets, objects }),
     ...createDeleteObjects({ buckets, objects, bodyTimeoutMs }),
     ...createMultipartUploads({ buckets, objects, uploads, files, bodyTimeoutMs }),
   }

@@ -8,36 +8,20 @@ import { isUnmodified, matchesEtag } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
 import { descriptionHeaders, storedHeaders } from '../storage/object-description.ts'
 import type { ContentPiece, ObjectTable, ObjectVersion } from '../storage/object-table.ts'
-import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
+import { versionHeaders } from '../storage/version-ids.ts'
 import { readPartNumber } from './part-number.ts'
+import { requireVersion } from './require-version.ts'
 
 /** GetObject and HeadObject. */
 export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTable; files: ContentFiles }) {
   const { buckets, objects, files } = deps
-
-  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed if the requested version is a delete marker */
-  function requireVersion(exchange: S3Exchange): ObjectVersion {
-    const { bucket, key } = exchange
-    const versionId = requestedVersion(exchange)
-    const version = objects.findVersion(bucket, key, versionId)
-    if (version !== undefined && !version.isDeleteMarker) return version
-    if (version !== undefined) exchange.setHeaders(versionHeaders(version))
-    if (versionId === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
-    if (version === undefined)
-      throw new S3Error('NoSuchVersion', undefined, { Key: key, VersionId: versionId })
-    throw new S3Error('MethodNotAllowed', undefined, {
-      Method: exchange.method,
-      ResourceType: 'DeleteMarker',
-    })
-  }
 
   /** Sends the whole response except for the body. Returns the body's bytes, or `undefined` for a 304. */
   async function sendHeaders(
     exchange: S3Exchange,
   ): Promise<(ByteRange & { object: ObjectVersion }) | undefined> {
     const { headers } = exchange
-    buckets.require(exchange.bucket)
-    const object = requireVersion(exchange)
+    const object = requireVersion(exchange, { buckets, objects })
     const base = {
       ...versionHeaders(object),
       etag: `"${object.etag}"`,

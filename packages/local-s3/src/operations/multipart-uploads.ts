@@ -167,7 +167,7 @@ export function createMultipartUploads(deps: {
       const md5 = createHash('md5')
       for (const part of parts) md5.update(part.etag, 'hex')
       const etag = `${md5.digest('hex')}-${parts.length}`
-      const { headers, metadata, tagCount } = upload.description
+      const { parts: _, ...description } = upload.description
       // Meanwhile another request may have completed or aborted the upload, or replaced a part. Nothing below awaits
       // before the commit.
       uploads.require(upload.id, bucket, key)
@@ -177,7 +177,7 @@ export function createMultipartUploads(deps: {
         bucket,
         key,
         etag,
-        description: { headers, metadata, tagCount, ...(checksum === undefined ? {} : { checksum }) },
+        description: { ...description, ...(checksum === undefined ? {} : { checksum }) },
         content: parts.map(({ contentId, size }) => ({ contentId, size })),
         condition,
         origin: eventOrigin(exchange, 'ObjectCreated:CompleteMultipartUpload'),

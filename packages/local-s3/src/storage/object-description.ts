@@ -21,6 +21,8 @@ export type ObjectDescription = {
   /** User metadata by lower-case name, without `x-amz-meta-`. */
   metadata: Record<string, string>
   tagCount: number
+  /** Name and value of each tag. An object that an older version stored has only the count. */
+  tags?: [name: string, value: string][]
   checksum?: Checksum
 }
 
@@ -73,7 +75,8 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
       MaxSizeAllowed: String(maxUserMetadataBytes),
     })
   }
-  return { headers: stored, metadata, tagCount: countTags(headers['x-amz-tagging']) }
+  const tags = readTags(headers['x-amz-tagging'])
+  return { headers: stored, metadata, tagCount: tags.length, tags }
 }
 
 /** Removes `aws-chunked`: it is the coding of the request's body, not of the object. */
@@ -85,9 +88,9 @@ function withoutAwsChunked(encoding: string | undefined): string | undefined {
     .join(',')
 }
 
-/** Checks and counts tags. No operation here returns them (tus only sets them for a lifecycle rule). */
-function countTags(tagging: string | undefined): number {
-  if (tagging === undefined) return 0
+/** @throws S3Error BadRequest, InvalidTag */
+function readTags(tagging: string | undefined): [name: string, value: string][] {
+  if (tagging === undefined) return []
   const tags = [...new URLSearchParams(tagging)]
   if (tags.length > maxTags) throw new S3Error('BadRequest', 'Object tags cannot be greater than 10')
   const names = new Set(tags.map(([name]) => name))
@@ -98,7 +101,7 @@ function countTags(tagging: string | undefined): number {
       throw new S3Error('InvalidTag', 'The TagKey you have provided is invalid')
     if (value.length > 256) throw new S3Error('InvalidTag', 'The TagValue you have provided is invalid')
   }
-  return tags.length
+  return tags
 }
 
 /**
