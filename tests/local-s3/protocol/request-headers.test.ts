@@ -130,6 +130,8 @@ test('ACLs are rejected, because buckets enforce their owner', async () => {
     )
   }
   await client.putObject({ ...put, ACL: 'bucket-owner-full-control' })
+  const later = client.putObjectAcl({ ...at('acl'), ACL: 'public-read' })
+  await expectS3Error(later, 'AccessControlListNotSupported', 400)
 })
 
 if (target.isLocal) {

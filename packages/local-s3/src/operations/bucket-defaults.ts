@@ -28,7 +28,7 @@ const ownerOnly = {
 export function createBucketDefaults(deps: { buckets: BucketTable; objects: ObjectTable }) {
   const { buckets, objects } = deps
 
-  const notSet =
+  const refuseWith =
     (code: S3ErrorCode) =>
     async ({ exchange }: VerifiedRequest) => {
       buckets.require(exchange.bucket)
@@ -49,13 +49,13 @@ export function createBucketDefaults(deps: { buckets: BucketTable; objects: Obje
   }
 
   return {
-    getBucketPolicy: notSet('NoSuchBucketPolicy'),
-    getBucketPolicyStatus: notSet('NoSuchBucketPolicy'),
-    getBucketTagging: notSet('NoSuchTagSet'),
-    getBucketLifecycleConfiguration: notSet('NoSuchLifecycleConfiguration'),
-    getBucketWebsite: notSet('NoSuchWebsiteConfiguration'),
-    getBucketReplication: notSet('ReplicationConfigurationNotFoundError'),
-    getObjectLockConfiguration: notSet('ObjectLockConfigurationNotFoundError'),
+    getBucketPolicy: refuseWith('NoSuchBucketPolicy'),
+    getBucketPolicyStatus: refuseWith('NoSuchBucketPolicy'),
+    getBucketTagging: refuseWith('NoSuchTagSet'),
+    getBucketLifecycleConfiguration: refuseWith('NoSuchLifecycleConfiguration'),
+    getBucketWebsite: refuseWith('NoSuchWebsiteConfiguration'),
+    getBucketReplication: refuseWith('ReplicationConfigurationNotFoundError'),
+    getObjectLockConfiguration: refuseWith('ObjectLockConfigurationNotFoundError'),
 
     getBucketAcl: defaultOf('AccessControlPolicy', ownerOnly),
     getBucketEncryption: defaultOf('ServerSideEncryptionConfiguration', {
@@ -77,6 +77,8 @@ export function createBucketDefaults(deps: { buckets: BucketTable; objects: Obje
     getBucketLogging: defaultOf('BucketLoggingStatus', {}),
     getBucketAccelerateConfiguration: defaultOf('AccelerateConfiguration', {}),
 
+    putBucketAcl: refuseWith('AccessControlListNotSupported'),
+    putObjectAcl: refuseWith('AccessControlListNotSupported'),
     async getObjectAcl({ exchange }: VerifiedRequest) {
       requireVersion(exchange, { buckets, objects })
       exchange.sendXml(200, 'AccessControlPolicy', ownerOnly)

@@ -17,6 +17,7 @@ const creations: readonly Reader[] = ['putObject', 'copyObject', 'createMultipar
 const copies: readonly Reader[] = ['copyObject', 'uploadPartCopy']
 const conditionalWrites: readonly Reader[] = ['putObject', 'copyObject', 'completeMultipartUpload']
 const listings: readonly Reader[] = ['listObjects', 'listObjectsV2', 'listObjectVersions']
+const aclReaders: readonly Reader[] = ['formFields', 'createBucket', 'putBucketAcl', 'putObjectAcl']
 const everywhere: Honoured = { by: 'all' }
 
 /**
@@ -45,8 +46,8 @@ const honouredHeaders: Readonly<Record<string, Honoured>> = {
   'x-amz-request-payer': { by: 'all', values: /^requester$/ },
 
   // object-description.ts checks their values.
-  'x-amz-acl': { by: [...creations, 'formFields', 'createBucket'] },
-  'x-amz-grant-*': { by: [...creations, 'formFields', 'createBucket'] },
+  'x-amz-acl': { by: [...creations, ...aclReaders] },
+  'x-amz-grant-*': { by: [...creations, ...aclReaders] },
   'x-amz-server-side-encryption': { by: [...creations, 'formFields'] },
   'x-amz-storage-class': { by: [...creations, 'formFields'] },
   'x-amz-tagging': { by: creations },
