@@ -115,6 +115,7 @@ test('ACLs are rejected, because buckets enforce their owner', async () => {
   const put = { ...at('acl'), Body: 'x' }
   for (const acl of [
     { ACL: 'public-read' as const },
+    { ACL: 'private' as const },
     { GrantRead: 'uri="http://acs.amazonaws.com/groups/global/AllUsers"' },
   ]) {
     await expectS3Error(client.putObject({ ...put, ...acl }), 'AccessControlListNotSupported', 400)

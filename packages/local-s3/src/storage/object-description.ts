@@ -38,8 +38,9 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
   if (Object.keys(headers).some((name) => name.startsWith('x-amz-grant-'))) {
     throw new S3Error('AccessControlListNotSupported')
   }
+  // Buckets enforce their owner, as new ones do on AWS. Even `private` is rejected there (aws.s3, issue 435).
   const acl = headers['x-amz-acl'] ?? headers['acl']
-  if (acl !== undefined && acl !== 'private' && acl !== 'bucket-owner-full-control') {
+  if (acl !== undefined && acl !== 'bucket-owner-full-control') {
     throw new S3Error('AccessControlListNotSupported')
   }
   const encryption = headers['x-amz-server-side-encryption']
