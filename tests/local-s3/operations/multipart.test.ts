@@ -304,6 +304,19 @@ test('each part of an upload with a composite checksum must have a checksum', as
   }
 })
 
+test('part numbers of an upload with composite checksums start at 1 and have no gaps', async () => {
+  const upload = await start('composite-gap', { ChecksumAlgorithm: 'CRC32', ChecksumType: 'COMPOSITE' })
+  const send = async (PartNumber: number, Body: Buffer) => {
+    const { ETag, ChecksumCRC32 } = await client.uploadPart({ ...upload, PartNumber, Body })
+    return { PartNumber, ETag, ChecksumCRC32 }
+  }
+  const one = await send(1, Buffer.alloc(5 * mebibyte))
+  const three = await send(3, Buffer.from('x'))
+  await expectS3Error(complete(upload, [one, three]), 'InvalidPartOrder', 400)
+  await expectS3Error(complete(upload, [three]), 'InvalidPartOrder', 400)
+  await complete(upload, [one])
+})
+
 test('S3 computes the checksum of a part that has none if the checksum is one of the full object', async () => {
   for (const algorithm of ['CRC32', 'CRC64NVME'] as const) {
     const name = `full-${algorithm}`

@@ -24,13 +24,16 @@ export function completedParts(
   const listed = childElements(parseXmlBody(xml, 'CompleteMultipartUpload'), 'Part')
   if (listed.length === 0 || listed.length > maxParts) throw new S3Error('MalformedXML')
   const { algorithm, type } = upload.description.parts
+  const isComposite = algorithm !== undefined && type === 'COMPOSITE'
   let previous = 0
-  const parts = listed.map((element) => {
+  const parts = listed.map((element, index) => {
     const numberText = childText(element, 'PartNumber') ?? ''
     const etag = childText(element, 'ETag')?.trim().replaceAll('"', '')
     if (!/^\d{1,5}$/.test(numberText) || etag === undefined) throw new S3Error('MalformedXML')
     const number = Number(numberText)
-    if (number <= previous) throw new S3Error('InvalidPartOrder', undefined, { UploadId: upload.id })
+    // With composite checksums the numbers have no gaps (S3 API reference, "CompletedPart").
+    if (number <= previous || (isComposite && number !== index + 1))
+      throw new S3Error('InvalidPartOrder', undefined, { UploadId: upload.id })
     previous = number
     const part = byNumber.get(number)
     const invalid = new S3Error('InvalidPart', undefined, {
@@ -47,11 +50,7 @@ export function completedParts(
         child.text === part.checksum.value
       if (!matches) throw invalid
     }
-    if (
-      algorithm !== undefined &&
-      type === 'COMPOSITE' &&
-      childText(element, checksumElement(algorithm)) === undefined
-    ) {
+    if (isComposite && childText(element, checksumElement(algorithm)) === undefined) {
       throw new S3Error(
         'InvalidRequest',
         `The upload was created using a ${algorithm} checksum. The complete request must include the checksum for each part. It was missing for part ${number} in the request.`,

@@ -5,7 +5,7 @@ import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
-import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
+import { invalidVersionId, isVersionId, requestedVersion, versionHeaders } from '../storage/version-ids.ts'
 import { requestOrigin } from './event-origin.ts'
 
 const maxKeys = 1000
@@ -21,10 +21,20 @@ export function createDeleteObjects(deps: {
 }) {
   const { buckets, objects, bodyTimeoutMs } = deps
 
+  /** Whether a version id has another form than S3's and no version has it. */
+  function isImpossible(bucket: string, key: string, versionId: string | undefined): boolean {
+    if (versionId === undefined || isVersionId(versionId)) return false
+    return objects.findVersion(bucket, key, versionId) === undefined
+  }
+
   return {
     async deleteObject({ exchange }: VerifiedRequest) {
       const { bucket, key, headers } = exchange
+      buckets.require(bucket)
       const options = { versionId: requestedVersion(exchange), ifMatch: headers['if-match'] }
+      if (isImpossible(bucket, key, options.versionId)) {
+        throw invalidVersionId('versionId', options.versionId ?? '')
+      }
       const deleted = await objects.delete(bucket, key, options, requestOrigin(exchange))
       exchange.send(204, deleted && versionHeaders(deleted))
     },
@@ -60,6 +70,7 @@ export function createDeleteObjects(deps: {
           if (unsupported !== undefined) {
             throw new S3Error('NotImplemented', `The condition ${unsupported} is not implemented.`)
           }
+          if (isImpossible(exchange.bucket, key, options.versionId)) throw new S3Error('NoSuchVersion')
           const version = await objects.delete(exchange.bucket, key, options, requestOrigin(exchange))
           deleted.push({ ...target, ...(version?.isDeleteMarker && deleteMarkerElements(version)) })
         } catch (error) {

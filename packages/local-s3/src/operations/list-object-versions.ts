@@ -3,6 +3,7 @@ import { S3Error } from '../protocol/s3-error.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import { invalidVersionId } from '../storage/version-ids.ts'
 import { groupByDelimiter, positionOfMarker, takePage } from './common-prefixes.ts'
 import { keyEncoder, listedTime, readPageSize } from './listing.ts'
 
@@ -12,15 +13,27 @@ type ListedVersion = { version: ObjectVersion; isLatest: boolean }
 export function createListObjectVersions(deps: { buckets: BucketTable; objects: ObjectTable }) {
   const { buckets, objects } = deps
 
-  /** @throws S3Error InvalidArgument if the version does not exist */
-  function requireMarked(bucket: string, key: string, versionId: string): ObjectVersion | undefined {
-    if (versionId === '') return undefined
+  /** @throws S3Error InvalidArgument if the version id is empty, has no key or does not exist */
+  function requireMarked(
+    bucket: string,
+    key: string,
+    versionId: string | undefined,
+  ): ObjectVersion | undefined {
+    if (versionId === undefined) return undefined
+    const argument = { ArgumentName: 'version-id-marker', ArgumentValue: versionId }
+    if (key === '') {
+      throw new S3Error(
+        'InvalidArgument',
+        'A version-id marker cannot be specified without a key marker.',
+        argument,
+      )
+    }
+    if (versionId === '') {
+      throw new S3Error('InvalidArgument', 'A version-id marker cannot be empty.', argument)
+    }
     const version = objects.findVersion(bucket, key, versionId)
-    if (version !== undefined) return version
-    throw new S3Error('InvalidArgument', 'Invalid version id specified', {
-      ArgumentName: 'version-id-marker',
-      ArgumentValue: versionId,
-    })
+    if (version === undefined) throw invalidVersionId('version-id-marker', versionId)
+    return version
   }
 
   /** Yields the versions of `versionsFrom` that come after the marked one. Versions of a key are listed newest first. */
@@ -41,7 +54,7 @@ export function createListObjectVersions(deps: { buckets: BucketTable; objects: 
       const prefix = exchange.query('prefix') ?? ''
       const delimiter = exchange.query('delimiter') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
-      const versionMarker = exchange.query('version-id-marker') ?? ''
+      const versionMarker = exchange.query('version-id-marker')
       const marked = requireMarked(bucket, keyMarker, versionMarker)
       const grouped = groupByDelimiter({
         prefix,
@@ -73,7 +86,7 @@ export function createListObjectVersions(deps: { buckets: BucketTable; objects: 
         Prefix: encode(prefix),
         Delimiter: delimiter === '' ? undefined : encode(delimiter),
         KeyMarker: encode(keyMarker),
-        VersionIdMarker: versionMarker,
+        VersionIdMarker: versionMarker ?? '',
         MaxKeys: maxKeys,
         EncodingType: exchange.query('encoding-type'),
         IsTruncated: truncated,

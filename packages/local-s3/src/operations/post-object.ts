@@ -2,7 +2,7 @@ import { readChecksumHeader } from '../bodies/checksums.ts'
 import { readForm } from '../bodies/multipart-form.ts'
 import { digestStream, maxPutBytes } from '../bodies/request-body.ts'
 import { maxKeyBytes } from '../protocol/object-keys.ts'
-import { checkRequestHeaders, headerNotImplemented } from '../protocol/request-headers.ts'
+import { checkRequestHeaders } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { verifyFormPolicy } from '../signing/form-policy.ts'
@@ -13,6 +13,7 @@ import { readObjectDescription } from '../storage/object-description.ts'
 import type { ObjectTable } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
 import { eventOrigin } from './event-origin.ts'
+import { readFormTags } from './object-tags.ts'
 import { writeObject } from './write-object.ts'
 
 /** POST Object: a browser's form. Its signed policy authorizes it; the request itself is not signed. */
@@ -50,7 +51,7 @@ export function createPostObject(deps: {
         }
         const { contentLengthRange } = verifyFormPolicy(signatureV4, fields, bucket, Date.now())
         checkRequestHeaders(fields, 'formFields')
-        if (fields['tagging'] !== undefined) throw headerNotImplemented('tagging')
+        const tags = readFormTags(fields['tagging'])
         if (key === '')
           throw new S3Error('InvalidArgument', 'User key must have a length greater than 0.', {
             ArgumentName: 'key',
@@ -58,7 +59,7 @@ export function createPostObject(deps: {
           })
         if (Buffer.byteLength(key) > maxKeyBytes)
           throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: String(maxKeyBytes) })
-        const description = readObjectDescription(fields)
+        const description = { ...readObjectDescription(fields), tags, tagCount: tags.length }
         const expected = readChecksumHeader(fields)
         const { min, max } = contentLengthRange ?? { min: 0, max: maxPutBytes }
 

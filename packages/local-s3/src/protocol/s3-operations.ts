@@ -89,7 +89,8 @@ export function isFormPost(exchange: S3Exchange): boolean {
 /**
  * Finds the S3 operation of a signed request.
  *
- * @throws S3Error NotImplemented for an operation that this server does not have, MethodNotAllowed
+ * @throws S3Error NotImplemented for an operation that this server does not have, MethodNotAllowed, InvalidArgument for
+ * a version id where none is accepted
  */
 export function findOperation(exchange: S3Exchange): S3Operation {
   const { bucket, key, method, headers } = exchange
@@ -97,9 +98,17 @@ export function findOperation(exchange: S3Exchange): S3Operation {
   const present = new Set(exchange.parameters.map(([name]) => name).filter((name) => subResources.has(name)))
   if (scope === 'bucket' && exchange.query('list-type') !== '2') present.delete('list-type')
   if (method === 'PUT' && headers['x-amz-copy-source'] !== undefined) present.add('copy')
-  const pattern = `${scope} ${method} ${[...present].sort().join(',')}`
-  for (const [candidate, operation] of Object.entries(operations)) {
-    if (candidate === pattern) return operation
+  const find = (parameters: string[]) => {
+    const pattern = `${scope} ${method} ${parameters.sort().join(',')}`
+    return Object.entries(operations).find(([candidate]) => candidate === pattern)?.[1]
+  }
+  const operation = find([...present])
+  if (operation !== undefined) return operation
+  if (present.delete('versionId') && find([...present]) !== undefined) {
+    throw new S3Error('InvalidArgument', 'This operation does not accept a version-id.', {
+      ArgumentName: 'versionId',
+      ArgumentValue: exchange.query('versionId') ?? '',
+    })
   }
   if (!['GET', 'HEAD', 'PUT', 'POST', 'DELETE'].includes(method)) {
     throw new S3Error('MethodNotAllowed', undefined, { Method: method })

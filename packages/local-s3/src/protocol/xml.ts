@@ -62,17 +62,17 @@ export function xmlDocument(root: string, content: XmlTree | string): string {
  * Parses a request body as XML. A DTD is ignored, and its entities are not expanded.
  *
  * @param body the document in UTF-8
- * @param root the root element that the operation expects
+ * @param root the root element that the operation expects; any if it is not given
  * @throws S3Error MalformedXML if it is not well-formed or has another root
  */
-export function parseXmlBody(body: Buffer, root: string): XmlElement {
+export function parseXmlBody(body: Buffer, root?: string): XmlElement {
   let parsed: XmlElement | null
   try {
     parsed = parseXml(new TextDecoder('utf-8', { fatal: true }).decode(body)).root
   } catch {
     throw new S3Error('MalformedXML')
   }
-  if (parsed === null || parsed.name !== root) throw new S3Error('MalformedXML')
+  if (parsed === null || (root !== undefined && parsed.name !== root)) throw new S3Error('MalformedXML')
   return parsed
 }
 

@@ -22,7 +22,7 @@ export type ObjectDescription = {
   metadata: Record<string, string>
   tagCount: number
   /** Name and value of each tag. An object that an older version stored has only the count. */
-  tags?: [name: string, value: string][]
+  tags?: ObjectTags
   checksum?: Checksum
 }
 
@@ -89,10 +89,18 @@ function withoutAwsChunked(encoding: string | undefined): string | undefined {
     .join(',')
 }
 
+export type ObjectTags = [name: string, value: string][]
+
 /** @throws S3Error BadRequest, InvalidTag */
-function readTags(tagging: string | undefined): [name: string, value: string][] {
-  if (tagging === undefined) return []
-  const tags = [...new URLSearchParams(tagging)]
+function readTags(tagging: string | undefined): ObjectTags {
+  return tagging === undefined ? [] : checkTags([...new URLSearchParams(tagging)])
+}
+
+/**
+ * Checks the tags of an object.
+ * @throws S3Error BadRequest, InvalidTag
+ */
+export function checkTags(tags: ObjectTags): ObjectTags {
   if (tags.length > maxTags) throw new S3Error('BadRequest', 'Object tags cannot be greater than 10')
   const names = new Set(tags.map(([name]) => name))
   if (names.size < tags.length)
