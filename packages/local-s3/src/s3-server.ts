@@ -1,14 +1,14 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createListMultipartUploads } from './listings/list-multipart-uploads.ts'
+import { createListObjectVersions } from './listings/list-object-versions.ts'
+import { createListObjects } from './listings/list-objects.ts'
 import { createBucketCors } from './operations/bucket-cors.ts'
 import { createBucketDefaults } from './operations/bucket-defaults.ts'
 import { createBucketNotifications } from './operations/bucket-notifications.ts'
 import { createBuckets } from './operations/buckets.ts'
 import { createDeleteObjects } from './operations/delete-objects.ts'
 import { createGetObject } from './operations/get-object.ts'
-import { createListMultipartUploads } from './operations/list-multipart-uploads.ts'
-import { createListObjectVersions } from './operations/list-object-versions.ts'
-import { createListObjects } from './operations/list-objects.ts'
 import { createMultipartUploads } from './operations/multipart-uploads.ts'
 import { createObjectTags } from './operations/object-tags.ts'
 import { createPostObject } from './operations/post-object.ts'
@@ -40,7 +40,7 @@ import { openS3Database } from './storage/s3-database.ts'
  *                       GetObjectTagging
  *   multipart upload    CreateMultipartUpload, UploadPart, UploadPartCopy, ListParts, CompleteMultipartUpload,
  *                       AbortMultipartUpload
- * The ordinary S3 tools (AWS CLI, rclone, s3cmd, Cyberduck) can look inside: configurations that a bucket here cannot
+ * The ordinary S3 tools (AWS CLI, rclone and s3cmd were tried) can look inside: configurations that a bucket here cannot
  * have are read as those of a new bucket on AWS (bucket-defaults.ts).
  *
  * It writes two kinds of files under its directory:
@@ -55,7 +55,8 @@ import { openS3Database } from './storage/s3-database.ts'
  *   protocol/           HTTP, S3's errors and XML; finds the operation of a request
  *   signing/            verifies Signature V4 in headers, URLs and form policies
  *   bodies/             decodes request bodies and verifies their lengths and checksums
- *   operations/         one file per operation or group of operations: checks the request, sends the response
+ *   listings/           the operations that list objects, versions, uploads and parts
+ *   operations/         one file per other operation or group of operations: checks the request, sends the response
  *   storage/            the tables in SQLite, the content files, and the outbox of event notifications
  */
 
