@@ -321,6 +321,51 @@ test('DeleteObjects deletes versions and delete markers for good', async () => {
   assert.equal((await listAll('erased')).listed, [])
 })
 
+test('a bucket with suspended versioning keeps old versions and overwrites its null version', async () => {
+  const Bucket = 'suspended-bucket'
+  await client.createBucket({
+    Bucket,
+    CreateBucketConfiguration: { LocationConstraint: 'eu-central-1' },
+  })
+  const set = (Status: 'Enabled' | 'Suspended') =>
+    client.putBucketVersioning({ Bucket, VersioningConfiguration: { Status } })
+  const versions = async () => {
+    const { Versions = [], DeleteMarkers = [] } = await client.listObjectVersions({ Bucket })
+    return {
+      versions: Versions.map(({ VersionId, IsLatest }) => [VersionId, IsLatest]),
+      markers: DeleteMarkers.map(({ VersionId, IsLatest }) => [VersionId, IsLatest]),
+    }
+  }
+  const object = { Bucket, Key: 'k' }
+  await set('Enabled')
+  const { VersionId } = await client.putObject({ ...object, Body: 'kept' })
+  await set('Suspended')
+  assert.is((await client.getBucketVersioning({ Bucket })).Status, 'Suspended')
+  for (const Body of ['one', 'two']) await client.putObject({ ...object, Body })
+  assert.equal((await versions()).versions, [
+    ['null', true],
+    [VersionId, false],
+  ])
+  assert.is((await client.headObject({ ...object, VersionId: 'null' })).ContentLength, 3)
+
+  const removed = await client.deleteObject(object)
+  assert.is(removed.DeleteMarker, true)
+  assert.equal(await versions(), { versions: [[VersionId, false]], markers: [['null', true]] })
+  await client.deleteObject(object)
+  assert.equal((await versions()).markers, [['null', true]])
+  await expectS3Error(client.getObject(object), 'NoSuchKey', 404)
+  assert.is((await client.headObject({ ...object, VersionId })).ContentLength, 4)
+
+  await client.deleteObject({ ...object, VersionId: 'null' })
+  assert.is(await (await client.getObject(object)).Body?.transformToString(), 'kept')
+  await set('Enabled')
+  const again = await client.putObject({ ...object, Body: 'new' })
+  assert.equal((await versions()).versions, [
+    [again.VersionId, true],
+    [VersionId, false],
+  ])
+})
+
 test('a bucket that contains only old versions cannot be deleted', async () => {
   await expectS3Error(client.deleteBucket({ Bucket }), 'BucketNotEmpty', 409)
 })

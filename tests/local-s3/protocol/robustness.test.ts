@@ -61,7 +61,10 @@ test('an operation that is not implemented returns NotImplemented and changes no
       }
     }
     await expectS3Error(
-      client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Suspended' } }),
+      client.putBucketVersioning({
+        Bucket: bucket,
+        VersioningConfiguration: { Status: 'Enabled', MFADelete: 'Enabled' },
+      }),
       'NotImplemented',
       501,
     )

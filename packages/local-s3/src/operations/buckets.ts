@@ -4,7 +4,7 @@ import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childText, parseXmlBody } from '../protocol/xml.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
-import { type BucketTable, versioningEnabled } from '../storage/bucket-table.ts'
+import { type BucketTable, toVersioning } from '../storage/bucket-table.ts'
 
 /** Checks the rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {
@@ -98,20 +98,21 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
     },
 
     async getBucketVersioning({ exchange }: VerifiedRequest) {
-      const { isVersioned } = buckets.require(exchange.bucket)
+      const { versioning } = buckets.require(exchange.bucket)
       exchange.sendXml(200, 'VersioningConfiguration', {
-        Status: isVersioned ? versioningEnabled : undefined,
+        Status: versioning,
       })
     },
 
     async putBucketVersioning({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
-      const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')
-      if (status === 'Suspended') {
-        throw new S3Error('NotImplemented', 'This server cannot suspend versioning.')
+      const root = parseXmlBody(await body.xml(), 'VersioningConfiguration')
+      if (childText(root, 'MfaDelete') === 'Enabled') {
+        throw new S3Error('NotImplemented', 'MfaDelete is not implemented.')
       }
-      if (status !== versioningEnabled) throw new S3Error('IllegalVersioningConfigurationException')
+      const status = toVersioning(childText(root, 'Status'))
+      if (status === undefined) throw new S3Error('IllegalVersioningConfigurationException')
       buckets.configure(exchange.bucket, 'versioning', status)
       exchange.send(200)
     },

@@ -123,7 +123,7 @@ export function createObjectTable(deps: {
    * @returns the new row, and ids of content that is not referenced any more
    */
   function put(
-    { name, isVersioned }: Bucket,
+    { name, versioning }: Bucket,
     key: string,
     written: {
       isDeleteMarker: boolean
@@ -134,6 +134,7 @@ export function createObjectTable(deps: {
     },
   ) {
     const { replica } = written
+    const isVersioned = versioning === 'Enabled'
     const versionId = replica?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
     const replaced = isVersioned ? undefined : findVersion(name, key, nullVersion)
     const unusedContent = replaced === undefined ? [] : removeVersion(replaced)
@@ -223,8 +224,8 @@ export function createObjectTable(deps: {
     },
 
     /**
-     * Deletes an object, or one of its versions for good. A versioned bucket gets a delete marker instead, as on S3
-     * even if there is no object.
+     * Deletes an object, or one of its versions for good. A bucket that has or had versioning gets a delete marker
+     * instead, as on S3 even if there is no object.
      *
      * @param options.ifMatch required etag of the current version
      * @returns the version that was created or deleted; `undefined` if there was none
@@ -244,7 +245,7 @@ export function createObjectTable(deps: {
         const bucket = buckets.require(bucketName)
         if (ifMatch !== undefined)
           checkCondition(findCurrent(bucketName, key), { ifNoneMatch: false, ifMatch })
-        if (versionId === undefined && bucket.isVersioned) {
+        if (versionId === undefined && bucket.versioning !== undefined) {
           const { version, unusedContent } = put(bucket, key, deleteMarker)
           outbox.record(
             bucket,
