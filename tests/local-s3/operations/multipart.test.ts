@@ -123,6 +123,27 @@ test('an aborted upload cannot be completed', async () => {
   await expectS3Error(client.headObject(at('aborted')), 'NotFound', 404)
 })
 
+test('the same completion again returns the same object, and does not write it again', async () => {
+  const upload = await start('repeated')
+  const parts = [await part(upload, 1, Buffer.from('once'))]
+  const first = await complete(upload, parts)
+  const { LastModified } = await client.headObject(at('repeated'))
+  const second = await complete(upload, parts)
+  assert.equal([second.ETag, second.Key, second.VersionId], [first.ETag, first.Key, first.VersionId])
+  assert.equal((await client.headObject(at('repeated'))).LastModified, LastModified)
+  await expectS3Error(client.uploadPart({ ...upload, PartNumber: 1, Body: 'x' }), 'NoSuchUpload', 404)
+  if (!target.isLocal) return
+  // Not tried on AWS: a completion with other parts, of another key, and after the object is gone.
+  await expectS3Error(complete(upload, [{ PartNumber: 1, ETag: '"other"' }]), 'NoSuchUpload', 404)
+  await expectS3Error(complete({ ...upload, Key: `${prefix}other` }, parts), 'NoSuchUpload', 404)
+  const CopySource = `${bucket}/${prefix}repeated`
+  await client.copyObject({ ...at('repeated-copy'), CopySource })
+  const copied = complete({ ...upload, Key: `${prefix}repeated-copy` }, parts)
+  await expectS3Error(copied, 'NoSuchUpload', 404)
+  await client.deleteObject(at('repeated'))
+  await expectS3Error(complete(upload, parts), 'NoSuchUpload', 404)
+})
+
 test('part numbers below 1 or above 10000 are rejected', async () => {
   const upload = await start('numbers')
   for (const PartNumber of [0, 10_001]) {

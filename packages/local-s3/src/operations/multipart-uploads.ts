@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto'
 import { checksumAlgorithm, checksumElements } from '../bodies/checksums.ts'
 import { digestStream, openRequestBody } from '../bodies/request-body.ts'
 import { parseRange } from '../protocol/byte-range.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { VerifiedRequest, VerifiedSignature } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { readWriteCondition } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
@@ -14,9 +13,9 @@ import type {
   UploadedPart,
 } from '../storage/multipart-upload-table.ts'
 import { readObjectDescription } from '../storage/object-description.ts'
-import type { ObjectTable } from '../storage/object-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
-import { completedParts, objectChecksum } from './completed-parts.ts'
+import { completedParts, multipartEtag, objectChecksum, requestedEtag } from './completed-parts.ts'
 import { checkCopySize, readCopySource } from './copy-source.ts'
 import { eventOrigin } from './event-origin.ts'
 import { requirePartNumber } from './part-number.ts'
@@ -43,6 +42,20 @@ export function createMultipartUploads(deps: {
       await files.discard([part.contentId])
       throw error
     }
+  }
+
+  /**
+   * Opens the body of a CompleteMultipartUpload. Its x-amz-checksum- headers are checksums of the whole object, not of
+   * the body.
+   */
+  function openCompletion(exchange: S3Exchange, signature: VerifiedSignature) {
+    const expectedChecksums: Record<string, string> = {}
+    for (const [name, value] of Object.entries(exchange.headers)) {
+      if (!/^x-amz-(checksum-(crc|sha)|sdk-checksum-algorithm)/.test(name)) continue
+      expectedChecksums[name] = value
+      delete exchange.headers[name]
+    }
+    return { body: openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs }), expectedChecksums }
   }
 
   return {
@@ -144,15 +157,15 @@ export function createMultipartUploads(deps: {
 
     async completeMultipartUpload({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
+      const { body, expectedChecksums } = openCompletion(exchange, signature)
+      const completed = objects.findCompleted(bucket, key, exchange.query('uploadId') ?? '')
+      if (completed !== undefined) {
+        if (requestedEtag(await body.xml()) === completed.etag) return sendCompleted(exchange, completed)
+      }
       const upload = requireUpload(exchange)
       const condition = readWriteCondition(exchange)
-      // Here an x-amz-checksum- header is the checksum of the whole object, not of the request's body.
       const { algorithm } = upload.description.parts
-      const expected = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
-      for (const name of Object.keys(exchange.headers)) {
-        if (/^x-amz-checksum-(crc|sha)/.test(name)) delete exchange.headers[name]
-      }
-      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
+      const expected = algorithm === undefined ? undefined : expectedChecksums[`x-amz-checksum-${algorithm}`]
       const xml = await body.xml()
       const parts = completedParts(xml, upload, uploads.parts(upload.id, 0, -1))
       const checksum = await objectChecksum(upload, parts, expected, exchange.headers['x-amz-checksum-type'])
@@ -164,9 +177,6 @@ export function createMultipartUploads(deps: {
           `The provided 'x-amz-mp-object-size' header value ${declaredSize} does not match what was computed: ${size}`,
         )
       }
-      const md5 = createHash('md5')
-      for (const part of parts) md5.update(part.etag, 'hex')
-      const etag = `${md5.digest('hex')}-${parts.length}`
       const { parts: _, ...description } = upload.description
       // Meanwhile another request may have completed or aborted the upload, or replaced a part. Nothing below awaits
       // before the commit.
@@ -176,26 +186,18 @@ export function createMultipartUploads(deps: {
       const committed = await objects.commit({
         bucket,
         key,
-        etag,
-        description: { ...description, ...(checksum === undefined ? {} : { checksum }) },
+        etag: multipartEtag(parts.map((part) => part.etag)),
+        description: {
+          ...description,
+          ...(checksum === undefined ? {} : { checksum }),
+          uploadId: upload.id,
+        },
         content: parts.map(({ contentId, size }) => ({ contentId, size })),
         condition,
         origin: eventOrigin(exchange, 'ObjectCreated:CompleteMultipartUpload'),
         uploadId: upload.id,
       })
-      exchange.sendXml(
-        200,
-        'CompleteMultipartUploadResult',
-        {
-          Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
-          Bucket: bucket,
-          Key: key,
-          ETag: `"${etag}"`,
-          ...checksumElements(checksum),
-          ChecksumType: checksum?.type,
-        },
-        versionHeaders(committed),
-      )
+      sendCompleted(exchange, committed)
     },
 
     async abortMultipartUpload({ exchange }: VerifiedRequest) {
@@ -203,4 +205,21 @@ export function createMultipartUploads(deps: {
       exchange.send(204)
     },
   }
+}
+
+function sendCompleted(exchange: S3Exchange, version: ObjectVersion) {
+  const { checksum } = version.description
+  exchange.sendXml(
+    200,
+    'CompleteMultipartUploadResult',
+    {
+      Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
+      Bucket: version.bucket,
+      Key: version.key,
+      ETag: `"${version.etag}"`,
+      ...checksumElements(checksum),
+      ChecksumType: checksum?.type,
+    },
+    versionHeaders(version),
+  )
 }

@@ -81,7 +81,7 @@ export function createPutObject(deps: {
         )
       }
       const fromRequest = readObjectDescription(headers)
-      const { checksum: sourceChecksum, ...fromSource } = source.description
+      const { checksum: sourceChecksum, uploadId: _, ...fromSource } = source.description
       const requestedAlgorithm = headers['x-amz-checksum-algorithm']
       const algorithm: ChecksumAlgorithm | undefined =
         requestedAlgorithm === undefined ? sourceChecksum?.algorithm : checksumAlgorithm(requestedAlgorithm)

@@ -24,6 +24,8 @@ export type ObjectDescription = {
   /** Name and value of each tag. An object that an older version stored has only the count. */
   tags?: ObjectTags
   checksum?: Checksum
+  /** The multipart upload that was completed as this object. */
+  uploadId?: string
 }
 
 /**

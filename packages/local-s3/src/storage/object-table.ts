@@ -183,6 +183,16 @@ export function createObjectTable(deps: {
 
   return {
     findVersion,
+
+    /** Returns the version of a key that was completed from a multipart upload, if it still exists. */
+    findCompleted(bucket: string, key: string, uploadId: string): ObjectVersion | undefined {
+      for (const { version } of versionsFrom(bucket, Buffer.alloc(0), Buffer.from(key))) {
+        if (version.key !== key) return undefined
+        if (version.description.uploadId === uploadId) return version
+      }
+      return undefined
+    },
+
     versionsFrom,
     content,
 
