@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { UploadPartCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import * as assert from 'uvu/assert'
@@ -142,6 +144,37 @@ test('the same completion again returns the same object, and does not write it a
   await expectS3Error(copied, 'NoSuchUpload', 404)
   await client.deleteObject(at('repeated'))
   await expectS3Error(complete(upload, parts), 'NoSuchUpload', 404)
+})
+
+test('two completions that meet after both found the upload open return the same object', async () => {
+  if (!target.isLocal) return
+  const upload = await start('met')
+  const { ETag } = await part(upload, 1, Buffer.from('once'))
+  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${ETag}</ETag></Part></CompleteMultipartUpload>`
+  const { method, path, headers } = signedRequest(target, {
+    method: 'POST',
+    path: `/${bucket}/${prefix}met?uploadId=${upload.UploadId}`,
+    headers: { 'content-length': String(body.length) },
+    body,
+  })
+  // The server asks for the body after it has found the upload.
+  const requests = [1, 2].map(() =>
+    request({
+      host: new URL(endpoint).hostname,
+      port: new URL(endpoint).port,
+      method,
+      path,
+      headers: { ...headers, expect: '100-continue' },
+      agent: false,
+    }),
+  )
+  await Promise.all(requests.map((sent) => once(sent, 'continue')))
+  const statuses = requests.map(async (sent) => {
+    const [response] = await once(sent.end(body), 'response')
+    response.resume()
+    return response.statusCode
+  })
+  assert.equal(await Promise.all(statuses), [200, 200])
 })
 
 test('part numbers below 1 or above 10000 are rejected', async () => {

@@ -84,20 +84,16 @@ function listedParts(xml: Buffer): { element: XmlElement; number: number; etag: 
   })
 }
 
-/** Returns the etag of an object from those of its parts in order. All without quotes. */
-export function multipartEtag(partEtags: readonly string[]): string {
-  const md5 = createHash('md5')
-  // A client can send an etag that is not hex. `Buffer.from` cuts it off, `update` would throw.
-  for (const etag of partEtags) md5.update(Buffer.from(etag, 'hex'))
-  return `${md5.digest('hex')}-${partEtags.length}`
-}
-
 /**
- * Returns the etag of the object that a CompleteMultipartUpload asks for.
+ * Returns the etag of the object that a CompleteMultipartUpload asks for, without quotes.
  * @throws S3Error MalformedXML
  */
 export function requestedEtag(xml: Buffer): string {
-  return multipartEtag(listedParts(xml).map(({ etag }) => etag))
+  const parts = listedParts(xml)
+  const md5 = createHash('md5')
+  // A client can send an etag that is not hex. `Buffer.from` cuts it off, `update` would throw.
+  for (const { etag } of parts) md5.update(Buffer.from(etag, 'hex'))
+  return `${md5.digest('hex')}-${parts.length}`
 }
 
 /**

@@ -15,7 +15,7 @@ import type {
 import { readObjectDescription } from '../storage/object-description.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
-import { completedParts, multipartEtag, objectChecksum, requestedEtag } from './completed-parts.ts'
+import { completedParts, objectChecksum, requestedEtag } from './completed-parts.ts'
 import { checkCopySize, readCopySource } from './copy-source.ts'
 import { eventOrigin } from './event-origin.ts'
 import { requirePartNumber } from './part-number.ts'
@@ -158,15 +158,21 @@ export function createMultipartUploads(deps: {
     async completeMultipartUpload({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
       const { body, expectedChecksums } = openCompletion(exchange, signature)
-      const completed = objects.findCompleted(bucket, key, exchange.query('uploadId') ?? '')
-      if (completed !== undefined) {
-        if (requestedEtag(await body.xml()) === completed.etag) return sendCompleted(exchange, completed)
-      }
-      const upload = requireUpload(exchange)
+      const uploadId = exchange.query('uploadId') ?? ''
+      if (objects.findCompleted(bucket, key, uploadId) === undefined) requireUpload(exchange)
       const condition = readWriteCondition(exchange)
+      const xml = await body.xml()
+      const etag = requestedEtag(xml)
+      /** S3 responds to the same completion again as it did first. */
+      const findRepeated = () => {
+        const completed = objects.findCompleted(bucket, key, uploadId)
+        return completed?.etag === etag ? completed : undefined
+      }
+      const repeated = findRepeated()
+      if (repeated !== undefined) return sendCompleted(exchange, repeated)
+      const upload = requireUpload(exchange)
       const { algorithm } = upload.description.parts
       const expected = algorithm === undefined ? undefined : expectedChecksums[`x-amz-checksum-${algorithm}`]
-      const xml = await body.xml()
       const parts = completedParts(xml, upload, uploads.parts(upload.id, 0, -1))
       const checksum = await objectChecksum(upload, parts, expected, exchange.headers['x-amz-checksum-type'])
       const declaredSize = exchange.headers['x-amz-mp-object-size']
@@ -180,13 +186,15 @@ export function createMultipartUploads(deps: {
       const { parts: _, ...description } = upload.description
       // Meanwhile another request may have completed or aborted the upload, or replaced a part. Nothing below awaits
       // before the commit.
+      const repeatedMeanwhile = findRepeated()
+      if (repeatedMeanwhile !== undefined) return sendCompleted(exchange, repeatedMeanwhile)
       uploads.require(upload.id, bucket, key)
       const current = new Set(uploads.parts(upload.id, 0, -1).map((part) => part.contentId))
       if (!parts.every((part) => current.has(part.contentId))) throw new S3Error('InvalidPart')
       const committed = await objects.commit({
         bucket,
         key,
-        etag: multipartEtag(parts.map((part) => part.etag)),
+        etag,
         description: {
           ...description,
           ...(checksum === undefined ? {} : { checksum }),
