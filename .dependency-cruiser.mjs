@@ -48,7 +48,7 @@ const packages = {
   },
   'local-s3': {
     imports: [],
-    rooms: ['protocol', 'signing', 'bodies', 'storage', 'operations'],
+    rooms: ['protocol', 'signing', 'bodies', 'storage', 'listings', 'operations'],
   },
   local: {
     imports: ['shared', 'local-s3'],

@@ -1,16 +1,20 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createListMultipartUploads } from './listings/list-multipart-uploads.ts'
+import { createListObjectVersions } from './listings/list-object-versions.ts'
+import { createListObjects } from './listings/list-objects.ts'
 import { createBucketCors } from './operations/bucket-cors.ts'
+import { createBucketDefaults } from './operations/bucket-defaults.ts'
 import { createBucketNotifications } from './operations/bucket-notifications.ts'
 import { createBuckets } from './operations/buckets.ts'
 import { createDeleteObjects } from './operations/delete-objects.ts'
 import { createGetObject } from './operations/get-object.ts'
-import { createListMultipartUploads } from './operations/list-multipart-uploads.ts'
-import { createListObjects } from './operations/list-objects.ts'
 import { createMultipartUploads } from './operations/multipart-uploads.ts'
+import { createObjectTags } from './operations/object-tags.ts'
 import { createPostObject } from './operations/post-object.ts'
 import { createPutObject } from './operations/put-object.ts'
 import { createHttpServer } from './protocol/http-server.ts'
+import { checkRequestHeaders } from './protocol/request-headers.ts'
 import type { S3Exchange } from './protocol/s3-exchange.ts'
 import { findOperation, isFormPost, type S3Operation } from './protocol/s3-operations.ts'
 import { createSignatureV4, type VerifiedRequest } from './signing/signature-v4.ts'
@@ -28,12 +32,16 @@ import { openS3Database } from './storage/s3-database.ts'
  *
  * It implements the operations that Millrace, tus and Uppy use. All others return NotImplemented.
  *   service             ListBuckets
- *   bucket              CreateBucket, HeadBucket, DeleteBucket, Get/PutBucketVersioning,
+ *   bucket              CreateBucket, HeadBucket, DeleteBucket, Get/PutBucketVersioning, GetBucketLocation,
  *                       Get/Put/DeleteBucketCors with preflight requests, Get/PutBucketNotificationConfiguration
- *                       (queues only), ListObjectsV2, ListObjectVersions, ListMultipartUploads, DeleteObjects
- *   object              PutObject, POST Object (forms), CopyObject, GetObject, HeadObject, DeleteObject
+ *                       (queues only), ListObjects, ListObjectsV2, ListObjectVersions, ListMultipartUploads,
+ *                       DeleteObjects
+ *   object              PutObject, POST Object (forms), CopyObject, GetObject, HeadObject, DeleteObject,
+ *                       GetObjectTagging
  *   multipart upload    CreateMultipartUpload, UploadPart, UploadPartCopy, ListParts, CompleteMultipartUpload,
  *                       AbortMultipartUpload
+ * The ordinary S3 tools (AWS CLI, rclone and s3cmd were tried) can look inside: configurations that a bucket here cannot
+ * have are read as those of a new bucket on AWS (bucket-defaults.ts).
  *
  * It writes two kinds of files under its directory:
  *   s3.sqlite (and s3.sqlite-wal)
@@ -47,7 +55,8 @@ import { openS3Database } from './storage/s3-database.ts'
  *   protocol/           HTTP, S3's errors and XML; finds the operation of a request
  *   signing/            verifies Signature V4 in headers, URLs and form policies
  *   bodies/             decodes request bodies and verifies their lengths and checksums
- *   operations/         one file per operation or group of operations: checks the request, sends the response
+ *   listings/           the operations that list objects, versions, uploads and parts
+ *   operations/         one file per other operation or group of operations: checks the request, sends the response
  *   storage/            the tables in SQLite, the content files, and the outbox of event notifications
  */
 
@@ -95,10 +104,13 @@ export async function createS3Server(options: {
     ...createBuckets({ buckets, region, bodyTimeoutMs }),
     ...cors,
     ...createBucketNotifications({ buckets, deliver, bodyTimeoutMs }),
+    ...createBucketDefaults({ buckets, objects }),
     ...createListObjects({ buckets, objects }),
+    ...createListObjectVersions({ buckets, objects }),
     ...createListMultipartUploads({ buckets, uploads }),
     ...createPutObject({ buckets, objects, files, bodyTimeoutMs, acceptsReplicas }),
     ...createGetObject({ buckets, objects, files }),
+    ...createObjectTags({ buckets, objects }),
     ...createDeleteObjects({ buckets, objects, bodyTimeoutMs }),
     ...createMultipartUploads({ buckets, objects, uploads, files, bodyTimeoutMs }),
   }
@@ -110,7 +122,9 @@ export async function createS3Server(options: {
     // A form's signature is one of its fields.
     if (isFormPost(exchange)) return form.postObject(exchange)
     const signature = signatureV4.verify(exchange, Date.now())
-    return operations[findOperation(exchange)]({ exchange, signature })
+    const operation = findOperation(exchange)
+    checkRequestHeaders(exchange.headers, operation)
+    return operations[operation]({ exchange, signature })
   })
 
   let endpoint: string

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { UploadPartCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
 import { expectS3Error } from '../support/expect-s3-error.ts'
-import { send } from '../support/raw-http.ts'
+import { errorCode, send, signedRequest } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
 const { client, plainClient, bucket, prefix, endpoint } = target
@@ -123,6 +125,58 @@ test('an aborted upload cannot be completed', async () => {
   await expectS3Error(client.headObject(at('aborted')), 'NotFound', 404)
 })
 
+test('the same completion again returns the same object, and does not write it again', async () => {
+  const upload = await start('repeated')
+  const parts = [await part(upload, 1, Buffer.from('once'))]
+  const first = await complete(upload, parts)
+  const { LastModified } = await client.headObject(at('repeated'))
+  const second = await complete(upload, parts)
+  assert.equal([second.ETag, second.Key, second.VersionId], [first.ETag, first.Key, first.VersionId])
+  assert.equal((await client.headObject(at('repeated'))).LastModified, LastModified)
+  await expectS3Error(client.uploadPart({ ...upload, PartNumber: 1, Body: 'x' }), 'NoSuchUpload', 404)
+  if (!target.isLocal) return
+  // Not tried on AWS: a completion with other parts, of another key, and after the object is gone.
+  await expectS3Error(complete(upload, [{ PartNumber: 1, ETag: '"other"' }]), 'NoSuchUpload', 404)
+  await expectS3Error(complete({ ...upload, Key: `${prefix}other` }, parts), 'NoSuchUpload', 404)
+  const CopySource = `${bucket}/${prefix}repeated`
+  await client.copyObject({ ...at('repeated-copy'), CopySource })
+  const copied = complete({ ...upload, Key: `${prefix}repeated-copy` }, parts)
+  await expectS3Error(copied, 'NoSuchUpload', 404)
+  await client.deleteObject(at('repeated'))
+  await expectS3Error(complete(upload, parts), 'NoSuchUpload', 404)
+})
+
+test('two completions that meet after both found the upload open return the same object', async () => {
+  if (!target.isLocal) return
+  const upload = await start('met')
+  const { ETag } = await part(upload, 1, Buffer.from('once'))
+  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${ETag}</ETag></Part></CompleteMultipartUpload>`
+  const { method, path, headers } = signedRequest(target, {
+    method: 'POST',
+    path: `/${bucket}/${prefix}met?uploadId=${upload.UploadId}`,
+    headers: { 'content-length': String(body.length) },
+    body,
+  })
+  // The server asks for the body after it has found the upload.
+  const requests = [1, 2].map(() =>
+    request({
+      host: new URL(endpoint).hostname,
+      port: new URL(endpoint).port,
+      method,
+      path,
+      headers: { ...headers, expect: '100-continue' },
+      agent: false,
+    }),
+  )
+  await Promise.all(requests.map((sent) => once(sent, 'continue')))
+  const statuses = requests.map(async (sent) => {
+    const [response] = await once(sent.end(body), 'response')
+    response.resume()
+    return response.statusCode
+  })
+  assert.equal(await Promise.all(statuses), [200, 200])
+})
+
 test('part numbers below 1 or above 10000 are rejected', async () => {
   const upload = await start('numbers')
   for (const PartNumber of [0, 10_001]) {
@@ -173,6 +227,32 @@ test('ListMultipartUploads returns open uploads in pages, ordered by key', async
   assert.equal(seen.sort(), uploads.map(({ UploadId }) => UploadId).sort())
   for (const upload of uploads) await client.abortMultipartUpload(upload)
   assert.is((await client.listMultipartUploads({ Bucket: bucket, Prefix })).Uploads, undefined)
+})
+
+test('ListMultipartUploads groups keys at a delimiter, in pages of any size', async () => {
+  const uploads = [await start('groups/a/1'), await start('groups/a/2'), await start('groups/b')]
+  const Prefix = `${prefix}groups/`
+  for (const MaxUploads of [1, 2, 10]) {
+    const keys: (string | undefined)[] = []
+    const groups: (string | undefined)[] = []
+    let markers: { KeyMarker: string | undefined; UploadIdMarker: string | undefined } | undefined
+    do {
+      const page = await client.listMultipartUploads({
+        Bucket: bucket,
+        Prefix,
+        Delimiter: '/',
+        MaxUploads,
+        ...markers,
+      })
+      keys.push(...(page.Uploads ?? []).map(({ Key }) => Key?.slice(Prefix.length)))
+      groups.push(...(page.CommonPrefixes ?? []).map((group) => group.Prefix?.slice(Prefix.length)))
+      markers = page.IsTruncated
+        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        : undefined
+    } while (markers)
+    assert.equal([keys, groups], [['b'], ['a/']], `pages of ${MaxUploads}`)
+  }
+  for (const upload of uploads) await client.abortMultipartUpload(upload)
 })
 
 test('a presigned URL accepts a part, and only of its number', async () => {
@@ -250,6 +330,128 @@ test('an upload with a checksum algorithm rejects parts of another and a complet
   })
   await expectS3Error(complete(upload, [{ PartNumber: 1, ETag }]), 'InvalidRequest', 400)
   await client.abortMultipartUpload(upload)
+})
+
+test('each part of an upload with a composite checksum must have a checksum', async () => {
+  for (const algorithm of ['CRC32', 'SHA256'] as const) {
+    const upload = await start(`composite-${algorithm}`, {
+      ChecksumAlgorithm: algorithm,
+      ChecksumType: 'COMPOSITE',
+    })
+    const bare = await expectS3Error(
+      plainClient.uploadPart({ ...upload, PartNumber: 1, Body: 'part' }),
+      'InvalidRequest',
+      400,
+    )
+    assert.is(
+      bare.message,
+      `Checksum Type mismatch occurred, expected checksum Type: ${algorithm.toLowerCase()}, actual checksum Type: null`,
+    )
+    await expectS3Error(
+      client.uploadPart({ ...upload, PartNumber: 1, Body: 'part', ChecksumAlgorithm: 'CRC32C' }),
+      'InvalidRequest',
+      400,
+    )
+    assert.equal((await client.listParts(upload)).Parts ?? [], [])
+    await client.uploadPart({ ...upload, PartNumber: 1, Body: 'part', ChecksumAlgorithm: algorithm })
+    await client.abortMultipartUpload(upload)
+  }
+})
+
+test('part numbers of an upload with composite checksums start at 1 and have no gaps', async () => {
+  const upload = await start('composite-gap', { ChecksumAlgorithm: 'CRC32', ChecksumType: 'COMPOSITE' })
+  const send = async (PartNumber: number, Body: Buffer) => {
+    const { ETag, ChecksumCRC32 } = await client.uploadPart({ ...upload, PartNumber, Body })
+    return { PartNumber, ETag, ChecksumCRC32 }
+  }
+  const one = await send(1, Buffer.alloc(5 * mebibyte))
+  const three = await send(3, Buffer.from('x'))
+  await expectS3Error(complete(upload, [one, three]), 'InvalidPartOrder', 400)
+  await expectS3Error(complete(upload, [three]), 'InvalidPartOrder', 400)
+  await complete(upload, [one])
+})
+
+test('S3 computes the checksum of a part that has none if the checksum is one of the full object', async () => {
+  for (const algorithm of ['CRC32', 'CRC64NVME'] as const) {
+    const name = `full-${algorithm}`
+    const upload = await start(name, { ChecksumAlgorithm: algorithm, ChecksumType: 'FULL_OBJECT' })
+    const bodies = [Buffer.alloc(5 * mebibyte, 'b'), Buffer.from('tail')]
+    const parts = await Promise.all(bodies.map((body, index) => part(upload, index + 1, body)))
+    const done = await complete(upload, parts)
+    const whole = { ...at(`${name}-whole`), Body: Buffer.concat(bodies), ChecksumAlgorithm: algorithm }
+    assert.is(done[`Checksum${algorithm}`], (await client.putObject(whole))[`Checksum${algorithm}`])
+  }
+})
+
+test('an upload without a checksum algorithm accepts parts with the checksums that the SDK adds', async () => {
+  const upload = await start('sdk-default')
+  const { ETag } = await client.uploadPart({ ...upload, PartNumber: 1, Body: 'part' })
+  await complete(upload, [{ PartNumber: 1, ETag }])
+  assert.is((await client.headObject(at('sdk-default'))).ContentLength, 4)
+})
+
+test('a request that names a checksum algorithm must have the checksum', async () => {
+  const path = `/${bucket}/${prefix}named-only`
+  const headers = { 'content-length': '1', 'x-amz-sdk-checksum-algorithm': 'CRC32' }
+  const response = await send(endpoint, signedRequest(target, { method: 'PUT', path, body: 'x', headers }))
+  assert.equal([response.status, errorCode(response)], [400, 'InvalidRequest'])
+  assert.match(
+    response.body,
+    'x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.',
+  )
+})
+
+test('partNumber reads one part of a multipart object', async () => {
+  const upload = await start('by-part', { ContentType: 'video/mp4' })
+  const bodies = [Buffer.alloc(5 * mebibyte, 1), Buffer.from('tail')]
+  const parts = await Promise.all(bodies.map((body, index) => part(upload, index + 1, body)))
+  const { ETag } = await complete(upload, parts)
+  const size = 5 * mebibyte + 4
+  const first = await client.headObject({ ...at('by-part'), PartNumber: 1 })
+  assert.equal(
+    [first.$metadata.httpStatusCode, first.PartsCount, first.ContentLength, first.ContentRange, first.ETag],
+    [206, 2, 5 * mebibyte, `bytes 0-${5 * mebibyte - 1}/${size}`, ETag],
+  )
+  const second = await client.getObject({ ...at('by-part'), PartNumber: 2 })
+  assert.equal(
+    [second.$metadata.httpStatusCode, second.PartsCount, second.ContentRange, second.ContentType],
+    [206, 2, `bytes ${5 * mebibyte}-${size - 1}/${size}`, 'video/mp4'],
+  )
+  assert.is(await second.Body?.transformToString(), 'tail')
+  const whole = await client.headObject(at('by-part'))
+  assert.equal([whole.$metadata.httpStatusCode, whole.PartsCount], [200, undefined])
+
+  const third = client.getObject({ ...at('by-part'), PartNumber: 3 })
+  await expectS3Error(third, 'InvalidPartNumber', 416)
+  const both = client.getObject({ ...at('by-part'), PartNumber: 1, Range: 'bytes=0-1' })
+  await expectS3Error(both, 'InvalidRequest', 400)
+  for (const PartNumber of [0, 10_001]) {
+    await expectS3Error(client.getObject({ ...at('by-part'), PartNumber }), 'InvalidArgument', 400)
+  }
+})
+
+test('partNumber reads an empty part as no bytes', async () => {
+  const upload = await start('empty-part')
+  const parts = [await part(upload, 1, Buffer.alloc(5 * mebibyte)), await part(upload, 2, Buffer.alloc(0))]
+  await complete(upload, parts)
+  const empty = await client.getObject({ ...at('empty-part'), PartNumber: 2 })
+  assert.equal([await empty.Body?.transformToString(), empty.ContentLength, empty.PartsCount], ['', 0, 2])
+  await client.putObject({ ...at('nothing'), Body: '' })
+  assert.is((await client.headObject({ ...at('nothing'), PartNumber: 1 })).ContentLength, 0)
+})
+
+test('partNumber 1 of an object without parts is the whole object', async () => {
+  await client.putObject({ ...at('partless'), Body: '0123456789' })
+  const got = await client.getObject({ ...at('partless'), PartNumber: 1 })
+  assert.equal(
+    [await got.Body?.transformToString(), got.$metadata.httpStatusCode, got.PartsCount, got.ContentRange],
+    ['0123456789', 206, undefined, 'bytes 0-9/10'],
+  )
+  await expectS3Error(client.getObject({ ...at('partless'), PartNumber: 2 }), 'InvalidPartNumber', 416)
+  const CopySource = `${bucket}/${prefix}by-part`
+  await client.copyObject({ ...at('copied-parts'), CopySource })
+  const copied = await client.headObject({ ...at('copied-parts'), PartNumber: 1 })
+  assert.equal([copied.PartsCount, copied.ContentLength], [undefined, 5 * mebibyte + 4])
 })
 
 test('UploadPartCopy copies a range of an object and rejects a range beyond its end', async () => {

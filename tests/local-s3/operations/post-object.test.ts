@@ -221,21 +221,155 @@ test('a form whose policy is for another bucket is rejected', async () => {
   )
 })
 
+test('a policy without a condition for the bucket is rejected', async () => {
+  const key = `${prefix}no-bucket`
+  const conditions = [{ key }, ...signedFields]
+  for (const fields of [{ key }, { key, bucket }]) {
+    const response = await post(encodeForm([...signPolicy({ expiration: soon(), conditions }, fields), file]))
+    assert.equal([response.status, errorCode(response)], [403, 'AccessDenied'])
+    assert.match(response.body, 'Invalid according to Policy: Extra input fields: bucket')
+  }
+  await expectS3Error(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
+})
+
+test('each form field except for the signature, the file and x-ignore- fields needs a condition', async () => {
+  const key = `${prefix}uncovered`
+  for (const uncovered of ['x-amz-algorithm', 'x-amz-credential', 'x-amz-date', 'x-amz-meta-a', 'note']) {
+    const conditions = [{ bucket }, { key }, ...signedFields.filter(([, name]) => name !== `$${uncovered}`)]
+    const fields =
+      uncovered.startsWith('x-amz-meta') || uncovered === 'note' ? { key, [uncovered]: '1' } : { key }
+    const response = await post(encodeForm([...signPolicy({ expiration: soon(), conditions }, fields), file]))
+    assert.equal([response.status, errorCode(response)], [403, 'AccessDenied'], uncovered)
+    assert.match(response.body, `Extra input fields: ${uncovered}<`)
+  }
+  const conditions = [{ bucket }, { key }, ...signedFields]
+  // Not tried on AWS: the field belongs to Signature V2.
+  const fields = { key, ...(target.isLocal && { AWSAccessKeyId: 'ignored' }), 'x-ignore-csrf': 'token' }
+  const exempt = await post(encodeForm([...signPolicy({ expiration: soon(), conditions }, fields), file]))
+  assert.is(exempt.status, 204)
+})
+
 test('a malformed policy returns InvalidPolicyDocument', async () => {
   const key = `${prefix}shape`
+  const whole = [{ bucket }, { key }, ...signedFields]
+  const withCondition = (condition: unknown) => ({ expiration: soon(), conditions: [...whole, condition] })
   const policies = [
     'not json',
     '[]',
-    { conditions: [] },
-    { expiration: 'tomorrow', conditions: [] },
+    { conditions: whole },
+    { expiration: 'tomorrow', conditions: whole },
+    { expiration: '2035-01-01 00:00:00 UTC', conditions: whole },
+    { expiration: '2035-01-01T00:00:00+02:00', conditions: whole },
+    { EXPIRATION: soon(), conditions: whole },
     { expiration: soon() },
-    { expiration: soon(), conditions: ['x'] },
-    { expiration: soon(), conditions: [['unknown', '$key', 'x']] },
-    { expiration: soon(), conditions: [['content-length-range', 'a', 'b']] },
+    { expiration: soon(), CONDITIONS: whole },
+    { expiration: soon(), conditions: {} },
+    { expiration: soon(), conditions: whole, Statement: [] },
+    withCondition('x'),
+    withCondition([]),
+    withCondition({}),
+    withCondition({ acl: 'private', 'x-amz-meta-a': 'b' }),
+    withCondition({ 'x-amz-meta-a': 1 }),
+    withCondition(['unknown', '$key', 'x']),
+    withCondition(['eq', '$key']),
+    withCondition(['starts-with', '$key', '', '']),
+    withCondition(['content-length-range', 0]),
+    withCondition(['content-length-range', 0, 512.5]),
   ]
   for (const policy of policies) {
-    await assertRefused(encodeForm([...signPolicy(policy, { key }), file]), 400, 'InvalidPolicyDocument', key)
+    const response = await post(encodeForm([...signPolicy(policy, { key }), file]))
+    assert.equal(
+      [response.status, errorCode(response)],
+      [400, 'InvalidPolicyDocument'],
+      JSON.stringify(policy),
+    )
   }
+  await expectS3Error(client.headObject({ Bucket: bucket, Key: key }), 'NotFound', 404)
+})
+
+test('a condition that names no field or no number fails, and the error repeats it', async () => {
+  const key = `${prefix}failing`
+  for (const condition of [
+    ['eq', 'key', key],
+    ['content-length-range', 'a', '10'],
+  ]) {
+    const conditions = [{ bucket }, { key }, ...signedFields, condition]
+    const response = await post(
+      encodeForm([...signPolicy({ expiration: soon(), conditions }, { key }), file]),
+    )
+    assert.equal([response.status, errorCode(response)], [403, 'AccessDenied'])
+    const written = condition.map((item) => `&quot;${item}&quot;`).join(', ')
+    assert.match(
+      response.body.replaceAll('"', '&quot;'),
+      `Invalid according to Policy: Policy Condition failed: [${written}]`,
+    )
+  }
+  const conditions = [{ bucket }, { key }, ...signedFields, ['content-length-range', '1', '10']]
+  const asText = encodeForm([...signPolicy({ expiration: soon(), conditions }, { key }), file])
+  assert.is((await post(asText)).status, 204)
+})
+
+test('operators and field names of conditions ignore case', async () => {
+  const key = `${prefix}case`
+  const conditions = [{ Bucket: bucket }, ['StArTs-WiTh', '$KeY', prefix], ...signedFields]
+  const body = encodeForm([...signPolicy({ expiration: soon(), conditions }, { key }), file])
+  assert.is((await post(body)).status, 204)
+})
+
+test('a form with a policy and without a signature is anonymous', async () => {
+  const key = `${prefix}anonymous`
+  const policy = Buffer.from(JSON.stringify({ expiration: soon(), conditions: [{ bucket }, { key }] }))
+  const fields = [
+    { name: 'key', value: key },
+    { name: 'policy', value: policy.toString('base64') },
+  ]
+  await assertRefused(encodeForm([...fields, file]), 403, 'AccessDenied', key)
+})
+
+test('a form that is signed with Signature V2 is rejected', async () => {
+  // AWS accepts Signature V2 in the regions that are older than it.
+  if (!target.isLocal) return
+  const key = `${prefix}v2`
+  const policy = Buffer.from(JSON.stringify({ expiration: soon(), conditions: [{ bucket }, { key }] }))
+  const response = await post(
+    encodeForm([
+      { name: 'key', value: key },
+      { name: 'AWSAccessKeyId', value: credentials.accessKeyId },
+      { name: 'policy', value: policy.toString('base64') },
+      { name: 'signature', value: 'c2lnbmF0dXJl' },
+      file,
+    ]),
+  )
+  assert.equal([response.status, errorCode(response)], [400, 'InvalidRequest'])
+  assert.match(response.body, 'Please use AWS4-HMAC-SHA256.')
+})
+
+test('a form can set tags with an XML document', async () => {
+  const key = `${prefix}tagged`
+  const conditions = [{ bucket }, { key }, ['starts-with', '$tagging', ''], ...signedFields]
+  const tagged = (tagging: string) =>
+    encodeForm([...signPolicy({ expiration: soon(), conditions }, { key, tagging }), file])
+  const tags = '<Tag><Key>a</Key><Value>b c</Value></Tag><Tag><Key>d</Key><Value></Value></Tag>'
+  assert.is((await post(tagged(`<Tagging><TagSet>${tags}</TagSet></Tagging>`))).status, 204)
+  const { TagSet } = await client.getObjectTagging({ Bucket: bucket, Key: key })
+  assert.equal(TagSet, [
+    { Key: 'a', Value: 'b c' },
+    { Key: 'd', Value: '' },
+  ])
+  await assertRefused(tagged('not-xml'), 400, 'MalformedXML')
+  const twice = '<Tag><Key>a</Key><Value>1</Value></Tag>'.repeat(2)
+  await assertRefused(tagged(`<Tagging><TagSet>${twice}</TagSet></Tagging>`), 400, 'InvalidTag')
+})
+
+test('the filename variable is kept if the file part has no name', async () => {
+  const key = `${prefix}unnamed/\${filename}`
+  const conditions = [{ bucket }, ['starts-with', '$key', prefix], ...signedFields]
+  const body = encodeForm([
+    ...signPolicy({ expiration: soon(), conditions }, { key }),
+    { name: 'file', value: 'bytes' },
+  ])
+  assert.is((await post(body)).status, 204)
+  await client.headObject({ Bucket: bucket, Key: key })
 })
 
 test('a form must contain one file, after its fields', async () => {
@@ -268,7 +402,9 @@ test('form fields of more than 20 KiB are rejected', async () => {
     ...signPolicy({ expiration: soon(), conditions: [{ bucket }, { key }, ...signedFields] }, fields),
     file,
   ])
-  await assertRefused(body, 400, 'MaxPostPreDataLengthExceeded', key)
+  const response = await post(body)
+  assert.equal([response.status, errorCode(response)], [400, 'MaxPostPreDataLengthExceeded'])
+  assert.match(response.body, '<MaxPostPreDataLengthBytes>20480<')
 })
 
 test('a form with an empty file creates an empty object', async () => {

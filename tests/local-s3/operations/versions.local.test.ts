@@ -2,6 +2,7 @@ import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { openContractTarget } from '../support/contract-target.ts'
 import { expectS3Error } from '../support/expect-s3-error.ts'
+import { errorCode, send, signedRequest } from '../support/raw-http.ts'
 
 // Local only: versioning cannot be turned off again, and the bucket of the other files must not have it.
 
@@ -19,6 +20,8 @@ const target = await openContractTarget({
 })
 const { client, bucket } = target
 const Bucket = bucket
+/** Has the form of a version id. */
+const unknownVersion = 'v'.repeat(32)
 
 /** Waits for `count` events of one key and returns all of them in order of arrival. */
 async function eventsOf(key: string, count: number) {
@@ -176,8 +179,99 @@ test('CopyObject copies an old version and rejects a delete marker', async () =>
     'NoSuchKey',
     404,
   )
-  const ofNone = `${bucket}/copied?versionId=none`
+  const ofNone = `${bucket}/copied?versionId=${unknownVersion}`
   await expectS3Error(client.copyObject({ Bucket, Key: 'copy', CopySource: ofNone }), 'NoSuchVersion', 404)
+})
+
+test('a version id that cannot exist is an invalid argument', async () => {
+  await put('ids', 'kept')
+  const VersionId = 'abc'
+  await expectS3Error(client.getObject({ Bucket, Key: 'ids', VersionId }), 'InvalidArgument', 400)
+  await expectS3Error(client.deleteObject({ Bucket, Key: 'ids', VersionId }), 'InvalidArgument', 400)
+  const { Errors } = await client.deleteObjects({ Bucket, Delete: { Objects: [{ Key: 'ids', VersionId }] } })
+  assert.is(Errors?.[0]?.Code, 'NoSuchVersion')
+  const known = { Bucket, Key: 'ids', VersionId: unknownVersion }
+  await expectS3Error(client.getObject(known), 'NoSuchVersion', 404)
+  assert.is((await client.deleteObject(known)).$metadata.httpStatusCode, 204)
+
+  for (const method of ['GET', 'DELETE']) {
+    const empty = await send(
+      target.endpoint,
+      signedRequest(target, { method, path: `/${bucket}/ids?versionId=` }),
+    )
+    assert.equal([empty.status, errorCode(empty)], [400, 'InvalidArgument'])
+    assert.match(empty.body, 'Version id cannot be the empty string')
+  }
+  const copy = (CopySource: string) => client.copyObject({ Bucket, Key: 'ids-copy', CopySource })
+  await expectS3Error(copy(`${bucket}/ids?versionId=abc`), 'InvalidRequest', 400)
+  await expectS3Error(copy(`${bucket}/ids?versionId=`), 'InvalidArgument', 400)
+  await expectS3Error(copy(`${bucket}/ids?versionid=${unknownVersion}`), 'InvalidArgument', 400)
+  const { UploadId } = await client.createMultipartUpload({ Bucket, Key: 'ids-part' })
+  const part = { Bucket, Key: 'ids-part', UploadId, PartNumber: 1, CopySource: `${bucket}/ids?versionId=abc` }
+  await expectS3Error(client.uploadPartCopy(part), 'InvalidArgument', 400)
+  await client.abortMultipartUpload({ Bucket, Key: 'ids-part', UploadId })
+  assert.is(await textOf('ids'), 'kept')
+})
+
+test('an operation that writes a new version does not accept a version id', async () => {
+  const { VersionId = '' } = await put('unversioned-write', 'kept')
+  const response = await send(
+    target.endpoint,
+    signedRequest(target, {
+      method: 'PUT',
+      path: `/${bucket}/unversioned-write?versionId=${encodeURIComponent(VersionId)}`,
+      body: 'x',
+      headers: { 'content-length': '1' },
+    }),
+  )
+  assert.equal([response.status, errorCode(response)], [400, 'InvalidArgument'])
+  assert.match(response.body, 'This operation does not accept a version-id.')
+  assert.is(await textOf('unversioned-write'), 'kept')
+})
+
+test('errors at a delete marker name it, and say that it can be deleted', async () => {
+  await put('marked', 'x')
+  const { VersionId = '' } = await client.deleteObject({ Bucket, Key: 'marked' })
+  const latest = await send(
+    target.endpoint,
+    signedRequest(target, { method: 'GET', path: `/${bucket}/marked` }),
+  )
+  assert.equal([latest.status, latest.headers['x-amz-delete-marker']], [404, 'true'])
+  const path = `/${bucket}/marked?versionId=${encodeURIComponent(VersionId)}`
+  const named = await send(target.endpoint, signedRequest(target, { method: 'GET', path }))
+  assert.equal(
+    [named.status, named.headers['allow'], named.headers['x-amz-version-id']],
+    [405, 'DELETE', VersionId],
+  )
+  const headers = { 'x-amz-copy-source': `/${bucket}/marked`, 'content-length': '0' }
+  const copied = await send(
+    target.endpoint,
+    signedRequest(target, { method: 'PUT', path: `/${bucket}/marked-copy`, headers }),
+  )
+  assert.equal(
+    [copied.status, copied.headers['x-amz-delete-marker'], copied.headers['x-amz-version-id']],
+    [404, 'true', VersionId],
+  )
+})
+
+test('a version id marker must not be empty and needs a key marker', async () => {
+  await put('markers', 'x')
+  const list = async (query: string) => {
+    const response = await send(
+      target.endpoint,
+      signedRequest(target, { method: 'GET', path: `/${bucket}?${query}` }),
+    )
+    return [response.status, /<Message>([^<]*)/.exec(response.body)?.[1]]
+  }
+  assert.equal(await list(`version-id-marker=${unknownVersion}&versions=`), [
+    400,
+    'A version-id marker cannot be specified without a key marker.',
+  ])
+  assert.equal(await list('key-marker=markers&version-id-marker=&versions='), [
+    400,
+    'A version-id marker cannot be empty.',
+  ])
+  assert.equal(await list('key-marker=markers&versions='), [200, undefined])
 })
 
 test('a completed multipart upload creates a version', async () => {
@@ -225,6 +319,51 @@ test('DeleteObjects deletes versions and delete markers for good', async () => {
   assert.is(Deleted.length, 3)
   assert.is(Deleted.filter(({ DeleteMarker }) => DeleteMarker).length, 1)
   assert.equal((await listAll('erased')).listed, [])
+})
+
+test('a bucket with suspended versioning keeps old versions and overwrites its null version', async () => {
+  const Bucket = 'suspended-bucket'
+  await client.createBucket({
+    Bucket,
+    CreateBucketConfiguration: { LocationConstraint: 'eu-central-1' },
+  })
+  const set = (Status: 'Enabled' | 'Suspended') =>
+    client.putBucketVersioning({ Bucket, VersioningConfiguration: { Status } })
+  const versions = async () => {
+    const { Versions = [], DeleteMarkers = [] } = await client.listObjectVersions({ Bucket })
+    return {
+      versions: Versions.map(({ VersionId, IsLatest }) => [VersionId, IsLatest]),
+      markers: DeleteMarkers.map(({ VersionId, IsLatest }) => [VersionId, IsLatest]),
+    }
+  }
+  const object = { Bucket, Key: 'k' }
+  await set('Enabled')
+  const { VersionId } = await client.putObject({ ...object, Body: 'kept' })
+  await set('Suspended')
+  assert.is((await client.getBucketVersioning({ Bucket })).Status, 'Suspended')
+  for (const Body of ['one', 'two']) await client.putObject({ ...object, Body })
+  assert.equal((await versions()).versions, [
+    ['null', true],
+    [VersionId, false],
+  ])
+  assert.is((await client.headObject({ ...object, VersionId: 'null' })).ContentLength, 3)
+
+  const removed = await client.deleteObject(object)
+  assert.is(removed.DeleteMarker, true)
+  assert.equal(await versions(), { versions: [[VersionId, false]], markers: [['null', true]] })
+  await client.deleteObject(object)
+  assert.equal((await versions()).markers, [['null', true]])
+  await expectS3Error(client.getObject(object), 'NoSuchKey', 404)
+  assert.is((await client.headObject({ ...object, VersionId })).ContentLength, 4)
+
+  await client.deleteObject({ ...object, VersionId: 'null' })
+  assert.is(await (await client.getObject(object)).Body?.transformToString(), 'kept')
+  await set('Enabled')
+  const again = await client.putObject({ ...object, Body: 'new' })
+  assert.equal((await versions()).versions, [
+    [again.VersionId, true],
+    [VersionId, false],
+  ])
 })
 
 test('a bucket that contains only old versions cannot be deleted', async () => {

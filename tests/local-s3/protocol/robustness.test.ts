@@ -34,27 +34,37 @@ test.before(() => client.putObject({ Bucket: bucket, Key: `${prefix}object`, Bod
 test.after(() => target.close())
 
 test('an operation that is not implemented returns NotImplemented and changes nothing', async () => {
-  const queries = ['acl=', 'tagging=', 'policy=', 'lifecycle=', 'website=', 'torrent=', 'attributes=']
+  const configurations = ['tagging=', 'policy=', 'lifecycle=', 'website=', 'encryption=', 'object-lock=']
+  const others = ['torrent=', 'attributes=', 'inventory=', 'analytics=']
+  const calls = [
+    ...[...configurations, ...others].flatMap((query) => [
+      ['PUT', query],
+      ['DELETE', query],
+    ]),
+    ...others.map((query) => ['GET', query]),
+    ['DELETE', 'acl='],
+  ]
   if (target.isLocal) {
-    for (const query of queries) {
-      for (const method of ['GET', 'PUT', 'DELETE']) {
-        for (const place of [`/${bucket}`, path]) {
-          const request = signedRequest(target, {
-            method,
-            path: `${place}?${query}`,
-            headers: { 'content-length': '0' },
-          })
-          const response = await send(endpoint, request)
-          assert.equal(
-            [response.status, errorCode(response)],
-            [501, 'NotImplemented'],
-            `${method} ${place}?${query}`,
-          )
-        }
+    for (const [method = '', query] of calls) {
+      for (const place of [`/${bucket}`, path]) {
+        const request = signedRequest(target, {
+          method,
+          path: `${place}?${query}`,
+          headers: { 'content-length': '0' },
+        })
+        const response = await send(endpoint, request)
+        assert.equal(
+          [response.status, errorCode(response)],
+          [501, 'NotImplemented'],
+          `${method} ${place}?${query}`,
+        )
       }
     }
     await expectS3Error(
-      client.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Suspended' } }),
+      client.putBucketVersioning({
+        Bucket: bucket,
+        VersioningConfiguration: { Status: 'Enabled', MFADelete: 'Enabled' },
+      }),
       'NotImplemented',
       501,
     )

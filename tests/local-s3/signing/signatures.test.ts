@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { createClient, openContractTarget } from '../support/contract-target.ts'
-import { amzDate, errorCode, send, signedRequest } from '../support/raw-http.ts'
+import { amzDate, createSigner, errorCode, send, signedRequest } from '../support/raw-http.ts'
 
 const target = await openContractTarget()
 const { client, plainClient, bucket, prefix, endpoint, region, credentials } = target
@@ -191,6 +192,104 @@ test('a presigned PUT requires the values of its signed headers', async () => {
     })
   assert.is(errorCode(await put('text/html')), 'SignatureDoesNotMatch')
   assert.is((await put('image/png')).status, 200)
+})
+
+test('a URL or header with Signature V2 is rejected with one sentence', async () => {
+  // AWS accepts Signature V2 in the regions that are older than it.
+  if (!target.isLocal) return
+  const query = `AWSAccessKeyId=${credentials.accessKeyId}&Expires=${Math.floor(Date.now() / 1000) + 900}&Signature=c2ln`
+  const inQuery = await send(endpoint, { method: 'GET', path: `${path}?${query}` })
+  const authorization = `AWS ${credentials.accessKeyId}:c2ln`
+  const inHeader = await send(endpoint, { method: 'GET', path, headers: { authorization } })
+  for (const response of [inQuery, inHeader]) {
+    assert.equal([response.status, errorCode(response)], [400, 'InvalidRequest'])
+    assert.match(
+      response.body,
+      '<Message>The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.</Message>',
+    )
+  }
+})
+
+/** Returns a presigned PUT that signs these headers, and a function that sends it with others. */
+async function presignedPut(name: string, signed: Record<string, string>) {
+  const url = new URL(`${endpoint}/${bucket}/${prefix}${name}`)
+  const date = amzDate()
+  const { scope, sign } = createSigner(target, date)
+  const headers: Record<string, string> = { ...signed, host: url.host }
+  const names = Object.keys(headers).sort()
+  const token = credentials.sessionToken
+  const query = Object.entries({
+    'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
+    'X-Amz-Credential': `${credentials.accessKeyId}/${scope}`,
+    'X-Amz-Date': date,
+    'X-Amz-Expires': '900',
+    ...(token === undefined ? {} : { 'X-Amz-Security-Token': token }),
+    'X-Amz-SignedHeaders': names.join(';'),
+  })
+    .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
+    .join('&')
+  const canonical = [
+    'PUT',
+    url.pathname,
+    query,
+    ...names.map((key) => `${key}:${headers[key]}`),
+    '',
+    names.join(';'),
+    'UNSIGNED-PAYLOAD',
+  ].join('\n')
+  const hash = createHash('sha256').update(canonical).digest('hex')
+  const signature = sign(['AWS4-HMAC-SHA256', date, scope, hash].join('\n'))
+  return (sent: Record<string, string>, body: string) =>
+    send(endpoint, {
+      method: 'PUT',
+      path: `${url.pathname}?${query}&X-Amz-Signature=${signature}`,
+      headers: { 'content-length': String(Buffer.byteLength(body)), ...sent },
+      body,
+    })
+}
+
+test('a presigned PUT is bound to the length, type and metadata that it signs', async () => {
+  const signed = {
+    'content-length': '4',
+    'content-type': 'image/png',
+    'x-amz-meta-owner': 'me',
+  }
+  const put = await presignedPut('bound', signed)
+  const { 'content-type': _type, ...untyped } = signed
+  const { 'x-amz-meta-owner': _owner, ...unowned } = signed
+  const refused = [
+    put({ ...signed, 'content-length': '5' }, 'abcde'),
+    put({ ...signed, 'content-length': '3' }, 'abc'),
+    put({ ...signed, 'content-type': 'text/html' }, 'abcd'),
+    put({ ...signed, 'x-amz-meta-owner': 'you' }, 'abcd'),
+    put(untyped, 'abcd'),
+    put(unowned, 'abcd'),
+  ]
+  for (const response of await Promise.all(refused)) {
+    assert.equal([response.status, errorCode(response)], [403, 'SignatureDoesNotMatch'])
+  }
+  const smuggled = await put({ ...signed, 'x-amz-meta-more': 'unsigned' }, 'abcd')
+  assert.equal([smuggled.status, errorCode(smuggled)], [403, 'AccessDenied'])
+  assert.match(smuggled.body, 'There were headers present in the request which were not signed')
+  assert.match(smuggled.body, '<HeadersNotSigned>x-amz-meta-more</HeadersNotSigned>')
+  assert.is((await put(signed, 'abcd')).status, 200)
+  const head = await client.headObject({ Bucket: bucket, Key: `${prefix}bound` })
+  assert.equal([head.ContentLength, head.ContentType, head.Metadata], [4, 'image/png', { owner: 'me' }])
+})
+
+test('a presigned PUT that signs If-None-Match: * stores one object, also if it is sent at the same time', async () => {
+  const condition = { 'if-none-match': '*' }
+  const put = await presignedPut('single-use', condition)
+  const unconditional = await put({}, 'first')
+  assert.equal([unconditional.status, errorCode(unconditional)], [403, 'SignatureDoesNotMatch'])
+  assert.is((await put(condition, 'first')).status, 200)
+  const again = await put(condition, 'second')
+  assert.equal([again.status, errorCode(again)], [412, 'PreconditionFailed'])
+
+  const race = await presignedPut('single-use-race', condition)
+  const responses = await Promise.all(['a', 'b', 'c'].map((body) => race(condition, body.repeat(200_000))))
+  assert.is(responses.filter(({ status }) => status === 200).length, 1)
+  for (const { status } of responses) assert.ok([200, 409, 412].includes(status), String(status))
 })
 
 test('a presigned URL for HeadObject works with HEAD', async () => {

@@ -12,8 +12,8 @@ const maxFields = 200
 export type MultipartForm = {
   /** The fields before the file, with lower-case names. S3 ignores fields after the file. */
   fields: Record<string, string>
-  /** The file name that the browser sent, without directories. */
-  filename: string
+  /** The file name that the browser sent, without directories; `undefined` if the file part has no such parameter. */
+  filename: string | undefined
   file: AsyncIterable<Buffer>
   /** Resolves at the end of the form. Rejects with S3Error MalformedPOSTRequest if the form is not complete. */
   ended: Promise<void>
@@ -44,11 +44,13 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
   parser.on('filesLimit', () => {
     hasSeveralFiles = true
   })
-  const { promise, resolve, reject } = Promise.withResolvers<{ file: BusboyFileStream; filename: string }>()
+  const { promise, resolve, reject } = Promise.withResolvers<
+    Pick<MultipartForm, 'filename'> & { file: BusboyFileStream }
+  >()
   parser.on('field', (name: string | undefined, value, _nameTruncated, valueTruncated) => {
     preDataBytes += (name?.length ?? 0) + Buffer.byteLength(value)
     const field = name?.toLowerCase()
-    if (valueTruncated || preDataBytes > maxPreDataBytes) reject(new S3Error('MaxPostPreDataLengthExceeded'))
+    if (valueTruncated || preDataBytes > maxPreDataBytes) reject(tooLong())
     else if (!field) reject(new S3Error('MalformedPOSTRequest'))
     else if (Object.hasOwn(fields, field)) {
       reject(
@@ -58,13 +60,13 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
       )
     } else fields[field] = value
   })
-  parser.on('fieldsLimit', () => reject(new S3Error('MaxPostPreDataLengthExceeded')))
-  parser.on('partsLimit', () => reject(new S3Error('MaxPostPreDataLengthExceeded')))
+  parser.on('fieldsLimit', () => reject(tooLong()))
+  parser.on('partsLimit', () => reject(tooLong()))
   parser.on('file', (_name, file, filename: string | undefined) => {
     // The reader of the file handles its error. This listener handles an error that comes before the file is read;
     // without it the process would exit.
     file.on('error', () => undefined)
-    resolve({ file, filename: filename ?? '' })
+    resolve({ file, filename })
   })
 
   /** The parser's errors mean a malformed form, unless the client has disconnected. */
@@ -96,6 +98,12 @@ export async function readForm(exchange: S3Exchange, timeoutMs: number): Promise
     parser.destroy()
     throw error
   }
+}
+
+function tooLong(): S3Error {
+  return new S3Error('MaxPostPreDataLengthExceeded', undefined, {
+    MaxPostPreDataLengthBytes: String(maxPreDataBytes),
+  })
 }
 
 /** @throws S3Error MalformedPOSTRequest if the boundary is missing */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import type { VerifiedSignature } from '../signing/signature-v4.ts'
@@ -58,7 +59,7 @@ export function openRequestBody(
     )
   }
   if (headers['transfer-encoding'] !== undefined && !chunked) {
-    throw new S3Error('NotImplemented', undefined, { Header: 'Transfer-Encoding' })
+    throw headerNotImplemented('Transfer-Encoding')
   }
   const length = chunked ? headers['x-amz-decoded-content-length'] : headers['content-length']
   if (length === undefined) throw new S3Error('MissingContentLength')
@@ -87,14 +88,17 @@ export function openRequestBody(
     )
   }
   const declaredAlgorithm = headers['x-amz-sdk-checksum-algorithm']
-  const algorithm = checksumHeader?.algorithm ?? trailerAlgorithm ?? options.algorithm
-  if (
-    declaredAlgorithm !== undefined &&
-    algorithm !== undefined &&
-    checksumAlgorithm(declaredAlgorithm) !== algorithm
-  ) {
+  const sentAlgorithm = checksumHeader?.algorithm ?? trailerAlgorithm
+  if (declaredAlgorithm !== undefined && sentAlgorithm === undefined) {
+    throw new S3Error(
+      'InvalidRequest',
+      'x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.',
+    )
+  }
+  if (declaredAlgorithm !== undefined && checksumAlgorithm(declaredAlgorithm) !== sentAlgorithm) {
     throw new S3Error('InvalidRequest', `Value for x-amz-sdk-checksum-algorithm header is invalid.`)
   }
+  const algorithm = sentAlgorithm ?? options.algorithm
 
   let digests: BodyDigests | undefined
   let checksumInTrailer: string | undefined
@@ -162,14 +166,14 @@ export function openRequestBody(
   return {
     /** The declared size in bytes. */
     size,
-    /** The algorithm of the body's checksum. */
-    algorithm,
+    /** The algorithm of the checksum that the client sent; `undefined` if it sent none. */
+    sentAlgorithm,
     /**
      * Requires a Content-MD5 or a checksum.
      * @throws S3Error InvalidRequest
      */
     requireIntegrity() {
-      if (contentMd5 !== undefined || checksumHeader !== undefined || trailerAlgorithm !== undefined) return
+      if (contentMd5 !== undefined || sentAlgorithm !== undefined) return
       throw new S3Error('InvalidRequest', 'Missing required header for this request: Content-MD5')
     },
     /** Yields the decoded bytes. They are valid only if the iteration ends without an error. Iterate once. */

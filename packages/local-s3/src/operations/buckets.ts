@@ -1,8 +1,10 @@
 import { openRequestBody } from '../bodies/request-body.ts'
+import { localOwner } from '../protocol/local-account.ts'
 import { S3Error } from '../protocol/s3-error.ts'
+import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childText, parseXmlBody } from '../protocol/xml.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
-import { type BucketTable, versioningEnabled } from '../storage/bucket-table.ts'
+import { type BucketTable, toVersioning } from '../storage/bucket-table.ts'
 
 /** Checks the rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {
@@ -15,7 +17,7 @@ function isBucketName(name: string): boolean {
   )
 }
 
-/** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketVersioning and PutBucketVersioning. */
+/** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketLocation, GetBucketVersioning and PutBucketVersioning. */
 export function createBuckets(deps: { buckets: BucketTable; region: string; bodyTimeoutMs: number }) {
   const { buckets, region, bodyTimeoutMs } = deps
 
@@ -42,10 +44,9 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
     async createBucket({ exchange, signature }: VerifiedRequest) {
       const { bucket, headers } = exchange
       if (!isBucketName(bucket)) throw new S3Error('InvalidBucketName', undefined, { BucketName: bucket })
-      for (const name of Object.keys(headers)) {
-        if (name.startsWith('x-amz-grant-') || name.startsWith('x-amz-bucket-object-lock')) {
-          throw new S3Error('NotImplemented', undefined, { Header: name })
-        }
+      const hasGrant = Object.keys(headers).some((name) => name.startsWith('x-amz-grant-'))
+      if (hasGrant || (headers['x-amz-acl'] ?? 'private') !== 'private') {
+        throw new S3Error('InvalidBucketAclWithObjectOwnership')
       }
       const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
       checkLocation(
@@ -63,14 +64,32 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
     },
 
     async listBuckets({ exchange }: VerifiedRequest) {
+      const prefix = exchange.query('prefix') ?? ''
+      const limit = readBucketLimit(exchange)
+      const after = readBucketToken(exchange)
+      const isListed =
+        exchange.query('bucket-region') === undefined || exchange.query('bucket-region') === region
+      const found = buckets.list().filter(({ name }) => isListed && name.startsWith(prefix) && name > after)
+      const page = found.slice(0, limit)
+      const last = found.length > page.length ? page.at(-1) : undefined
       exchange.sendXml(200, 'ListAllMyBucketsResult', {
-        Owner: { ID: 'LOCAL' },
+        Owner: localOwner,
         Buckets: {
-          Bucket: buckets
-            .list()
-            .map(({ name, createdAt }) => ({ Name: name, CreationDate: new Date(createdAt).toISOString() })),
+          Bucket: page.map(({ name, createdAt }) => ({
+            Name: name,
+            CreationDate: new Date(createdAt).toISOString(),
+            BucketRegion: region,
+          })),
         },
+        ContinuationToken: last && Buffer.from(last.name).toString('base64url'),
+        Prefix: exchange.query('prefix'),
       })
+    },
+
+    /** The location of us-east-1 is empty, for clients from before S3 had regions. */
+    async getBucketLocation({ exchange }: VerifiedRequest) {
+      buckets.require(exchange.bucket)
+      exchange.sendXml(200, 'LocationConstraint', region === 'us-east-1' ? '' : region)
     },
 
     async deleteBucket({ exchange }: VerifiedRequest) {
@@ -79,22 +98,56 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
     },
 
     async getBucketVersioning({ exchange }: VerifiedRequest) {
-      const { isVersioned } = buckets.require(exchange.bucket)
+      const { versioning } = buckets.require(exchange.bucket)
       exchange.sendXml(200, 'VersioningConfiguration', {
-        Status: isVersioned ? versioningEnabled : undefined,
+        Status: versioning,
       })
     },
 
     async putBucketVersioning({ exchange, signature }: VerifiedRequest) {
       buckets.require(exchange.bucket)
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
-      const status = childText(parseXmlBody(await body.xml(), 'VersioningConfiguration'), 'Status')
-      if (status === 'Suspended') {
-        throw new S3Error('NotImplemented', 'This server cannot suspend versioning.')
+      const root = parseXmlBody(await body.xml(), 'VersioningConfiguration')
+      if (childText(root, 'MfaDelete') === 'Enabled') {
+        throw new S3Error('NotImplemented', 'MfaDelete is not implemented.')
       }
-      if (status !== versioningEnabled) throw new S3Error('IllegalVersioningConfigurationException')
+      const status = toVersioning(childText(root, 'Status'))
+      if (status === undefined) throw new S3Error('IllegalVersioningConfigurationException')
       buckets.configure(exchange.bucket, 'versioning', status)
       exchange.send(200)
     },
   }
+}
+
+/** S3's maximum of ListBuckets, and what it lists without a limit. */
+const maxBuckets = 10_000
+
+/** @throws S3Error InvalidArgument */
+function readBucketLimit(exchange: S3Exchange): number {
+  const value = exchange.query('max-buckets')
+  if (value === undefined) return maxBuckets
+  const limit = Number(value)
+  if (/^\d{1,5}$/.test(value) && limit >= 1 && limit <= maxBuckets) return limit
+  throw new S3Error(
+    'InvalidArgument',
+    `Argument max-buckets must be an integer between 1 and ${maxBuckets}`,
+    {
+      ArgumentName: 'max-buckets',
+      ArgumentValue: value,
+    },
+  )
+}
+
+/**
+ * Returns the name of the last bucket of the previous page, empty for the first page.
+ * @throws S3Error InvalidArgument
+ */
+function readBucketToken(exchange: S3Exchange): string {
+  const token = exchange.query('continuation-token')
+  if (token === undefined) return ''
+  const name = Buffer.from(token, 'base64url').toString('utf8')
+  if (isBucketName(name)) return name
+  throw new S3Error('InvalidArgument', 'The continuation token provided is incorrect', {
+    ArgumentName: 'continuation-token',
+  })
 }

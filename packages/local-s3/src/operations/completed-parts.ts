@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import { type Checksum, checksumElement, checksumOfParts } from '../bodies/checksums.ts'
 import { S3Error } from '../protocol/s3-error.ts'
-import { childElements, childText, parseXmlBody } from '../protocol/xml.ts'
+import { childElements, childText, parseXmlBody, type XmlElement } from '../protocol/xml.ts'
 import type { MultipartUpload, UploadedPart } from '../storage/multipart-upload-table.ts'
 
 /** Smallest size of a part, except for the last one (bytes). */
@@ -21,21 +22,19 @@ export function completedParts(
   uploaded: readonly UploadedPart[],
 ): UploadedPart[] {
   const byNumber = new Map(uploaded.map((part) => [part.number, part]))
-  const listed = childElements(parseXmlBody(xml, 'CompleteMultipartUpload'), 'Part')
-  if (listed.length === 0 || listed.length > maxParts) throw new S3Error('MalformedXML')
+  const listed = listedParts(xml)
   const { algorithm, type } = upload.description.parts
+  const isComposite = algorithm !== undefined && type === 'COMPOSITE'
   let previous = 0
-  const parts = listed.map((element) => {
-    const numberText = childText(element, 'PartNumber') ?? ''
-    const etag = childText(element, 'ETag')?.trim().replaceAll('"', '')
-    if (!/^\d{1,5}$/.test(numberText) || etag === undefined) throw new S3Error('MalformedXML')
-    const number = Number(numberText)
-    if (number <= previous) throw new S3Error('InvalidPartOrder', undefined, { UploadId: upload.id })
+  const parts = listed.map(({ element, number, etag }, index) => {
+    // With composite checksums the numbers have no gaps (S3 API reference, "CompletedPart").
+    if (number <= previous || (isComposite && number !== index + 1))
+      throw new S3Error('InvalidPartOrder', undefined, { UploadId: upload.id })
     previous = number
     const part = byNumber.get(number)
     const invalid = new S3Error('InvalidPart', undefined, {
       UploadId: upload.id,
-      PartNumber: numberText,
+      PartNumber: String(number),
       ETag: etag,
     })
     if (part === undefined || part.etag !== etag) throw invalid
@@ -47,11 +46,7 @@ export function completedParts(
         child.text === part.checksum.value
       if (!matches) throw invalid
     }
-    if (
-      algorithm !== undefined &&
-      type === 'COMPOSITE' &&
-      childText(element, checksumElement(algorithm)) === undefined
-    ) {
+    if (isComposite && childText(element, checksumElement(algorithm)) === undefined) {
       throw new S3Error(
         'InvalidRequest',
         `The upload was created using a ${algorithm} checksum. The complete request must include the checksum for each part. It was missing for part ${number} in the request.`,
@@ -70,6 +65,35 @@ export function completedParts(
     }
   }
   return parts
+}
+
+/**
+ * Reads the list of parts of a CompleteMultipartUpload.
+ *
+ * @returns etags without quotes
+ * @throws S3Error MalformedXML
+ */
+function listedParts(xml: Buffer): { element: XmlElement; number: number; etag: string }[] {
+  const elements = childElements(parseXmlBody(xml, 'CompleteMultipartUpload'), 'Part')
+  if (elements.length === 0 || elements.length > maxParts) throw new S3Error('MalformedXML')
+  return elements.map((element) => {
+    const number = childText(element, 'PartNumber') ?? ''
+    const etag = childText(element, 'ETag')?.trim().replaceAll('"', '')
+    if (!/^\d{1,5}$/.test(number) || etag === undefined) throw new S3Error('MalformedXML')
+    return { element, number: Number(number), etag }
+  })
+}
+
+/**
+ * Returns the etag of the object that a CompleteMultipartUpload asks for, without quotes.
+ * @throws S3Error MalformedXML
+ */
+export function requestedEtag(xml: Buffer): string {
+  const parts = listedParts(xml)
+  const md5 = createHash('md5')
+  // A client can send an etag that is not hex. `Buffer.from` cuts it off, `update` would throw.
+  for (const { etag } of parts) md5.update(Buffer.from(etag, 'hex'))
+  return `${md5.digest('hex')}-${parts.length}`
 }
 
 /**

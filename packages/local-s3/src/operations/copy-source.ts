@@ -4,11 +4,12 @@ import { decodeUri, type S3Exchange } from '../protocol/s3-exchange.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { isUnmodified } from '../storage/conditional-requests.ts'
 import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import { emptyVersionId, invalidVersionId, isVersionId, versionHeaders } from '../storage/version-ids.ts'
 
 /**
  * Parses `x-amz-copy-source: /bucket/key?versionId=…`. It is percent-encoded, and the version is optional.
  *
- * @throws S3Error InvalidArgument if it has no bucket or no key
+ * @throws S3Error InvalidArgument if it has no bucket or no key, or another parameter than the version
  */
 export function parseCopySource({ headers }: S3Exchange) {
   const [path = '', query = ''] = (headers['x-amz-copy-source'] ?? '').split('?')
@@ -24,7 +25,15 @@ export function parseCopySource({ headers }: S3Exchange) {
       },
     )
   }
-  const versionId = new URLSearchParams(query).get('versionId') ?? undefined
+  const parameters = new URLSearchParams(query)
+  if ([...parameters.keys()].some((name) => name !== 'versionId')) {
+    throw new S3Error('InvalidArgument', 'Unsupported copy source parameter.', {
+      ArgumentName: 'x-amz-copy-source',
+      ArgumentValue: headers['x-amz-copy-source'] ?? '',
+    })
+  }
+  const versionId = parameters.get('versionId') ?? undefined
+  if (versionId === '') throw emptyVersionId('x-amz-copy-source')
   return { bucket: source.slice(0, slash), key: source.slice(slash + 1), versionId }
 }
 
@@ -53,9 +62,18 @@ export function readCopySource(
   deps.buckets.require(bucket)
   const object = deps.objects.findVersion(bucket, key, versionId)
   if (versionId === undefined && (object === undefined || object.isDeleteMarker)) {
+    if (object !== undefined) exchange.setHeaders(versionHeaders(object))
     throw new S3Error('NoSuchKey', undefined, { Key: key })
   }
-  if (object === undefined) throw new S3Error('NoSuchVersion', undefined, { Key: key })
+  if (object === undefined) {
+    if (versionId === undefined || isVersionId(versionId)) {
+      throw new S3Error('NoSuchVersion', undefined, { Key: key })
+    }
+    // S3 says less to CopyObject than to UploadPartCopy.
+    throw exchange.query('uploadId') === undefined
+      ? new S3Error('InvalidRequest')
+      : invalidVersionId('x-amz-copy-source', versionId)
+  }
   if (object.isDeleteMarker) {
     throw new S3Error(
       'InvalidRequest',

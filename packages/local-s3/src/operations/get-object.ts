@@ -7,36 +7,21 @@ import type { BucketTable } from '../storage/bucket-table.ts'
 import { isUnmodified, matchesEtag } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
 import { descriptionHeaders, storedHeaders } from '../storage/object-description.ts'
-import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
-import { requestedVersion, versionHeaders } from '../storage/version-ids.ts'
+import type { ContentPiece, ObjectTable, ObjectVersion } from '../storage/object-table.ts'
+import { versionHeaders } from '../storage/version-ids.ts'
+import { readPartNumber } from './part-number.ts'
+import { requireVersion } from './require-version.ts'
 
 /** GetObject and HeadObject. */
 export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTable; files: ContentFiles }) {
   const { buckets, objects, files } = deps
-
-  /** @throws S3Error NoSuchKey, NoSuchVersion; MethodNotAllowed if the requested version is a delete marker */
-  function requireVersion(exchange: S3Exchange): ObjectVersion {
-    const { bucket, key } = exchange
-    const versionId = requestedVersion(exchange)
-    const version = objects.findVersion(bucket, key, versionId)
-    if (version !== undefined && !version.isDeleteMarker) return version
-    if (version !== undefined) exchange.setHeaders(versionHeaders(version))
-    if (versionId === undefined) throw new S3Error('NoSuchKey', undefined, { Key: key })
-    if (version === undefined)
-      throw new S3Error('NoSuchVersion', undefined, { Key: key, VersionId: versionId })
-    throw new S3Error('MethodNotAllowed', undefined, {
-      Method: exchange.method,
-      ResourceType: 'DeleteMarker',
-    })
-  }
 
   /** Sends the whole response except for the body. Returns the body's bytes, or `undefined` for a 304. */
   async function sendHeaders(
     exchange: S3Exchange,
   ): Promise<(ByteRange & { object: ObjectVersion }) | undefined> {
     const { headers } = exchange
-    buckets.require(exchange.bucket)
-    const object = requireVersion(exchange)
+    const object = requireVersion(exchange, { buckets, objects })
     const base = {
       ...versionHeaders(object),
       etag: `"${object.etag}"`,
@@ -53,27 +38,24 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
       exchange.send(304, base)
       return undefined
     }
-    const ifRange = headers['if-range']
-    const useRange = ifRange === undefined || matchesEtag(ifRange, object.etag)
-    let range: ByteRange | undefined
-    try {
-      range = useRange ? parseRange(headers['range'], object.size) : undefined
-    } catch (error) {
-      exchange.setHeaders({ 'content-range': `bytes */${object.size}` })
-      throw error
-    }
-    for (const piece of objects.content(object.id)) {
+    const pieces = objects.content(object.id)
+    const part = findPart(exchange, object, pieces)
+    const range = part === undefined ? readRange(exchange, object) : part.range
+    for (const piece of pieces) {
       if (!(await files.isComplete(piece.contentId, piece.size))) throw new S3Error('InternalError')
     }
     const withChecksum = headers['x-amz-checksum-mode']?.toUpperCase() === 'ENABLED' && range === undefined
     const { start, end } = range ?? { start: 0, end: object.size - 1 }
-    exchange.begin(range === undefined ? 200 : 206, {
+    // A part may be empty. No Content-Range can express that.
+    const isPartial = range !== undefined && start <= end
+    exchange.begin(isPartial ? 206 : 200, {
+      ...(part?.count === undefined ? {} : { 'x-amz-mp-parts-count': String(part.count) }),
       ...descriptionHeaders(object.description, withChecksum),
       ...overrideHeaders(exchange),
       ...base,
       'x-amz-server-side-encryption': 'AES256',
       'content-length': String(end - start + 1),
-      ...(range === undefined ? {} : { 'content-range': `bytes ${start}-${end}/${object.size}` }),
+      ...(isPartial ? { 'content-range': `bytes ${start}-${end}/${object.size}` } : {}),
     })
     return { object, start, end }
   }
@@ -98,6 +80,51 @@ export function createGetObject(deps: { buckets: BucketTable; objects: ObjectTab
       if ((await sendHeaders(exchange)) !== undefined) exchange.res.end()
     },
   }
+}
+
+/** @throws S3Error InvalidRange */
+function readRange(exchange: S3Exchange, object: ObjectVersion): ByteRange | undefined {
+  const { headers } = exchange
+  const ifRange = headers['if-range']
+  if (ifRange !== undefined && !matchesEtag(ifRange, object.etag)) return undefined
+  try {
+    return parseRange(headers['range'], object.size)
+  } catch (error) {
+    exchange.setHeaders({ 'content-range': `bytes */${object.size}` })
+    throw error
+  }
+}
+
+/**
+ * Finds the part that a request reads with `partNumber`. A completed multipart object has one content file per part;
+ * its etag tells how many. Parts are counted from 1 in their order, also if the upload left out numbers. Any other
+ * object counts as one part.
+ *
+ * @returns `undefined` without that parameter. `range`: the part's bytes; it ends before its start if there are none.
+ * `count`: the number of parts of a multipart object
+ * @throws S3Error InvalidArgument, InvalidRequest, InvalidPartNumber
+ */
+function findPart(
+  exchange: S3Exchange,
+  object: ObjectVersion,
+  pieces: readonly ContentPiece[],
+): { range: ByteRange; count: number | undefined } | undefined {
+  const number = readPartNumber(exchange)
+  if (number === undefined) return undefined
+  if (exchange.headers['range'] !== undefined) {
+    throw new S3Error('InvalidRequest', 'Cannot specify both Range header and partNumber query parameter')
+  }
+  const isMultipart = object.etag.endsWith(`-${pieces.length}`)
+  const sizes = isMultipart ? pieces.map((piece) => piece.size) : [object.size]
+  const size = sizes[number - 1]
+  if (size === undefined) {
+    throw new S3Error('InvalidPartNumber', undefined, {
+      PartNumberRequested: String(number),
+      ActualPartCount: String(sizes.length),
+    })
+  }
+  const start = sizes.slice(0, number - 1).reduce((sum, before) => sum + before, 0)
+  return { range: { start, end: start + size - 1 }, count: isMultipart ? sizes.length : undefined }
 }
 
 /**

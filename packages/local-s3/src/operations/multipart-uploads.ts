@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto'
 import { checksumAlgorithm, checksumElements } from '../bodies/checksums.ts'
 import { digestStream, openRequestBody } from '../bodies/request-body.ts'
 import { parseRange } from '../protocol/byte-range.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
-import type { VerifiedRequest } from '../signing/signature-v4.ts'
+import type { VerifiedRequest, VerifiedSignature } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { readWriteCondition } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
@@ -14,13 +13,12 @@ import type {
   UploadedPart,
 } from '../storage/multipart-upload-table.ts'
 import { readObjectDescription } from '../storage/object-description.ts'
-import type { ObjectTable } from '../storage/object-table.ts'
+import type { ObjectTable, ObjectVersion } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
-import { completedParts, objectChecksum } from './completed-parts.ts'
+import { completedParts, objectChecksum, requestedEtag } from './completed-parts.ts'
 import { checkCopySize, readCopySource } from './copy-source.ts'
 import { eventOrigin } from './event-origin.ts'
-
-const maxPartNumber = 10_000
+import { requirePartNumber } from './part-number.ts'
 
 /** CreateMultipartUpload, UploadPart, UploadPartCopy, CompleteMultipartUpload and AbortMultipartUpload. */
 export function createMultipartUploads(deps: {
@@ -44,6 +42,20 @@ export function createMultipartUploads(deps: {
       await files.discard([part.contentId])
       throw error
     }
+  }
+
+  /**
+   * Opens the body of a CompleteMultipartUpload. Its x-amz-checksum- headers are checksums of the whole object, not of
+   * the body.
+   */
+  function openCompletion(exchange: S3Exchange, signature: VerifiedSignature) {
+    const expectedChecksums: Record<string, string> = {}
+    for (const [name, value] of Object.entries(exchange.headers)) {
+      if (!/^x-amz-(checksum-(crc|sha)|sdk-checksum-algorithm)/.test(name)) continue
+      expectedChecksums[name] = value
+      delete exchange.headers[name]
+    }
+    return { body: openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs }), expectedChecksums }
   }
 
   return {
@@ -91,14 +103,16 @@ export function createMultipartUploads(deps: {
     },
 
     async uploadPart({ exchange, signature }: VerifiedRequest) {
-      const number = partNumber(exchange)
+      const number = requirePartNumber(exchange)
       const upload = requireUpload(exchange)
-      const expected = upload.description.parts.algorithm
+      const { algorithm: expected, type } = upload.description.parts
       const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs, algorithm: expected })
-      if (expected !== undefined && body.algorithm !== expected) {
+      // For a checksum of the full object, S3 computes those of parts that come without.
+      const actual = body.sentAlgorithm ?? (type === 'FULL_OBJECT' ? expected : undefined)
+      if (expected !== undefined && actual !== expected) {
         throw new S3Error(
           'InvalidRequest',
-          `Checksum Type mismatch occurred, expected checksum Type: ${expected}, actual checksum Type: ${body.algorithm}`,
+          `Checksum Type mismatch occurred, expected checksum Type: ${expected}, actual checksum Type: ${actual ?? null}`,
         )
       }
       const written = await files.write(body.chunks())
@@ -111,7 +125,7 @@ export function createMultipartUploads(deps: {
     },
 
     async uploadPartCopy({ exchange }: VerifiedRequest) {
-      const number = partNumber(exchange)
+      const number = requirePartNumber(exchange)
       const upload = requireUpload(exchange)
       const source = readCopySource(exchange, { buckets, objects })
       const header = exchange.headers['x-amz-copy-source-range']
@@ -143,16 +157,22 @@ export function createMultipartUploads(deps: {
 
     async completeMultipartUpload({ exchange, signature }: VerifiedRequest) {
       const { bucket, key } = exchange
-      const upload = requireUpload(exchange)
+      const { body, expectedChecksums } = openCompletion(exchange, signature)
+      const uploadId = exchange.query('uploadId') ?? ''
+      if (objects.findCompleted(bucket, key, uploadId) === undefined) requireUpload(exchange)
       const condition = readWriteCondition(exchange)
-      // Here an x-amz-checksum- header is the checksum of the whole object, not of the request's body.
-      const { algorithm } = upload.description.parts
-      const expected = algorithm === undefined ? undefined : exchange.headers[`x-amz-checksum-${algorithm}`]
-      for (const name of Object.keys(exchange.headers)) {
-        if (/^x-amz-checksum-(crc|sha)/.test(name)) delete exchange.headers[name]
-      }
-      const body = openRequestBody(exchange, signature, { timeoutMs: bodyTimeoutMs })
       const xml = await body.xml()
+      const etag = requestedEtag(xml)
+      /** S3 responds to the same completion again as it did first. */
+      const findRepeated = () => {
+        const completed = objects.findCompleted(bucket, key, uploadId)
+        return completed?.etag === etag ? completed : undefined
+      }
+      const repeated = findRepeated()
+      if (repeated !== undefined) return sendCompleted(exchange, repeated)
+      const upload = requireUpload(exchange)
+      const { algorithm } = upload.description.parts
+      const expected = algorithm === undefined ? undefined : expectedChecksums[`x-amz-checksum-${algorithm}`]
       const parts = completedParts(xml, upload, uploads.parts(upload.id, 0, -1))
       const checksum = await objectChecksum(upload, parts, expected, exchange.headers['x-amz-checksum-type'])
       const declaredSize = exchange.headers['x-amz-mp-object-size']
@@ -163,12 +183,11 @@ export function createMultipartUploads(deps: {
           `The provided 'x-amz-mp-object-size' header value ${declaredSize} does not match what was computed: ${size}`,
         )
       }
-      const md5 = createHash('md5')
-      for (const part of parts) md5.update(part.etag, 'hex')
-      const etag = `${md5.digest('hex')}-${parts.length}`
-      const { headers, metadata, tagCount } = upload.description
+      const { parts: _, ...description } = upload.description
       // Meanwhile another request may have completed or aborted the upload, or replaced a part. Nothing below awaits
       // before the commit.
+      const repeatedMeanwhile = findRepeated()
+      if (repeatedMeanwhile !== undefined) return sendCompleted(exchange, repeatedMeanwhile)
       uploads.require(upload.id, bucket, key)
       const current = new Set(uploads.parts(upload.id, 0, -1).map((part) => part.contentId))
       if (!parts.every((part) => current.has(part.contentId))) throw new S3Error('InvalidPart')
@@ -176,25 +195,17 @@ export function createMultipartUploads(deps: {
         bucket,
         key,
         etag,
-        description: { headers, metadata, tagCount, ...(checksum === undefined ? {} : { checksum }) },
+        description: {
+          ...description,
+          ...(checksum === undefined ? {} : { checksum }),
+          uploadId: upload.id,
+        },
         content: parts.map(({ contentId, size }) => ({ contentId, size })),
         condition,
         origin: eventOrigin(exchange, 'ObjectCreated:CompleteMultipartUpload'),
         uploadId: upload.id,
       })
-      exchange.sendXml(
-        200,
-        'CompleteMultipartUploadResult',
-        {
-          Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
-          Bucket: bucket,
-          Key: key,
-          ETag: `"${etag}"`,
-          ...checksumElements(checksum),
-          ChecksumType: checksum?.type,
-        },
-        versionHeaders(committed),
-      )
+      sendCompleted(exchange, committed)
     },
 
     async abortMultipartUpload({ exchange }: VerifiedRequest) {
@@ -204,15 +215,19 @@ export function createMultipartUploads(deps: {
   }
 }
 
-/** @throws S3Error InvalidArgument */
-function partNumber(exchange: S3Exchange): number {
-  const value = exchange.query('partNumber') ?? ''
-  const number = Number(value)
-  if (!/^\d{1,5}$/.test(value) || number < 1 || number > maxPartNumber) {
-    throw new S3Error('InvalidArgument', 'Part number must be an integer between 1 and 10000, inclusive', {
-      ArgumentName: 'partNumber',
-      ArgumentValue: value,
-    })
-  }
-  return number
+function sendCompleted(exchange: S3Exchange, version: ObjectVersion) {
+  const { checksum } = version.description
+  exchange.sendXml(
+    200,
+    'CompleteMultipartUploadResult',
+    {
+      Location: `http://${exchange.headers['host']}${exchange.rawPath}`,
+      Bucket: version.bucket,
+      Key: version.key,
+      ETag: `"${version.etag}"`,
+      ...checksumElements(checksum),
+      ChecksumType: checksum?.type,
+    },
+    versionHeaders(version),
+  )
 }

@@ -2,6 +2,7 @@ import { readChecksumHeader } from '../bodies/checksums.ts'
 import { readForm } from '../bodies/multipart-form.ts'
 import { digestStream, maxPutBytes } from '../bodies/request-body.ts'
 import { maxKeyBytes } from '../protocol/object-keys.ts'
+import { checkRequestHeaders } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { verifyFormPolicy } from '../signing/form-policy.ts'
@@ -12,6 +13,7 @@ import { readObjectDescription } from '../storage/object-description.ts'
 import type { ObjectTable } from '../storage/object-table.ts'
 import { versionHeaders } from '../storage/version-ids.ts'
 import { eventOrigin } from './event-origin.ts'
+import { readFormTags } from './object-tags.ts'
 import { writeObject } from './write-object.ts'
 
 /** POST Object: a browser's form. Its signed policy authorizes it; the request itself is not signed. */
@@ -32,11 +34,12 @@ export function createPostObject(deps: {
     async postObject(exchange: S3Exchange) {
       const { bucket } = exchange
       buckets.require(bucket)
+      checkRequestHeaders(exchange.headers, 'postObject')
       const form = await readForm(exchange, bodyTimeoutMs)
       try {
         const fields: Record<string, string> = {}
         for (const [name, value] of Object.entries(form.fields)) {
-          fields[name] = name === 'policy' ? value : value.replaceAll(/\$\{filename\}/g, () => form.filename)
+          fields[name] = name === 'policy' ? value : insertFilename(value, form.filename)
         }
         const { key } = fields
         if (key === undefined) {
@@ -47,9 +50,8 @@ export function createPostObject(deps: {
           )
         }
         const { contentLengthRange } = verifyFormPolicy(signatureV4, fields, bucket, Date.now())
-        if (fields['tagging'] !== undefined) {
-          throw new S3Error('NotImplemented', undefined, { Header: 'tagging' })
-        }
+        checkRequestHeaders(fields, 'formFields')
+        const tags = readFormTags(fields['tagging'])
         if (key === '')
           throw new S3Error('InvalidArgument', 'User key must have a length greater than 0.', {
             ArgumentName: 'key',
@@ -57,7 +59,7 @@ export function createPostObject(deps: {
           })
         if (Buffer.byteLength(key) > maxKeyBytes)
           throw new S3Error('KeyTooLongError', undefined, { MaxSizeAllowed: String(maxKeyBytes) })
-        const description = readObjectDescription(fields)
+        const description = { ...readObjectDescription(fields), tags, tagCount: tags.length }
         const expected = readChecksumHeader(fields)
         const { min, max } = contentLengthRange ?? { min: 0, max: maxPutBytes }
 
@@ -97,6 +99,11 @@ export function createPostObject(deps: {
       }
     },
   }
+}
+
+/** Replaces the variable `${filename}`. S3 leaves it as it is if the file part has no file name. */
+function insertFilename(value: string, filename: string | undefined): string {
+  return filename === undefined ? value : value.replaceAll(/\$\{filename\}/g, () => filename)
 }
 
 /** @throws S3Error EntityTooLarge as soon as there are more than `max` bytes, EntityTooSmall at the end */

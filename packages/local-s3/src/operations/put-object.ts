@@ -6,11 +6,12 @@ import {
 } from '../bodies/checksums.ts'
 import { digestStream, openRequestBody } from '../bodies/request-body.ts'
 import { S3Error } from '../protocol/s3-error.ts'
+import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import { readWriteCondition } from '../storage/conditional-requests.ts'
 import type { ContentFiles } from '../storage/content-files.ts'
-import { readObjectDescription } from '../storage/object-description.ts'
+import { type ObjectDescription, readObjectDescription } from '../storage/object-description.ts'
 import type { ObjectTable } from '../storage/object-table.ts'
 import { readReplica, replicaStatusHeader } from '../storage/replica.ts'
 import { nullVersion, versionHeaders } from '../storage/version-ids.ts'
@@ -69,13 +70,8 @@ export function createPutObject(deps: {
       const condition = readWriteCondition(exchange)
       const source = readCopySource(exchange, { buckets, objects })
       checkCopySize(source.size)
-      const directive = headers['x-amz-metadata-directive'] ?? 'COPY'
-      if (directive !== 'COPY' && directive !== 'REPLACE') {
-        throw new S3Error('InvalidArgument', 'Unknown metadata directive.', {
-          ArgumentName: 'x-amz-metadata-directive',
-          ArgumentValue: directive,
-        })
-      }
+      const directive = readDirective(exchange, 'metadata')
+      const tagDirective = readDirective(exchange, 'tagging')
       const { bucket: sourceBucket, key: sourceKey, versionId } = parseCopySource(exchange)
       const ontoItself = sourceBucket === bucket && sourceKey === key && versionId === undefined
       if (directive === 'COPY' && ontoItself) {
@@ -85,7 +81,7 @@ export function createPutObject(deps: {
         )
       }
       const fromRequest = readObjectDescription(headers)
-      const { checksum: sourceChecksum, ...fromSource } = source.description
+      const { checksum: sourceChecksum, uploadId: _, ...fromSource } = source.description
       const requestedAlgorithm = headers['x-amz-checksum-algorithm']
       const algorithm: ChecksumAlgorithm | undefined =
         requestedAlgorithm === undefined ? sourceChecksum?.algorithm : checksumAlgorithm(requestedAlgorithm)
@@ -94,7 +90,10 @@ export function createPutObject(deps: {
       const { version, md5 } = await writeObject({ objects, files }, digestStream(bytes, algorithm), {
         bucket,
         key,
-        description: directive === 'REPLACE' ? fromRequest : fromSource,
+        description: {
+          ...(directive === 'REPLACE' ? fromRequest : fromSource),
+          ...tagsOf(tagDirective === 'REPLACE' ? fromRequest : fromSource),
+        },
         condition,
         origin: eventOrigin(exchange, 'ObjectCreated:Copy'),
       })
@@ -115,4 +114,22 @@ export function createPutObject(deps: {
       )
     },
   }
+}
+
+/**
+ * Reads whether CopyObject takes metadata or tags from the source or from the request.
+ * @throws S3Error InvalidArgument
+ */
+function readDirective({ headers }: S3Exchange, kind: 'metadata' | 'tagging'): 'COPY' | 'REPLACE' {
+  const name = `x-amz-${kind}-directive`
+  const directive = headers[name] ?? 'COPY'
+  if (directive === 'COPY' || directive === 'REPLACE') return directive
+  throw new S3Error('InvalidArgument', `Unknown ${kind} directive.`, {
+    ArgumentName: name,
+    ArgumentValue: directive,
+  })
+}
+
+function tagsOf({ tagCount, tags }: ObjectDescription): Pick<ObjectDescription, 'tagCount' | 'tags'> {
+  return { tagCount, ...(tags === undefined ? {} : { tags }) }
 }

@@ -8,8 +8,3 @@ export function urlEncodeKey(key: string): string {
     .replaceAll('%2F', '/')
     .replace(/[!'()~]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }
-
-/** Returns the key that comes later in S3's order, which is the order of UTF-8 bytes. */
-export function laterKey(a: string, b: string): string {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b)) > 0 ? a : b
-}

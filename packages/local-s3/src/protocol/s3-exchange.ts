@@ -109,8 +109,8 @@ export function createS3Exchange(req: IncomingMessage, res: ServerResponse, expe
     },
 
     /** Responds with an XML document. */
-    sendXml(status: number, root: string, tree: XmlTree, extra: Record<string, string> = {}) {
-      const body = Buffer.from(xmlDocument(root, tree))
+    sendXml(status: number, root: string, content: XmlTree | string, extra: Record<string, string> = {}) {
+      const body = Buffer.from(xmlDocument(root, content))
       exchange.send(status, { ...extra, 'content-type': 'application/xml' }, body)
     },
 

@@ -27,15 +27,46 @@ const operations = {
   'bucket PUT notification': 'putBucketNotificationConfiguration',
   'bucket GET versioning': 'getBucketVersioning',
   'bucket PUT versioning': 'putBucketVersioning',
+  'bucket GET ': 'listObjects',
   'bucket GET list-type': 'listObjectsV2',
   'bucket GET versions': 'listObjectVersions',
   'bucket GET uploads': 'listMultipartUploads',
+  'bucket GET location': 'getBucketLocation',
+  'bucket GET accelerate': 'getBucketAccelerateConfiguration',
+  'bucket GET acl': 'getBucketAcl',
+  'bucket PUT acl': 'putBucketAcl',
+  'bucket GET encryption': 'getBucketEncryption',
+  'bucket GET lifecycle': 'getBucketLifecycleConfiguration',
+  'bucket GET logging': 'getBucketLogging',
+  'bucket GET object-lock': 'getObjectLockConfiguration',
+  'bucket GET ownershipControls': 'getBucketOwnershipControls',
+  'bucket GET policy': 'getBucketPolicy',
+  'bucket GET policyStatus': 'getBucketPolicyStatus',
+  'bucket GET publicAccessBlock': 'getPublicAccessBlock',
+  'bucket GET replication': 'getBucketReplication',
+  'bucket GET requestPayment': 'getBucketRequestPayment',
+  'bucket GET tagging': 'getBucketTagging',
+  'bucket GET website': 'getBucketWebsite',
   'bucket POST delete': 'deleteObjects',
   'object PUT ': 'putObject',
   'object PUT copy': 'copyObject',
   'object GET ': 'getObject',
   'object GET versionId': 'getObject',
+  'object GET partNumber': 'getObject',
+  'object GET partNumber,versionId': 'getObject',
+  'object PUT acl': 'putObjectAcl',
+  'object PUT acl,versionId': 'putObjectAcl',
+  'object GET acl': 'getObjectAcl',
+  'object GET acl,versionId': 'getObjectAcl',
+  'object GET legal-hold': 'getObjectLegalHold',
+  'object GET legal-hold,versionId': 'getObjectLegalHold',
+  'object GET retention': 'getObjectRetention',
+  'object GET retention,versionId': 'getObjectRetention',
+  'object GET tagging': 'getObjectTagging',
+  'object GET tagging,versionId': 'getObjectTagging',
   'object HEAD ': 'headObject',
+  'object HEAD partNumber': 'headObject',
+  'object HEAD partNumber,versionId': 'headObject',
   'object HEAD versionId': 'headObject',
   'object DELETE ': 'deleteObject',
   'object DELETE versionId': 'deleteObject',
@@ -58,7 +89,8 @@ export function isFormPost(exchange: S3Exchange): boolean {
 /**
  * Finds the S3 operation of a signed request.
  *
- * @throws S3Error NotImplemented for an operation that this server does not have, MethodNotAllowed
+ * @throws S3Error NotImplemented for an operation that this server does not have, MethodNotAllowed, InvalidArgument for
+ * a version id where none is accepted
  */
 export function findOperation(exchange: S3Exchange): S3Operation {
   const { bucket, key, method, headers } = exchange
@@ -66,9 +98,17 @@ export function findOperation(exchange: S3Exchange): S3Operation {
   const present = new Set(exchange.parameters.map(([name]) => name).filter((name) => subResources.has(name)))
   if (scope === 'bucket' && exchange.query('list-type') !== '2') present.delete('list-type')
   if (method === 'PUT' && headers['x-amz-copy-source'] !== undefined) present.add('copy')
-  const pattern = `${scope} ${method} ${[...present].sort().join(',')}`
-  for (const [candidate, operation] of Object.entries(operations)) {
-    if (candidate === pattern) return operation
+  const find = (parameters: string[]) => {
+    const pattern = `${scope} ${method} ${parameters.sort().join(',')}`
+    return Object.entries(operations).find(([candidate]) => candidate === pattern)?.[1]
+  }
+  const operation = find([...present])
+  if (operation !== undefined) return operation
+  if (present.delete('versionId') && find([...present]) !== undefined) {
+    throw new S3Error('InvalidArgument', 'This operation does not accept a version-id.', {
+      ArgumentName: 'versionId',
+      ArgumentValue: exchange.query('versionId') ?? '',
+    })
   }
   if (!['GET', 'HEAD', 'PUT', 'POST', 'DELETE'].includes(method)) {
     throw new S3Error('MethodNotAllowed', undefined, { Method: method })

@@ -3,7 +3,10 @@ import { S3Error } from './s3-error.ts'
 
 export type { XmlElement }
 
-/** An element's content: text, child elements, a list (the element repeats), or `undefined` (it is left out). */
+/**
+ * An element's content: text, child elements, a list (the element repeats), or `undefined` (it is left out). A name
+ * that starts with `@` is an attribute.
+ */
 export type XmlValue = string | number | boolean | undefined | XmlTree | readonly XmlValue[]
 export type XmlTree = { readonly [name: string]: XmlValue }
 
@@ -24,12 +27,20 @@ function isList(value: XmlValue): value is readonly XmlValue[] {
 function element(name: string, value: XmlValue): string {
   if (value === undefined) return ''
   if (isList(value)) return value.map((item) => element(name, item)).join('')
-  if (typeof value === 'object') return `<${name}>${children(value)}</${name}>`
+  if (typeof value === 'object') return `<${name}${attributes(value)}>${children(value)}</${name}>`
   return `<${name}>${escapeText(String(value))}</${name}>`
+}
+
+function attributes(tree: XmlTree): string {
+  return Object.entries(tree)
+    .filter(([name]) => name.startsWith('@'))
+    .map(([name, value]) => ` ${name.slice(1)}="${escapeText(String(value))}"`)
+    .join('')
 }
 
 function children(tree: XmlTree): string {
   return Object.entries(tree)
+    .filter(([name]) => !name.startsWith('@'))
     .map(([name, value]) => element(name, value))
     .join('')
 }
@@ -38,29 +49,30 @@ function children(tree: XmlTree): string {
  * Writes an XML document as S3 does.
  *
  * @param root the root element's name; it gets S3's namespace unless it is `Error` or `PostResponse`
- * @param tree child elements in order; arrays repeat an element, `undefined` leaves it out
+ * @param content the root's text, or its child elements in order; arrays repeat an element, `undefined` leaves it out
  */
-export function xmlDocument(root: string, tree: XmlTree): string {
+export function xmlDocument(root: string, content: XmlTree | string): string {
   const namespace =
     root === 'Error' || root === 'PostResponse' ? '' : ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<${root}${namespace}>${children(tree)}</${root}>`
+  const inner = typeof content === 'string' ? escapeText(content) : children(content)
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<${root}${namespace}>${inner}</${root}>`
 }
 
 /**
  * Parses a request body as XML. A DTD is ignored, and its entities are not expanded.
  *
  * @param body the document in UTF-8
- * @param root the root element that the operation expects
+ * @param root the root element that the operation expects; any if it is not given
  * @throws S3Error MalformedXML if it is not well-formed or has another root
  */
-export function parseXmlBody(body: Buffer, root: string): XmlElement {
+export function parseXmlBody(body: Buffer, root?: string): XmlElement {
   let parsed: XmlElement | null
   try {
     parsed = parseXml(new TextDecoder('utf-8', { fatal: true }).decode(body)).root
   } catch {
     throw new S3Error('MalformedXML')
   }
-  if (parsed === null || parsed.name !== root) throw new S3Error('MalformedXML')
+  if (parsed === null || (root !== undefined && parsed.name !== root)) throw new S3Error('MalformedXML')
   return parsed
 }
 

@@ -6,6 +6,8 @@ import type { S3Exchange } from '../protocol/s3-exchange.ts'
 const maxSkewMs = 15 * 60 * 1000
 const maxExpirySeconds = 604_800
 const algorithm = 'AWS4-HMAC-SHA256'
+/** Either of them makes a URL one that Signature V2 signed. */
+const signatureV2Parameters = ['AWSAccessKeyId', 'Signature']
 
 /** A verified signature, with the values that chunk signatures are computed from. */
 export type VerifiedSignature = {
@@ -37,6 +39,14 @@ export function signaturesEqual(computed: string, received: string): boolean {
   const expected = Buffer.from(computed)
   const actual = Buffer.from(received)
   return expected.length === actual.length && timingSafeEqual(expected, actual)
+}
+
+/** The response to a request that is signed in another way, for example with Signature V2. */
+export function unsupportedMechanism(): S3Error {
+  return new S3Error(
+    'InvalidRequest',
+    'The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.',
+  )
 }
 
 /** Percent-encodes as Signature V4 requires: all but RFC 3986's unreserved characters. */
@@ -113,12 +123,7 @@ export function createSignatureV4(options: {
   }
 
   function readHeaderSignature(exchange: S3Exchange, authorization: string): SignatureParameters {
-    if (!authorization.startsWith(`${algorithm} `)) {
-      throw new S3Error(
-        'InvalidRequest',
-        'The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.',
-      )
-    }
+    if (!authorization.startsWith(`${algorithm} `)) throw unsupportedMechanism()
     const fields = new Map(
       authorization
         .slice(algorithm.length)
@@ -233,12 +238,14 @@ export function createSignatureV4(options: {
       const inQuery = exchange.parameters.some(
         ([name]) => name === 'X-Amz-Signature' || name === 'X-Amz-Algorithm',
       )
-      if (authorization !== undefined && inQuery) {
+      const isSignatureV2 = signatureV2Parameters.some((name) => exchange.query(name) !== undefined)
+      if ([authorization !== undefined, inQuery, isSignatureV2].filter(Boolean).length > 1) {
         throw new S3Error(
           'InvalidArgument',
           'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified',
         )
       }
+      if (isSignatureV2) throw unsupportedMechanism()
       if (authorization === undefined && !inQuery) throw new S3Error('AccessDenied')
       const parameters =
         authorization === undefined

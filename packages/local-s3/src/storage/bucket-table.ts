@@ -1,8 +1,8 @@
 import { S3Error } from '../protocol/s3-error.ts'
 import { integer, optionalText, type S3Database, text } from './s3-database.ts'
 
-/** The `Status` of a bucket with versioning (S3 API, "PutBucketVersioning"). */
-export const versioningEnabled = 'Enabled'
+/** The `Status` of a bucket that has, or once had, versioning (S3 API, "PutBucketVersioning"). */
+export type Versioning = 'Enabled' | 'Suspended'
 
 /** A bucket and its configurations, as JSON of bucket-cors.ts and bucket-notifications.ts. */
 export type Bucket = {
@@ -11,8 +11,8 @@ export type Bucket = {
   createdAt: number
   cors: string | undefined
   notification: string | undefined
-  /** Whether each write creates a new version. */
-  isVersioned: boolean
+  /** Enabled: each write creates a version. Suspended: old versions stay, new writes share the version `null`. */
+  versioning: Versioning | undefined
 }
 
 export type BucketTable = ReturnType<typeof createBucketTable>
@@ -40,7 +40,7 @@ export function createBucketTable(database: S3Database) {
       createdAt: integer(row, 'created_at'),
       cors: optionalText(row, 'cors'),
       notification: optionalText(row, 'notification'),
-      isVersioned: optionalText(row, 'versioning') === versioningEnabled,
+      versioning: toVersioning(optionalText(row, 'versioning')),
     }
   }
 
@@ -75,4 +75,9 @@ export function createBucketTable(database: S3Database) {
       update[kind].run(value ?? null, name)
     },
   }
+}
+
+/** Returns the status that a text names; `undefined` if it names none. */
+export function toVersioning(status: string | undefined): Versioning | undefined {
+  return status === 'Enabled' || status === 'Suspended' ? status : undefined
 }

@@ -1,3 +1,4 @@
+import { headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import type { ObjectVersion, WriteCondition } from './object-table.ts'
@@ -5,20 +6,16 @@ import type { ObjectVersion, WriteCondition } from './object-table.ts'
 /**
  * Reads the condition of a PutObject, CopyObject or CompleteMultipartUpload.
  *
- * @throws S3Error NotImplemented for forms that S3 does not implement either
+ * @throws S3Error NotImplemented for forms that S3 does not implement either: `If-None-Match` with an entity tag,
+ * `If-Match: *`, and both together
  */
 export function readWriteCondition({ headers }: S3Exchange): WriteCondition {
   const ifNoneMatch = headers['if-none-match']
   const ifMatch = headers['if-match']
-  if (ifNoneMatch !== undefined && ifNoneMatch !== '*') {
-    throw new S3Error('NotImplemented', undefined, { Header: 'If-None-Match' })
-  }
-  if (ifNoneMatch !== undefined && ifMatch !== undefined) {
-    throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
-  }
-  for (const name of ['if-modified-since', 'if-unmodified-since']) {
-    if (headers[name] !== undefined) throw new S3Error('NotImplemented', undefined, { Header: name })
-  }
+  if (ifNoneMatch !== undefined && ifNoneMatch !== '*') throw headerNotImplemented('If-None-Match')
+  const matchesAny = ifMatch?.trim().replaceAll('"', '') === '*'
+  if (matchesAny || (ifNoneMatch !== undefined && ifMatch !== undefined))
+    throw headerNotImplemented('If-Match')
   return { ifNoneMatch: ifNoneMatch !== undefined, ifMatch }
 }
 

@@ -1,4 +1,5 @@
 import { type Checksum, checksumHeaders } from '../bodies/checksums.ts'
+import { headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 
 /** Headers that S3 stores with an object and returns with it. A signed GET can override them (`response-…`). */
@@ -20,39 +21,33 @@ export type ObjectDescription = {
   /** User metadata by lower-case name, without `x-amz-meta-`. */
   metadata: Record<string, string>
   tagCount: number
+  /** Name and value of each tag. An object that an older version stored has only the count. */
+  tags?: ObjectTags
   checksum?: Checksum
+  /** The multipart upload that was completed as this object. */
+  uploadId?: string
 }
-
-/** Prefixes of headers for features that this server does not have. Accepting them would promise the feature. */
-const unsupportedHeaders = [
-  'x-amz-object-lock-',
-  'x-amz-server-side-encryption-',
-  'x-amz-website-redirect-location',
-  'x-amz-write-offset-bytes',
-  'x-amz-copy-source-server-side-encryption-',
-]
 
 /**
  * Reads an object's description from the headers of a PutObject, CopyObject or CreateMultipartUpload, or from a form.
+ * `checkRequestHeaders` has rejected the headers of features that this server does not have.
  *
  * @param headers lower-case header or form field names
  * @throws S3Error MetadataTooLarge, InvalidArgument, InvalidTag, NotImplemented, AccessControlListNotSupported,
  * InvalidStorageClass
  */
 export function readObjectDescription(headers: Readonly<Record<string, string>>): ObjectDescription {
-  for (const name of Object.keys(headers)) {
-    if (unsupportedHeaders.some((prefix) => name.startsWith(prefix))) {
-      throw new S3Error('NotImplemented', undefined, { Header: name })
-    }
-    if (name.startsWith('x-amz-grant-')) throw new S3Error('AccessControlListNotSupported')
+  if (Object.keys(headers).some((name) => name.startsWith('x-amz-grant-'))) {
+    throw new S3Error('AccessControlListNotSupported')
   }
+  // Buckets enforce their owner, as new ones do on AWS. Even `private` is rejected there (aws.s3, issue 435).
   const acl = headers['x-amz-acl'] ?? headers['acl']
-  if (acl !== undefined && acl !== 'private' && acl !== 'bucket-owner-full-control') {
+  if (acl !== undefined && acl !== 'bucket-owner-full-control') {
     throw new S3Error('AccessControlListNotSupported')
   }
   const encryption = headers['x-amz-server-side-encryption']
   if (encryption !== undefined && encryption !== 'AES256') {
-    throw new S3Error('NotImplemented', undefined, { Header: 'x-amz-server-side-encryption' })
+    throw headerNotImplemented('x-amz-server-side-encryption')
   }
   const storageClass = headers['x-amz-storage-class']
   if (storageClass !== undefined && storageClass !== 'STANDARD') {
@@ -83,7 +78,8 @@ export function readObjectDescription(headers: Readonly<Record<string, string>>)
       MaxSizeAllowed: String(maxUserMetadataBytes),
     })
   }
-  return { headers: stored, metadata, tagCount: countTags(headers['x-amz-tagging']) }
+  const tags = readTags(headers['x-amz-tagging'])
+  return { headers: stored, metadata, tagCount: tags.length, tags }
 }
 
 /** Removes `aws-chunked`: it is the coding of the request's body, not of the object. */
@@ -95,10 +91,18 @@ function withoutAwsChunked(encoding: string | undefined): string | undefined {
     .join(',')
 }
 
-/** Checks and counts tags. No operation here returns them (tus only sets them for a lifecycle rule). */
-function countTags(tagging: string | undefined): number {
-  if (tagging === undefined) return 0
-  const tags = [...new URLSearchParams(tagging)]
+export type ObjectTags = [name: string, value: string][]
+
+/** @throws S3Error BadRequest, InvalidTag */
+function readTags(tagging: string | undefined): ObjectTags {
+  return tagging === undefined ? [] : checkTags([...new URLSearchParams(tagging)])
+}
+
+/**
+ * Checks the tags of an object.
+ * @throws S3Error BadRequest, InvalidTag
+ */
+export function checkTags(tags: ObjectTags): ObjectTags {
   if (tags.length > maxTags) throw new S3Error('BadRequest', 'Object tags cannot be greater than 10')
   const names = new Set(tags.map(([name]) => name))
   if (names.size < tags.length)
@@ -108,7 +112,7 @@ function countTags(tagging: string | undefined): number {
       throw new S3Error('InvalidTag', 'The TagKey you have provided is invalid')
     if (value.length > 256) throw new S3Error('InvalidTag', 'The TagValue you have provided is invalid')
   }
-  return tags.length
+  return tags
 }
 
 /**

@@ -1,3 +1,4 @@
+import { headerNotImplemented } from '../protocol/request-headers.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { Bucket, BucketTable } from './bucket-table.ts'
 import type { ContentFiles, ContentRange } from './content-files.ts'
@@ -122,7 +123,7 @@ export function createObjectTable(deps: {
    * @returns the new row, and ids of content that is not referenced any more
    */
   function put(
-    { name, isVersioned }: Bucket,
+    { name, versioning }: Bucket,
     key: string,
     written: {
       isDeleteMarker: boolean
@@ -133,6 +134,7 @@ export function createObjectTable(deps: {
     },
   ) {
     const { replica } = written
+    const isVersioned = versioning === 'Enabled'
     const versionId = replica?.versionId ?? (isVersioned ? newVersionId() : nullVersion)
     const replaced = isVersioned ? undefined : findVersion(name, key, nullVersion)
     const unusedContent = replaced === undefined ? [] : removeVersion(replaced)
@@ -181,6 +183,16 @@ export function createObjectTable(deps: {
 
   return {
     findVersion,
+
+    /** Returns the version of a key that was completed from a multipart upload, if it still exists. */
+    findCompleted(bucket: string, key: string, uploadId: string): ObjectVersion | undefined {
+      for (const { version } of versionsFrom(bucket, Buffer.alloc(0), Buffer.from(key))) {
+        if (version.key !== key) return undefined
+        if (version.description.uploadId === uploadId) return version
+      }
+      return undefined
+    },
+
     versionsFrom,
     content,
 
@@ -222,8 +234,8 @@ export function createObjectTable(deps: {
     },
 
     /**
-     * Deletes an object, or one of its versions for good. A versioned bucket gets a delete marker instead, as on S3
-     * even if there is no object.
+     * Deletes an object, or one of its versions for good. A bucket that has or had versioning gets a delete marker
+     * instead, as on S3 even if there is no object.
      *
      * @param options.ifMatch required etag of the current version
      * @returns the version that was created or deleted; `undefined` if there was none
@@ -237,13 +249,13 @@ export function createObjectTable(deps: {
     ): Promise<ObjectVersion | undefined> {
       const { versionId, ifMatch } = options
       if (versionId !== undefined && ifMatch !== undefined) {
-        throw new S3Error('NotImplemented', undefined, { Header: 'If-Match' })
+        throw headerNotImplemented('If-Match')
       }
       const { version, unusedContent } = database.transaction(() => {
         const bucket = buckets.require(bucketName)
         if (ifMatch !== undefined)
           checkCondition(findCurrent(bucketName, key), { ifNoneMatch: false, ifMatch })
-        if (versionId === undefined && bucket.isVersioned) {
+        if (versionId === undefined && bucket.versioning !== undefined) {
           const { version, unusedContent } = put(bucket, key, deleteMarker)
           outbox.record(
             bucket,

@@ -182,4 +182,105 @@ test('ListObjectVersions returns versions in pages, and DeleteObjects deletes th
   assert.equal(left.Versions ?? [], [])
 })
 
+/** Lists keys of the run with ListObjects (version 1), without the run's prefix. */
+async function listV1(options: { Prefix?: string; Marker?: string } & Record<string, unknown> = {}) {
+  const response = await client.listObjects({
+    Bucket: bucket,
+    ...options,
+    Prefix: `${prefix}${options.Prefix ?? ''}`,
+    ...(options.Marker === undefined ? {} : { Marker: `${prefix}${options.Marker}` }),
+  })
+  const short = (key = '') => key.slice(prefix.length)
+  return {
+    ...response,
+    keys: (response.Contents ?? []).map(({ Key }) => short(Key)),
+    prefixes: (response.CommonPrefixes ?? []).map((group) => short(group.Prefix)),
+    next: response.NextMarker === undefined ? undefined : short(response.NextMarker),
+  }
+}
+
+test('ListObjects returns keys after its marker, with owner and without a next marker', async () => {
+  const all = await listV1({ Prefix: 'photos/' })
+  assert.equal(all.keys, names.slice(0, 4))
+  assert.equal([all.Marker, all.IsTruncated, all.MaxKeys, all.next], ['', false, 1000, undefined])
+  assert.ok(all.Contents?.[0]?.Owner?.ID)
+  const page = await listV1({ Prefix: 'photos/', MaxKeys: 2 })
+  assert.equal([page.keys, page.IsTruncated, page.next], [names.slice(0, 2), true, undefined])
+  const rest = await listV1({ Prefix: 'photos/', Marker: page.keys[1] ?? '' })
+  assert.equal([rest.keys, rest.Marker], [names.slice(2, 4), `${prefix}photos/2024/b.jpg`])
+  assert.equal((await listV1({ Marker: 'photos/2025/c.jp' })).keys[0], 'photos/2025/c.jpg')
+  assert.equal((await listV1({ Marker: '~' })).keys, [])
+})
+
+test('ListObjects with a delimiter returns a next marker, and pages of any size give the same listing', async () => {
+  for (const MaxKeys of [1, 2, 3]) {
+    const keys: string[] = []
+    const prefixes: string[] = []
+    let marker: string | undefined
+    do {
+      const page = await listV1({
+        Prefix: 'photos/',
+        MaxKeys,
+        Delimiter: '/',
+        ...(marker === undefined ? {} : { Marker: marker }),
+      })
+      keys.push(...page.keys)
+      prefixes.push(...page.prefixes)
+      assert.is(page.next !== undefined, page.IsTruncated)
+      marker = page.next
+    } while (marker !== undefined)
+    assert.equal([keys, prefixes], [['photos/top.jpg'], ['photos/2024/', 'photos/2025/']])
+  }
+})
+
+test('ListObjects skips the common prefix that contains its marker', async () => {
+  const page = await listV1({ Prefix: 'photos/', Delimiter: '/', Marker: 'photos/2024/a.jpg' })
+  assert.equal([page.prefixes, page.keys], [['photos/2025/'], ['photos/top.jpg']])
+})
+
+test('ListObjects encodes keys and markers with encoding-type=url, and rejects invalid parameters', async () => {
+  await put('v1/a b/1')
+  await put('v1/a b/2')
+  await put('v1/c')
+  const page = await client.listObjects({
+    Bucket: bucket,
+    Prefix: `${prefix}v1/`,
+    Delimiter: '/',
+    MaxKeys: 1,
+    EncodingType: 'url',
+  })
+  assert.equal([page.CommonPrefixes?.[0]?.Prefix, page.NextMarker], [`${prefix}v1/a+b/`, `${prefix}v1/a+b/`])
+  const none = await listV1({ MaxKeys: 0 })
+  assert.equal([none.keys, none.IsTruncated], [[], false])
+  const call = (options: object) => client.listObjects({ Bucket: bucket, ...options })
+  await expectS3Error(call({ MaxKeys: -1 }), 'InvalidArgument', 400)
+  await expectS3Error(call({ EncodingType: 'base64' }), 'InvalidArgument', 400)
+  if (target.isLocal) await expectS3Error(call({ Bucket: 'no-such-bucket-here' }), 'NoSuchBucket', 404)
+})
+
+test('ListObjectVersions groups keys at a delimiter, in pages of any size', async () => {
+  for (const name of ['grouped/a/1', 'grouped/a/2', 'grouped/b', 'grouped/c/1']) await put(name)
+  const Prefix = `${prefix}grouped/`
+  for (const MaxKeys of [1, 2, 10]) {
+    const keys: (string | undefined)[] = []
+    const groups: (string | undefined)[] = []
+    let marker: { KeyMarker: string | undefined; VersionIdMarker: string | undefined } | undefined
+    do {
+      const page = await client.listObjectVersions({
+        Bucket: bucket,
+        Prefix,
+        Delimiter: '/',
+        MaxKeys,
+        ...marker,
+      })
+      keys.push(...(page.Versions ?? []).map(({ Key }) => Key?.slice(Prefix.length)))
+      groups.push(...(page.CommonPrefixes ?? []).map((group) => group.Prefix?.slice(Prefix.length)))
+      marker = page.IsTruncated
+        ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker }
+        : undefined
+    } while (marker)
+    assert.equal([keys, groups], [['b'], ['a/', 'c/']], `pages of ${MaxKeys}`)
+  }
+})
+
 test.run()

@@ -1,9 +1,10 @@
 import { checksumElements } from '../bodies/checksums.ts'
-import { laterKey } from '../protocol/object-keys.ts'
+import { localOwner } from '../protocol/local-account.ts'
 import { S3Error } from '../protocol/s3-error.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import type { BucketTable } from '../storage/bucket-table.ts'
 import type { MultipartUpload, MultipartUploadTable } from '../storage/multipart-upload-table.ts'
+import { groupByDelimiter, positionOfMarker, takePage } from './common-prefixes.ts'
 import { keyEncoder, listedTime, readPageSize } from './listing.ts'
 
 /** ListParts and ListMultipartUploads. */
@@ -38,8 +39,8 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
         NextPartNumberMarker: parts.at(-1)?.number ?? 0,
         MaxParts: maxParts,
         IsTruncated: rows.length > parts.length,
-        Initiator: { ID: 'LOCAL', DisplayName: 'local' },
-        Owner: { ID: 'LOCAL', DisplayName: 'local' },
+        Initiator: localOwner,
+        Owner: localOwner,
         StorageClass: 'STANDARD',
         ChecksumAlgorithm: algorithm?.toUpperCase(),
         ChecksumType: type,
@@ -56,12 +57,10 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
     async listMultipartUploads({ exchange }: VerifiedRequest) {
       const { bucket } = exchange
       buckets.require(bucket)
-      if (exchange.query('delimiter')) {
-        throw new S3Error('NotImplemented', 'The delimiter of ListMultipartUploads is not implemented.')
-      }
       const maxUploads = readPageSize(exchange, 'max-uploads')
       const encode = keyEncoder(exchange)
       const prefix = exchange.query('prefix') ?? ''
+      const delimiter = exchange.query('delimiter') ?? ''
       const keyMarker = exchange.query('key-marker') ?? ''
       const idMarker = keyMarker === '' ? '' : (exchange.query('upload-id-marker') ?? '')
       const isListed = isAfterMarkers(
@@ -69,39 +68,37 @@ export function createListMultipartUploads(deps: { buckets: BucketTable; uploads
         idMarker === '' ? undefined : uploads.find(idMarker, bucket, keyMarker),
         idMarker,
       )
-
-      const listed: MultipartUpload[] = []
-      let truncated = false
-      for (const upload of uploads.from(bucket, Buffer.from(laterKey(keyMarker, prefix)))) {
-        if (!upload.key.startsWith(prefix)) break
-        if (!isListed(upload)) continue
-        if (listed.length >= maxUploads) {
-          truncated = true
-          break
-        }
-        listed.push(upload)
-      }
-      const last = listed.at(-1)
+      const grouped = groupByDelimiter({
+        prefix,
+        delimiter,
+        position: positionOfMarker(keyMarker, prefix, delimiter),
+        keyOf: (upload: MultipartUpload) => upload.key,
+        scan: (_after, from) => uploads.from(bucket, from).filter(isListed),
+      })
+      const { entries, commonPrefixes, last, truncated } = takePage(grouped, maxUploads)
+      const next = truncated ? last : undefined
       exchange.sendXml(200, 'ListMultipartUploadsResult', {
         Bucket: bucket,
         KeyMarker: encode(keyMarker),
         UploadIdMarker: idMarker,
-        NextKeyMarker: truncated && last !== undefined ? encode(last.key) : undefined,
-        NextUploadIdMarker: truncated ? last?.id : undefined,
+        NextKeyMarker: next && encode(next.commonPrefix ?? next.entry.key),
+        NextUploadIdMarker: next?.entry?.id,
         Prefix: encode(prefix),
+        Delimiter: delimiter === '' ? undefined : encode(delimiter),
         EncodingType: exchange.query('encoding-type'),
         MaxUploads: maxUploads,
         IsTruncated: truncated,
-        Upload: listed.map((upload) => ({
+        Upload: entries.map((upload) => ({
           Key: encode(upload.key),
           UploadId: upload.id,
-          Initiator: { ID: 'LOCAL', DisplayName: 'local' },
-          Owner: { ID: 'LOCAL', DisplayName: 'local' },
+          Initiator: localOwner,
+          Owner: localOwner,
           StorageClass: 'STANDARD',
           Initiated: listedTime(upload.initiatedAt),
           ChecksumAlgorithm: upload.description.parts.algorithm?.toUpperCase(),
           ChecksumType: upload.description.parts.type,
         })),
+        CommonPrefixes: commonPrefixes.map((commonPrefix) => ({ Prefix: encode(commonPrefix) })),
       })
     },
   }
