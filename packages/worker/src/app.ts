@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import { createArrivals, maxPollWaitMs } from './arrivals/arrivals.ts'
 import type { Config } from './config.ts'
+import { createDecoders } from './decoders/decoders.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
@@ -37,7 +38,8 @@ export function createApp(
   const base = { ...clients, config, log, prefix, bucket, queue }
 
   const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
-  const processing = createProcessing({ ...base, lifecycle })
+  const decoders = createDecoders(base)
+  const processing = createProcessing({ ...base, lifecycle, renderImage: decoders.renderImage })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })
@@ -84,6 +86,7 @@ export function createApp(
         ])
         // The queue is closed last: an import adds a job when it ends, and so may a held message.
         await queue.close()
+        await decoders.close()
       })
     },
   }

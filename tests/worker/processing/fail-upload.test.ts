@@ -30,11 +30,15 @@ test.after.each(async () => {
 
 const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('/manifests/')
 
+const renderImage = async () => {
+  throw new Error('No image is rendered.')
+}
+
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {
   const config = readConfig(fleet.environment)
   const base = { ...fleet, s3: proxiedS3, config, log, quotaLimits: config.quota }
-  const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base) })
+  const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), renderImage })
   await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
 }
 

@@ -34,8 +34,7 @@ export function createQueueWorker(deps: {
     lockDuration: lockDurationMs,
     stalledInterval: stalledIntervalMs,
     // BullMQ fails a job after one more stall than this, whatever the cause. Here, a job whose worker died is
-    // retried without limit. From the second stall on it is rendered in isolation first, which detects an image that
-    // crashes the decoder. A redeploy passes this check.
+    // retried without limit: an image cannot kill its worker, since it is decoded in another process.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
     autorun: false,
   })

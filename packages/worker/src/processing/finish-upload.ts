@@ -35,6 +35,7 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_corrupt',
   'image_too_many_pixels',
   'image_too_large',
+  'poison_file',
   'size_mismatch',
   'checksum_mismatch',
   'type_not_allowed',
