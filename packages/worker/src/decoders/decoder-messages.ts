@@ -10,8 +10,9 @@ export const DecoderJob = Type.Object({
 })
 export type DecoderJob = Static<typeof DecoderJob>
 
-/** What a decoder process answers: findings, then variants, then one of the last three. */
+/** What a decoder process answers: `started` once, then for each job findings, variants, and one of the last three. */
 export const DecoderAnswer = Type.Union([
+  Type.Object({ type: Type.Literal('started') }),
   Type.Object({ type: Type.Literal('inspected'), width: Type.Integer(), height: Type.Integer() }),
   /** The frame's body is the encoded variant. */
   Type.Object({

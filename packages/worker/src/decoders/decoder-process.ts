@@ -49,6 +49,7 @@ export function startDecoderProcess(deps: { program: string; environment: Record
   })
   const { jobs, answers, stderr } = streamsOf(child)
   const exited = Promise.withResolvers<string | number>()
+  const started = Promise.withResolvers<'started'>()
   let running: { onFrame(message: unknown, body: Buffer): void } | undefined
   let isAlive = true
   let errorOutput = ''
@@ -65,7 +66,11 @@ export function startDecoderProcess(deps: { program: string; environment: Record
   stderr.setEncoding('utf8').on('data', (text: string) => {
     errorOutput = (errorOutput + text).slice(-errorOutputLimit)
   })
-  const readFrames = createFrameReader(({ message, body }) => running?.onFrame(message, body))
+  const readFrames = createFrameReader(({ message, body }) => {
+    if (running) running.onFrame(message, body)
+    else if (decoderAnswer.Check(message) && message.type === 'started') started.resolve('started')
+    else kill()
+  })
   answers.on('data', (chunk: Buffer) => {
     try {
       readFrames(chunk)
@@ -106,6 +111,11 @@ export function startDecoderProcess(deps: { program: string; environment: Record
       },
     ): Promise<JobEnd> {
       signal.throwIfAborted()
+      signal.addEventListener('abort', kill, { once: true })
+      // Loading the program belongs to no job.
+      const start = await Promise.race([started.promise, exited.promise])
+      signal.throwIfAborted()
+      if (start !== 'started') return { end: 'killed', reason: `It ended with ${start}.`, errorOutput }
       errorOutput = ''
       const answered = Promise.withResolvers<JobEnd>()
       let exceeded: string | undefined
@@ -116,8 +126,15 @@ export function startDecoderProcess(deps: { program: string; environment: Record
       running = {
         onFrame(message, body) {
           if (!decoderAnswer.Check(message)) return stopFor('It sent an unknown answer.')
-          if (message.type === 'inspected' || message.type === 'variant') return onAnswer(message, body)
-          answered.resolve({ end: 'answered', last: message })
+          switch (message.type) {
+            case 'started':
+              return stopFor('It sent an unknown answer.')
+            case 'inspected':
+            case 'variant':
+              return onAnswer(message, body)
+            default:
+              answered.resolve({ end: 'answered', last: message })
+          }
         },
       }
       const startCpuMs = usage()?.cpuMs ?? 0
@@ -128,7 +145,6 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         if (used.rssBytes > limits.rssBytes) stopFor(`It used more than ${limits.rssBytes} bytes of memory.`)
         if (used.cpuMs - startCpuMs > limits.cpuMs) stopFor(`It used more than ${limits.cpuMs} ms of CPU.`)
       }, watchIntervalMs)
-      signal.addEventListener('abort', kill, { once: true })
       try {
         jobs.write(frameStart(job, file.length))
         jobs.write(file)

@@ -28,6 +28,11 @@ export async function serveDecoder(
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
   // A terminal sends these to the whole process group. The worker decides when its decoders end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+  const answer = (message: DecoderAnswer, body?: Buffer) => {
+    writeBytes(frameStart(message, body?.length))
+    if (body) writeBytes(body)
+  }
+  answer({ type: 'started' })
   for (;;) {
     const head = readBytes(frameHeadBytes)
     if (!head) break
@@ -35,10 +40,7 @@ export async function serveDecoder(
     const text = readBytes(textBytes)
     const file = readBytes(bodyBytes)
     if (!text || !file) break
-    await render(JSON.parse(text.toString()), file, (answer, body) => {
-      writeBytes(frameStart(answer, body?.length))
-      if (body) writeBytes(body)
-    })
+    await render(JSON.parse(text.toString()), file, answer)
   }
   process.disconnect?.()
 }

@@ -35,6 +35,7 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_corrupt',
   'image_too_many_pixels',
   'image_too_large',
+  'image_too_complex',
   'poison_file',
   'size_mismatch',
   'checksum_mismatch',
