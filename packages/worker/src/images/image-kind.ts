@@ -51,7 +51,7 @@ const detectWellFormedXml: Detector['detect'] = async (...parameters) => {
  */
 function hasAvifBrand(head: Uint8Array): boolean {
   const file = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
-  const brands = file.toString('latin1', 16, file.readUInt32BE(0)).match(/.{4}/gs) ?? []
+  const brands: string[] = file.toString('latin1', 16, file.readUInt32BE(0)).match(/.{4}/gs) ?? []
   return brands.includes('avif')
 }
 
