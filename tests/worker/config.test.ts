@@ -38,7 +38,7 @@ test('worker config requires addresses and the bucket only', () => {
     metricsStage: undefined,
     publishPeriodMs: 10_000,
     maxImageBytes: 256 * 1024 * 1024,
-    maxImagePixels: 268_402_689,
+    maxImagePixels: 100_000_000,
     maxUploadBytes: 5 * 1024 ** 4,
     quota: {
       bytesTotal: undefined,

@@ -38,8 +38,9 @@ export function createApp(
   const base = { ...clients, config, log, prefix, bucket, queue }
 
   const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
-  const decoders = createDecoders(base)
-  const processing = createProcessing({ ...base, lifecycle, renderImage: decoders.renderImage })
+  // A large image that waits uses no slot, so that others pass it.
+  const decoders = createDecoders({ ...base, onLargeWaiting: (count) => jobs.setWaiting(count) })
+  const processing = createProcessing({ ...base, lifecycle, decoders })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })

@@ -37,7 +37,8 @@ const Variables = Type.Object({
   ARRIVAL_LEASE_MS: Type.Integer({ minimum: 1_000, maximum: 3_600_000, default: defaultLeaseMs }),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 86_400_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
-  MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
+  // Above all phones and most cameras. An animation's frames count together.
+  MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: 100_000_000 }),
   // An animation of 100 MP with four variants takes some 40 s of CPU. Wall time is for a decoder that waits forever.
   DECODER_CPU_LIMIT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
   DECODER_TIME_LIMIT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 300_000 }),

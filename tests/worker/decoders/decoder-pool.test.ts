@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createAdmission } from '@millrace/worker/decoders/admission.ts'
 import { createDecoderPool } from '@millrace/worker/decoders/decoder-pool.ts'
 import type { JobLimits } from '@millrace/worker/decoders/decoder-process.ts'
 import { createImageRenderer } from '@millrace/worker/decoders/render-image.ts'
@@ -36,7 +37,16 @@ function startRenderer(
   })
   closers.push(pool.close)
   const limits = { ...generous, ...options.limits }
-  const renderImage = createImageRenderer({ pool, limits, maxPixels: 100 })
+  const plenty = { capacity: 1024 * MiB, largeCapacity: 1024 * MiB }
+  const renderImage = createImageRenderer({
+    pool,
+    memory: createAdmission(plenty),
+    processes: createAdmission(plenty),
+    memoryBytes: 1024 * MiB,
+    keptBytes: limits.rssBytes,
+    maxPixels: 100,
+    limits,
+  })
   return {
     pool,
     async render(command: string, signal = new AbortController().signal) {

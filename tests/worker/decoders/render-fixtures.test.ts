@@ -20,6 +20,7 @@ let decoders: Decoders
 test.before(() => {
   decoders = createDecoders({
     config: {
+      slots: 8,
       maxImagePixels: 100_000_000,
       decoderCpuLimitMs: 60_000,
       decoderTimeLimitMs: 60_000,

@@ -30,15 +30,16 @@ test.after.each(async () => {
 
 const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('/manifests/')
 
-const renderImage = async () => {
+const unused = async () => {
   throw new Error('No image is rendered.')
 }
+const decoders = { renderImage: unused, reserveFile: unused }
 
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {
   const config = readConfig(fleet.environment)
   const base = { ...fleet, s3: proxiedS3, config, log, quotaLimits: config.quota }
-  const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), renderImage })
+  const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), decoders })
   await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
 }
 

@@ -3,10 +3,11 @@ import { serveDecoder } from '@millrace/worker/decoders/serve-decoder.ts'
 const kept: Buffer[] = []
 let jobs = 0
 
-/** A program like a decoder's whose "image" is a command. It shows what the pool does when a decoder misbehaves. */
+/** A program like a decoder's whose images end with a command. It shows what the pool does when a decoder misbehaves. */
 await serveDecoder(async ({ preset }, file, answer) => {
   jobs += 1
-  const [command] = file.toString().split(' ')
+  // After the header of an image, if it has one.
+  const command = file.toString('latin1').split('\0').at(-1)
   answer({ type: 'inspected', width: 1, height: jobs })
   const [variant] = preset.variants
   if (variant)

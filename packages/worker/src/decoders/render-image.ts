@@ -3,9 +3,11 @@ import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/servi
 import type { ImageKind } from '../images/image-kind.ts'
 import type { Size } from '../images/raster.ts'
 import type { RenderedVariant } from '../images/render-variants.ts'
+import type { Admission } from './admission.ts'
+import { estimateCost } from './decode-cost.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import type { DecoderPool } from './decoder-pool.ts'
-import type { JobEnd, JobLimits } from './decoder-process.ts'
+import type { DecoderInput, JobEnd } from './decoder-process.ts'
 
 /** What a caller gets while an image is rendered. */
 export type RenderOptions = {
@@ -21,22 +23,67 @@ export type RenderOptions = {
  * Inspects and renders images in decoder processes. If a process dies with an image, the image is tried once more in a
  * new process, since the cause may be the process's age. If that dies too, the image is at fault.
  *
+ * @param deps.memory admits images by the estimated memory of their decoders, in bytes
+ * @param deps.processes admits as many images as there are decoders
+ * @param deps.memoryBytes the capacity of `memory`
+ * @param deps.keptBytes how much memory a decoder may keep from earlier images
  * @param deps.maxPixels limit for all frames of an image
+ * @param deps.limits of CPU and wall time of one attempt, in ms
  */
-export function createImageRenderer(deps: { pool: DecoderPool; limits: JobLimits; maxPixels: number }) {
-  const { pool, limits, maxPixels } = deps
+export function createImageRenderer(deps: {
+  pool: DecoderPool
+  memory: Admission
+  processes: Admission
+  memoryBytes: number
+  keptBytes: number
+  maxPixels: number
+  limits: { cpuMs: number; wallMs: number }
+}) {
+  const { pool, memory, processes, memoryBytes, keptBytes, maxPixels } = deps
 
   /**
    * @param image.bytes the whole file
    * @returns the placeholder: a ThumbHash, base64
-   * @throws AppError `poison_file` if its decoder died twice, `processing_failed` if something else killed the decoder,
-   *   and what the decoder found: `image_corrupt`, `image_too_many_pixels` and others
+   * @throws AppError `image_too_large` if its decoder would never fit into the memory, `poison_file` if its decoder died
+   *   twice, `processing_failed` if something else killed the decoder, and what the decoder found: `image_corrupt`,
+   *   `image_too_many_pixels`, `image_too_complex`
    */
   return async function renderImage(
     { kind, bytes, preset }: { kind: ImageKind; bytes: Buffer; preset: Preset },
+    options: RenderOptions,
+  ): Promise<string> {
+    const { signal } = options
+    const cost = estimateCost(kind, bytes, preset)
+    // The decoder rejects an image over this limit by its header, which takes no memory.
+    const needed = cost.pixels > maxPixels ? bytes.length : cost.bytes
+    if (needed > memoryBytes) {
+      throw new AppError('image_too_large', {
+        message: `Decoding the image takes up to ${needed} bytes of memory; this worker has ${Math.floor(memoryBytes)}.`,
+        limit: Math.floor(memoryBytes),
+      })
+    }
+    const isLarge = cost.isLarge || needed > memoryBytes / 4
+    const releaseMemory = await memory.acquire({ cost: needed, isLarge }, signal)
+    try {
+      const releaseProcess = await processes.acquire({ cost: 1, isLarge }, signal)
+      try {
+        return await renderTwice({ kind, preset, maxPixels, file: bytes }, needed, options)
+      } finally {
+        releaseProcess()
+      }
+    } finally {
+      releaseMemory()
+    }
+  }
+
+  async function renderTwice(
+    input: DecoderInput,
+    estimatedBytes: number,
     { signal, onInspected, emit }: RenderOptions,
   ): Promise<string> {
-    const recipes = new Map(preset.variants.map((recipe) => [recipe.name, recipe]))
+    // Half as much again: an estimate that is a little too low must not end a good image.
+    const limits = { ...deps.limits, rssBytes: keptBytes + 1.5 * estimatedBytes }
+    const recipes = new Map(input.preset.variants.map((recipe) => [recipe.name, recipe]))
     const onAnswer = (answer: DecoderAnswer, body: Buffer) => {
       if (answer.type === 'inspected') onInspected({ width: answer.width, height: answer.height })
       if (answer.type === 'variant') emitOnce(answer, body)
@@ -46,7 +93,6 @@ export function createImageRenderer(deps: { pool: DecoderPool; limits: JobLimits
       // The second process renders again what the first one had sent.
       if (recipe && recipes.delete(name)) emit({ recipe, width, height, body })
     }
-    const input = { kind, preset, maxPixels, file: bytes }
     let end = await pool.run(input, { fresh: false, limits, signal, onAnswer })
     if (end.end === 'died') end = await pool.run(input, { fresh: true, limits, signal, onAnswer })
     return placeholderOf(end)

@@ -12,6 +12,9 @@ import type { createProcessor } from './job-handlers.ts'
 const lockDurationMs = 10_000
 const stalledIntervalMs = 5_000
 
+/** How many jobs may wait within a worker, for each slot. They could be taken by another worker. */
+const maxWaitingPerSlot = 8
+
 /**
  * Runs a queue's jobs.
  *
@@ -43,6 +46,17 @@ export function createQueueWorker(deps: {
   let running: Promise<void> = Promise.resolve()
 
   return {
+    /**
+     * Sets how many active jobs only wait. As many more are taken at once, up to a limit.
+     */
+    setWaiting(count: number): void {
+      const before = worker.concurrency
+      worker.concurrency = deps.slots + Math.min(count, maxWaitingPerSlot * deps.slots)
+      if (worker.concurrency <= before || worker.closing || worker.isPaused()) return
+      // BullMQ looks at its concurrency again when a job ends, or when it resumes. Neither promise has a rejection.
+      void worker.pause(true)
+      void worker.resume()
+    },
     /** Starts taking jobs. */
     async start(): Promise<void> {
       await worker.waitUntilReady()

@@ -16,6 +16,7 @@ import {
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
+import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
 import { isImageKind } from '../images/image-kind.ts'
 import { type FinishUpload, isRejection, type Outcome } from './finish-upload.ts'
@@ -50,6 +51,7 @@ export function createProcessUpload(deps: {
   openOriginal: ReturnType<typeof createOriginalReader>
   writeVariant: WriteVariant
   renderImage: RenderImage
+  reserveFile: Decoders['reserveFile']
   finishUpload: FinishUpload
   isErased: IsErased
   finishErasure: FinishErasure
@@ -191,26 +193,31 @@ export function createProcessUpload(deps: {
         limit: deps.maxImageBytes,
       })
     }
-    const { bytes, sha256 } = await durations.measure('read', () => opened.readBytes())
-    findings.sha256 = sha256
-    checkSha256(intent.declaredSha256, sha256)
-    const { detectedType: kind } = opened
+    const { size, detectedType: kind } = opened
     const writes: Promise<Variant>[] = []
-    findings.placeholder = await durations.measure('render', () =>
-      deps.renderImage(
-        { kind, bytes, preset },
-        {
-          signal,
-          onInspected: ({ width, height }) => Object.assign(findings, { width, height }),
-          emit: (rendered) => {
-            const write = deps.writeVariant({ owner, id }, preset.name, rendered, signal)
-            // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
-            write.catch(() => {})
-            writes.push(write)
+    const release = await durations.measure('admit', () => deps.reserveFile(size, signal))
+    try {
+      const { bytes, sha256 } = await durations.measure('read', () => opened.readBytes())
+      findings.sha256 = sha256
+      checkSha256(intent.declaredSha256, sha256)
+      findings.placeholder = await durations.measure('render', () =>
+        deps.renderImage(
+          { kind, bytes, preset },
+          {
+            signal,
+            onInspected: ({ width, height }) => Object.assign(findings, { width, height }),
+            emit: (rendered) => {
+              const write = deps.writeVariant({ owner, id }, preset.name, rendered, signal)
+              // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
+              write.catch(() => {})
+              writes.push(write)
+            },
           },
-        },
-      ),
-    )
+        ),
+      )
+    } finally {
+      release()
+    }
     return durations.measure('write', () => Promise.all(writes))
   }
 

@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
-import type { RenderImage } from '../decoders/render-image.ts'
+import type { Decoders } from '../decoders/decoders.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
 import { createProcessUpload } from './process-upload.ts'
@@ -13,7 +13,7 @@ export function createProcessing(deps: {
   s3: S3Client
   bucket: string
   lifecycle: Lifecycle
-  renderImage: RenderImage
+  decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
   config: { presets: Presets; maxImageBytes: number }
 }) {
   const { s3, bucket, config } = deps
@@ -38,7 +38,7 @@ export function createProcessing(deps: {
       presets,
       openOriginal: createOriginalReader({ s3, bucket }),
       writeVariant: createVariantWriter({ s3, bucket }),
-      renderImage: deps.renderImage,
+      ...deps.decoders,
       finishUpload,
       isErased,
       finishErasure,

@@ -47,6 +47,28 @@ export function checkJpeg(file: Buffer): Structure {
   return whole(parts)
 }
 
+/** Returns size and cost of a JPEG's frame, or undefined if it has none before its first scan. */
+export function readJpegFrame(file: Buffer) {
+  const { pieces, isProgressive } = walk(file, { untilScan: true })
+  const piece = pieces.find(({ marker }) => isFrame(marker))
+  if (!piece) return undefined
+  const frame = file.subarray(piece.start + 4, piece.end)
+  // T.81, B.2.2: the sampling factors of a component, horizontal and vertical, are the halves of a byte.
+  const areas = Array.from({ length: frame.readUInt8(5) }, (_, i) => {
+    const factors = frame.readUInt8(7 + 3 * i)
+    return (factors >> 4) * (factors & 15)
+  })
+  const samples = areas.reduce((sum, area) => sum + area, 0) / Math.max(1, ...areas)
+  return {
+    width: frame.readUInt16BE(3),
+    height: frame.readUInt16BE(1),
+    frames: 1,
+    // libjpeg keeps coefficients of 16 bits.
+    pixelBytes: 2 * samples,
+    isInterlaced: isProgressive || hasSeveralScans(file),
+  }
+}
+
 /** Checks a JPEG that no decoder takes. If it has no end marker, what was missing are the bytes before it. */
 export function checkFailedJpeg(file: Buffer): Structure {
   return walk(file).hasEnd ? checkJpeg(file) : truncated('It has no end marker.')

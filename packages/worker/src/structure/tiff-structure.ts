@@ -53,6 +53,21 @@ export function checkTiff(file: Buffer): Structure {
   return whole(parts)
 }
 
+/** Returns size and cost of a TIFF's first page, or undefined if it has none. */
+export function readTiffFrame(file: Buffer) {
+  const layout = layoutOf(file)
+  const entries = layout && readDirectory(file, layout, layout.offset(layout.firstAt))
+  if (!layout || !entries) return undefined
+  const one = (tag: number, missing: number) => numbersOf(file, layout, entries, tag)[0] ?? missing
+  return {
+    width: one(tags.imageWidth, 0),
+    height: one(tags.imageLength, 0),
+    frames: 1,
+    pixelBytes: one(tags.samplesPerPixel, 1) * Math.max(1, one(tags.bitsPerSample, 8) / 8),
+    isInterlaced: false,
+  }
+}
+
 /**
  * Appends a new directory to a TIFF that has the needed tags only, sorted, each once, with as many values as there are
  * samples, and computed byte counts if they are missing. The pixels stay where they are.
