@@ -1,4 +1,5 @@
 import type { ImageKind } from '@millrace/worker/images/image-kind.ts'
+import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
 import { checkBeforeDecoding, repairImage } from '@millrace/worker/structure/image-structure.ts'
 import { partLimits } from '@millrace/worker/structure/structure.ts'
 import sharp from 'sharp'
@@ -141,6 +142,26 @@ test('the frames of a GIF are counted, more than the limit too', async () => {
     gif.subarray(-1),
   ])
   assert.ok((checkBeforeDecoding('image/gif', many).parts?.count ?? 0) > partLimits.frames)
+})
+
+test('checks stop soon in files of very many empty parts', async () => {
+  const size = 40 * 1024 ** 2
+  const jpeg = Buffer.alloc(size)
+  for (let at = 0; at + 4 <= size; at += 4) jpeg.set([0xff, 0xe5, 0, 2], at)
+  jpeg.set([0xff, 0xd8, 0xff, 0xe5], 0)
+  assert.is(readImageHeader('image/jpeg', jpeg), undefined)
+  const webp = Buffer.concat([
+    (await sampleImage('image/webp')).subarray(0, 12),
+    Buffer.alloc(size, 'ABCD\0\0\0\0'),
+  ])
+  webp.writeUInt32LE(webp.length - 8, 4)
+  assert.is(checkBeforeDecoding('image/webp', webp).parts?.count, partLimits.chunks + 1)
+  // A BigTIFF that declares as many entries as its bytes hold.
+  const tiff = Buffer.alloc(size)
+  tiff.write('II+\0\x08\0\0\0', 'latin1')
+  tiff.writeUInt32LE(16, 8)
+  tiff.writeUInt32LE(Math.floor((size - 100) / 20), 16)
+  assert.is(readImageHeader('image/tiff', tiff), undefined)
 })
 
 test.run()

@@ -1,4 +1,4 @@
-import { readSync, writeSync } from 'node:fs'
+import { readSync, writeFileSync, writeSync } from 'node:fs'
 import type { DecoderAnswer, DecoderJob } from './decoder-messages.ts'
 import { frameHeadBytes, frameStart, readFrameHead } from './frames.ts'
 
@@ -28,6 +28,7 @@ export async function serveDecoder(
   process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
   // A terminal sends these to the whole process group. The worker decides when its decoders end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+  volunteerForOutOfMemory()
   const answer = (message: DecoderAnswer, body?: Buffer) => {
     writeBytes(frameStart(message, body?.length))
     if (body) writeBytes(body)
@@ -43,6 +44,15 @@ export async function serveDecoder(
     await render(JSON.parse(text.toString()), file, answer)
   }
   process.disconnect?.()
+}
+
+/** If the machine runs out of memory, Linux ends a decoder and not the worker (proc_pid_oom_score_adj(5)). */
+function volunteerForOutOfMemory(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '1000')
+  } catch {
+    // Other systems have no such file.
+  }
 }
 
 /** @returns undefined if the input ended before */

@@ -1,4 +1,4 @@
-import { damaged, type Structure, truncated, whole } from './structure.ts'
+import { damaged, partLimits, type Structure, truncated, whole } from './structure.ts'
 
 /** Block introducers of GIF89a. */
 const extension = 0x21
@@ -13,7 +13,8 @@ export function checkGif(file: Buffer): Structure {
   let at = 13 + colourTableBytes(file[10])
   let frames = 0
   const parts = () => ({ name: 'frames', count: frames }) as const
-  while (at < file.length) {
+  // Counting on would take as long as the file wants.
+  while (at < file.length && frames <= partLimits.frames) {
     const introducer = file[at]
     if (introducer === trailer) break
     if (introducer === extension) {

@@ -8,6 +8,10 @@ const app0 = 0xe0
 const app14 = 0xee
 /** Markers with the bits of SOF that are no frame: DHT, JPG, DAC. */
 const noFrames: ReadonlySet<number> = new Set([0xc4, 0xc8, 0xcc])
+/**
+ * A JPEG of 256 MB whose segments are full has 4,000. Each is held in memory here, so empty ones must not be counted on.
+ */
+const maxSegments = 20_000
 /** A DCT block has this many coefficients. */
 const coefficients = 64
 
@@ -114,6 +118,8 @@ function walk(file: Buffer, { untilScan = false } = {}): Walk {
       break
     }
     if (marker === 0 || marker === 1 || (marker >= 0xd0 && marker <= soi)) continue
+    if (result.pieces.length >= maxSegments)
+      return { ...result, fault: `It has more than ${maxSegments} segments.` }
     const length = at + 2 <= file.length ? file.readUInt16BE(at) : Number.POSITIVE_INFINITY
     if (length < 2) return { ...result, fault: `The segment at byte ${start} has no length.` }
     const end = at + length

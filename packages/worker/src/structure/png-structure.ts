@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { type Structure, truncated, whole } from './structure.ts'
+import { partLimits, type Structure, truncated, whole } from './structure.ts'
 
 const signatureBytes = 8
 /** A chunk's length, type and CRC, in bytes (PNG specification, 5.3). */
@@ -43,7 +43,8 @@ function walk(file: Buffer): { chunks: Chunk[]; cutIn?: string } {
     const next = at + chunkFrameBytes + file.readUInt32BE(at)
     if (next > file.length) return { chunks, cutIn: type }
     chunks.push({ type, start: at, end: next })
-    if (type === 'IEND') break
+    // Counting on would take as long as the file wants.
+    if (type === 'IEND' || chunks.length > partLimits.chunks) break
     at = next
   }
   return { chunks }

@@ -28,6 +28,10 @@ const perSampleTags: ReadonlySet<number> = new Set([tags.bitsPerSample, 339])
 /** Bytes of one value by type: TIFF 6.0, section 2; 13 is IFD, 16 to 18 are BigTIFF's. */
 const typeBytes = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8]
 const uncompressed = 1
+/** TIFF 6.0: the number of a directory's entries has 16 bits. BigTIFF's has 64, which no file needs. */
+const maxEntries = 65_535
+/** Strips or tiles of the first page. An image of 268 megapixels in tiles of 16 × 16 has a million. */
+const maxBlocks = 1_100_000
 
 type Entry = { tag: number; type: number; count: number; at: number }
 
@@ -58,7 +62,7 @@ export function readTiffFrame(file: Buffer) {
   const layout = layoutOf(file)
   const entries = layout && readDirectory(file, layout, layout.offset(layout.firstAt))
   if (!layout || !entries) return undefined
-  const one = (tag: number, missing: number) => numbersOf(file, layout, entries, tag)[0] ?? missing
+  const one = (tag: number, missing: number) => numbersOf(file, layout, entries, tag, 1)[0] ?? missing
   return {
     width: one(tags.imageWidth, 0),
     height: one(tags.imageLength, 0),
@@ -79,7 +83,7 @@ export function repairTiff(file: Buffer): Buffer | undefined {
   const entries = layout && readDirectory(file, layout, layout.offset(layout.firstAt))
   if (!layout || !entries) return undefined
   const kept = new Map<number, { type: number; count: number; value: Buffer }>()
-  const samples = numbersOf(file, layout, entries, tags.samplesPerPixel)[0] ?? 1
+  const samples = numbersOf(file, layout, entries, tags.samplesPerPixel, 1)[0] ?? 1
   for (const { tag, type, count, at } of entries) {
     if (!neededTags.has(tag) || kept.has(tag)) continue
     const values = perSampleTags.has(tag) ? Math.min(count, samples) : count
@@ -163,6 +167,7 @@ function readDirectory(file: Buffer, layout: NonNullable<Layout>, start: number)
   const { wordBytes, entryBytes, countBytes } = layout
   if (start < 8 || start + countBytes > file.length) return undefined
   const count = layout.entryCount(start)
+  if (count > maxEntries) return undefined
   if (start + countBytes + count * entryBytes > file.length) return undefined
   return Array.from({ length: count }, (_, index) => {
     const at = start + countBytes + index * entryBytes
@@ -189,11 +194,17 @@ function countPages(file: Buffer, layout: NonNullable<Layout>): number {
 }
 
 /** Returns the values of a tag of integers, as far as they lie in the file. */
-function numbersOf(file: Buffer, layout: NonNullable<Layout>, entries: Entry[], tag: number): number[] {
+function numbersOf(
+  file: Buffer,
+  layout: NonNullable<Layout>,
+  entries: Entry[],
+  tag: number,
+  limit = maxBlocks,
+): number[] {
   const entry = entries.find((one) => one.tag === tag)
   const bytes = typeBytes[entry?.type ?? 0] ?? 0
   if (!entry || bytes === 0) return []
-  const count = Math.min(entry.count, Math.max(0, Math.floor((file.length - entry.at) / bytes)))
+  const count = Math.min(entry.count, limit, Math.max(0, Math.floor((file.length - entry.at) / bytes)))
   const read = (at: number) => {
     if (bytes === 8) return layout.u64(at)
     if (bytes === 4) return layout.u32(at)
@@ -219,14 +230,16 @@ function stripSizes(
   entries: Entry[],
   offsets: number[],
 ): number[] {
-  const one = (tag: number) => numbersOf(file, layout, entries, tag)[0]
+  const one = (tag: number) => numbersOf(file, layout, entries, tag, 1)[0]
   const height = one(tags.imageLength) ?? 0
   const rows = Math.min(one(tags.rowsPerStrip) ?? height, height)
   const bits = (one(tags.bitsPerSample) ?? 1) * (one(tags.samplesPerPixel) ?? 1)
+  const compression = one(tags.compression) ?? uncompressed
   const rowBytes = Math.ceil(((one(tags.imageWidth) ?? 0) * bits) / 8)
+  const ends = [...offsets, file.length].sort((a, b) => a - b)
+  const endOf = new Map(ends.map((end, index) => [end, ends[index + 1] ?? file.length]))
   return offsets.map((start, index) => {
-    const next = Math.min(...offsets.filter((other) => other > start), file.length)
-    if ((one(tags.compression) ?? uncompressed) !== uncompressed) return next - start
+    if (compression !== uncompressed) return Math.max(0, (endOf.get(start) ?? start) - start)
     return Math.max(0, Math.min(rows, height - index * rows)) * rowBytes
   })
 }

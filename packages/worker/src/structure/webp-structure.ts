@@ -1,4 +1,4 @@
-import { damaged, type Structure, truncated, whole } from './structure.ts'
+import { damaged, partLimits, type Structure, truncated, whole } from './structure.ts'
 
 /**
  * Checks the RIFF chunks of a WebP (RFC 9649, 2.3). A missing last padding byte is no fault.
@@ -8,9 +8,13 @@ export function checkWebp(file: Buffer): Structure {
   const declaredEnd = file.readUInt32LE(4) + 8
   const end = Math.min(declaredEnd, file.length)
   let frames = 0
+  let chunks = 0
   let hasImage = false
   let at = 12
   while (at + 8 <= end) {
+    chunks += 1
+    // Counting on would take as long as the file wants.
+    if (chunks > partLimits.chunks) return whole({ name: 'chunks', count: chunks })
     const type = file.toString('latin1', at, at + 4)
     const dataEnd = at + 8 + file.readUInt32LE(at + 4)
     if (dataEnd > file.length) return truncated(`It ends in its chunk ${JSON.stringify(type)}.`)
