@@ -5,6 +5,7 @@ import fastify from 'fastify'
 import type { Logger } from 'pino'
 import { closeUnusedConnections } from './close-unused-connections.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
+import { createKnownHosts } from './known-hosts.ts'
 import { registerErrorHandler, respondToUnroutable } from './problem.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { securityHeaders } from './security-headers.ts'
@@ -21,7 +22,12 @@ const bodyLimitBytes = 64 * 1024
  */
 export function createHttp(deps: {
   log: Logger
-  config: { headersTimeoutMs: number; trustedProxies: string[] }
+  config: {
+    headersTimeoutMs: number
+    trustedProxies: string[]
+    publicOrigin: string
+    allowedHosts: string[]
+  }
 }) {
   const closing = new AbortController()
   const app = fastify({
@@ -54,7 +60,7 @@ export function createHttp(deps: {
     protect(options: { secure: boolean }): void {
       registerErrorHandler(app)
       securityHeaders(app, options)
-      refuseOddRequests(app)
+      refuseOddRequests(app, { isKnownHost: createKnownHosts(deps.config) })
       closeUnusedConnections(app)
     },
   }
