@@ -58,6 +58,7 @@ const Variables = Type.Object(
     RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
     RATE_LIMIT_TIMEOUT_MS: Type.Integer({ default: 100, minimum: 1 }),
     TRUSTED_PROXIES: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
+    PROXY_PROTOCOL: Type.Boolean({ default: false }),
     CLOSE_DELAY_MS: Type.Integer({ default: 0, minimum: 0, maximum: 3_600_000 }),
     HEADERS_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 100 }),
     SLOW_BODY_MS: Type.Integer({ default: 20_000, minimum: 100 }),
@@ -136,6 +137,8 @@ export function readConfig(environment: Environment) {
     rateLimitTimeoutMs: variables.RATE_LIMIT_TIMEOUT_MS,
     /** Proxies whose `X-Forwarded-For` is trusted. */
     trustedProxies: splitList(variables.TRUSTED_PROXIES),
+    /** Whether connections begin with a line of the PROXY protocol, which names the client's address. */
+    proxyProtocol: variables.PROXY_PROTOCOL,
     /** How long requests are still accepted after `/ready` returns 503. */
     closeDelayMs: variables.CLOSE_DELAY_MS,
     headersTimeoutMs: variables.HEADERS_TIMEOUT_MS,

@@ -7,6 +7,7 @@ import { closeUnusedConnections } from './close-unused-connections.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createKnownHosts } from './known-hosts.ts'
 import { registerErrorHandler, respondToUnroutable } from './problem.ts'
+import { acceptProxyProtocol } from './proxy-protocol.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { securityHeaders } from './security-headers.ts'
 import { validatorCompiler } from './validation.ts'
@@ -25,6 +26,7 @@ export function createHttp(deps: {
   config: {
     headersTimeoutMs: number
     trustedProxies: string[]
+    proxyProtocol: boolean
     publicOrigin: string
     allowedHosts: string[]
   }
@@ -39,6 +41,7 @@ export function createHttp(deps: {
     routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
     frameworkErrors: respondToUnroutable,
   }).withTypeProvider<TypeBoxTypeProvider>()
+  if (deps.config.proxyProtocol) acceptProxyProtocol(app.server, { timeoutMs: deps.config.headersTimeoutMs })
   app.setValidatorCompiler(validatorCompiler)
   app.removeContentTypeParser('text/plain')
   // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.
