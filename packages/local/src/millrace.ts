@@ -79,7 +79,10 @@ export async function startMillrace(
     const lock = lockDataDirectory(directory)
     closers.push(lock.release)
     const balancer = await waitFor(startLoadBalancer(options), (part) => part.close())
-    const redis = await waitFor(superviseRedis(options), (part) => part.close())
+    const { sessionKeys, redisPassword } = await readLocalSecrets(directory)
+    const redis = await waitFor(superviseRedis({ ...options, password: redisPassword }), (part) =>
+      part.close(),
+    )
     failures.push(redis.failed)
     const origin = `http://localhost:${balancer.port}`
     const origins = [origin, `http://127.0.0.1:${balancer.port}`]
@@ -90,7 +93,6 @@ export async function startMillrace(
     const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }
     closers.push(await writeServiceEnvironment(directory, variables))
     const consoleDirectory = await buildConsole(print)
-    const { sessionKeys } = await readLocalSecrets(directory)
     const shared = {
       ...options.environment,
       ...variables,
