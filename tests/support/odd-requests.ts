@@ -7,6 +7,12 @@ export type OddRequest = { method: string; url: string; bytes: Buffer }
 /** A session's cookie, and the ids of its uploads. */
 export type SessionUploads = { cookie: string; ids: string[] }
 
+/** Stands for a session and its uploads, since many requests end the one or the other. See `withSession`. */
+const placeholders: SessionUploads = {
+  cookie: 'session=placeholder',
+  ids: [0, 1, 2].map((number) => `00000000-0000-7000-8000-00000000000${number}`),
+}
+
 type Parts = {
   method: string
   target: string
@@ -414,13 +420,13 @@ const parameters: Record<string, string[]> = {
 /**
  * Generates requests to these routes: methods, paths, queries, headers, cookies, JSON and form bodies, and HTTP framing.
  * Most requests have one odd thing, in a field, a header or the framing, so that most of them reach a handler.
+ * Many belong to a session and its uploads: `withSession` adds these.
  *
  * @param routes the app's routes
- * @param uploads a session's cookie and its uploads; many requests use them, to pass authorization
  */
-export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitrary<OddRequest> {
+export function oddRequests(routes: Route[]): fc.Arbitrary<OddRequest> {
   const id = fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom(...uploads.ids) },
+    { weight: 6, arbitrary: fc.constantFrom(...placeholders.ids) },
     { weight: 1, arbitrary: fc.uuid({ version: 7 }) },
     { weight: 1, arbitrary: text.map((value) => percentEncode(String(value))) },
     { weight: 1, arbitrary: junk.map(printable) },
@@ -438,7 +444,7 @@ export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitr
       .map(([values, query]) => route.url.replace(/:\w+|\*/g, () => values.shift() ?? '') + query)
   }
   const session: fc.Arbitrary<[string, string][]> = fc.oneof(
-    { weight: 3, arbitrary: fc.constant<[string, string][]>([['cookie', uploads.cookie]]) },
+    { weight: 3, arbitrary: fc.constant<[string, string][]>([['cookie', placeholders.cookie]]) },
     { weight: 1, arbitrary: fc.constant<[string, string][]>([]) },
   )
   const headers = fc.oneof(
@@ -501,6 +507,23 @@ export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitr
     const bytes = Buffer.concat([whole.subarray(0, place), inserted, whole.subarray(place + dropped)])
     return { method: request.method, url: request.target, bytes }
   })
+}
+
+/**
+ * Returns a generated request with the cookie and the uploads of a session.
+ *
+ * @param session has three uploads
+ */
+export function withSession(request: OddRequest, session: SessionUploads): OddRequest {
+  const names = [placeholders.cookie, ...placeholders.ids]
+  const values = [session.cookie, ...session.ids]
+  const replace = (text: string) =>
+    names.reduce((rest, name, index) => rest.replaceAll(name, values[index] ?? ''), text)
+  return {
+    method: request.method,
+    url: replace(request.url),
+    bytes: Buffer.from(replace(request.bytes.toString('latin1')), 'latin1'),
+  }
 }
 
 function write({ method, target, headers, body, framing }: Parts): Buffer {
