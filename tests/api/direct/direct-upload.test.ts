@@ -344,7 +344,9 @@ async function beginUpload(headers: string[], firstBytes: Uint8Array) {
   const { hostname, port } = new URL(api.url)
   const socket = connect(Number(port), hostname)
   const cookie = `cookie: ${client.cookie}`
-  socket.write(['POST /upload?filename=a HTTP/1.1', 'host: localhost', cookie, ...headers, '', ''].join('\r\n'))
+  socket.write(
+    ['POST /upload?filename=a HTTP/1.1', 'host: localhost', cookie, ...headers, '', ''].join('\r\n'),
+  )
   if (!socket.write(firstBytes)) await once(socket, 'drain')
   return socket
 }

@@ -118,7 +118,12 @@ for (const [defect, text, status, code] of [
     400,
     'invalid_request',
   ],
-  ['an unknown expectation', 'GET / HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n\r\n', 400, 'invalid_request'],
+  [
+    'an unknown expectation',
+    'GET / HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n\r\n',
+    400,
+    'invalid_request',
+  ],
   [
     'two Content-Length headers',
     `${announcement}content-length: 1\r\ncontent-length: 2\r\n\r\n{}`,
