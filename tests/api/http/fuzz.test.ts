@@ -158,8 +158,7 @@ test('every route responds to malformed requests, and never with a 5xx status', 
   )
   // Otherwise the handlers, in which most defects are, would hardly be tried.
   assert.ok(share >= 0.5, `only ${share} of the requests reached a handler`)
-  for (const status of ['200', '400', '404', '415'])
-    assert.ok(counts.has(status), `no response had ${status}`)
+  for (const status of ['200', '400', '404']) assert.ok(counts.has(status), `no response had ${status}`)
   const client = createHttpClient(api.url)
   assert.is((await client.get('/health')).status, 200)
   assert.is((await client.get('/uploads')).status, 200)
