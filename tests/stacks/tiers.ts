@@ -135,6 +135,8 @@ test('both services accept the environment that their instances get', () => {
       api.publicOrigin,
       cloud === dev || cloud === production ? /^http:\/\/[^A-Z]+$/ : /^https:\/\/[^A-Z]+$/,
     )
+    if (cloud === staging) assert.equal(api.allowedHosts, ['us-east-1.staging.example.com'])
+    if (api.publicOrigin.startsWith('http:')) assert.equal(api.allowedHosts, [])
     const worker = readWorkerConfig({
       ...environmentOf(cloud, 'WorkerTemplate'),
       ...secretsOf(cloud, 'worker'),

@@ -405,7 +405,7 @@ export interface components {
          *     - `unauthenticated` (status 401): The API key is unknown or missing.
          *     - `forbidden` (status 403): The API key does not have the required scope.
          *     - `cross_site` (status 403): Cross-site request refused: the page has another origin than this API.
-         *     - `host_unknown` (status 421): This server does not serve this host name.
+         *     - `host_unknown` (a request for a host that the API does not serve): This server does not serve this host name.
          *     - `rate_limited` (status 429, retryable): Too many requests.
          *     - `request_timeout` (status 408, retryable): The request was sent too slowly.
          *     - `headers_too_large` (a request that is refused before routing): The request headers are too large.

@@ -34,7 +34,7 @@ export function healthRoutes(
 ): void {
   const { checkReadiness, instance, version, draining } = deps
 
-  const config = { rateLimit: false, untracked: true, ...servedWhenOverloaded } as const
+  const config = { rateLimit: false, untracked: true, anyHost: true, ...servedWhenOverloaded } as const
   api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
     status: 'ok' as const,
     instance,
@@ -45,7 +45,7 @@ export function healthRoutes(
   api.get(
     '/ready',
     {
-      config: { rateLimit: false, untracked: true },
+      config: { rateLimit: false, untracked: true, anyHost: true },
       schema: { response: { 200: Ready, 503: Ready } },
       logLevel: 'warn',
     },

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { requestedHost } from '../http/known-hosts.ts'
 import type { ApiKey, ApiKeys, Scope } from './api-keys.ts'
 
 declare module 'fastify' {
@@ -72,12 +74,19 @@ function bearerToken(authorization: string): string {
  * (Fetch Metadata) and in `Origin`, which pages cannot change. A client that sends neither header is not a
  * browser, so no page can use its cookie.
  */
-function isCrossSite({ headers }: FastifyRequest, publicOrigin: string): boolean {
+function isCrossSite({ headers, raw }: FastifyRequest, publicOrigin: string): boolean {
   const { origin } = headers
-  if (origin !== undefined) {
-    const isOwn = origin === publicOrigin || URL.parse(origin)?.host === headers.host
-    return !isOwn
-  }
+  if (origin !== undefined) return origin !== publicOrigin && !isOriginOfHost(origin, raw, publicOrigin)
   const site = headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+/**
+ * Whether an origin has the host of a request, which is a name of the API (`refuseOddRequests`). If clients reach the API
+ * over HTTPS, no http:// origin is accepted: anyone on the network may have sent its page.
+ */
+function isOriginOfHost(origin: string, request: IncomingMessage, publicOrigin: string): boolean {
+  const page = URL.parse(origin)
+  if (!page?.host || page.host !== requestedHost(request)?.toLowerCase()) return false
+  return page.protocol === 'https:' || (page.protocol === 'http:' && publicOrigin.startsWith('http:'))
 }
