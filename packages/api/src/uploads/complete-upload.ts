@@ -1,5 +1,6 @@
 import type { Announcements } from '@millrace/shared/ledger/announcements.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
+import { partBytes } from '@millrace/shared/ledger/part-plan.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -57,16 +58,17 @@ type ClaimedPart = { partNumber: number; etag: string }
  */
 function checkParts(
   size: number,
-  { partSize, partCount }: OpenMultipart,
+  plan: OpenMultipart,
   storedParts: Part[],
   claimedParts: ClaimedPart[],
 ): void {
+  const { partCount } = plan
   const claimedEtags = new Map(claimedParts.map(({ partNumber, etag }) => [partNumber, unquoted(etag)]))
   const storedByNumber = new Map(storedParts.map((part) => [part.partNumber, part]))
   const problems: string[] = []
   for (let partNumber = 1; partNumber <= partCount && problems.length < 10; partNumber++) {
     const part = storedByNumber.get(partNumber)
-    const expectedSize = partNumber < partCount ? partSize : size - partSize * (partCount - 1)
+    const expectedSize = partBytes(plan, size, partNumber)
     if (!part) problems.push(`part ${partNumber} is missing`)
     else if (part.size !== expectedSize)
       problems.push(`part ${partNumber} has ${part.size} bytes, not ${expectedSize}`)

@@ -11,7 +11,7 @@ import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
 import { paginateMultipartUploads } from '@millrace/shared/ledger/pages.ts'
-import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
+import { type PartPlan, partBytes } from '@millrace/shared/ledger/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
@@ -83,15 +83,24 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
       )
     },
 
-    /** Signs URLs to which the client sends these parts. */
-    async sign(address: UploadAddress, multipart: OpenMultipart, partNumbers: number[]): Promise<PartUrl[]> {
+    /**
+     * Signs URLs to which the client sends these parts. Each URL accepts only the part's size. Otherwise a client could
+     * store parts of up to 5 GiB, which no quota counts, until the multipart upload is aborted.
+     */
+    async sign(
+      upload: UploadAddress & { intent: Pick<UploadIntent, 'size'> },
+      multipart: OpenMultipart,
+      partNumbers: number[],
+    ): Promise<PartUrl[]> {
       const { uploadId } = multipart
-      const key = originalKey(address)
+      const { size } = upload.intent
+      const key = originalKey(upload)
       const urls = await signer.signAll(
         partNumbers.map((partNumber) => ({
           method: 'PUT',
           key,
           query: { partNumber: String(partNumber), uploadId },
+          headers: { 'content-length': String(partBytes(multipart, size, partNumber)) },
           expiresInSeconds: partUrlLifeSeconds,
         })),
       )
