@@ -6,6 +6,7 @@ import {
   NoSuchUpload,
   paginateListParts,
   type S3Client,
+  S3ServiceException,
 } from '@aws-sdk/client-s3'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
@@ -21,6 +22,14 @@ import type { UrlSigner } from '../signing/sign-url.ts'
 const partUrlLifeSeconds = 60 * 60
 /** Limit of the number of parts that are signed in one request. */
 export const partBatch = 100
+
+/** S3's errors about the parts of a completion (S3 API, "CompleteMultipartUpload"). The client caused them. */
+const partErrors: ReadonlySet<string> = new Set([
+  'InvalidPart',
+  'InvalidPartOrder',
+  'EntityTooSmall',
+  'EntityTooLarge',
+])
 
 /** A part as S3 has it. */
 export type Part = { partNumber: number; etag: string; size: number }
@@ -134,22 +143,32 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
     /**
      * Makes one object of the parts.
      *
-     * @returns false if the multipart upload is not open, or not open any more
+     * @returns `closed` if the multipart upload is not open, or not open any more; `changed` if S3 does not accept these
+     *   parts, for example because a client overwrote one since they were listed
      */
-    async complete(address: UploadAddress, multipart: MultipartId, parts: Part[]): Promise<boolean> {
-      const completed = await undefinedIfClosed(() =>
-        s3.send(
-          new CompleteMultipartUploadCommand({
-            Bucket: bucket,
-            Key: originalKey(address),
-            UploadId: multipart.uploadId,
-            MultipartUpload: {
-              Parts: parts.map(({ partNumber, etag }) => ({ PartNumber: partNumber, ETag: etag })),
-            },
-          }),
-        ),
-      )
-      return completed !== undefined
+    async complete(
+      address: UploadAddress,
+      multipart: MultipartId,
+      parts: Part[],
+    ): Promise<'completed' | 'closed' | 'changed'> {
+      try {
+        const completed = await undefinedIfClosed(() =>
+          s3.send(
+            new CompleteMultipartUploadCommand({
+              Bucket: bucket,
+              Key: originalKey(address),
+              UploadId: multipart.uploadId,
+              MultipartUpload: {
+                Parts: parts.map(({ partNumber, etag }) => ({ PartNumber: partNumber, ETag: etag })),
+              },
+            }),
+          ),
+        )
+        return completed === undefined ? 'closed' : 'completed'
+      } catch (error) {
+        if (error instanceof S3ServiceException && partErrors.has(error.name)) return 'changed'
+        throw error
+      }
     },
   }
 }
