@@ -46,7 +46,7 @@ export function createSettleOriginal(deps: {
    * @param original what S3 has
    * @param options.known the arrival that the record or the manifest names
    * @param options.versionId the version of an event
-   * @returns what S3 has after this. It is read again only if versions were deleted
+   * @returns the version that is the upload's. It is read again only if it is not `original`
    */
   return async function settleOriginal(
     address: UploadAddress,
@@ -57,15 +57,18 @@ export function createSettleOriginal(deps: {
     if (!original || current === undefined) return original
     const isOnly = current === (known?.versionId ?? current) && current === (versionId ?? current)
     if (isOnly) return original
-    const surplus = await findSurplus(address, { known, isCopy: original.isCopy })
+    const { kept, surplus } = await decide(address, { known, isCopy: original.isCopy })
     for (const version of surplus) await originalVersions.delete(address, version.versionId)
-    return surplus.length > 0 ? originals.find(address) : original
+    if (!kept || kept.versionId === current) return kept && original
+    // By its version: a newer one may have arrived since. Its own event decides about it.
+    return originals.find(address, kept.versionId)
   }
 
-  async function findSurplus(
+  /** @returns the version that is the upload's, unless none is, and those to delete */
+  async function decide(
     address: UploadAddress,
     { known, isCopy }: { known: Arrival | undefined; isCopy: boolean },
-  ): Promise<OriginalVersion[]> {
+  ): Promise<{ kept: OriginalVersion | undefined; surplus: OriginalVersion[] }> {
     const [versions, manifest] = await Promise.all([originalVersions.list(address), manifests.read(address)])
     const named = [known?.versionId, manifest?.arrival.versionId]
     const namedVersion = versions.findLast(({ versionId }) => named.includes(versionId))
@@ -84,7 +87,10 @@ export function createSettleOriginal(deps: {
       } else if (before && (isPreferred || !isFull) && (await haveSameBytes(address, version, before))) {
         surplus.push(isPreferred ? before : version)
         if (isPreferred) kept[kept.length - 1] = version
-      } else if (!isFull && (isCopy || (await reserve(address, kept.length, rejected.length, version.size)))) {
+      } else if (
+        !isFull &&
+        (isCopy || (await reserve(address, kept.length, rejected.length, version.size)))
+      ) {
         kept.push(version)
       } else if (isPreferred && (namedVersion || rejected.length === 0)) {
         // The bytes that it replaced are not needed any more.
@@ -94,7 +100,7 @@ export function createSettleOriginal(deps: {
         surplus.push(version)
       }
     }
-    return surplus
+    return { kept: kept.at(-1), surplus }
   }
 
   /**
