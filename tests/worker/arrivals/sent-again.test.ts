@@ -147,6 +147,22 @@ async function usedBytes({ owner }: UploadAddress): Promise<number> {
   return Number(await fleet.redis.hget(`${fleet.prefix}:{${owner}}:quota`, 'bytes'))
 }
 
+test('erasing an upload releases the quota of all its versions', async () => {
+  const sqs = await start({ QUOTA_BYTES_TOTAL: '1000' })
+  await fleet.startWorker()
+  const [first = Buffer.of(), second = Buffer.of()] = others(2)
+  const address = await fleet.arrive(first)
+  const { quota, finishErasure, erasures } = createTestLifecycle(fleet, { bytesTotal: 1000 })
+  await quota.reserve(address, 100, Date.now())
+  await fleet.finished(address)
+  await fleet.arrive(second, address)
+  await sqs.deleted(2)
+  assert.is(await usedBytes(address), 200)
+  await erasures.mark(address)
+  await finishErasure(address)
+  assert.is(await usedBytes(address), 0)
+})
+
 test('what a replaced file holds of the quota is released without the upload', async () => {
   const sqs = await start({ QUOTA_BYTES_TOTAL: '250' })
   await fleet.startWorker()

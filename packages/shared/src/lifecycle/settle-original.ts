@@ -5,13 +5,7 @@ import type { Quota } from '../quotas/quota.ts'
 import { AppError } from '../service/app-error.ts'
 import type { Arrival } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
-import { furtherVersionId } from '../uploads/upload-id.ts'
-
-/**
- * Limit of different bytes that a client may send for one upload. The first file and two corrections: more of them are
- * only work for workers.
- */
-export const maxSendings = 3
+import { maxSendings, quotaHolder } from './further-versions.ts'
 
 /**
  * How long a replaced version counts against the quota, in ms. The bucket's lifecycle rule deletes it one to two days after
@@ -118,9 +112,8 @@ export function createSettleOriginal(deps: {
     size: number,
   ): Promise<boolean> {
     if (position === 0 && rejectedCount === 0) return true
-    const holder = position === 0 ? address : { ...address, id: furtherVersionId(address.id, position) }
     try {
-      await quota.reserve(holder, size, Date.now() + replacedLifeMs)
+      await quota.reserve(quotaHolder(address, position), size, Date.now() + replacedLifeMs)
       return true
     } catch (error) {
       const isRefused =
