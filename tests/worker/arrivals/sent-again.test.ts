@@ -18,7 +18,8 @@ test.after.each(() => fleet.close())
 
 /** Starts S3, SQS and Redis, without a worker. */
 async function start(environment: Record<string, string> = {}) {
-  fleet = await startWorkerFleet({ environment })
+  // Messages of finished uploads are deleted after a twentieth of the lease.
+  fleet = await startWorkerFleet({ environment: { ARRIVAL_LEASE_MS: '3000', ...environment } })
   return watchSqs(fleet.sqs)
 }
 
@@ -118,6 +119,22 @@ test('twenty different files that are sent before a worker is there leave three 
   assert.equal((await fleet.manifests.read(address))?.arrival, upload.arrival)
   const jobs = fleet.changes.states(address.id).filter((state) => state === 'processing')
   assert.ok(jobs.length <= 4, `${jobs.length} jobs`)
+})
+
+test('twenty files that are sent at once, some identical, end as one of them while two workers run', async () => {
+  const sqs = await start()
+  await fleet.startWorker()
+  await fleet.startWorker()
+  const files = others(10)
+  const address = await fleet.arrive(files[0] ?? Buffer.of())
+  await Promise.all([...files, ...files].slice(1).map((bytes) => fleet.arrive(bytes, address)))
+  await sqs.deleted(20)
+  const upload = await stored(address)
+  assert.is(upload.state, 'ready')
+  const versions = await versionsOf(address)
+  assert.ok(versions.length <= 3, `${versions.length} versions`)
+  assert.is(versions.at(-1), upload.arrival?.versionId)
+  assert.equal((await fleet.manifests.read(address))?.arrival, upload.arrival)
 })
 
 test('other bytes that exceed the quota are deleted, and the first file stays as it is', async () => {
