@@ -104,7 +104,7 @@ const Settings = group({
     /** Age at which S3 moves them to Deep Archive. They cannot be downloaded or processed then until a restore. */
     deepArchiveAfterDays: Type.Optional(AgeDays),
   }),
-  /** How long overwritten and deleted objects can be restored. */
+  /** How long overwritten and deleted objects can be restored. Originals: one day. */
   noncurrentDays: wholeNumber(1, 36_500),
   /** The retention times that CloudWatch Logs offers (API reference, PutRetentionPolicy). */
   logDays: oneOf([

@@ -186,7 +186,7 @@ export interface paths {
         put?: never;
         /**
          * Announce a file and get its transport, or import it from a URL
-         * @description Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than the announced one.
+         * @description Up to 8 MiB, the transport is one presigned form or, if the request asks for it, one presigned PUT; above, presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than the announced one. A form can be sent again while it is valid. A PUT stores a file once.
          *
          *     With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are taken from the source's response if they are not given. Until then, the size is 0. No response contains the URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable in several attempts.
          *
@@ -357,7 +357,7 @@ export interface components {
             /** @description UUIDv7 */
             id: string;
             state: components["schemas"]["UploadState"];
-            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"] | components["schemas"]["NoTransport"];
+            transport: components["schemas"]["FormTransport"] | components["schemas"]["PutTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"] | components["schemas"]["NoTransport"];
         };
         Announcement: {
             /** @description declared media type. The file type is detected from the bytes */
@@ -372,6 +372,8 @@ export interface components {
             sha256?: string;
             /** @description bytes */
             size: number;
+            /** @description how a file of up to 8 MiB is sent: `form` (the default), as HTML forms send it, or `put`, which S3 accepts once */
+            transport?: "form" | "put";
         };
         ClaimedParts: {
             parts: {
@@ -563,6 +565,16 @@ export interface components {
             title: string;
             /** @description the kind of problem: `urn:millrace:problem:` and the code */
             type: string;
+        };
+        PutTransport: {
+            /** @description all of these headers must be sent, unchanged. If S3 has the file already, for example because a response was lost, it responds with 412 */
+            headers: {
+                [key: string]: string;
+            };
+            /** @enum {string} */
+            kind: "put";
+            /** @description PUT the bytes of the file to this URL */
+            url: string;
         };
         QueueLoadPoint: {
             /** @description the end of the period, ISO 8601 */

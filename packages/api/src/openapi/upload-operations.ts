@@ -4,6 +4,7 @@ import {
   formUpload,
   importedUpload,
   partUrls,
+  putUpload,
   readyUpload,
   receipt,
   receivedUpload,
@@ -38,8 +39,9 @@ export const uploadOperations: Operations = {
     operationId: 'announceUpload',
     summary: 'Announce a file and get its transport, or import it from a URL',
     description:
-      'Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes ' +
-      'directly to S3, which refuses any size, type or name other than the announced one.\n\n' +
+      'Up to 8 MiB, the transport is one presigned form or, if the request asks for it, one presigned PUT; above, ' +
+      'presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than ' +
+      'the announced one. A form can be sent again while it is valid. A PUT stores a file once.\n\n' +
       'With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are ' +
       "taken from the source's response if they are not given. Until then, the size is 0. No response contains the " +
       'URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable ' +
@@ -67,7 +69,7 @@ export const uploadOperations: Operations = {
       201: {
         description: 'The upload is announced and awaits its bytes.',
         example: formUpload,
-        otherExamples: { import: importedUpload, repeated: arrivedUpload },
+        otherExamples: { put: putUpload, import: importedUpload, repeated: arrivedUpload },
         headers: { location: 'path of the upload', 'set-cookie': 'a new session, if the request had none' },
       },
     },

@@ -15,6 +15,20 @@ import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
+/** A file that the client will send, and how. */
+const AnnouncedFile = Type.Object(
+  {
+    ...Announcement.properties,
+    transport: Type.Optional(
+      Type.Union([Type.Literal('form'), Type.Literal('put')], {
+        description:
+          'how a file of up to 8 MiB is sent: `form` (the default), as HTML forms send it, or `put`, which S3 accepts once',
+      }),
+    ),
+  },
+  { title: 'Announcement', additionalProperties: false },
+)
+
 /** A file that a worker downloads. */
 const ImportRequest = Type.Object(
   {
@@ -44,6 +58,18 @@ const FormTransport = Type.Object(
     }),
   },
   { title: 'FormTransport' },
+)
+const PutTransport = Type.Object(
+  {
+    kind: Type.Literal('put'),
+    url: Type.String({ description: 'PUT the bytes of the file to this URL' }),
+    headers: Type.Record(Type.String(), Type.String(), {
+      description:
+        'all of these headers must be sent, unchanged. If S3 has the file already, for example because a response was ' +
+        'lost, it responds with 412',
+    }),
+  },
+  { title: 'PutTransport' },
 )
 const MultipartTransport = Type.Object(
   {
@@ -78,7 +104,7 @@ export const Announced = Type.Object(
           'ISO 8601; the upload expires if its bytes have not arrived by then. Absent if they have',
       }),
     ),
-    transport: Type.Union([FormTransport, MultipartTransport, ImportTransport, NoTransport]),
+    transport: Type.Union([FormTransport, PutTransport, MultipartTransport, ImportTransport, NoTransport]),
   },
   { title: 'AnnouncedUpload' },
 )
@@ -121,7 +147,7 @@ export function uploadRoutes(
     {
       schema: {
         headers: IdempotencyHeaders,
-        body: Type.Union([Announcement, ImportRequest]),
+        body: Type.Union([AnnouncedFile, ImportRequest]),
         response: { 201: Announced },
       },
     },
@@ -138,10 +164,11 @@ export function uploadRoutes(
               ? { id, state, transport: { kind: 'import' } }
               : { id, state, transport: { kind: 'none' } },
         },
-        async (ownerId, keyed) =>
-          'sourceUrl' in body
-            ? startImport(ownerId, { ...body, ...traceOf(request) }, keyed)
-            : startUpload(ownerId, { ...toIntent(body), ...traceOf(request) }, keyed),
+        async (ownerId, keyed) => {
+          if ('sourceUrl' in body) return startImport(ownerId, { ...body, ...traceOf(request) }, keyed)
+          const { transport = 'form', ...announced } = body
+          return startUpload(ownerId, { ...toIntent(announced), ...traceOf(request) }, { transport, keyed })
+        },
       )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started

@@ -56,6 +56,7 @@ export function createUploads(deps: {
   const { records, lookup, originals, manifests, quota, receiveUpload, epoch } = deps.lifecycle
   const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
+  const { signForm, signPut } = signing
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
@@ -109,7 +110,7 @@ export function createUploads(deps: {
         owner,
         findOwnUpload,
         withIdempotencyKey,
-        startUpload: createStartUpload({ admitUpload, signForm: signing.signForm, multipartUploads }),
+        startUpload: createStartUpload({ admitUpload, signForm, signPut, multipartUploads }),
         startImport: createStartImport({
           admitUpload,
           imports: queues.imports,

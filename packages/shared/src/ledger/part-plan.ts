@@ -13,6 +13,11 @@ const smallestPartBytes = 8 * MiB
 /** How a file is divided into parts: `partSize` in bytes; the last part may be shorter. */
 export type PartPlan = { partSize: number; partCount: number }
 
+/** Returns the size of a part, in bytes. @param size of the file, in bytes */
+export function partBytes({ partSize, partCount }: PartPlan, size: number, partNumber: number): number {
+  return partNumber < partCount ? partSize : size - partSize * (partCount - 1)
+}
+
 /**
  * Divides a file into parts of 8 MiB. If that exceeds S3's 10,000 parts, the parts have the smallest
  * sufficient number of whole MiB.

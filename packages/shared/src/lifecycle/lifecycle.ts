@@ -7,6 +7,7 @@ import { createDeleteRejectedOriginal } from '../ledger/delete-rejected-original
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
 import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
+import { createOriginalVersions } from '../ledger/original-versions.ts'
 import { createOriginals } from '../ledger/originals.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createQuota } from '../quotas/quota.ts'
@@ -21,6 +22,7 @@ import { createIsErased } from './is-erased.ts'
 import { createReadEvidence } from './read-evidence.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createRemoveRejectedBytes } from './remove-rejected-bytes.ts'
+import { createSettleOriginal } from './settle-original.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
 /**
@@ -56,9 +58,12 @@ export function createLifecycle(deps: {
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
     quotaReservations,
   })
+  const originalVersions = createOriginalVersions({ s3, bucket })
+  const settleOriginal = createSettleOriginal({ originals, originalVersions, manifests, quota })
   const checkUpload = createCheckUpload({
     records,
     readEvidence: createReadEvidence({ erasures, manifests, originals, announcements }),
+    settleOriginal,
     queue,
     finishErasure,
     removeRejectedBytes,
@@ -66,6 +71,7 @@ export function createLifecycle(deps: {
   })
   return {
     originals,
+    originalVersions,
     manifests,
     erasures,
     announcements,
@@ -81,7 +87,7 @@ export function createLifecycle(deps: {
     isErased: createIsErased({ records, erasures }),
     checkUpload,
     lookup: createUploadLookup({ records, checkUpload }),
-    receiveUpload: createReceiveUpload({ records, originals, queue, checkUpload }),
+    receiveUpload: createReceiveUpload({ records, originals, queue, settleOriginal, checkUpload }),
   }
 }
 

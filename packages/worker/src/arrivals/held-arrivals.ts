@@ -36,7 +36,12 @@ export type UnfinishedUpload = {
 }
 
 /** A key of an event whose message is held. Without an upload, an outage interrupted its handling. */
-export type UnfinishedKey = { key: string; upload: UnfinishedUpload | undefined }
+export type UnfinishedKey = {
+  key: string
+  /** The version of the event, if the bucket is versioned. */
+  versionId?: string | undefined
+  upload: UnfinishedUpload | undefined
+}
 
 type HeldKey = UnfinishedKey & { isDone: boolean; retries: number; retryAtMs: number }
 type HeldMessage = { message: LeasedMessage; keys: HeldKey[] }
@@ -44,13 +49,14 @@ type HeldMessage = { message: LeasedMessage; keys: HeldKey[] }
 /**
  * Handles one key of an event by what S3 has.
  *
+ * @param options.versionId the version of the event, if the bucket is versioned
  * @param options.sentAtMs when S3 sent the event, in ms since 1970
  * @param options.isRetry the key was handled before: its job is added again if it is missing, and restarted if it failed
  * @returns the upload that the message waits for, or undefined if nothing remains to do
  */
 export type HandleKey = (
   key: string,
-  options: { sentAtMs: number; isRetry: boolean },
+  options: { versionId: string | undefined; sentAtMs: number; isRetry: boolean },
 ) => Promise<UnfinishedUpload | undefined>
 
 /**
@@ -161,7 +167,8 @@ export function createHeldArrivals(deps: {
     key.retries += 1
     key.retryAtMs = now() + Math.min(longestRetryMs, leaseMs * checkPeriod * 2 ** Math.min(key.retries, 20))
     try {
-      key.upload = await handleKey(key.key, { sentAtMs: message.sentAtMs, isRetry: true })
+      const { versionId } = key
+      key.upload = await handleKey(key.key, { versionId, sentAtMs: message.sentAtMs, isRetry: true })
       key.isDone = key.upload === undefined
     } catch (error) {
       if (isTransient(error)) throw error

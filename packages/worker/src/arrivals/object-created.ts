@@ -133,20 +133,20 @@ export function createObjectCreated(deps: {
     const unfinished: UnfinishedKey[] = []
     let outage: unknown
     try {
-      const keys = parseS3Event(message.body, bucket)
-      if (!keys) {
+      const objects = parseS3Event(message.body, bucket)
+      if (!objects) {
         log.warn({ event: 'not-an-s3-event', messageId: message.id }, 'not an S3 event')
         return { isDone: false }
       }
-      for (const key of keys) {
+      for (const { key, versionId } of objects) {
         try {
-          const upload = await handleKey(key, { sentAtMs: message.sentAtMs, isRetry: false })
+          const upload = await handleKey(key, { versionId, sentAtMs: message.sentAtMs, isRetry: false })
           const isLeftToSweep = upload?.copyUntilMs !== undefined && held.size() >= copyLimit
-          if (upload && !isLeftToSweep) unfinished.push({ key, upload })
+          if (upload && !isLeftToSweep) unfinished.push({ key, versionId, upload })
         } catch (error) {
           if (!isTransient(error)) throw error
           outage = error
-          unfinished.push({ key, upload: undefined })
+          unfinished.push({ key, versionId, upload: undefined })
         }
       }
     } catch (error) {
@@ -159,7 +159,7 @@ export function createObjectCreated(deps: {
 
   async function handleKey(
     key: string,
-    options: { sentAtMs: number; isRetry: boolean },
+    options: { versionId: string | undefined; sentAtMs: number; isRetry: boolean },
   ): Promise<UnfinishedUpload | undefined> {
     const original = parseOriginalKey(key)
     if (original) return handleOriginal(original, options)
@@ -173,11 +173,11 @@ export function createObjectCreated(deps: {
 
   async function handleOriginal(
     address: UploadAddress,
-    { sentAtMs, isRetry }: { sentAtMs: number; isRetry: boolean },
+    { versionId, sentAtMs, isRetry }: { versionId: string | undefined; sentAtMs: number; isRetry: boolean },
   ): Promise<UnfinishedUpload | undefined> {
     const copyUntilMs = sentAtMs + deps.minCopyAgeMs
     const takesCopy = copyUntilMs <= Date.now()
-    const received = await receiveUpload(address, { takesCopy })
+    const received = await receiveUpload(address, { takesCopy, versionId })
     log.debug(
       { event: 'object-created', uploadId: address.id, state: received?.upload.state },
       'object created',

@@ -88,10 +88,15 @@ export function createSweepObjects(deps: {
     return new Set(unsettled)
   }
 
-  /** Whether the manifest describes other bytes than the original. */
+  /**
+   * Whether the manifest describes other bytes than the original, or another version: identical bytes that were sent again
+   * hide the version that is served, until the lifecycle rule deletes that one. In the second of the manifest, the original
+   * is taken for its version.
+   */
   async function hasOtherBytes(upload: WithOriginal): Promise<boolean> {
     const manifest = await manifests.read(upload)
-    if (!manifest || manifest.arrival.etag === upload.original.etag) return false
+    const isNewer = upload.original.lastModifiedMs > (upload.manifest?.lastModifiedMs ?? 0)
+    if (!manifest || (manifest.arrival.etag === upload.original.etag && !isNewer)) return false
     // A copy of another region has an etag of its own, and is identified by its version.
     const original = await originals.find(upload)
     const evidence = { isErased: false, original, manifest }
