@@ -37,7 +37,7 @@ const newJob = () => ({ owner: 's-tester', id: newUploadId(), etag: 'e' })
 /** Moves a waiting job to where BullMQ has failed jobs. */
 async function fail(job: { id: string; etag: string }): Promise<void> {
   const jobId = processUploadJobId(job)
-  await redis.lrem(`${prefix}:uploads:wait`, 1, jobId)
+  await redis.zrem(`${prefix}:uploads:prioritized`, jobId)
   await redis.hset(`${prefix}:uploads:${jobId}`, 'atm', 5, 'failedReason', 'x', 'finishedOn', 1)
   await redis.zadd(`${prefix}:uploads:failed`, 1, jobId)
 }
@@ -95,11 +95,11 @@ test('ensure adds a missing job, restarts a failed one, and leaves a waiting one
   const job = newJob()
   await queue.ensure(job)
   await queue.ensure(job)
-  assert.is((await queue.counts()).waiting, 1)
+  assert.is((await queue.counts()).prioritized, 1)
   await fail(job)
   await queue.ensure(job)
   assert.equal(await queue.states([job]), ['queued'])
-  assert.is((await queue.counts()).waiting, 1)
+  assert.is((await queue.counts()).prioritized, 1)
 })
 
 test.run()

@@ -21,6 +21,8 @@ export function createReprocessUpload(deps: {
    * Sets a finished upload back to `received` and adds a job. Until it is finished again, nothing of it is
    * served, as for any upload that has not passed inspection.
    *
+   * The job starts when no new upload waits for a worker, so reprocessing in bulk delays nobody.
+   *
    * A worker compares the manifest with the preset's recipe. A `failed` upload runs again. A `ready` or
    * `rejected` one keeps its outcome if the recipe is the same, and runs again if it differs.
    *
@@ -65,7 +67,7 @@ export function createReprocessUpload(deps: {
   async function addJob({ upload, revision }: StoredUpload, etag: string): Promise<void> {
     const { owner, id, intent } = upload
     const { traceparent } = intent
-    await queue.add({ owner, id, etag, ...(traceparent && { traceparent }) }, { revision })
+    await queue.add({ owner, id, etag, ...(traceparent && { traceparent }) }, { revision, isBackfill: true })
   }
 }
 

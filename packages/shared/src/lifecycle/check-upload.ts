@@ -38,13 +38,14 @@ export function createCheckUpload(deps: {
 
   /**
    * @param options.takesCopy also adds a job for a copy of another region, which that region usually processes
+   * @param options.isBackfill its job starts when no other job waits
    * @returns the upload, or undefined if it does not exist or was erased
    * @throws AppError `conflict` if other processes keep changing the record, `unreadable_record` if this version cannot
    *   read the manifest, or cannot read the record and S3 has nothing of the upload
    */
   return async function checkUpload(
     address: UploadAddress,
-    { takesCopy = false }: { takesCopy?: boolean } = {},
+    { takesCopy = false, isBackfill = false }: { takesCopy?: boolean; isBackfill?: boolean } = {},
   ): Promise<CheckedUpload | undefined> {
     for (let attempt = 0; attempt < attempts; attempt++) {
       // The record is read first. If it changes while S3 is read, it is not replaced.
@@ -74,7 +75,7 @@ export function createCheckUpload(deps: {
       if (unreadable)
         warnSeldom('record-unreadable', unreadable, 'a record of another version is read from S3')
       const isCopy = evidence.original?.isCopy ?? false
-      if (truth.needsJob && (takesCopy || !isCopy)) await addJob(truth.upload)
+      if (truth.needsJob && (takesCopy || !isCopy)) await addJob(truth.upload, isBackfill)
       return { ...stored, isCopy }
     }
     throw new AppError('conflict')
@@ -107,11 +108,11 @@ export function createCheckUpload(deps: {
     }
   }
 
-  async function addJob({ owner, id, arrival, intent }: Upload): Promise<void> {
+  async function addJob({ owner, id, arrival, intent }: Upload, isBackfill: boolean): Promise<void> {
     // Without room, the message of the arrival adds the job later.
     if (!arrival || !(await queue.hasRoom())) return
     const { traceparent } = intent
-    await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) })
+    await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) }, { isBackfill })
   }
 }
 
