@@ -226,6 +226,23 @@ test('a job that is retried keeps its turn', async () => {
   assert.is(order.filter((id) => id === order[0]).length, 2)
 })
 
+test('a job that an idle worker starts at once has a turn, which its retries keep', async () => {
+  const job = newJob('a')
+  const jobKey = `${prefix}:uploads:${processUploadJobId(job)}`
+  const held = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
+  const order = startOrder(3, (owners) => {
+    started.resolve()
+    return owners === 'a' && held.promise
+  })
+  await queue.add(job)
+  await started.promise
+  assert.is(await redis.hget(jobKey, 'priority'), '1')
+  await add('ab')
+  held.resolve()
+  assert.is(await order, 'aba')
+})
+
 test('turns are counted from the start again before the priorities of BullMQ end', async () => {
   await add('aaa')
   // As if half a million turns had passed.
@@ -271,7 +288,10 @@ test('a job whose process ended before it had a turn starts last, and gets its t
   const job = newJob('b')
   await add('aa')
   await redis.zadd(`${prefix}:uploads:prioritized`, (2 ** 21 - 1) * 2 ** 32, processUploadJobId(job))
-  await redis.hset(`${prefix}:uploads:${processUploadJobId(job)}`, 'data', JSON.stringify(job))
+  await redis.hset(`${prefix}:uploads:${processUploadJobId(job)}`, {
+    data: JSON.stringify(job),
+    priority: 2 ** 21 - 1,
+  })
   assert.is((await redis.zrange(`${prefix}:uploads:prioritized`, '-1', '-1'))[0], processUploadJobId(job))
   await queue.add(job)
   assert.is(sorted((await startOrder(3)).slice(0, 2)), 'ab')

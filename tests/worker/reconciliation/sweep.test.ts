@@ -174,6 +174,7 @@ test('a sweep restarts a failed job whose upload is unfinished', async () => {
   await sweepNow(fleet)
   const revived = await queue.getJob(processUploadJobId(job))
   assert.equal([await revived?.getState(), revived?.attemptsMade], ['prioritized', 0])
+  assert.ok((revived?.priority ?? 0) >= 2 ** 20, 'it starts after all new uploads')
   await queue.close()
   await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')

@@ -37,10 +37,12 @@ export function createReprocessUpload(deps: {
    *
    * @param preset replaces the preset of the upload
    * @throws AppError `preset_unknown`, `upload_not_finished`, `original_missing` if S3 has no bytes of the
-   *   upload, `conflict` if S3 has other bytes, whose own event is about to arrive
+   *   upload, `conflict` if S3 has other bytes, whose own event is about to arrive, `overloaded` if very many uploads wait
+   *   to be processed again
    */
   return async function reprocessUpload(found: Upload, preset = found.intent.preset): Promise<Upload> {
     checkPreset(presets, preset)
+    await checkRoom()
     if (found.state === 'awaiting') throw new AppError('upload_not_finished')
     const [original, manifest] = await Promise.all([originals.find(found), manifests.read(found)])
     if (!original) throw new AppError('original_missing')
@@ -62,6 +64,16 @@ export function createReprocessUpload(deps: {
     if (!stored) throw new AppError('conflict')
     if (stored.upload.state === 'received') await addJob(stored, arrival.etag)
     return stored.upload
+  }
+
+  /** Its job would be in Redis only, until it starts. */
+  async function checkRoom(): Promise<void> {
+    if ((await queue.backfillRoom()) > 0) return
+    throw new AppError('overloaded', {
+      message: 'Too many uploads wait to be processed again.',
+      remaining: 0,
+      retryAfterSeconds: 60,
+    })
   }
 
   async function addJob({ upload, revision }: StoredUpload, etag: string): Promise<void> {

@@ -31,7 +31,7 @@ const turnLimit = 2 ** 19
 const ttlMs = 24 * 60 * 60 * 1000
 
 /**
- * Lua: gives a waiting job its turn, and writes it as the job's priority.
+ * Lua: gives a job its turn, and writes it as the job's priority.
  *
  *   KEYS  prioritized, owners, clock, job, delayed, active
  *   ARGV  job id, owner, first priority of the range, last one, prefix of jobs, withoutTurn, scorePerPriority,
@@ -44,8 +44,9 @@ local first, last = tonumber(ARGV[3]), tonumber(ARGV[4])
 local jobPrefix = ARGV[5]
 local perPriority = tonumber(ARGV[7])
 
-local score = tonumber(redis.call('ZSCORE', waiting, jobId))
-if not score or math.floor(score / perPriority) ~= tonumber(ARGV[6]) then return 0 end
+-- An idle worker may have started it already. Its turn counts, and is for its retries.
+if tonumber(redis.call('HGET', KEYS[4], 'priority') or 0) ~= tonumber(ARGV[6]) then return 0 end
+local score = redis.call('ZSCORE', waiting, jobId)
 
 local function limits()
   return string.format('%.0f', first * perPriority), string.format('(%.0f', (last + 1) * perPriority)
@@ -107,7 +108,7 @@ redis.call('PEXPIRE', owners, ARGV[10])
 redis.call('PEXPIRE', clock, ARGV[10])
 
 local priority = first + turn - 1
-redis.call('ZADD', waiting, priority * perPriority + score % perPriority, jobId)
+if score then redis.call('ZADD', waiting, priority * perPriority + score % perPriority, jobId) end
 redis.call('HSET', KEYS[4], 'priority', priority)
 return priority
 `
@@ -148,7 +149,7 @@ export function createFairTurns({ redis, queue }: { redis: Redis; queue: KeyedQu
     options: { priority: withoutTurn },
 
     /**
-     * Gives a waiting job its turn. Does nothing if it has one or does not wait.
+     * Gives a job its turn. Does nothing if it has one.
      * @param options.isBackfill the job starts when no other job waits
      */
     async place(
@@ -191,6 +192,11 @@ export function createFairTurns({ redis, queue }: { redis: Redis; queue: KeyedQu
     /** Returns the number of waiting jobs that are not backfill. */
     async countWaiting(): Promise<number> {
       return redis.zcount(waitingKey, '-inf', `(${ranges.backfill.first * scorePerPriority}`)
+    },
+
+    /** Returns the number of waiting jobs that are backfill. */
+    async countBackfill(): Promise<number> {
+      return redis.zcount(waitingKey, ranges.backfill.first * scorePerPriority, '+inf')
     },
   }
 }

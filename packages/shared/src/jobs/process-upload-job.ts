@@ -185,6 +185,10 @@ export function createUploadQueue(deps: {
       }
       return known.room > 0
     },
+    /** Returns how many jobs of backfill fit below the limit, which they have for themselves. */
+    async backfillRoom(): Promise<number> {
+      return maxQueuedJobs - (await turns.countBackfill())
+    },
     /** Returns the states of jobs in their order, from one pipeline. Cheap for hundreds. */
     async states(jobs: { id: string; etag: string }[]): Promise<UploadJobState[]> {
       const pipeline = redis.pipeline()
