@@ -65,6 +65,21 @@ test('jobs that a process adds itself count at once', async () => {
   assert.is(await queue.hasRoom(), false)
 })
 
+test('an owner fills four fifths of the room, and the rest is left for others', async () => {
+  const queue = openQueue(10)
+  const add = async (owner: string) => queue.add({ ...newJob(), owner })
+  for (let i = 0; i < 8; i++) {
+    assert.is(await queue.hasRoom('s-many'), true, `job ${i}`)
+    await add('s-many')
+  }
+  assert.is(await queue.hasRoom('s-many'), false)
+  assert.is(await queue.hasRoom('s-other'), true)
+  await add('s-other')
+  assert.is(await queue.hasRoom('s-other'), true)
+  await add('s-other')
+  assert.is(await queue.hasRoom('s-third'), false, 'the queue is full')
+})
+
 test('uploads that arrive together cause one count of jobs', async () => {
   const queue = openQueue(2)
   let counts = 0

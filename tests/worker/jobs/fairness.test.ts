@@ -44,9 +44,9 @@ async function startBusyWorker(environment: Record<string, string> = {}): Promis
   return first
 }
 
-async function arriveMany(count: number, owner: string): Promise<UploadAddress[]> {
+async function arriveMany(count: number, owner: string, bytes = image): Promise<UploadAddress[]> {
   const addresses: UploadAddress[] = []
-  for (let i = 0; i < count; i++) addresses.push(await fleet.arrive(image, { owner }))
+  for (let i = 0; i < count; i++) addresses.push(await fleet.arrive(bytes, { owner }))
   return addresses
 }
 
@@ -84,11 +84,32 @@ test('two owners with backlogs are processed in turns', async () => {
   }
 })
 
+test('an owner with more uploads than the queue takes leaves room for other owners', async () => {
+  const first = await startBusyWorker({ MAX_QUEUED_JOBS: '60', ARRIVAL_LEASE_MS: '6000' })
+  const text = Buffer.from('text')
+  // More than the queue takes. A worker handles ten messages at once, so up to nine jobs are added above the share.
+  const many = await arriveMany(70, 's-many', text)
+  await commands.handled(71)
+  const [single] = await arriveMany(1, 's-single', text)
+  assert.ok(single)
+  await fleet.changes.until(single.id, ({ state }) => state === 'received')
+  const { prioritized, active } = await fleet.queue.counts()
+  assert.is(active, 1)
+  assert.ok(prioritized < 59, `${prioritized} jobs wait`)
+  release()
+  const order = await processingOrder([first, ...many, single])
+  assert.is(order[1], 'single', order.join())
+  await commands.deleted(72)
+  assert.equal(new Set(commands.receives()), new Set([1]))
+})
+
 test('uploads that are processed again come after all new uploads, whoever they belong to', async () => {
   const old = await arriveMany(3, 's-old')
   const first = await startBusyWorker()
   release()
   for (const address of [...old, first]) await fleet.finished(address)
+  // A message that is still held would add an ordinary job.
+  await commands.deleted(4)
   fleet.changes.clear()
   const held = proxy.hold(writesVariant)
   release = held.release

@@ -189,6 +189,20 @@ export function createFairTurns({ redis, queue }: { redis: Redis; queue: KeyedQu
       await redis.eval(giveBackScript, 2, waitingKey, ownersKey('upload'), jobId, owner, ...scores)
     },
 
+    /** Returns how many jobs of an owner wait, without backfill: its turns that have not started. */
+    async backlogOf(owner: string): Promise<number> {
+      const { first, last } = ranges.upload
+      const [lastTurn, now, head] = await Promise.all([
+        redis.zscore(ownersKey('upload'), owner),
+        redis.hget(clockKey('upload'), 'now'),
+        redis.zrange(waitingKey, '0', '0', 'WITHSCORES'),
+      ])
+      const headPriority = Math.floor(Number(head[1] ?? Number.POSITIVE_INFINITY) / scorePerPriority)
+      if (headPriority > last) return 0
+      const started = Math.max(Number(now ?? 1) - 1, headPriority - first)
+      return Math.max(0, Number(lastTurn ?? 0) - started)
+    },
+
     /** Returns the number of waiting jobs that are not backfill. */
     async countWaiting(): Promise<number> {
       return redis.zcount(waitingKey, '-inf', `(${ranges.backfill.first * scorePerPriority}`)

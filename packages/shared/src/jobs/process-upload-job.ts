@@ -54,6 +54,12 @@ export const defaultMaxQueuedJobs = 10_000
  */
 export const highestMaxQueuedJobs = 50_000
 
+/**
+ * How many jobs an owner may have waiting, as a multiple of the room that is left. So an owner alone fills four fifths of
+ * the queue, and others still find room.
+ */
+const backlogPerRoom = 4
+
 /** How long the number of jobs is cached, in ms. */
 const roomLifeMs = 1_000
 
@@ -175,15 +181,21 @@ export function createUploadQueue(deps: {
     },
     /** Returns how many jobs fit below the limit, not counting backfill; 0 or less if there is no room. */
     room,
-    /** Whether there is room for a job, by a number that may be one second old. */
-    async hasRoom(): Promise<boolean> {
+    /**
+     * Whether there is room for a job, by a number that may be one second old.
+     * @param owner whose job it is; its backlog leaves room for jobs of others
+     */
+    async hasRoom(owner?: string): Promise<boolean> {
       if (now() - known.readAtMs >= roomLifeMs) {
         reading ??= room().finally(() => {
           reading = undefined
         })
         await reading
       }
-      return known.room > 0
+      if (known.room <= 0) return false
+      // With this much room, no backlog is too large.
+      if (owner === undefined || known.room * (backlogPerRoom + 1) > maxQueuedJobs) return true
+      return (await turns.backlogOf(owner)) < backlogPerRoom * known.room
     },
     /** Returns how many jobs of backfill fit below the limit, which they have for themselves. */
     async backfillRoom(): Promise<number> {

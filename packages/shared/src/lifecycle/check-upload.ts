@@ -110,7 +110,7 @@ export function createCheckUpload(deps: {
 
   async function addJob({ owner, id, arrival, intent }: Upload, isBackfill: boolean): Promise<void> {
     // Without room, the message of the arrival adds the job later.
-    if (!arrival || !(await queue.hasRoom())) return
+    if (!arrival || !(await queue.hasRoom(owner))) return
     const { traceparent } = intent
     await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) }, { isBackfill })
   }
