@@ -305,4 +305,10 @@ test('the oldest job is found although jobs of another owner start first', async
   assert.is((await queue.counts()).oldestAddedAt, 1_000)
 })
 
+test('backfill is not the oldest job, however long it waits', async () => {
+  await add('a', { isBackfill: true })
+  assert.is((await queue.counts()).oldestAddedAt, undefined)
+  assert.is((await queue.counts()).prioritized, 1)
+})
+
 test.run()

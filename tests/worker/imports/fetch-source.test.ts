@@ -27,7 +27,12 @@ test.after(async () => {
   await internal.close()
 })
 
-function createFetch({ networks = ['127.0.0.1/32'], ports = [source.port], idleTimeoutMs = 10_000, minBytesPerSecond = 0 } = {}) {
+function createFetch({
+  networks = ['127.0.0.1/32'],
+  ports = [source.port],
+  idleTimeoutMs = 10_000,
+  minBytesPerSecond = 0,
+} = {}) {
   const isPermitted = createPublicAddress(networks)
   const sourceAddresses = createSourceAddresses({ isPermitted, dnsServers: [dns.server] })
   const fetchSource = createFetchSource({

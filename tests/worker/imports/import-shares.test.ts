@@ -30,10 +30,12 @@ test.before.each(async () => {
     const timer = setInterval(() => response.write('x'), 1_000)
     open.add(response)
     atOnce = Math.max(atOnce, open.size)
-    response.on('error', () => {}).on('close', () => {
-      clearInterval(timer)
-      open.delete(response)
-    })
+    response
+      .on('error', () => {})
+      .on('close', () => {
+        clearInterval(timer)
+        open.delete(response)
+      })
     opened(open.size)
   })
   source.on('/fast', (_request, response) => void response.end('text'))

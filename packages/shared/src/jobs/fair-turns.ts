@@ -130,8 +130,8 @@ type KeyedQueue = { toKey(part: string): string }
  * not for the backlog of another owner. This is start-time fair queueing (Goyal, Vin, Cheng 1996), with the same cost for
  * each job.
  *
- * A turn is BullMQ's priority of the job, so a job that is retried or handed back keeps it. A stalled job and a job of an
- * older version have no priority: they start first.
+ * A turn is BullMQ's priority of the job, so a job that is retried or handed back keeps it. A stalled job starts first, as
+ * does a job of an older version, which has no priority.
  *
  *   {prefix}:{queue}:turns:{range}         sorted set: the last turn of each owner
  *   {prefix}:{queue}:turns:{range}:clock   hash: `now`, the turn that starts now; `newcomers`, owners that began at it
@@ -201,6 +201,12 @@ export function createFairTurns({ redis, queue }: { redis: Redis; queue: KeyedQu
       if (headPriority > last) return 0
       const started = Math.max(Number(now ?? 1) - 1, headPriority - first)
       return Math.max(0, Number(lastTurn ?? 0) - started)
+    },
+
+    /** Returns the ids of the jobs that start next, without backfill. */
+    async nextIds(limit: number): Promise<string[]> {
+      const below = `(${ranges.backfill.first * scorePerPriority}`
+      return redis.zrangebyscore(waitingKey, '-inf', below, 'LIMIT', 0, limit)
     },
 
     /** Returns the number of waiting jobs that are not backfill. */

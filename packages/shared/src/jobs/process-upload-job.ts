@@ -150,12 +150,15 @@ export function createUploadQueue(deps: {
     return known.room
   }
 
-  /** Returns when the oldest of the jobs that start next was added, in ms since 1970. */
+  /**
+   * Returns when the oldest of the jobs that start next was added, in ms since 1970. Backfill does not count: it may wait
+   * as long as there are new uploads, which must not look like a fleet that is too small.
+   */
   async function oldestAddedAt(): Promise<number | undefined> {
     // An owner's jobs start in their order, and all owners have their next jobs at the front.
     const [listed, prioritized] = await Promise.all([
       redis.lrange(queue.toKey('wait'), -1, -1),
-      redis.zrange(queue.toKey('prioritized'), '0', String(oldestAmong - 1)),
+      turns.nextIds(oldestAmong),
     ])
     const pipeline = redis.pipeline()
     for (const id of [...listed, ...prioritized]) pipeline.hget(queue.toKey(id), 'timestamp')

@@ -153,7 +153,9 @@ export function createSweepObjects(deps: {
       const record = result?.status === 'fulfilled' ? result.value?.upload : undefined
       return record && !isFinished(record) && Date.parse(record.updatedAt) <= run.youngAfterMs
     })
-    await checks.correct('unfinished-record', unfinished, (upload) => checkUpload(upload, { isBackfill: true }))
+    await checks.correct('unfinished-record', unfinished, (upload) =>
+      checkUpload(upload, { isBackfill: true }),
+    )
   }
 
   async function compareIndexes({ after, upTo, uploads }: ListedRange): Promise<void> {
