@@ -318,7 +318,7 @@ export interface paths {
         put?: never;
         /**
          * Process a finished upload again
-         * @description A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated while the same preset is being processed, it returns the upload.
+         * @description A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated while the same preset is being processed, it returns the upload. New uploads are processed first.
          */
         post: operations["reprocessUpload"];
         delete?: never;

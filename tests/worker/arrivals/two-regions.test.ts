@@ -59,8 +59,8 @@ function request({ api }: Region, method: 'GET' | 'DELETE', path: string) {
  * changes the state.
  */
 async function isReceivedOnly(region: Region, address: UploadAddress): Promise<boolean> {
-  const { waiting, active } = await region.queue.counts()
-  return waiting + active === 0 && (await stateIn(region, address)) === 'received'
+  const { waiting, prioritized, active } = await region.queue.counts()
+  return waiting + prioritized + active === 0 && (await stateIn(region, address)) === 'received'
 }
 
 async function stateIn({ records }: Region, address: UploadAddress): Promise<string | undefined> {

@@ -167,14 +167,15 @@ test('a sweep restarts a failed job whose upload is unfinished', async () => {
   const queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
   // The state of a failed job in BullMQ.
   const jobKey = `${fleet.prefix}:uploads:${processUploadJobId(job)}`
-  await fleet.redis.lrem(`${fleet.prefix}:uploads:wait`, 1, processUploadJobId(job))
+  await fleet.redis.zrem(`${fleet.prefix}:uploads:prioritized`, processUploadJobId(job))
   await fleet.redis.zadd(`${fleet.prefix}:uploads:failed`, Date.now(), processUploadJobId(job))
   await fleet.redis.hset(jobKey, 'atm', 5, 'failedReason', 'S3 was unavailable', 'finishedOn', Date.now())
   assert.is(await queue.getJobState(processUploadJobId(job)), 'failed')
 
   await sweepNow(fleet)
   const revived = await queue.getJob(processUploadJobId(job))
-  assert.equal([await revived?.getState(), revived?.attemptsMade], ['waiting', 0])
+  assert.equal([await revived?.getState(), revived?.attemptsMade], ['prioritized', 0])
+  assert.ok((revived?.priority ?? 0) >= 2 ** 20, 'it starts after all new uploads')
   await queue.close()
   await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')

@@ -15,19 +15,18 @@ import { createRedisMemory } from '@millrace/shared/service/redis-memory.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 
-const owner = 's-tester'
-
 /**
  * Announces imports to a fleet without an API, in the same way as the API.
  *
  * @param options.ports allowed ports of sources
+ * @param options.owner who imports
  * @param options.maxUploadBytes the size limit of a file, in bytes
  */
 export function createImporter(
   fleet: WorkerFleet,
-  options: { ports: number[]; maxUploadBytes: number; limits?: QuotaLimits },
+  options: { ports: number[]; maxUploadBytes: number; limits?: QuotaLimits; owner?: string },
 ) {
-  const { ports, maxUploadBytes, limits = {} } = options
+  const { ports, maxUploadBytes, limits = {}, owner = 's-tester' } = options
   const { redis, records, s3, bucket } = fleet
   const imports = createImportQueue(fleet)
   const reservations = createQuotaReservations(fleet)

@@ -225,7 +225,7 @@ export const uploadOperations: Operations = {
       'A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another ' +
       'preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and ' +
       'nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated ' +
-      'while the same preset is being processed, it returns the upload.',
+      'while the same preset is being processed, it returns the upload. New uploads are processed first.',
     security: securityRequirements.write,
     body: { preset: 'default' },
     bodyOptional: true,

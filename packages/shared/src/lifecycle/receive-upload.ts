@@ -32,7 +32,7 @@ export function createReceiveUpload(deps: {
    *
    * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
-   * While Redis has no room for more jobs, none is added. The message of S3's event adds it later, as soon as a worker
+   * While Redis has no room for more jobs of the owner, none is added. The message of S3's event adds it later, as soon as a worker
    * receives it (decision 0022).
    *
    * @param options.arrival S3's response to the caller's own write; without it, S3 is read
@@ -70,7 +70,7 @@ export function createReceiveUpload(deps: {
       if (stored === 'changed') continue
       if (!stored) return arrived(await checkUpload(address, { takesCopy, versionId }))
       const needsJob = takesCopy || !original.isCopy
-      if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom())) {
+      if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom(address.owner))) {
         const { traceparent } = stored.upload.intent
         await queue.add({
           owner: address.owner,

@@ -124,9 +124,10 @@ export function createSweepObjects(deps: {
 
   async function finish(upload: WithOriginal): Promise<void> {
     const takesCopy = upload.original.lastModifiedMs <= run.startedAtMs - deps.minCopyAgeMs
-    const stored = await checkUpload(upload, { takesCopy })
+    const stored = await checkUpload(upload, { takesCopy, isBackfill: true })
     if (!stored?.upload.arrival || isFinished(stored.upload)) return
-    await queue.revive({ id: upload.id, etag: stored.upload.arrival.etag })
+    const { owner, id, arrival } = stored.upload
+    await queue.revive({ owner, id, etag: arrival.etag }, { isBackfill: true })
   }
 
   async function reportOrphans(uploads: WithManifest[]): Promise<void> {
@@ -157,7 +158,9 @@ export function createSweepObjects(deps: {
       const record = result?.status === 'fulfilled' ? result.value?.upload : undefined
       return record && !isFinished(record) && Date.parse(record.updatedAt) <= run.youngAfterMs
     })
-    await checks.correct('unfinished-record', unfinished, (upload) => checkUpload(upload))
+    await checks.correct('unfinished-record', unfinished, (upload) =>
+      checkUpload(upload, { isBackfill: true }),
+    )
   }
 
   async function compareIndexes({ after, upTo, uploads }: ListedRange): Promise<void> {
