@@ -152,7 +152,7 @@ test('a stream ends when its identity expires', async () => {
 
 test('a stream ends at its maximum age', async () => {
   const server = await serve({ heartbeatMs: 40, maxAgeMs: 100 })
-  assert.match((await createHttpClient(server.url).get('/events')).body, 'retry: 2000\n\n')
+  assert.match(String((await createHttpClient(server.url).get('/events')).body), 'retry: 2000\n\n')
   await server.close()
 })
 
