@@ -41,6 +41,7 @@ async function serve(
   }
 }
 
+// biome-ignore lint/correctness/useYield: a stream without events
 async function* silence(signal: AbortSignal): AsyncGenerator<ServerSentEvent> {
   await once(signal, 'abort')
 }

@@ -41,7 +41,11 @@ const maxAgeMs = 60 * 60 * 1000
  * Bytes of events that wait for the system to take them. A stream has one such event at a time. The largest, a snapshot of
  * 50 uploads, has some 100 KB, and less than 2 MB if each field is as long as it can be.
  */
-const unsentBytes: BudgetLimits = { instance: 64 * 1024 * 1024, owner: 4 * 1024 * 1024, address: 8 * 1024 * 1024 }
+const unsentBytes: BudgetLimits = {
+  instance: 64 * 1024 * 1024,
+  owner: 4 * 1024 * 1024,
+  address: 8 * 1024 * 1024,
+}
 
 type Stream = {
   opener: StreamOpener
@@ -135,7 +139,10 @@ export function createEventStreams(deps: {
       const slot = slots[beat] ?? new Set()
       const stream: Stream = {
         opener,
-        endsAtMs: Math.min(Date.now() + settings.maxAgeMs * randomShare(), opener.endsAtMs ?? Number.POSITIVE_INFINITY),
+        endsAtMs: Math.min(
+          Date.now() + settings.maxAgeMs * randomShare(),
+          opener.endsAtMs ?? Number.POSITIVE_INFINITY,
+        ),
         beat() {
           if (response.writableLength === 0) response.write(heartbeat)
         },
@@ -183,7 +190,10 @@ export function createEventStreams(deps: {
           unsentShare = unsent.take(opener.holder, Buffer.byteLength(event))
         } catch (error) {
           if (!(error instanceof AppError)) throw error
-          reply.log.info({ code: error.code, limit: error.limit }, 'event stream ended: too many unsent bytes')
+          reply.log.info(
+            { code: error.code, limit: error.limit },
+            'event stream ended: too many unsent bytes',
+          )
           return stream.end()
         }
         await new Promise<void>((resolve) => {
