@@ -38,8 +38,8 @@ const stalledMs = 60_000
 const maxAgeMs = 60 * 60 * 1000
 
 /**
- * Bytes of events that wait for the system to take them. A stream has one such event at a time. The largest, a snapshot of
- * 50 uploads, has some 100 KB, and less than 2 MB if each field is as long as it can be.
+ * Bytes of events that wait for the system to take them. A stream has one such event at a time. The largest is a snapshot
+ * of 50 uploads, which must fit into the limit of an owner.
  */
 const unsentBytes: BudgetLimits = {
   instance: 64 * 1024 * 1024,
