@@ -12,6 +12,7 @@ import { registerEvents } from './events/events.ts'
 import { createFleet } from './fleet/fleet.ts'
 import type { Api } from './http/api.ts'
 import { createHttp } from './http/http.ts'
+import { createEventStreams } from './http/server-sent-events.ts'
 import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
@@ -68,10 +69,17 @@ export async function createApp(
   protect({ secure })
   await limitRequests(app, base)
 
-  const { owner, cookieName, register: registerIdentity } = createIdentity({ ...base, secure })
+  const eventStreams = createEventStreams({ limits: config.eventStreams, closing })
+  const {
+    owner,
+    cookieName,
+    endedIdentities,
+    register: registerIdentity,
+  } = createIdentity({ ...base, secure })
+  endedIdentities.onEnded(eventStreams.check)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
-  const rooms = { ...base, lifecycle, signing, uploads, owner, closing }
+  const rooms = { ...base, lifecycle, signing, uploads, owner, closing, eventStreams, endedIdentities }
 
   await openapiRoutes(app, { version, cookieName })
   fleet.registerHealth(app)
@@ -83,7 +91,7 @@ export async function createApp(
     registerUppy(scope, rooms)
     registerDownloads(scope, rooms)
     registerEvents(scope, rooms)
-    fleet.register(scope)
+    fleet.register(scope, rooms)
   })
   const { consoleDirectory: directory } = config
   if (directory) {

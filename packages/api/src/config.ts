@@ -144,7 +144,7 @@ export function readConfig(environment: Environment) {
     headersTimeoutMs: variables.HEADERS_TIMEOUT_MS,
     /** How long any body may take, however slowly it arrives. */
     slowBodyMs: variables.SLOW_BODY_MS,
-    /** Above these limits the instance refuses requests; 0: no limit. */
+    /** Above these limits the instance refuses requests; 0: no limit. The delay is CPU time of the instance itself. */
     maxEventLoopDelayMs: variables.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapUsedBytes: variables.MAX_HEAP_USED_BYTES,
     maxRssBytes: variables.MAX_RSS_BYTES,

@@ -50,7 +50,7 @@ export interface paths {
         };
         /**
          * Follow all of your uploads
-         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them.
+         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them. The stream ends with the session that opened it, and after an hour at the latest: an EventSource then continues after its last event.
          */
         get: operations["watchUploads"];
         put?: never;
@@ -252,7 +252,7 @@ export interface paths {
         };
         /**
          * Follow an upload until it is finished
-         * @description Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished. With `Last-Event-ID`, a state that the client has already received is not repeated.
+         * @description Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished, with the session that opened it, and after an hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.
          */
         get: operations["watchUpload"];
         put?: never;
@@ -997,7 +997,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1005,7 +1005,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_streams" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1055,7 +1055,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The event stream. It has no end. */
+            /** @description The event stream. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1113,7 +1113,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1121,7 +1121,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_streams" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2955,7 +2955,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2963,7 +2963,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_streams" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };

@@ -2,6 +2,7 @@ import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { Api } from '../http/api.ts'
+import type { EndedIdentities } from './ended-identities.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
@@ -29,9 +30,14 @@ const SessionLabel = Type.Object(
  */
 export function sessionRoutes(
   api: Api,
-  deps: { cookie: SessionCookie; sessions: SessionRecords; instance: string },
+  deps: {
+    cookie: SessionCookie
+    sessions: SessionRecords
+    endedIdentities: EndedIdentities
+    instance: string
+  },
 ): void {
-  const { cookie, sessions, instance } = deps
+  const { cookie, sessions, endedIdentities, instance } = deps
 
   api.get('/session', { schema: { response: { 200: SessionView } } }, async (request, reply) => {
     const session = cookie.read(request)
@@ -48,7 +54,10 @@ export function sessionRoutes(
 
   api.delete('/session', async (request, reply) => {
     const session = readToEnd(request)
-    if (session) await sessions.end(session)
+    if (session) {
+      await sessions.end(session)
+      await endedIdentities.publish(session.owner)
+    }
     cookie.end(request)
     return reply.code(204).send()
   })

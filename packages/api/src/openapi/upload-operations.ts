@@ -264,13 +264,14 @@ export const uploadOperations: Operations = {
     description:
       'The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and ' +
       '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still ' +
-      'has all of them.',
+      'has all of them. The stream ends with the session that opened it, and after an hour at the latest: an ' +
+      'EventSource then continues after its last event.',
     tag: 'events',
     security: securityRequirements.read,
     parameters: { 'last-event-id': '42' },
     responses: {
       200: {
-        description: 'The event stream. It has no end.',
+        description: 'The event stream.',
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
@@ -279,7 +280,7 @@ export const uploadOperations: Operations = {
         },
       },
     },
-    errors: ['dependency_unavailable'],
+    errors: ['too_many_streams', 'dependency_unavailable'],
   },
   'GET /uploads/:id/events': {
     ...owned,
@@ -288,8 +289,8 @@ export const uploadOperations: Operations = {
     summary: 'Follow an upload until it is finished',
     description:
       'Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each ' +
-      'change follows. The stream ends when the upload is finished. With `Last-Event-ID`, a state that the client ' +
-      'has already received is not repeated.',
+      'change follows. The stream ends when the upload is finished, with the session that opened it, and after an ' +
+      'hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.',
     security: securityRequirements.read,
     parameters: { id: sampleId, 'last-event-id': '1795512603000-4' },
     responses: {
@@ -304,6 +305,6 @@ export const uploadOperations: Operations = {
       },
       204: { description: 'The client has received the last event: an EventSource does not reconnect.' },
     },
-    errors: ['upload_not_found', 'dependency_unavailable'],
+    errors: ['upload_not_found', 'too_many_streams', 'dependency_unavailable'],
   },
 }
