@@ -24,19 +24,21 @@ export function createIdentity(deps: {
     apiKeys: ApiKey[]
     publicOrigin: string
     openAdmin: boolean
+    anonymousUploads: boolean
     instance: string
   }
 }) {
   const { redis, prefix, secure, config } = deps
-  const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, instance } = config
+  const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const sessions = createSessionRecords({ redis, prefix, ttlMs })
 
   return {
-    owner: createRequestOwner({ cookie, sessions }),
+    owner: createRequestOwner({ cookie, sessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     register(scope: Api): void {
-      authorize(scope, { apiKeys: createApiKeys(config.apiKeys), publicOrigin, openAdmin })
+      const apiKeys = createApiKeys(config.apiKeys)
+      authorize(scope, { apiKeys, publicOrigin, openAdmin, anonymousUploads })
       cookie.register(scope)
       sessionRoutes(scope, { cookie, sessions, instance })
     },

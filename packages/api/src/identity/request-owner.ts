@@ -1,10 +1,19 @@
 import type { FastifyRequest } from 'fastify'
+import { keyRequired } from './authorize.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
-/** Creates the lookup of a request's owner: the owner of its API key, otherwise of its session. */
-export function createRequestOwner(deps: { cookie: SessionCookie; sessions: SessionRecords }) {
-  const { cookie, sessions } = deps
+/**
+ * Creates the lookup of a request's owner: the owner of its API key, otherwise of its session.
+ *
+ * @param deps.anonymousUploads whether sessions may own new uploads
+ */
+export function createRequestOwner(deps: {
+  cookie: SessionCookie
+  sessions: SessionRecords
+  anonymousUploads: boolean
+}) {
+  const { cookie, sessions, anonymousUploads } = deps
 
   async function activeSession(request: FastifyRequest): Promise<Session | undefined> {
     const session = cookie.read(request)
@@ -19,9 +28,12 @@ export function createRequestOwner(deps: { cookie: SessionCookie; sessions: Sess
 
     /**
      * Returns the owner. An anonymous request gets a new session, which then owns what the request creates.
+     * @throws AppError `unauthenticated` without an API key, if anonymous uploads are off
      */
     async findOrCreate(request: FastifyRequest): Promise<string> {
       if (request.apiKey) return request.apiKey.owner
+      // `authorize` has refused the request already, unless a route's scope is wrong.
+      if (!anonymousUploads) throw keyRequired()
       return ((await activeSession(request)) ?? cookie.start(request)).owner
     },
   }

@@ -41,12 +41,13 @@ export function sessionRoutes(
     return viewSession(reply, newSession, (await sessions.view(newSession)) ?? { views: 1, user: null })
   })
 
-  api.put('/session', { schema: { body: SessionLabel } }, async (request, reply) => {
+  const config = { sendsNoFile: true }
+  api.put('/session', { config, schema: { body: SessionLabel } }, async (request, reply) => {
     await sessions.label(await findOrStartSession(request), request.body.user)
     return reply.code(204).send()
   })
 
-  api.delete('/session', async (request, reply) => {
+  api.delete('/session', { config }, async (request, reply) => {
     const session = readToEnd(request)
     if (session) await sessions.end(session)
     cookie.end(request)
