@@ -129,6 +129,7 @@ test('both services accept the environment that their instances get', () => {
     assert.equal(api.trustedProxies, ['10.0.0.0/16'])
     assert.is(api.host, '0.0.0.0')
     assert.is(api.port, 3000)
+    assert.is(api.anonymousUploads, false)
     assert.is(api.cdn?.origin, cloud === staging ? 'https://d111111abcdef8.cloudfront.net' : undefined)
     assert.match(api.redisUrl, /^rediss:\/\/:p{64}@master\..*:6379$/)
     assert.match(
