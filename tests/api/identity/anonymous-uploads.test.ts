@@ -52,7 +52,9 @@ function assertNeedsKey(response: HttpResponse, name: string): void {
 }
 
 test('with anonymous uploads off, every route that writes refuses requests without an API key', async () => {
-  const writing = routes.filter((route) => writes(route) && !withoutKey.includes(`${route.method} ${route.url}`))
+  const writing = routes.filter(
+    (route) => writes(route) && !withoutKey.includes(`${route.method} ${route.url}`),
+  )
   const names = writing.map(({ method, url }) => `${method} ${url}`)
   for (const expected of [
     'POST /uploads',

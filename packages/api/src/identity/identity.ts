@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Api } from '../http/api.ts'
 import { type ApiKey, createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
+import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
@@ -25,16 +26,18 @@ export function createIdentity(deps: {
     publicOrigin: string
     openAdmin: boolean
     anonymousUploads: boolean
+    maxNewOwnersPerAddressPerHour: number
     instance: string
   }
 }) {
   const { redis, prefix, secure, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
-  const sessions = createSessionRecords({ redis, prefix, ttlMs })
+  const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
+  const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
 
   return {
-    owner: createRequestOwner({ cookie, sessions, anonymousUploads }),
+    owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)

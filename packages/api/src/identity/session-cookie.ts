@@ -30,6 +30,16 @@ const SealedSession = Type.Object({
     minimum: 1,
     description: "time of the last seal, ms since 1970; the cookie's lifetime starts here",
   }),
+  // Version 0.1 does not know the following fields. Without them, its cookies mean 0 and false.
+  uncountedViews: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description: 'views that the record does not count: 1 if the session began with `GET /session`',
+    }),
+  ),
+  isOwner: Type.Optional(
+    Type.Boolean({ description: 'whether the session was counted as a new owner of its address' }),
+  ),
 })
 type SealedSession = Static<typeof SealedSession>
 
@@ -43,6 +53,10 @@ export type Session = {
   expiresAt: string
   /** Whether the response to this request sets the cookie, so that its lifetime starts again. */
   setsCookie: boolean
+  /** Views that the record in Redis does not count. */
+  uncountedViews: number
+  /** Whether the session may own uploads without being counted as a new owner. */
+  isOwner: boolean
 }
 
 /** A cookie whose last seal is older than this is sealed again, which renews its lifetime. */
@@ -125,7 +139,7 @@ export function createSessionCookie(options: {
   }
 
   function describeSession(
-    { publicHalf, secretHalf, createdAtMs, sealedAtMs }: SealedSession,
+    { publicHalf, secretHalf, createdAtMs, sealedAtMs, uncountedViews = 0, isOwner = false }: SealedSession,
     setsCookie: boolean,
   ): Session {
     return {
@@ -134,6 +148,8 @@ export function createSessionCookie(options: {
       createdAt: new Date(createdAtMs).toISOString(),
       expiresAt: new Date(sealedAtMs + ttlMs).toISOString(),
       setsCookie,
+      uncountedViews,
+      isOwner,
     }
   }
 
@@ -168,9 +184,15 @@ export function createSessionCookie(options: {
       return describeSession(renewed, true)
     },
 
-    /** Starts a new session for the request. The response sets its cookie. */
-    start(request: FastifyRequest): Session {
+    /**
+     * Starts a new session for the request. The response sets its cookie.
+     *
+     * @param options.uncountedViews views that its record will not count
+     * @param options.isOwner whether it was counted as a new owner
+     */
+    start(request: FastifyRequest, options: { uncountedViews?: number; isOwner?: boolean } = {}): Session {
       const sealed = {
+        ...options,
         publicHalf: randomBytes(16).toString('hex'),
         secretHalf: randomBytes(16).toString('hex'),
         createdAtMs: now(),
@@ -178,6 +200,16 @@ export function createSessionCookie(options: {
       }
       request.cookieToSend = sealed
       return describeSession(sealed, true)
+    },
+
+    /**
+     * Seals into the request's cookie that its session was counted as a new owner. The cookie's lifetime does not start
+     * again, since that of the record does not.
+     */
+    markOwner(request: FastifyRequest): void {
+      const { cookieToSend } = request
+      const sealed = cookieToSend === 'ended' ? null : (cookieToSend ?? open(request)?.sealed)
+      if (sealed) request.cookieToSend = { ...sealed, isOwner: true }
     },
 
     /** Deletes the cookie: the response sets an expired one. */
