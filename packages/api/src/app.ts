@@ -66,9 +66,9 @@ export async function createApp(
   })
   fleet.report(app)
   protect({ secure })
-  await limitRequests(app, base)
+  const { limitCallers } = await limitRequests(app, base)
 
-  const { owner, cookieName, register: registerIdentity } = createIdentity({ ...base, secure })
+  const { owner, cookieName, callerOf, register: registerIdentity } = createIdentity({ ...base, secure })
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
   const rooms = { ...base, lifecycle, signing, uploads, owner, closing }
@@ -77,6 +77,7 @@ export async function createApp(
   fleet.registerHealth(app)
   app.register(async (scope: Api) => {
     registerIdentity(scope)
+    limitCallers(scope, callerOf)
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)

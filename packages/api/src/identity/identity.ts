@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Api } from '../http/api.ts'
 import { type ApiKey, createApiKeys } from './api-keys.ts'
@@ -12,8 +13,8 @@ import { sessionRoutes } from './session-routes.ts'
  * Composes sessions and API keys.
  *
  * @param deps.secure whether clients reach the API over HTTPS
- * @returns `owner`, the owner of a request; `cookieName`; and `register`, which authorizes all routes of a scope and adds
- *   `/session` to it
+ * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
+ *   `cookieName`; and `register`, which authorizes all routes of a scope and adds `/session` to it
  */
 export function createIdentity(deps: {
   redis: Redis
@@ -39,6 +40,7 @@ export function createIdentity(deps: {
   return {
     owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
+    callerOf: (request: FastifyRequest) => request.apiKey?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
       authorize(scope, { apiKeys, publicOrigin, openAdmin, anonymousUploads })

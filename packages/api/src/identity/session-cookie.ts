@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
-import { unreadableRecord } from '@millrace/shared/service/stored-json.ts'
+import { undefinedIfUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The session that the response's cookie will seal; `ended` deletes the cookie; null sets none. */
     cookieToSend: SealedSession | 'ended' | null
+    /** The opened cookie of the request; `none` if it has no valid one; null before it is read. */
+    openedCookie: OpenedCookie | 'none' | null
   }
 }
 
@@ -59,6 +61,9 @@ export type Session = {
   isOwner: boolean
 }
 
+/** A cookie's content. It contains the session, so that not every request creates it again. */
+type OpenedCookie = { sealed: SealedSession; sealedWithOldKey: boolean; session: Session }
+
 /** A cookie whose last seal is older than this is sealed again, which renews its lifetime. */
 const renewAfterMs = 24 * 60 * 60 * 1000
 /** Number of opened cookies in the cache. An entry takes about 1 KB. */
@@ -99,7 +104,7 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const openedCookies = new LRUCache<string, ReturnType<typeof describeCookie>>({ max: cookieCacheSize })
+  const openedCookies = new LRUCache<string, OpenedCookie>({ max: cookieCacheSize })
   let pluginScope: FastifyInstance | undefined
 
   /** Returns the instance that has the functions of secure-session. */
@@ -108,7 +113,13 @@ export function createSessionCookie(options: {
     return pluginScope
   }
 
-  function open(request: FastifyRequest) {
+  /** Returns the content of the request's cookie. Both the rate limit and the route ask for it. */
+  function open(request: FastifyRequest): OpenedCookie | undefined {
+    request.openedCookie ??= read(request) ?? 'none'
+    return request.openedCookie === 'none' ? undefined : request.openedCookie
+  }
+
+  function read(request: FastifyRequest): OpenedCookie | undefined {
     const text = sealedText.exec(request.headers.cookie ?? '')?.[1]
     if (text === undefined) return undefined
     const cached = openedCookies.get(text)
@@ -118,16 +129,9 @@ export function createSessionCookie(options: {
     if (!unsealed) return undefined
     const sealed: unknown = unsealed.data()
     if (!sealedSession.Check(sealed)) throw unreadableRecord('A session cookie does not match its schema.')
-    const opened = describeCookie(sealed, unsealed.changed)
+    const opened = { sealed, sealedWithOldKey: unsealed.changed, session: describeSession(sealed, false) }
     if (text.length <= maxCachedCharacters) openedCookies.set(text, opened)
     return opened
-  }
-
-  /**
-   * Returns the cache entry of a cookie. It contains the session, so that not every request creates it again.
-   */
-  function describeCookie(sealed: SealedSession, sealedWithOldKey: boolean) {
-    return { sealed, sealedWithOldKey, session: describeSession(sealed, false) }
   }
 
   function setCookieHeader(content: SealedSession | 'ended'): string {
@@ -157,6 +161,7 @@ export function createSessionCookie(options: {
     /** Adds sessions to the routes of a scope. */
     register(scope: FastifyInstance): void {
       scope.decorateRequest('cookieToSend', null)
+      scope.decorateRequest('openedCookie', null)
       // The plugin gets a scope without routes, because its hooks would open the cookie of every request.
       scope.register(async (inner) => {
         await inner.register(secureSession, { key: keys, expiry: ttlSeconds })
@@ -182,6 +187,16 @@ export function createSessionCookie(options: {
       const renewed = { ...sealed, sealedAtMs: now() }
       request.cookieToSend = renewed
       return describeSession(renewed, true)
+    },
+
+    /** Returns the session of the request's cookie, as `read` does, but changes nothing and never throws. */
+    peek(request: FastifyRequest): Session | undefined {
+      try {
+        const opened = open(request)
+        return opened && now() - opened.sealed.sealedAtMs < ttlMs ? opened.session : undefined
+      } catch (error) {
+        return undefinedIfUnreadable(error)
+      }
     },
 
     /**
