@@ -10,6 +10,8 @@ export type Route = {
   bodySchema: unknown
   /** Its stable name, as in log lines. */
   operation: string | undefined
+  /** The scope that its config names; undefined: by the method. */
+  scope: string | undefined
   /** Whether bodies are read as JSON. Otherwise the handler receives them unread. */
   readsJson: boolean
 }
@@ -46,6 +48,7 @@ export async function collectRoutes<Started extends { app: unknown }>(start: () 
           hidden,
           bodySchema: schema?.body,
           operation: options.config?.operation,
+          scope: options.config?.scope,
           readsJson,
         }))
       }

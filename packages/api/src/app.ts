@@ -67,12 +67,13 @@ export async function createApp(
   })
   fleet.report(app)
   protect({ secure })
-  await limitRequests(app, base)
+  const { limitCallers } = await limitRequests(app, base)
 
   const eventStreams = createEventStreams({ limits: config.eventStreams, closing })
   const {
     owner,
     cookieName,
+    callerOf,
     endedIdentities,
     register: registerIdentity,
   } = createIdentity({ ...base, secure })
@@ -85,6 +86,7 @@ export async function createApp(
   fleet.registerHealth(app)
   app.register(async (scope: Api) => {
     registerIdentity(scope)
+    limitCallers(scope, callerOf)
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)

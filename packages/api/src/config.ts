@@ -129,6 +129,7 @@ export function readConfig(environment: Environment) {
       owner: variables.MAX_UNFINISHED_UPLOADS_PER_OWNER,
       address: variables.MAX_UNFINISHED_UPLOADS_PER_ADDRESS,
     },
+    /** Sessions of one address of which something begins to be kept (identity/new-sessions.ts); 0: no limit. */
     maxNewOwnersPerAddressPerHour: variables.MAX_NEW_OWNERS_PER_ADDRESS_PER_HOUR,
     /** Requests of one session or API key, over all instances; 0: no limit. */
     rateLimitPerMinute: variables.RATE_LIMIT_PER_MINUTE,

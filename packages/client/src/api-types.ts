@@ -1609,7 +1609,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1617,7 +1617,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1701,7 +1701,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1709,7 +1709,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1956,7 +1956,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1964,7 +1964,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2316,7 +2316,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2324,7 +2324,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };

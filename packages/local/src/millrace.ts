@@ -124,6 +124,7 @@ export async function startMillrace(
           SESSION_KEYS: sessionKeys.join(','),
           CONSOLE_DIRECTORY: consoleDirectory,
           INSTANCE: name,
+          ANONYMOUS_UPLOADS: options.environment['ANONYMOUS_UPLOADS'] || 'on',
           OPEN_ADMIN: options.environment['OPEN_ADMIN'] || String(loopbackHosts.includes(options.host)),
         },
         onReady(readyPort) {

@@ -290,7 +290,7 @@ export function createWithIdempotencyKey(deps: {
     },
     respond: (ownerId: string, keyed?: KeyedId) => Promise<Result>,
   ): Promise<Result> {
-    const ownerId = key === undefined ? undefined : await owner.find(request)
+    const ownerId = key === undefined ? undefined : await owner.findForUpload(request)
     if (key === undefined || ownerId === undefined) return respond(await owner.findOrCreate(request))
     return respondOnce({ owner: ownerId, key, content }, { ...options, findBegun }, (keyed) =>
       respond(ownerId, keyed),
