@@ -3,13 +3,14 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
+import { defineKeepFor } from '../service/keep-for.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
-import { recordLifeMs } from './memory-budget.ts'
+import { keyLives } from './memory-budget.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
-import { defaultMaxIds, defineTrimIndex, indexTtlMs } from './upload-index.ts'
+import { defaultMaxIds, defineTrimIndex } from './upload-index.ts'
 import { createUploadKeys } from './upload-keys.ts'
 
 const upload = Compile(Upload)
@@ -51,6 +52,11 @@ const confirmedTtlMs = erasureMarkerLifeMs + dayMs
 const begun = '1'
 const verified = 'verified'
 const confirmed = 'confirmed'
+/**
+ * How long the last changes of an owner without uploads are kept, in ms: an event stream that reconnects reads that an upload
+ * was erased.
+ */
+const changesLifeMs = 60 * 60 * 1000
 /** How many of an owner's last changes a reconnecting client can receive. */
 const maxRecentChanges = 1000
 
@@ -72,8 +78,8 @@ local text = string.format('%.0f', sequence)
 redis.call('HSET', KEYS[4], 'last', text)
 redis.call('ZADD', KEYS[5], text, ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -${maxRecentChanges} - 1)
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
-redis.call('PEXPIRE', KEYS[5], ARGV[2])
+keepFor(KEYS[4], ARGV[2])
+keepFor(KEYS[5], ARGV[2])
 `
 
 /**
@@ -84,11 +90,11 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
  * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
  * subscribers do not take it for an old one.
  *
- * KEYS: record, index, erased, sequence, recent, listed. ARGV: id, expiry of the index in ms, channel, record, expected revision
+ * KEYS: record, index, erased, sequence, recent, listed. ARGV: id, least life of the owner's keys in ms, channel, record, expected revision
  * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one), 1 to publish
  * nothing ('' to publish).
  */
-const saveScript = `${defineTrimIndex}
+const saveScript = `${defineKeepFor}${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
@@ -98,7 +104,7 @@ redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
+keepFor(KEYS[2], ARGV[2])
 trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
 if ARGV[8] ~= '' then return tonumber(nextRevision) end
 ${nextSequence}
@@ -114,8 +120,11 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
 return 1
 `
 
-/** Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, expiry of the index, channel. */
-const forget = `
+/**
+ * Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, least life of the owner's last
+ * changes in ms, channel.
+ */
+const forget = `${defineKeepFor}
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 ${readClock}
@@ -234,16 +243,17 @@ export function createUploadRecords(deps: {
     expectedRevision: number | undefined,
     { isChecked, isQuiet = false }: { isChecked: boolean; isQuiet?: boolean },
   ): Promise<number | undefined> {
+    const lives = await keyLives(next, redisMemory.usedShare, Date.now())
     const revision = await redis.eval(
       saveScript,
       6,
       ...keys(next),
       next.id,
-      indexTtlMs,
+      lives.ownerKeys,
       changesChannel(prefix, next.owner),
       JSON.stringify(next),
       expectedRevision ?? '',
-      await recordLifeMs(next, redisMemory.usedShare),
+      lives.record,
       isChecked ? await epoch.current() : '',
       isQuiet ? 1 : '',
     )
@@ -341,7 +351,7 @@ export function createUploadRecords(deps: {
         6,
         ...keys(address),
         address.id,
-        indexTtlMs,
+        changesLifeMs,
         channel,
         expected,
       )
@@ -351,7 +361,7 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
-      await redis.eval(eraseScript, 6, ...keys(address), address.id, indexTtlMs, channel, erasedTtlMs)
+      await redis.eval(eraseScript, 6, ...keys(address), address.id, changesLifeMs, channel, erasedTtlMs)
     },
 
     /** Whether Redis has an erasure marker for the upload. */
