@@ -7,7 +7,8 @@ import { defineKeepFor } from '../service/keep-for.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
-import { keyLives } from './memory-budget.ts'
+import { type CountedNetwork, defineNamesOf, formatNetworks, parseNetworks } from './counted-networks.ts'
+import { type KeyLives, keyLives } from './memory-budget.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 import { defaultMaxIds, defineTrimIndex } from './upload-index.ts'
@@ -57,6 +58,12 @@ const confirmed = 'confirmed'
  * was erased.
  */
 const changesLifeMs = 60 * 60 * 1000
+/**
+ * How long an upload that ended without bytes still counts as unfinished, in ms: it leaves an erasure marker, or its outcome.
+ */
+const endedCountMs = 60 * 60 * 1000
+/** The argument of a save that changes nothing about which networks count the upload. */
+const keepNetworks = '-'
 /** How many of an owner's last changes a reconnecting client can receive. */
 const maxRecentChanges = 1000
 
@@ -83,6 +90,28 @@ keepFor(KEYS[5], ARGV[2])
 `
 
 /**
+ * Defines `count`, which changes until when an upload counts as unfinished: '' ends it, `GT` only extends it, and `LT` only
+ * shortens it. The keys of the networks follow from the record.
+ */
+const defineCount = `${defineKeepFor}${defineNamesOf}
+local function count(record, ownerSet, setPrefix, id, untilMs, compare, now)
+  local networks = redis.call('HGET', record, 'counted')
+  if not networks then return end
+  local sets = {ownerSet}
+  for _, name in ipairs(namesOf(networks)) do sets[#sets + 1] = setPrefix .. name end
+  for _, set in ipairs(sets) do
+    if untilMs == '' then
+      redis.call('ZREM', set, id)
+    elseif redis.call('EXISTS', set) == 1 then
+      redis.call('ZADD', set, 'XX', compare, untilMs, id)
+      keepFor(set, string.format('%.0f', math.max(1, tonumber(untilMs) - now)))
+    end
+  end
+  if untilMs == '' then redis.call('HDEL', record, 'counted') end
+end
+`
+
+/**
  * Compare-and-set: saves a record if its revision is still the expected one and the upload was not erased, adds it to its
  * owner's index and publishes the change, in one step. So subscribers receive all changes in their order.
  *
@@ -90,11 +119,12 @@ keepFor(KEYS[5], ARGV[2])
  * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
  * subscribers do not take it for an old one.
  *
- * KEYS: record, index, erased, sequence, recent, listed. ARGV: id, least life of the owner's keys in ms, channel, record, expected revision
- * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one), 1 to publish
- * nothing ('' to publish).
+ * KEYS: record, index, erased, sequence, recent, listed, unfinished. ARGV: id, least life of the owner's keys in ms, channel,
+ * record, expected revision ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the
+ * stored one), 1 to publish nothing ('' to publish), networks that count the upload ('-' to keep the stored ones), prefix of
+ * their keys, until when it counts in ms since 1970 ('' to end it), `GT` or `LT`.
  */
-const saveScript = `${defineKeepFor}${defineTrimIndex}
+const saveScript = `${defineCount}${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
@@ -102,7 +132,9 @@ ${readClock}
 local nextRevision = string.format('%.0f', math.max((tonumber(revision) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
+if ARGV[9] ~= '${keepNetworks}' then redis.call('HSET', KEYS[1], 'counted', ARGV[9]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
+count(KEYS[1], KEYS[7], ARGV[10], ARGV[1], ARGV[11], ARGV[12], now)
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 keepFor(KEYS[2], ARGV[2])
 trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
@@ -122,12 +154,13 @@ return 1
 
 /**
  * Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, least life of the owner's last
- * changes in ms, channel.
+ * changes in ms, channel, one of the script's own, prefix of the networks' keys, until when the upload counts ('' to end it).
  */
-const forget = `${defineKeepFor}
+const forget = `${defineCount}
+${readClock}
+count(KEYS[1], KEYS[7], ARGV[5], ARGV[1], ARGV[6], 'LT', now)
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-${readClock}
 ${nextSequence}
 redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1] .. '"}')
 return 1
@@ -184,6 +217,8 @@ export function createUploadRecords(deps: {
     sequence: sequenceKey,
     recent: recentKey,
     listed: listedKey,
+    unfinished: unfinishedKey,
+    unfinishedOf,
   } = createUploadKeys(prefix)
 
   /**
@@ -231,6 +266,7 @@ export function createUploadRecords(deps: {
       sequenceKey(owner),
       recentKey(owner),
       listedKey(owner),
+      unfinishedKey(owner),
     ]
   }
 
@@ -241,12 +277,14 @@ export function createUploadRecords(deps: {
   async function save(
     next: Upload,
     expectedRevision: number | undefined,
-    { isChecked, isQuiet = false }: { isChecked: boolean; isQuiet?: boolean },
+    options: { isChecked: boolean; isQuiet?: boolean; networks?: readonly CountedNetwork[] | undefined },
   ): Promise<number | undefined> {
-    const lives = await keyLives(next, redisMemory.usedShare, Date.now())
+    const { isChecked, isQuiet = false, networks } = options
+    const nowMs = Date.now()
+    const lives = await keyLives(next, redisMemory.usedShare, nowMs)
     const revision = await redis.eval(
       saveScript,
-      6,
+      7,
       ...keys(next),
       next.id,
       lives.ownerKeys,
@@ -256,6 +294,9 @@ export function createUploadRecords(deps: {
       lives.record,
       isChecked ? await epoch.current() : '',
       isQuiet ? 1 : '',
+      networks ? formatNetworks(networks) : keepNetworks,
+      unfinishedOf(''),
+      ...countsUntil(next, lives, nowMs),
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
@@ -277,11 +318,15 @@ export function createUploadRecords(deps: {
     /**
      * Creates a record of a new upload, or of one that was read from S3. If another process created one first, that one
      * is kept.
+     * @param options.networks the networks that count the upload as unfinished (`unfinished-uploads.ts`)
      * @returns the record in Redis
      * @throws AppError `upload_not_found` if the upload was erased
      */
-    async create(created: Upload): Promise<StoredUpload> {
-      const revision = await save(created, undefined, { isChecked: true })
+    async create(
+      created: Upload,
+      { networks }: { networks?: readonly CountedNetwork[] } = {},
+    ): Promise<StoredUpload> {
+      const revision = await save(created, undefined, { isChecked: true, networks })
       if (revision !== undefined) return { upload: created, revision }
       const found = await find(created)
       if (!found) throw new AppError('conflict')
@@ -348,12 +393,14 @@ export function createUploadRecords(deps: {
       const expected = found?.revision ?? ''
       const result = await redis.eval(
         forgetScript,
-        6,
+        7,
         ...keys(address),
         address.id,
         changesLifeMs,
         channel,
         expected,
+        unfinishedOf(''),
+        '',
       )
       return result === 1
     },
@@ -361,7 +408,17 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
-      await redis.eval(eraseScript, 6, ...keys(address), address.id, changesLifeMs, channel, erasedTtlMs)
+      await redis.eval(
+        eraseScript,
+        7,
+        ...keys(address),
+        ...[address.id, changesLifeMs, channel, erasedTtlMs, unfinishedOf(''), Date.now() + endedCountMs],
+      )
+    },
+
+    /** Returns the networks that count an upload as unfinished. None once its bytes arrived. */
+    async networksOf(address: UploadAddress): Promise<CountedNetwork[]> {
+      return parseNetworks((await redis.hget(recordKey(address), 'counted')) ?? '')
     },
 
     /** Whether Redis has an erasure marker for the upload. */
@@ -418,3 +475,9 @@ export function createUploadRecords(deps: {
 }
 
 export type UploadRecords = ReturnType<typeof createUploadRecords>
+
+/** Returns until when an upload counts as unfinished, and whether that may only extend or only shorten it. */
+function countsUntil({ state, arrival }: Upload, { record }: KeyLives, nowMs: number): (string | number)[] {
+  if (state === 'awaiting') return [nowMs + record, 'GT']
+  return arrival ? ['', 'LT'] : [nowMs + endedCountMs, 'LT']
+}
