@@ -26,6 +26,7 @@ export function createTestLifecycle(deps: {
     streamingS3: deps.s3,
     queue,
     quotaLimits,
+    addressQuotaLimits: {},
     log: pino({ level: 'silent' }),
   })
 }

@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { CountedNetwork } from '@millrace/shared/uploads/counted-networks.ts'
-import { createUnfinishedUploads, type UnfinishedLimits } from '@millrace/shared/uploads/unfinished-uploads.ts'
+import {
+  createUnfinishedUploads,
+  type UnfinishedLimits,
+} from '@millrace/shared/uploads/unfinished-uploads.ts'
 import { arrivalGraceMs, type Upload } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -78,7 +81,10 @@ test("an owner's announced uploads are limited, and the refusal tells when the f
   assert.equal([limit, remaining], [2, 0])
   assert.match(message, /2 .*one owner/)
   const firstSeconds = (hourMs + arrivalGraceMs) / 1000
-  assert.ok(retryAfterSeconds <= firstSeconds && retryAfterSeconds > firstSeconds - 60, String(retryAfterSeconds))
+  assert.ok(
+    retryAfterSeconds <= firstSeconds && retryAfterSeconds > firstSeconds - 60,
+    String(retryAfterSeconds),
+  )
   await announce({ owner: 'another', networks: [] })
 })
 
@@ -154,7 +160,7 @@ test('an upload that ended without bytes counts for an hour more, so that its tr
   await announce(week)
   const { retryAfterSeconds = 0 } = await expectRefusal(announce(week))
   assert.ok(retryAfterSeconds <= hourMs / 1000 && retryAfterSeconds > hourMs / 1000 - 60)
-  const scores = await redis.zrange(`${prefix}:unfinished:home-64`, 0, -1, 'WITHSCORES')
+  const scores = await redis.zrange(`${prefix}:unfinished:home-64`, '0', '-1', 'WITHSCORES')
   assert.equal(scores, [], 'nothing is counted where there is no limit')
 })
 

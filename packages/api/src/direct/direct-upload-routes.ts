@@ -4,6 +4,7 @@ import type { Api } from '../http/api.ts'
 import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
 import { allowEarlyResponse } from '../http/early-response.ts'
 import { startTransferTimeout } from '../http/transfer-timeout.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import { IdempotencyHeaders, type WithIdempotencyKey } from '../uploads/idempotency-key.ts'
 import { UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
@@ -49,7 +50,8 @@ export function directUploadRoutes(
             },
             async (ownerId, keyed) => {
               const file = await readIncomingFile(request, request.query)
-              return viewUpload(await directUpload(ownerId, file, { signal: transfer.signal, keyed }))
+              const holder = budgetHolder(request, ownerId)
+              return viewUpload(await directUpload(holder, file, { signal: transfer.signal, keyed }))
             },
           )
           reply.code(201).header('location', `/uploads/${upload.id}`)

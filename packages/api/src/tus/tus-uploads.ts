@@ -6,7 +6,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { AdmitUpload } from '../uploads/admit-upload.ts'
+import type { AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 
@@ -40,17 +40,19 @@ export function createTusUploads(deps: {
   /**
    * Admits a tus upload under the caller's id.
    *
+   * @param holder who announces it
    * @param metadata `Upload-Metadata` as the client sent it
    * @throws AppError `invalid_request` if the file is empty, and as `admitUpload` does
    */
   async function create(
-    { owner, id }: UploadAddress,
+    holder: UploadHolder,
+    id: string,
     intent: UploadIntent,
     metadata: string,
   ): Promise<TusProgress> {
     if (intent.size === 0) throw emptyFile()
     const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
-    return admitUpload(owner, intent, {
+    return admitUpload(holder, intent, {
       id,
       lifeMs: openUploadLifeMs,
       plan: isOnePart ? undefined : planParts(intent.size),

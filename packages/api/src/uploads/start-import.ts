@@ -4,7 +4,7 @@ import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent, UploadMetadata, UploadState } from '@millrace/shared/uploads/upload.ts'
-import type { AdmitUpload } from './admit-upload.ts'
+import type { AdmitUpload, UploadHolder } from './admit-upload.ts'
 import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 
 /** How long an import may wait for a slot and for its source, in ms. */
@@ -54,7 +54,7 @@ export function createStartImport(deps: {
    * @throws AppError `invalid_request` if the URL is not allowed, and as `admitUpload` does
    */
   return async function startImport(
-    owner: string,
+    holder: UploadHolder,
     request: ImportRequest,
     keyed?: KeyedId,
   ): Promise<StartedImport> {
@@ -68,12 +68,12 @@ export function createStartImport(deps: {
       ...(contentType !== undefined && { contentType }),
       ...(size !== undefined && { size }),
     }
-    return admitUpload(owner, intentOf(request, url), {
+    return admitUpload(holder, intentOf(request, url), {
       keyed,
       lifeMs: keyedAgeMs(keyed) + importLifeMs,
       recordFields: () => ({ source }),
       async begin({ id, state, expiresAt }) {
-        await imports.add({ owner, id, ...(traceparent && { traceparent }) })
+        await imports.add({ owner: holder.owner, id, ...(traceparent && { traceparent }) })
         return { id, state, expiresAt, transport: { kind: 'import' } }
       },
     })

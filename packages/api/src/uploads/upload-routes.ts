@@ -5,6 +5,7 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { Announcement, toIntent } from './announcement.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
@@ -138,10 +139,12 @@ export function uploadRoutes(
               ? { id, state, transport: { kind: 'import' } }
               : { id, state, transport: { kind: 'none' } },
         },
-        async (ownerId, keyed) =>
-          'sourceUrl' in body
-            ? startImport(ownerId, { ...body, ...traceOf(request) }, keyed)
-            : startUpload(ownerId, { ...toIntent(body), ...traceOf(request) }, keyed),
+        async (ownerId, keyed) => {
+          const holder = budgetHolder(request, ownerId)
+          return 'sourceUrl' in body
+            ? startImport(holder, { ...body, ...traceOf(request) }, keyed)
+            : startUpload(holder, { ...toIntent(body), ...traceOf(request) }, keyed)
+        },
       )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started

@@ -20,6 +20,9 @@ export type QuotaLimits = {
   filesPerDay?: number | undefined
 }
 
+/** Limits of the files and bytes of one address in a day; undefined for no limit. */
+export type AddressQuotaLimits = Pick<QuotaLimits, 'bytesPerDay' | 'filesPerDay'>
+
 /** The order in which limits are checked and passed to the script. */
 const limitNames = ['bytesTotal', 'filesTotal', 'bytesPerDay', 'filesPerDay'] as const
 export type QuotaLimit = (typeof limitNames)[number]
@@ -205,6 +208,7 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
 
 export type QuotaReservations = ReturnType<typeof createQuotaReservations>
 
-function dayOf(timeMs: number): string {
+/** Returns the day (UTC) of a time, as keys contain it. @param timeMs ms since 1970 */
+export function dayOf(timeMs: number): string {
   return new Date(timeMs).toISOString().slice(0, 10)
 }
