@@ -56,12 +56,13 @@ export function createImporter(
   return {
     imports,
     quota,
-    /** Does the same as `POST /uploads`. */
+    /** Does the same as `POST /uploads`. @param clientAddress undefined for a client with an API key */
     async announce(
       sourceUrl: string,
       request: Omit<ImportRequest, 'sourceUrl'> = {},
+      clientAddress?: string,
     ): Promise<UploadAddress> {
-      const { id } = await startImport({ owner }, { sourceUrl, ...request })
+      const { id } = await startImport({ owner, address: clientAddress }, { sourceUrl, ...request })
       return { owner, id }
     },
     close: () => imports.close(),
