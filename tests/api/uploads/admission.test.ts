@@ -178,7 +178,13 @@ test('a record that cannot be deleted hides neither the first error nor the othe
     headers: { 'content-type': 'text/plain' },
   })
   await held.arrived
-  assert.equal(await countRemaining(), { ...nothing, records: 1, reservations: 1, reservedBytes: 8, unfinished: 1 })
+  assert.equal(await countRemaining(), {
+    ...nothing,
+    records: 1,
+    reservations: 1,
+    reservedBytes: 8,
+    unfinished: 1,
+  })
   try {
     // Only the undo step of the record uses DEL.
     await api.redis.call('ACL', 'SETUSER', 'default', '-del')

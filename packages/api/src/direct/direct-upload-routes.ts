@@ -1,5 +1,4 @@
 import type { FastifyRequest } from 'fastify'
-import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
 import { allowEarlyResponse } from '../http/early-response.ts'
@@ -9,8 +8,6 @@ import { IdempotencyHeaders, type WithIdempotencyKey } from '../uploads/idempote
 import { UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
-
-const uploadViewValidator = Compile(UploadView)
 
 /**
  * `POST /upload`: receives the file itself, for clients that cannot send it to S3 directly. The body is
@@ -44,7 +41,6 @@ export function directUploadRoutes(
             {
               key: request.headers['idempotency-key'],
               content: contentOf(request),
-              response: uploadViewValidator,
               // S3 has the file already, so the body is not read.
               respondAgain: viewUpload,
             },

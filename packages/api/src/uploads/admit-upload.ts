@@ -47,7 +47,8 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → check Redis' memory → count it as unfinished → reserve quota → open a multipart upload in S3, if there is a plan → write the
+ * check the intent → check Redis' memory → count it as unfinished → reserve quota → keep the Idempotency-Key →
+ * open a multipart upload in S3, if there is a plan → write the
  * record → announce the parts in S3, if the client sends them → `begin`
  *
  * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
@@ -124,6 +125,7 @@ export function createAdmitUpload(deps: {
         const run = () => addressQuota.cancel(networks, use, createdAtMs)
         undoSteps.push({ name: "cancel the address' reservation", run })
       }
+      await keyed?.keep()
       let multipart = earlier?.multipart
       let opened: OpenMultipart | undefined
       let isRecordedByOther = false

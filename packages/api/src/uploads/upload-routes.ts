@@ -2,7 +2,6 @@ import { sourceUrlMaxLength } from '@millrace/shared/imports/source-url.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
@@ -84,8 +83,6 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
-const announcedValidator = Compile(Announced)
-
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
@@ -133,7 +130,6 @@ export function uploadRoutes(
         {
           key: request.headers['idempotency-key'],
           content: ['POST /uploads', body],
-          response: announcedValidator,
           respondAgain: ({ id, state }): StartedUpload | StartedImport =>
             'sourceUrl' in body
               ? { id, state, transport: { kind: 'import' } }

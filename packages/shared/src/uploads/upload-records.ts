@@ -95,8 +95,9 @@ keepFor(KEYS[5], ARGV[2])
  */
 const defineCount = `${defineKeepFor}${defineNamesOf}
 local function count(record, ownerSet, setPrefix, id, untilMs, compare, now)
-  local networks = redis.call('HGET', record, 'counted')
-  if not networks then return end
+  -- A record that another version wrote may be no hash.
+  local networks = redis.pcall('HGET', record, 'counted')
+  if type(networks) ~= 'string' then return end
   local sets = {ownerSet}
   for _, name in ipairs(namesOf(networks)) do sets[#sets + 1] = setPrefix .. name end
   for _, set in ipairs(sets) do
