@@ -1,5 +1,5 @@
 import { declaredType, filenameOfUrl, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
-import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
+import { sourceUrlMaxLength, sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -62,6 +62,12 @@ export function createStartImport(deps: {
     const url = URL.parse(sourceUrl)
     const problem = sourceUrlProblem(url, allowedPorts)
     if (!url || problem) throw sourceUrlError(problem ?? 'must be an absolute URL')
+    if (url.href.length > sourceUrlMaxLength) {
+      throw sourceUrlError(
+        `must have at most ${sourceUrlMaxLength} characters, percent-encoded`,
+        sourceUrlMaxLength,
+      )
+    }
     const source = {
       url: url.href,
       ...(filename !== undefined && { filename }),
@@ -97,9 +103,10 @@ function intentOf(request: ImportRequest, url: URL): UploadIntent {
   return filename === undefined ? withShortenedFilename(intent) : intent
 }
 
-function sourceUrlError(problem: string): AppError {
+function sourceUrlError(problem: string, limit?: number): AppError {
   return new AppError('invalid_request', {
     message: `sourceUrl ${problem}.`,
     fields: [{ field: 'sourceUrl', message: problem }],
+    ...(limit !== undefined && { limit }),
   })
 }
