@@ -10,6 +10,12 @@ import type { AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
 
+/**
+ * Longest `Upload-Metadata` that is stored, in bytes. It is base64 of at most 2 KB that S3 stores with the file, and of names
+ * that Uppy adds.
+ */
+const metadataLimitBytes = 4096
+
 /** The bytes of an upload that S3 has. */
 export type TusProgress = {
   upload: Upload
@@ -42,7 +48,7 @@ export function createTusUploads(deps: {
    *
    * @param holder who announces it
    * @param metadata `Upload-Metadata` as the client sent it
-   * @throws AppError `invalid_request` if the file is empty, and as `admitUpload` does
+   * @throws AppError `invalid_request` if the file is empty or the metadata is too long, and as `admitUpload` does
    */
   async function create(
     holder: UploadHolder,
@@ -51,6 +57,13 @@ export function createTusUploads(deps: {
     metadata: string,
   ): Promise<TusProgress> {
     if (intent.size === 0) throw emptyFile()
+    if (Buffer.byteLength(metadata) > metadataLimitBytes) {
+      throw new AppError('invalid_request', {
+        message: `Upload-Metadata is longer than ${metadataLimitBytes} bytes.`,
+        fields: [{ field: 'upload-metadata', message: 'is too long' }],
+        limit: metadataLimitBytes,
+      })
+    }
     const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
     return admitUpload(holder, intent, {
       id,

@@ -42,8 +42,8 @@ return {0}
  *   {prefix}:unfinished:{network}    the same of a network
  *
  * An upload stops counting in the script that changes its record (`upload-records.ts`): when its bytes arrive, or when it is
- * forgotten. If it ends without bytes, it counts for an hour more, since it leaves something in Redis. In any case it stops
- * when it expires.
+ * forgotten. If it ends without bytes, it counts for some hours more, since it leaves something in Redis. In any case it
+ * stops when it expires.
  *
  * @param deps.redis a connection
  * @param deps.prefix prefix of every key

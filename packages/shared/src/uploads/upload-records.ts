@@ -59,9 +59,11 @@ const confirmed = 'confirmed'
  */
 const changesLifeMs = 60 * 60 * 1000
 /**
- * How long an upload that ended without bytes still counts as unfinished, in ms: it leaves an erasure marker, or its outcome.
+ * How long an upload that ended without bytes still counts as unfinished, in ms: for its owner and for its networks. It leaves
+ * an erasure marker or its outcome, and whoever announces and erases again and again must not fill Redis with them. An owner
+ * with an API key may have many imports that fail, and counts to no network.
  */
-const endedCountMs = 60 * 60 * 1000
+const endedCountMs = { owner: 60 * 60 * 1000, networks: 6 * 60 * 60 * 1000 }
 /** The argument of a save that changes nothing about which networks count the upload. */
 const keepNetworks = '-'
 /** How many of an owner's last changes a reconnecting client can receive. */
@@ -90,17 +92,18 @@ keepFor(KEYS[5], ARGV[2])
 `
 
 /**
- * Defines `count`, which changes until when an upload counts as unfinished: '' ends it, `GT` only extends it, and `LT` only
- * shortens it. The keys of the networks follow from the record.
+ * Defines `count`, which changes until when an upload counts as unfinished, for its owner and for its networks, in ms since
+ * 1970: '' ends it, `GT` only extends it, and `LT` only shortens it. The keys of the networks follow from the record.
  */
 const defineCount = `${defineKeepFor}${defineNamesOf}
-local function count(record, ownerSet, setPrefix, id, untilMs, compare, now)
+local function count(record, ownerSet, setPrefix, id, ownerUntil, networksUntil, compare, now)
   -- A record that another version wrote may be no hash.
   local networks = redis.pcall('HGET', record, 'counted')
   if type(networks) ~= 'string' then return end
   local sets = {ownerSet}
   for _, name in ipairs(namesOf(networks)) do sets[#sets + 1] = setPrefix .. name end
-  for _, set in ipairs(sets) do
+  for i, set in ipairs(sets) do
+    local untilMs = i == 1 and ownerUntil or networksUntil
     if untilMs == '' then
       redis.call('ZREM', set, id)
     elseif redis.call('EXISTS', set) == 1 then
@@ -108,7 +111,7 @@ local function count(record, ownerSet, setPrefix, id, untilMs, compare, now)
       keepFor(set, string.format('%.0f', math.max(1, tonumber(untilMs) - now)))
     end
   end
-  if untilMs == '' then redis.call('HDEL', record, 'counted') end
+  if networksUntil == '' then redis.call('HDEL', record, 'counted') end
 end
 `
 
@@ -123,7 +126,7 @@ end
  * KEYS: record, index, erased, sequence, recent, listed, unfinished. ARGV: id, least life of the owner's keys in ms, channel,
  * record, expected revision ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the
  * stored one), 1 to publish nothing ('' to publish), networks that count the upload ('-' to keep the stored ones), prefix of
- * their keys, until when it counts in ms since 1970 ('' to end it), `GT` or `LT`.
+ * their keys, until when it counts for its owner and for them ('' to end it), `GT` or `LT`.
  */
 const saveScript = `${defineCount}${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
@@ -135,7 +138,7 @@ redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
 if ARGV[9] ~= '${keepNetworks}' then redis.call('HSET', KEYS[1], 'counted', ARGV[9]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
-count(KEYS[1], KEYS[7], ARGV[10], ARGV[1], ARGV[11], ARGV[12], now)
+count(KEYS[1], KEYS[7], ARGV[10], ARGV[1], ARGV[11], ARGV[12], ARGV[13], now)
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 keepFor(KEYS[2], ARGV[2])
 trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
@@ -155,11 +158,12 @@ return 1
 
 /**
  * Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, least life of the owner's last
- * changes in ms, channel, one of the script's own, prefix of the networks' keys, until when the upload counts ('' to end it).
+ * changes in ms, channel, one of the script's own, prefix of the networks' keys, until when the upload counts for its owner
+ * and for them ('' to end it).
  */
 const forget = `${defineCount}
 ${readClock}
-count(KEYS[1], KEYS[7], ARGV[5], ARGV[1], ARGV[6], 'LT', now)
+count(KEYS[1], KEYS[7], ARGV[5], ARGV[1], ARGV[6], ARGV[7], 'LT', now)
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 ${nextSequence}
@@ -401,7 +405,7 @@ export function createUploadRecords(deps: {
         channel,
         expected,
         unfinishedOf(''),
-        '',
+        ...['', ''],
       )
       return result === 1
     },
@@ -413,7 +417,8 @@ export function createUploadRecords(deps: {
         eraseScript,
         7,
         ...keys(address),
-        ...[address.id, changesLifeMs, channel, erasedTtlMs, unfinishedOf(''), Date.now() + endedCountMs],
+        ...[address.id, changesLifeMs, channel, erasedTtlMs, unfinishedOf('')],
+        ...endedCountUntil(Date.now()),
       )
     },
 
@@ -477,8 +482,15 @@ export function createUploadRecords(deps: {
 
 export type UploadRecords = ReturnType<typeof createUploadRecords>
 
-/** Returns until when an upload counts as unfinished, and whether that may only extend or only shorten it. */
+/**
+ * Returns until when an upload counts as unfinished for its owner and for its networks, and whether that may only extend or
+ * only shorten it.
+ */
 function countsUntil({ state, arrival }: Upload, { record }: KeyLives, nowMs: number): (string | number)[] {
-  if (state === 'awaiting') return [nowMs + record, 'GT']
-  return arrival ? ['', 'LT'] : [nowMs + endedCountMs, 'LT']
+  if (state === 'awaiting') return [nowMs + record, nowMs + record, 'GT']
+  return arrival ? ['', '', 'LT'] : [...endedCountUntil(nowMs), 'LT']
+}
+
+function endedCountUntil(nowMs: number): [owner: number, networks: number] {
+  return [nowMs + endedCountMs.owner, nowMs + endedCountMs.networks]
 }
