@@ -30,6 +30,7 @@ export function createTestLifecycle(
     streamingS3: deps.s3,
     queue,
     quotaLimits: { ...quotaLimits, ...limits },
+    addressQuotaLimits: {},
     log: pino({ level: 'silent' }),
   })
 }

@@ -51,7 +51,12 @@ export async function createApp(
   const secure = config.publicOrigin.startsWith('https:')
 
   const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
-  const lifecycle = createLifecycle({ ...base, queue: queues.queue, quotaLimits: config.quota })
+  const lifecycle = createLifecycle({
+    ...base,
+    queue: queues.queue,
+    quotaLimits: config.quota,
+    addressQuotaLimits: config.addressQuota,
+  })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.

@@ -1770,7 +1770,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
+                 * @description belongs to one upload for 24 hours: a repeated request continues with it and creates no other
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -2156,7 +2156,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
+                 * @description belongs to one upload for 24 hours: a repeated request continues with it and creates no other
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;

@@ -203,6 +203,28 @@ test('imports that are missing, refused, too large, empty or over quota are reje
   assert.is(await reservedBytes(), before)
 })
 
+test('an import counts its size for the address that announced it, as soon as it is known', async () => {
+  const bytes = Buffer.alloc(6 * MiB, 'x')
+  source.on('/sized', (_request, response) =>
+    response.writeHead(200, { 'content-length': bytes.length }).end(bytes),
+  )
+  source.on('/unsized', (_request, response) => response.end(bytes))
+  const worker = await fleet.startWorker({
+    environment: { QUOTA_BYTES_PER_DAY_PER_ADDRESS: String(10 * MiB) },
+  })
+  for (const [path, address] of [
+    ['/sized', '198.51.100.1'],
+    ['/unsized', '198.51.100.2'],
+  ] as const) {
+    const first = await fleet.finished(await importer.announce(source.url(path), {}, address))
+    assert.is(first.error, undefined, path)
+    const second = await fleet.finished(await importer.announce(source.url(path), {}, address))
+    assert.equal([second.state, second.error?.code], ['rejected', 'quota_exhausted_today'], path)
+    assert.match(second.error?.message ?? '', /one address/)
+  }
+  await worker.close()
+})
+
 test('an import that exceeds its timeout is rejected', async () => {
   source.on('/slow', (_request, response) => {
     const timer = setInterval(() => response.write('x'), 20)

@@ -1,15 +1,13 @@
 import type { FastifyRequest } from 'fastify'
-import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
 import { allowEarlyResponse } from '../http/early-response.ts'
 import { startTransferTimeout } from '../http/transfer-timeout.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import { IdempotencyHeaders, type WithIdempotencyKey } from '../uploads/idempotency-key.ts'
 import { UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
-
-const uploadViewValidator = Compile(UploadView)
 
 /**
  * `POST /upload`: receives the file itself, for clients that cannot send it to S3 directly. The body is
@@ -43,13 +41,13 @@ export function directUploadRoutes(
             {
               key: request.headers['idempotency-key'],
               content: contentOf(request),
-              response: uploadViewValidator,
               // S3 has the file already, so the body is not read.
               respondAgain: viewUpload,
             },
             async (ownerId, keyed) => {
               const file = await readIncomingFile(request, request.query)
-              return viewUpload(await directUpload(ownerId, file, { signal: transfer.signal, keyed }))
+              const holder = budgetHolder(request, ownerId)
+              return viewUpload(await directUpload(holder, file, { signal: transfer.signal, keyed }))
             },
           )
           reply.code(201).header('location', `/uploads/${upload.id}`)

@@ -8,7 +8,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import type { Arrival, Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { AdmittedUpload, AdmitUpload } from '../uploads/admit-upload.ts'
+import type { AdmittedUpload, AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { KeyedId } from '../uploads/idempotency-key.ts'
 import type { IncomingFile } from './incoming-file.ts'
 import { directUploadLifeMs, type KeepUploadOpen } from './keep-upload-open.ts'
@@ -40,13 +40,13 @@ export function createDirectUpload(deps: {
    * @throws AppError `upload_too_large` as soon as the file exceeds the limit, and as `admitUpload` does
    */
   return async function directUpload(
-    owner: string,
+    holder: UploadHolder,
     file: IncomingFile,
     options: { signal: AbortSignal; keyed?: KeyedId | undefined },
   ): Promise<Upload> {
     const { signal } = options
     try {
-      return await admitAndStore(owner, file, options)
+      return await admitAndStore(holder, file, options)
     } catch (error) {
       file.abandon()
       throw signal.aborted ? signal.reason : error
@@ -54,7 +54,7 @@ export function createDirectUpload(deps: {
   }
 
   async function admitAndStore(
-    owner: string,
+    holder: UploadHolder,
     file: IncomingFile,
     { signal, keyed }: { signal: AbortSignal; keyed?: KeyedId | undefined },
   ): Promise<Upload> {
@@ -62,14 +62,14 @@ export function createDirectUpload(deps: {
     if (size === 0) throw emptyFile()
     // An unknown size is 0. Its quota is reserved at the end of the file, before S3 creates the object.
     const intent = { ...file.announced, size: size ?? 0 }
-    const { address, arrival } = await admitUpload(owner, intent, {
+    const { address, arrival } = await admitUpload(holder, intent, {
       keyed,
       lifeMs: directUploadLifeMs,
       async begin(upload) {
         signal.throwIfAborted()
         // Parts of an earlier request, whose instance died. If it was only suspended, its next part fails.
         if (keyed?.isRepeated) await abortMultipartUploads(originalKey(upload))
-        const address = { owner, id: upload.id }
+        const address = { owner: holder.owner, id: upload.id }
         const arrival = await keepUploadOpen(address, () => store(upload, file, signal))
         return { address, arrival }
       },
@@ -97,7 +97,9 @@ export function createDirectUpload(deps: {
       limitBytes: maxUploadBytes,
       async beforeCommit(size) {
         await confirm()
-        if (intent.size !== size) await quota.reserve(upload, size, Date.now() + directUploadLifeMs)
+        if (intent.size !== size) {
+          await quota.resize(upload, { from: intent.size, to: size }, Date.now() + directUploadLifeMs)
+        }
         // Before S3 publishes the object's event, because a worker compares the object with the intent.
         await records.update(upload, (current) => ({ ...current, intent: { ...current.intent, size } }))
       },

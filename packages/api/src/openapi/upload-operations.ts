@@ -26,7 +26,7 @@ const idempotencyDescription =
   'An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, ' +
   'it continues with the same upload, also if the instance died. While the first request runs, the response is 409 ' +
   '`idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404.'
-const quotaErrors = ['quota_exceeded', 'quota_exhausted_today'] as const
+const quotaErrors = ['quota_exceeded', 'quota_exhausted_today', 'too_many_unfinished_uploads'] as const
 const redirect = {
   302: {
     description: 'A redirect to a signed URL of S3, valid for 10 to 15 minutes.',

@@ -9,6 +9,7 @@ import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage
 import { allowEarlyResponse } from '../http/early-response.ts'
 import { traceOf } from '../http/traceparent.ts'
 import { startTransferTimeout } from '../http/transfer-timeout.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { UploadParams } from '../uploads/find-own-upload.ts'
 import { readChecksum } from './tus-checksum.ts'
@@ -117,6 +118,7 @@ export function tusRoutes(
         method,
         headers: pickTusHeaders(headers),
         address,
+        holder: budgetHolder(request, address.owner),
         ...traceOf(request),
         openBody() {
           collectGarbageDuringStream(raw)

@@ -2,7 +2,7 @@ import { formLimitBytes, planParts } from '@millrace/shared/ledger/part-plan.ts'
 import { openUploadLifeMs, type UploadIntent, type UploadState } from '@millrace/shared/uploads/upload.ts'
 import { type FormSigner, formLifeMs, type SignedForm } from '../signing/sign-form.ts'
 import type { PutSigner, SignedPut } from '../signing/sign-put.ts'
-import type { AdmittedUpload, AdmitUpload } from './admit-upload.ts'
+import type { AdmittedUpload, AdmitUpload, UploadHolder } from './admit-upload.ts'
 import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 import { type MultipartUploads, type PartUrl, partBatch } from './multipart-uploads.ts'
 
@@ -36,12 +36,12 @@ export function createStartUpload(deps: {
    * @throws AppError as `admitUpload` does
    */
   return async function startUpload(
-    owner: string,
+    holder: UploadHolder,
     intent: UploadIntent,
     { transport = 'form', keyed }: { transport?: 'form' | 'put'; keyed?: KeyedId | undefined } = {},
   ): Promise<StartedUpload> {
     const plan = intent.size <= formLimitBytes ? undefined : planParts(intent.size)
-    return admitUpload(owner, intent, {
+    return admitUpload(holder, intent, {
       keyed,
       // A form or a PUT is signed anew, so its life starts now. Parts expire with the id (worker: `expire-unfinished`).
       lifeMs: plan ? openUploadLifeMs : keyedAgeMs(keyed) + formLifeMs,

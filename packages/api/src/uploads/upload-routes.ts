@@ -2,9 +2,9 @@ import { sourceUrlMaxLength } from '@millrace/shared/imports/source-url.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { Announcement, toIntent } from './announcement.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
@@ -109,8 +109,6 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
-const announcedValidator = Compile(Announced)
-
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
@@ -158,16 +156,16 @@ export function uploadRoutes(
         {
           key: request.headers['idempotency-key'],
           content: ['POST /uploads', body],
-          response: announcedValidator,
           respondAgain: ({ id, state }): StartedUpload | StartedImport =>
             'sourceUrl' in body
               ? { id, state, transport: { kind: 'import' } }
               : { id, state, transport: { kind: 'none' } },
         },
         async (ownerId, keyed) => {
-          if ('sourceUrl' in body) return startImport(ownerId, { ...body, ...traceOf(request) }, keyed)
+          const holder = budgetHolder(request, ownerId)
+          if ('sourceUrl' in body) return startImport(holder, { ...body, ...traceOf(request) }, keyed)
           const { transport = 'form', ...announced } = body
-          return startUpload(ownerId, { ...toIntent(announced), ...traceOf(request) }, { transport, keyed })
+          return startUpload(holder, { ...toIntent(announced), ...traceOf(request) }, { transport, keyed })
         },
       )
       reply.code(201).header('location', `/uploads/${started.id}`)

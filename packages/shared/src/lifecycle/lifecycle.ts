@@ -10,8 +10,13 @@ import { createManifests } from '../ledger/manifest.ts'
 import { createOriginalVersions } from '../ledger/original-versions.ts'
 import { createOriginals } from '../ledger/originals.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
+import { createAddressQuota } from '../quotas/address-quota.ts'
 import { createQuota } from '../quotas/quota.ts'
-import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
+import {
+  type AddressQuotaLimits,
+  createQuotaReservations,
+  type QuotaLimits,
+} from '../quotas/quota-reservations.ts'
 import { createRedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory } from '../service/redis-memory.ts'
 import { createSeldomWarning } from '../service/seldom-warning.ts'
@@ -40,9 +45,10 @@ export function createLifecycle(deps: {
   bucket: string
   queue: UploadQueue
   quotaLimits: QuotaLimits
+  addressQuotaLimits: AddressQuotaLimits
   log: Logger
 }) {
-  const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, log } = deps
+  const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, addressQuotaLimits, log } = deps
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
   const announcements = createAnnouncements({ s3, bucket })
@@ -52,7 +58,16 @@ export function createLifecycle(deps: {
   const redisMemory = createRedisMemory({ redis })
   const records = createUploadRecords({ redis, prefix, epoch, redisMemory })
   const quotaReservations = createQuotaReservations({ redis, prefix })
-  const quota = createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket })
+  const addressQuota = createAddressQuota({ redis, prefix, limits: addressQuotaLimits })
+  const quota = createQuota({
+    reservations: quotaReservations,
+    limits: quotaLimits,
+    addressQuota,
+    records,
+    originals,
+    s3,
+    bucket,
+  })
   const finishErasure = createFinishErasure({ records, eraseObjects, quota })
   const removeRejectedBytes = createRemoveRejectedBytes({
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
@@ -82,6 +97,7 @@ export function createLifecycle(deps: {
     records,
     quotaReservations,
     quota,
+    addressQuota,
     finishErasure,
     removeRejectedBytes,
     isErased: createIsErased({ records, erasures }),

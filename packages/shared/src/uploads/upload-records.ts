@@ -3,13 +3,15 @@ import type { Redis } from 'ioredis'
 import { Compile } from 'typebox/compile'
 import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
+import { defineKeepFor } from '../service/keep-for.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
-import { recordLifeMs } from './memory-budget.ts'
+import { type CountedNetwork, defineNamesOf, formatNetworks, parseNetworks } from './counted-networks.ts'
+import { type KeyLives, keyLives } from './memory-budget.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
-import { defaultMaxIds, defineTrimIndex, indexTtlMs } from './upload-index.ts'
+import { defaultMaxIds, defineTrimIndex } from './upload-index.ts'
 import { createUploadKeys } from './upload-keys.ts'
 
 const upload = Compile(Upload)
@@ -51,6 +53,19 @@ const confirmedTtlMs = erasureMarkerLifeMs + dayMs
 const begun = '1'
 const verified = 'verified'
 const confirmed = 'confirmed'
+/**
+ * How long the last changes of an owner without uploads are kept, in ms: an event stream that reconnects reads that an upload
+ * was erased.
+ */
+const changesLifeMs = 60 * 60 * 1000
+/**
+ * How long an upload that ended without bytes still counts as unfinished, in ms: for its owner and for its networks. It leaves
+ * an erasure marker or its outcome, and whoever announces and erases again and again must not fill Redis with them. An owner
+ * with an API key may have many imports that fail, and counts to no network.
+ */
+const endedCountMs = { owner: 60 * 60 * 1000, networks: 6 * 60 * 60 * 1000 }
+/** The argument of a save that changes nothing about which networks count the upload. */
+const keepNetworks = '-'
 /** How many of an owner's last changes a reconnecting client can receive. */
 const maxRecentChanges = 1000
 
@@ -72,8 +87,32 @@ local text = string.format('%.0f', sequence)
 redis.call('HSET', KEYS[4], 'last', text)
 redis.call('ZADD', KEYS[5], text, ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -${maxRecentChanges} - 1)
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
-redis.call('PEXPIRE', KEYS[5], ARGV[2])
+keepFor(KEYS[4], ARGV[2])
+keepFor(KEYS[5], ARGV[2])
+`
+
+/**
+ * Defines `count`, which changes until when an upload counts as unfinished, for its owner and for its networks, in ms since
+ * 1970: '' ends it, `GT` only extends it, and `LT` only shortens it. The keys of the networks follow from the record.
+ */
+const defineCount = `${defineKeepFor}${defineNamesOf}
+local function count(record, ownerSet, setPrefix, id, ownerUntil, networksUntil, compare, now)
+  -- A record that another version wrote may be no hash.
+  local networks = redis.pcall('HGET', record, 'counted')
+  if type(networks) ~= 'string' then return end
+  local sets = {ownerSet}
+  for _, name in ipairs(namesOf(networks)) do sets[#sets + 1] = setPrefix .. name end
+  for i, set in ipairs(sets) do
+    local untilMs = i == 1 and ownerUntil or networksUntil
+    if untilMs == '' then
+      redis.call('ZREM', set, id)
+    elseif redis.call('EXISTS', set) == 1 then
+      redis.call('ZADD', set, 'XX', compare, untilMs, id)
+      keepFor(set, string.format('%.0f', math.max(1, tonumber(untilMs) - now)))
+    end
+  end
+  if networksUntil == '' then redis.call('HDEL', record, 'counted') end
+end
 `
 
 /**
@@ -84,11 +123,12 @@ redis.call('PEXPIRE', KEYS[5], ARGV[2])
  * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
  * subscribers do not take it for an old one.
  *
- * KEYS: record, index, erased, sequence, recent, listed. ARGV: id, expiry of the index in ms, channel, record, expected revision
- * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one), 1 to publish
- * nothing ('' to publish).
+ * KEYS: record, index, erased, sequence, recent, listed, unfinished. ARGV: id, least life of the owner's keys in ms, channel,
+ * record, expected revision ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the
+ * stored one), 1 to publish nothing ('' to publish), networks that count the upload ('-' to keep the stored ones), prefix of
+ * their keys, until when it counts for its owner and for them ('' to end it), `GT` or `LT`.
  */
-const saveScript = `${defineTrimIndex}
+const saveScript = `${defineCount}${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
@@ -96,9 +136,11 @@ ${readClock}
 local nextRevision = string.format('%.0f', math.max((tonumber(revision) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
+if ARGV[9] ~= '${keepNetworks}' then redis.call('HSET', KEYS[1], 'counted', ARGV[9]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
+count(KEYS[1], KEYS[7], ARGV[10], ARGV[1], ARGV[11], ARGV[12], ARGV[13], now)
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
+keepFor(KEYS[2], ARGV[2])
 trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
 if ARGV[8] ~= '' then return tonumber(nextRevision) end
 ${nextSequence}
@@ -114,11 +156,16 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
 return 1
 `
 
-/** Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, expiry of the index, channel. */
-const forget = `
+/**
+ * Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, least life of the owner's last
+ * changes in ms, channel, one of the script's own, prefix of the networks' keys, until when the upload counts for its owner
+ * and for them ('' to end it).
+ */
+const forget = `${defineCount}
+${readClock}
+count(KEYS[1], KEYS[7], ARGV[5], ARGV[1], ARGV[6], ARGV[7], 'LT', now)
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-${readClock}
 ${nextSequence}
 redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1] .. '"}')
 return 1
@@ -175,6 +222,8 @@ export function createUploadRecords(deps: {
     sequence: sequenceKey,
     recent: recentKey,
     listed: listedKey,
+    unfinished: unfinishedKey,
+    unfinishedOf,
   } = createUploadKeys(prefix)
 
   /**
@@ -222,6 +271,7 @@ export function createUploadRecords(deps: {
       sequenceKey(owner),
       recentKey(owner),
       listedKey(owner),
+      unfinishedKey(owner),
     ]
   }
 
@@ -232,20 +282,26 @@ export function createUploadRecords(deps: {
   async function save(
     next: Upload,
     expectedRevision: number | undefined,
-    { isChecked, isQuiet = false }: { isChecked: boolean; isQuiet?: boolean },
+    options: { isChecked: boolean; isQuiet?: boolean; networks?: readonly CountedNetwork[] | undefined },
   ): Promise<number | undefined> {
+    const { isChecked, isQuiet = false, networks } = options
+    const nowMs = Date.now()
+    const lives = await keyLives(next, redisMemory.usedShare, nowMs)
     const revision = await redis.eval(
       saveScript,
-      6,
+      7,
       ...keys(next),
       next.id,
-      indexTtlMs,
+      lives.ownerKeys,
       changesChannel(prefix, next.owner),
       JSON.stringify(next),
       expectedRevision ?? '',
-      await recordLifeMs(next, redisMemory.usedShare),
+      lives.record,
       isChecked ? await epoch.current() : '',
       isQuiet ? 1 : '',
+      networks ? formatNetworks(networks) : keepNetworks,
+      unfinishedOf(''),
+      ...countsUntil(next, lives, nowMs),
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
@@ -267,11 +323,15 @@ export function createUploadRecords(deps: {
     /**
      * Creates a record of a new upload, or of one that was read from S3. If another process created one first, that one
      * is kept.
+     * @param options.networks the networks that count the upload as unfinished (`unfinished-uploads.ts`)
      * @returns the record in Redis
      * @throws AppError `upload_not_found` if the upload was erased
      */
-    async create(created: Upload): Promise<StoredUpload> {
-      const revision = await save(created, undefined, { isChecked: true })
+    async create(
+      created: Upload,
+      { networks }: { networks?: readonly CountedNetwork[] } = {},
+    ): Promise<StoredUpload> {
+      const revision = await save(created, undefined, { isChecked: true, networks })
       if (revision !== undefined) return { upload: created, revision }
       const found = await find(created)
       if (!found) throw new AppError('conflict')
@@ -338,12 +398,14 @@ export function createUploadRecords(deps: {
       const expected = found?.revision ?? ''
       const result = await redis.eval(
         forgetScript,
-        6,
+        7,
         ...keys(address),
         address.id,
-        indexTtlMs,
+        changesLifeMs,
         channel,
         expected,
+        unfinishedOf(''),
+        ...['', ''],
       )
       return result === 1
     },
@@ -351,7 +413,18 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
-      await redis.eval(eraseScript, 6, ...keys(address), address.id, indexTtlMs, channel, erasedTtlMs)
+      await redis.eval(
+        eraseScript,
+        7,
+        ...keys(address),
+        ...[address.id, changesLifeMs, channel, erasedTtlMs, unfinishedOf('')],
+        ...endedCountUntil(Date.now()),
+      )
+    },
+
+    /** Returns the networks that count an upload as unfinished. None once its bytes arrived. */
+    async networksOf(address: UploadAddress): Promise<CountedNetwork[]> {
+      return parseNetworks((await redis.hget(recordKey(address), 'counted')) ?? '')
     },
 
     /** Whether Redis has an erasure marker for the upload. */
@@ -408,3 +481,16 @@ export function createUploadRecords(deps: {
 }
 
 export type UploadRecords = ReturnType<typeof createUploadRecords>
+
+/**
+ * Returns until when an upload counts as unfinished for its owner and for its networks, and whether that may only extend or
+ * only shorten it.
+ */
+function countsUntil({ state, arrival }: Upload, { record }: KeyLives, nowMs: number): (string | number)[] {
+  if (state === 'awaiting') return [nowMs + record, nowMs + record, 'GT']
+  return arrival ? ['', '', 'LT'] : [...endedCountUntil(nowMs), 'LT']
+}
+
+function endedCountUntil(nowMs: number): [owner: number, networks: number] {
+  return [nowMs + endedCountMs.owner, nowMs + endedCountMs.networks]
+}

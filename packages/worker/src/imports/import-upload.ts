@@ -138,7 +138,11 @@ export function createImportUpload(deps: {
     if (size !== undefined) checkSize(size, source)
     const expectedSize = size ?? source.size
     const intent = intentOf(upload.intent, source, { ...opened, size: expectedSize })
-    if (expectedSize !== undefined) await reserveQuota(upload, expectedSize)
+    let reserved = upload.intent.size
+    if (expectedSize !== undefined) {
+      await reserveQuota(upload, reserved, expectedSize)
+      reserved = expectedSize
+    }
     await recordIntent(upload, intent)
     if (size !== undefined && size <= putLimitBytes) {
       return storeOriginal.inOnePut(upload, intent, body, signal)
@@ -150,7 +154,7 @@ export function createImportUpload(deps: {
       limitBytes: maxUploadBytes,
       async beforeCommit(bytes) {
         checkSize(bytes, source)
-        await reserveQuota(upload, bytes)
+        await reserveQuota(upload, reserved, bytes)
         // Before S3 sends the object's event: a worker compares the object with the recorded size.
         await recordIntent(upload, { ...intent, size: bytes })
       },
@@ -166,8 +170,8 @@ export function createImportUpload(deps: {
     })
   }
 
-  async function reserveQuota(address: UploadAddress, bytes: number): Promise<void> {
-    await quota.reserve(address, bytes, Date.now() + deps.timeoutMs)
+  async function reserveQuota(address: UploadAddress, from: number, to: number): Promise<void> {
+    await quota.resize(address, { from, to }, Date.now() + deps.timeoutMs)
   }
 
   /** Writes the intent to the record. @throws AppError `upload_not_found` if the upload was erased */
