@@ -26,6 +26,7 @@ export function createTestLifecycle(deps: {
     streamingS3: deps.s3,
     queue,
     quotaLimits,
+    maxBufferedBytes: 64 * 1024 ** 2,
     log: pino({ level: 'silent' }),
   })
 }

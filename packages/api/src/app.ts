@@ -1,6 +1,7 @@
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
 import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
@@ -50,7 +51,12 @@ export async function createApp(
   const secure = config.publicOrigin.startsWith('https:')
 
   const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
-  const lifecycle = createLifecycle({ ...base, queue: queues.queue, quotaLimits: config.quota })
+  const lifecycle = createLifecycle({
+    ...base,
+    queue: queues.queue,
+    quotaLimits: config.quota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.
@@ -71,7 +77,12 @@ export async function createApp(
   const { owner, cookieName, register: registerIdentity } = createIdentity({ ...base, secure })
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
-  const rooms = { ...base, lifecycle, signing, uploads, owner, closing }
+  const uploadsAtOnce = createBudget({
+    unit: 'files being sent',
+    code: 'too_many_uploads',
+    limits: config.uploadsAtOnce,
+  })
+  const rooms = { ...base, lifecycle, signing, uploads, owner, uploadsAtOnce, closing }
 
   await openapiRoutes(app, { version, cookieName })
   fleet.registerHealth(app)

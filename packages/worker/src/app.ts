@@ -36,7 +36,11 @@ export function createApp(
   const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs })
   const base = { ...clients, config, log, prefix, bucket, queue }
 
-  const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
+  const lifecycle = createLifecycle({
+    ...base,
+    quotaLimits: config.quota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  })
   const processing = createProcessing({ ...base, lifecycle })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })

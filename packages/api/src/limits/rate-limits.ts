@@ -4,6 +4,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import { LRUCache } from 'lru-cache'
+import { clientAddress } from '../http/client-address.ts'
 import { createRateLeases } from './rate-leases.ts'
 
 const windowMs = 60_000
@@ -48,7 +49,7 @@ export async function limitRates(
   const keyOfAddress = cacheKeys(addressCache, (ip) => `address:${normalizeIP(ip)}`)
   // Hashed, so that API keys are not stored in Redis.
   const keyOfToken = cacheKeys(tokenCache, (token) => `owner:${hash('sha256', token, 'base64url')}`)
-  const addressKey = ({ ip }: FastifyRequest) => keyOfAddress(ip)
+  const addressKey = (request: FastifyRequest) => keyOfAddress(clientAddress(request))
   const ownerKey = (request: FastifyRequest) => keyOfToken(ownerToken(request) ?? '')
   const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
   const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })

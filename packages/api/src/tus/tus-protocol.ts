@@ -1,5 +1,6 @@
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
+import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
 import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { DataStore, ERRORS, Metadata, Server, Upload } from '@tus/server'
@@ -16,9 +17,11 @@ export type TusRequest = {
   headers: Record<string, string>
   /** The upload that the request reads, changes or creates. */
   address: UploadAddress
+  /** To whom the memory of the bytes counts. */
+  holder: BudgetHolder
   traceparent?: string
   /** Begins to read the body. */
-  openBody(): Pick<Chunk, 'bytes' | 'interruption'>
+  openBody(): Pick<Chunk, 'bytes' | 'length' | 'interruption'>
   checksum: ChunkChecksum | undefined
   /** Aborts when the response is not needed any more. */
   signal: AbortSignal
@@ -85,7 +88,7 @@ export function createTusHandler(deps: {
   /**
    * Creates the store and the lock of one request. `@tus/server` locks before it reads or changes the upload.
    */
-  function createStore({ address, traceparent, openBody, checksum, signal, interrupt }: TusRequest) {
+  function createStore({ address, holder, traceparent, openBody, checksum, signal, interrupt }: TusRequest) {
     let lock: TusLock | undefined
     let progress: TusProgress | undefined
 
@@ -133,7 +136,8 @@ export function createTusHandler(deps: {
         emptyStream.resume()
         if (!progress || !lock)
           throw new Error('@tus/server called write before getUpload or without a lock.')
-        const offset = await receiveChunk(progress, { ...openBody(), checksum, lost: lock.lost })
+        const { lost } = lock
+        const offset = await receiveChunk(progress, { ...openBody(), holder, checksum, signal, lost })
         progress = { ...progress, offset }
         return offset
       },

@@ -49,7 +49,7 @@ export function createTusUploads(deps: {
     metadata: string,
   ): Promise<TusProgress> {
     if (intent.size === 0) throw emptyFile()
-    const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
+    const isOnePart = intent.size <= planGrowingParts(intent.size).partBytes(1)
     return admitUpload(owner, intent, {
       id,
       lifeMs: openUploadLifeMs,
