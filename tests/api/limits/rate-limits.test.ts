@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '@millrace/api/config.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
+import { limitRates } from '@millrace/api/limits/rate-limits.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
+import fastify from 'fastify'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
@@ -152,6 +154,20 @@ test('without Redis the rate limits neither refuse nor delay requests', async ()
   const eachMs = (performance.now() - startedAt) / 20
   assert.ok(eachMs < 100, `${eachMs} ms`)
   await rm(directory, { recursive: true })
+})
+
+test('a request whose client is already gone is counted without an error', async () => {
+  const { redis, prefix } = await start({})
+  const app = fastify()
+  app.addHook('onRequest', async ({ raw }) => void raw.socket.destroy())
+  await limitRates(app, { redis, prefix, timeoutMs: 20_000, perOwner: 10, perAddress: 10 })
+  const handled = Promise.withResolvers<string>()
+  app.get('/', async () => handled.resolve('handled'))
+  app.setErrorHandler((error) => handled.resolve(String(error)))
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  await fetch(url).catch(() => undefined)
+  assert.is(await handled.promise, 'handled')
+  await app.close()
 })
 
 test.run()
