@@ -68,11 +68,7 @@ const claims: [name: string, lines: string[], sentMiB: number][] = [
   ['a raw body', ['POST /upload?filename=a HTTP/1.1', `content-length: ${5 * TiB}`], 128],
   [
     'a form',
-    [
-      'POST /upload HTTP/1.1',
-      `content-length: ${5 * TiB}`,
-      'content-type: multipart/form-data; boundary=b',
-    ],
+    ['POST /upload HTTP/1.1', `content-length: ${5 * TiB}`, 'content-type: multipart/form-data; boundary=b'],
     128,
   ],
   [

@@ -31,7 +31,10 @@ test('a client that sent much at once and then a byte now and then is too slow a
 
 test('a client at the minimum rate is never too slow, however unevenly it sends', () => {
   assert.is(endsAfter(repeat(10, { bytes: 1024 * 30 })), undefined)
-  assert.is(endsAfter(Array.from({ length: 10 }, (_, step) => ({ bytes: step % 2 ? 0 : 1024 * 60 }))), undefined)
+  assert.is(
+    endsAfter(Array.from({ length: 10 }, (_, step) => ({ bytes: step % 2 ? 0 : 1024 * 60 }))),
+    undefined,
+  )
 })
 
 test('time in which received bytes wait to be read does not count against the client', () => {

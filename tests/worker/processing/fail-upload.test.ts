@@ -33,7 +33,14 @@ const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && pa
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {
   const config = readConfig(fleet.environment)
-  const base = { ...fleet, s3: proxiedS3, config, log, quotaLimits: config.quota, maxBufferedBytes: config.maxBufferedBytes }
+  const base = {
+    ...fleet,
+    s3: proxiedS3,
+    config,
+    log,
+    quotaLimits: config.quota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  }
   const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base) })
   await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
 }

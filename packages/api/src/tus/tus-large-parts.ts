@@ -3,7 +3,7 @@ import type { StreamDivider } from '@millrace/shared/ledger/divide-stream.ts'
 import type { EarlierBytes } from '@millrace/shared/ledger/send-parts.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
-import type { Chunk } from './tus-chunk.ts'
+import type { ChunkChecksum } from './tus-checksum.ts'
 import type { TusBytes, TusParts } from './tus-parts.ts'
 
 /** The bytes of one request that belong to large parts. */
@@ -17,7 +17,13 @@ export type LargeParts = {
   body: StreamDivider
   /** Size of the rest of the body, in bytes. */
   bodyBytes: number
-  chunk: Chunk
+  chunk: {
+    /** Returns why the body was interrupted, or undefined if all of it came. */
+    interruption(): AppError | undefined
+    checksum?: ChunkChecksum | undefined
+    /** Aborts when the upload's lock is lost. */
+    lost: AbortSignal
+  }
   /** Called with all bytes of the body, before they are sent. If it throws, sending ends. */
   onChunk: (bytes: Buffer) => void
   /** Sends a part. */
