@@ -1944,7 +1944,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many files are being sent at once. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1952,7 +1952,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_uploads" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };

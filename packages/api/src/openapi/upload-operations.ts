@@ -166,6 +166,7 @@ export const uploadOperations: Operations = {
       ...quotaErrors,
       ...idempotencyErrors,
       'storage_busy',
+      'too_many_uploads',
       'unsupported_media_type',
       'request_timeout',
       'dependency_unavailable',
