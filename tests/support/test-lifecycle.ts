@@ -31,6 +31,7 @@ export function createTestLifecycle(
     queue,
     quotaLimits: { ...quotaLimits, ...limits },
     addressQuotaLimits: {},
+    maxBufferedBytes: 64 * 1024 ** 2,
     log: pino({ level: 'silent' }),
   })
 }

@@ -1,6 +1,7 @@
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
 import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
@@ -56,6 +57,7 @@ export async function createApp(
     queue: queues.queue,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
   })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps
@@ -85,7 +87,22 @@ export async function createApp(
   endedIdentities.onEnded(eventStreams.check)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
-  const rooms = { ...base, lifecycle, signing, uploads, owner, closing, eventStreams, endedIdentities }
+  const uploadsAtOnce = createBudget({
+    unit: 'files being sent',
+    code: 'too_many_uploads',
+    limits: config.uploadsAtOnce,
+  })
+  const rooms = {
+    ...base,
+    lifecycle,
+    signing,
+    uploads,
+    owner,
+    uploadsAtOnce,
+    eventStreams,
+    endedIdentities,
+    closing,
+  }
 
   await openapiRoutes(app, { version, cookieName })
   fleet.registerHealth(app)

@@ -1956,7 +1956,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many new sessions. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1964,7 +1964,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_sessions" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2316,7 +2316,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many new sessions. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2324,7 +2324,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_sessions" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };

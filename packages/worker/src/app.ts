@@ -40,6 +40,7 @@ export function createApp(
     ...base,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
   })
   const processing = createProcessing({ ...base, lifecycle })
   const arrivals = createArrivals({ ...base, lifecycle, processing })

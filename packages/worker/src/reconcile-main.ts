@@ -60,6 +60,7 @@ async function run(): Promise<number> {
     streamingS3,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
   })
   const { stateStore, sweep } = createSweeper({
     ...base,

@@ -245,4 +245,18 @@ test('without Redis the rate limits neither refuse nor delay requests', async ()
   await rm(directory, { recursive: true })
 })
 
+test('a request whose client is already gone is counted without an error', async () => {
+  const { redis, prefix } = await start({})
+  const app = fastify()
+  app.addHook('onRequest', async ({ raw }) => void raw.socket.destroy())
+  await limitRates(app, { redis, prefix, timeoutMs: 20_000, perOwner: 10, perAddress: 10 })
+  const handled = Promise.withResolvers<string>()
+  app.get('/', async () => handled.resolve('handled'))
+  app.setErrorHandler((error) => handled.resolve(String(error)))
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  await fetch(url).catch(() => undefined)
+  assert.is(await handled.promise, 'handled')
+  await app.close()
+})
+
 test.run()

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import {
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
@@ -362,6 +363,40 @@ test('import jobs without a record or with an invalid payload end after one atte
   assert.is(await queue.getJob(unknown), undefined)
   assert.is(await queue.getJobState(invalid.id ?? ''), 'failed')
   assert.is((await queue.getJob(invalid.id ?? ''))?.attemptsMade, 1)
+})
+
+// Last, because its imports never end.
+test("a worker's memory does not follow the claim of sources of 5 TiB", async () => {
+  const sentMiB = 128
+  const claimedBytes = 5 * 1024 ** 4
+  const chunk = Buffer.alloc(MiB)
+  const allSent = Promise.withResolvers<void>()
+  let sources = 0
+  source.on('/claims', async (_request, response) => {
+    response.writeHead(200, { 'content-length': claimedBytes })
+    for (let count = 0; count < sentMiB; count++) {
+      await new Promise((resolve) => response.write(chunk, resolve))
+    }
+    sources += 1
+    if (sources === 3) allSent.resolve()
+  })
+  source.on('/small', (_request, response) => response.end(Buffer.alloc(10 * MiB)))
+  const worker = await fleet.spawnWorker({
+    MAX_UPLOAD_BYTES: String(claimedBytes),
+    QUOTA_BYTES_TOTAL: String(4 * claimedBytes),
+  })
+  const peakMiB = async () => {
+    const status = await readFile(`/proc/${worker.pid}/status`, 'utf8')
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+  }
+  await fleet.finished(await announce({ path: '/small' }))
+  const before = await peakMiB()
+  await Promise.all([1, 2, 3].map(() => announce({ path: '/claims' })))
+  await allSent.promise
+  const growth = (await peakMiB()) - before
+  worker.kill('SIGKILL')
+  await worker.exit()
+  assert.ok(growth < 160, `the peak grew by ${Math.round(growth)} MiB`)
 })
 
 test.run()

@@ -33,8 +33,12 @@ const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && pa
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {
   const config = readConfig(fleet.environment)
-  const quotas = { quotaLimits: config.quota, addressQuotaLimits: config.addressQuota }
-  const base = { ...fleet, s3: proxiedS3, config, log, ...quotas }
+  const limits = {
+    quotaLimits: config.quota,
+    addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  }
+  const base = { ...fleet, s3: proxiedS3, config, log, ...limits }
   const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base) })
   await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
 }

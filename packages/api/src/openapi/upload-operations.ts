@@ -170,6 +170,7 @@ export const uploadOperations: Operations = {
       ...idempotencyErrors,
       'too_many_sessions',
       'storage_busy',
+      'too_many_uploads',
       'unsupported_media_type',
       'request_timeout',
       'dependency_unavailable',

@@ -17,11 +17,11 @@ export type TusRequest = {
   headers: Record<string, string>
   /** The upload that the request reads, changes or creates. */
   address: UploadAddress
-  /** Who creates an upload. */
+  /** Who creates an upload, and to whom the memory of its bytes counts. */
   holder: UploadHolder
   traceparent?: string
   /** Begins to read the body. */
-  openBody(): Pick<Chunk, 'bytes' | 'interruption'>
+  openBody(): Pick<Chunk, 'bytes' | 'length' | 'interruption'>
   checksum: ChunkChecksum | undefined
   /** Aborts when the response is not needed any more. */
   signal: AbortSignal
@@ -136,7 +136,8 @@ export function createTusHandler(deps: {
         emptyStream.resume()
         if (!progress || !lock)
           throw new Error('@tus/server called write before getUpload or without a lock.')
-        const offset = await receiveChunk(progress, { ...openBody(), checksum, lost: lock.lost })
+        const { lost } = lock
+        const offset = await receiveChunk(progress, { ...openBody(), holder, checksum, signal, lost })
         progress = { ...progress, offset }
         return offset
       },

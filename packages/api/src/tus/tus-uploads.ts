@@ -64,7 +64,7 @@ export function createTusUploads(deps: {
         limit: metadataLimitBytes,
       })
     }
-    const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
+    const isOnePart = intent.size <= planGrowingParts(intent.size).partBytes(1)
     return admitUpload(holder, intent, {
       id,
       lifeMs: openUploadLifeMs,

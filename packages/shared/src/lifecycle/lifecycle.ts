@@ -9,6 +9,8 @@ import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
 import { createOriginalVersions } from '../ledger/original-versions.ts'
 import { createOriginals } from '../ledger/originals.ts'
+import { createPartBuffers } from '../ledger/part-buffers.ts'
+import { createSendParts } from '../ledger/send-parts.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
 import { createAddressQuota } from '../quotas/address-quota.ts'
 import { createQuota } from '../quotas/quota.ts'
@@ -36,6 +38,7 @@ import { createUploadLookup } from './upload-lookup.ts'
  *
  * @param deps.streamingS3 the client for streamed bodies
  * @param deps.queue receives a job for each upload that arrives; the caller closes it
+ * @param deps.maxBufferedBytes limit of the bytes of files in memory, in bytes
  */
 export function createLifecycle(deps: {
   redis: Redis
@@ -46,9 +49,11 @@ export function createLifecycle(deps: {
   queue: UploadQueue
   quotaLimits: QuotaLimits
   addressQuotaLimits: AddressQuotaLimits
+  maxBufferedBytes: number
   log: Logger
 }) {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, addressQuotaLimits, log } = deps
+  const sendParts = createSendParts({ buffers: createPartBuffers({ maxBytes: deps.maxBufferedBytes }) })
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
   const announcements = createAnnouncements({ s3, bucket })
@@ -90,7 +95,8 @@ export function createLifecycle(deps: {
     manifests,
     erasures,
     announcements,
-    storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
+    sendParts,
+    storeOriginal: createStoreOriginal({ s3, streamingS3, sendParts, bucket, log }),
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
     epoch,
     redisMemory,

@@ -2,8 +2,7 @@ import { cleanFilename, declaredType, withShortenedFilename } from '@millrace/sh
 import type { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
-import { putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
+import type { StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
@@ -144,13 +143,10 @@ export function createImportUpload(deps: {
       reserved = expectedSize
     }
     await recordIntent(upload, intent)
-    if (size !== undefined && size <= putLimitBytes) {
-      return storeOriginal.inOnePut(upload, intent, body, signal)
-    }
-    const partBytes = expectedSize && planParts(expectedSize).partSize
-    return storeOriginal.inParts(upload, intent, {
+    if (size !== undefined) return storeOriginal.ofKnownSize(upload, intent, body, signal)
+    return storeOriginal.ofUnknownSize(upload, intent, {
       chunks: checkedChunks(body, source),
-      partBytes: partBytes ? () => partBytes : planGrowingParts(maxUploadBytes),
+      maxBytes: source.size,
       limitBytes: maxUploadBytes,
       async beforeCommit(bytes) {
         checkSize(bytes, source)
@@ -158,7 +154,8 @@ export function createImportUpload(deps: {
         // Before S3 sends the object's event: a worker compares the object with the recorded size.
         await recordIntent(upload, { ...intent, size: bytes })
       },
-      signal,
+      // An import has no client that could try again, so it waits for memory as long as it may run.
+      buffering: { holder: { owner: upload.owner }, signal, waitMs: deps.timeoutMs },
     })
   }
 
