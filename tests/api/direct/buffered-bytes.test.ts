@@ -60,7 +60,7 @@ async function sendTus(address: string): Promise<Response> {
 async function open(lines: string[], address: string): Promise<RawConnection> {
   const connection = await openConnection(api.port)
   connections.push(connection)
-  connection.send([...lines, 'host: x', `x-forwarded-for: ${address}`, '', ''].join('\r\n'))
+  connection.send([...lines, 'host: localhost', `x-forwarded-for: ${address}`, '', ''].join('\r\n'))
   return connection
 }
 

@@ -34,7 +34,7 @@ async function begin(headers: Record<string, string>): Promise<RawConnection> {
   const admitted = await countAdmitted()
   const connection = await openConnection(port)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  const first = ['POST /upload?filename=a HTTP/1.1', 'host: x', 'content-length: 100', ...lines]
+  const first = ['POST /upload?filename=a HTTP/1.1', 'host: localhost', 'content-length: 100', ...lines]
   connection.send(`${[...first, '', ''].join('\r\n')}${'x'.repeat(50)}`)
   while ((await countAdmitted()) === admitted && connection.isOpen()) await immediate()
   return connection
@@ -108,7 +108,7 @@ test('an upload that succeeds, fails, is refused, or whose client is gone no lon
 test('a refused client gets the response although it still sends its file', async () => {
   const held = [await begin(from('192.0.2.5')), await begin(from('192.0.2.5'))]
   const connection = await openConnection(port)
-  const head = ['POST /upload?filename=a HTTP/1.1', 'host: x', 'content-length: 50000000']
+  const head = ['POST /upload?filename=a HTTP/1.1', 'host: localhost', 'content-length: 50000000']
   connection.send([...head, 'x-forwarded-for: 192.0.2.5', '', ''].join('\r\n'))
   await connection.sendAll(Buffer.alloc(10_000_000))
   assert.match(await connection.until('"requestId"'), /^HTTP\/1.1 429 /)
@@ -161,7 +161,7 @@ test('an upload below MIN_UPLOAD_BYTES_PER_SECOND is ended with 408 and counts n
   })
   try {
     const connection = await openConnection(Number(new URL(strict.url).port))
-    connection.send('POST /upload?filename=a HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n')
+    connection.send('POST /upload?filename=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n')
     // Never idle for long.
     const trickle = setInterval(() => connection.send('x'), 20)
     assert.match(await connection.closed, /^HTTP\/1.1 408 .*"request_timeout"/s)

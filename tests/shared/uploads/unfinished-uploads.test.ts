@@ -175,9 +175,9 @@ test('an erased upload never counts for longer than it would have', async () => 
 })
 
 test('an expired upload does not count, and a renewed one counts until its new expiry', async () => {
-  const { announce, records } = createAnnouncer({ owner: 2, address: 0 })
-  await announce({ lifeMs: -arrivalGraceMs })
+  const { announce, records, unfinished } = createAnnouncer({ owner: 2, address: 0 })
   const renewed = await announce()
+  await unfinished.add({ owner, id: newUploadId() }, home, Date.now() - arrivalGraceMs - 1)
   const expiresAt = new Date(Date.now() + 5 * hourMs).toISOString()
   await records.update(renewed, (current) => ({ ...current, expiresAt }))
   await announce({ lifeMs: 6 * hourMs })
