@@ -65,6 +65,7 @@ export async function run(options: { quick: boolean }): Promise<void> {
       AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9',
       SESSION_KEYS: randomBytes(32).toString('base64'),
       LOG_LEVEL: 'fatal',
+      ANONYMOUS_UPLOADS: 'on',
     }
     const rates = (limit: string) => ({
       RATE_LIMIT_PER_MINUTE: limit,

@@ -26,6 +26,9 @@ const server = createServer(async (request, response) => {
     sizes.set(pathname, uploadSizes.get(uploadId) ?? 0)
     uploadSizes.delete(uploadId)
     sendXml(`<CompleteMultipartUploadResult><ETag>${etag}</ETag></CompleteMultipartUploadResult>`)
+  } else if (request.method === 'GET' && searchParams.has('versioning')) {
+    // The API does not start with a bucket without versioning.
+    sendXml('<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>')
   } else {
     response.writeHead(204).end()
   }

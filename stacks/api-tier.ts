@@ -44,7 +44,9 @@ export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; 
     profile,
     securityGroup: groups.api,
     userData: userDataOf({
+      place,
       tier: 'api',
+      instanceTypes: [settings.instanceType],
       imageUri,
       logGroup,
       environment: { HOST: '0.0.0.0', PORT: String(apiPort), ...environment },

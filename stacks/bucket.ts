@@ -117,6 +117,17 @@ const expireUnfinished = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/**
+ * Deletes replaced originals after a day. While its form is valid, a client can send a file again with other bytes, and S3
+ * keeps and bills what they replaced. Nothing reads these versions.
+ */
+const expireReplacedOriginals = {
+  id: 'expire-replaced-originals',
+  status: 'Enabled',
+  filter: { prefix: originalsPrefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -137,6 +148,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
       expiration: { expiredObjectDeleteMarker: true },
     },
     expireUnfinished,
+    expireReplacedOriginals,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

@@ -39,6 +39,7 @@ export function createDevCommands(options: {
       PORT: String(apiPort),
       PUBLIC_ORIGIN: devOrigin,
       SESSION_KEYS: sessionKeys,
+      ANONYMOUS_UPLOADS: 'on',
     },
   })
   new sst.x.DevCommand('Worker', {

@@ -3,7 +3,7 @@ import { apiErrorsAlarm, createAlarms, createAlarmTopic } from './alarms.ts'
 import { createApiTier } from './api-tier.ts'
 import { createCdn } from './cdn.ts'
 import { createDashboard } from './dashboard.ts'
-import { createCertificate, createRecords } from './domain.ts'
+import { createCertificate, createRecords, regionalName } from './domain.ts'
 import type { Image } from './image.ts'
 import { createLedger } from './ledger.ts'
 import { createLoadBalancer } from './load-balancer.ts'
@@ -89,6 +89,8 @@ export function createRegion(options: {
     environment: {
       ...common,
       PUBLIC_ORIGIN: origin,
+      // The certificate covers the region's own name as well.
+      ...(domain && { ALLOWED_HOSTS: allowedHosts(regionalName(domain, place), settings) }),
       TRUSTED_PROXIES: network.cidr,
       SECRETS_VERSION: secrets.versions.api,
       ...(cdn && { CDN_ORIGIN: cdn.origin, CDN_KEY_PAIR_ID: cdn.keyPairId }),
@@ -118,4 +120,9 @@ export function createRegion(options: {
     scalingLog: logGroups.scaling,
   })
   return { place, ledger, topic, dashboard, origin }
+}
+
+/** Returns the region's own name and those that the settings add. */
+function allowedHosts(ownName: string, { environment }: Settings): string {
+  return [ownName, environment['ALLOWED_HOSTS']].filter(Boolean).join(',')
 }

@@ -42,7 +42,12 @@ export function createApiRole(deps: RoleDeps) {
     {
       Sid: 'ListLedger',
       Effect: 'Allow',
-      Action: ['s3:ListBucket', 's3:ListBucketVersions', 's3:ListBucketMultipartUploads'],
+      Action: [
+        's3:ListBucket',
+        's3:ListBucketVersions',
+        's3:ListBucketMultipartUploads',
+        's3:GetBucketVersioning',
+      ],
       Resource: bucket.arn,
     },
     {
@@ -86,7 +91,12 @@ export function createWorkerRole(deps: RoleDeps) {
     {
       Sid: 'ListLedger',
       Effect: 'Allow',
-      Action: ['s3:ListBucket', 's3:ListBucketVersions', 's3:ListBucketMultipartUploads'],
+      Action: [
+        's3:ListBucket',
+        's3:ListBucketVersions',
+        's3:ListBucketMultipartUploads',
+        's3:GetBucketVersioning',
+      ],
       Resource: bucket.arn,
     },
     {

@@ -104,7 +104,7 @@ const Settings = group({
     /** Age at which S3 moves them to Deep Archive. They cannot be downloaded or processed then until a restore. */
     deepArchiveAfterDays: Type.Optional(AgeDays),
   }),
-  /** How long overwritten and deleted objects can be restored. */
+  /** How long overwritten and deleted objects can be restored. Originals: one day. */
   noncurrentDays: wholeNumber(1, 36_500),
   /** The retention times that CloudWatch Logs offers (API reference, PutRetentionPolicy). */
   logDays: oneOf([
@@ -132,6 +132,22 @@ type StageSettings = Omit<
   'regions' | 'routing' | 'continents' | 'domain' | 'cdn' | 'email' | 'budgetUsd' | 'originals'
 >
 
+const GiB = 1024 ** 3
+const TiB = 1024 ** 4
+
+/**
+ * Limits of one owner and, without an API key, of one address. An owner is a session, or all keys of one name: a tenant's
+ * quota is that of all its customers together. docs/deploy.md explains how to choose them.
+ */
+const quotas = {
+  QUOTA_BYTES_TOTAL: String(TiB),
+  QUOTA_FILES_TOTAL: '10000000',
+  QUOTA_BYTES_PER_DAY: String(100 * GiB),
+  QUOTA_FILES_PER_DAY: '100000',
+  QUOTA_BYTES_PER_DAY_PER_ADDRESS: String(10 * GiB),
+  QUOTA_FILES_PER_DAY_PER_ADDRESS: '10000',
+}
+
 const production: StageSettings = {
   keep: true,
   network: { zones: 3, nat: 'gateway', interfaceEndpoints: true },
@@ -144,7 +160,7 @@ const production: StageSettings = {
     onDemandPercent: 0,
     diskGiB: 20,
   },
-  environment: {},
+  environment: quotas,
   redis: { nodeType: 'cache.t4g.small', replicas: 1, snapshotDays: 7 },
   noncurrentDays: 30,
   logDays: 90,
@@ -165,6 +181,14 @@ const staging: StageSettings = {
     max: 4,
     onDemandBase: 0,
   },
+  environment: {
+    QUOTA_BYTES_TOTAL: String(100 * GiB),
+    QUOTA_FILES_TOTAL: '1000000',
+    QUOTA_BYTES_PER_DAY: String(20 * GiB),
+    QUOTA_FILES_PER_DAY: '10000',
+    QUOTA_BYTES_PER_DAY_PER_ADDRESS: String(5 * GiB),
+    QUOTA_FILES_PER_DAY_PER_ADDRESS: '2000',
+  },
   redis: { nodeType: 'cache.t4g.micro', replicas: 1, snapshotDays: 1 },
   noncurrentDays: 7,
   logDays: 14,
@@ -175,7 +199,7 @@ const smallest: StageSettings = {
   ...staging,
   api: { ...staging.api, min: 1, desired: 1, max: 2 },
   worker: { ...staging.worker, max: 2 },
-  environment: { LOG_LEVEL: 'debug' },
+  environment: { ...staging.environment, LOG_LEVEL: 'debug' },
   redis: { nodeType: 'cache.t4g.micro', replicas: 0, snapshotDays: 0 },
   noncurrentDays: 1,
   logDays: 3,

@@ -1,4 +1,5 @@
 import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
+import { memoryLimits, smallestMemoryMiB } from './memory-limits.ts'
 import type { Place } from './place.ts'
 import type { architectureOf } from './settings.ts'
 import { renderUserData } from './user-data.ts'
@@ -133,29 +134,41 @@ export const launchHookArgs = {
 /** The environment variables of a service, without secrets. */
 export type ServiceEnvironment = Record<string, $util.Input<string>>
 
-/** Returns the user data of a tier's instances, in base64 as a launch template requires. */
+/**
+ * Returns the user data of a tier's instances, in base64 as a launch template requires.
+ *
+ * @param options.instanceTypes the limits of memory fit into the smallest of them
+ * @param options.environment replaces the variables of these limits
+ */
 export function userDataOf(options: {
+  place: Place
   tier: Tier
+  instanceTypes: readonly string[]
   imageUri: $util.Input<string>
   logGroup: aws.cloudwatch.LogGroup
   environment: ServiceEnvironment
   port: number
   stopSeconds: number
 }): $util.Output<string> {
-  const { tier, imageUri, logGroup, environment, port, stopSeconds } = options
+  const { place, tier, instanceTypes, imageUri, logGroup, environment, port, stopSeconds } = options
+  const memory = smallestMemoryMiB(place, instanceTypes)
   const values = $util.output(environment)
   return $resolve([imageUri, logGroup.name]).apply(([image, name]) =>
-    values.apply((variables) => {
-      const script = renderUserData({
-        tier,
-        image,
-        environment: variables,
-        port,
-        logGroup: name,
-        launchHook,
-        stopSeconds,
-      })
-      return Buffer.from(script).toString('base64')
-    }),
+    memory.apply((memoryMiB) =>
+      values.apply((variables) => {
+        const limits = memoryLimits(tier, memoryMiB)
+        const script = renderUserData({
+          tier,
+          image,
+          environment: { ...limits.environment, ...variables },
+          port,
+          logGroup: name,
+          launchHook,
+          stopSeconds,
+          memoryMiB: limits.containerMiB,
+        })
+        return Buffer.from(script).toString('base64')
+      }),
+    ),
   )
 }

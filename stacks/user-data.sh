@@ -85,7 +85,7 @@ StartLimitIntervalSec=0
 [Service]
 ExecStartPre=-/usr/bin/docker rm --force millrace
 ExecStart=/usr/bin/docker run --name millrace --init --network host --read-only --tmpfs /tmp \\
-  --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges --ulimit nofile=65536:65536 \\
+  --user 1000:1000 --cap-drop ALL --security-opt no-new-privileges --ulimit nofile=65536:65536 --memory ${memory_mib}m \\
   --env-file /etc/millrace/environment --env-file /etc/millrace/secrets --stop-timeout $stop_seconds \\
   --log-driver awslogs --log-opt awslogs-region=$region --log-opt awslogs-group=$log_group \\
   --log-opt awslogs-stream=$instance --log-opt mode=non-blocking --log-opt max-buffer-size=4m \\

@@ -20,6 +20,8 @@ export type UserData = {
   launchHook: string
   /** How long the container may take to stop, in seconds. */
   stopSeconds: number
+  /** The container's memory limit, in MiB. */
+  memoryMiB: number
 }
 
 /**
@@ -46,6 +48,7 @@ export function renderUserData(settings: UserData): string {
     log_group: settings.logGroup,
     launch_hook: settings.launchHook,
     stop_seconds: settings.stopSeconds,
+    memory_mib: settings.memoryMiB,
   }
   const assignments = Object.entries(variables).map(([name, value]) => `${name}=${quote(String(value))}`)
   const template = readFileSync(templateFile, 'utf8')

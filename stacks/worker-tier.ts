@@ -26,7 +26,9 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
     profile,
     securityGroup: groups.worker,
     userData: userDataOf({
+      place,
       tier: 'worker',
+      instanceTypes: settings.instanceTypes,
       imageUri,
       logGroup,
       environment: {

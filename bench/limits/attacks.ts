@@ -85,7 +85,7 @@ export const attacks: Attack[] = [
     name: 'announcements of 100 parts, each with an Idempotency-Key',
     async run({ url }, { requests }) {
       const send = createSender(url, { cookie: await newSession(url) })
-      await times(requests / 4, (number) =>
+      await times(requests / 8, (number) =>
         send('POST', '/uploads', announcement(800 * MiB), { 'idempotency-key': `attack-${number}` }),
       )
       return undefined

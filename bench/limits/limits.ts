@@ -4,7 +4,7 @@ import { type HonestResult, startHonestClient } from './honest-client.ts'
 import { type System, startSystem } from './system.ts'
 
 const MiB = 1024 ** 2
-const full: Scale = { requests: 20_000, streams: 4_000, bodies: 150, bodyMiB: 600, photos: 80 }
+const full: Scale = { requests: 10_000, streams: 4_000, bodies: 150, bodyMiB: 600, photos: 80 }
 const quick: Scale = { requests: 4_000, streams: 2_000, bodies: 60, bodyMiB: 200, photos: 20 }
 /** How often Redis and S3 are looked at, in ms. */
 const sampleMs = 500

@@ -41,6 +41,26 @@ test('API config accepts session keys of 32 bytes only', () => {
   assert.equal(problemsOf({ SESSION_KEYS: '' }), ['SESSION_KEYS is missing.'])
 })
 
+test('API config accepts an origin as PUBLIC_ORIGIN, and hosts with or without a port as ALLOWED_HOSTS', () => {
+  const problem = 'PUBLIC_ORIGIN must be an http:// or https:// origin without a path.'
+  for (const wrong of [
+    'localhost',
+    'http://',
+    'http://a b',
+    'http://[::1',
+    'http://a:x',
+    'ftp://a',
+    'http://a/',
+  ]) {
+    assert.equal(problemsOf({ PUBLIC_ORIGIN: wrong }), [problem], wrong)
+  }
+  const allowed = ['Files.example', 'a', '192.0.2.7:3000', 'a:80', '[2001:db8::1]:3000']
+  assert.equal(readConfig({ ...required, ALLOWED_HOSTS: allowed.join(', ') }).allowedHosts, allowed)
+  for (const wrong of ['*', '*.example', 'http://a', 'a/b', 'a b', 'u@a', '[::1', 'a:x']) {
+    assert.match(problemsOf({ ALLOWED_HOSTS: wrong })[0] ?? '', 'ALLOWED_HOSTS is ', wrong)
+  }
+})
+
 test('API config reports every wrong entry of API_KEYS and quotes none', () => {
   const hash = 'ab'.repeat(32)
   assert.equal(problemsOf({ API_KEYS: `s-1/admin/${hash},ok/admin/${hash},ok/admin/${hash}0` }), [

@@ -136,6 +136,39 @@ test('the client sends a large file from a page and reports the sent bytes', asy
   await context.close()
 })
 
+test('the client sends a small file from a page with one PUT, and its response may be lost', async () => {
+  const { context, page, errors } = await openPageWith('packages/client/src/client.ts', 'client.js')
+  const statuses: number[] = []
+  await page.route(
+    (address) => address.pathname.includes('/originals/'),
+    async (route, request) => {
+      if (request.method() !== 'PUT') return route.continue()
+      const response = await route.fetch()
+      statuses.push(response.status())
+      if (statuses.length === 1) await route.abort()
+      else await route.fulfill({ response })
+    },
+  )
+  const seen = await page.evaluate(async (address) => {
+    const { createClient }: typeof import('@millrace/client') = await import(address)
+    const client = createClient()
+    const file = new File(['hello'], 'Ärger.txt', { type: 'text/plain; charset=utf-8' })
+    const { id } = await client.upload(file, { metadata: { album: 'Öl & Wasser' } })
+    const { state, filename, size, metadata } = await client.waitUntilFinished(id)
+    return { state, filename, size, metadata }
+  }, `${url}/client.js`)
+  assert.equal(seen, {
+    state: 'ready',
+    filename: 'Ärger.txt',
+    size: 5,
+    metadata: { album: 'Öl & Wasser' },
+  })
+  assert.equal(statuses, [200, 412])
+  // Chromium logs the request whose response was lost, and the refusal.
+  assert.ok(errors.length <= 2, errors.join())
+  await context.close()
+})
+
 /** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
 type UppyModule = {
   Uppy: {

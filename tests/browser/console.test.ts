@@ -299,7 +299,7 @@ test('uploads that could not be loaded are loaded after a click on Try again', a
 test('a failed small file can be uploaded again', async () => {
   const isBucket = (address: URL) => address.origin !== origin()
   await page.route(isBucket, (route, request) =>
-    request.method() === 'POST'
+    request.method() === 'PUT'
       ? route.fulfill({ status: 400, headers: { 'access-control-allow-origin': origin() } })
       : route.continue(),
   )

@@ -6,13 +6,13 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
+import { GetObjectCommand, ListObjectsV2Command, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { Announced } from '@millrace/api/uploads/upload-routes.ts'
 import { ApiProblem, type Client, createClient } from '@millrace/client'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../support/api-instances.ts'
 import { bodyOf } from '../support/http-client.ts'
-import { formOf, sendForm } from '../support/send-upload.ts'
+import { putOf } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('client')
@@ -94,7 +94,7 @@ function refuse(incoming: IncomingMessage, outgoing: ServerResponse, status: num
   incoming.resume().once('end', () => outgoing.writeHead(status).end('<Error><Message>no</Message></Error>'))
 }
 
-test('upload sends a small file as a form, with its name, type and metadata', async () => {
+test('upload sends a small file with one PUT, with its name, type and metadata', async () => {
   const client = cookieClient()
   const steps: number[] = []
   const file = new File([bytes.subarray(0, 1000)], 'notes.bin', { type: 'application/x-notes' })
@@ -106,6 +106,89 @@ test('upload sends a small file as a form, with its name, type and metadata', as
   assert.equal(upload.metadata, { album: 'summer' })
   assert.equal(steps, [0, 1])
   assert.equal(await readOriginal(upload.id), bytes.subarray(0, 1000))
+})
+
+/** Counts the requests of a method that a proxy sees, and loses or refuses the first of them. */
+async function faultyProxy(method: string, fault: 'lose' | 409 | 503) {
+  const seen: string[] = []
+  const proxy = await s3Proxy((incoming, outgoing) => {
+    seen.push(incoming.method ?? '')
+    if (incoming.method !== method || seen.length > 1) return true
+    if (fault !== 'lose') {
+      refuse(incoming, outgoing, fault)
+      return false
+    }
+    // S3 stores the file, and the response is lost.
+    outgoing.writeHead = () => outgoing.destroy()
+    return true
+  })
+  return { ...proxy, seen }
+}
+
+test('a PUT whose response was lost is sent again, and 412 tells that S3 has the file', async () => {
+  const proxy = await faultyProxy('PUT', 'lose')
+  try {
+    const steps: number[] = []
+    const upload = await cookieClient(proxy.redirect).upload(new Blob(['7 bytes']), {
+      onProgress: (sent) => steps.push(sent),
+    })
+    assert.equal(
+      [proxy.seen, steps],
+      [
+        ['PUT', 'PUT'],
+        [0, 7],
+      ],
+    )
+    assert.equal(Buffer.from(await readOriginal(upload.id)).toString(), '7 bytes')
+    const { Versions = [] } = await api.s3.send(
+      new ListObjectVersionsCommand({ Bucket: api.bucket, Prefix: 'originals/' }),
+    )
+    assert.is(Versions.filter(({ Key }) => Key?.endsWith(upload.id)).length, 1)
+  } finally {
+    await proxy.close()
+  }
+})
+
+test('a PUT is sent again while S3 is overloaded or stores the same file', async () => {
+  for (const status of [503, 409] as const) {
+    const proxy = await faultyProxy('PUT', status)
+    try {
+      const upload = await cookieClient(proxy.redirect).upload(new Blob(['7 bytes']))
+      assert.equal(proxy.seen, ['PUT', 'PUT'])
+      assert.is(Buffer.from(await readOriginal(upload.id)).toString(), '7 bytes')
+    } finally {
+      await proxy.close()
+    }
+  }
+})
+
+test('the client sends a form to an instance that does not know PUT', async () => {
+  const bodies: string[] = []
+  let cookie = ''
+  const client = createClient({
+    origin: api.url,
+    async fetch(request) {
+      if (cookie) request.headers.set('cookie', cookie)
+      if (request.method === 'POST' && new URL(request.url).pathname === '/uploads') {
+        const body = await request.clone().text()
+        bodies.push(body)
+        if (body.includes('transport')) {
+          const errors = [{ field: 'transport', message: 'is not a known field' }]
+          const problem = { status: 400, code: 'invalid_request', detail: 'transport is unknown.', errors }
+          return Response.json(problem, {
+            status: 400,
+            headers: { 'content-type': 'application/problem+json' },
+          })
+        }
+      }
+      const response = await fetch(request)
+      for (const set of response.headers.getSetCookie()) cookie = set.split(';')[0] ?? ''
+      return response
+    },
+  })
+  const upload = await client.upload(new Blob(['7 bytes']))
+  assert.is(bodies.length, 2)
+  assert.is(Buffer.from(await readOriginal(upload.id)).toString(), '7 bytes')
 })
 
 test('upload sends a large file from disk in parts and reports the sent bytes', async () => {
@@ -238,7 +321,8 @@ test('a repeated announcement whose file has arrived returns the upload and send
     if (announcements > 1) return response
     const { status, headers } = response
     const announced = bodyOf({ status, headers, body: await response.json() }, Announced)
-    assert.is((await sendForm(formOf(announced), new TextEncoder().encode('7 bytes'))).status, 201)
+    const put = putOf(announced)
+    assert.ok((await fetch(put.url, { method: 'PUT', headers: put.headers, body: '7 bytes' })).ok)
     // The instance died before it stored the response.
     for (const key of await api.redis.keys(`${api.prefix}:*:idempotency:*`)) {
       await api.redis.hdel(key, 'answer')

@@ -214,6 +214,7 @@ test('Compose publishes its ports on loopback only, and waits for healthy depend
 
 test('the services of Compose use the same Redis, bucket and queue', async () => {
   const api = readApiConfig({ HOST: '0.0.0.0', ...environmentOf('stateless-app') })
+  assert.is(api.anonymousUploads, true)
   const worker = readWorkerConfig(environmentOf('worker'))
   for (const name of ['redisUrl', 'bucket', 'eventsQueueUrl'] as const) assert.is(api[name], worker[name])
 

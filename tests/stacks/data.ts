@@ -98,6 +98,15 @@ test('lifecycle rules remove incomplete uploads and noncurrent versions', () => 
   )
 })
 
+test('replaced originals go after a day, whatever the settings keep of other objects', () => {
+  for (const cloud of [production, dev, twoRegions]) {
+    const noncurrentDays = list(one(cloud, lifecycleType, 'LedgerLifecycle').inputs['rules'])
+      .filter((rule) => at(rule, 'filter', 'prefix') === 'originals/')
+      .map((rule) => at(rule, 'noncurrentVersionExpiration', 'noncurrentDays'))
+    assert.ok(noncurrentDays.includes(1), JSON.stringify(noncurrentDays))
+  }
+})
+
 test('lifecycle rules archive only originals, and only if the settings configure it', () => {
   const archives = (cloud: typeof dev) =>
     list(one(cloud, lifecycleType, 'LedgerLifecycle').inputs['rules']).filter((rule) =>

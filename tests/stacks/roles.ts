@@ -74,6 +74,19 @@ test('both tiers may look up an announcement and its multipart upload, and erase
   }
 })
 
+test("both tiers may read the bucket's versioning, which they check at start", () => {
+  for (const policy of ['ApiPolicy', 'WorkerPolicy']) {
+    const reads = allowedBy(production, policy).filter(({ actions }) =>
+      actions.includes('s3:GetBucketVersioning'),
+    )
+    assert.is(reads.length, 1, policy)
+    assert.not.ok(
+      reads[0]?.resources.some((resource) => resource.includes('/')),
+      policy,
+    )
+  }
+})
+
 test('only workers may receive messages, and no role may send them', () => {
   const actions = (policy: string) => allowedBy(production, policy).flatMap(({ actions }) => actions)
   assert.not.ok(actions('ApiPolicy').some((action) => /^sqs:(Receive|Delete|Send)/.test(action)))

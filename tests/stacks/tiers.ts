@@ -9,6 +9,7 @@ import { suite } from '../support/suite.ts'
 import { deployed, dev, production, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, texts, userDataOf } from './find.ts'
 
+const MiB = 1024 ** 2
 const groupType = 'aws:autoscaling/group:Group'
 const templateType = 'aws:ec2/launchTemplate:LaunchTemplate'
 const alarmType = 'aws:cloudwatch/metricAlarm:MetricAlarm'
@@ -129,12 +130,15 @@ test('both services accept the environment that their instances get', () => {
     assert.equal(api.trustedProxies, ['10.0.0.0/16'])
     assert.is(api.host, '0.0.0.0')
     assert.is(api.port, 3000)
+    assert.is(api.anonymousUploads, false)
     assert.is(api.cdn?.origin, cloud === staging ? 'https://d111111abcdef8.cloudfront.net' : undefined)
     assert.match(api.redisUrl, /^rediss:\/\/:p{64}@master\..*:6379$/)
     assert.match(
       api.publicOrigin,
       cloud === dev || cloud === production ? /^http:\/\/[^A-Z]+$/ : /^https:\/\/[^A-Z]+$/,
     )
+    if (cloud === staging) assert.equal(api.allowedHosts, ['us-east-1.staging.example.com'])
+    if (api.publicOrigin.startsWith('http:')) assert.equal(api.allowedHosts, [])
     const worker = readWorkerConfig({
       ...environmentOf(cloud, 'WorkerTemplate'),
       ...secretsOf(cloud, 'worker'),
@@ -144,6 +148,57 @@ test('both services accept the environment that their instances get', () => {
     assert.equal([api.logLevel, worker.logLevel], [logLevel, logLevel])
     assert.is(worker.bucket, api.bucket)
     assert.is(worker.eventsQueueUrl, api.eventsQueueUrl)
+  }
+})
+
+test('containers and services have limits that fit into the memory of their instances', () => {
+  for (const [cloud, apiMiB, workerMiB] of [
+    [production, 2_048, 4_096],
+    [staging, 1_024, 2_048],
+    [dev, 1_024, 2_048],
+  ] as const) {
+    for (const [template, tier, memoryMiB] of [
+      ['ApiTemplate', 'api', apiMiB],
+      ['WorkerTemplate', 'worker', workerMiB],
+    ] as const) {
+      const name = `${cloud.stage} ${tier}`
+      const containerMiB = containerMemoryMiB(cloud, template)
+      assert.ok(memoryMiB - containerMiB >= 256, `${name}: ${containerMiB} MiB leave nothing for the system`)
+      assert.ok(containerMiB >= memoryMiB * 0.7, `${name}: ${containerMiB} MiB are too few`)
+      const variables = { ...environmentOf(cloud, template), ...secretsOf(cloud, tier) }
+      const [, heapMiB] = /^--max-old-space-size=(\d+)$/.exec(variables['NODE_OPTIONS'] ?? '') ?? []
+      assert.ok(
+        Number(heapMiB) > 128 && Number(heapMiB) <= containerMiB / 2,
+        `${name}: heap of ${heapMiB} MiB`,
+      )
+      const { maxBufferedBytes } = tier === 'api' ? readApiConfig(variables) : readWorkerConfig(variables)
+      assert.ok(maxBufferedBytes >= 64 * MiB && maxBufferedBytes <= (containerMiB * MiB) / 8, name)
+      if (tier === 'worker') continue
+      const { maxRssBytes, eventStreams } = readApiConfig(variables)
+      const neededBytes = Number(heapMiB) * MiB + maxBufferedBytes
+      assert.ok(
+        maxRssBytes > neededBytes && maxRssBytes < containerMiB * MiB * 0.9,
+        `${name}: ${maxRssBytes}`,
+      )
+      // An open stream takes some 0.1 MiB.
+      assert.ok(eventStreams.instance >= 500 && eventStreams.instance <= containerMiB, name)
+    }
+  }
+})
+
+test('every stage has quotas for owners and for addresses', () => {
+  for (const cloud of Object.values(deployed)) {
+    const variables = { ...environmentOf(cloud, 'ApiTemplate'), ...secretsOf(cloud, 'api') }
+    const { quota, addressQuota } = readApiConfig(variables)
+    for (const limit of [...Object.values(quota), ...Object.values(addressQuota)])
+      assert.ok(Number(limit) > 0)
+    assert.ok(Number(addressQuota.bytesPerDay) < Number(quota.bytesPerDay))
+    assert.ok(Number(quota.bytesPerDay) < Number(quota.bytesTotal))
+    const worker = readWorkerConfig({
+      ...environmentOf(cloud, 'WorkerTemplate'),
+      ...secretsOf(cloud, 'worker'),
+    })
+    assert.equal(worker.quota, quota)
   }
 })
 
@@ -250,6 +305,11 @@ function environmentOf(cloud: Cloud, template: string): Record<string, string> {
   return Object.fromEntries(
     lines.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
   )
+}
+
+/** Returns the memory limit of a template's container, in MiB. */
+function containerMemoryMiB(cloud: Cloud, template: string): number {
+  return Number(/^memory_mib='(\d+)'$/m.exec(userDataOf(one(cloud, templateType, template)))?.[1])
 }
 
 /** Returns the parameters that an instance of the home region reads from SSM. */

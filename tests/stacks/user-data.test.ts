@@ -17,6 +17,7 @@ const settings: UserData = {
   logGroup: '/millrace/production/api',
   launchHook: 'launching',
   stopSeconds: 60,
+  memoryMiB: 1_792,
 }
 const script = renderUserData(settings)
 const secret = "rediss://:p4$$`w0rd`'@redis.test:6379?a=b"
@@ -72,7 +73,7 @@ test('systemd runs the service in a confined container, with its log in CloudWat
   assert.is(
     command,
     '/usr/bin/docker run --name millrace --init --network host --read-only --tmpfs /tmp --user 1000:1000 ' +
-      '--cap-drop ALL --security-opt no-new-privileges --ulimit nofile=65536:65536 ' +
+      '--cap-drop ALL --security-opt no-new-privileges --ulimit nofile=65536:65536 --memory 1792m ' +
       '--env-file /etc/millrace/environment --env-file /etc/millrace/secrets --stop-timeout 60 ' +
       '--log-driver awslogs --log-opt awslogs-region=eu-west-1 --log-opt awslogs-group=/millrace/production/api ' +
       '--log-opt awslogs-stream=i-0abc --log-opt mode=non-blocking --log-opt max-buffer-size=4m ' +

@@ -97,6 +97,7 @@ export async function startApiInstances(
     prefix: environment.REDIS_PREFIX,
     bucket: cloud.environment.BUCKET,
     s3,
+    streamingS3,
     sqs,
     redis,
     /** Closes the Redis connections on which these instances receive changes. */

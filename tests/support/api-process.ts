@@ -35,6 +35,7 @@ export async function startApiProcess(environment: Environment) {
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    pid: child.pid,
     /** All lines of standard output and standard error so far. */
     lines,
     /** Waits until a line contains `text`. */

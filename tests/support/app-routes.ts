@@ -10,6 +10,8 @@ export type Route = {
   bodySchema: unknown
   /** Its stable name, as in log lines. */
   operation: string | undefined
+  /** The scope that its config names; undefined: by the method. */
+  scope: string | undefined
   /** Whether bodies are read as JSON. Otherwise the handler receives them unread. */
   readsJson: boolean
 }
@@ -18,15 +20,22 @@ export type Route = {
  * Runs a function that creates an app, and records all routes of that app.
  *
  * @param start creates the app, and possibly others, such as the local SQS
- * @returns the result of `start`, and its app's routes, including the HEAD routes that Fastify adds
+ * @returns the result of `start`; its app's routes, including the HEAD routes that Fastify adds; and `handled`, which
+ *   returns how many requests to the app have reached the handler of a route
  */
 export async function collectRoutes<Started extends { app: unknown }>(start: () => Promise<Started>) {
-  const routesOfApps = new Map<unknown, (() => Route)[]>()
+  const apps = new Map<unknown, { routes: (() => Route)[]; handled: number }>()
   // Fastify publishes each new instance before a route is added to it.
   const onInstance = (message: unknown) => {
     const { fastify } = message as { fastify: FastifyInstance } // the channel's messages have no type
     const routes: (() => Route)[] = []
-    routesOfApps.set(fastify, routes)
+    const recorded = { routes, handled: 0 }
+    apps.set(fastify, recorded)
+    // After authorization, parsing and validation.
+    fastify.addHook('preHandler', (request, _reply, done) => {
+      if (!request.is404) recorded.handled += 1
+      done()
+    })
     fastify.addHook('onRoute', function (this: FastifyInstance, options) {
       const { method, url, schema } = options
       const hidden = schema !== undefined && 'hide' in schema && schema.hide === true
@@ -39,6 +48,7 @@ export async function collectRoutes<Started extends { app: unknown }>(start: () 
           hidden,
           bodySchema: schema?.body,
           operation: options.config?.operation,
+          scope: options.config?.scope,
           readsJson,
         }))
       }
@@ -47,9 +57,13 @@ export async function collectRoutes<Started extends { app: unknown }>(start: () 
   subscribe('fastify.initialization', onInstance)
   try {
     const started = await start()
-    const routes = routesOfApps.get(started.app)
-    if (!routes) throw new Error('The app was not created by `start`.')
-    return { started, routes: routes.map((describe) => describe()) }
+    const recorded = apps.get(started.app)
+    if (!recorded) throw new Error('The app was not created by `start`.')
+    return {
+      started,
+      routes: recorded.routes.map((describe) => describe()),
+      handled: () => recorded.handled,
+    }
   } finally {
     unsubscribe('fastify.initialization', onInstance)
   }

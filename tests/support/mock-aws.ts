@@ -120,6 +120,7 @@ export function mockCall(token: string, inputs: Inputs, region: string): Inputs 
     'aws:index/getAvailabilityZones:getAvailabilityZones': () => ({
       names: ['a', 'b', 'c'].map((zone) => `${region}${zone}`),
     }),
+    'aws:ec2/getInstanceType:getInstanceType': () => ({ memorySize: memoryMiB(inputs['instanceType']) }),
     'aws:ec2/getAmi:getAmi': () => ({ id: 'ami-0123456789abcdef0' }),
     'aws:ssm/getParameter:getParameter': () => ({ name: inputs['name'], value: `ami-of-${inputs['name']}` }),
     'aws:ecr/getAuthorizationToken:getAuthorizationToken': () => ({
@@ -134,6 +135,22 @@ export function mockCall(token: string, inputs: Inputs, region: string): Inputs 
   const result = results[token]
   if (!result) throw new Error(`The mock of AWS has no result for ${token}.`)
   return result()
+}
+
+/** Returns the memory of an instance type, in MiB, as EC2 documents it. */
+function memoryMiB(instanceType: Json | undefined): number {
+  const sizes: Record<string, number> = {
+    't4g.micro': 1_024,
+    't4g.small': 2_048,
+    't4g.medium': 4_096,
+    'c7g.large': 4_096,
+    'c6g.large': 4_096,
+    'm7g.large': 8_192,
+    'm6g.large': 8_192,
+  }
+  const size = sizes[String(instanceType)]
+  if (size === undefined) throw new Error(`The mock of AWS does not know ${instanceType}.`)
+  return size
 }
 
 /** Mocks what the AWS provider computes itself. */

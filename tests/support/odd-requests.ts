@@ -7,6 +7,12 @@ export type OddRequest = { method: string; url: string; bytes: Buffer }
 /** A session's cookie, and the ids of its uploads. */
 export type SessionUploads = { cookie: string; ids: string[] }
 
+/** Stands for a session and its uploads, since many requests end the one or the other. See `withSession`. */
+const placeholders: SessionUploads = {
+  cookie: 'session=placeholder',
+  ids: [0, 1, 2].map((number) => `00000000-0000-7000-8000-00000000000${number}`),
+}
+
 type Parts = {
   method: string
   target: string
@@ -41,6 +47,62 @@ const junk = fc.oneof(
     'ü',
   ),
   fc.constantFrom('9007199254740993', '%c0%ae', '%F0%9F%98%80', 'constructor', 'x'.repeat(300)),
+)
+
+/** Text that no field accepts: halves of surrogate pairs, NUL and other control characters. */
+const refusedText = fc.constantFrom(
+  '\ud800',
+  'a\udfff.png',
+  '\udc00\ud800',
+  '\0',
+  'a\0b',
+  '\r\nx: y',
+  '\u007f',
+)
+
+/** Unusual text that is valid as a file name and in metadata. */
+const oddText = fc.oneof(
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+  fc.constantFrom(
+    'ü',
+    '😀',
+    '\u202egnp.exe',
+    'e\u0301',
+    '\ufffd',
+    '\ufeff',
+    '..',
+    '../../etc/passwd',
+    'a\\b',
+    ' ',
+  ),
+  fc.constantFrom(
+    '"',
+    "'",
+    '`',
+    ';',
+    '<b>',
+    '$(x)',
+    '%',
+    '%00',
+    '%0d%0a',
+    'a=b&c',
+    'x'.repeat(200),
+    '__proto__',
+  ),
+)
+
+/** Mostly this value, so that requests with several fields pass the validation and reach their handler. */
+const mostly = <T>(valid: T | fc.Arbitrary<T>, odd: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> =>
+  fc.oneof(
+    { weight: 12, arbitrary: valid instanceof fc.Arbitrary ? valid : fc.constant(valid) },
+    { weight: 1, arbitrary: odd },
+  )
+
+const text = fc.oneof(
+  { weight: 5, arbitrary: fc.constant('x.png') },
+  { weight: 5, arbitrary: oddText },
+  { weight: 1, arbitrary: refusedText },
+  { weight: 1, arbitrary: junk },
 )
 
 const samples: Record<string, string[]> = {
@@ -89,6 +151,7 @@ const samples: Record<string, string[]> = {
   origin: ['null', 'http://localhost:3000', 'https://elsewhere.example'],
   'sec-fetch-site': ['cross-site', 'same-origin'],
   expect: ['100-continue', 'tea'],
+  host: ['localhost', 'rebind.evil.test'],
   upgrade: ['websocket', 'h2c'],
   'accept-version': ['1.x'],
   'x-forwarded-for': ['1.2.3.4', ':::', ',,,'],
@@ -128,58 +191,101 @@ const tusHeaders: fc.Arbitrary<[string, string][]> = fc
     }).filter(([name]) => names.includes(name)),
   ])
 
-const announcement = fc.record({
-  filename: fc.oneof({ weight: 6, arbitrary: fc.constant('x.png') }, junk),
-  contentType: fc.oneof({ weight: 6, arbitrary: fc.constant('image/png') }, junk),
-  size: fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom<unknown>(5, 20 * 1024 ** 2) },
-    fc.double(),
-    fc.maxSafeInteger(),
-    junk,
-  ),
-  preset: fc.oneof({ weight: 6, arbitrary: fc.constant('default') }, junk),
-  sha256: fc.oneof({ weight: 6, arbitrary: fc.constant('0'.repeat(64)) }, junk),
-  metadata: fc.oneof(fc.dictionary(junk, junk, { maxKeys: 4 }), fc.jsonValue()),
-  sourceUrl: fc.constantFrom('http://127.0.0.1:1/x', 'file:///etc/passwd', 'http://[::ffff:7f00:1]/', 'x'),
-  partNumbers: fc.oneof(fc.array(fc.integer({ min: -1, max: 10_001 }), { maxLength: 5 }), fc.jsonValue()),
-  parts: fc.array(fc.record({ partNumber: fc.integer({ min: -1, max: 10_001 }), etag: junk }), {
-    maxLength: 3,
-  }),
-  user: junk,
+const MiB = 1024 ** 2
+const metadata = fc.dictionary(fc.constantFrom('title', 'a.b', 'x_1', 'constructor', '-'), text, {
+  maxKeys: 3,
 })
-
-/** The fields of these routes' bodies. Bodies for other routes have any of them. */
-const fieldsOf: Record<string, string[]> = {
-  '/uploads': ['filename', 'contentType', 'size'],
-  '/uploads/:id/parts': ['partNumbers'],
-  '/uploads/:id/complete': ['parts'],
-  '/uploads/:id/reprocess': ['preset'],
-  '/session': ['user'],
+const partNumber = mostly(
+  fc.integer({ min: 1, max: 3 }),
+  fc.oneof(fc.integer({ min: -1, max: 10_001 }), junk),
+)
+const etag = mostly('"0123456789abcdef0123456789abcdef"', junk)
+const size = mostly(fc.constantFrom<unknown>(5, 20 * MiB), fc.oneof(fc.double(), fc.maxSafeInteger(), junk))
+const preset = mostly('default', junk)
+const sourceUrl = fc.constantFrom(
+  'http://127.0.0.1:1/x',
+  'file:///etc/passwd',
+  'http://[::ffff:7f00:1]/',
+  'x',
+  '\ud800',
+)
+const optionalFields = {
+  preset,
+  sha256: mostly('0'.repeat(64), junk),
+  metadata: mostly(metadata, fc.jsonValue()),
 }
 
-function pick(all: object, names: string[]): Buffer {
-  return Buffer.from(
-    JSON.stringify(Object.fromEntries(Object.entries(all).filter(([name]) => names.includes(name)))),
-  )
+/** The JSON bodies of routes, by their URLs. */
+const bodies: Record<string, fc.Arbitrary<object>> = {
+  '/uploads': fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record(
+        { filename: text, contentType: mostly('image/png', junk), size, ...optionalFields },
+        { requiredKeys: ['filename', 'contentType', 'size'] },
+      ),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ sourceUrl, filename: text, ...optionalFields }, { requiredKeys: ['sourceUrl'] }),
+    },
+  ),
+  '/uploads/:id/parts': fc.record({ partNumbers: fc.array(partNumber, { minLength: 1, maxLength: 5 }) }),
+  '/uploads/:id/complete': fc.record({
+    parts: fc.array(fc.record({ partNumber, etag }), { minLength: 1, maxLength: 3 }),
+  }),
+  '/uploads/:id/reprocess': fc.record({ preset }, { requiredKeys: [] }),
+  '/session': fc.record({ user: text }),
+  '/uppy/s3/multipart': fc.record({
+    filename: text,
+    type: mostly('image/png', junk),
+    metadata: fc
+      .tuple(size, metadata, fc.record({ name: text, relativePath: fc.constant(null) }, { requiredKeys: [] }))
+      .map(([fileSize, pairs, uppyFields]) => ({ size: fileSize, ...pairs, ...uppyFields })),
+  }),
+  '/uppy/s3/multipart/:id/complete': fc.record({
+    parts: fc.array(fc.record({ PartNumber: partNumber, ETag: etag }), { minLength: 1, maxLength: 3 }),
+  }),
 }
 
-const anyFields = fc
-  .tuple(
-    announcement,
-    fc.subarray(['filename', 'contentType', 'size', 'preset', 'sha256', 'metadata', 'sourceUrl']),
-  )
-  .map(([all, names]) => pick(all, names))
+/**
+ * Writes an object as JSON, sometimes with one of its names twice. `JSON.stringify` writes half a surrogate pair as an
+ * escape.
+ */
+function jsonOf(fields: fc.Arbitrary<object>): fc.Arbitrary<Buffer> {
+  return fc
+    .tuple(fields, mostly<unknown>(undefined, fc.tuple(fc.nat(), fc.oneof(junk, refusedText))))
+    .map(([object, repeated]) => {
+      const json = JSON.stringify(object)
+      const names = [...Object.keys(object), '__proto__']
+      if (!Array.isArray(repeated)) return Buffer.from(json)
+      const [index, value]: unknown[] = repeated
+      const name = names[Number(index) % names.length]
+      return Buffer.from(json.replace('{', `{${JSON.stringify(name)}:${JSON.stringify(value)},`))
+    })
+}
+
+/** Text as bytes, each as one character: in UTF-8, or as bytes that are not UTF-8. */
+const textBytes = fc.oneof(
+  text.map((value) => Buffer.from(String(value)).toString('latin1')),
+  fc.constantFrom('\xed\xa0\x80.png', '\xff\xfe', 'a\0b', '\xc0\xae'),
+)
 
 const formPart = fc
   .record({
     disposition: fc.oneof(
-      fc.constantFrom(
-        'form-data; name="file"; filename="x.png"',
-        'form-data; name="preset"',
-        'form-data',
-        '',
-      ),
-      headerText.map((text) => `form-data; name="${text}"; filename="${text}"`),
+      { weight: 4, arbitrary: textBytes.map((name) => `form-data; name="file"; filename="${name}"`) },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom(
+          'form-data; name="file"; filename="x.png"',
+          'form-data; name="file"; filename*=UTF-8\'\'%ED%A0%80',
+          'form-data; name="preset"',
+          'form-data',
+          '',
+        ),
+      },
+      { weight: 1, arbitrary: headerText.map((name) => `form-data; name="${name}"; filename="${name}"`) },
     ),
     type: fc.constantFrom('image/png', 'text/html', '', '/'),
     content: fc.string({ unit: 'binary', maxLength: 50 }),
@@ -189,76 +295,161 @@ const formPart = fc
       `--b\r\ncontent-disposition: ${part.disposition}\r\ncontent-type: ${part.type}\r\n\r\n${part.content}`,
   )
 
+/** Fields of a form for `POST /upload`, before its file. */
+const formField = fc
+  .tuple(
+    fc.constantFrom('metadata', 'preset', 'sha256', 'other'),
+    fc.oneof(
+      metadata.map((pairs) => JSON.stringify(pairs)),
+      textBytes,
+    ),
+  )
+  .map(([name, value]) => `--b\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}`)
+
+const formBody = fc
+  .tuple(
+    fc.array(formField, { maxLength: 2 }),
+    fc.array(formPart, { minLength: 1, maxLength: 2 }),
+    mostly('\r\n--b--\r\n', fc.constantFrom('\r\n--b', '', '\r\n--b--')),
+  )
+  .map(([fields, parts, end]) => Buffer.from([...fields, ...parts].join('\r\n') + end, 'latin1'))
+
 const anyBody = fc.oneof(
-  { weight: 4, arbitrary: anyFields },
-  { weight: 1, arbitrary: fc.json().map((text) => Buffer.from(text)) },
-  { weight: 1, arbitrary: junk.map((text) => Buffer.from(text)) },
+  { weight: 3, arbitrary: jsonOf(fc.oneof(...Object.values(bodies))) },
+  { weight: 1, arbitrary: fc.json().map((json) => Buffer.from(json)) },
+  { weight: 1, arbitrary: junk.map((value) => Buffer.from(value)) },
   {
     weight: 1,
     arbitrary: fc
       .constantFrom('{"__proto__":{"a":1}}', '['.repeat(9000), '{"a":'.repeat(2000), '\ufeff{}')
-      .map((text) => Buffer.from(text)),
+      .map((value) => Buffer.from(value)),
   },
   { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)) },
-  {
-    weight: 2,
-    arbitrary: fc
-      .tuple(
-        fc.array(formPart, { maxLength: 3 }),
-        fc.constantFrom('\r\n--b--\r\n', '\r\n--b', '', '\r\n--b--'),
-      )
-      .map(([parts, end]) => Buffer.from(parts.join('\r\n') + end)),
-  },
+  { weight: 1, arbitrary: formBody },
 )
 
-function bodyFor({ url }: Route): fc.Arbitrary<Buffer> {
-  const names = fieldsOf[url]
-  return names
-    ? fc.oneof(
-        anyBody,
-        announcement.map((all) => pick(all, names)),
-      )
-    : anyBody
+type Content = { type: string | undefined; body: Buffer }
+
+/** A body as the route expects it, with odd values. */
+function expectedContent({ url, method, readsJson }: Route): fc.Arbitrary<Content> {
+  const json = method === 'POST' || method === 'PUT' ? bodies[url] : undefined
+  if (json) return jsonOf(json).map((body) => ({ type: 'application/json', body }))
+  const bytes = fc.uint8Array({ minLength: 1, maxLength: 300 }).map((values) => Buffer.from(values))
+  if (url === '/upload') {
+    return fc.oneof(
+      bytes.map((body) => ({ type: 'image/png', body })),
+      formBody.map((body) => ({ type: 'multipart/form-data; boundary=b', body })),
+    )
+  }
+  // tus' content type is one of its headers.
+  if (!readsJson) return bytes.map((body) => ({ type: undefined, body }))
+  return fc.constant({ type: undefined, body: Buffer.alloc(0) })
 }
 
-const query = fc.oneof(
-  { weight: 3, arbitrary: fc.constant('') },
-  {
-    weight: 2,
-    arbitrary: fc
-      .array(
-        fc.tuple(
-          fc.constantFrom('limit', 'cursor', 'filename', 'preset', 'sha256', 'metadata', '__proto__', 'a[]'),
-          junk,
-        ),
-        { maxLength: 4 },
-      )
-      .map(
-        (pairs) =>
-          `?${pairs.map(([name, value]) => `${name}=${encodeURIComponent(value.toWellFormed())}`).join('&')}`,
+const contentOf = (route: Route): fc.Arbitrary<Content> =>
+  fc.oneof(
+    { weight: 8, arbitrary: expectedContent(route) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ type: fc.constantFrom('application/json', undefined), body: anyBody }),
+    },
+  )
+
+/** The queries of routes, by their URLs. */
+const queries: Record<string, fc.Arbitrary<object>> = {
+  '/uploads': fc.record(
+    { limit: mostly(fc.constantFrom('1', '50', '200'), junk), cursor: mostly(fc.uuid({ version: 7 }), text) },
+    { requiredKeys: [] },
+  ),
+  '/upload': fc.record(
+    {
+      filename: text,
+      preset,
+      sha256: optionalFields.sha256,
+      metadata: mostly(
+        metadata.map((pairs) => JSON.stringify(pairs)),
+        junk,
       ),
-  },
-  { weight: 1, arbitrary: junk.map((text) => `?${printable(text)}`) },
-)
+    },
+    { requiredKeys: ['filename'] },
+  ),
+  '/uppy/s3/params': fc.record(
+    { filename: text, type: mostly('image/png', junk), 'metadata[size]': size, 'metadata[title]': text },
+    { requiredKeys: ['filename', 'metadata[size]'] },
+  ),
+}
+
+function queryOf({ url }: Route): fc.Arbitrary<string> {
+  const pairs = fc.array(
+    fc.tuple(fc.constantFrom('limit', 'cursor', 'filename', 'preset', 'metadata', '__proto__', 'a[]'), text),
+    { maxLength: 4 },
+  )
+  return fc.oneof(
+    {
+      weight: 8,
+      arbitrary: (queries[url] ?? fc.constant({})).map((fields) => writeQuery(Object.entries(fields))),
+    },
+    { weight: 1, arbitrary: pairs.map(writeQuery) },
+    { weight: 1, arbitrary: junk.map((value) => `?${printable(value)}`) },
+  )
+}
+
+function writeQuery(pairs: [name: string, value: unknown][]): string {
+  if (pairs.length === 0) return ''
+  return `?${pairs.map(([name, value]) => `${name}=${percentEncode(String(value))}`).join('&')}`
+}
+
+/** Percent-encodes like `encodeURIComponent`, and half a surrogate pair as the three bytes that it would have in UTF-8. */
+function percentEncode(value: string): string {
+  return Array.from(value, (character) => {
+    if (character.isWellFormed()) return encodeURIComponent(character)
+    const unit = character.charCodeAt(0)
+    const bytes = [0xe0 | (unit >> 12), 0x80 | ((unit >> 6) & 0x3f), 0x80 | (unit & 0x3f)]
+    return bytes.map((byte) => `%${byte.toString(16)}`).join('')
+  }).join('')
+}
+
+/** Valid values of the path parameters other than ids, by their names. */
+const parameters: Record<string, string[]> = {
+  name: ['thumb', 'original'],
+  partNumber: ['1', '2', '0', '10001'],
+  // Each costs so many ms of CPU, so no other values are tried.
+  ms: ['0', '1', '-1', '5'],
+}
 
 /**
- * Generates requests to these routes that are partly valid and partly malformed: methods, paths, queries, headers,
- * cookies, JSON and form bodies, and HTTP framing.
+ * Generates requests to these routes: methods, paths, queries, headers, cookies, JSON and form bodies, and HTTP framing.
+ * Most requests have one odd thing, in a field, a header or the framing, so that most of them reach a handler.
+ * Many belong to a session and its uploads: `withSession` adds these.
  *
  * @param routes the app's routes
- * @param uploads a session's cookie and its uploads; some requests use them, to pass authorization
  */
-export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitrary<OddRequest> {
-  const parameter = fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom(...uploads.ids) },
+export function oddRequests(routes: Route[]): fc.Arbitrary<OddRequest> {
+  const id = fc.oneof(
+    { weight: 6, arbitrary: fc.constantFrom(...placeholders.ids) },
     { weight: 1, arbitrary: fc.uuid({ version: 7 }) },
-    { weight: 2, arbitrary: junk.map((text) => encodeURIComponent(text.toWellFormed())) },
+    { weight: 1, arbitrary: text.map((value) => percentEncode(String(value))) },
     { weight: 1, arbitrary: junk.map(printable) },
   )
-  const session: fc.Arbitrary<[string, string][]> = fc.constantFrom([['cookie', uploads.cookie]], [])
-  const jsonOrNot: fc.Arbitrary<[string, string][]> = fc.constantFrom(
-    [['content-type', 'application/json']],
-    [],
+  const parameterOf = (name: string) => {
+    const values = parameters[name]
+    if (!values) return id
+    const valid = fc.constantFrom(...values)
+    return name === 'ms' ? valid : mostly(valid, junk.map(printable)).map(String)
+  }
+  const targetOf = (route: Route) => {
+    const names = Array.from(route.url.matchAll(/:(\w+)|\*/g), ([, name = '*']) => name)
+    return fc
+      .tuple(fc.tuple(...names.map(parameterOf)), queryOf(route))
+      .map(([values, query]) => route.url.replace(/:\w+|\*/g, () => values.shift() ?? '') + query)
+  }
+  const session: fc.Arbitrary<[string, string][]> = fc.oneof(
+    { weight: 3, arbitrary: fc.constant<[string, string][]>([['cookie', placeholders.cookie]]) },
+    { weight: 1, arbitrary: fc.constant<[string, string][]>([]) },
+  )
+  const headers = fc.oneof(
+    { weight: 3, arbitrary: fc.constant<[string, string][]>([]) },
+    { weight: 2, arbitrary: fc.array(header, { minLength: 1, maxLength: 2 }) },
   )
   const anyMethod = fc.constantFrom(
     'GET',
@@ -275,30 +466,37 @@ export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitr
   const writing = routes.filter(({ method }) => !['GET', 'HEAD', 'OPTIONS'].includes(method))
   const anyRoute = fc.oneof(fc.constantFrom(...routes), fc.constantFrom(...writing))
   const parts = anyRoute.chain((route) =>
-    fc.record<Parts>({
-      method: fc.oneof(
-        { weight: 5, arbitrary: fc.constant(route.method) },
-        { weight: 1, arbitrary: anyMethod },
+    fc
+      .record({
+        method: fc.oneof(
+          { weight: 15, arbitrary: fc.constant(route.method) },
+          { weight: 1, arbitrary: anyMethod },
+        ),
+        target: targetOf(route),
+        headers: fc.tuple(session, route.url.startsWith('/tus') ? tusHeaders : fc.constant([]), headers),
+        content: contentOf(route),
+        framing: fc.oneof(
+          { weight: 12, arbitrary: fc.constant<Framing>('right') },
+          { weight: 1, arbitrary: fc.constant<Framing>('chunked') },
+          {
+            weight: 1,
+            arbitrary: fc.constantFrom<Framing>('too long', 'too short', 'bad chunks', 'none', 'both'),
+          },
+        ),
+      })
+      .map(
+        ({ headers: groups, content, ...request }): Parts => ({
+          ...request,
+          headers: [
+            ...(content.type === undefined ? [] : [['content-type', content.type] as [string, string]]),
+            ...groups.flat(),
+          ],
+          body: content.body,
+        }),
       ),
-      target: fc
-        .tuple(fc.array(parameter, { minLength: 2, maxLength: 2 }), query)
-        .map(([values, tail]) => route.url.replace(/:\w+|\*/g, () => values.pop() ?? '') + tail),
-      headers: fc
-        .tuple(
-          session,
-          route.url.startsWith('/tus') ? tusHeaders : jsonOrNot,
-          fc.array(header, { maxLength: 3 }),
-        )
-        .map((groups) => groups.flat()),
-      body: bodyFor(route),
-      framing: fc.oneof(
-        { weight: 6, arbitrary: fc.constant<Framing>('right') },
-        fc.constantFrom<Framing>('too long', 'too short', 'chunked', 'bad chunks', 'none', 'both'),
-      ),
-    }),
   )
   const damage = fc.oneof(
-    { weight: 5, arbitrary: fc.constant(undefined) },
+    { weight: 12, arbitrary: fc.constant(undefined) },
     { weight: 1, arbitrary: fc.tuple(fc.nat(), fc.uint8Array({ maxLength: 4 }), fc.nat(4)) },
   )
   return fc.tuple(parts, damage).map(([request, damaged]) => {
@@ -309,6 +507,23 @@ export function oddRequests(routes: Route[], uploads: SessionUploads): fc.Arbitr
     const bytes = Buffer.concat([whole.subarray(0, place), inserted, whole.subarray(place + dropped)])
     return { method: request.method, url: request.target, bytes }
   })
+}
+
+/**
+ * Returns a generated request with the cookie and the uploads of a session.
+ *
+ * @param session has three uploads
+ */
+export function withSession(request: OddRequest, session: SessionUploads): OddRequest {
+  const names = [placeholders.cookie, ...placeholders.ids]
+  const values = [session.cookie, ...session.ids]
+  const replace = (text: string) =>
+    names.reduce((rest, name, index) => rest.replaceAll(name, values[index] ?? ''), text)
+  return {
+    method: request.method,
+    url: replace(request.url),
+    bytes: Buffer.from(replace(request.bytes.toString('latin1')), 'latin1'),
+  }
 }
 
 function write({ method, target, headers, body, framing }: Parts): Buffer {

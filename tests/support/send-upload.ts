@@ -5,6 +5,7 @@ import { bodyOf, type HttpClient } from './http-client.ts'
 
 export type AnnouncedUpload = Static<typeof Announced>
 type FormTransport = Extract<AnnouncedUpload['transport'], { kind: 'form' }>
+type PutTransport = Extract<AnnouncedUpload['transport'], { kind: 'put' }>
 type MultipartTransport = Extract<AnnouncedUpload['transport'], { kind: 'multipart' }>
 
 /**
@@ -22,6 +23,7 @@ export async function announce(
     preset?: string
     sha256?: string
     metadata?: Record<string, string>
+    transport?: 'form' | 'put'
   } = {},
 ): Promise<AnnouncedUpload> {
   const response = await client.post('/uploads', {
@@ -36,6 +38,12 @@ export async function announce(
 /** Returns the form of an upload. Throws if its transport is not a form. */
 export function formOf({ transport }: AnnouncedUpload): FormTransport {
   if (transport.kind !== 'form') throw new Error(`transport.kind is "${transport.kind}", not "form".`)
+  return transport
+}
+
+/** Returns the PUT of an upload. Throws if it has another transport. */
+export function putOf({ transport }: AnnouncedUpload): PutTransport {
+  if (transport.kind !== 'put') throw new Error(`transport.kind is "${transport.kind}", not "put".`)
   return transport
 }
 

@@ -53,9 +53,9 @@ export function startWithNode(
  * Starts the whole system on a free port, with its own Redis and data directory.
  * @returns the console's URL, and `close()`, which also deletes the data
  */
-export async function startSystem(parameters: string[] = []) {
+export async function startSystem(parameters: string[] = [], environment: NodeJS.ProcessEnv = {}) {
   const sandbox = await createSandbox()
-  const millrace = startWithNode(sandbox, ['--port', '0', ...parameters])
+  const millrace = startWithNode(sandbox, ['--port', '0', ...parameters], environment)
   return {
     url: await millrace.ready,
     async close() {

@@ -1,6 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
 import type { Redis } from 'ioredis'
 import { pino } from 'pino'
 
@@ -13,19 +14,24 @@ const quotaLimits = {
 }
 
 /** Composes the parts that both tiers share, as `app.ts` of either does, on the services of a test. */
-export function createTestLifecycle(deps: {
-  redis: Redis
-  prefix: string
-  s3: S3Client
-  bucket: string
-  queue?: UploadQueue
-}) {
+export function createTestLifecycle(
+  deps: {
+    redis: Redis
+    prefix: string
+    s3: S3Client
+    bucket: string
+    queue?: UploadQueue
+  },
+  limits: QuotaLimits = {},
+) {
   const { redis, prefix, queue = createUploadQueue({ redis, prefix }) } = deps
   return createLifecycle({
     ...deps,
     streamingS3: deps.s3,
     queue,
-    quotaLimits,
+    quotaLimits: { ...quotaLimits, ...limits },
+    addressQuotaLimits: {},
+    maxBufferedBytes: 64 * 1024 ** 2,
     log: pino({ level: 'silent' }),
   })
 }

@@ -53,10 +53,12 @@ test('worker config requires addresses and the bucket only', () => {
     decoderPreload: undefined,
     importAllowedPorts: [80, 443],
     importSlots: 8,
+    importSlotsPerOwner: 4,
     importAllowedNetworks: [],
     importDnsServers: [],
     importIdleTimeoutMs: 30_000,
     importTimeoutMs: 3_600_000,
+    importMinBytesPerSecond: 10_240,
   })
 })
 
@@ -84,6 +86,15 @@ test('worker config reports every wrong variable and hides the value of REDIS_UR
       return true
     },
   )
+})
+
+test('an owner may use half of the import slots, or as many as are set', () => {
+  const slotsOf = (variables: Record<string, string>) =>
+    readConfig({ ...required, ...variables }).importSlotsPerOwner
+  assert.is(slotsOf({ IMPORT_SLOTS: '5' }), 3)
+  assert.is(slotsOf({ IMPORT_SLOTS: '1' }), 1)
+  assert.is(slotsOf({ IMPORT_SLOTS: '8', IMPORT_SLOTS_PER_OWNER: '2' }), 2)
+  assert.is(slotsOf({ IMPORT_SLOTS: '2', IMPORT_SLOTS_PER_OWNER: '8' }), 2)
 })
 
 test('worker config reads networks, ports and DNS servers as lists', () => {

@@ -1,6 +1,7 @@
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
 import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
@@ -12,6 +13,7 @@ import { registerEvents } from './events/events.ts'
 import { createFleet } from './fleet/fleet.ts'
 import type { Api } from './http/api.ts'
 import { createHttp } from './http/http.ts'
+import { createEventStreams } from './http/server-sent-events.ts'
 import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
@@ -50,7 +52,13 @@ export async function createApp(
   const secure = config.publicOrigin.startsWith('https:')
 
   const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
-  const lifecycle = createLifecycle({ ...base, queue: queues.queue, quotaLimits: config.quota })
+  const lifecycle = createLifecycle({
+    ...base,
+    queue: queues.queue,
+    quotaLimits: config.quota,
+    addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.
@@ -66,24 +74,48 @@ export async function createApp(
   })
   fleet.report(app)
   protect({ secure })
-  await limitRequests(app, base)
+  const { limitCallers } = await limitRequests(app, base)
 
-  const { owner, cookieName, register: registerIdentity } = createIdentity({ ...base, secure })
+  const eventStreams = createEventStreams({ limits: config.eventStreams, closing })
+  const {
+    owner,
+    cookieName,
+    callerOf,
+    endedIdentities,
+    register: registerIdentity,
+  } = createIdentity({ ...base, secure })
+  endedIdentities.onEnded(eventStreams.check)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
-  const rooms = { ...base, lifecycle, signing, uploads, owner, closing }
+  const uploadsAtOnce = createBudget({
+    unit: 'files being sent',
+    code: 'too_many_uploads',
+    limits: config.uploadsAtOnce,
+  })
+  const rooms = {
+    ...base,
+    lifecycle,
+    signing,
+    uploads,
+    owner,
+    uploadsAtOnce,
+    eventStreams,
+    endedIdentities,
+    closing,
+  }
 
   await openapiRoutes(app, { version, cookieName })
   fleet.registerHealth(app)
   app.register(async (scope: Api) => {
     registerIdentity(scope)
+    limitCallers(scope, callerOf)
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)
     registerUppy(scope, rooms)
     registerDownloads(scope, rooms)
     registerEvents(scope, rooms)
-    fleet.register(scope)
+    fleet.register(scope, rooms)
   })
   const { consoleDirectory: directory } = config
   if (directory) {

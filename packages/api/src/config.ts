@@ -24,10 +24,13 @@ const Variables = Type.Object(
     ...serviceVariables,
     HOST: Type.String({ default: '127.0.0.1' }),
     PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535 }),
-    PUBLIC_ORIGIN: Type.String({
-      pattern: '^https?://[^/]+$',
-      description: 'an http:// or https:// origin without a path',
-    }),
+    PUBLIC_ORIGIN: Type.Refine(
+      Type.String({
+        pattern: '^https?://[^/]+$',
+        description: 'an http:// or https:// origin without a path',
+      }),
+      (text) => URL.canParse(text),
+    ),
     S3_PUBLIC_ENDPOINT: Type.Optional(ServiceUrl),
     SESSION_KEYS: Type.Refine(
       Type.String({
@@ -40,7 +43,7 @@ const Variables = Type.Object(
     SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
     UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: 120_000, minimum: 100 }),
     ANONYMOUS_UPLOADS: Type.Enum(['on', 'off'], { default: 'off' }),
-    ALLOWED_HOSTS: listVariable(isHost, 'host names, each with a port if it is not the default one'),
+    ALLOWED_HOSTS: listVariable(isHost, 'host names or IP addresses, such as files.example or 192.0.2.7'),
     MAX_UPLOADS: Type.Integer({ default: 1_000, minimum: 1 }),
     MAX_UPLOADS_PER_OWNER: Type.Integer({ default: 200, minimum: 0 }),
     MAX_UPLOADS_PER_ADDRESS: Type.Integer({ default: 200, minimum: 0 }),
@@ -55,6 +58,7 @@ const Variables = Type.Object(
     RATE_LIMIT_PER_ADDRESS_PER_MINUTE: Type.Integer({ default: 6_000, minimum: 0 }),
     RATE_LIMIT_TIMEOUT_MS: Type.Integer({ default: 100, minimum: 1 }),
     TRUSTED_PROXIES: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
+    PROXY_PROTOCOL: Type.Boolean({ default: false }),
     CLOSE_DELAY_MS: Type.Integer({ default: 0, minimum: 0, maximum: 3_600_000 }),
     HEADERS_TIMEOUT_MS: Type.Integer({ default: 20_000, minimum: 100 }),
     SLOW_BODY_MS: Type.Integer({ default: 20_000, minimum: 100 }),
@@ -104,7 +108,7 @@ export function readConfig(environment: Environment) {
     uploadIdleTimeoutMs: variables.UPLOAD_IDLE_TIMEOUT_MS,
     /** Whether requests without an API key may upload: each then gets a session, which owns the files. */
     anonymousUploads: variables.ANONYMOUS_UPLOADS === 'on',
-    /** Names under which clients reach the API, in addition to those of `publicOrigin` and of this machine. */
+    /** Hosts under which clients reach the API, in addition to `publicOrigin` and loopback. Their ports are ignored. */
     allowedHosts: splitList(variables.ALLOWED_HOSTS),
     /** Files that this instance receives at once. */
     uploadsAtOnce: {
@@ -125,6 +129,7 @@ export function readConfig(environment: Environment) {
       owner: variables.MAX_UNFINISHED_UPLOADS_PER_OWNER,
       address: variables.MAX_UNFINISHED_UPLOADS_PER_ADDRESS,
     },
+    /** Sessions of one address of which something begins to be kept (identity/new-sessions.ts); 0: no limit. */
     maxNewOwnersPerAddressPerHour: variables.MAX_NEW_OWNERS_PER_ADDRESS_PER_HOUR,
     /** Requests of one session or API key, over all instances; 0: no limit. */
     rateLimitPerMinute: variables.RATE_LIMIT_PER_MINUTE,
@@ -133,12 +138,14 @@ export function readConfig(environment: Environment) {
     rateLimitTimeoutMs: variables.RATE_LIMIT_TIMEOUT_MS,
     /** Proxies whose `X-Forwarded-For` is trusted. */
     trustedProxies: splitList(variables.TRUSTED_PROXIES),
+    /** Whether connections begin with a line of the PROXY protocol, which names the client's address. */
+    proxyProtocol: variables.PROXY_PROTOCOL,
     /** How long requests are still accepted after `/ready` returns 503. */
     closeDelayMs: variables.CLOSE_DELAY_MS,
     headersTimeoutMs: variables.HEADERS_TIMEOUT_MS,
     /** How long any body may take, however slowly it arrives. */
     slowBodyMs: variables.SLOW_BODY_MS,
-    /** Above these limits the instance refuses requests; 0: no limit. */
+    /** Above these limits the instance refuses requests; 0: no limit. The delay is CPU time of the instance itself. */
     maxEventLoopDelayMs: variables.MAX_EVENT_LOOP_DELAY_MS,
     maxHeapUsedBytes: variables.MAX_HEAP_USED_BYTES,
     maxRssBytes: variables.MAX_RSS_BYTES,
@@ -163,7 +170,8 @@ function cdnSettings(variables: {
 }
 
 function isHost(text: string): boolean {
-  return URL.parse(`http://${text}`)?.host === text.toLowerCase()
+  // URL.parse drops the default port, which is allowed here as well. A name with "*" would only match itself.
+  return !text.includes('*') && URL.parse(`http://${text}`)?.host === text.toLowerCase().replace(/:80$/, '')
 }
 
 function isPrivateKey(pem: string): boolean {

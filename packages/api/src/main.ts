@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import {
@@ -49,7 +50,10 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
       redis.disconnect()
     },
   })
-  await checkEvictionPolicy({ redis, log })
+  await Promise.all([
+    checkEvictionPolicy({ redis, log }),
+    checkBucketVersioning({ s3, bucket: config.bucket, log }),
+  ])
   const app = await createApp({
     config,
     log,

@@ -50,7 +50,7 @@ export interface paths {
         };
         /**
          * Follow all of your uploads
-         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them.
+         * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them. The stream ends with the session that opened it, and after an hour at the latest: an EventSource then continues after its last event.
          */
         get: operations["watchUploads"];
         put?: never;
@@ -186,7 +186,7 @@ export interface paths {
         put?: never;
         /**
          * Announce a file and get its transport, or import it from a URL
-         * @description Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than the announced one.
+         * @description Up to 8 MiB, the transport is one presigned form or, if the request asks for it, one presigned PUT; above, presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than the announced one. A form can be sent again while it is valid. A PUT stores a file once.
          *
          *     With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are taken from the source's response if they are not given. Until then, the size is 0. No response contains the URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable in several attempts.
          *
@@ -252,7 +252,7 @@ export interface paths {
         };
         /**
          * Follow an upload until it is finished
-         * @description Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished. With `Last-Event-ID`, a state that the client has already received is not repeated.
+         * @description Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished, with the session that opened it, and after an hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.
          */
         get: operations["watchUpload"];
         put?: never;
@@ -318,7 +318,7 @@ export interface paths {
         put?: never;
         /**
          * Process a finished upload again
-         * @description A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated while the same preset is being processed, it returns the upload.
+         * @description A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated while the same preset is being processed, it returns the upload. New uploads are processed first.
          */
         post: operations["reprocessUpload"];
         delete?: never;
@@ -357,7 +357,7 @@ export interface components {
             /** @description UUIDv7 */
             id: string;
             state: components["schemas"]["UploadState"];
-            transport: components["schemas"]["FormTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"] | components["schemas"]["NoTransport"];
+            transport: components["schemas"]["FormTransport"] | components["schemas"]["PutTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"] | components["schemas"]["NoTransport"];
         };
         Announcement: {
             /** @description declared media type. The file type is detected from the bytes */
@@ -372,6 +372,8 @@ export interface components {
             sha256?: string;
             /** @description bytes */
             size: number;
+            /** @description how a file of up to 8 MiB is sent: `form` (the default), as HTML forms send it, or `put`, which S3 accepts once */
+            transport?: "form" | "put";
         };
         ClaimedParts: {
             parts: {
@@ -405,7 +407,7 @@ export interface components {
          *     - `unauthenticated` (status 401): The API key is unknown or missing.
          *     - `forbidden` (status 403): The API key does not have the required scope.
          *     - `cross_site` (status 403): Cross-site request refused: the page has another origin than this API.
-         *     - `host_unknown` (status 421): This server does not serve this host name.
+         *     - `host_unknown` (a request for a host that the API does not serve): This server does not serve this host name.
          *     - `rate_limited` (status 429, retryable): Too many requests.
          *     - `request_timeout` (status 408, retryable): The request was sent too slowly.
          *     - `headers_too_large` (a request that is refused before routing): The request headers are too large.
@@ -565,6 +567,16 @@ export interface components {
             title: string;
             /** @description the kind of problem: `urn:millrace:problem:` and the code */
             type: string;
+        };
+        PutTransport: {
+            /** @description all of these headers must be sent, unchanged. If S3 has the file already, for example because a response was lost, it responds with 412 */
+            headers: {
+                [key: string]: string;
+            };
+            /** @enum {string} */
+            kind: "put";
+            /** @description PUT the bytes of the file to this URL */
+            url: string;
         };
         QueueLoadPoint: {
             /** @description the end of the period, ISO 8601 */
@@ -987,7 +999,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -995,7 +1007,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_streams" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1045,7 +1057,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The event stream. It has no end. */
+            /** @description The event stream. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1103,7 +1115,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1111,7 +1123,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_streams" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1599,7 +1611,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1607,7 +1619,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1691,7 +1703,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1699,7 +1711,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -1760,7 +1772,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
+                 * @description belongs to one upload for 24 hours: a repeated request continues with it and creates no other
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -1946,7 +1958,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1954,7 +1966,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2146,7 +2158,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description identifies this request for 24 hours: a repeated request returns the first response and creates nothing
+                 * @description belongs to one upload for 24 hours: a repeated request continues with it and creates no other
                  * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
                  */
                 "idempotency-key"?: string;
@@ -2306,7 +2318,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2314,7 +2326,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2945,7 +2957,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Too many requests. */
+            /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2953,7 +2965,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "rate_limited";
+                        code: "too_many_streams" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };

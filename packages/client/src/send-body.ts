@@ -6,6 +6,7 @@ const idleTimeoutMs = 60_000
 type SendBodyOptions = {
   method: 'POST' | 'PUT'
   url: string
+  headers?: Record<string, string>
   body: Blob | FormData
   /** Called with the share of the body that has been sent, from 0 to 1. */
   onProgress: (share: number) => void
@@ -20,6 +21,7 @@ type UploadRequest = {
   onload: (() => void) | null
   onerror: (() => void) | null
   open(method: string, url: string): void
+  setRequestHeader(name: string, value: string): void
   send(body: Blob | FormData): void
   abort(): void
   getResponseHeader(name: string): string | null
@@ -43,9 +45,15 @@ export async function sendBody(options: SendBodyOptions): Promise<string | null>
   return etag
 }
 
-async function sendByFetch({ method, url, body, signal }: SendBodyOptions): Promise<string | null> {
+async function sendByFetch({
+  method,
+  url,
+  headers = {},
+  body,
+  signal,
+}: SendBodyOptions): Promise<string | null> {
   try {
-    const response = await fetch(url, { method, body, signal })
+    const response = await fetch(url, { method, headers, body, signal })
     const text = await response.text()
     if (!response.ok) throw new SendError(response.status, errorText(response.status, text))
     return response.headers.get('etag')
@@ -57,7 +65,7 @@ async function sendByFetch({ method, url, body, signal }: SendBodyOptions): Prom
 }
 
 function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<string | null> {
-  const { method, url, body, onProgress, signal } = options
+  const { method, url, headers = {}, body, onProgress, signal } = options
   return new Promise((resolve, reject) => {
     let idleTimer = setTimeout(onIdle, idleTimeoutMs)
     const cleanUp = () => {
@@ -91,6 +99,7 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
       else reject(new SendError(status, errorText(status, responseText)))
     }
     request.open(method, url)
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
     request.send(body)
   })
 }

@@ -1,7 +1,7 @@
 import type { Client } from 'openapi-fetch'
 import type { components, paths } from './api-types.ts'
-import { dataOf } from './millrace-error.ts'
-import { retry } from './retry.ts'
+import { ApiProblem, dataOf, SendError } from './millrace-error.ts'
+import { isRetryable, retry } from './retry.ts'
 import { sendBody } from './send-body.ts'
 import { sendParts } from './send-parts.ts'
 
@@ -26,7 +26,7 @@ export type UploadOptions = {
   onProgress?: (sentBytes: number, totalBytes: number) => void
 }
 
-/** Creates the function that sends files straight to S3, as a form or in parts: the API decides which. */
+/** Creates the function that sends files straight to S3, with one PUT or in parts: the API decides which. */
 export function createUpload({ api }: { api: Client<paths> }) {
   /**
    * Announces a file and sends it to S3.
@@ -49,8 +49,9 @@ export function createUpload({ api }: { api: Client<paths> }) {
     const { id, transport } = await announce(file, options, signal)
     options.onAnnounced?.(id)
     onSent(0)
-    if (transport.kind === 'form') {
-      await sendForm(transport, file, onSent, signal)
+    if (transport.kind === 'put' || transport.kind === 'form') {
+      if (transport.kind === 'put') await sendPut(transport, file, onSent, signal)
+      else await sendForm(transport, file, onSent, signal)
       return find(id, signal)
     }
     // An earlier attempt with the same Idempotency-Key was executed, and S3 has the file.
@@ -65,13 +66,29 @@ export function createUpload({ api }: { api: Client<paths> }) {
     )
   }
 
+  async function announce(file: Blob, options: UploadOptions, signal: AbortSignal) {
+    try {
+      return await postAnnouncement(file, options, 'put', signal)
+    } catch (error) {
+      // During a deploy, an instance of the version before may get the request, which only knows forms.
+      if (!isAboutTransport(error)) throw error
+      return postAnnouncement(file, options, undefined, signal)
+    }
+  }
+
   /** The Idempotency-Key makes a retry after a lost response return the same upload, not a second one. */
-  function announce(file: Blob, options: UploadOptions, signal: AbortSignal) {
+  function postAnnouncement(
+    file: Blob,
+    options: UploadOptions,
+    transport: 'put' | undefined,
+    signal: AbortSignal,
+  ) {
     const { preset, metadata, sha256 } = options
     const body = {
       filename: options.filename ?? ('name' in file && typeof file.name === 'string' ? file.name : 'file'),
       contentType: options.contentType ?? (file.type || 'application/octet-stream'),
       size: file.size,
+      ...(transport && { transport }),
       ...(preset !== undefined && { preset }),
       ...(metadata && { metadata }),
       ...(sha256 !== undefined && { sha256 }),
@@ -112,6 +129,37 @@ export function createUpload({ api }: { api: Client<paths> }) {
   function find(id: string, signal: AbortSignal): Promise<Upload> {
     const params = { path: { id } }
     return retry(async () => dataOf(await api.GET('/uploads/{id}', { params, signal })), { signal })
+  }
+}
+
+function isAboutTransport(error: unknown): boolean {
+  return (
+    error instanceof ApiProblem && (error.problem?.errors ?? []).some(({ field }) => field === 'transport')
+  )
+}
+
+/** Statuses of a PUT that S3 accepts only once: it has the file, or it is storing it at this moment. */
+const alreadyStored = 412
+const beingStored = 409
+
+/** Sends the file with one PUT. If its response was lost, S3 has the file, and says so to the next attempt. */
+async function sendPut(
+  { url, headers }: Schemas['PutTransport'],
+  file: Blob,
+  onSent: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const onProgress = (share: number) => onSent(Math.round(share * file.size))
+  const canRetry = (error: unknown) =>
+    isRetryable(error) || (error instanceof SendError && error.status === beingStored)
+  try {
+    await retry(() => sendBody({ method: 'PUT', url, headers, body: file, onProgress, signal }), {
+      signal,
+      isRetryable: canRetry,
+    })
+  } catch (error) {
+    if (!(error instanceof SendError) || error.status !== alreadyStored) throw error
+    onProgress(1)
   }
 }
 

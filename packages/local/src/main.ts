@@ -1,5 +1,6 @@
 import { readOptions, usage } from './options.ts'
 import { readyMessage } from './ready-message.ts'
+import { privateUmask } from './setup/private-files.ts'
 import { StartError } from './setup/start-error.ts'
 
 /**
@@ -12,6 +13,9 @@ const print = (line: string) => process.stderr.write(`${line}\n`)
 
 // Each service adds an `exit` listener and each signal has a handler: more than Node's default limit of 10.
 process.setMaxListeners(100)
+
+// All files under the data directory are private, also those of services and of Redis, which inherit this.
+process.umask(privateUmask)
 
 /** Removes the user's AWS settings, so that neither our clients nor the services use them. */
 function removeAwsSettings(environment: NodeJS.ProcessEnv) {

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { publishPeriodMs } from '@millrace/shared/fleet/queue-load.ts'
 import {
@@ -26,6 +28,18 @@ const workerEntry = join(packages, 'worker/src/main.ts')
 const workerStopTimeoutMs = 30_000
 /** Hosts that only users of this machine can connect to. */
 const loopbackHosts = ['127.0.0.1', '::1', 'localhost']
+
+/**
+ * Returns the names under which other machines reach this one, if they can. Its addresses are missing: instances know the
+ * address that a client has connected to.
+ */
+function ownNames(host: string): string[] {
+  if (loopbackHosts.includes(host)) return []
+  const name = hostname().toLowerCase()
+  // RFC 6762: the name that this machine has in its network without a DNS server.
+  const names = [name, `${name.split('.')[0]}.local`, ...(isIP(host) ? [] : [host])]
+  return names.filter((candidate) => /^[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(candidate))
+}
 
 export type Millrace = Awaited<ReturnType<typeof startMillrace>>
 
@@ -65,7 +79,10 @@ export async function startMillrace(
     const lock = lockDataDirectory(directory)
     closers.push(lock.release)
     const balancer = await waitFor(startLoadBalancer(options), (part) => part.close())
-    const redis = await waitFor(superviseRedis(options), (part) => part.close())
+    const { sessionKeys, redisPassword } = await readLocalSecrets(directory)
+    const redis = await waitFor(superviseRedis({ ...options, password: redisPassword }), (part) =>
+      part.close(),
+    )
     failures.push(redis.failed)
     const origin = `http://localhost:${balancer.port}`
     const origins = [origin, `http://127.0.0.1:${balancer.port}`]
@@ -76,7 +93,6 @@ export async function startMillrace(
     const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }
     closers.push(await writeServiceEnvironment(directory, variables))
     const consoleDirectory = await buildConsole(print)
-    const { sessionKeys } = await readLocalSecrets(directory)
     const shared = {
       ...options.environment,
       ...variables,
@@ -103,9 +119,12 @@ export async function startMillrace(
           HOST: '127.0.0.1',
           PORT: '0',
           PUBLIC_ORIGIN: origin,
+          ALLOWED_HOSTS: [...ownNames(options.host), options.environment['ALLOWED_HOSTS']].join(','),
+          PROXY_PROTOCOL: 'true',
           SESSION_KEYS: sessionKeys.join(','),
           CONSOLE_DIRECTORY: consoleDirectory,
           INSTANCE: name,
+          ANONYMOUS_UPLOADS: options.environment['ANONYMOUS_UPLOADS'] || 'on',
           OPEN_ADMIN: options.environment['OPEN_ADMIN'] || String(loopbackHosts.includes(options.host)),
         },
         onReady(readyPort) {

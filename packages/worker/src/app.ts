@@ -37,7 +37,12 @@ export function createApp(
   const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs })
   const base = { ...clients, config, log, prefix, bucket, queue }
 
-  const lifecycle = createLifecycle({ ...base, quotaLimits: config.quota })
+  const lifecycle = createLifecycle({
+    ...base,
+    quotaLimits: config.quota,
+    addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  })
   // A large image that waits uses no slot, so that others pass it.
   const decoders = createDecoders({ ...base, onLargeWaiting: (count) => jobs.setWaiting(count) })
   const processing = createProcessing({ ...base, lifecycle, decoders })

@@ -47,10 +47,13 @@ const Variables = Type.Object({
     default: Math.max(256 * mebibyte, Math.floor(0.6 * availableMemory())),
   }),
   IMPORT_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
+  IMPORT_SLOTS_PER_OWNER: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
   IMPORT_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
   IMPORT_DNS_SERVERS: listVariable(isDnsServer, 'addresses, each with a port if it is not 53'),
   IMPORT_IDLE_TIMEOUT_MS: Type.Integer({ minimum: 100, default: 30_000 }),
   IMPORT_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 24 * 3_600_000, default: 3_600_000 }),
+  // A tenth of a slow mobile connection. Servers that send files are far above it.
+  IMPORT_MIN_BYTES_PER_SECOND: Type.Integer({ minimum: 0, default: 10 * 1024 }),
 })
 
 /**
@@ -87,12 +90,19 @@ export function readConfig(environment: Environment) {
     /** The memory allocator that the worker itself was started with, for its decoders; undefined: the system's. */
     decoderPreload: environment['LD_PRELOAD'],
     importSlots: variables.IMPORT_SLOTS,
+    /** Slots of this worker that imports of one owner use at once. Half by default, so others always find some. */
+    importSlotsPerOwner: Math.min(
+      variables.IMPORT_SLOTS,
+      variables.IMPORT_SLOTS_PER_OWNER ?? Math.ceil(variables.IMPORT_SLOTS / 2),
+    ),
     /** Addresses that are not public and from which files may be imported nevertheless. */
     importAllowedNetworks: splitList(variables.IMPORT_ALLOWED_NETWORKS),
     /** DNS servers that resolve the hosts of sources; none: the system's. */
     importDnsServers: splitList(variables.IMPORT_DNS_SERVERS),
     importIdleTimeoutMs: variables.IMPORT_IDLE_TIMEOUT_MS,
     importTimeoutMs: variables.IMPORT_TIMEOUT_MS,
+    /** Lowest rate of a source, measured over `importIdleTimeoutMs`; 0: no limit. */
+    importMinBytesPerSecond: variables.IMPORT_MIN_BYTES_PER_SECOND,
   })
 }
 

@@ -1,4 +1,5 @@
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import {
   connectBlockingRedis,
@@ -42,7 +43,10 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
       redis.disconnect()
     },
   })
-  await checkEvictionPolicy({ redis, log })
+  await Promise.all([
+    checkEvictionPolicy({ redis, log }),
+    checkBucketVersioning({ s3, bucket: config.bucket, log }),
+  ])
   const app = createApp(config, log, {
     redis,
     blockingRedis,

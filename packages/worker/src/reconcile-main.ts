@@ -55,7 +55,13 @@ try {
 /** @returns the exit code */
 async function run(): Promise<number> {
   const base = { redis, prefix, s3, bucket, queue, log }
-  const lifecycle = createLifecycle({ ...base, streamingS3, quotaLimits: config.quota })
+  const lifecycle = createLifecycle({
+    ...base,
+    streamingS3,
+    quotaLimits: config.quota,
+    addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  })
   const { stateStore, sweep } = createSweeper({
     ...base,
     lifecycle,

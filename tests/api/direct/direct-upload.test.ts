@@ -344,7 +344,9 @@ async function beginUpload(headers: string[], firstBytes: Uint8Array) {
   const { hostname, port } = new URL(api.url)
   const socket = connect(Number(port), hostname)
   const cookie = `cookie: ${client.cookie}`
-  socket.write(['POST /upload?filename=a HTTP/1.1', 'host: x', cookie, ...headers, '', ''].join('\r\n'))
+  socket.write(
+    ['POST /upload?filename=a HTTP/1.1', 'host: localhost', cookie, ...headers, '', ''].join('\r\n'),
+  )
   if (!socket.write(firstBytes)) await once(socket, 'drain')
   return socket
 }
@@ -390,7 +392,7 @@ test('an upload without new bytes for UPLOAD_IDLE_TIMEOUT_MS is aborted and its 
   try {
     const { hostname, port } = new URL(shortTimeout.url)
     const socket = connect(Number(port), hostname)
-    socket.write('POST /upload?filename=a HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf')
+    socket.write('POST /upload?filename=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhalf')
     socket.resume()
     await once(socket, 'close')
     const listing = new ListObjectsV2Command({ Bucket: shortTimeout.bucket })

@@ -154,7 +154,7 @@ test('a client that disconnects from its event stream is logged at debug only', 
   const client = createHttpClient(process.url)
   const { id } = await announce(client, 9)
   const events = await openConnection(process.port)
-  events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: x\r\ncookie: ${client.cookie}\r\n\r\n`)
+  events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: localhost\r\ncookie: ${client.cookie}\r\n\r\n`)
   await events.until('event: upload')
   events.destroy()
   await process.until('client disconnected')

@@ -8,6 +8,7 @@ import { EnvironmentError } from '@millrace/shared/service/environment.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
+import { openConnection } from '../../support/raw-connection.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
 
@@ -74,6 +75,9 @@ test("cross-site requests cannot write with a browser's session", async () => {
     { origin: 'https://evil.example' },
     { origin: 'null' },
     { origin: 'http://localhost:3001' },
+    { origin: 'ftp://localhost:3000' },
+    { origin: 'http://localhost:3000, https://evil.example' },
+    { origin: '' },
     { 'sec-fetch-site': 'cross-site' },
     { 'sec-fetch-site': 'same-site' },
     { origin: 'https://evil.example', 'sec-fetch-site': 'same-origin' },
@@ -98,6 +102,29 @@ test("cross-site requests cannot write with a browser's session", async () => {
   ]
   for (const headers of own) assert.is((await client.post('/uploads', announcement, { headers })).status, 201)
   assert.is(bodyOf(await client.get('/session'), SessionView).user, null)
+})
+
+test('an https deployment accepts no http:// origin, also with its own host', async () => {
+  const secure = await startApiInstances({ environment: { PUBLIC_ORIGIN: 'https://files.example' } })
+  const port = Number(new URL(secure.url).port)
+  const write = async (host: string, origin: string) => {
+    const connection = await openConnection(port)
+    connection.send(
+      `DELETE /session HTTP/1.1\r\nhost: ${host}\r\norigin: ${origin}\r\nconnection: close\r\n\r\n`,
+    )
+    return Number((await connection.closed).split(' ')[1])
+  }
+  assert.is(await write('files.example', 'https://files.example'), 204)
+  assert.is(await write('localhost:3000', 'https://localhost:3000'), 204)
+  assert.is(await write('files.example', 'http://files.example'), 403)
+  assert.is(await write('localhost:3000', 'http://localhost:3000'), 403)
+  await secure.close()
+})
+
+test('a request without a host is not of the origin null', async () => {
+  const connection = await openConnection(Number(new URL(api.url).port))
+  connection.send('DELETE /session HTTP/1.0\r\norigin: null\r\n\r\n')
+  assert.match(await connection.closed, /^HTTP\/1\.1 403 /)
 })
 
 test('a request with an API key may come from any origin, because browsers do not add keys themselves', async () => {

@@ -2,9 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '@millrace/api/config.ts'
-import { Problem } from '@millrace/api/http/problem.ts'
+import { Problem, registerErrorHandler } from '@millrace/api/http/problem.ts'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { limitRates } from '@millrace/api/limits/rate-limits.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
+import { fastify } from 'fastify'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
@@ -86,15 +89,103 @@ test('each session has its own rate limit, over all instances', async () => {
   assert.is((await second.get('/session')).status, 200)
 })
 
-test('each API key has its own rate limit, and Redis stores no key', async () => {
-  const { url, redis, prefix } = await start({ RATE_LIMIT_PER_MINUTE: '2' })
-  const headers = { authorization: 'Bearer some-key-that-is-unknown' }
-  const responses = await statuses(3, () => createHttpClient(url).get('/uploads', { headers }))
-  assert.is(responses.at(-1), 429)
-  assert.is(responses.includes(200), false)
-  const keys = await redis.keys(`${prefix}:rate:*`)
-  assert.is(keys.filter((key) => key.includes('owner:')).length, 1)
-  assert.not.match(keys.join(), 'some-key')
+const ownerCounters = async ({ redis, prefix }: ApiInstances) => redis.keys(`${prefix}:rate:owner:*`)
+
+test('each API key has its own rate limit, however its header is written, and Redis stores no key', async () => {
+  const [first, second] = [newApiKey('acme', ['uploads:read']), newApiKey('acme', ['uploads:read'])]
+  const API_KEYS = `${first.entry},${second.entry}`
+  const instances = await start({ RATE_LIMIT_PER_MINUTE: '3', API_KEYS })
+  const headers = ['Bearer ', 'Bearer   ', 'bearer ', 'BEARER  ']
+  const send = (key: string) => (index: number) => {
+    const authorization = `${headers[index % 4]}${key}${' '.repeat(index)}`
+    return createHttpClient(instances.urls[index % 2] ?? '').get('/uploads', { headers: { authorization } })
+  }
+  assert.equal(await statuses(5, send(first.key)), [200, 200, 200, 429, 429])
+  assert.equal(await statuses(1, send(second.key)), [200])
+  const counters = await ownerCounters(instances)
+  assert.is(counters.length, 2)
+  assert.not.match(counters.join(), first.key)
+})
+
+test('a session has one rate limit, whatever other cookies its requests have', async () => {
+  const instances = await start({ RATE_LIMIT_PER_MINUTE: '6' })
+  const client = createHttpClient(instances.url)
+  await client.get('/session')
+  const { cookie = '' } = client
+  const cookies = [
+    cookie,
+    `__Host-millrace=decoy; ${cookie}`,
+    `millrace2=decoy; ${cookie}; __Host-millrace=decoy`,
+    `${cookie}; millrace=decoy`,
+    cookie.replace(/=(.*)/, '="$1"'),
+    `a=b;${cookie}`,
+  ]
+  const send = (index: number) =>
+    createHttpClient(instances.urls[index % 2] ?? '', cookies[index % cookies.length]).get('/uploads')
+  assert.equal(await statuses(8, send), [200, 200, 200, 200, 200, 200, 429, 429])
+  assert.is((await ownerCounters(instances)).length, 1)
+})
+
+test('invalid credentials have no rate limit of their own, and count to their address', async () => {
+  const instances = await start({ RATE_LIMIT_PER_MINUTE: '100', RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '8' })
+  const invalid = [
+    { authorization: 'Bearer some-key-that-is-unknown' },
+    { authorization: 'Basic abc' },
+    { cookie: 'millrace=invented' },
+    { cookie: `millrace=${'A'.repeat(300)}%3B${'A'.repeat(32)}` },
+  ]
+  const send = (index: number) =>
+    createHttpClient(instances.url).get('/uploads', { headers: { ...invalid[index % 4] } })
+  assert.equal(await statuses(10, send), [401, 401, 200, 200, 401, 401, 200, 200, 429, 429])
+  assert.equal(await ownerCounters(instances), [])
+  const refused = await createHttpClient(instances.url).post('/uploads', {})
+  assert.equal([refused.status, refused.headers.getSetCookie()], [429, []])
+})
+
+test('the rate limit of an IPv6 address holds for its /64, and eight times as much for its /48', async () => {
+  const { url } = await start({ RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '2', TRUSTED_PROXIES: '127.0.0.0/8, ::1' })
+  const sendFrom = (address: (index: number) => string) => (index: number) =>
+    createHttpClient(url).get('/nowhere', { headers: { 'x-forwarded-for': address(index) } })
+  assert.equal(
+    await statuses(
+      3,
+      sendFrom((index) => `2001:db8:1:1::${index + 1}`),
+    ),
+    [404, 404, 429],
+  )
+  const ofSite = await statuses(
+    20,
+    sendFrom((index) => `2001:db8:1:${index + 2}::1`),
+  )
+  assert.is(ofSite.filter((status) => status === 404).length, 8 * 2 - 3)
+  assert.equal(
+    await statuses(
+      1,
+      sendFrom(() => '2001:db8:2:1::1'),
+    ),
+    [404],
+  )
+})
+
+test('a request whose client has disconnected is counted, although it has no address any more', async () => {
+  const { redis, prefix } = await start({})
+  const app = fastify()
+  registerErrorHandler(app)
+  app.addHook('onRequest', (request, _reply, done) => {
+    Object.defineProperty(request.raw.socket, 'remoteAddress', { value: undefined })
+    done()
+  })
+  await limitRates(app, { redis, prefix, timeoutMs: 20_000, perOwner: 0, perAddress: 1 })
+  app.get('/', async () => 'ok')
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  try {
+    const statusCodes: number[] = []
+    // Counts only after it has connected to Redis.
+    while (!statusCodes.includes(429)) statusCodes.push((await fetch(url)).status)
+    assert.equal([...new Set(statusCodes)], [200, 429])
+  } finally {
+    await app.close()
+  }
 })
 
 test('X-Forwarded-For is ignored, unless a trusted proxy sends it', async () => {
@@ -152,6 +243,20 @@ test('without Redis the rate limits neither refuse nor delay requests', async ()
   const eachMs = (performance.now() - startedAt) / 20
   assert.ok(eachMs < 100, `${eachMs} ms`)
   await rm(directory, { recursive: true })
+})
+
+test('a request whose client is already gone is counted without an error', async () => {
+  const { redis, prefix } = await start({})
+  const app = fastify()
+  app.addHook('onRequest', async ({ raw }) => void raw.socket.destroy())
+  await limitRates(app, { redis, prefix, timeoutMs: 20_000, perOwner: 10, perAddress: 10 })
+  const handled = Promise.withResolvers<string>()
+  app.get('/', async () => handled.resolve('handled'))
+  app.setErrorHandler((error) => handled.resolve(String(error)))
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  await fetch(url).catch(() => undefined)
+  assert.is(await handled.promise, 'handled')
+  await app.close()
 })
 
 test.run()

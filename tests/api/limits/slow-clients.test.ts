@@ -37,10 +37,10 @@ function assertTimeout(response: string) {
   assert.match(response, /"code":"request_timeout"/)
 }
 
-const announcement = 'POST /uploads HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
+const announcement = 'POST /uploads HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n'
 
 test('headers that arrive byte by byte are timed out', async () => {
-  assertTimeout(await sendSlowly('GET /session HTTP/1.1\r\nhost: x\r\nx-slow: ', 'a'))
+  assertTimeout(await sendSlowly('GET /session HTTP/1.1\r\nhost: localhost\r\nx-slow: ', 'a'))
 })
 
 test('a connection that sends nothing is timed out', async () => {
@@ -64,7 +64,7 @@ test('a JSON body that stops is timed out', async () => {
 
 test('after an early response, the rest of the body is timed out', async () => {
   const connection = await openConnection(port)
-  connection.send('POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n')
+  connection.send('POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n')
   const response = await connection.closed
   assert.match(response, /^HTTP\/1\.1 404 /)
   assert.is(response.split('HTTP/1.1').length, 2)
@@ -89,7 +89,7 @@ test('an event stream stays open longer than the timeouts of requests', async ()
   const client = createHttpClient(api.url)
   const { id } = await announce(client, 5)
   const events = await openConnection(port)
-  events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: x\r\ncookie: ${client.cookie}\r\n\r\n`)
+  events.send(`GET /uploads/${id}/events HTTP/1.1\r\nhost: localhost\r\ncookie: ${client.cookie}\r\n\r\n`)
   await events.until('event: upload')
   // Connections that were opened after the stream are timed out, while the stream stays open.
   for (let round = 0; round < 2; round++) assertTimeout(await (await openConnection(port)).closed)
@@ -118,7 +118,12 @@ for (const [defect, text, status, code] of [
     400,
     'invalid_request',
   ],
-  ['an unknown expectation', 'GET / HTTP/1.1\r\nhost: x\r\nexpect: tea\r\n\r\n', 400, 'invalid_request'],
+  [
+    'an unknown expectation',
+    'GET / HTTP/1.1\r\nhost: localhost\r\nexpect: tea\r\n\r\n',
+    400,
+    'invalid_request',
+  ],
   [
     'two Content-Length headers',
     `${announcement}content-length: 1\r\ncontent-length: 2\r\n\r\n{}`,
@@ -133,13 +138,13 @@ for (const [defect, text, status, code] of [
   ],
   [
     'invalid percent-encoding in the path',
-    'GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+    'GET /%zz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
     400,
     'invalid_request',
   ],
   [
     'a path that is too long',
-    `GET /uploads/${'x'.repeat(300)} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+    `GET /uploads/${'x'.repeat(300)} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`,
     400,
     'invalid_request',
   ],

@@ -22,10 +22,7 @@ const test = suite('tus on several instances', {}, { limitMs: 60_000 })
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
 let api: ApiInstances
 
-test.before(async () => {
-  api = await startApiInstances({ count: 2, environment: { API_KEYS: entry } })
-})
-test.after(() => api.close())
+test.after.each(() => api.close())
 
 const portOf = (url: string) => Number(new URL(url).port)
 const bytesOf = (size: number) => new Uint8Array(randomBytes(size))
@@ -52,6 +49,7 @@ async function startWorker() {
 }
 
 test('tus-js-client finishes an upload although one of three instances is killed meanwhile', async () => {
+  api = await startApiInstances({ count: 2, environment: { API_KEYS: entry, PROXY_PROTOCOL: 'true' } })
   const proxy = await startS3Proxy(api.environment['AWS_ENDPOINT_URL_S3'] ?? '')
   const killed = await startApiProcess({
     ...api.environment,
@@ -92,7 +90,7 @@ test('tus-js-client finishes an upload although one of three instances is killed
   // The balancer responds 503 for an instance that was killed before it responded.
   assert.equal(exchanges.slice(0, 5), ['POST 201', 'PATCH 204', 'PATCH 204', 'PATCH 503', 'HEAD 200'])
   const id = url.slice(url.lastIndexOf('/') + 1)
-  const { state, sha256 } = await createClient({ origin: api.url, apiKey: key }).waitUntilFinished(id)
+  const { state, sha256 } = await createClient({ origin, apiKey: key }).waitUntilFinished(id)
   assert.is(state, 'ready')
   assert.is(sha256, createHash('sha256').update(bytes).digest('hex'))
   await worker.close()
@@ -101,6 +99,7 @@ test('tus-js-client finishes an upload although one of three instances is killed
 })
 
 test('an instance that shuts down stores the bytes it has, and another instance continues', async () => {
+  api = await startApiInstances()
   const stopping = await startApiProcess({ ...api.environment, LOG_LEVEL: 'info' })
   const client = createHttpClient(api.url)
   const bytes = bytesOf(9 * MiB)

@@ -310,6 +310,12 @@ for (const [name, headers, status, code] of [
   ['a file over the limit', { 'upload-length': String(64 * MiB + 1) }, 413, 'upload_too_large'],
   ['malformed metadata', { 'upload-length': '5', 'upload-metadata': 'a b c' }, 400, 'invalid_request'],
   [
+    'metadata of more than 4 KB, although only a part of it is kept with the file',
+    { 'upload-length': '5', 'upload-metadata': tusMetadata({ relativePath: 'p'.repeat(4_000) }) },
+    400,
+    'invalid_request',
+  ],
+  [
     'an unknown preset',
     { 'upload-length': '5', 'upload-metadata': tusMetadata({ preset: 'none' }) },
     400,

@@ -59,6 +59,8 @@ test.before.each(async () => {
   const [key = ''] = await api.redis.keys(`${api.prefix}:*:upload:${id}`)
   owner = /\{(.+)\}/.exec(key)?.[1] ?? ''
   await client.delete(`/uploads/${id}`)
+  // An erased upload counts for a while.
+  await api.redis.del(ownerKey('unfinished'))
   assert.equal(await countRemaining(), nothing)
 })
 test.after(async () => {
@@ -69,7 +71,14 @@ test.after(async () => {
   await rm(directory, { recursive: true })
 })
 
-const nothing = { records: 0, reservations: 0, reservedBytes: 0, multipartUploads: 0, announcements: 0 }
+const nothing = {
+  records: 0,
+  reservations: 0,
+  reservedBytes: 0,
+  unfinished: 0,
+  multipartUploads: 0,
+  announcements: 0,
+}
 
 /** Counts what Redis and S3 have of the client's uploads. */
 async function countRemaining() {
@@ -83,6 +92,7 @@ async function countRemaining() {
     records: (await api.redis.keys(`${api.prefix}:{${owner}}:upload:*`)).length,
     reservations: await api.redis.hlen(ownerKey('quota:held')),
     reservedBytes: Number(await api.redis.hget(ownerKey('quota'), 'bytes')),
+    unfinished: await api.redis.zcard(ownerKey('unfinished')),
     multipartUploads: Uploads.length,
     announcements: Contents.length,
   }
@@ -168,7 +178,13 @@ test('a record that cannot be deleted hides neither the first error nor the othe
     headers: { 'content-type': 'text/plain' },
   })
   await held.arrived
-  assert.equal(await countRemaining(), { ...nothing, records: 1, reservations: 1, reservedBytes: 8 })
+  assert.equal(await countRemaining(), {
+    ...nothing,
+    records: 1,
+    reservations: 1,
+    reservedBytes: 8,
+    unfinished: 1,
+  })
   try {
     // Only the undo step of the record uses DEL.
     await api.redis.call('ACL', 'SETUSER', 'default', '-del')

@@ -10,8 +10,7 @@ import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { newUploadId, uploadIdTail } from '@millrace/shared/uploads/upload-id.ts'
-import Type from 'typebox'
-import { Compile } from 'typebox/compile'
+import type { Static } from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
@@ -29,7 +28,7 @@ test.after(() => api.close())
 
 const photo = { filename: 'a.jpg', contentType: 'image/jpeg', size: 7, metadata: { a: '1', b: '2' } }
 
-/** Creates a client with a session. Without a session, responses are not stored. */
+/** Creates a client with a session. Without a session, keys are not stored. */
 async function createSessionClient(): Promise<HttpClient> {
   const client = createHttpClient(api.url)
   await client.get('/session')
@@ -44,7 +43,7 @@ async function uploadsOf(client: HttpClient) {
   return bodyOf(await client.get('/uploads'), UploadPage).uploads
 }
 
-test('a repeated request gets the first response, on any instance', async () => {
+test('a repeated request gets the same upload with a form that is signed anew, on any instance', async () => {
   const client = await createSessionClient()
   const key = randomUUID()
   const first = await announce(client, key)
@@ -52,24 +51,55 @@ test('a repeated request gets the first response, on any instance', async () => 
   const inOtherOrder = { metadata: { b: '2', a: '1' }, size: 7, contentType: 'image/jpeg', filename: 'a.jpg' }
   const again = await announce(client, key, inOtherOrder, api.urls[1])
   assert.is(again.status, 201)
-  assert.equal(again.body, first.body)
+  const [one, other] = [bodyOf(first, Announced), bodyOf(again, Announced)]
+  assert.equal([other.id, other.state, other.transport.kind], [one.id, 'awaiting', 'form'])
+  assert.ok((other.expiresAt ?? '') >= (one.expiresAt ?? ''))
   assert.is(again.headers.get('location'), first.headers.get('location'))
   assert.is((await uploadsOf(client)).length, 1)
 })
 
-test('the stored response of a large file is compressed and expires after a day', async () => {
+test('an Idempotency-Key takes some hundred bytes of Redis for a day, however many parts its file has', async () => {
   const client = await createSessionClient()
   const key = randomUUID()
-  const first = await announce(client, key, { ...photo, size: 1000 * MiB })
-  const again = await announce(client, key, { ...photo, size: 1000 * MiB })
-  assert.equal(again.body, first.body)
-  const { transport } = bodyOf(again, Announced)
-  assert.is(transport.kind === 'multipart' && transport.parts.length, 100)
+  const large = { ...photo, size: 1000 * MiB }
+  const first = bodyOf(await announce(client, key, large), Announced)
+  const again = bodyOf(await announce(client, key, large), Announced)
+  assert.is(again.id, first.id)
+  assert.is(multipartOf(again).parts.length, 100)
+  assert.equal(s3IdOf(again), s3IdOf(first))
   const [redisKey = ''] = await keysOf(client)
-  const { length } = (await api.redis.hget(redisKey, 'answer')) ?? ''
-  assert.ok(length > 0 && length < JSON.stringify(first.body).length / 3, String(length))
+  assert.equal(Object.keys(await api.redis.hgetall(redisKey)).sort(), ['fingerprint', 'id'])
+  const bytes = (await api.redis.memory('USAGE', redisKey)) ?? 0
+  assert.ok(bytes > 0 && bytes <= 400, `${bytes} bytes`)
   const lifeMs = await api.redis.pttl(redisKey)
   assert.ok(lifeMs > 23 * 3_600_000 && lifeMs <= 24 * 3_600_000)
+})
+
+/** Returns S3's id of an announced multipart upload. */
+function s3IdOf(announced: Static<typeof Announced>): string | null {
+  const [part] = multipartOf(announced).parts
+  return new URL(part?.url ?? '').searchParams.get('uploadId')
+}
+
+test('a repeated request of a file that arrived gets the upload as it is now, without signed URLs', async () => {
+  const client = await createSessionClient()
+  const key = randomUUID()
+  const id = await sendFile(await announce(client, key))
+  const again = await announce(client, key, photo, api.urls[1])
+  assert.equal([again.status, again.body], [201, { id, state: 'received', transport: { kind: 'none' } }])
+})
+
+test('a refused request leaves nothing of its Idempotency-Key', async () => {
+  const client = await createSessionClient()
+  await announce(client, randomUUID())
+  const before = await keysOf(client)
+  const key = randomUUID()
+  assert.is((await announce(client, key, { ...photo, preset: 'unknown' })).status, 400)
+  const tooLong = { ...photo, metadata: { a: 'ü'.repeat(256), b: 'ü'.repeat(256) } }
+  assert.is((await announce(client, key, tooLong)).status, 400)
+  assert.equal(await keysOf(client), before)
+  const locks = await api.redis.keys(`${before[0]?.split(':idempotency:')[0]}:idempotency-lock:*`)
+  assert.equal(locks, [])
 })
 
 /** Returns the Redis keys of this client's idempotency keys. */
@@ -187,11 +217,6 @@ test('a form with another boundary counts as the same request', async () => {
   assert.is(new Set(ids).size, 1)
 })
 
-/** Deletes the stored response, as if the instance had died before it stored it. */
-async function loseAnswer(client: HttpClient): Promise<void> {
-  for (const key of await keysOf(client)) await api.redis.hdel(key, 'answer')
-}
-
 /** Deletes all keys of this owner, as if Redis had been flushed. Its epoch is young, because its prefix is new. */
 async function loseOwner(client: HttpClient): Promise<void> {
   const [key = ''] = await keysOf(client)
@@ -206,11 +231,10 @@ async function sendFile(announced: HttpResponse): Promise<string> {
   return upload.id
 }
 
-test('a file whose announcement was not stored is announced again with the same id', async () => {
+test('a file that is announced again has the same id and a later expiry', async () => {
   const client = await createSessionClient()
   const key = randomUUID()
   const first = bodyOf(await announce(client, key), Announced)
-  await loseAnswer(client)
   const again = await announce(client, key, photo, api.urls[1])
   const { id, state, expiresAt } = bodyOf(again, Announced)
   assert.equal([id, state], [first.id, 'awaiting'])
@@ -224,21 +248,16 @@ test('a large file that is announced again has the same multipart upload', async
   const client = await createSessionClient()
   const key = randomUUID()
   const large = { ...photo, size: 20 * MiB }
-  const s3IdOf = (response: HttpResponse) => {
-    const [part] = multipartOf(bodyOf(response, Announced)).parts
-    return new URL(part?.url ?? '').searchParams.get('uploadId')
-  }
-  const first = await announce(client, key, large)
-  await loseAnswer(client)
-  assert.is(s3IdOf(await announce(client, key, large)), s3IdOf(first))
+  const first = bodyOf(await announce(client, key, large), Announced)
+  assert.is(s3IdOf(bodyOf(await announce(client, key, large), Announced)), s3IdOf(first))
   await loseOwner(client)
-  const found = await announce(client, key, large)
-  assert.is(bodyOf(found, Announced).id, bodyOf(first, Announced).id)
+  const found = bodyOf(await announce(client, key, large), Announced)
+  assert.is(found.id, first.id)
   assert.is(s3IdOf(found), s3IdOf(first))
 })
 
 test('a file that is announced again although S3 has it needs no transport', async () => {
-  for (const lose of [loseAnswer, loseOwner]) {
+  for (const lose of [async () => undefined, loseOwner]) {
     const client = await createSessionClient()
     const key = randomUUID()
     const id = await sendFile(await announce(client, key))
@@ -283,11 +302,10 @@ test('a key that Redis lost finds a rejected upload, of which only the manifest 
   assert.equal((await announce(client, key)).body, { id, state: 'rejected', transport: { kind: 'none' } })
 })
 
-test('the request of an upload that was erased before its response was stored is refused', async () => {
+test('the repeated request of an upload that was erased is refused', async () => {
   const client = await createSessionClient()
   const key = randomUUID()
   const { id } = bodyOf(await announce(client, key), Announced)
-  await loseAnswer(client)
   await client.delete(`/uploads/${id}`)
   const again = await announce(client, key)
   assert.is(again.status, 404)
@@ -298,24 +316,26 @@ test('a different request with the key of an upload that was begun is refused, a
   const client = await createSessionClient()
   const key = randomUUID()
   const { id } = bodyOf(await announce(client, key), Announced)
-  await loseAnswer(client)
   assert.is((await announce(client, key, { ...photo, size: 8 })).status, 422)
   assert.is(bodyOf(await announce(client, key), Announced).id, id)
 })
 
-test('an Idempotency-Key keeps its id after a failure', async () => {
+test('an Idempotency-Key keeps its id after a request that failed once its upload was begun', async () => {
   const client = await createSessionClient()
   const other = await announce(client, randomUUID())
   const key = randomUUID()
   const keysBefore = await keysOf(client)
-  assert.is((await announce(client, key, { ...photo, preset: 'unknown' })).status, 400)
+  const ownerKey = keysBefore[0]?.split(':idempotency:')[0]
+  await api.redis.rename(`${ownerKey}:uploads`, `${ownerKey}:kept`)
+  // The record cannot be written completely.
+  await api.redis.set(`${ownerKey}:uploads`, 'broken')
+  assert.is((await announce(client, key)).status, 500)
+  await api.redis.rename(`${ownerKey}:kept`, `${ownerKey}:uploads`)
   const [added = ''] = (await keysOf(client)).filter((redisKey) => !keysBefore.includes(redisKey))
   const id = await api.redis.hget(added, 'id')
   assert.is(bodyOf(await announce(client, key), Announced).id, id)
   assert.is.not(bodyOf(other, Announced).id, id)
 })
-
-const Result = Compile(Type.Object({ run: Type.Integer() }))
 
 /** Creates a `respondOnce` whose Redis has lost nothing, and a request. `begun` is what an earlier request has begun. */
 function createRequest(options: { lockMs?: number; epoch?: number; lostId?: string; begun?: Upload } = {}) {
@@ -339,7 +359,7 @@ function createRequest(options: { lockMs?: number; epoch?: number; lostId?: stri
     respond: (work: (keyed: KeyedId) => Promise<{ run: number }>, content: unknown = 1) =>
       respondOnce(
         { owner: 'crashing', key, content },
-        { response: Result, findBegun: async () => begun, respondAgain: () => ({ run: 0 }) },
+        { findBegun: async () => begun, respondAgain: () => ({ run: 0 }) },
         work,
       ),
   }
@@ -387,10 +407,9 @@ test('a key stays locked while its request runs, and is released after its insta
   resolve({ run: 1 })
   assert.equal(await slow, { run: 1 })
   assert.is(await api.redis.exists(lockKey), 0)
-  assert.equal(await respond(async () => ({ run: 2 })), { run: 1 })
+  assert.is(await api.redis.hget(hashKey, 'id'), ids[0])
 
   // The state after an instance died: the key is locked, and no process renews it.
-  await api.redis.hdel(hashKey, 'answer')
   await api.redis.set(lockKey, `dead:${sha256('1')}`, 'PX', 50)
   await until(async () => (await api.redis.exists(lockKey)) === 0)
   const run = await respond(async ({ id, isRepeated }) => {
@@ -406,29 +425,34 @@ test('a request whose key was lost with all of Redis stores it again while it ru
   const { respond, lockKey, hashKey } = createRequest({ lockMs: 300 })
   const { promise, resolve } = Promise.withResolvers<{ run: number }>()
   let keyed: KeyedId | undefined
-  const slow = respond((given) => {
+  const slow = respond(async (given) => {
     keyed = given
+    await given.keep()
     return promise
   })
-  await until(async () => (await api.redis.exists(lockKey)) === 1)
+  await until(async () => (await api.redis.exists(hashKey)) === 1)
   await api.redis.del(lockKey, hashKey)
   await until(async () => (await api.redis.exists(lockKey)) === 1)
   assert.is(await api.redis.hget(hashKey, 'id'), keyed?.id)
   assert.ok(await keyed?.isHeld())
   resolve({ run: 1 })
   await slow
-  assert.equal(await respond(async () => ({ run: 2 })), { run: 1 })
+  await respond(async ({ id, isRepeated }) => {
+    assert.equal([id, isRepeated], [keyed?.id, true])
+    return { run: 2 }
+  })
 })
 
-test('a request that lost its key to another one neither holds it nor replaces the response', async () => {
-  const { respond, lockKey } = createRequest()
+test('a request that lost its key to another one does not hold it', async () => {
+  const { respond, lockKey, hashKey } = createRequest()
   const { promise, resolve } = Promise.withResolvers<{ run: number }>()
   let suspended: KeyedId | undefined
-  const slow = respond((given) => {
+  const slow = respond(async (given) => {
     suspended = given
+    await given.keep()
     return promise
   })
-  await until(async () => (await api.redis.exists(lockKey)) === 1)
+  await until(async () => (await api.redis.exists(hashKey)) === 1)
   await api.redis.del(lockKey)
   assert.not(await suspended?.isHeld())
   await respond(async ({ id, isHeld }) => {
@@ -440,7 +464,27 @@ test('a request that lost its key to another one neither holds it nor replaces t
   assert.not(await suspended?.isHeld())
   resolve({ run: 1 })
   assert.equal(await slow, { run: 1 })
-  assert.equal(await respond(async () => ({ run: 3 })), { run: 2 })
+})
+
+test('a request that lost its key to another one before it began anything begins nothing', async () => {
+  const { respond, lockKey } = createRequest()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const slow = respond(async ({ keep }) => {
+    await promise
+    await keep()
+    return { run: 1 }
+  })
+  await until(async () => (await api.redis.exists(lockKey)) === 1)
+  await api.redis.del(lockKey)
+  const other = Promise.withResolvers<{ run: number }>()
+  const second = respond(async ({ keep }) => {
+    await keep()
+    resolve()
+    return other.promise
+  })
+  await expectRefusal(slow, 'idempotency_key_in_use')
+  other.resolve({ run: 2 })
+  assert.equal(await second, { run: 2 })
 })
 
 test('an unknown key is searched in S3 only if Redis may have lost it within the last day', async () => {
@@ -448,7 +492,8 @@ test('an unknown key is searched in S3 only if Redis may have lost it within the
   const old = createRequest({ epoch: Date.now() - dayMs - 1000, lostId: newUploadId() })
   await old.respond(async ({ isRepeated }) => ({ run: Number(isRepeated) }))
   assert.equal(old.searches, [])
-  assert.equal(await old.respond(async () => ({ run: 9 })), { run: 0 })
+  const repeated = await old.respond(async ({ isRepeated }) => ({ run: Number(isRepeated) }))
+  assert.equal(repeated, { run: 1 })
 
   const lostId = newUploadId()
   const young = createRequest({ epoch: Date.now() - dayMs + 60_000, lostId })
@@ -466,9 +511,10 @@ test('an unknown key is searched in S3 only if Redis may have lost it within the
 test('a key of which nothing is found is not searched a second time', async () => {
   const { respond, searches } = createRequest({ epoch: Date.now() })
   const ids: string[] = []
-  const fail = respond(async ({ id, isRepeated }) => {
+  const fail = respond(async ({ id, isRepeated, keep }) => {
     ids.push(id)
     assert.not(isRepeated)
+    await keep()
     throw new AppError('conflict')
   })
   await expectRefusal(fail, 'conflict')

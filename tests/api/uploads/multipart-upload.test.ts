@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { UploadPartCommand } from '@aws-sdk/client-s3'
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { SentParts, SignedParts } from '@millrace/api/uploads/part-routes.ts'
@@ -38,6 +39,22 @@ async function sendAllParts(client: HttpClient) {
     })),
   )
   return { announced, claimed }
+}
+
+/** Stores a part of any size, as a URL signed by an earlier version allows. @returns its etag */
+async function storePart(url: string, body: Uint8Array): Promise<string> {
+  const { pathname, searchParams } = new URL(url)
+  const [, Bucket, ...key] = pathname.split('/')
+  const { ETag = '' } = await api.s3.send(
+    new UploadPartCommand({
+      Bucket,
+      Key: key.join('/'),
+      UploadId: searchParams.get('uploadId') ?? '',
+      PartNumber: Number(searchParams.get('partNumber')),
+      Body: body,
+    }),
+  )
+  return ETag
 }
 
 async function jobsOf(id: string) {
@@ -132,6 +149,26 @@ test('any instance signs parts again for a client that resumes', async () => {
   )
 })
 
+test("a part's URL accepts exactly the part's size, also that of the last part and after it is signed again", async () => {
+  const client = createHttpClient(api.url)
+  const announced = await announce(client, size)
+  const { parts } = multipartOf(announced)
+  const again = await client.post(`/uploads/${announced.id}/parts`, { partNumbers: [1, 2, 3] })
+  const urls = [...parts, ...bodyOf(again, SignedParts).parts]
+  assert.is(urls.length, 6)
+  for (const { partNumber, url } of urls) {
+    const expected = partNumber === 3 ? 4 * MiB + 1 : 8 * MiB
+    for (const wrong of [expected + 1, expected - 1]) {
+      const response = await fetch(url, { method: 'PUT', body: new Uint8Array(wrong) })
+      assert.is(response.status, 403, `part ${partNumber} with ${wrong} bytes`)
+    }
+  }
+  assert.is((await fetch(urls[0]?.url ?? '', { method: 'PUT', body: new Uint8Array(64 * MiB) })).status, 403)
+  assert.equal(bodyOf(await client.get(`/uploads/${announced.id}/parts`), SentParts).parts, [])
+  await sendPart(urls[2]?.url ?? '', new Uint8Array(4 * MiB + 1))
+  await sendPart(urls[3]?.url ?? '', new Uint8Array(8 * MiB))
+})
+
 test('an upload is not completed while a part in S3 is missing, short or changed', async () => {
   const client = createHttpClient(api.url)
   const announced = await announce(client, size)
@@ -146,7 +183,7 @@ test('an upload is not completed while a part in S3 is missing, short or changed
   assert.match(missing.detail, /part 3 is missing/)
 
   const thirdUrl = parts[2]?.url ?? ''
-  claimed.push({ partNumber: 3, etag: await sendPart(thirdUrl, new Uint8Array(9)) })
+  claimed.push({ partNumber: 3, etag: await storePart(thirdUrl, new Uint8Array(9)) })
   const short = bodyOf(await client.post(path, { parts: claimed }), Problem)
   assert.match(short.detail, /part 3 has 9 bytes, not 4194305/)
 

@@ -46,7 +46,7 @@ test('the API adds no job above the limit of queued jobs, and the message of the
     assert.is(state, 'received')
     ids.push(id)
   }
-  assert.is((await queue.counts()).waiting, 2)
+  assert.is((await queue.counts()).prioritized, 2)
   await eventsOf(ids)
   await queue.close()
 })

@@ -1,10 +1,12 @@
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
+import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { originalKey, parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { recordArrival } from '@millrace/shared/lifecycle/upload-truth.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { Queue } from 'bullmq'
 import * as assert from 'uvu/assert'
@@ -12,6 +14,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { announce, formOf, readUpload, sendForm } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 
 const test = suite('reprocess')
 let api: ApiInstances
@@ -62,13 +65,14 @@ async function sendFile(state: Upload['state'], error?: Upload['error']) {
   return { client, address, path: `/uploads/${address.id}/reprocess`, records }
 }
 
-/** Counts the jobs of an upload. */
-async function countJobs(id: string): Promise<number> {
+async function jobsOf(id: string) {
   const queue = new Queue('uploads', { connection: api.redis, prefix: api.prefix })
   const jobs = await queue.getJobs()
   await queue.close()
-  return jobs.filter((job) => job.data.id === id).length
+  return jobs.filter((job) => job.data.id === id)
 }
+
+const countJobs = async (id: string) => (await jobsOf(id)).length
 
 function assertProblem({ status, body }: HttpResponse, expected: [status: number, code: string]) {
   const code = typeof body === 'object' && body && 'code' in body ? body.code : undefined
@@ -84,6 +88,38 @@ test('a failed upload is received again, without its error, and has one job', as
   const upload = bodyOf(response, UploadView)
   assert.equal([upload.state, upload.preset, upload.error], ['received', 'default', undefined])
   assert.is(await countJobs(address.id), 1)
+})
+
+test('the job of a reprocess starts after the jobs of all new uploads', async () => {
+  const { client, address, path } = await sendFile('failed', failure)
+  await client.post(path, {})
+  const { s3, bucket, redis, prefix } = api
+  const fresh = await sendFile('received')
+  const queue = createUploadQueue({ redis, prefix })
+  const { receiveUpload } = createTestLifecycle({ redis, prefix, s3, bucket, queue })
+  await receiveUpload(fresh.address)
+  await queue.close()
+  const [old] = await jobsOf(address.id)
+  const [next] = await jobsOf(fresh.address.id)
+  assert.ok(old && next && old.priority > next.priority)
+})
+
+test('a reprocess is refused while very many uploads wait to be processed again', async () => {
+  const limited = await startApiInstances({ environment: { MAX_QUEUED_JOBS: '2' } })
+  const { redis, prefix } = limited
+  try {
+    const client = createHttpClient(limited.url)
+    const { id } = await announce(client, 7)
+    const queue = createUploadQueue({ redis, prefix })
+    const job = () => ({ owner: 's-other', id: newUploadId(), etag: 'e' })
+    for (let i = 0; i < 2; i++) await queue.add(job(), { isBackfill: true })
+    const response = await client.post(`/uploads/${id}/reprocess`, {})
+    assertProblem(response, [503, 'overloaded'])
+    assert.is(response.headers.get('retry-after'), '60')
+    await queue.close()
+  } finally {
+    await limited.close()
+  }
 })
 
 test('a repeated request for a reprocess changes nothing and adds no second job', async () => {

@@ -130,6 +130,9 @@ test("Uppy's parts are stored under the upload's key, whatever key a request con
     const query = new URLSearchParams({ key: otherKey })
     const { url } = bodyOf(await client.get(`${path}/${index + 1}?${query}`), Signed)
     assert.ok(new URL(url).pathname.endsWith(`/${key}`), url)
+    for (const wrong of [bytes + 1, bytes - 1]) {
+      assert.is((await fetch(url, { method: 'PUT', body: new Uint8Array(wrong) })).status, 403)
+    }
     etags.push(await sendPart(url, new Uint8Array(bytes)))
   }
   assert.is((await client.get(`${path}/3`)).status, 400)
@@ -168,7 +171,7 @@ test('an upload that Uppy aborts is erased', async () => {
   assert.is((await client.delete(path)).status, 200)
   assert.is((await client.get(`/uploads/${uploadId}`)).status, 404)
   assert.is((await client.get(path)).status, 404)
-  assert.is((await fetch(url, { method: 'PUT', body: 'late' })).status, 404)
+  assert.is((await fetch(url, { method: 'PUT', body: new Uint8Array(5 * MiB) })).status, 404)
 })
 
 test.run()

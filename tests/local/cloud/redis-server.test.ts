@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, watch } from 'node:fs'
-import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -63,6 +64,28 @@ test('Redis never evicts, flushes its append-only file every second and listens 
   assert.is(await settings('bind'), '127.0.0.1')
   assert.is(await settings('save'), '')
   client.disconnect()
+  await server.close()
+})
+
+test('Redis requires the password, which no command line and no file for other users contains', async () => {
+  const password = randomBytes(30).toString('base64url')
+  const open = await startRedisServer({ directory })
+  await open.close()
+  await chmod(join(directory, 'redis.conf'), 0o644)
+  const server = await startRedisServer({ directory, password })
+  assert.not(listProcesses().some(({ command }) => command.includes(password)))
+  assert.is((await stat(join(directory, 'redis.conf'))).mode & 0o777, 0o600)
+  const client = new Redis(server.url)
+  assert.is(await client.set('key', 'value'), 'OK')
+  client.disconnect()
+  assert.match(await checkResult(`redis://127.0.0.1:${server.port}`), 'NOAUTH')
+  assert.match(await checkResult(`redis://:wrong@127.0.0.1:${server.port}`), 'StartError')
+  await server.close()
+})
+
+test('a data directory may have spaces, quotes and other letters in its path', async () => {
+  const server = await startRedisServer({ directory: join(directory, 'a "b" \\ ü #c') })
+  assert.is(await checkResult(server.url), 'accepted')
   await server.close()
 })
 

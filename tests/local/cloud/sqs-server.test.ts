@@ -32,6 +32,24 @@ test('the SQS endpoint and its queue URL are on loopback', () => {
   assert.is(new URL(server.eventsQueueUrl).origin, server.endpoint)
 })
 
+test('requests without the access key are refused: pages in a browser cannot use the queue', async () => {
+  const send = async (path: string, options: RequestInit) =>
+    (await fetch(new URL(path, server.endpoint), options)).status
+  const { pathname } = new URL(server.eventsQueueUrl)
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const body = `Action=PurgeQueue&QueueUrl=${encodeURIComponent(server.eventsQueueUrl)}`
+  const json = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.ListQueues' }
+  const other =
+    'AWS4-HMAC-SHA256 Credential=other/20261127/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0'
+  assert.is(await send('/', { method: 'POST', headers: form, body }), 403)
+  assert.is(await send(pathname, { method: 'POST', headers: form, body }), 403)
+  assert.is(await send('/', { method: 'POST', headers: json, body: '{}' }), 403)
+  assert.is(await send('/', { method: 'POST', headers: { ...json, authorization: other }, body: '{}' }), 403)
+  assert.is(await send('/_fauxqs/queues', {}), 403)
+  assert.is(await send('/bucket', { method: 'PUT' }), 403)
+  assert.is(await send('/health', {}), 200)
+})
+
 test('a message is delivered once to a waiting consumer', async () => {
   const receive = () =>
     client.send(new ReceiveMessageCommand({ QueueUrl: server.eventsQueueUrl, WaitTimeSeconds: 20 }))

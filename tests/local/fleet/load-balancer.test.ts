@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent, createServer as createHttpServer, request, type Server } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
+import { acceptProxyProtocol } from '@millrace/api/http/proxy-protocol.ts'
 import { startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
 import * as assert from 'uvu/assert'
 import { openConnection } from '../../support/raw-connection.ts'
@@ -24,6 +25,7 @@ async function startInstance(name: string) {
     for await (const chunk of incoming) size += chunk.length
     response.end(`${name} ${size}`)
   })
+  acceptProxyProtocol(server, { timeoutMs: 5_000 })
   server.listen(0, '127.0.0.1')
   opened.push(server)
   await once(server, 'listening')
@@ -178,6 +180,23 @@ test('requests of one connection go to one instance', async () => {
   for (const body of ['', 'xyz', '']) texts.push((await send(balancer.port, body, agent)).text)
   assert.equal(texts, ['a 0', 'a 3', 'a 0'])
   agent.destroy()
+  await balancer.close()
+})
+
+test('a connection to an instance begins with the addresses of the client and of the balancer', async () => {
+  const instance = await startSilentInstance()
+  const balancer = await startLoadBalancer({ host: '127.0.0.1', port: 0 })
+  balancer.add(instance.port)
+  const client = connect({ host: '127.0.0.1', port: balancer.port, localAddress: '127.0.0.2' })
+  client.on('error', () => {}).write('GET / HTTP/1.1\r\nx-forwarded-for: 192.0.2.1\r\n\r\n')
+  const [first] = await once(await instance.connection, 'data')
+  const { localPort } = client
+  assert.match(
+    String(first),
+    new RegExp(`^PROXY TCP4 127\\.0\\.0\\.2 127\\.0\\.0\\.1 ${localPort} ${balancer.port}\r\n`),
+  )
+  client.destroy()
+  instance.close()
   await balancer.close()
 })
 

@@ -47,7 +47,7 @@ async function untilPrinted(line: string, times = 1) {
 /** Starts a process that responds with its name, and adds it to the balancer. */
 async function startInstance(name: string, mode = 'works') {
   const child = spawn(process.execPath, [join(fixtures, 'stub-service.ts')], {
-    env: { ...process.env, SERVICE_MODE: mode, INSTANCE: name },
+    env: { ...process.env, SERVICE_MODE: mode, INSTANCE: name, PROXY_PROTOCOL: 'true' },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   children.push(child)

@@ -51,6 +51,11 @@ for (const [service, entry, own] of [
     [
       ['PORT', 'x', 'PORT is "x"; it must be an integer from 0 to 65535.'],
       ['PUBLIC_ORIGIN', 'localhost', 'PUBLIC_ORIGIN must be an http:// or https:// origin without a path.'],
+      [
+        'ALLOWED_HOSTS',
+        'files.test,*.test',
+        'ALLOWED_HOSTS is "files.test,*.test"; it must be host names or IP addresses, such as files.example or 192.0.2.7, comma separated.',
+      ],
       ['SESSION_KEYS', secret, 'SESSION_KEYS must be keys of 32 bytes each in base64, comma separated.'],
       [
         'API_KEYS',

@@ -37,7 +37,7 @@ const newJob = () => ({ owner: 's-tester', id: newUploadId(), etag: 'e' })
 /** Moves a waiting job to where BullMQ has failed jobs. */
 async function fail(job: { id: string; etag: string }): Promise<void> {
   const jobId = processUploadJobId(job)
-  await redis.lrem(`${prefix}:uploads:wait`, 1, jobId)
+  await redis.zrem(`${prefix}:uploads:prioritized`, jobId)
   await redis.hset(`${prefix}:uploads:${jobId}`, 'atm', 5, 'failedReason', 'x', 'finishedOn', 1)
   await redis.zadd(`${prefix}:uploads:failed`, 1, jobId)
 }
@@ -63,6 +63,21 @@ test('jobs that a process adds itself count at once', async () => {
   assert.is(await queue.hasRoom(), true)
   await queue.add(newJob())
   assert.is(await queue.hasRoom(), false)
+})
+
+test('an owner fills four fifths of the room, and the rest is left for others', async () => {
+  const queue = openQueue(10)
+  const add = async (owner: string) => queue.add({ ...newJob(), owner })
+  for (let i = 0; i < 8; i++) {
+    assert.is(await queue.hasRoom('s-many'), true, `job ${i}`)
+    await add('s-many')
+  }
+  assert.is(await queue.hasRoom('s-many'), false)
+  assert.is(await queue.hasRoom('s-other'), true)
+  await add('s-other')
+  assert.is(await queue.hasRoom('s-other'), true)
+  await add('s-other')
+  assert.is(await queue.hasRoom('s-third'), false, 'the queue is full')
 })
 
 test('uploads that arrive together cause one count of jobs', async () => {
@@ -95,11 +110,11 @@ test('ensure adds a missing job, restarts a failed one, and leaves a waiting one
   const job = newJob()
   await queue.ensure(job)
   await queue.ensure(job)
-  assert.is((await queue.counts()).waiting, 1)
+  assert.is((await queue.counts()).prioritized, 1)
   await fail(job)
   await queue.ensure(job)
   assert.equal(await queue.states([job]), ['queued'])
-  assert.is((await queue.counts()).waiting, 1)
+  assert.is((await queue.counts()).prioritized, 1)
 })
 
 test.run()

@@ -1,5 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import {
+  furtherVersionId,
   isUploadId,
   keyedUploadId,
   newUploadId,
@@ -81,6 +82,20 @@ test('the smallest id of a time sorts before all ids of that time and after all 
     assert.ok(smallest > keyedUploadId({ owner, key }, timeMs - 1))
   }
   assert.ok(smallestUploadId(Date.now() + 1000) > newUploadId())
+})
+
+test('the further versions of an upload have ids of their own, always the same, with its time', () => {
+  const id = newUploadId()
+  const ids = [1, 2].map((position) => furtherVersionId(id, position))
+  assert.equal(
+    ids,
+    [1, 2].map((position) => furtherVersionId(id, position)),
+  )
+  assert.is(new Set([id, ...ids]).size, 3)
+  for (const each of ids) {
+    assert.ok(isUploadId(each), each)
+    assert.is(uploadIdTimeMs(each), uploadIdTimeMs(id))
+  }
 })
 
 test.run()

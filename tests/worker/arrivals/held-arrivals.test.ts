@@ -180,7 +180,7 @@ test('a failed job of an unfinished upload is restarted by its message', async (
   const jobId = await jobIdOf(waiting)
   const { redis, prefix } = fleet
   // The state of a failed job in BullMQ.
-  await redis.lrem(`${prefix}:uploads:wait`, 1, jobId)
+  await redis.zrem(`${prefix}:uploads:prioritized`, jobId)
   await redis.hset(`${prefix}:uploads:${jobId}`, 'atm', 5, 'failedReason', 'x', 'finishedOn', Date.now())
   await redis.zadd(`${prefix}:uploads:failed`, Date.now(), jobId)
   variants.open()
@@ -290,9 +290,10 @@ test('an erased upload whose message is held gets no job again', async () => {
   await commands.handled(2)
   await fleet.records.erase(erased)
   const original = await createOriginals(fleet).find(erased)
-  await fleet.queue.remove({ id: erased.id, etag: original?.arrival.etag ?? '' })
+  await fleet.queue.remove({ ...erased, etag: original?.arrival.etag ?? '' })
   await commands.deleted(1)
-  assert.is((await fleet.queue.counts()).waiting, 0)
+  const { waiting, prioritized } = await fleet.queue.counts()
+  assert.is(waiting + prioritized, 0)
   variants.open()
   assert.is((await fleet.finished(active)).state, 'ready')
 })

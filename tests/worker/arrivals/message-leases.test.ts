@@ -62,16 +62,18 @@ async function holdMessages(
     state?: () => UploadJobState
     record?: () => Partial<Upload>
     copyUntilMs?: number
+    hasRoom?: (owner: string | undefined) => boolean
   } = {},
 ) {
   const { handleKey = async () => undefined, state = () => 'queued', record, copyUntilMs } = options
+  const { hasRoom = () => true } = options
   const queueUrl = server.eventsQueueUrl
   const leases = createMessageLeases({ sqs, queueUrl, leaseMs, now })
   const address = { owner: 's-tester', id: newUploadId() }
   const upload: UnfinishedUpload = { address, arrival, copyUntilMs }
   const held = createHeldArrivals({
     leases,
-    queue: { states: async (jobs) => jobs.map(state) },
+    queue: { states: async (jobs) => jobs.map(state), hasRoom: async (owner) => hasRoom(owner) },
     records: {
       find: async () =>
         record && { upload: { ...uploadOf(address), ...record() }, revision: 1, isChecked: true },
@@ -250,6 +252,47 @@ test('a copy is left to its region for a time, and received again after it', asy
   const old = await holdMessages(1, { ...options, copyUntilMs: Date.now() })
   await old.held.check()
   assert.equal([calls, old.held.size()], [1, 0])
+})
+
+test('an upload without a job waits while its owner has no room, at no cost, and is received again with room', async () => {
+  let room: 'none' | 'for others' | 'for all' = 'for others'
+  let lookups = 0
+  let calls = 0
+  const { held, upload } = await holdMessages(3, {
+    state: () => {
+      lookups += 1
+      return 'missing'
+    },
+    hasRoom: (owner) => room === 'for all' || (room === 'for others' && owner !== 's-tester'),
+    handleKey: async () => {
+      calls += 1
+      return upload
+    },
+  })
+  assert.is(held.parkedSize(), 0)
+  await held.check()
+  assert.equal([held.parkedSize(), lookups, calls], [3, 3, 0])
+  await held.check()
+  room = 'none'
+  await held.check()
+  assert.equal([held.parkedSize(), lookups, calls], [3, 3, 0])
+  room = 'for all'
+  await held.check()
+  assert.equal([held.parkedSize(), held.size(), lookups, calls], [0, 3, 6, 3])
+})
+
+test('a failed job is restarted although its owner has no room', async () => {
+  let calls = 0
+  const { held } = await holdMessages(1, {
+    state: () => 'failed',
+    hasRoom: () => false,
+    handleKey: async () => {
+      calls += 1
+      return undefined
+    },
+  })
+  await held.check()
+  assert.equal([calls, held.size()], [1, 0])
 })
 
 test('a held message whose handling fails is let go, and one that an outage interrupts is not', async () => {

@@ -288,7 +288,7 @@ test('a consumer that stops with waitForPoll handles the messages of its active 
 
 test('keys of S3 events are decoded by the rules of HTML forms', () => {
   const body = message(event('originals/a+b%2Bc%20d%C3%BC'))
-  assert.equal(parseS3Event(body, fleet.bucket), ['originals/a b+c dü'])
+  assert.equal(parseS3Event(body, fleet.bucket), [{ key: 'originals/a b+c dü' }])
   assert.is(parseS3Event(undefined, fleet.bucket), undefined)
 })
 

@@ -12,7 +12,12 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
-import { createObjectCopier, type ObjectCopier, putCopy } from '../../support/copy-objects.ts'
+import {
+  createObjectCopier,
+  type ObjectCopier,
+  type PendingCopy,
+  putCopy,
+} from '../../support/copy-objects.ts'
 import { suite } from '../../support/suite.ts'
 import { watchForCommand } from '../../support/watch-for-command.ts'
 import { sampleImage } from '../support/sample-images.ts'
@@ -54,8 +59,8 @@ function request({ api }: Region, method: 'GET' | 'DELETE', path: string) {
  * changes the state.
  */
 async function isReceivedOnly(region: Region, address: UploadAddress): Promise<boolean> {
-  const { waiting, active } = await region.queue.counts()
-  return waiting + active === 0 && (await stateIn(region, address)) === 'received'
+  const { waiting, prioritized, active } = await region.queue.counts()
+  return waiting + prioritized + active === 0 && (await stateIn(region, address)) === 'received'
 }
 
 async function stateIn({ records }: Region, address: UploadAddress): Promise<string | undefined> {
@@ -118,6 +123,49 @@ test('rejected bytes are deleted in both regions', async () => {
     left.map((version) => version.split(' ')[0]),
     [manifestKey(address)],
   )
+})
+
+test('a file that is sent again is kept once in both regions, and stays ready', async () => {
+  const address = await here.arrive(png, { owner })
+  const { arrival } = await here.finished(address)
+  await copyThere.copy()
+  await there.finished(address)
+  const inFlight: PendingCopy[] = []
+  for (let sent = 2; sent <= 3; sent++) {
+    await here.arrive(png, { ...address, owner })
+    inFlight.push(...(await copyThere.read()))
+    await here.handled(originalKey(address), sent)
+  }
+  for (const { land } of inFlight) await land()
+  // Copies have other etags, as under KMS, so their checksums show that they are the same.
+  await there.handled(originalKey(address), 3)
+  for (const region of [here, there]) {
+    const versions = (await region.versions(address)).filter((each) => each.startsWith(originalKey(address)))
+    assert.equal(versions, [`${originalKey(address)} ${arrival?.versionId}`])
+    assert.is(await stateIn(region, address), 'ready')
+    assert.is(region.changes.states(address.id).filter((state) => state === 'ready').length, 1)
+  }
+})
+
+test('a replacement that one region rejected is deleted in the other one too', async () => {
+  const address = await here.arrive(png, { owner })
+  const { arrival } = await here.finished(address)
+  await copyThere.copy()
+  await there.finished(address)
+  here.changes.clear()
+  there.changes.clear()
+  // It has another size than the first file, so it is rejected.
+  await here.arrive(Buffer.concat([png, png]), { ...address, owner })
+  const inFlight = await copyThere.read()
+  await here.finished(address, 'ready')
+  for (const { land } of inFlight) await land()
+  await there.finished(address, 'received')
+  await copyThere.copy()
+  await there.finished(address, 'ready')
+  for (const region of [here, there]) {
+    const versions = (await region.versions(address)).filter((each) => each.startsWith(originalKey(address)))
+    assert.equal(versions, [`${originalKey(address)} ${arrival?.versionId}`])
+  }
 })
 
 test('an erasure in one region erases both, including copies that arrive later', async () => {

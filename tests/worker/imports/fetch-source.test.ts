@@ -27,10 +27,20 @@ test.after(async () => {
   await internal.close()
 })
 
-function createFetch({ networks = ['127.0.0.1/32'], ports = [source.port], idleTimeoutMs = 10_000 } = {}) {
+function createFetch({
+  networks = ['127.0.0.1/32'],
+  ports = [source.port],
+  idleTimeoutMs = 10_000,
+  minBytesPerSecond = 0,
+} = {}) {
   const isPermitted = createPublicAddress(networks)
   const sourceAddresses = createSourceAddresses({ isPermitted, dnsServers: [dns.server] })
-  const fetchSource = createFetchSource({ sourceAddresses, allowedPorts: ports, idleTimeoutMs })
+  const fetchSource = createFetchSource({
+    sourceAddresses,
+    allowedPorts: ports,
+    idleTimeoutMs,
+    minBytesPerSecond,
+  })
   return (url: string) => fetchSource(url, new AbortController().signal)
 }
 

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import {
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
@@ -203,6 +204,28 @@ test('imports that are missing, refused, too large, empty or over quota are reje
   assert.is(await reservedBytes(), before)
 })
 
+test('an import counts its size for the address that announced it, as soon as it is known', async () => {
+  const bytes = Buffer.alloc(6 * MiB, 'x')
+  source.on('/sized', (_request, response) =>
+    response.writeHead(200, { 'content-length': bytes.length }).end(bytes),
+  )
+  source.on('/unsized', (_request, response) => response.end(bytes))
+  const worker = await fleet.startWorker({
+    environment: { QUOTA_BYTES_PER_DAY_PER_ADDRESS: String(10 * MiB) },
+  })
+  for (const [path, address] of [
+    ['/sized', '198.51.100.1'],
+    ['/unsized', '198.51.100.2'],
+  ] as const) {
+    const first = await fleet.finished(await importer.announce(source.url(path), {}, address))
+    assert.is(first.error, undefined, path)
+    const second = await fleet.finished(await importer.announce(source.url(path), {}, address))
+    assert.equal([second.state, second.error?.code], ['rejected', 'quota_exhausted_today'], path)
+    assert.match(second.error?.message ?? '', /one address/)
+  }
+  await worker.close()
+})
+
 test('an import that exceeds its timeout is rejected', async () => {
   source.on('/slow', (_request, response) => {
     const timer = setInterval(() => response.write('x'), 20)
@@ -340,6 +363,40 @@ test('import jobs without a record or with an invalid payload end after one atte
   assert.is(await queue.getJob(unknown), undefined)
   assert.is(await queue.getJobState(invalid.id ?? ''), 'failed')
   assert.is((await queue.getJob(invalid.id ?? ''))?.attemptsMade, 1)
+})
+
+// Last, because its imports never end.
+test("a worker's memory does not follow the claim of sources of 5 TiB", async () => {
+  const sentMiB = 128
+  const claimedBytes = 5 * 1024 ** 4
+  const chunk = Buffer.alloc(MiB)
+  const allSent = Promise.withResolvers<void>()
+  let sources = 0
+  source.on('/claims', async (_request, response) => {
+    response.writeHead(200, { 'content-length': claimedBytes })
+    for (let count = 0; count < sentMiB; count++) {
+      await new Promise((resolve) => response.write(chunk, resolve))
+    }
+    sources += 1
+    if (sources === 3) allSent.resolve()
+  })
+  source.on('/small', (_request, response) => response.end(Buffer.alloc(10 * MiB)))
+  const worker = await fleet.spawnWorker({
+    MAX_UPLOAD_BYTES: String(claimedBytes),
+    QUOTA_BYTES_TOTAL: String(4 * claimedBytes),
+  })
+  const peakMiB = async () => {
+    const status = await readFile(`/proc/${worker.pid}/status`, 'utf8')
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+  }
+  await fleet.finished(await announce({ path: '/small' }))
+  const before = await peakMiB()
+  await Promise.all([1, 2, 3].map(() => announce({ path: '/claims' })))
+  await allSent.promise
+  const growth = (await peakMiB()) - before
+  worker.kill('SIGKILL')
+  await worker.exit()
+  assert.ok(growth < 160, `the peak grew by ${Math.round(growth)} MiB`)
 })
 
 test.run()

@@ -154,6 +154,8 @@ test('a worker hands back jobs that are unfinished at the drain deadline', async
   worker.kill('SIGTERM')
   assert.is(await worker.exit(), 0)
   assert.ok(worker.log.lines.some(({ event }) => event === 'handed-back'))
+  const wakes = await fleet.redis.zcard(`${fleet.prefix}:uploads:marker`)
+  assert.is(wakes, 1, 'an idle worker would be woken at once')
 
   const successor = await fleet.spawnWorker()
   assert.is((await fleet.finished(address)).state, 'ready')

@@ -80,7 +80,7 @@ test('an upload fails after the last attempt of its job, and its job can be rest
   assert.is(await queue.getJobState(jobId), 'failed')
 
   proxy.intercept(() => 'pass')
-  await fleet.queue.revive({ id: address.id, etag })
+  await fleet.queue.revive({ ...address, etag })
   await fleet.startWorker({ s3: proxiedS3 })
   assert.is((await fleet.finished(address, 'ready')).error, undefined)
   assert.is((await fleet.manifests.read(address))?.outcome, 'ready')

@@ -157,14 +157,14 @@ test('a check deletes rejected bytes whose worker died after the manifest', asyn
   await manifests.write({ ...manifest, ...result }, undefined)
   assert.is((await lookup.find(address))?.upload.state, 'rejected')
   assert.equal(await keysOf(address), [manifestKey(address)])
-  assert.is((await fleet.queue.counts()).waiting, 0)
+  assert.is((await fleet.queue.counts()).prioritized, 0)
 })
 
 test('a lookup adds the job of an arrival that Redis forgot', async () => {
   const address = await fleet.arrive(png)
   const { lookup } = createTestLifecycle(fleet)
   assert.is((await lookup.find(address))?.upload.state, 'received')
-  assert.is((await fleet.queue.counts()).waiting, 1)
+  assert.is((await fleet.queue.counts()).prioritized, 1)
 })
 
 test('an upload that was announced and never sent no longer exists an hour after it expired', async () => {

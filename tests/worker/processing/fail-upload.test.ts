@@ -38,7 +38,12 @@ const decoders = { renderImage: unused, reserveFile: unused }
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {
   const config = readConfig(fleet.environment)
-  const base = { ...fleet, s3: proxiedS3, config, log, quotaLimits: config.quota }
+  const limits = {
+    quotaLimits: config.quota,
+    addressQuotaLimits: config.addressQuota,
+    maxBufferedBytes: config.maxBufferedBytes,
+  }
+  const base = { ...fleet, s3: proxiedS3, config, log, ...limits }
   const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), decoders })
   await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
 }

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { S3Client } from '@aws-sdk/client-s3'
-import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { startS3Proxy } from '../../support/s3-proxy.ts'
@@ -47,21 +46,6 @@ test('bytes that replace a finished upload are inspected again', async () => {
   const upload = await fleet.finished(address)
   assert.equal([upload.state, upload.findings, upload.variants], ['ready', { sha256: sha256(second) }, []])
   assert.is((await fleet.manifests.read(address))?.findings.sha256, sha256(second))
-})
-
-test('the same bytes sent again update the arrival to the newest version', async () => {
-  await fleet.startWorker()
-  const bytes = await sampleImage('image/png', 40, 30)
-  const address = await fleet.arrive(bytes)
-  const first = await fleet.finished(address)
-  fleet.changes.clear()
-  await fleet.arrive(bytes, address)
-  const second = await fleet.finished(address)
-  assert.is.not(second.arrival?.versionId, first.arrival?.versionId)
-  assert.equal({ ...second, arrival: first.arrival, updatedAt: first.updatedAt }, first)
-  const original = await createOriginals({ s3: fleet.s3, bucket: fleet.bucket }).find(address)
-  assert.equal(second.arrival, original?.arrival)
-  assert.equal((await fleet.manifests.read(address))?.arrival, original?.arrival)
 })
 
 test('a job whose original was deleted ends without a record or a manifest', async () => {

@@ -7,6 +7,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   type ListObjectsV2CommandOutput,
+  ListObjectVersionsCommand,
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3'
@@ -166,17 +167,42 @@ test('a sweep restarts a failed job whose upload is unfinished', async () => {
   const queue = new Queue('uploads', { connection: fleet.redis, prefix: fleet.prefix })
   // The state of a failed job in BullMQ.
   const jobKey = `${fleet.prefix}:uploads:${processUploadJobId(job)}`
-  await fleet.redis.lrem(`${fleet.prefix}:uploads:wait`, 1, processUploadJobId(job))
+  await fleet.redis.zrem(`${fleet.prefix}:uploads:prioritized`, processUploadJobId(job))
   await fleet.redis.zadd(`${fleet.prefix}:uploads:failed`, Date.now(), processUploadJobId(job))
   await fleet.redis.hset(jobKey, 'atm', 5, 'failedReason', 'S3 was unavailable', 'finishedOn', Date.now())
   assert.is(await queue.getJobState(processUploadJobId(job)), 'failed')
 
   await sweepNow(fleet)
   const revived = await queue.getJob(processUploadJobId(job))
-  assert.equal([await revived?.getState(), revived?.attemptsMade], ['waiting', 0])
+  assert.equal([await revived?.getState(), revived?.attemptsMade], ['prioritized', 0])
+  assert.ok((revived?.priority ?? 0) >= 2 ** 20, 'it starts after all new uploads')
   await queue.close()
   await fleet.startWorker()
   assert.is((await fleet.finished(address)).state, 'ready')
+})
+
+test('a sweep deletes identical bytes whose event was lost, and the version that is served stays', async () => {
+  const worker = await fleet.startWorker()
+  const bytes = await sampleImage('image/png')
+  const address = await fleet.arrive(bytes)
+  const { arrival } = await fleet.finished(address)
+  await worker.close()
+  await fleet.arrive(bytes, address)
+  await deleteMessages()
+  // As noncurrent version, the served one would be deleted by the bucket's lifecycle rule.
+  dateObjects(fleet.s3, (key) => new Date(Date.now() - (key.startsWith('originals/') ? 1 : 2) * minAgeMs))
+  const { counts } = await sweepNow(fleet)
+  assert.is(counts['original-of-other-bytes'], 1)
+  const { Versions = [] } = await fleet.s3.send(
+    new ListObjectVersionsCommand({ Bucket: fleet.bucket, Prefix: 'originals/' }),
+  )
+  assert.equal(
+    Versions.map(({ VersionId }) => VersionId),
+    [arrival?.versionId],
+  )
+  const stored = await fleet.records.find(address)
+  assert.equal([stored?.upload.state, stored?.upload.arrival], ['ready', arrival])
+  assert.is(await fleet.queue.isPending({ id: address.id, etag: arrival?.etag ?? '' }), false)
 })
 
 test('a sweep leaves young originals to their messages, and waiting jobs alone', async () => {

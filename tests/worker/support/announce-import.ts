@@ -2,43 +2,49 @@ import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
 import { createAdmitUpload } from '@millrace/api/uploads/admit-upload.ts'
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'
 import { createMultipartUploads } from '@millrace/api/uploads/multipart-uploads.ts'
+import { createNameNetworks } from '@millrace/api/uploads/name-networks.ts'
 import { createStartImport, type ImportRequest } from '@millrace/api/uploads/start-import.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import { createAnnouncements } from '@millrace/shared/ledger/announcements.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { builtInPresets } from '@millrace/shared/presets/preset.ts'
+import { createAddressQuota } from '@millrace/shared/quotas/address-quota.ts'
 import { createQuota } from '@millrace/shared/quotas/quota.ts'
 import { createQuotaReservations, type QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createRedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import { createUnfinishedUploads } from '@millrace/shared/uploads/unfinished-uploads.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
-
-const owner = 's-tester'
 
 /**
  * Announces imports to a fleet without an API, in the same way as the API.
  *
  * @param options.ports allowed ports of sources
+ * @param options.owner who imports
  * @param options.maxUploadBytes the size limit of a file, in bytes
  */
 export function createImporter(
   fleet: WorkerFleet,
-  options: { ports: number[]; maxUploadBytes: number; limits?: QuotaLimits },
+  options: { ports: number[]; maxUploadBytes: number; limits?: QuotaLimits; owner?: string },
 ) {
-  const { ports, maxUploadBytes, limits = {} } = options
+  const { ports, maxUploadBytes, limits = {}, owner = 's-tester' } = options
   const { redis, records, s3, bucket } = fleet
   const imports = createImportQueue(fleet)
   const reservations = createQuotaReservations(fleet)
   const originals = createOriginals(fleet)
-  const quota = createQuota({ reservations, limits, originals, s3, bucket })
+  const addressQuota = createAddressQuota({ redis, prefix: fleet.prefix, limits: {} })
+  const quota = createQuota({ reservations, limits, addressQuota, records, originals, s3, bucket })
   const checkIntent = createIntentCheck({ presets: builtInPresets, maxUploadBytes })
   const admitUpload = createAdmitUpload({
     redisMemory: createRedisMemory({ redis }),
     records,
     checkIntent,
+    unfinished: createUnfinishedUploads({ ...fleet, limits: { owner: 0, address: 0 } }),
     quota,
+    addressQuota,
+    nameNetworks: createNameNetworks({ key: Buffer.alloc(32) }),
     originals,
     multipartUploads: createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) }),
     abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
@@ -49,12 +55,13 @@ export function createImporter(
   return {
     imports,
     quota,
-    /** Does the same as `POST /uploads`. */
+    /** Does the same as `POST /uploads`. @param clientAddress undefined for a client with an API key */
     async announce(
       sourceUrl: string,
       request: Omit<ImportRequest, 'sourceUrl'> = {},
+      clientAddress?: string,
     ): Promise<UploadAddress> {
-      const { id } = await startImport(owner, { sourceUrl, ...request })
+      const { id } = await startImport({ owner, address: clientAddress }, { sourceUrl, ...request })
       return { owner, id }
     },
     close: () => imports.close(),

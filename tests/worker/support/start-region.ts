@@ -98,7 +98,10 @@ function watchMessages({
       const response = await next(args)
       if (received.Check(response.output)) {
         for (const { ReceiptHandle, Body } of response.output.Messages) {
-          keys.set(ReceiptHandle, parseS3Event(Body, bucket) ?? [])
+          keys.set(
+            ReceiptHandle,
+            (parseS3Event(Body, bucket) ?? []).map(({ key }) => key),
+          )
         }
       }
       if (batch.Check(args.input)) {

@@ -147,7 +147,7 @@ test('finished records stay for a shorter time the fuller Redis is, all others s
       [uploadOf('ready'), finishedMs],
       [uploadOf('processing'), 14 * dayMs],
       // An import that got no bytes. Only its record has its outcome.
-      [{ ...uploadOf('awaiting'), state: 'failed' }, 7 * dayMs],
+      [{ ...uploadOf('awaiting'), state: 'failed' }, dayMs],
     ]
     for (const [upload, lifeMs] of expected) {
       await records().create(upload)

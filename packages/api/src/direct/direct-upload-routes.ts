@@ -1,28 +1,32 @@
+import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { FastifyRequest } from 'fastify'
-import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
 import { allowEarlyResponse } from '../http/early-response.ts'
-import { startTransferTimeout } from '../http/transfer-timeout.ts'
+import { startTransferTimeout, type TransferLimits } from '../http/transfer-timeout.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import { IdempotencyHeaders, type WithIdempotencyKey } from '../uploads/idempotency-key.ts'
 import { UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
-
-const uploadViewValidator = Compile(UploadView)
 
 /**
  * `POST /upload`: receives the file itself, for clients that cannot send it to S3 directly. The body is
  * either the file, with its name in `?filename=` or `Content-Disposition` and its type in `Content-Type`, or
  * a multipart/form-data form with one file and, before it, the fields `preset`, `sha256` and `metadata`.
  *
- * @param deps.idleTimeoutMs how long a connection stays open without bytes, in ms
+ * @param deps.uploadsAtOnce counts the files that are being received
  */
 export function directUploadRoutes(
   api: Api,
-  deps: { withIdempotencyKey: WithIdempotencyKey; directUpload: DirectUpload; idleTimeoutMs: number },
+  deps: {
+    withIdempotencyKey: WithIdempotencyKey
+    directUpload: DirectUpload
+    uploadsAtOnce: Budget
+    transferLimits: TransferLimits
+  },
 ): void {
-  const { withIdempotencyKey, directUpload, idleTimeoutMs } = deps
+  const { withIdempotencyKey, directUpload, uploadsAtOnce, transferLimits } = deps
   const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {
@@ -35,7 +39,7 @@ export function directUploadRoutes(
       '/upload',
       { schema: { headers: IdempotencyHeaders, querystring: FileQuery, response: { 201: UploadView } } },
       async (request, reply) => {
-        const transfer = startTransferTimeout(request, reply, idleTimeoutMs)
+        const transfer = startTransferTimeout(request, reply, transferLimits)
         collectGarbageDuringStream(request.raw)
         try {
           const upload = await withIdempotencyKey(
@@ -43,13 +47,18 @@ export function directUploadRoutes(
             {
               key: request.headers['idempotency-key'],
               content: contentOf(request),
-              response: uploadViewValidator,
               // S3 has the file already, so the body is not read.
               respondAgain: viewUpload,
             },
             async (ownerId, keyed) => {
-              const file = await readIncomingFile(request, request.query)
-              return viewUpload(await directUpload(ownerId, file, { signal: transfer.signal, keyed }))
+              const holder = budgetHolder(request, ownerId)
+              const share = uploadsAtOnce.take(holder)
+              try {
+                const file = await readIncomingFile(request, request.query)
+                return viewUpload(await directUpload(holder, file, { signal: transfer.signal, keyed }))
+              } finally {
+                share.release()
+              }
             },
           )
           reply.code(201).header('location', `/uploads/${upload.id}`)

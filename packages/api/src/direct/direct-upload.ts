@@ -1,17 +1,19 @@
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
-import { putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
+import type { StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
 import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import type { Arrival, Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { AdmittedUpload, AdmitUpload } from '../uploads/admit-upload.ts'
+import type { AdmittedUpload, AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { KeyedId } from '../uploads/idempotency-key.ts'
 import type { IncomingFile } from './incoming-file.ts'
 import { directUploadLifeMs, type KeepUploadOpen } from './keep-upload-open.ts'
+
+type DirectUploadOptions = { signal: AbortSignal; keyed?: KeyedId | undefined }
 
 /**
  * Receives files that are sent through the API: admits the file as `POST /uploads` does, streams it into S3,
@@ -37,16 +39,16 @@ export function createDirectUpload(deps: {
    *
    * @param options.signal aborts when the client can send no more of the file
    * @param options.keyed the id of the request's Idempotency-Key
-   * @throws AppError `upload_too_large` as soon as the file exceeds the limit, and as `admitUpload` does
+   * @throws AppError `upload_too_large` as soon as the file exceeds the limit; as `admitUpload` and `storeOriginal` do
    */
   return async function directUpload(
-    owner: string,
+    holder: UploadHolder,
     file: IncomingFile,
-    options: { signal: AbortSignal; keyed?: KeyedId | undefined },
+    options: DirectUploadOptions,
   ): Promise<Upload> {
     const { signal } = options
     try {
-      return await admitAndStore(owner, file, options)
+      return await admitAndStore(holder, file, options)
     } catch (error) {
       file.abandon()
       throw signal.aborted ? signal.reason : error
@@ -54,23 +56,23 @@ export function createDirectUpload(deps: {
   }
 
   async function admitAndStore(
-    owner: string,
+    holder: UploadHolder,
     file: IncomingFile,
-    { signal, keyed }: { signal: AbortSignal; keyed?: KeyedId | undefined },
+    { signal, keyed }: DirectUploadOptions,
   ): Promise<Upload> {
     const { size } = file
     if (size === 0) throw emptyFile()
     // An unknown size is 0. Its quota is reserved at the end of the file, before S3 creates the object.
     const intent = { ...file.announced, size: size ?? 0 }
-    const { address, arrival } = await admitUpload(owner, intent, {
+    const { address, arrival } = await admitUpload(holder, intent, {
       keyed,
       lifeMs: directUploadLifeMs,
       async begin(upload) {
         signal.throwIfAborted()
         // Parts of an earlier request, whose instance died. If it was only suspended, its next part fails.
         if (keyed?.isRepeated) await abortMultipartUploads(originalKey(upload))
-        const address = { owner, id: upload.id }
-        const arrival = await keepUploadOpen(address, () => store(upload, file, signal))
+        const address = { owner: holder.owner, id: upload.id }
+        const arrival = await keepUploadOpen(address, () => store(upload, file, { signal, holder }))
         return { address, arrival }
       },
     })
@@ -82,26 +84,24 @@ export function createDirectUpload(deps: {
   async function store(
     upload: AdmittedUpload,
     { bytes, size, sizeBound, confirm }: IncomingFile,
-    signal: AbortSignal,
+    buffering: { signal: AbortSignal; holder: BudgetHolder },
   ): Promise<Arrival> {
     const { intent } = upload
-    if (size !== undefined && size <= putLimitBytes) {
-      return storeOriginal.inOnePut(upload, intent, bytes, signal)
-    }
-    const maxSize = size ?? sizeBound
-    const evenPartBytes = maxSize && planParts(Math.min(maxSize, maxUploadBytes)).partSize
-    return storeOriginal.inParts(upload, intent, {
+    if (size !== undefined) return storeOriginal.ofKnownSize(upload, intent, bytes, buffering.signal)
+    return storeOriginal.ofUnknownSize(upload, intent, {
       // If the file is rejected while it streams, the connection must stay open for the response.
       chunks: bytes.iterator({ destroyOnReturn: false }),
-      partBytes: evenPartBytes ? () => evenPartBytes : planGrowingParts(maxUploadBytes),
+      maxBytes: sizeBound,
       limitBytes: maxUploadBytes,
       async beforeCommit(size) {
         await confirm()
-        if (intent.size !== size) await quota.reserve(upload, size, Date.now() + directUploadLifeMs)
+        if (intent.size !== size) {
+          await quota.resize(upload, { from: intent.size, to: size }, Date.now() + directUploadLifeMs)
+        }
         // Before S3 publishes the object's event, because a worker compares the object with the intent.
         await records.update(upload, (current) => ({ ...current, intent: { ...current.intent, size } }))
       },
-      signal,
+      buffering,
     })
   }
 }

@@ -1,4 +1,5 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { Uploads } from '../uploads/uploads.ts'
@@ -6,19 +7,24 @@ import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
 import { createKeepUploadOpen } from './keep-upload-open.ts'
 
-/** Adds `POST /upload`, which receives a file and streams it to S3. */
+/**
+ * Adds `POST /upload`, which receives a file and streams it to S3.
+ *
+ * @param deps.uploadsAtOnce counts the files that this instance receives
+ */
 export function registerDirectUpload(
   scope: Api,
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
     uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
+    uploadsAtOnce: Budget
     log: Logger
-    config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
+    config: { maxUploadBytes: number; uploadIdleTimeoutMs: number; minUploadBytesPerSecond: number }
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
   const { admitUpload, abortMultipartUploads, withIdempotencyKey } = deps.uploads
-  const { maxUploadBytes, uploadIdleTimeoutMs: idleTimeoutMs } = deps.config
+  const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const directUpload = createDirectUpload({
     records,
     admitUpload,
@@ -29,5 +35,10 @@ export function registerDirectUpload(
     keepUploadOpen: createKeepUploadOpen({ records, quota, log: deps.log }),
     maxUploadBytes,
   })
-  directUploadRoutes(scope, { withIdempotencyKey, directUpload, idleTimeoutMs })
+  directUploadRoutes(scope, {
+    withIdempotencyKey,
+    directUpload,
+    uploadsAtOnce: deps.uploadsAtOnce,
+    transferLimits: { idleTimeoutMs: uploadIdleTimeoutMs, minBytesPerSecond: minUploadBytesPerSecond },
+  })
 }

@@ -31,6 +31,8 @@ export type FormFile = {
  */
 export async function readFormFile(body: Readable, contentType: string): Promise<FormFile> {
   const parser = openParser(contentType)
+  // No event would follow any more.
+  if (body.destroyed) throw invalidForm(disconnected)
   const fields = new Map<string, string>()
   const fileStart = Promise.withResolvers<Omit<FormFile, 'ended' | 'abandon'>>()
   const end = Promise.withResolvers<void>()
@@ -73,9 +75,15 @@ export async function readFormFile(body: Readable, contentType: string): Promise
     end.resolve()
   })
   body.on('error', fail)
+  // Without an error, neither the form nor its file would end.
+  body.on('close', () => {
+    if (!body.readableEnded) fail(invalidForm(disconnected))
+  })
   body.pipe(parser)
   return { ...(await fileStart.promise), ended: end.promise, abandon }
 }
+
+const disconnected = 'The connection was closed before the whole form arrived.'
 
 /** @throws AppError `invalid_request` if the boundary is missing */
 function openParser(contentType: string) {

@@ -1,8 +1,11 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
+import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
-import { type ServerSentEvent, sendEvents } from '../http/server-sent-events.ts'
+import type { EventStreams, ServerSentEvent, StreamOpener } from '../http/server-sent-events.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
+import type { EndedIdentities } from '../identity/ended-identities.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import { uploadVersion, viewUpload } from '../uploads/upload-view.ts'
@@ -22,7 +25,7 @@ const LastEventId = Type.Object({ 'last-event-id': Type.Optional(Type.String({ m
  * lists them), then `upload` for each change and `erased` for each erasure. With `Last-Event-ID`, the missed
  * changes replace the snapshot if Redis still has all of them.
  *
- * @param deps.closing aborts when the instance shuts down
+ * A stream ends when the session or the API key that opened it ends.
  */
 export function eventRoutes(
   api: Api,
@@ -31,10 +34,11 @@ export function eventRoutes(
     findOwnUpload: FindOwnUpload
     watchUpload: WatchUpload
     watchOwner: WatchOwner
-    closing: AbortSignal
+    eventStreams: EventStreams
+    endedIdentities: EndedIdentities
   },
 ): void {
-  const { owner, findOwnUpload, watchUpload, watchOwner, closing } = deps
+  const { owner, findOwnUpload, watchUpload, watchOwner, eventStreams, endedIdentities } = deps
 
   api.get(
     '/uploads/:id/events',
@@ -43,7 +47,9 @@ export function eventRoutes(
       const lastEventId = request.headers['last-event-id']
       const stored = await findOwnUpload(request, request.params.id)
       if (isFinished(stored.upload) && uploadVersion(stored) === lastEventId) return reply.code(204).send()
-      return sendEvents(reply, (signal) => uploadEvents(stored.upload, lastEventId, signal), closing)
+      return eventStreams.send(reply, openerOf(request, stored.upload.owner), (signal) =>
+        uploadEvents(stored.upload, lastEventId, signal),
+      )
     },
   )
 
@@ -53,8 +59,14 @@ export function eventRoutes(
       throw new AppError('unauthenticated', { message: 'The request has no session and no API key.' })
     const sequence = Number(request.headers['last-event-id'])
     const position = Number.isSafeInteger(sequence) && sequence > 0 ? sequence : undefined
-    return sendEvents(reply, (signal) => ownerEvents(watchOwner(ownerId, position, signal)), closing)
+    return eventStreams.send(reply, openerOf(request, ownerId), (signal) =>
+      ownerEvents(watchOwner(ownerId, position, signal)),
+    )
   })
+
+  function openerOf(request: FastifyRequest, ownerId: string): StreamOpener {
+    return { holder: budgetHolder(request, ownerId), ...endedIdentities.lifetimeOf(request) }
+  }
 
   async function* ownerEvents(changes: AsyncIterable<OwnerEvent>): AsyncGenerator<ServerSentEvent> {
     for await (const event of changes)

@@ -2,6 +2,8 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
+import type { EventStreams } from '../http/server-sent-events.ts'
+import type { EndedIdentities } from '../identity/ended-identities.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { eventRoutes } from './event-routes.ts'
@@ -13,7 +15,6 @@ import { createWatchUpload } from './watch-upload.ts'
  * Adds the server-sent events of uploads.
  *
  * @param deps.subscriber a Redis connection that subscribes
- * @param deps.closing aborts when this instance shuts down
  */
 export function registerEvents(
   scope: Api,
@@ -24,10 +25,11 @@ export function registerEvents(
     lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'epoch'>
     uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads'>
     owner: RequestOwner
-    closing: AbortSignal
+    eventStreams: EventStreams
+    endedIdentities: EndedIdentities
   },
 ): void {
-  const { subscriber, prefix, log, owner, closing } = deps
+  const { subscriber, prefix, log, owner, eventStreams, endedIdentities } = deps
   const { records, lookup, epoch } = deps.lifecycle
   const { findOwnUpload, listUploads } = deps.uploads
   const changes = createUploadChanges({ redis: subscriber, prefix, epoch, log })
@@ -36,6 +38,7 @@ export function registerEvents(
     findOwnUpload,
     watchUpload: createWatchUpload({ lookup, changes }),
     watchOwner: createWatchOwner({ records, lookup, listUploads, changes }),
-    closing,
+    eventStreams,
+    endedIdentities,
   })
 }

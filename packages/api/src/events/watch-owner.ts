@@ -1,9 +1,9 @@
-import { EventEmitter, on } from 'node:events'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { ListUploads } from '../uploads/list-uploads.ts'
+import { createChangeQueue } from './change-queue.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
 /** An event about an owner's uploads. `sequence` is the position from which a client can continue. */
@@ -43,17 +43,16 @@ export function createWatchOwner(deps: {
     lastPosition: number | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<OwnerEvent> {
-    const emitter = new EventEmitter()
-    const received = on(emitter, 'change', { signal })
-    const unsubscribe = await changes.subscribe(owner, (change) => emitter.emit('change', change))
+    const queue = createChangeQueue(signal)
+    const unsubscribe = await changes.subscribe(owner, queue.add)
     try {
       let position = lastPosition
       for await (const event of catchUp(owner, position)) {
         position = event.sequence
         yield event
       }
-      for await (const [change] of received) {
-        for await (const event of eventsOf(owner, change, position)) {
+      for (;;) {
+        for await (const event of eventsOf(owner, await queue.next(), position)) {
           position = event.sequence
           yield event
         }

@@ -1,4 +1,3 @@
-import { EventEmitter, on } from 'node:events'
 import { unknownRevision } from '@millrace/shared/lifecycle/check-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
@@ -6,6 +5,7 @@ import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
 import { uploadVersion } from '../uploads/upload-view.ts'
+import { createChangeQueue } from './change-queue.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
 /** Creates the function that follows an upload from its current state until it is finished. */
@@ -22,10 +22,9 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
     address: UploadAddress,
     signal: AbortSignal,
   ): AsyncGenerator<StoredUpload> {
-    const emitter = new EventEmitter()
-    const received = on(emitter, 'change', { signal })
+    const queue = createChangeQueue(signal)
     const unsubscribe = await changes.subscribe(address.owner, (change) => {
-      if (concerns(change, address.id)) emitter.emit('change', change)
+      if (concerns(change, address.id)) queue.add(change)
     })
     try {
       let current = await lookup.find(address)
@@ -42,8 +41,7 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
     /** Returns the next state after `previous`, or undefined if the upload no longer exists. */
     async function nextState(previous: StoredUpload): Promise<StoredUpload | undefined> {
       for (;;) {
-        const { value = [] } = await received.next()
-        const change: UploadChange = value[0]
+        const change = await queue.next()
         if (change !== 'missed' && 'erased' in change) return undefined
         if (change !== 'missed' && 'revision' in change && change.revision > previous.revision) return change
         // The revision of a change is lower if the change happened before `previous` was read, or if Redis lost the

@@ -1,18 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Api } from '../http/api.ts'
-import { type ServerSentEvent, sendEvents } from '../http/server-sent-events.ts'
+import type { EventStreams, ServerSentEvent } from '../http/server-sent-events.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
+import type { EndedIdentities } from '../identity/ended-identities.ts'
 import { Cluster, type ViewCluster } from './cluster-view.ts'
 
 /** Time between two events, in ms: the same as between two heartbeats. */
 const refreshMs = 1_000
 
-/**
- * Adds `/admin/cluster`, the current state of the fleet, and `/admin/cluster/events`, the same each second.
- *
- * @param deps.closing aborts when the instance shuts down
- */
-export function clusterRoutes(api: Api, deps: { viewCluster: ViewCluster; closing: AbortSignal }): void {
-  const { viewCluster, closing } = deps
+/** Adds `/admin/cluster`, the current state of the fleet, and `/admin/cluster/events`, the same each second. */
+export function clusterRoutes(
+  api: Api,
+  deps: { viewCluster: ViewCluster; eventStreams: EventStreams; endedIdentities: EndedIdentities },
+): void {
+  const { viewCluster, eventStreams, endedIdentities } = deps
   const config = { scope: 'admin' } as const
 
   api.get('/admin/cluster', { config, schema: { response: { 200: Cluster } } }, async (_, reply) => {
@@ -20,7 +21,10 @@ export function clusterRoutes(api: Api, deps: { viewCluster: ViewCluster; closin
     return viewCluster()
   })
 
-  api.get('/admin/cluster/events', { config }, (_, reply) => sendEvents(reply, events, closing))
+  api.get('/admin/cluster/events', { config }, (request, reply) => {
+    const holder = budgetHolder(request, request.apiKey?.owner)
+    return eventStreams.send(reply, { holder, ...endedIdentities.lifetimeOf(request) }, events)
+  })
 
   async function* events(signal: AbortSignal): AsyncGenerator<ServerSentEvent> {
     for (;;) {

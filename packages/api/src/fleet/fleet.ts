@@ -9,6 +9,8 @@ import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
+import type { EventStreams } from '../http/server-sent-events.ts'
+import type { EndedIdentities } from '../identity/ended-identities.ts'
 import { clusterRoutes } from './cluster-routes.ts'
 import { createClusterView } from './cluster-view.ts'
 import { createBurnCpu } from './cpu-burn.ts'
@@ -75,10 +77,10 @@ export function createFleet(deps: {
       })
     },
     /** Adds `/admin/cluster` and `/load`. */
-    register(scope: Api): void {
+    register(scope: Api, streams: { eventStreams: EventStreams; endedIdentities: EndedIdentities }): void {
       const heartbeats = createHeartbeats({ redis, prefix })
       const journal = createFleetJournal({ redis, prefix })
-      clusterRoutes(scope, { viewCluster: createClusterView({ heartbeats, journal }), closing })
+      clusterRoutes(scope, { viewCluster: createClusterView({ heartbeats, journal }), ...streams })
       cpuBurnRoutes(scope, { burnCpu: createBurnCpu(closing), instance })
     },
   }

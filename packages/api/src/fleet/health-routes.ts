@@ -1,6 +1,5 @@
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
-import { servedWhenOverloaded } from '../limits/overload.ts'
 import type { CheckReadiness } from './readiness.ts'
 
 export const Health = Type.Object(
@@ -24,7 +23,8 @@ export const Ready = Type.Object(
 
 /**
  * Adds `/health` and `/ready`. `/health` checks that the process is running. It checks no dependency, so a
- * failing Redis does not restart instances. `/ready` checks that the instance can serve requests.
+ * failing Redis does not restart instances. `/ready` checks that the instance can serve requests. Both are served on
+ * overload: without the instance, the others would have to do more.
  *
  * @param deps.draining aborts when the instance is about to shut down
  */
@@ -34,7 +34,7 @@ export function healthRoutes(
 ): void {
   const { checkReadiness, instance, version, draining } = deps
 
-  const config = { rateLimit: false, untracked: true, ...servedWhenOverloaded } as const
+  const config = { rateLimit: false, untracked: true, anyHost: true, servedWhenOverloaded: true } as const
   api.get('/health', { config, schema: { response: { 200: Health } }, logLevel: 'warn' }, async () => ({
     status: 'ok' as const,
     instance,
@@ -45,7 +45,7 @@ export function healthRoutes(
   api.get(
     '/ready',
     {
-      config: { rateLimit: false, untracked: true },
+      config,
       schema: { response: { 200: Ready, 503: Ready } },
       logLevel: 'warn',
     },

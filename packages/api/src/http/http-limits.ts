@@ -1,8 +1,16 @@
-import type { Server } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { type IsKnownHost, requestedHost } from './known-hosts.ts'
 import { closeWithProblem } from './raw-problem.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route is served under any host name: load balancers check health under an instance's address. */
+    anyHost?: boolean
+  }
+}
 
 /** Size limit of the request line and all headers together. A session cookie takes half a KiB. */
 const maxHeaderBytes = 16 * 1024
@@ -41,14 +49,44 @@ export function httpLimits(options: { headersTimeoutMs: number; trustedProxies: 
 
 export const routerLimits = { maxParamLength: maxParamCharacters }
 
-/** Refuses, with a problem, requests that Node would refuse with a response without a body. */
-export function refuseOddRequests(app: FastifyInstance & { server: Server }): void {
+/**
+ * Refuses, with a problem, requests that Node would refuse with a response without a body, and requests for hosts that
+ * are not the API's own.
+ */
+export function refuseOddRequests(
+  app: FastifyInstance & { server: Server },
+  { isKnownHost }: { isKnownHost: IsKnownHost },
+): void {
   app.server.on('checkExpectation', ({ socket }) => closeWithProblem(socket, 'invalid_request'))
-  app.addHook('onRequest', ({ raw }, _reply, done) => {
-    // RFC 9112, 3.2
-    const lacksHost = raw.headers.host === undefined && raw.httpVersion === '1.1'
-    done(lacksHost ? new AppError('invalid_request', { message: 'The Host header is required.' }) : undefined)
-  })
+  app.addHook('onRequest', (request, _reply, done) => done(hostError(request)))
+
+  function hostError(request: FastifyRequest): AppError | undefined {
+    const { raw } = request
+    // Node keeps the first of several headers and drops the others. A proxy may have read another one.
+    if (hasTwoHosts(raw))
+      return new AppError('invalid_request', { message: 'Only one Host header is allowed.' })
+    const host = requestedHost(raw)
+    if (!host) {
+      // RFC 9112, 3.2
+      return raw.httpVersion === '1.1'
+        ? new AppError('invalid_request', { message: 'The Host header is required.' })
+        : undefined
+    }
+    if (isKnownHost(host, raw.socket) || request.routeOptions.config.anyHost) return undefined
+    return new AppError('host_unknown', { message: foreignHost })
+  }
+}
+
+const foreignHost =
+  'This server does not serve this host name. It serves those of PUBLIC_ORIGIN, ALLOWED_HOSTS and this machine.'
+
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1
+  }
+  return hosts > 1
 }
 
 const codeOfClientError = new Map<string, ErrorCode>([

@@ -5,7 +5,9 @@ import fastify from 'fastify'
 import type { Logger } from 'pino'
 import { closeUnusedConnections } from './close-unused-connections.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
+import { createKnownHosts } from './known-hosts.ts'
 import { registerErrorHandler, respondToUnroutable } from './problem.ts'
+import { acceptProxyProtocol } from './proxy-protocol.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { securityHeaders } from './security-headers.ts'
 import { validatorCompiler } from './validation.ts'
@@ -21,7 +23,13 @@ const bodyLimitBytes = 64 * 1024
  */
 export function createHttp(deps: {
   log: Logger
-  config: { headersTimeoutMs: number; trustedProxies: string[] }
+  config: {
+    headersTimeoutMs: number
+    trustedProxies: string[]
+    proxyProtocol: boolean
+    publicOrigin: string
+    allowedHosts: string[]
+  }
 }) {
   const closing = new AbortController()
   const app = fastify({
@@ -33,6 +41,7 @@ export function createHttp(deps: {
     routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
     frameworkErrors: respondToUnroutable,
   }).withTypeProvider<TypeBoxTypeProvider>()
+  if (deps.config.proxyProtocol) acceptProxyProtocol(app.server, { timeoutMs: deps.config.headersTimeoutMs })
   app.setValidatorCompiler(validatorCompiler)
   app.removeContentTypeParser('text/plain')
   // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.
@@ -54,7 +63,7 @@ export function createHttp(deps: {
     protect(options: { secure: boolean }): void {
       registerErrorHandler(app)
       securityHeaders(app, options)
-      refuseOddRequests(app)
+      refuseOddRequests(app, { isKnownHost: createKnownHosts(deps.config) })
       closeUnusedConnections(app)
     },
   }

@@ -1,24 +1,38 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { createMinimumRate, type TransferSample } from './minimum-rate.ts'
 import { closeWithProblem } from './raw-problem.ts'
 
+/** Limits of a request whose body is streamed. */
+export type TransferLimits = {
+  /** Time without bytes, in ms. */
+  idleTimeoutMs: number
+  /** The rate below which the transfer is ended, measured in half an idle timeout; 0: no limit. */
+  minBytesPerSecond: number
+}
+
 /**
- * Starts the idle timeout of a request whose body is streamed. If no byte arrives for `idleTimeoutMs`, the
- * connection is closed. The reason may be the client, or S3 if it accepts no more bytes.
+ * Starts the timeouts of a request whose body is streamed. If no byte arrives for `idleTimeoutMs`, the connection is
+ * closed. The reason may be the client, or S3 if it accepts no more bytes. A client that sends more slowly than
+ * `minBytesPerSecond` is ended too. Time in which the server does not read does not count against it.
  *
- * @param idleTimeoutMs time without bytes, in ms
- * @returns `signal`, which aborts on the timeout and when the client disconnects, and `done`, which ends the
- *   timeout
+ * @returns `signal`, which aborts on a timeout and when the client disconnects, and `done`, which ends the timeouts
  */
 export function startTransferTimeout(
   request: FastifyRequest,
   reply: FastifyReply,
-  idleTimeoutMs: number,
+  { idleTimeoutMs, minBytesPerSecond }: TransferLimits,
 ): { signal: AbortSignal; done(): void } {
-  const { socket } = request.raw
+  const { raw } = request
+  const { socket } = raw
   const controller = new AbortController()
-  let bytesAtLastCheck = socket.bytesRead
-  let lastByteAtMs = Date.now()
+  const sample = (): TransferSample => ({
+    nowMs: performance.now(),
+    bytes: socket.bytesRead,
+    isUnread: raw.readableLength > 0,
+  })
+  const isTooSlow = createMinimumRate({ minBytesPerSecond, windowMs: idleTimeoutMs / 2, start: sample() })
+  let lastByte = { bytes: socket.bytesRead, atMs: performance.now() }
 
   const onClose = () => {
     controller.abort(
@@ -28,20 +42,22 @@ export function startTransferTimeout(
     )
   }
   const timer = setInterval(() => {
-    if (socket.bytesRead !== bytesAtLastCheck) {
-      bytesAtLastCheck = socket.bytesRead
-      lastByteAtMs = Date.now()
-      return
+    const now = sample()
+    if (now.bytes !== lastByte.bytes) lastByte = { bytes: now.bytes, atMs: now.nowMs }
+    // A client that has sent everything waits for us.
+    if (!raw.complete && isTooSlow(now)) end(`Fewer than ${minBytesPerSecond} bytes per second arrived.`)
+    else if (now.nowMs - lastByte.atMs >= idleTimeoutMs) {
+      end(`No bytes arrived for ${Math.round(idleTimeoutMs / 1000)} s.`)
     }
-    if (Date.now() - lastByteAtMs < idleTimeoutMs) return
-    controller.abort(
-      new AppError('invalid_request', {
-        message: `No bytes arrived for ${Math.round(idleTimeoutMs / 1000)} s.`,
-      }),
-    )
+  }, idleTimeoutMs / 4)
+
+  function end(message: string): void {
+    clearInterval(timer)
+    controller.abort(new AppError('request_timeout', { message }))
     if (socket.writable && !reply.raw.headersSent) closeWithProblem(socket, 'request_timeout')
     else socket.destroy()
-  }, idleTimeoutMs / 4)
+  }
+
   reply.raw.once('close', onClose)
   return {
     signal: controller.signal,

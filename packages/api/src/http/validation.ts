@@ -3,6 +3,7 @@ import type { FastifySchemaCompiler } from 'fastify'
 import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Value } from 'typebox/value'
+import { findWrongText } from './checked-text.ts'
 
 /**
  * Validates the parts of a request against their schemas. Query, parameters and headers are text, so they are
@@ -13,10 +14,20 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
   const alternatives = alternativesOf(schema)
   return (input: unknown) => {
     const value = httpPart === 'body' ? input : Value.Convert(schema, Value.Default(schema, input))
-    if (validator.Check(value)) return { value }
+    if (validator.Check(value)) {
+      // Headers cannot have such text, and a path with it is not found.
+      const error = httpPart === 'body' || httpPart === 'querystring' ? textError(value) : undefined
+      return error ? { error } : { value }
+    }
     const closest = alternatives.toSorted((a, b) => commonFields(b, value) - commonFields(a, value))[0]
     return { error: validationError((closest?.validator ?? validator).Errors(value)) }
   }
+}
+
+/** Returns the error of a value that matches its schema, but contains text that is not accepted. */
+export function textError(value: unknown): AppError | undefined {
+  const wrong = findWrongText(value)
+  return wrong && new AppError('invalid_request', describeFields([wrong]))
 }
 
 /** One object schema of a union. */

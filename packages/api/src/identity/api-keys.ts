@@ -12,8 +12,14 @@ export const Scope = Type.Union([
 ])
 export type Scope = Static<typeof Scope>
 
-/** A configured API key: its owner, its scopes and its hash, but not the key itself. */
-export type ApiKey = { owner: string; scopes: ReadonlySet<Scope>; sha256: Buffer }
+/**
+ * A configured API key: its owner, its scopes and its hash, but not the key itself. The id is a part of the hash; it
+ * distinguishes keys of one owner.
+ */
+export type ApiKey = { id: string; owner: string; scopes: ReadonlySet<Scope>; sha256: Buffer }
+
+/** Hexadecimal digits of a hash that a key's id has. */
+const idLength = 32
 
 const owner = Compile(Owner)
 const scope = Compile(Scope)
@@ -43,7 +49,8 @@ export function readApiKeys(text: string, report: ReportProblem = throwProblem):
           ? undefined
           : 'its hash must be 64 lower-case hexadecimal digits'
     if (problem === undefined) {
-      return [{ owner: name, scopes: new Set(validScopes), sha256: Buffer.from(sha256, 'hex') }]
+      const id = `key-${sha256.slice(0, idLength)}`
+      return [{ id, owner: name, scopes: new Set(validScopes), sha256: Buffer.from(sha256, 'hex') }]
     }
     report(`API_KEYS: entry ${index + 1} must be owner/scope+scope/sha256; ${problem}.`)
     return []

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { requestedHost } from '../http/known-hosts.ts'
 import type { ApiKey, ApiKeys, Scope } from './api-keys.ts'
 
 declare module 'fastify' {
@@ -12,6 +14,8 @@ declare module 'fastify' {
      * The scope that a key needs for this route. Default: `uploads:read` or `uploads:write`, by the method.
      */
     scope?: Scope
+    /** Whether a session may write with this route although anonymous uploads are off, because it sends no file. */
+    sendsNoFile?: boolean
   }
 }
 
@@ -20,26 +24,28 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 /**
  * Authorizes the requests of a scope before anything else of them is read. A request with an API key needs a
  * valid key with the route's scope. A request without a key, with or without a cookie, is accepted unless a
- * page of another origin made the browser send a write.
+ * page of another origin made the browser send a write, or anonymous uploads are off and the route writes.
  *
  * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
  *
  * @param scope the routes that have an owner
  * @param options.publicOrigin the origin that browsers show in their address bar
  * @param options.openAdmin accepts requests without a key on routes that need the scope `admin`
+ * @param options.anonymousUploads accepts requests without a key on routes that need the scope `uploads:write`
  */
 export function authorize(
   scope: FastifyInstance,
-  options: { apiKeys: ApiKeys; publicOrigin: string; openAdmin: boolean },
+  options: { apiKeys: ApiKeys; publicOrigin: string; openAdmin: boolean; anonymousUploads: boolean },
 ): void {
-  const { apiKeys, publicOrigin, openAdmin } = options
+  const { apiKeys, publicOrigin, openAdmin, anonymousUploads } = options
   scope.decorateRequest('apiKey', null)
   scope.addHook('onRequest', (request, _reply, done) => {
     done(authorizationError(request))
   })
 
   function authorizationError(request: FastifyRequest): AppError | undefined {
-    const requiredScope = request.routeOptions.config.scope ?? defaultScope(request.method)
+    const { config } = request.routeOptions
+    const requiredScope = config.scope ?? defaultScope(request.method)
     const { authorization } = request.headers
     if (authorization !== undefined) {
       const key = apiKeys.find(bearerToken(authorization))
@@ -51,11 +57,20 @@ export function authorize(
       return undefined
     }
     if (requiredScope === 'admin' && !openAdmin) return new AppError('unauthenticated')
+    if (requiredScope === 'uploads:write' && !anonymousUploads && !config.sendsNoFile) return keyRequired()
     // Some protocols write with GET. Admin routes are protected like writes, whatever their method.
     const writes =
       !safeMethods.has(request.method) || requiredScope === 'uploads:write' || requiredScope === 'admin'
     return writes && isCrossSite(request, publicOrigin) ? new AppError('cross_site') : undefined
   }
+}
+
+/** The error of a request without an API key that would upload, while anonymous uploads are off. */
+export function keyRequired(): AppError {
+  return new AppError('unauthenticated', {
+    message:
+      'Uploads need an API key here: send `Authorization: Bearer <key>`. Its operator can allow uploads without a key with ANONYMOUS_UPLOADS=on.',
+  })
 }
 
 function defaultScope(method: string): Scope {
@@ -72,12 +87,19 @@ function bearerToken(authorization: string): string {
  * (Fetch Metadata) and in `Origin`, which pages cannot change. A client that sends neither header is not a
  * browser, so no page can use its cookie.
  */
-function isCrossSite({ headers }: FastifyRequest, publicOrigin: string): boolean {
+function isCrossSite({ headers, raw }: FastifyRequest, publicOrigin: string): boolean {
   const { origin } = headers
-  if (origin !== undefined) {
-    const isOwn = origin === publicOrigin || URL.parse(origin)?.host === headers.host
-    return !isOwn
-  }
+  if (origin !== undefined) return origin !== publicOrigin && !isOriginOfHost(origin, raw, publicOrigin)
   const site = headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+/**
+ * Whether an origin has the host of a request, which is a name of the API (`refuseOddRequests`). If clients reach the API
+ * over HTTPS, no http:// origin is accepted: anyone on the network may have sent its page.
+ */
+function isOriginOfHost(origin: string, request: IncomingMessage, publicOrigin: string): boolean {
+  const page = URL.parse(origin)
+  if (!page?.host || page.host !== requestedHost(request)?.toLowerCase()) return false
+  return page.protocol === 'https:' || (page.protocol === 'http:' && publicOrigin.startsWith('http:'))
 }

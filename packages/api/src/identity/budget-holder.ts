@@ -3,6 +3,9 @@ import type { FastifyRequest } from 'fastify'
 import { clientAddress } from '../http/client-address.ts'
 
 /** Returns to whom a request's share of a budget counts: to its owner and, without an API key, to its address. */
-export function budgetHolder(request: FastifyRequest, owner: string | undefined): BudgetHolder {
+export function budgetHolder<Owner extends string | undefined>(
+  request: FastifyRequest,
+  owner: Owner,
+): BudgetHolder & { owner: Owner } {
   return { owner, ...(request.apiKey === null && { address: clientAddress(request) }) }
 }

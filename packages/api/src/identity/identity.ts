@@ -1,7 +1,10 @@
+import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Api } from '../http/api.ts'
 import { type ApiKey, createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
+import { createEndedIdentities } from './ended-identities.ts'
+import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
@@ -10,12 +13,14 @@ import { sessionRoutes } from './session-routes.ts'
 /**
  * Composes sessions and API keys.
  *
+ * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
- * @returns `owner`, the owner of a request; `cookieName`; and `register`, which authorizes all routes of a scope and adds
- *   `/session` to it
+ * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
+ *   `cookieName`; `endedIdentities`; and `register`, which authorizes all routes of a scope and adds `/session` to it
  */
 export function createIdentity(deps: {
   redis: Redis
+  subscriber: Redis
   prefix: string
   secure: boolean
   config: {
@@ -24,21 +29,28 @@ export function createIdentity(deps: {
     apiKeys: ApiKey[]
     publicOrigin: string
     openAdmin: boolean
+    anonymousUploads: boolean
+    maxNewOwnersPerAddressPerHour: number
     instance: string
   }
 }) {
-  const { redis, prefix, secure, config } = deps
-  const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, instance } = config
+  const { redis, subscriber, prefix, secure, config } = deps
+  const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
-  const sessions = createSessionRecords({ redis, prefix, ttlMs })
+  const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
+  const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
+  const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
 
   return {
-    owner: createRequestOwner({ cookie, sessions }),
+    owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
+    endedIdentities,
+    callerOf: (request: FastifyRequest) => request.apiKey?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
-      authorize(scope, { apiKeys: createApiKeys(config.apiKeys), publicOrigin, openAdmin })
+      const apiKeys = createApiKeys(config.apiKeys)
+      authorize(scope, { apiKeys, publicOrigin, openAdmin, anonymousUploads })
       cookie.register(scope)
-      sessionRoutes(scope, { cookie, sessions, instance })
+      sessionRoutes(scope, { cookie, sessions, endedIdentities, instance })
     },
   }
 }

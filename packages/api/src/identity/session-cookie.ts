@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
-import { unreadableRecord } from '@millrace/shared/service/stored-json.ts'
+import { undefinedIfUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import { sessionOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The session that the response's cookie will seal; `ended` deletes the cookie; null sets none. */
     cookieToSend: SealedSession | 'ended' | null
+    /** The opened cookie of the request; `none` if it has no valid one; null before it is read. */
+    openedCookie: OpenedCookie | 'none' | null
   }
 }
 
@@ -30,6 +32,16 @@ const SealedSession = Type.Object({
     minimum: 1,
     description: "time of the last seal, ms since 1970; the cookie's lifetime starts here",
   }),
+  // Version 0.1 does not know the following fields. Without them, its cookies mean 0 and false.
+  uncountedViews: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      description: 'views that the record does not count: 1 if the session began with `GET /session`',
+    }),
+  ),
+  isOwner: Type.Optional(
+    Type.Boolean({ description: 'whether the session was counted as a new owner of its address' }),
+  ),
 })
 type SealedSession = Static<typeof SealedSession>
 
@@ -43,7 +55,14 @@ export type Session = {
   expiresAt: string
   /** Whether the response to this request sets the cookie, so that its lifetime starts again. */
   setsCookie: boolean
+  /** Views that the record in Redis does not count. */
+  uncountedViews: number
+  /** Whether the session may own uploads without being counted as a new owner. */
+  isOwner: boolean
 }
+
+/** A cookie's content. It contains the session, so that not every request creates it again. */
+type OpenedCookie = { sealed: SealedSession; sealedWithOldKey: boolean; session: Session }
 
 /** A cookie whose last seal is older than this is sealed again, which renews its lifetime. */
 const renewAfterMs = 24 * 60 * 60 * 1000
@@ -85,7 +104,7 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const openedCookies = new LRUCache<string, ReturnType<typeof describeCookie>>({ max: cookieCacheSize })
+  const openedCookies = new LRUCache<string, OpenedCookie>({ max: cookieCacheSize })
   let pluginScope: FastifyInstance | undefined
 
   /** Returns the instance that has the functions of secure-session. */
@@ -94,7 +113,13 @@ export function createSessionCookie(options: {
     return pluginScope
   }
 
-  function open(request: FastifyRequest) {
+  /** Returns the content of the request's cookie. Both the rate limit and the route ask for it. */
+  function open(request: FastifyRequest): OpenedCookie | undefined {
+    request.openedCookie ??= read(request) ?? 'none'
+    return request.openedCookie === 'none' ? undefined : request.openedCookie
+  }
+
+  function read(request: FastifyRequest): OpenedCookie | undefined {
     const text = sealedText.exec(request.headers.cookie ?? '')?.[1]
     if (text === undefined) return undefined
     const cached = openedCookies.get(text)
@@ -104,16 +129,9 @@ export function createSessionCookie(options: {
     if (!unsealed) return undefined
     const sealed: unknown = unsealed.data()
     if (!sealedSession.Check(sealed)) throw unreadableRecord('A session cookie does not match its schema.')
-    const opened = describeCookie(sealed, unsealed.changed)
+    const opened = { sealed, sealedWithOldKey: unsealed.changed, session: describeSession(sealed, false) }
     if (text.length <= maxCachedCharacters) openedCookies.set(text, opened)
     return opened
-  }
-
-  /**
-   * Returns the cache entry of a cookie. It contains the session, so that not every request creates it again.
-   */
-  function describeCookie(sealed: SealedSession, sealedWithOldKey: boolean) {
-    return { sealed, sealedWithOldKey, session: describeSession(sealed, false) }
   }
 
   function setCookieHeader(content: SealedSession | 'ended'): string {
@@ -125,7 +143,7 @@ export function createSessionCookie(options: {
   }
 
   function describeSession(
-    { publicHalf, secretHalf, createdAtMs, sealedAtMs }: SealedSession,
+    { publicHalf, secretHalf, createdAtMs, sealedAtMs, uncountedViews = 0, isOwner = false }: SealedSession,
     setsCookie: boolean,
   ): Session {
     return {
@@ -134,6 +152,8 @@ export function createSessionCookie(options: {
       createdAt: new Date(createdAtMs).toISOString(),
       expiresAt: new Date(sealedAtMs + ttlMs).toISOString(),
       setsCookie,
+      uncountedViews,
+      isOwner,
     }
   }
 
@@ -141,6 +161,7 @@ export function createSessionCookie(options: {
     /** Adds sessions to the routes of a scope. */
     register(scope: FastifyInstance): void {
       scope.decorateRequest('cookieToSend', null)
+      scope.decorateRequest('openedCookie', null)
       // The plugin gets a scope without routes, because its hooks would open the cookie of every request.
       scope.register(async (inner) => {
         await inner.register(secureSession, { key: keys, expiry: ttlSeconds })
@@ -168,9 +189,25 @@ export function createSessionCookie(options: {
       return describeSession(renewed, true)
     },
 
-    /** Starts a new session for the request. The response sets its cookie. */
-    start(request: FastifyRequest): Session {
+    /** Returns the session of the request's cookie, as `read` does, but changes nothing and never throws. */
+    peek(request: FastifyRequest): Session | undefined {
+      try {
+        const opened = open(request)
+        return opened && now() - opened.sealed.sealedAtMs < ttlMs ? opened.session : undefined
+      } catch (error) {
+        return undefinedIfUnreadable(error)
+      }
+    },
+
+    /**
+     * Starts a new session for the request. The response sets its cookie.
+     *
+     * @param options.uncountedViews views that its record will not count
+     * @param options.isOwner whether it was counted as a new owner
+     */
+    start(request: FastifyRequest, options: { uncountedViews?: number; isOwner?: boolean } = {}): Session {
       const sealed = {
+        ...options,
         publicHalf: randomBytes(16).toString('hex'),
         secretHalf: randomBytes(16).toString('hex'),
         createdAtMs: now(),
@@ -178,6 +215,16 @@ export function createSessionCookie(options: {
       }
       request.cookieToSend = sealed
       return describeSession(sealed, true)
+    },
+
+    /**
+     * Seals into the request's cookie that its session was counted as a new owner. The cookie's lifetime does not start
+     * again, since that of the record does not.
+     */
+    markOwner(request: FastifyRequest): void {
+      const { cookieToSend } = request
+      const sealed = cookieToSend === 'ended' ? null : (cookieToSend ?? open(request)?.sealed)
+      if (sealed) request.cookieToSend = { ...sealed, isOwner: true }
     },
 
     /** Deletes the cookie: the response sets an expired one. */

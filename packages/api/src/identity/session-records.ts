@@ -1,19 +1,26 @@
 import type { AppError } from '@millrace/shared/service/app-error.ts'
 import { createBatcher } from '@millrace/shared/service/batcher.ts'
 import { isWrongType, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
+import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
+import { clientAddress } from '../http/client-address.ts'
+import type { NewSessions } from './new-sessions.ts'
 import type { Session } from './session-cookie.ts'
+
+/** How long a record lives that its address has no room for, in ms. It then only serves a visit. */
+const shortTtlMs = 10 * 60 * 1000
 
 /**
  * Adds one view to each session of `KEYS`. Returns for each session its number of views, or views, label and
  * end mark if it has a label or was ended, or nil if the record is of another version. An error in one record must not
- * reach the other sessions of the batch.
+ * reach the other sessions of the batch. A new record has an expiry from the beginning.
  */
 const viewScript = `
 local results = {}
 for number, key in ipairs(KEYS) do
   local views = redis.pcall('HINCRBY', key, 'views', 1)
   if type(views) == 'number' then
+    if views == 1 and redis.call('PTTL', key) == -1 then redis.call('PEXPIRE', key, ${shortTtlMs}) end
     local rest = redis.call('HMGET', key, 'user', 'ended')
     results[number] = (rest[1] or rest[2]) and { views, rest[1], rest[2] } or views
   elseif string.find(views.err, 'WRONGTYPE') or string.find(views.err, 'not an integer') then
@@ -24,8 +31,21 @@ for number, key in ipairs(KEYS) do
 end
 return results
 `
+
+/**
+ * Whether the record of a session is there to stay: it has a label or an end, or its address had room for it. A record of
+ * an unknown form belongs to another version. KEYS: record. ARGV: `shortTtlMs`.
+ */
+const isKeptScript = `
+if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[1]) then return 1 end
+local marks = redis.pcall('HMGET', KEYS[1], 'user', 'ended')
+return (marks.err or marks[1] or marks[2]) and 1 or 0
+`
+
 /** Length of the secret half of a session's id, which ends its key. */
 const secretHalfLength = 32
+/** Who sent a request. */
+type Client = Pick<FastifyRequest, 'ip'>
 type CountedView = { views: number; user: string | null; isEnded: boolean }
 
 /** Maximum number of views in one script. It blocks Redis for some 0.1 ms. */
@@ -37,6 +57,10 @@ const maxBatchSize = 50
  * view count and the label are lost; owners keep their uploads. The mark of an ended session is kept as long
  * as its cookie may be sent again.
  *
+ * A session that is not used again has no record: the cookie contains its first view. What begins to be kept is counted by
+ * address (new-sessions.ts). Above the limit, records of views live for some minutes only; labels and ends are refused,
+ * because they must not be lost.
+ *
  * A record has the same lifetime as its cookie. So its expiry is set when the cookie is set, not on each
  * request. The views of one event-loop tick are counted by one script: two separate commands took a fifth of
  * the whole request.
@@ -45,8 +69,13 @@ const maxBatchSize = 50
  * @param deps.prefix the prefix of every key
  * @param deps.ttlMs lifetime of a session after its cookie was last sealed
  */
-export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs: number }) {
-  const { redis, prefix } = deps
+export function createSessionRecords(deps: {
+  redis: Redis
+  prefix: string
+  ttlMs: number
+  newSessions: NewSessions
+}) {
+  const { redis, prefix, ttlMs, newSessions } = deps
   const key = (session: Session) => `${prefix}:session:${session.id}`
 
   const countView = createBatcher<string, CountedView>(async (keys) => {
@@ -55,16 +84,33 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
     return results.map((result, index) => readResult(result, keys[index] ?? ''))
   }, maxBatchSize)
 
+  async function isKept(session: Session): Promise<boolean> {
+    return (await redis.eval(isKeptScript, 1, key(session), shortTtlMs)) === 1
+  }
+
+  /** Counts the session unless its record is kept already. @throws AppError `too_many_sessions` */
+  async function admitMark(session: Session, client: Client): Promise<void> {
+    if (!(await isKept(session))) await newSessions.count('marks', session.owner, clientAddress(client))
+  }
+
   return {
     /**
      * Adds one view and returns the views and the label, or undefined if the session was ended.
      * @throws AppError `unreadable_record` if another version wrote the record in another form
      */
-    async view(session: Session): Promise<{ views: number; user: string | null } | undefined> {
+    async view(
+      session: Session,
+      client: Client,
+    ): Promise<{ views: number; user: string | null } | undefined> {
       const { views, user, isEnded } = await countView(key(session))
-      // The record is new, or Redis lost it: either way it has no expiry.
-      if (views === 1 || session.setsCookie) await redis.pexpire(key(session), deps.ttlMs)
-      return isEnded ? undefined : { views, user }
+      // The record is new, or Redis lost it.
+      if (views === 1 || session.setsCookie) {
+        const stays =
+          (await isKept(session)) ||
+          (await newSessions.hasRoom('views', session.owner, clientAddress(client)))
+        if (stays) await redis.pexpire(key(session), ttlMs)
+      }
+      return isEnded ? undefined : { views: views + session.uncountedViews, user }
     },
 
     /**
@@ -72,28 +118,29 @@ export function createSessionRecords(deps: { redis: Redis; prefix: string; ttlMs
      * @throws AppError `unreadable_record` as above
      */
     async isEnded(session: Session): Promise<boolean> {
-      const [ended] = await Promise.all([
-        redis.hexists(key(session), 'ended').catch((error: unknown) => {
-          throw isWrongType(error) ? unreadable(key(session)) : error
-        }),
-        session.setsCookie && redis.pexpire(key(session), deps.ttlMs),
-      ])
+      const ended = await redis.hexists(key(session), 'ended').catch((error: unknown) => {
+        throw isWrongType(error) ? unreadable(key(session)) : error
+      })
+      if (session.setsCookie && (await isKept(session))) await redis.pexpire(key(session), ttlMs)
       return ended === 1
     },
 
-    /** Labels the session. */
-    async label(session: Session, user: string): Promise<void> {
-      await Promise.all([redis.hset(key(session), 'user', user), redis.pexpire(key(session), deps.ttlMs)])
+    /**
+     * Labels the session.
+     * @throws AppError `too_many_sessions` if the address has no room for another record
+     */
+    async label(session: Session, user: string, client: Client): Promise<void> {
+      await admitMark(session, client)
+      await Promise.all([redis.hset(key(session), 'user', user), redis.pexpire(key(session), ttlMs)])
     },
 
-    /** Ends the session: copies of its cookie become invalid. */
-    async end(session: Session): Promise<void> {
-      await redis
-        .multi()
-        .del(key(session))
-        .hset(key(session), 'ended', 1)
-        .pexpire(key(session), deps.ttlMs)
-        .exec()
+    /**
+     * Ends the session: copies of its cookie become invalid.
+     * @throws AppError `too_many_sessions` as above
+     */
+    async end(session: Session, client: Client): Promise<void> {
+      await admitMark(session, client)
+      await redis.multi().del(key(session)).hset(key(session), 'ended', 1).pexpire(key(session), ttlMs).exec()
     },
   }
 }

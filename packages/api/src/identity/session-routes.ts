@@ -2,6 +2,7 @@ import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { Api } from '../http/api.ts'
+import type { EndedIdentities } from './ended-identities.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
@@ -29,26 +30,36 @@ const SessionLabel = Type.Object(
  */
 export function sessionRoutes(
   api: Api,
-  deps: { cookie: SessionCookie; sessions: SessionRecords; instance: string },
+  deps: {
+    cookie: SessionCookie
+    sessions: SessionRecords
+    endedIdentities: EndedIdentities
+    instance: string
+  },
 ): void {
-  const { cookie, sessions, instance } = deps
+  const { cookie, sessions, endedIdentities, instance } = deps
 
   api.get('/session', { schema: { response: { 200: SessionView } } }, async (request, reply) => {
     const session = cookie.read(request)
-    const record = session && (await sessions.view(session))
+    const record = session && (await sessions.view(session, request))
     if (session && record) return viewSession(reply, session, record)
-    const newSession = cookie.start(request)
-    return viewSession(reply, newSession, (await sessions.view(newSession)) ?? { views: 1, user: null })
+    // Nothing is stored before the cookie comes back. Most never do: crawlers and attackers drop them.
+    const views = 1
+    return viewSession(reply, cookie.start(request, { uncountedViews: views }), { views, user: null })
   })
 
-  api.put('/session', { schema: { body: SessionLabel } }, async (request, reply) => {
-    await sessions.label(await findOrStartSession(request), request.body.user)
+  const config = { sendsNoFile: true }
+  api.put('/session', { config, schema: { body: SessionLabel } }, async (request, reply) => {
+    await sessions.label(await findOrStartSession(request), request.body.user, request)
     return reply.code(204).send()
   })
 
-  api.delete('/session', async (request, reply) => {
+  api.delete('/session', { config }, async (request, reply) => {
     const session = readToEnd(request)
-    if (session) await sessions.end(session)
+    if (session) {
+      await sessions.end(session, request)
+      await endedIdentities.publish(session.owner)
+    }
     cookie.end(request)
     return reply.code(204).send()
   })

@@ -4,7 +4,11 @@ import { refuseWhenOverloaded } from './overload.ts'
 import { limitRates } from './rate-limits.ts'
 import { timeOutSlowBodies } from './slow-bodies.ts'
 
-/** Refuses requests on overload and above the rate limits, and times out slow bodies. */
+/**
+ * Refuses requests on overload and above the rate limits of addresses, and times out slow bodies.
+ *
+ * @returns `limitCallers`, see rate-limits.ts
+ */
 export async function limitRequests(
   app: FastifyInstance,
   deps: {
@@ -20,7 +24,7 @@ export async function limitRequests(
       rateLimitPerAddressPerMinute: number
     }
   },
-): Promise<void> {
+): ReturnType<typeof limitRates> {
   const { redis, prefix, config } = deps
   refuseWhenOverloaded(app, {
     eventLoopDelayMs: config.maxEventLoopDelayMs,
@@ -28,7 +32,7 @@ export async function limitRequests(
     rssBytes: config.maxRssBytes,
   })
   timeOutSlowBodies(app, { graceMs: config.slowBodyMs })
-  await limitRates(app, {
+  return limitRates(app, {
     redis,
     prefix,
     timeoutMs: config.rateLimitTimeoutMs,

@@ -1,69 +1,106 @@
-import { hash } from 'node:crypto'
-import rateLimit, { normalizeIP } from '@fastify/rate-limit'
+import rateLimit from '@fastify/rate-limit'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { clientNetworks } from '@millrace/shared/service/client-networks.ts'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import { LRUCache } from 'lru-cache'
+import { clientAddress } from '../http/client-address.ts'
 import { createRateLeases } from './rate-leases.ts'
 
 const windowMs = 60_000
 /**
- * Cache limits for addresses. An entry takes about 0.2 KB. The longest address is an IPv6 address that
- * contains an IPv4 address; a proxy may send any other text as an address.
+ * Cache limits for addresses and callers. An entry takes about 0.3 KB. The longest address is an IPv6 address that contains
+ * an IPv4 address; a proxy may send any other text as an address. The names of callers have a bounded length.
  */
-const addressCache = { size: 5_000, maxCharacters: 45 }
-/**
- * Cache limits for session cookies and API keys. An entry takes about 1 KB; cookies have some 350 characters.
- */
-const tokenCache = { size: 5_000, maxCharacters: 512 }
+const cacheLimits = { size: 5_000, maxCharacters: 64 }
+
+/** A counter, and the requests per minute that it allows. */
+type Limit = { key: string; max: number }
 
 /**
- * Limits the requests per minute of each owner and of each address, over all instances, before any other work
- * is done for a request. If Redis does not respond, requests are neither refused nor delayed. Routes with
- * `rateLimit: false` in their config are not counted.
+ * Returns the name of the API key or the session that sent a request, after its credentials were checked; undefined if it
+ * has none, or none that is valid. It must not throw.
+ */
+export type CallerOf = (request: FastifyRequest) => string | undefined
+
+/**
+ * Limits the requests per minute of each address, over all instances, before any other work is done for a request: so the
+ * number of credentials that an address can try is limited, too. If Redis does not respond, requests are neither refused
+ * nor delayed. Routes with `rateLimit: false` in their config are not counted.
  *
  * @param deps.redis the Redis that counts. A separate connection to it is opened, which fails instead of
  *   queueing
  * @param deps.prefix the prefix of every key: `{prefix}:rate:…`
  * @param deps.perOwner requests per minute of one session or API key; 0: no limit
  * @param deps.timeoutMs timeout for counting a request, in ms
- * @param deps.perAddress requests per minute of one address or IPv6 network (/64); 0: no limit
+ * @param deps.perAddress requests per minute of one address or IPv6 network (/64), and a multiple for a /48
+ *   (clientNetworks); 0: no limit
+ * @returns `limitCallers`, which limits the requests of each session and each API key in a scope. It is called after the
+ *   hook that checks their credentials was added
  */
 export async function limitRates(
   app: FastifyInstance,
   deps: { redis: Redis; prefix: string; timeoutMs: number; perOwner: number; perAddress: number },
-): Promise<void> {
-  if (deps.perOwner === 0 && deps.perAddress === 0) return
-  const counter = deps.redis.duplicate({
+) {
+  const { perOwner, perAddress } = deps
+  if (perOwner === 0 && perAddress === 0) return { limitCallers: () => undefined }
+  const redis = deps.redis.duplicate({
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     commandTimeout: deps.timeoutMs,
   })
   // The original connection logs the same outage.
-  counter.on('error', () => undefined)
-  app.addHook('onClose', async () => counter.disconnect())
+  redis.on('error', () => undefined)
+  app.addHook('onClose', async () => redis.disconnect())
   const options = { global: false, timeWindow: windowMs, skipOnError: true }
-  const leases = createRateLeases({ redis: counter, prefix: `${deps.prefix}:rate:`, windowMs })
+  const leases = createRateLeases({ redis, prefix: `${deps.prefix}:rate:`, windowMs })
   await app.register(rateLimit, { ...options, store: leases.Store })
-  const keyOfAddress = cacheKeys(addressCache, (ip) => `address:${normalizeIP(ip)}`)
-  // Hashed, so that API keys are not stored in Redis.
-  const keyOfToken = cacheKeys(tokenCache, (token) => `owner:${hash('sha256', token, 'base64url')}`)
-  const addressKey = ({ ip }: FastifyRequest) => keyOfAddress(ip)
-  const ownerKey = (request: FastifyRequest) => keyOfToken(ownerToken(request) ?? '')
-  const countOwner = app.createRateLimit({ max: deps.perOwner, keyGenerator: ownerKey })
-  const countAddress = app.createRateLimit({ max: deps.perAddress, keyGenerator: addressKey })
+  const limitsOfAddress = cacheByText((address): Limit[] =>
+    clientNetworks(address).map(({ name, share }) => ({ key: `address:${name}`, max: perAddress * share })),
+  )
+  const limitOfCaller = cacheByText((caller): Limit => ({ key: `owner:${caller}`, max: perOwner }))
+
+  /** Returns the function that takes one request of a limit: nothing if a lease covers it, otherwise Redis' answer. */
+  function createCounter(find: (request: FastifyRequest) => Limit | undefined) {
+    const count = app.createRateLimit({
+      keyGenerator: (request) => find(request)?.key ?? '',
+      max: (request) => find(request)?.max ?? 0,
+    })
+    return (request: FastifyRequest, limit: Limit | undefined) =>
+      limit && !leases.take(limit.key) ? [count(request)] : []
+  }
+  const countNetwork = createCounter((request) => limitsOfAddress(clientAddress(request))[0])
+  const countSite = createCounter((request) => limitsOfAddress(clientAddress(request))[1])
 
   // Leases cover nearly all requests, so these do not wait for a promise.
-  app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.config.rateLimit === false) return done()
-    const counts: ReturnType<typeof countOwner>[] = []
-    if (deps.perAddress > 0 && !leases.take(addressKey(request))) counts.push(countAddress(request))
-    if (deps.perOwner > 0 && ownerToken(request) !== undefined && !leases.take(ownerKey(request))) {
-      counts.push(countOwner(request))
-    }
-    if (counts.length === 0) return done()
-    Promise.all(counts).then((results) => done(rateLimitError(reply, results)), done)
-  })
+  if (perAddress > 0) {
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.routeOptions.config.rateLimit === false) return done()
+      const [network, site] = limitsOfAddress(clientAddress(request))
+      refuseAbove(reply, [...countNetwork(request, network), ...countSite(request, site)], done)
+    })
+  }
+
+  return {
+    limitCallers(scope: FastifyInstance, callerOf: CallerOf): void {
+      if (perOwner === 0) return
+      const find = (request: FastifyRequest) => {
+        const caller = callerOf(request)
+        return caller === undefined ? undefined : limitOfCaller(caller)
+      }
+      const countCaller = createCounter(find)
+      scope.addHook('onRequest', (request, reply, done) => {
+        if (request.routeOptions.config.rateLimit === false) return done()
+        refuseAbove(reply, countCaller(request, find(request)), done)
+      })
+    },
+  }
+}
+
+/** Continues with a request once its counts are known, or refuses it. */
+function refuseAbove(reply: FastifyReply, counts: Promise<Count>[], done: (error?: Error) => void): void {
+  if (counts.length === 0) done()
+  else Promise.all(counts).then((results) => done(rateLimitError(reply, results)), done)
 }
 
 type Count = Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>
@@ -81,34 +118,15 @@ function rateLimitError(reply: FastifyReply, counts: Count[]): AppError | undefi
   return undefined
 }
 
-/**
- * Returns `createKey` with a cache.
- *
- * @param limits.size number of cached keys
- * @param limits.maxCharacters longer texts are not cached, because they could fill the memory
- */
-function cacheKeys(
-  limits: { size: number; maxCharacters: number },
-  createKey: (text: string) => string,
-): (text: string) => string {
-  const keys = new LRUCache<string, string>({ max: limits.size })
+/** Returns `create` with a cache. Long texts are not cached, because they could fill the memory. */
+function cacheByText<Value extends object>(create: (text: string) => Value): (text: string) => Value {
+  const cache = new LRUCache<string, Value>({ max: cacheLimits.size })
 
   return (text) => {
-    const cached = keys.get(text)
+    const cached = cache.get(text)
     if (cached !== undefined) return cached
-    const key = createKey(text)
-    if (text.length <= limits.maxCharacters) keys.set(text, key)
-    return key
+    const value = create(text)
+    if (text.length <= cacheLimits.maxCharacters) cache.set(text, value)
+    return value
   }
-}
-
-const sessionToken = /(?:^|; ?)(?:__Host-)?millrace=([^;]+)/
-
-/**
- * Returns the API key or the sealed cookie of a request, without verifying it. A cookie stays the same for a
- * day, an API key is permanent. A client gains nothing with invented tokens: each has its own count, but the
- * address is counted too.
- */
-function ownerToken({ headers }: FastifyRequest): string | undefined {
-  return headers.authorization ?? sessionToken.exec(headers.cookie ?? '')?.[1]
 }

@@ -80,7 +80,7 @@ export const fleetOperations: Operations = {
         },
       },
     },
-    errors: ['cross_site'],
+    errors: ['cross_site', 'too_many_streams'],
   },
   'GET /load/:ms': {
     operationId: 'burnCpu',

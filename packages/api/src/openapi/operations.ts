@@ -17,6 +17,7 @@ export const operations: Operations = {
 export const codesOutsideOperations: Partial<Record<ErrorCode, string>> = {
   not_found: 'a path without a route',
   headers_too_large: 'a request that is refused before routing',
+  host_unknown: 'a request for a host that the API does not serve',
   tus_version_unsupported: 'tus, under `/tus/`',
   upload_offset_mismatch: 'tus, under `/tus/`',
   upload_expired: 'tus, under `/tus/`',

@@ -59,6 +59,21 @@ export const formUpload = {
   },
 }
 
+/** The response to an announcement with `transport: "put"`. */
+export const putUpload = {
+  ...formUpload,
+  transport: {
+    kind: 'put',
+    url: `${bucket}/${key}?X-Amz-Expires=3600&X-Amz-SignedHeaders=content-length%3B…&X-Amz-Signature=5d41402a…`,
+    headers: {
+      'content-type': 'image/jpeg',
+      'if-none-match': '*',
+      'x-amz-meta-filename': 'harbour.jpg',
+      'x-amz-meta-preset': 'default',
+    },
+  },
+}
+
 export const importedUpload = {
   id: sampleId,
   state: 'awaiting',

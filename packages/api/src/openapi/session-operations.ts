@@ -32,7 +32,7 @@ export const sessionOperations: Operations = {
     security: securityRequirements.writeOrNewSession,
     body: { user: 'ada' },
     responses: { 204: { description: 'The session has the label.', headers: cookie } },
-    errors: ['dependency_unavailable'],
+    errors: ['too_many_sessions', 'dependency_unavailable'],
   },
   'DELETE /session': {
     operationId: 'endSession',
@@ -44,6 +44,6 @@ export const sessionOperations: Operations = {
     responses: {
       204: { description: 'The session has ended.', headers: { 'set-cookie': 'deletes the cookie' } },
     },
-    errors: ['dependency_unavailable'],
+    errors: ['too_many_sessions', 'dependency_unavailable'],
   },
 }

@@ -4,6 +4,7 @@ import {
   formUpload,
   importedUpload,
   partUrls,
+  putUpload,
   readyUpload,
   receipt,
   receivedUpload,
@@ -25,7 +26,7 @@ const idempotencyDescription =
   'An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, ' +
   'it continues with the same upload, also if the instance died. While the first request runs, the response is 409 ' +
   '`idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404.'
-const quotaErrors = ['quota_exceeded', 'quota_exhausted_today'] as const
+const quotaErrors = ['quota_exceeded', 'quota_exhausted_today', 'too_many_unfinished_uploads'] as const
 const redirect = {
   302: {
     description: 'A redirect to a signed URL of S3, valid for 10 to 15 minutes.',
@@ -38,8 +39,9 @@ export const uploadOperations: Operations = {
     operationId: 'announceUpload',
     summary: 'Announce a file and get its transport, or import it from a URL',
     description:
-      'Up to 8 MiB, the transport is one presigned form; above, presigned part URLs. The client sends the bytes ' +
-      'directly to S3, which refuses any size, type or name other than the announced one.\n\n' +
+      'Up to 8 MiB, the transport is one presigned form or, if the request asks for it, one presigned PUT; above, ' +
+      'presigned part URLs. The client sends the bytes directly to S3, which refuses any size, type or name other than ' +
+      'the announced one. A form can be sent again while it is valid. A PUT stores a file once.\n\n' +
       'With `sourceUrl`, a worker downloads the file from a public http or https URL. Name, type and size are ' +
       "taken from the source's response if they are not given. Until then, the size is 0. No response contains the " +
       'URL. The upload ends `rejected` if the fault is in the source, and `failed` if the source was not reachable ' +
@@ -67,7 +69,7 @@ export const uploadOperations: Operations = {
       201: {
         description: 'The upload is announced and awaits its bytes.',
         example: formUpload,
-        otherExamples: { import: importedUpload, repeated: arrivedUpload },
+        otherExamples: { put: putUpload, import: importedUpload, repeated: arrivedUpload },
         headers: { location: 'path of the upload', 'set-cookie': 'a new session, if the request had none' },
       },
     },
@@ -76,6 +78,7 @@ export const uploadOperations: Operations = {
       'upload_too_large',
       ...quotaErrors,
       ...idempotencyErrors,
+      'too_many_sessions',
       'storage_busy',
       'dependency_unavailable',
     ],
@@ -165,7 +168,9 @@ export const uploadOperations: Operations = {
       'upload_too_large',
       ...quotaErrors,
       ...idempotencyErrors,
+      'too_many_sessions',
       'storage_busy',
+      'too_many_uploads',
       'unsupported_media_type',
       'request_timeout',
       'dependency_unavailable',
@@ -223,7 +228,7 @@ export const uploadOperations: Operations = {
       'A `failed` upload is processed again. A `ready` or `rejected` one is processed again if `preset` is another ' +
       'preset, or if its preset changed since; otherwise it keeps its outcome. The upload is `received` again, and ' +
       'nothing of it is served until it is finished. The body is optional. The request is idempotent: repeated ' +
-      'while the same preset is being processed, it returns the upload.',
+      'while the same preset is being processed, it returns the upload. New uploads are processed first.',
     security: securityRequirements.write,
     body: { preset: 'default' },
     bodyOptional: true,
@@ -262,13 +267,14 @@ export const uploadOperations: Operations = {
     description:
       'The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and ' +
       '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still ' +
-      'has all of them.',
+      'has all of them. The stream ends with the session that opened it, and after an hour at the latest: an ' +
+      'EventSource then continues after its last event.',
     tag: 'events',
     security: securityRequirements.read,
     parameters: { 'last-event-id': '42' },
     responses: {
       200: {
-        description: 'The event stream. It has no end.',
+        description: 'The event stream.',
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
@@ -277,7 +283,7 @@ export const uploadOperations: Operations = {
         },
       },
     },
-    errors: ['dependency_unavailable'],
+    errors: ['too_many_streams', 'dependency_unavailable'],
   },
   'GET /uploads/:id/events': {
     ...owned,
@@ -286,8 +292,8 @@ export const uploadOperations: Operations = {
     summary: 'Follow an upload until it is finished',
     description:
       'Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each ' +
-      'change follows. The stream ends when the upload is finished. With `Last-Event-ID`, a state that the client ' +
-      'has already received is not repeated.',
+      'change follows. The stream ends when the upload is finished, with the session that opened it, and after an ' +
+      'hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.',
     security: securityRequirements.read,
     parameters: { id: sampleId, 'last-event-id': '1795512603000-4' },
     responses: {
@@ -302,6 +308,6 @@ export const uploadOperations: Operations = {
       },
       204: { description: 'The client has received the last event: an EventSource does not reconnect.' },
     },
-    errors: ['upload_not_found', 'dependency_unavailable'],
+    errors: ['upload_not_found', 'too_many_streams', 'dependency_unavailable'],
   },
 }

@@ -6,11 +6,16 @@ import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
 export type UrlToSign = {
   method: 'GET' | 'PUT'
   key: string
-  /** Part of the signature, so the client cannot change it. */
+  /** Part of the signature, so the client cannot change it. Names begin with a lower-case letter, as all of S3's do. */
   query?: Record<string, string>
+  /**
+   * Headers that the client must send with exactly these values: S3 refuses the request otherwise. Names are in lower
+   * case. A signed `content-length` fixes the size of the body.
+   */
+  headers?: Record<string, string>
   /** Seconds after `signedAt`. */
   expiresInSeconds: number
-  /** Default: now. */
+  /** Default: now, for all URLs of a batch the same time. */
   signedAt?: Date
 }
 
@@ -50,7 +55,7 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
       s3.config.region(),
       s3.config.credentials(),
     ])
-    return (url) => signUrl(url, { base, region, dayKey, ...credentials })
+    return createSignUrl({ base, region, dayKey, ...credentials })
 
     /**
      * Returns the signing key of a day. The last one is cached, because almost all URLs are signed for today.
@@ -94,34 +99,84 @@ type SigningContext = {
   sessionToken?: string
 }
 
-/** AWS General Reference, "Create a signed AWS API request", with the signature in the query. */
-function signUrl(
-  { method, key, query = {}, expiresInSeconds, signedAt = new Date() }: UrlToSign,
+/** What the URLs of one batch have in common: all but the values of query and headers. */
+type Frame = Pick<UrlToSign, 'method' | 'key' | 'expiresInSeconds'> & {
+  headerNames: string
+  time: string
+  path: string
+  /** The signature's own query parameters, escaped and sorted. */
+  search: string
+  scope: string
+  signingKey: KeyObject
+}
+
+/**
+ * Creates a function that signs URLs: AWS General Reference, "Create a signed AWS API request", with the signature in the
+ * query. URLs in a row mostly differ in a few values only, so everything else is computed once.
+ */
+function createSignUrl(context: SigningContext): (url: UrlToSign) => string {
+  const { base } = context
+  const origin = base.origin
+  const now = new Date()
+  let lastFrame: Frame | undefined
+
+  return (url) => {
+    const { method, query = {}, headers, signedAt = now } = url
+    const fields: [string, string][] = [['host', base.host], ...Object.entries(headers ?? {})]
+    fields.sort(byName)
+    const headerNames = fields.map(([name]) => name).join(';')
+    const time = signedAt.toISOString().replace(/[-:]|\.\d+/g, '')
+    if (!lastFrame || !isFrameOf(lastFrame, url, headerNames, time)) {
+      lastFrame = createFrame(url, headerNames, time, context)
+    }
+    const { path, scope, signingKey } = lastFrame
+    const search = Object.entries(query)
+      .sort(byName)
+      .reduce((text, [name, value]) => `${text}&${escapeUri(name)}=${escapeUri(value)}`, lastFrame.search)
+    const headerLines = fields.reduce((text, [name, value]) => `${text}${name}:${value}\n`, '')
+    const request = `${method}\n${path}\n${search}\n${headerLines}\n${headerNames}\n${unsignedPayload}`
+    const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', request)}`
+    const signature = createHmac('sha256', signingKey).update(text).digest('hex')
+    return `${origin}${path}?${search}&X-Amz-Signature=${signature}`
+  }
+}
+
+function isFrameOf(frame: Frame, url: UrlToSign, headerNames: string, time: string): boolean {
+  return (
+    frame.time === time &&
+    frame.key === url.key &&
+    frame.headerNames === headerNames &&
+    frame.expiresInSeconds === url.expiresInSeconds &&
+    frame.method === url.method
+  )
+}
+
+function createFrame(
+  { method, key, expiresInSeconds }: UrlToSign,
+  headerNames: string,
+  time: string,
   { base, region, dayKey, accessKeyId, sessionToken }: SigningContext,
-): string {
-  const time = signedAt.toISOString().replace(/[-:]|\.\d+/g, '')
+): Frame {
   const day = time.slice(0, 8)
   const scope = `${day}/${region}/s3/aws4_request`
-  const parameters = {
-    ...query,
+  // In alphabetical order, as they must be signed. Capitals come before all names of `query`.
+  const search = Object.entries({
     'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
     'X-Amz-Content-Sha256': unsignedPayload,
     'X-Amz-Credential': `${accessKeyId}/${scope}`,
     'X-Amz-Date': time,
     'X-Amz-Expires': String(expiresInSeconds),
     ...(sessionToken !== undefined && { 'X-Amz-Security-Token': sessionToken }),
-    'X-Amz-SignedHeaders': 'host',
-  }
-  const path = `${base.pathname.replace(/\/$/, '')}/${key.split('/').map(escapeUri).join('/')}`
-  const search = Object.entries(parameters)
-    .map(([name, value]) => [escapeUri(name), escapeUri(value)] as const)
-    .sort(([nameA], [nameB]) => (nameA < nameB ? -1 : 1))
-    .map(([name, value]) => `${name}=${value}`)
+    'X-Amz-SignedHeaders': headerNames,
+  })
+    .map(([name, value]) => `${name}=${escapeUri(value)}`)
     .join('&')
-  const request = [method, path, search, `host:${base.host}\n`, 'host', unsignedPayload].join('\n')
-  const text = ['AWS4-HMAC-SHA256', time, scope, hash('sha256', request)].join('\n')
-  const signature = hmac(dayKey(day), text).toString('hex')
-  return `${base.origin}${path}?${search}&X-Amz-Signature=${signature}`
+  const path = `${base.pathname.replace(/\/$/, '')}/${key.split('/').map(escapeUri).join('/')}`
+  return { method, key, expiresInSeconds, headerNames, time, path, search, scope, signingKey: dayKey(day) }
+}
+
+function byName([nameA]: [string, string], [nameB]: [string, string]): number {
+  return nameA < nameB ? -1 : 1
 }
 
 /**

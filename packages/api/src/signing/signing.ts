@@ -1,6 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { type Cdn, createCdnSigner } from './sign-cdn-url.ts'
 import { createFormSigner } from './sign-form.ts'
+import { createPutSigner } from './sign-put.ts'
 import { createUrlSigner } from './sign-url.ts'
 
 /**
@@ -10,8 +11,10 @@ import { createUrlSigner } from './sign-url.ts'
  */
 export function createSigning(deps: { s3: S3Client; bucket: string; cdn: Cdn | undefined }) {
   const { s3, bucket, cdn } = deps
+  const signer = createUrlSigner({ s3, bucket })
   return {
-    signer: createUrlSigner({ s3, bucket }),
+    signer,
+    signPut: createPutSigner({ signer }),
     signForm: createFormSigner({ s3, bucket }),
     cdn: cdn && createCdnSigner(cdn),
   }

@@ -1,22 +1,31 @@
 import type { Readable } from 'node:stream'
+import { createStreamDivider } from '@millrace/shared/ledger/divide-stream.ts'
 import { planGrowingParts } from '@millrace/shared/ledger/part-plan.ts'
-import { createSendParts } from '@millrace/shared/ledger/send-parts.ts'
+import type { LastPart, SendParts } from '@millrace/shared/ledger/send-parts.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
 import { tooLarge } from '@millrace/shared/uploads/file-errors.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Part } from '../uploads/multipart-uploads.ts'
 import type { ChunkChecksum } from './tus-checksum.ts'
-import type { TusParts } from './tus-parts.ts'
+import { createSendLargeParts } from './tus-large-parts.ts'
+import type { TusBytes, TusParts } from './tus-parts.ts'
 import { sizeOf, type TusProgress, type TusUploads } from './tus-uploads.ts'
 
 /** The bytes of one request. */
 export type Chunk = {
   bytes: Readable
+  /** Their number, if the request declares it. */
+  length?: number | undefined
   /** Returns why the body was interrupted, or undefined if all of it came. Call it after `bytes` ended. */
   interruption(): AppError | undefined
   checksum?: ChunkChecksum | undefined
+  /** To whom the memory of the bytes counts. */
+  holder: BudgetHolder
+  /** Aborts when `bytes` end early. */
+  signal: AbortSignal
   /** Aborts when the upload's lock is lost: from then on another request may write. */
   lost: AbortSignal
 }
@@ -26,25 +35,31 @@ export type Chunk = {
  *
  * A part always begins at the same byte and has the same size. Neither depends on the instance or on the
  * length of the client's requests. So a part that is still sent after its lock was lost has the right bytes.
+ *
+ * @param deps.planParts divides a file of this size
  */
 export function createReceiveChunk(deps: {
   records: UploadRecords
   tusUploads: TusUploads
   tusParts: TusParts
+  sendParts: SendParts
   isErased: IsErased
   finishErasure: FinishErasure
+  planParts?: typeof planGrowingParts
 }) {
-  const { records, tusUploads, tusParts, isErased, finishErasure } = deps
-  const sendParts = createSendParts()
+  const { records, tusUploads, tusParts, sendParts, isErased, finishErasure } = deps
+  const { planParts = planGrowingParts } = deps
+  const sendLargeParts = createSendLargeParts({ tusParts })
 
   /**
    * Stores the bytes of one request. If the request was interrupted, its bytes are still stored, unless it
-   * has a checksum, which cannot match.
+   * has a checksum, which cannot match, or they are of a part that is too large to be collected in memory.
    *
    * @param progress from `tusUploads.find`, under the same lock
    * @returns the new offset, in bytes
    * @throws AppError the reason of an interruption, once the bytes are stored; `chunk_checksum_mismatch`,
-   *   `upload_too_large`, `upload_not_found` if the upload was erased meanwhile
+   *   `upload_too_large`, `upload_not_found` if the upload was erased meanwhile; `too_many_uploads` or `overloaded` if
+   *   there is no memory for the first bytes
    */
   return async function receiveChunk(progress: TusProgress, chunk: Chunk): Promise<number> {
     const { upload } = progress
@@ -62,54 +77,100 @@ export function createReceiveChunk(deps: {
   async function storeChunk(progress: TusProgress, chunk: Chunk): Promise<number> {
     const { upload } = progress
     const { size } = upload.intent
+    const plan = planParts(size)
+    const evenBytes = plan.partBytes(1) * plan.evenParts
     const parts = createParts(progress, chunk)
+    const first = firstPart(progress)
     let { offset } = progress
-    const last = await sendParts({
-      chunks: chunk.bytes,
-      first: await firstPart(progress),
-      partBytes: planGrowingParts(size),
+
+    const collected = {
+      partBytes: plan.partBytes(1),
       // The last part is sent after the request has ended, because until then it may be rejected.
       fileBytes: size,
-      onChunk(bytes) {
-        chunk.lost.throwIfAborted()
-        if (bytes.length > size - offset) throw tooLarge(size)
-        chunk.checksum?.update(bytes)
-        offset += bytes.length
-      },
-      send: parts.send,
-    })
-    chunk.lost.throwIfAborted()
-    const interruption = offset < size || chunk.checksum ? chunk.interruption() : undefined
-    if (chunk.checksum) {
-      if (interruption) throw interruption
-      chunk.checksum.verify()
-      await parts.trustAll()
+      onChunk,
+      send: (partNumber: number, bytes: Buffer) => parts.send({ partNumber, bytes }),
+      buffering: { holder: chunk.holder, signal: chunk.signal },
     }
-    if (offset === size) {
-      await parts.send(last.partNumber, last.bytes)
-      await parts.finish()
-      last.release()
+    if (size <= evenBytes) return sendParts({ ...collected, chunks: chunk.bytes, first }, finish)
+
+    const { length } = chunk
+    if (length === undefined) {
+      throw new AppError('invalid_request', {
+        message: `Content-Length is required for files of more than ${evenBytes} bytes.`,
+      })
+    }
+    const body = createStreamDivider(chunk.bytes)
+    let next: ReturnType<typeof firstPart> = first
+    if (offset < evenBytes) {
+      const chunks = body.upTo(evenBytes - offset)
+      const isEnd = await sendParts({ ...collected, chunks, first }, async (last) => {
+        const isEnd = offset < evenBytes
+        if (isEnd) await finish(last)
+        return isEnd
+      })
+      if (isEnd) return offset
+      next = { partNumber: plan.evenParts + 1, startBytes: evenBytes }
+    }
+    const bodyBytes = length - (offset - progress.offset)
+    if (bodyBytes === 0) chunk.checksum?.verify()
+    else {
+      const { partBytes } = plan
+      await sendLargeParts({
+        upload,
+        first: next,
+        partBytes,
+        body,
+        bodyBytes,
+        chunk,
+        onChunk,
+        send: parts.send,
+      })
+    }
+    if (chunk.checksum) await parts.trustAll()
+    return endChunk()
+
+    function onChunk(bytes: Buffer): void {
+      chunk.lost.throwIfAborted()
+      if (bytes.length > size - offset) throw tooLarge(size)
+      chunk.checksum?.update(bytes)
+      offset += bytes.length
+    }
+
+    /** Sends the bytes that are left. @returns the new offset */
+    async function finish(last: LastPart): Promise<number> {
+      chunk.lost.throwIfAborted()
+      const interruption = offset < size || chunk.checksum ? chunk.interruption() : undefined
+      if (chunk.checksum) {
+        if (interruption) throw interruption
+        chunk.checksum.verify()
+        await parts.trustAll()
+      }
+      if (offset === size) await parts.send(last)
+      else if (last.bytes.length > 0 && offset > progress.offset) {
+        await tusParts.putUnfinished(upload, last, chunk.lost)
+      }
+      await endChunk()
+      if (interruption) throw interruption
       return offset
     }
-    if (last.bytes.length > 0 && offset > progress.offset) {
-      await tusParts.putUnfinished(upload, last, chunk.lost)
+
+    /** Completes the upload if all its bytes came. @returns the new offset */
+    async function endChunk(): Promise<number> {
+      if (offset === size) await parts.finish()
+      else if (await isErased(upload)) throw new AppError('upload_not_found')
+      return offset
     }
-    last.release()
-    if (await isErased(upload)) throw new AppError('upload_not_found')
-    if (interruption) throw interruption
-    return offset
   }
 
   /** Returns the part of the next byte, with the bytes of it that S3 already has. */
-  async function firstPart({ upload, offset, parts }: TusProgress) {
+  function firstPart({ upload, offset, parts }: TusProgress) {
     const partNumber = parts.length + 1
     const startBytes = sizeOf(parts)
-    const unfinishedBytes = offset - startBytes
-    if (unfinishedBytes === 0) return { partNumber, startBytes }
-    const bytes = await tusParts.readUnfinished(upload)
+    const length = offset - startBytes
+    if (length === 0) return { partNumber, startBytes }
     // A request that lost its lock may have replaced them meanwhile. They begin with the same bytes.
-    if (bytes.length < unfinishedBytes) throw new AppError('conflict')
-    return { partNumber, startBytes, bytes: bytes.subarray(0, unfinishedBytes) }
+    const earlier = { length, read: () => tusParts.readUnfinished(upload, length) }
+    return { partNumber, startBytes, earlier }
   }
 
   /**
@@ -139,12 +200,13 @@ export function createReceiveChunk(deps: {
 
     return {
       /** Sends a part, or the original itself if it is the only part. */
-      async send(partNumber: number, bytes: Buffer): Promise<void> {
+      async send(part: TusBytes, signal = chunk.lost): Promise<void> {
         if (multipartId === undefined) {
-          return tusParts.putOriginal(upload, upload.intent, bytes, chunk.lost)
+          if ('size' in part) throw new Error('The only part of a file is never a stream.')
+          return tusParts.putOriginal(upload, upload.intent, part.bytes, signal)
         }
         if (!isVerified && trusted === undefined) await setTrusted(parts.length)
-        sent.push(await tusParts.send(upload, multipartId, { partNumber, bytes }, chunk.lost))
+        sent.push(await tusParts.send(upload, multipartId, part, signal))
         if (isVerified) await trustSent()
       },
       /** Records that the checksum matched, so that all sent parts count. */

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import {
   GetObjectCommand,
   HeadObjectCommand,
@@ -19,6 +20,9 @@ const partNumberName = 'part-number'
 /** Bytes at the beginning of a part. `size` in bytes. */
 export type Unfinished = { partNumber: number; size: number }
 
+/** Bytes of a part: all of them, or a stream of `size` bytes. */
+export type TusBytes = { partNumber: number } & ({ bytes: Buffer } | { bytes: Readable; size: number })
+
 /**
  * Writes the bytes of tus uploads to S3: whole parts, and unfinished bytes. Unfinished bytes are stored in a
  * separate object, because S3 rejects parts under 5 MiB except the last.
@@ -36,11 +40,11 @@ export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; buck
     async send(
       address: UploadAddress,
       multipartId: string,
-      part: { partNumber: number; bytes: Buffer },
+      part: TusBytes,
       signal: AbortSignal,
     ): Promise<Part> {
       const etag = await uploadPart(address, multipartId, part, signal)
-      return { partNumber: part.partNumber, etag, size: part.bytes.length }
+      return { partNumber: part.partNumber, etag, size: sizeOfBytes(part) }
     },
 
     /** Stores the original of a file that fits into one part. */
@@ -66,17 +70,14 @@ export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; buck
      * Stores unfinished bytes with their part number. Once S3 has that part, they are ignored, so they need
      * not be deleted at a certain moment.
      */
-    async putUnfinished(
-      address: UploadAddress,
-      { partNumber, bytes }: { partNumber: number; bytes: Buffer },
-      signal: AbortSignal,
-    ): Promise<void> {
+    async putUnfinished(address: UploadAddress, part: TusBytes, signal: AbortSignal): Promise<void> {
       await streamingS3.send(
         new PutObjectCommand({
           Bucket: bucket,
           Key: unfinishedKey(address),
-          Metadata: { [partNumberName]: String(partNumber) },
-          Body: bytes,
+          Metadata: { [partNumberName]: String(part.partNumber) },
+          Body: part.bytes,
+          ContentLength: sizeOfBytes(part),
         }),
         { abortSignal: signal },
       )
@@ -95,13 +96,29 @@ export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; buck
       }
     },
 
-    /** Reads the unfinished bytes. */
-    async readUnfinished(address: UploadAddress): Promise<Uint8Array> {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: unfinishedKey(address) }))
-      if (!Body) throw new AppError('dependency_unavailable')
-      return Body.transformToByteArray()
+    /**
+     * Reads the first `length` unfinished bytes as a stream.
+     *
+     * @throws AppError `conflict` if there are fewer
+     */
+    async readUnfinished(address: UploadAddress, length: number): Promise<AsyncIterable<Uint8Array>> {
+      const { Body, ContentLength } = await s3.send(
+        new GetObjectCommand({
+          Bucket: bucket,
+          Key: unfinishedKey(address),
+          Range: `bytes=0-${length - 1}`,
+        }),
+      )
+      if (!(Body instanceof Readable)) throw new AppError('dependency_unavailable')
+      if (ContentLength === length) return Body
+      Body.destroy()
+      throw new AppError('conflict')
     },
   }
 }
 
 export type TusParts = ReturnType<typeof createTusParts>
+
+function sizeOfBytes(part: TusBytes): number {
+  return 'size' in part ? part.size : part.bytes.length
+}

@@ -3,6 +3,7 @@ import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { DataStore, ERRORS, Metadata, Server, Upload } from '@tus/server'
+import type { UploadHolder } from '../uploads/admit-upload.ts'
 import { type ChunkChecksum, checksumAlgorithms } from './tus-checksum.ts'
 import type { Chunk, ReceiveChunk } from './tus-chunk.ts'
 import { metadataOf, tusIntent } from './tus-intent.ts'
@@ -16,9 +17,11 @@ export type TusRequest = {
   headers: Record<string, string>
   /** The upload that the request reads, changes or creates. */
   address: UploadAddress
+  /** Who creates an upload, and to whom the memory of its bytes counts. */
+  holder: UploadHolder
   traceparent?: string
   /** Begins to read the body. */
-  openBody(): Pick<Chunk, 'bytes' | 'interruption'>
+  openBody(): Pick<Chunk, 'bytes' | 'length' | 'interruption'>
   checksum: ChunkChecksum | undefined
   /** Aborts when the response is not needed any more. */
   signal: AbortSignal
@@ -85,7 +88,7 @@ export function createTusHandler(deps: {
   /**
    * Creates the store and the lock of one request. `@tus/server` locks before it reads or changes the upload.
    */
-  function createStore({ address, traceparent, openBody, checksum, signal, interrupt }: TusRequest) {
+  function createStore({ address, holder, traceparent, openBody, checksum, signal, interrupt }: TusRequest) {
     let lock: TusLock | undefined
     let progress: TusProgress | undefined
 
@@ -110,7 +113,7 @@ export function createTusHandler(deps: {
           ...tusIntent(metadata, { size, fallback: address.id }),
           ...(traceparent !== undefined && { traceparent }),
         }
-        progress = await tusUploads.create(address, intent, Metadata.stringify(metadata))
+        progress = await tusUploads.create(holder, address.id, intent, Metadata.stringify(metadata))
         tusUpload.creation_date = progress.upload.createdAt
         return tusUpload
       },
@@ -133,7 +136,8 @@ export function createTusHandler(deps: {
         emptyStream.resume()
         if (!progress || !lock)
           throw new Error('@tus/server called write before getUpload or without a lock.')
-        const offset = await receiveChunk(progress, { ...openBody(), checksum, lost: lock.lost })
+        const { lost } = lock
+        const offset = await receiveChunk(progress, { ...openBody(), holder, checksum, signal, lost })
         progress = { ...progress, offset }
         return offset
       },

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { isUploadId, newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -8,7 +9,8 @@ import type { Api } from '../http/api.ts'
 import { createCollectGarbageDuringStream } from '../http/collect-stream-garbage.ts'
 import { allowEarlyResponse } from '../http/early-response.ts'
 import { traceOf } from '../http/traceparent.ts'
-import { startTransferTimeout } from '../http/transfer-timeout.ts'
+import { startTransferTimeout, type TransferLimits } from '../http/transfer-timeout.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { UploadParams } from '../uploads/find-own-upload.ts'
 import { readChecksum } from './tus-checksum.ts'
@@ -38,7 +40,7 @@ const exposedHeaders = [
  * `/tus`: uploads by the tus protocol, version 1.0.0, with its extensions creation, creation-with-upload,
  * termination, expiration and checksum. Error responses have the statuses of tus and our problems as body.
  *
- * @param deps.idleTimeoutMs how long a connection stays open without bytes, in ms
+ * @param deps.uploadsAtOnce counts the requests with bytes of a file
  * @param deps.closing aborts when this instance shuts down. The bytes that came until then are stored
  */
 export function tusRoutes(
@@ -46,11 +48,12 @@ export function tusRoutes(
   deps: {
     owner: RequestOwner
     handleTusRequest: HandleTusRequest
-    idleTimeoutMs: number
+    uploadsAtOnce: Budget
+    transferLimits: TransferLimits
     closing: AbortSignal
   },
 ): void {
-  const { owner, handleTusRequest, idleTimeoutMs, closing } = deps
+  const { owner, handleTusRequest, uploadsAtOnce, transferLimits, closing } = deps
   const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {
@@ -109,7 +112,9 @@ export function tusRoutes(
       throw new AppError('unsupported_media_type', { message: `Content-Type of PATCH must be ${chunkType}.` })
     }
     const checksum = readChecksum(headers['upload-checksum'])
-    const transfer = startTransferTimeout(request, reply, idleTimeoutMs)
+    const holder = budgetHolder(request, address.owner)
+    const share = hasBytes(method, headers) ? uploadsAtOnce.take(holder) : undefined
+    const transfer = startTransferTimeout(request, reply, transferLimits)
     const interruption = new AbortController()
     const signal = AbortSignal.any([transfer.signal, closing, interruption.signal])
     try {
@@ -117,10 +122,15 @@ export function tusRoutes(
         method,
         headers: pickTusHeaders(headers),
         address,
+        holder,
         ...traceOf(request),
         openBody() {
           collectGarbageDuringStream(raw)
-          return readBodyUntil(raw, signal)
+          const length = headers['content-length']
+          return {
+            ...readBodyUntil(raw, signal),
+            ...(length !== undefined && { length: Number(length) }),
+          }
         },
         checksum,
         signal,
@@ -130,8 +140,14 @@ export function tusRoutes(
       return reply.code(response.status).send()
     } finally {
       transfer.done()
+      share?.release()
     }
   }
+}
+
+/** Whether a request sends bytes of a file: a PATCH, or a POST that creates an upload with its first bytes. */
+function hasBytes(method: string, headers: FastifyRequest['headers']): boolean {
+  return method === 'PATCH' || (method === 'POST' && headers['content-type'] === chunkType)
 }
 
 /** The address for OPTIONS, whose response is the same for all uploads. */

@@ -6,9 +6,15 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import type { AdmitUpload } from '../uploads/admit-upload.ts'
+import type { AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
+
+/**
+ * Longest `Upload-Metadata` that is stored, in bytes. It is base64 of at most 2 KB that S3 stores with the file, and of names
+ * that Uppy adds.
+ */
+const metadataLimitBytes = 4096
 
 /** The bytes of an upload that S3 has. */
 export type TusProgress = {
@@ -40,17 +46,26 @@ export function createTusUploads(deps: {
   /**
    * Admits a tus upload under the caller's id.
    *
+   * @param holder who announces it
    * @param metadata `Upload-Metadata` as the client sent it
-   * @throws AppError `invalid_request` if the file is empty, and as `admitUpload` does
+   * @throws AppError `invalid_request` if the file is empty or the metadata is too long, and as `admitUpload` does
    */
   async function create(
-    { owner, id }: UploadAddress,
+    holder: UploadHolder,
+    id: string,
     intent: UploadIntent,
     metadata: string,
   ): Promise<TusProgress> {
     if (intent.size === 0) throw emptyFile()
-    const isOnePart = intent.size <= planGrowingParts(intent.size)(1)
-    return admitUpload(owner, intent, {
+    if (Buffer.byteLength(metadata) > metadataLimitBytes) {
+      throw new AppError('invalid_request', {
+        message: `Upload-Metadata is longer than ${metadataLimitBytes} bytes.`,
+        fields: [{ field: 'upload-metadata', message: 'is too long' }],
+        limit: metadataLimitBytes,
+      })
+    }
+    const isOnePart = intent.size <= planGrowingParts(intent.size).partBytes(1)
+    return admitUpload(holder, intent, {
       id,
       lifeMs: openUploadLifeMs,
       plan: isOnePart ? undefined : planParts(intent.size),

@@ -1,5 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
@@ -17,6 +18,7 @@ import { createTusUploads } from './tus-uploads.ts'
  *
  * @param deps.subscriber a Redis connection for subscriptions
  * @param deps.streamingS3 the client for streamed bodies
+ * @param deps.uploadsAtOnce counts the files that this instance receives
  * @param deps.closing aborts when this instance shuts down
  */
 export function registerTus(
@@ -31,18 +33,20 @@ export function registerTus(
     log: Logger
     lifecycle: Pick<
       Lifecycle,
-      'records' | 'lookup' | 'receiveUpload' | 'isErased' | 'finishErasure' | 'eraseUnfinished'
+      'records' | 'lookup' | 'sendParts' | 'receiveUpload' | 'isErased' | 'finishErasure' | 'eraseUnfinished'
     >
     uploads: Pick<Uploads, 'admitUpload' | 'multipartUploads' | 'eraseUpload'>
     owner: RequestOwner
-    config: { maxUploadBytes: number; uploadIdleTimeoutMs: number }
+    uploadsAtOnce: Budget
+    config: { maxUploadBytes: number; uploadIdleTimeoutMs: number; minUploadBytesPerSecond: number }
     closing: AbortSignal
   },
 ): void {
   const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
-  const { records, lookup, receiveUpload, isErased, finishErasure, eraseUnfinished } = deps.lifecycle
+  const { records, lookup, sendParts, receiveUpload, isErased, finishErasure, eraseUnfinished } =
+    deps.lifecycle
   const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
-  const { maxUploadBytes, uploadIdleTimeoutMs: idleTimeoutMs } = deps.config
+  const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const tusParts = createTusParts({ s3, streamingS3, bucket })
   const tusUploads = createTusUploads({
     lookup,
@@ -54,10 +58,16 @@ export function registerTus(
   })
   const handleTusRequest = createTusHandler({
     tusUploads,
-    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, isErased, finishErasure }),
+    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, sendParts, isErased, finishErasure }),
     locks: createTusLocks({ redis, subscriber, prefix, log }),
     eraseUpload,
     maxUploadBytes,
   })
-  tusRoutes(scope, { owner, handleTusRequest, idleTimeoutMs, closing })
+  tusRoutes(scope, {
+    owner,
+    handleTusRequest,
+    uploadsAtOnce: deps.uploadsAtOnce,
+    transferLimits: { idleTimeoutMs: uploadIdleTimeoutMs, minBytesPerSecond: minUploadBytesPerSecond },
+    closing,
+  })
 }

@@ -3,10 +3,12 @@ import type { Announcements } from '@millrace/shared/ledger/announcements.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
+import type { AddressQuota } from '@millrace/shared/quotas/address-quota.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { RedisMemory } from '@millrace/shared/service/redis-memory.ts'
 import { memoryBudget } from '@millrace/shared/uploads/memory-budget.ts'
+import type { UnfinishedUploads } from '@millrace/shared/uploads/unfinished-uploads.ts'
 import type { OpenMultipart, Upload, UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
@@ -15,9 +17,13 @@ import type { Logger } from 'pino'
 import type { CheckIntent } from './check-intent.ts'
 import type { KeyedId } from './idempotency-key.ts'
 import type { MultipartUploads } from './multipart-uploads.ts'
+import type { NameNetworks } from './name-networks.ts'
 
 /** An upload with a record. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). */
 export type AdmittedUpload = Upload & { state: 'awaiting'; expiresAt: string }
+
+/** Who announces a file. Without an API key, it also counts to the client's address. */
+export type UploadHolder = { owner: string; address?: string | undefined }
 
 /** The options that differ between the ways to send a file. */
 export type Admission<Result> = {
@@ -41,7 +47,8 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → check Redis' memory → reserve quota → open a multipart upload in S3, if there is a plan → write the
+ * check the intent → check Redis' memory → count it as unfinished → reserve quota → keep the Idempotency-Key →
+ * open a multipart upload in S3, if there is a plan → write the
  * record → announce the parts in S3, if the client sends them → `begin`
  *
  * A failure at any step undoes all steps. A step that failed is undone too, because Redis or S3 may have
@@ -55,7 +62,10 @@ export function createAdmitUpload(deps: {
   redisMemory: RedisMemory
   records: UploadRecords
   checkIntent: CheckIntent
-  quota: Quota
+  unfinished: UnfinishedUploads
+  quota: Pick<Quota, 'reserve' | 'cancel'>
+  addressQuota: AddressQuota
+  nameNetworks: NameNetworks
   originals: Pick<Originals, 'find'>
   multipartUploads: Pick<MultipartUploads, 'open' | 'findOpen' | 'abort'>
   abortMultipartUploads: AbortMultipartUploads
@@ -66,7 +76,10 @@ export function createAdmitUpload(deps: {
     redisMemory,
     records,
     checkIntent,
+    unfinished,
     quota,
+    addressQuota,
+    nameNetworks,
     originals,
     multipartUploads,
     announcements,
@@ -75,15 +88,16 @@ export function createAdmitUpload(deps: {
   } = deps
 
   /**
-   * Admits a file of `intent.size` bytes for an owner.
+   * Admits a file of `intent.size` bytes.
    *
+   * @param holder the owner of the file, and the address that counts
    * @returns the result of `begin`
    * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
-   *   long, `storage_busy`, `quota_exceeded` or `quota_exhausted_today`; `conflict` if the bytes of an earlier request with the same
+   *   long, `storage_busy`, `too_many_unfinished_uploads`, `quota_exceeded` or `quota_exhausted_today`; `conflict` if the bytes of an earlier request with the same
    *   Idempotency-Key arrive meanwhile; and whatever `begin` throws
    */
   return async function admitUpload<Result>(
-    owner: string,
+    { owner, address: clientAddress }: UploadHolder,
     intent: UploadIntent,
     admission: Admission<Result>,
   ): Promise<Result> {
@@ -97,11 +111,21 @@ export function createAdmitUpload(deps: {
     const earlier = keyed?.isRepeated ? (await records.find(address))?.upload : undefined
     const isFull = (await redisMemory.usedShare()) >= memoryBudget.refuseUploads
     if (isFull && !earlier) throw new AppError('storage_busy')
+    const networks = nameNetworks(clientAddress)
     const undoSteps: UndoStep[] = []
     try {
+      undoSteps.push({ name: 'stop counting it', run: () => unfinished.remove(address, networks) })
+      await unfinished.add(address, networks, expiresAtMs)
       undoSteps.push({ name: 'cancel the reservation', run: () => quota.cancel(address) })
       // A worker may know more of an import's size than its client.
       await quota.reserve(address, Math.max(intent.size, earlier?.intent.size ?? 0), expiresAtMs)
+      if (!earlier) {
+        const use = { bytes: intent.size, files: 1 }
+        await addressQuota.reserve(networks, use, createdAtMs)
+        const run = () => addressQuota.cancel(networks, use, createdAtMs)
+        undoSteps.push({ name: "cancel the address' reservation", run })
+      }
+      await keyed?.keep()
       let multipart = earlier?.multipart
       let opened: OpenMultipart | undefined
       let isRecordedByOther = false
@@ -128,7 +152,7 @@ export function createAdmitUpload(deps: {
         expiresAt: new Date(expiresAtMs).toISOString(),
       }
       undoSteps.push({ name: 'delete the record', run: async () => void (await records.forget(address)) })
-      const { upload: recorded } = await records.create(upload)
+      const { upload: recorded } = await records.create(upload, { networks })
       if (recorded === upload) {
         await writeAnnouncement(upload, undoSteps)
         return await begin(upload)

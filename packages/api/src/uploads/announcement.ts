@@ -3,7 +3,7 @@ import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { validationError } from '../http/validation.ts'
+import { textError, validationError } from '../http/validation.ts'
 
 const UnsizedAnnouncement = Type.Object(intentFields, { additionalProperties: false })
 
@@ -33,6 +33,7 @@ export function toIntent<Announced extends Static<typeof UnsizedAnnouncement>>(a
  */
 export function readAnnouncement(fields: Record<string, unknown>): UploadIntent {
   if (!announcementValidator.Check(fields)) throw validationError(announcementValidator.Errors(fields))
+  checkText(fields)
   return toIntent(fields)
 }
 
@@ -44,5 +45,11 @@ export function readAnnouncement(fields: Record<string, unknown>): UploadIntent 
  */
 export function readUnsizedAnnouncement(fields: Record<string, unknown>): Omit<UploadIntent, 'size'> {
   if (!unsizedValidator.Check(fields)) throw validationError(unsizedValidator.Errors(fields))
+  checkText(fields)
   return toIntent(fields)
+}
+
+function checkText(fields: object): void {
+  const error = textError(fields)
+  if (error) throw error
 }

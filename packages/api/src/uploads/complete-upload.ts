@@ -1,11 +1,15 @@
 import type { Announcements } from '@millrace/shared/ledger/announcements.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
+import { partBytes } from '@millrace/shared/ledger/part-plan.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { MultipartUploads, Part } from './multipart-uploads.ts'
+
+/** How often a completion is tried if parts change meanwhile. */
+const attempts = 2
 
 /** Completes multipart uploads: makes one object of the parts that a client sent, and adds its job. */
 export function createCompleteUpload(deps: {
@@ -30,11 +34,7 @@ export function createCompleteUpload(deps: {
     const { upload } = found
     if (upload.state !== 'awaiting') return upload
     if (!upload.multipart) throw new AppError('upload_not_multipart')
-    const storedParts = await multipartUploads.list(address, upload.multipart)
-    if (storedParts) {
-      checkParts(upload.intent.size, upload.multipart, storedParts, claimedParts)
-      await multipartUploads.complete(address, upload.multipart, storedParts)
-    }
+    await completeParts(upload, upload.multipart, claimedParts)
     // If it was not open any more, another request has just completed it, or it was aborted and S3 has no
     // object.
     const received = await receiveUpload(address)
@@ -43,6 +43,26 @@ export function createCompleteUpload(deps: {
     // Not before: until here, a repeated request may need it. If it fails, the announcement expires.
     await announcements.delete(address).catch(() => undefined)
     return received.upload
+  }
+
+  /**
+   * Completes the multipart upload, if it is still open. A client may overwrite a part between the listing and the
+   * completion. Then the parts are listed and checked again, which names the part that differs.
+   */
+  async function completeParts(
+    upload: Upload,
+    multipart: OpenMultipart,
+    claimedParts: ClaimedPart[],
+  ): Promise<void> {
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const storedParts = await multipartUploads.list(upload, multipart)
+      if (!storedParts) return
+      checkParts(upload.intent.size, multipart, storedParts, claimedParts)
+      if ((await multipartUploads.complete(upload, multipart, storedParts)) !== 'changed') return
+    }
+    throw new AppError('parts_mismatch', {
+      message: 'Parts of this upload were overwritten while it was completed.',
+    })
   }
 }
 
@@ -57,16 +77,17 @@ type ClaimedPart = { partNumber: number; etag: string }
  */
 function checkParts(
   size: number,
-  { partSize, partCount }: OpenMultipart,
+  plan: OpenMultipart,
   storedParts: Part[],
   claimedParts: ClaimedPart[],
 ): void {
+  const { partCount } = plan
   const claimedEtags = new Map(claimedParts.map(({ partNumber, etag }) => [partNumber, unquoted(etag)]))
   const storedByNumber = new Map(storedParts.map((part) => [part.partNumber, part]))
   const problems: string[] = []
   for (let partNumber = 1; partNumber <= partCount && problems.length < 10; partNumber++) {
     const part = storedByNumber.get(partNumber)
-    const expectedSize = partNumber < partCount ? partSize : size - partSize * (partCount - 1)
+    const expectedSize = partBytes(plan, size, partNumber)
     if (!part) problems.push(`part ${partNumber} is missing`)
     else if (part.size !== expectedSize)
       problems.push(`part ${partNumber} has ${part.size} bytes, not ${expectedSize}`)

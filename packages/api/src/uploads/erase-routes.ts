@@ -33,7 +33,10 @@ export function eraseRoutes(
 
   api.delete(
     '/uploads/:id',
-    { schema: { params: UploadParams, response: { 200: Receipt } } },
+    {
+      config: { sendsNoFile: true },
+      schema: { params: UploadParams, response: { 200: Receipt } },
+    },
     async (request) => {
       const { id } = request.params
       const ownerId = isUploadId(id) ? await owner.find(request) : undefined

@@ -1,12 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { promisify } from 'node:util'
-import { deflateRaw, inflateRaw } from 'node:zlib'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
-import { unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { keyedUploadId, uploadIdTail, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
@@ -23,13 +20,10 @@ export const IdempotencyHeaders = Type.Object({
     Type.String({
       pattern: '^[!-~]{1,255}$',
       description:
-        'identifies this request for 24 hours: a repeated request returns the first response and creates nothing',
+        'belongs to one upload for 24 hours: a repeated request continues with it and creates no other',
     }),
   ),
 })
-
-const deflate = promisify(deflateRaw)
-const inflate = promisify(inflateRaw)
 
 /** How long a key belongs to its upload, in ms since its first request. */
 const keyLifeMs = 24 * 60 * 60 * 1000
@@ -47,20 +41,15 @@ const fingerprintLength = 64
 const expire = `if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end`
 
 /**
- * Locks the key, and returns its id. If Redis has none, it stores the given one, unless that is ''. The fingerprint of an
- * earlier request is kept until it is known that nothing came of it.
+ * Locks the key, and returns its id, '' if it has none. The fingerprint of an earlier request is kept until it is known that
+ * nothing came of it.
  *
- * Returns also what is known of the key: `new` (the given id is stored), `unknown` (nothing is), or whether its
- * fingerprint is the `same` as this one or an `other`.
+ * Returns also whether the fingerprint is the `same` as this one or an `other`.
  *
- * KEYS: key, lock. ARGV: life of the key in ms, holder, fingerprint, life of the lock in ms, id.
+ * KEYS: key, lock. ARGV: life of the key in ms, holder, fingerprint, life of the lock in ms.
  */
 const beginScript = `
-local fingerprint, answer, id = unpack(redis.call('HMGET', KEYS[1], 'fingerprint', 'answer', 'id'))
-if answer then
-  if fingerprint == ARGV[3] then return {'stored', answer} end
-  return {'reused'}
-end
+local fingerprint, id = unpack(redis.call('HMGET', KEYS[1], 'fingerprint', 'id'))
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[2] then
   local isRunning = string.sub(holder, -${fingerprintLength}) == ARGV[3]
@@ -68,11 +57,7 @@ if holder and holder ~= ARGV[2] then
   return {'reused'}
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4])
-if id then return {'begun', id, fingerprint == ARGV[3] and 'same' or 'other'} end
-if ARGV[5] == '' then return {'begun', '', 'unknown'} end
-redis.call('HSET', KEYS[1], 'id', ARGV[5], 'fingerprint', ARGV[3])
-${expire}
-return {'begun', ARGV[5], 'new'}
+return {'begun', id or '', fingerprint == ARGV[3] and 'same' or 'other'}
 `
 
 /** Stores id and fingerprint, if the lock is ours. KEYS as above. ARGV: life, holder, fingerprint, id. */
@@ -100,14 +85,14 @@ return 1
 `
 
 /**
- * Stores the response and releases the lock, unless another request has the lock or has stored a response. KEYS as
- * above. ARGV: life, holder, fingerprint, id, response.
+ * Ends a request that succeeded: stores the id, in case Redis lost it meanwhile, and releases the lock, unless another request
+ * has had it. KEYS as above. ARGV: life, holder, fingerprint, id.
  */
-const storeScript = `
+const endScript = `
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[2] then return 0 end
-if not holder and redis.call('HEXISTS', KEYS[1], 'answer') == 1 then return 0 end
-redis.call('HSET', KEYS[1], 'id', ARGV[4], 'fingerprint', ARGV[3], 'answer', ARGV[5])
+if not holder and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'id', ARGV[4], 'fingerprint', ARGV[3])
 ${expire}
 redis.call('DEL', KEYS[2])
 return 1
@@ -128,6 +113,13 @@ export type KeyedId = {
   /** Whether an earlier request with the key may have begun the upload. */
   isRepeated: boolean
   /**
+   * Stores that the id belongs to the key. Call it before anything of the upload is begun, and not before the request is
+   * known to be acceptable: refused requests leave nothing in Redis.
+   *
+   * @throws AppError `idempotency_key_in_use` if another request has the key meanwhile
+   */
+  keep: () => Promise<void>
+  /**
    * Whether this request still has the key. An instance that was suspended may find that another one took over. Then
    * it must undo nothing.
    */
@@ -144,11 +136,11 @@ export function keyedAgeMs(keyed: KeyedId | undefined): number {
  * before the work begins, so a request whose instance died is continued with the same id
  * (docs/decisions/0023-let-the-upload-id-belong-to-the-key.md). Stored in Redis for a day, by owner:
  *
- *   {prefix}:{owner}:idempotency:{SHA-256 of the key}        hash: id, fingerprint, and the answer once there is one
+ *   {prefix}:{owner}:idempotency:{SHA-256 of the key}        hash: id and fingerprint of the request
  *   {prefix}:{owner}:idempotency-lock:{SHA-256 of the key}   lease of the running request
  *
- * Only successful responses are stored. After a failure the key keeps its id
- * (docs/decisions/0005-release-the-idempotency-key-after-a-failure.md).
+ * No response is stored: a repeated request gets the upload as it is now, with URLs that are signed anew. After a failure the
+ * key keeps its id, if anything was begun (docs/decisions/0005-release-the-idempotency-key-after-a-failure.md).
  *
  * @param deps.redis a connection
  * @param deps.prefix begins every key
@@ -166,24 +158,20 @@ export function createRespondOnce(deps: {
   const { redis, prefix, epoch, findLostId, lockMs = defaultLockMs } = deps
 
   /**
-   * Runs `work`, or returns the response of an earlier run.
+   * Runs `work`, unless an earlier run stored the upload's bytes.
    *
-   * @param options.response parses a stored response
    * @param options.findBegun returns the upload that an earlier request has begun, if there is one
    * @param options.respondAgain creates the response for an upload that has arrived
-   * @param work creates the response
+   * @param work creates the response. It calls `keep` before it begins anything
    * @throws AppError `idempotency_key_reused` if the key belongs to a different request,
-   *   `idempotency_key_in_use` while the first request is still running, `unreadable_record` if another version stored
-   *   the response in another form, and whatever `work` throws
+   *   `idempotency_key_in_use` while the first request is still running, and whatever `work` throws
    */
   return async function respondOnce<Result>(
     { owner, key, content }: RepeatableRequest,
     {
-      response,
       findBegun,
       respondAgain,
     }: {
-      response: { Parse(value: unknown): Result }
       findBegun: (address: UploadAddress) => Promise<Upload | undefined>
       respondAgain: (upload: Upload) => Result
     },
@@ -198,39 +186,43 @@ export function createRespondOnce(deps: {
       redis.eval(script, 2, redisKey, lockKey, keyLifeMs, holder, fingerprint, ...values)
 
     const nowMs = Date.now()
-    const newId = keyedUploadId({ owner, key }, nowMs)
     const mayBeLost = (await epoch.current()) > nowMs - keyLifeMs
-    const begun = await run(beginScript, lockMs, mayBeLost ? '' : newId)
+    const begun = await run(beginScript, lockMs)
     const [state, value, known] = Array.isArray(begun) ? begun.map(String) : []
     if (state === 'reused') throw new AppError('idempotency_key_reused')
     if (state === 'in use') throw keyInUse(Number(value))
-    if (state === 'stored') return readResponse(response, value ?? '', redisKey)
 
     const lock = createRedisLease({ redis, key: lockKey, holder, ttlMs: lockMs })
-    let id = known === 'unknown' ? undefined : value
+    /** The id that Redis has. */
+    let storedId = value || undefined
     const isHeld = async () => {
-      if (id === undefined) return lock.renew()
-      return (await run(renewScript, id, lockMs)) === 1
+      if (storedId === undefined) return lock.renew()
+      return (await run(renewScript, storedId, lockMs)) === 1
     }
     const renewal = setInterval(() => {
       // If a renewal fails, the next one is still in time.
       isHeld().catch(() => undefined)
     }, lockMs / 3)
     try {
-      const earlierId = await findEarlierId()
+      const newId = keyedUploadId({ owner, key }, nowMs)
+      const earlierId =
+        storedId ??
+        (mayBeLost
+          ? await findLostId(owner, { tail: uploadIdTail(newId), sinceMs: nowMs - keyLifeMs })
+          : undefined)
       const earlier = earlierId === undefined ? undefined : await findBegun({ owner, id: earlierId })
-      if (earlier && known === 'other') throw new AppError('idempotency_key_reused')
-      const keptId = earlierId ?? newId
-      if (known === 'unknown' || known === 'other') {
-        const isKept = (await run(keepScript, keptId)) === 1
-        if (!isKept) throw keyInUse(await redis.pttl(lockKey))
+      if (earlier && storedId !== undefined && known === 'other') throw new AppError('idempotency_key_reused')
+      const id = earlierId ?? newId
+      const keep = async () => {
+        if (storedId !== undefined && known === 'same') return
+        if ((await run(keepScript, id)) !== 1) throw keyInUse(await redis.pttl(lockKey))
+        storedId = id
       }
-      id = keptId
       const result =
         earlier && earlier.state !== 'awaiting'
           ? respondAgain(earlier)
-          : await work({ id, isRepeated: earlierId !== undefined, isHeld })
-      await run(storeScript, id, await pack(JSON.stringify(result)))
+          : await work({ id, isRepeated: earlierId !== undefined, keep, isHeld })
+      await run(endScript, id)
       return result
     } catch (error) {
       // If Redis does not respond, the lock expires by itself.
@@ -238,12 +230,6 @@ export function createRespondOnce(deps: {
       throw error
     } finally {
       clearInterval(renewal)
-    }
-
-    async function findEarlierId(): Promise<string | undefined> {
-      if (known === 'new') return undefined
-      if (known !== 'unknown') return id
-      return findLostId(owner, { tail: uploadIdTail(newId), sinceMs: nowMs - keyLifeMs })
     }
   }
 }
@@ -265,10 +251,9 @@ export function createWithIdempotencyKey(deps: {
   const { owner, respondOnce, records, receiveUpload, isErased } = deps
 
   /**
-   * Creates a response, or returns the stored one.
+   * Creates a response, once for each key.
    *
    * @param options.content the content that must be the same if the request is sent again
-   * @param options.response parses a stored response
    * @param options.respondAgain creates the response for an upload that an earlier request began and that has
    *   arrived
    * @param respond creates the response for an owner, with the id of the key if there is one. A client without
@@ -285,12 +270,11 @@ export function createWithIdempotencyKey(deps: {
     }: {
       key: string | undefined
       content: unknown
-      response: { Parse(value: unknown): Result }
       respondAgain: (upload: Upload) => Result
     },
     respond: (ownerId: string, keyed?: KeyedId) => Promise<Result>,
   ): Promise<Result> {
-    const ownerId = key === undefined ? undefined : await owner.find(request)
+    const ownerId = key === undefined ? undefined : await owner.findForUpload(request)
     if (key === undefined || ownerId === undefined) return respond(await owner.findOrCreate(request))
     return respondOnce({ owner: ownerId, key, content }, { ...options, findBegun }, (keyed) =>
       respond(ownerId, keyed),
@@ -314,28 +298,6 @@ function keyInUse(leaseMs: number): AppError {
   return new AppError('idempotency_key_in_use', {
     retryAfterSeconds: Math.min(leaseSeconds, maxRetryAfterSeconds),
   })
-}
-
-/** Compresses a response. A hundred signed URLs differ little, so they shrink to an eighth. */
-async function pack(text: string): Promise<string> {
-  return (await deflate(text)).toString('base64')
-}
-
-async function readResponse<Result>(
-  response: { Parse(value: unknown): Result },
-  stored: string,
-  redisKey: string,
-): Promise<Result> {
-  try {
-    return response.Parse(JSON.parse(await unpack(stored)))
-  } catch {
-    // The request was already run, so it must not be run again.
-    throw unreadableRecord(`The response stored at ${redisKey} has an unknown form.`)
-  }
-}
-
-async function unpack(packed: string): Promise<string> {
-  return (await inflate(Buffer.from(packed, 'base64'))).toString()
 }
 
 function sha256(text: string): string {

@@ -6,12 +6,13 @@ import {
   NoSuchUpload,
   paginateListParts,
   type S3Client,
+  S3ServiceException,
 } from '@aws-sdk/client-s3'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
 import { unquoted } from '@millrace/shared/ledger/originals.ts'
 import { paginateMultipartUploads } from '@millrace/shared/ledger/pages.ts'
-import type { PartPlan } from '@millrace/shared/ledger/part-plan.ts'
+import { type PartPlan, partBytes } from '@millrace/shared/ledger/part-plan.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { OpenMultipart, UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
@@ -21,6 +22,14 @@ import type { UrlSigner } from '../signing/sign-url.ts'
 const partUrlLifeSeconds = 60 * 60
 /** Limit of the number of parts that are signed in one request. */
 export const partBatch = 100
+
+/** S3's errors about the parts of a completion (S3 API, "CompleteMultipartUpload"). The client caused them. */
+const partErrors: ReadonlySet<string> = new Set([
+  'InvalidPart',
+  'InvalidPartOrder',
+  'EntityTooSmall',
+  'EntityTooLarge',
+])
 
 /** A part as S3 has it. */
 export type Part = { partNumber: number; etag: string; size: number }
@@ -83,15 +92,24 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
       )
     },
 
-    /** Signs URLs to which the client sends these parts. */
-    async sign(address: UploadAddress, multipart: OpenMultipart, partNumbers: number[]): Promise<PartUrl[]> {
+    /**
+     * Signs URLs to which the client sends these parts. Each URL accepts only the part's size. Otherwise a client could
+     * store parts of up to 5 GiB, which no quota counts, until the multipart upload is aborted.
+     */
+    async sign(
+      upload: UploadAddress & { intent: Pick<UploadIntent, 'size'> },
+      multipart: OpenMultipart,
+      partNumbers: number[],
+    ): Promise<PartUrl[]> {
       const { uploadId } = multipart
-      const key = originalKey(address)
+      const { size } = upload.intent
+      const key = originalKey(upload)
       const urls = await signer.signAll(
         partNumbers.map((partNumber) => ({
           method: 'PUT',
           key,
           query: { partNumber: String(partNumber), uploadId },
+          headers: { 'content-length': String(partBytes(multipart, size, partNumber)) },
           expiresInSeconds: partUrlLifeSeconds,
         })),
       )
@@ -125,22 +143,32 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
     /**
      * Makes one object of the parts.
      *
-     * @returns false if the multipart upload is not open, or not open any more
+     * @returns `closed` if the multipart upload is not open, or not open any more; `changed` if S3 does not accept these
+     *   parts, for example because a client overwrote one since they were listed
      */
-    async complete(address: UploadAddress, multipart: MultipartId, parts: Part[]): Promise<boolean> {
-      const completed = await undefinedIfClosed(() =>
-        s3.send(
-          new CompleteMultipartUploadCommand({
-            Bucket: bucket,
-            Key: originalKey(address),
-            UploadId: multipart.uploadId,
-            MultipartUpload: {
-              Parts: parts.map(({ partNumber, etag }) => ({ PartNumber: partNumber, ETag: etag })),
-            },
-          }),
-        ),
-      )
-      return completed !== undefined
+    async complete(
+      address: UploadAddress,
+      multipart: MultipartId,
+      parts: Part[],
+    ): Promise<'completed' | 'closed' | 'changed'> {
+      try {
+        const completed = await undefinedIfClosed(() =>
+          s3.send(
+            new CompleteMultipartUploadCommand({
+              Bucket: bucket,
+              Key: originalKey(address),
+              UploadId: multipart.uploadId,
+              MultipartUpload: {
+                Parts: parts.map(({ partNumber, etag }) => ({ PartNumber: partNumber, ETag: etag })),
+              },
+            }),
+          ),
+        )
+        return completed === undefined ? 'closed' : 'completed'
+      } catch (error) {
+        if (error instanceof S3ServiceException && partErrors.has(error.name)) return 'changed'
+        throw error
+      }
     },
   }
 }

@@ -21,6 +21,8 @@ export function createReprocessUpload(deps: {
    * Sets a finished upload back to `received` and adds a job. Until it is finished again, nothing of it is
    * served, as for any upload that has not passed inspection.
    *
+   * The job starts when no new upload waits for a worker, so reprocessing in bulk delays nobody.
+   *
    * A worker compares the manifest with the preset's recipe. A `failed` upload runs again. A `ready` or
    * `rejected` one keeps its outcome if the recipe is the same, and runs again if it differs.
    *
@@ -35,10 +37,12 @@ export function createReprocessUpload(deps: {
    *
    * @param preset replaces the preset of the upload
    * @throws AppError `preset_unknown`, `upload_not_finished`, `original_missing` if S3 has no bytes of the
-   *   upload, `conflict` if S3 has other bytes, whose own event is about to arrive
+   *   upload, `conflict` if S3 has other bytes, whose own event is about to arrive, `overloaded` if very many uploads wait
+   *   to be processed again
    */
   return async function reprocessUpload(found: Upload, preset = found.intent.preset): Promise<Upload> {
     checkPreset(presets, preset)
+    await checkRoom()
     if (found.state === 'awaiting') throw new AppError('upload_not_finished')
     const [original, manifest] = await Promise.all([originals.find(found), manifests.read(found)])
     if (!original) throw new AppError('original_missing')
@@ -62,10 +66,20 @@ export function createReprocessUpload(deps: {
     return stored.upload
   }
 
+  /** Its job would be in Redis only, until it starts. */
+  async function checkRoom(): Promise<void> {
+    if ((await queue.backfillRoom()) > 0) return
+    throw new AppError('overloaded', {
+      message: 'Too many uploads wait to be processed again.',
+      remaining: 0,
+      retryAfterSeconds: 60,
+    })
+  }
+
   async function addJob({ upload, revision }: StoredUpload, etag: string): Promise<void> {
     const { owner, id, intent } = upload
     const { traceparent } = intent
-    await queue.add({ owner, id, etag, ...(traceparent && { traceparent }) }, { revision })
+    await queue.add({ owner, id, etag, ...(traceparent && { traceparent }) }, { revision, isBackfill: true })
   }
 }
 

@@ -1,10 +1,10 @@
 import { declaredType, filenameOfUrl, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
-import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
+import { sourceUrlMaxLength, sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent, UploadMetadata, UploadState } from '@millrace/shared/uploads/upload.ts'
-import type { AdmitUpload } from './admit-upload.ts'
+import type { AdmitUpload, UploadHolder } from './admit-upload.ts'
 import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 
 /** How long an import may wait for a slot and for its source, in ms. */
@@ -54,7 +54,7 @@ export function createStartImport(deps: {
    * @throws AppError `invalid_request` if the URL is not allowed, and as `admitUpload` does
    */
   return async function startImport(
-    owner: string,
+    holder: UploadHolder,
     request: ImportRequest,
     keyed?: KeyedId,
   ): Promise<StartedImport> {
@@ -62,18 +62,24 @@ export function createStartImport(deps: {
     const url = URL.parse(sourceUrl)
     const problem = sourceUrlProblem(url, allowedPorts)
     if (!url || problem) throw sourceUrlError(problem ?? 'must be an absolute URL')
+    if (url.href.length > sourceUrlMaxLength) {
+      throw sourceUrlError(
+        `must have at most ${sourceUrlMaxLength} characters, percent-encoded`,
+        sourceUrlMaxLength,
+      )
+    }
     const source = {
       url: url.href,
       ...(filename !== undefined && { filename }),
       ...(contentType !== undefined && { contentType }),
       ...(size !== undefined && { size }),
     }
-    return admitUpload(owner, intentOf(request, url), {
+    return admitUpload(holder, intentOf(request, url), {
       keyed,
       lifeMs: keyedAgeMs(keyed) + importLifeMs,
       recordFields: () => ({ source }),
       async begin({ id, state, expiresAt }) {
-        await imports.add({ owner, id, ...(traceparent && { traceparent }) })
+        await imports.add({ owner: holder.owner, id, ...(traceparent && { traceparent }) })
         return { id, state, expiresAt, transport: { kind: 'import' } }
       },
     })
@@ -97,9 +103,10 @@ function intentOf(request: ImportRequest, url: URL): UploadIntent {
   return filename === undefined ? withShortenedFilename(intent) : intent
 }
 
-function sourceUrlError(problem: string): AppError {
+function sourceUrlError(problem: string, limit?: number): AppError {
   return new AppError('invalid_request', {
     message: `sourceUrl ${problem}.`,
     fields: [{ field: 'sourceUrl', message: problem }],
+    ...(limit !== undefined && { limit }),
   })
 }

@@ -1,13 +1,15 @@
 import { formLimitBytes, planParts } from '@millrace/shared/ledger/part-plan.ts'
 import { openUploadLifeMs, type UploadIntent, type UploadState } from '@millrace/shared/uploads/upload.ts'
 import { type FormSigner, formLifeMs, type SignedForm } from '../signing/sign-form.ts'
-import type { AdmittedUpload, AdmitUpload } from './admit-upload.ts'
+import type { PutSigner, SignedPut } from '../signing/sign-put.ts'
+import type { AdmittedUpload, AdmitUpload, UploadHolder } from './admit-upload.ts'
 import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 import { type MultipartUploads, type PartUrl, partBatch } from './multipart-uploads.ts'
 
 /** How the client sends the bytes. `none`: S3 has them already. */
 export type Transport =
   | SignedForm
+  | SignedPut
   | { kind: 'multipart'; partSize: number; partCount: number; parts: PartUrl[] }
   | { kind: 'none' }
 
@@ -21,37 +23,39 @@ export type StartedUpload = { id: string; state: UploadState; expiresAt?: string
 export function createStartUpload(deps: {
   admitUpload: AdmitUpload
   signForm: FormSigner
+  signPut: PutSigner
   multipartUploads: MultipartUploads
 }) {
-  const { admitUpload, signForm, multipartUploads } = deps
+  const { admitUpload, signForm, signPut, multipartUploads } = deps
 
   /**
-   * Admits a file that the client will send to S3: as one form up to 8 MiB, otherwise in parts.
+   * Admits a file that the client will send to S3: up to 8 MiB in one request, otherwise in parts.
    *
-   * @param keyed the id of the request's Idempotency-Key
+   * @param options.transport of a file that is sent in one request
+   * @param options.keyed the id of the request's Idempotency-Key
    * @throws AppError as `admitUpload` does
    */
   return async function startUpload(
-    owner: string,
+    holder: UploadHolder,
     intent: UploadIntent,
-    keyed?: KeyedId,
+    { transport = 'form', keyed }: { transport?: 'form' | 'put'; keyed?: KeyedId | undefined } = {},
   ): Promise<StartedUpload> {
     const plan = intent.size <= formLimitBytes ? undefined : planParts(intent.size)
-    return admitUpload(owner, intent, {
+    return admitUpload(holder, intent, {
       keyed,
-      // A form is signed anew, so its life starts now. Parts expire with the id (worker: `expire-unfinished`).
+      // A form or a PUT is signed anew, so its life starts now. Parts expire with the id (worker: `expire-unfinished`).
       lifeMs: plan ? openUploadLifeMs : keyedAgeMs(keyed) + formLifeMs,
       plan,
       async begin(upload) {
         const { id, state, expiresAt } = upload
-        return { id, state, expiresAt, transport: await signTransport(upload) }
+        return { id, state, expiresAt, transport: await signTransport(upload, transport) }
       },
     })
   }
 
-  async function signTransport(upload: AdmittedUpload): Promise<Transport> {
+  async function signTransport(upload: AdmittedUpload, whole: 'form' | 'put'): Promise<Transport> {
     const { intent, multipart } = upload
-    if (!multipart) return signForm(upload, intent)
+    if (!multipart) return whole === 'put' ? signPut(upload, intent) : signForm(upload, intent)
     const { partSize, partCount } = multipart
     const firstParts = Array.from({ length: Math.min(partCount, partBatch) }, (_, index) => index + 1)
     const parts = await multipartUploads.sign(upload, multipart, firstParts)

@@ -2,9 +2,9 @@ import { sourceUrlMaxLength } from '@millrace/shared/imports/source-url.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
-import { Compile } from 'typebox/compile'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { Announcement, toIntent } from './announcement.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
@@ -14,6 +14,20 @@ import { PartUrlView } from './part-schemas.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
+
+/** A file that the client will send, and how. */
+const AnnouncedFile = Type.Object(
+  {
+    ...Announcement.properties,
+    transport: Type.Optional(
+      Type.Union([Type.Literal('form'), Type.Literal('put')], {
+        description:
+          'how a file of up to 8 MiB is sent: `form` (the default), as HTML forms send it, or `put`, which S3 accepts once',
+      }),
+    ),
+  },
+  { title: 'Announcement', additionalProperties: false },
+)
 
 /** A file that a worker downloads. */
 const ImportRequest = Type.Object(
@@ -44,6 +58,18 @@ const FormTransport = Type.Object(
     }),
   },
   { title: 'FormTransport' },
+)
+const PutTransport = Type.Object(
+  {
+    kind: Type.Literal('put'),
+    url: Type.String({ description: 'PUT the bytes of the file to this URL' }),
+    headers: Type.Record(Type.String(), Type.String(), {
+      description:
+        'all of these headers must be sent, unchanged. If S3 has the file already, for example because a response was ' +
+        'lost, it responds with 412',
+    }),
+  },
+  { title: 'PutTransport' },
 )
 const MultipartTransport = Type.Object(
   {
@@ -78,12 +104,10 @@ export const Announced = Type.Object(
           'ISO 8601; the upload expires if its bytes have not arrived by then. Absent if they have',
       }),
     ),
-    transport: Type.Union([FormTransport, MultipartTransport, ImportTransport, NoTransport]),
+    transport: Type.Union([FormTransport, PutTransport, MultipartTransport, ImportTransport, NoTransport]),
   },
   { title: 'AnnouncedUpload' },
 )
-
-const announcedValidator = Compile(Announced)
 
 const Page = Type.Object({
   cursor: Type.Optional(UploadId),
@@ -121,7 +145,7 @@ export function uploadRoutes(
     {
       schema: {
         headers: IdempotencyHeaders,
-        body: Type.Union([Announcement, ImportRequest]),
+        body: Type.Union([AnnouncedFile, ImportRequest]),
         response: { 201: Announced },
       },
     },
@@ -132,16 +156,17 @@ export function uploadRoutes(
         {
           key: request.headers['idempotency-key'],
           content: ['POST /uploads', body],
-          response: announcedValidator,
           respondAgain: ({ id, state }): StartedUpload | StartedImport =>
             'sourceUrl' in body
               ? { id, state, transport: { kind: 'import' } }
               : { id, state, transport: { kind: 'none' } },
         },
-        async (ownerId, keyed) =>
-          'sourceUrl' in body
-            ? startImport(ownerId, { ...body, ...traceOf(request) }, keyed)
-            : startUpload(ownerId, { ...toIntent(body), ...traceOf(request) }, keyed),
+        async (ownerId, keyed) => {
+          const holder = budgetHolder(request, ownerId)
+          if ('sourceUrl' in body) return startImport(holder, { ...body, ...traceOf(request) }, keyed)
+          const { transport = 'form', ...announced } = body
+          return startUpload(holder, { ...toIntent(announced), ...traceOf(request) }, { transport, keyed })
+        },
       )
       reply.code(201).header('location', `/uploads/${started.id}`)
       return started

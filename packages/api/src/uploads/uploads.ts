@@ -6,6 +6,10 @@ import { createListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
+import {
+  createUnfinishedUploads,
+  type UnfinishedLimits,
+} from '@millrace/shared/uploads/unfinished-uploads.ts'
 import { createUploadIndex } from '@millrace/shared/uploads/upload-index.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -22,6 +26,7 @@ import { createFindOwnUpload } from './find-own-upload.ts'
 import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
+import { createNameNetworks } from './name-networks.ts'
 import { partRoutes } from './part-routes.ts'
 import { reprocessRoutes } from './reprocess-routes.ts'
 import { createReprocessUpload } from './reprocess-upload.ts'
@@ -50,12 +55,16 @@ export function createUploads(deps: {
     presets: Presets
     maxUploadBytes: number
     importAllowedPorts: readonly number[]
+    unfinishedUploads: UnfinishedLimits
+    /** The first key names networks, as it seals cookies. */
+    sessionKeys: readonly Buffer[]
   }
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, closing, config } = deps
-  const { records, lookup, originals, manifests, quota, receiveUpload, epoch } = deps.lifecycle
+  const { records, lookup, originals, manifests, quota, addressQuota, receiveUpload, epoch } = deps.lifecycle
   const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
+  const { signForm, signPut } = signing
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
@@ -63,7 +72,10 @@ export function createUploads(deps: {
     redisMemory,
     records,
     checkIntent,
+    unfinished: createUnfinishedUploads({ redis, prefix, limits: config.unfinishedUploads }),
     quota,
+    addressQuota,
+    nameNetworks: createNameNetworks({ key: config.sessionKeys[0] ?? Buffer.alloc(0) }),
     originals,
     multipartUploads,
     abortMultipartUploads,
@@ -109,7 +121,7 @@ export function createUploads(deps: {
         owner,
         findOwnUpload,
         withIdempotencyKey,
-        startUpload: createStartUpload({ admitUpload, signForm: signing.signForm, multipartUploads }),
+        startUpload: createStartUpload({ admitUpload, signForm, signPut, multipartUploads }),
         startImport: createStartImport({
           admitUpload,
           imports: queues.imports,

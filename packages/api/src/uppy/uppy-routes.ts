@@ -7,6 +7,7 @@ import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
+import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { type FormSigner, formLifeMs } from '../signing/sign-form.ts'
 import type { AdmitUpload } from '../uploads/admit-upload.ts'
@@ -63,7 +64,7 @@ export function uppyRoutes(
           limit: uppyFormLimitBytes,
         })
       }
-      return admitUpload(await owner.findOrCreate(request), intent, {
+      return admitUpload(await holderOf(request), intent, {
         lifeMs: formLifeMs,
         async begin(upload) {
           const { url, fields } = await deps.signForm(upload, intent)
@@ -75,7 +76,7 @@ export function uppyRoutes(
 
   api.post('/uppy/s3/multipart', { schema: { hide: true, body: UppyFile } }, async (request) => {
     const intent = { ...uppyIntent(request.body), ...traceOf(request) }
-    return admitUpload(await owner.findOrCreate(request), intent, {
+    return admitUpload(await holderOf(request), intent, {
       lifeMs: openUploadLifeMs,
       plan: planUppyParts(intent.size),
       begin: async (upload) => ({ uploadId: upload.id, key: originalKey(upload) }),
@@ -118,6 +119,10 @@ export function uppyRoutes(
     await deps.eraseUpload(upload)
     return {}
   })
+
+  async function holderOf(request: FastifyRequest) {
+    return budgetHolder(request, await owner.findOrCreate(request))
+  }
 
   /**
    * Finds an upload whose multipart upload is open.

@@ -76,8 +76,11 @@ export type Cluster = {
 /** A new state of the fleet, or why there is none. */
 export type ClusterUpdate = { cluster: Cluster } | { problem: 'forbidden' | 'unreachable' }
 
-/** Delay before a stream that the server closed is opened again, in ms. */
-const reconnectDelayMs = 2_000
+/**
+ * Delay before a stream that the server refused is opened again, in ms, plus a random part of it. An EventSource gives up
+ * after an error response and does not expose its `Retry-After`; the API sends 5 s if it has too many streams.
+ */
+const refusedDelayMs = 5_000
 
 /**
  * Follows the fleet over server-sent events while the page is visible.
@@ -129,6 +132,6 @@ export function followCluster(onUpdate: (update: ClusterUpdate) => void): () => 
       () => 0,
     )
     if (status === 401 || status === 403) onUpdate({ problem: 'forbidden' })
-    else reconnectTimer = setTimeout(updateConnection, reconnectDelayMs)
+    else reconnectTimer = setTimeout(updateConnection, refusedDelayMs * (1 + Math.random()))
   }
 }

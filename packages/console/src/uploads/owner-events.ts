@@ -1,7 +1,10 @@
 import type { Upload } from '@millrace/client'
 
-/** Delay before a stream that the server closed is opened again, in ms. */
-const reconnectDelayMs = 2_000
+/**
+ * Delay before a stream that the server refused is opened again, in ms, plus a random part of it. An EventSource gives up
+ * after an error response and does not expose its `Retry-After`; the API sends 5 s if it has too many streams.
+ */
+const refusedDelayMs = 5_000
 
 /**
  * Follows all uploads of this browser's session over one stream of server-sent events (`GET /events`). Each
@@ -62,7 +65,7 @@ export function createOwnerEvents(deps: {
       // In any other state the browser reconnects by itself.
       if (current.readyState !== EventSource.CLOSED) return
       opened?.reject(new Error('The server refused the stream of events.'))
-      reconnectTimer = setTimeout(updateConnection, reconnectDelayMs)
+      reconnectTimer = setTimeout(updateConnection, refusedDelayMs * (1 + Math.random()))
     })
   }
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, readFile, readlink, realpath, rm, symlink } from 'node:fs/promises'
+import { mkdir, readFile, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -35,10 +35,16 @@ export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>
  * the directory, that server is stopped first.
  * @param options.port 0 or absent for any free port
  * @param options.program path of the server; by default searched on PATH
- * @returns its URL and port; `ended`, which resolves when the server has exited; and `close()`
+ * @param options.password which clients need; without it, every user of this machine can connect
+ * @returns its URL, with the password, and port; `ended`, which resolves when the server has exited; and `close()`
  * @throws StartError with Redis' output if it does not start
  */
-export async function startRedisServer(options: { directory: string; port?: number; program?: string }) {
+export async function startRedisServer(options: {
+  directory: string
+  port?: number
+  program?: string
+  password?: string
+}) {
   const program = options.program ?? findOnPath(redisProgram.names)
   if (!program) throw new StartError('No Redis server is on PATH: install one, or set REDIS_URL.')
   await mkdir(options.directory, { recursive: true })
@@ -48,11 +54,12 @@ export async function startRedisServer(options: { directory: string; port?: numb
 
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port || (await findFreePort())
-    const { child, ready, ended } = launch(server, directory, port)
+    const { password } = options
+    const { child, ready, ended } = launch(server, await writeSettings({ directory, port, password }))
     const outcome = await Promise.race([ready, ended, delay(startTimeoutMs, 'timeout', { ref: false })])
     if (outcome === 'ready') {
       return {
-        url: `redis://127.0.0.1:${port}`,
+        url: `redis://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`,
         port,
         ended: ended.then(() => {}),
         async close() {
@@ -85,7 +92,12 @@ async function serverPath(program: string, directory: string) {
   return link
 }
 
-function launch(program: string, directory: string, port: number) {
+/**
+ * Writes the server's settings to a file that only this user can read: other users see command lines.
+ * @returns its path
+ */
+async function writeSettings(options: { directory: string; port: number; password: string | undefined }) {
+  const { directory, port, password } = options
   const settings = {
     port: String(port),
     bind: '127.0.0.1',
@@ -97,9 +109,19 @@ function launch(program: string, directory: string, port: number) {
     appendfsync: 'everysec',
     'maxmemory-policy': 'noeviction',
     daemonize: 'no',
+    ...(password !== undefined && { requirepass: password }),
   }
-  const parameters = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-  const child = spawn('/bin/sh', ['-c', exitWithParentScript, 'redis', program, ...parameters], {
+  const file = join(directory, 'redis.conf')
+  // Of an existing file, the mode would not change.
+  await rm(file, { force: true })
+  // Redis reads values in quotes with the same escapes as JSON.
+  const lines = Object.entries(settings).map(([name, value]) => `${name} ${JSON.stringify(value)}\n`)
+  await writeFile(file, lines.join(''), { mode: 0o600 })
+  return file
+}
+
+function launch(program: string, settingsFile: string) {
+  const child = spawn('/bin/sh', ['-c', exitWithParentScript, 'redis', program, settingsFile], {
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
   })

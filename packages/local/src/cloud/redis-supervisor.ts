@@ -5,22 +5,24 @@ import { checkRedis, startRedisServer } from './redis-server.ts'
 /**
  * Provides Redis. If REDIS_URL is set, checks that server. Otherwise starts a server under the data directory,
  * installs it first if necessary, and restarts it when it exits.
+ * @param options.password of the server that is started
  * @returns its URL; `failed`, which rejects if the server cannot be restarted; and `close()`
  * @throws StartError if no Redis is available
  */
 export async function superviseRedis(options: {
   directory: string
   redisUrl: string | undefined
+  password: string
   print: (line: string) => void
 }) {
-  const { print } = options
+  const { print, password } = options
   if (options.redisUrl) {
     await checkRedis(options.redisUrl)
     return { url: options.redisUrl, failed: new Promise<never>(() => {}), close: async () => {} }
   }
   const program = await provideProgram(redisProgram, print)
   const directory = join(options.directory, 'redis')
-  let server = await startRedisServer({ directory, program })
+  let server = await startRedisServer({ directory, program, password })
   const { url, port } = server
   let closing = false
 
@@ -29,7 +31,7 @@ export async function superviseRedis(options: {
       await server.ended
       if (closing) return new Promise<never>(() => {})
       print('Redis exited; restarting it.')
-      server = await startRedisServer({ directory, program, port })
+      server = await startRedisServer({ directory, program, password, port })
       if (closing) await server.close()
     }
   }

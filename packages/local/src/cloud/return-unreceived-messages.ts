@@ -25,6 +25,7 @@ export function returnUnreceivedMessages(app: ReturnType<typeof buildApp>): void
         headers: {
           'content-type': 'application/x-amz-json-1.0',
           'x-amz-target': 'AmazonSQS.ChangeMessageVisibility',
+          authorization: request.headers.authorization,
         },
         payload: { QueueUrl, ReceiptHandle, VisibilityTimeout: 0 },
       })

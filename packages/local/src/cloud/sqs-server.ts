@@ -6,6 +6,7 @@ import {
 } from '@aws-sdk/client-sqs'
 import { defaultLeaseMs, maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import { buildApp } from 'fauxqs'
+import { requireAccessKey } from './require-access-key.ts'
 import { returnUnreceivedMessages } from './return-unreceived-messages.ts'
 
 const eventsQueue = 'millrace-events'
@@ -20,7 +21,7 @@ export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 
 /**
  * Starts an SQS server with the queue for S3's events and its dead-letter queue.
- * Messages are kept in memory only. `resendArrivalEvents` sends those that a stop has lost.
+ * Only clients with the access key of `identity` can use it. Messages are kept in memory only. `resendArrivalEvents` sends those that a stop has lost.
  * @param options.host the address to listen on; 127.0.0.1 by default
  * @param options.port 0 (the default) for any free port
  * @returns the endpoint, the events queue's URL and ARN, and `close()`, which ends long polls immediately
@@ -28,6 +29,7 @@ export type SqsServer = Awaited<ReturnType<typeof startSqsServer>>
 export async function startSqsServer(identity: AwsIdentity, options: { host?: string; port?: number } = {}) {
   const { host = '127.0.0.1', port = 0 } = options
   const app = buildApp({ logger: false, defaultRegion: identity.region })
+  requireAccessKey(app, identity.credentials.accessKeyId)
   returnUnreceivedMessages(app)
   const endpoint = await app.listen({ host, port })
   const client = new SQSClient({ endpoint, ...identity })

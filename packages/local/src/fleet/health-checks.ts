@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
+import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { ownProxyLine } from './proxy-line.ts'
 
 /** Time between the starts of two checks of an instance, in ms. A check that takes longer delays the next one. */
 const periodMs = 1_000
@@ -49,7 +51,12 @@ export function startHealthChecks(deps: {
 
 async function isHealthy(port: number, stopping: AbortSignal): Promise<boolean> {
   const signal = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)])
-  const request = get({ host: '127.0.0.1', port, path: '/health', agent: false, signal })
+  const createConnection = () => {
+    const socket = connect({ host: '127.0.0.1', port })
+    socket.write(ownProxyLine)
+    return socket
+  }
+  const request = get({ host: '127.0.0.1', port, path: '/health', createConnection, signal })
   // An abort while the response is read is an error of both.
   request.on('error', () => {})
   try {

@@ -4,6 +4,7 @@ import { hasErrorCode } from '../setup/error-code.ts'
 import { StartError } from '../setup/start-error.ts'
 import { portOf } from '../setup/tcp-port.ts'
 import { startHealthChecks } from './health-checks.ts'
+import { proxyLine } from './proxy-line.ts'
 import { respondUnavailable } from './unavailable-response.ts'
 
 const noResponse = 'The API instance does not respond. It may have received the request.'
@@ -30,12 +31,14 @@ type Instance = {
  * (round robin). If none is healthy, it tries all. An instance that misses a health check gets no new connections
  * until it passes one, and connections on which it does nothing are closed.
  *
- * It forwards connections, not requests, so it does not change uploads and event streams. It follows that:
+ * It forwards connections, not requests, so it does not change uploads and event streams. Each connection to an instance
+ * begins with a line that names the client's address (`proxy-line.ts`). It follows that:
  * - All requests of a connection go to one instance, which is chosen when the first byte arrives.
  * - A request is never sent to two instances: another one is tried only before the first byte is forwarded.
  * - If an instance does not respond, only the first request of a connection gets 503. During a later one the
  *   connection is closed, since a response may have begun. Clients repeat such requests on a new connection
  *   if they are idempotent (RFC 9112, 9.3.1).
+ * - Clients cannot write the address of another one: instances trust no `X-Forwarded-For`.
  *
  * @param options.port 0 for any free port
  * @param options.print prints a line for the user when an instance stops or starts responding
@@ -88,6 +91,7 @@ export async function startLoadBalancer(options: {
     socket.once('connect', () => {
       clearTimeout(timer)
       socket.off('close', tryNext)
+      socket.write(proxyLine(client))
       pipeBoth(client, socket, instance)
     })
   }

@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makeDataPrivate } from './private-files.ts'
 import { StartError } from './start-error.ts'
 
 /**
- * Locks a data directory for this process. The lock is SQLite's lock on a file, so the system releases it even
+ * Creates a data directory if necessary, makes it private, and locks it for this process. The lock is SQLite's lock on a file, so the system releases it even
  * if this process is killed. A file that contains a process id would remain.
  * @returns `release()`
  * @throws StartError if another Millrace process holds the lock, or if the directory cannot be written
@@ -14,6 +15,7 @@ export function lockDataDirectory(directory: string) {
   const lockFile = join(directory, 'supervisor.lock')
   try {
     createDirectory(directory)
+    makeDataPrivate(directory)
   } catch (error) {
     throw new StartError(`The data directory ${directory} cannot be created: ${messageOf(error)}.`)
   }

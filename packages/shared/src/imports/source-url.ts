@@ -1,5 +1,8 @@
-/** Longest accepted URL, in characters. A URL signed for S3 with session credentials has about 2 KB. */
-export const sourceUrlMaxLength = 8192
+/**
+ * Longest accepted URL, in characters, also after percent-encoding: the record contains it until a worker has the file. A URL
+ * signed for S3 with session credentials has some 2,000.
+ */
+export const sourceUrlMaxLength = 4096
 
 /** Returns a URL's port, or its scheme's default port. */
 function portOf({ protocol, port }: URL): number {

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
+import { createFairTurns } from './fair-turns.ts'
 
 /**
  * The queue of `import-upload` jobs. It is separate so that slow sources take no slots from images. Its Redis keys
@@ -26,7 +27,7 @@ export type ImportUploadJob = Static<typeof ImportUploadJob>
 export const importUploadAttempts = 5
 
 /**
- * Adds jobs to the queue.
+ * Adds jobs to the queue. Owners take turns (`fair-turns.ts`).
  *
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
@@ -50,13 +51,17 @@ export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: str
   // Without a listener, BullMQ prints the connection's errors, which are already logged where it is created.
   queue.on('error', () => undefined)
 
+  const turns = createFairTurns({ redis, queue })
+
   return {
     /** Adds the job. Its id is the upload's, so an upload is imported once. */
     async add(job: Omit<ImportUploadJob, 'version'>): Promise<void> {
-      await queue.add('import-upload', { version: 1, ...job }, { jobId: job.id })
+      await queue.add('import-upload', { version: 1, ...job }, { jobId: job.id, ...turns.options })
+      await turns.place({ jobId: job.id, owner: job.owner })
     },
     /** Removes a waiting job. An active job finds its upload erased and ends. */
-    async remove({ id }: { id: string }): Promise<void> {
+    async remove({ owner, id }: { owner: string; id: string }): Promise<void> {
+      await turns.giveBack({ jobId: id, owner })
       await queue.remove(id)
     },
     async close(): Promise<void> {

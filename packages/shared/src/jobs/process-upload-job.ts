@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
+import { createFairTurns } from './fair-turns.ts'
 
 /** The queue of `process-upload` jobs. Its Redis keys start with `{prefix}:uploads:`. */
 export const uploadQueueName = 'uploads'
@@ -35,7 +36,7 @@ export const processUploadAttempts = 5
  */
 export function processUploadJobId(
   { id, etag }: { id: string; etag: string },
-  { revision }: { revision?: number } = {},
+  { revision }: { revision?: number | undefined } = {},
 ): string {
   const run = revision === undefined ? '' : `-${revision}`
   return `${id}-${createHash('sha256').update(etag).digest('hex').slice(0, 16)}${run}`
@@ -53,14 +54,31 @@ export const defaultMaxQueuedJobs = 10_000
  */
 export const highestMaxQueuedJobs = 50_000
 
+/**
+ * How many jobs an owner may have waiting, as a multiple of the room that is left. So an owner alone fills four fifths of
+ * the queue, and others still find room.
+ */
+const backlogPerRoom = 4
+
 /** How long the number of jobs is cached, in ms. */
 const roomLifeMs = 1_000
 
 /** `queued`: waiting, delayed or active. `missing`: completed and removed, or lost by Redis. */
 export type UploadJobState = 'queued' | 'failed' | 'missing'
 
+/** How many of the waiting jobs that start next are looked at for the oldest one. */
+const oldestAmong = 100
+
+/** How a job is added. */
+export type AddOptions = {
+  /** Of the record, if the bytes are processed again. */
+  revision?: number | undefined
+  /** Work that nobody waits for. It starts when no other job waits. */
+  isBackfill?: boolean | undefined
+}
+
 /**
- * Adds jobs to the queue and reads its state.
+ * Adds jobs to the queue and reads its state. Owners take turns (`fair-turns.ts`).
  *
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
@@ -96,39 +114,67 @@ export function createUploadQueue(deps: {
   // Without a listener, BullMQ prints the connection's errors, which are already logged where it is created.
   queue.on('error', () => undefined)
 
+  const turns = createFairTurns({ redis, queue })
+
   /** The room at a time, less the jobs that this process has added since. */
   let known = { readAtMs: Number.NEGATIVE_INFINITY, room: 0 }
   let reading: Promise<number> | undefined
 
-  async function add(
-    job: Omit<ProcessUploadJob, 'version'>,
-    options: { revision?: number } = {},
-  ): Promise<void> {
-    await queue.add('process-upload', { version: 1, ...job }, { jobId: processUploadJobId(job, options) })
-    known.room -= 1
+  async function add(job: Omit<ProcessUploadJob, 'version'>, options: AddOptions = {}): Promise<void> {
+    const { revision, isBackfill } = options
+    const jobId = processUploadJobId(job, { revision })
+    await queue.add('process-upload', { version: 1, ...job }, { jobId, ...turns.options })
+    await turns.place({ jobId, owner: job.owner }, { isBackfill })
+    if (!isBackfill) known.room -= 1
   }
 
-  async function revive(job: { id: string; etag: string }): Promise<void> {
-    const found = await queue.getJob(processUploadJobId(job))
+  async function revive(
+    job: { owner: string; id: string; etag: string },
+    { isBackfill }: Pick<AddOptions, 'isBackfill'> = {},
+  ): Promise<void> {
+    const jobId = processUploadJobId(job)
+    const found = await queue.getJob(jobId)
     if (!found || !(await found.isFailed())) return
+    // Its earlier turn is long over.
+    await found.changePriority(turns.options)
     await found.retry('failed', { resetAttemptsMade: true, resetAttemptsStarted: true })
+    await turns.place({ jobId, owner: job.owner }, { isBackfill })
   }
 
   async function room(): Promise<number> {
-    const jobs = await queue.getJobCountByTypes('waiting', 'prioritized', 'delayed', 'active')
-    known = { readAtMs: now(), room: maxQueuedJobs - jobs }
+    const [jobs, prioritized] = await Promise.all([
+      queue.getJobCountByTypes('waiting', 'delayed', 'active'),
+      turns.countWaiting(),
+    ])
+    known = { readAtMs: now(), room: maxQueuedJobs - jobs - prioritized }
     return known.room
+  }
+
+  /**
+   * Returns when the oldest of the jobs that start next was added, in ms since 1970. Backfill does not count: it may wait
+   * as long as there are new uploads, which must not look like a fleet that is too small.
+   */
+  async function oldestAddedAt(): Promise<number | undefined> {
+    // An owner's jobs start in their order, and all owners have their next jobs at the front.
+    const [listed, prioritized] = await Promise.all([
+      redis.lrange(queue.toKey('wait'), -1, -1),
+      turns.nextIds(oldestAmong),
+    ])
+    const pipeline = redis.pipeline()
+    for (const id of [...listed, ...prioritized]) pipeline.hget(queue.toKey(id), 'timestamp')
+    const results = (await pipeline.exec()) ?? []
+    const addedAt = results.flatMap(([, text]) => (typeof text === 'string' ? [Number(text)] : []))
+    return addedAt.length === 0 ? undefined : Math.min(...addedAt)
   }
 
   return {
     /**
      * Adds the job, also above the limit. An existing job with this id is not changed.
-     * @param options.revision of the record, if the bytes are processed again
      */
     add,
     /**
-     * Restarts a job that failed after all its attempts, with all attempts again. Does nothing if there is no such job
-     * or it has not failed.
+     * Restarts a job that failed after all its attempts, with all attempts again and a new turn. Does nothing if there is
+     * no such job or it has not failed.
      */
     revive,
     /** Makes sure that the job will run: adds it if there is none, and restarts it if it failed. */
@@ -136,17 +182,27 @@ export function createUploadQueue(deps: {
       await add(job)
       await revive(job)
     },
-    /** Returns how many jobs fit below the limit; 0 or less if there is no room. */
+    /** Returns how many jobs fit below the limit, not counting backfill; 0 or less if there is no room. */
     room,
-    /** Whether there is room for a job, by a number that may be one second old. */
-    async hasRoom(): Promise<boolean> {
+    /**
+     * Whether there is room for a job, by a number that may be one second old.
+     * @param owner whose job it is; its backlog leaves room for jobs of others
+     */
+    async hasRoom(owner?: string): Promise<boolean> {
       if (now() - known.readAtMs >= roomLifeMs) {
         reading ??= room().finally(() => {
           reading = undefined
         })
         await reading
       }
-      return known.room > 0
+      if (known.room <= 0) return false
+      // With this much room, no backlog is too large.
+      if (owner === undefined || known.room * (backlogPerRoom + 1) > maxQueuedJobs) return true
+      return (await turns.backlogOf(owner)) < backlogPerRoom * known.room
+    },
+    /** Returns how many jobs of backfill fit below the limit, which they have for themselves. */
+    async backfillRoom(): Promise<number> {
+      return maxQueuedJobs - (await turns.countBackfill())
     },
     /** Returns the states of jobs in their order, from one pipeline. Cheap for hundreds. */
     async states(jobs: { id: string; etag: string }[]): Promise<UploadJobState[]> {
@@ -169,17 +225,22 @@ export function createUploadQueue(deps: {
       return state !== 'unknown' && state !== 'failed' && state !== 'completed'
     },
     /** Removes a waiting job. An active job continues and finds its upload erased. */
-    async remove(job: { id: string; etag: string }): Promise<void> {
-      await queue.remove(processUploadJobId(job))
+    async remove(job: { owner: string; id: string; etag: string }): Promise<void> {
+      const jobId = processUploadJobId(job)
+      await turns.giveBack({ jobId, owner: job.owner })
+      await queue.remove(jobId)
     },
-    /** Returns the number of jobs by state, and when the longest waiting job was added, in ms since 1970. */
+    /**
+     * Returns the number of jobs by state, and when the longest waiting job was added, in ms since 1970. Waiting jobs
+     * have a turn and are `prioritized`; those that stalled are `waiting`, and start first.
+     */
     async counts() {
-      const [counts, [oldest]] = await Promise.all([
+      const [counts, oldest] = await Promise.all([
         queue.getJobCounts('waiting', 'prioritized', 'active'),
-        queue.getJobs(['waiting'], 0, 0, true),
+        oldestAddedAt(),
       ])
       const { waiting = 0, prioritized = 0, active = 0 } = counts
-      return { waiting, prioritized, active, oldestAddedAt: oldest?.timestamp }
+      return { waiting, prioritized, active, oldestAddedAt: oldest }
     },
     async close(): Promise<void> {
       await queue.close()

@@ -32,6 +32,11 @@ export const Manifest = Type.Object({
   findings: Findings,
   variants: Type.Array(Variant),
   error: Type.Optional(UploadError),
+  discarded: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'versions of the original that were rejected and deleted, besides that of `arrival`',
+    }),
+  ),
   createdAt: Type.String(),
   finishedAt: Type.String(),
 })
@@ -55,6 +60,13 @@ const differenceCodes: ReadonlySet<string> = new Set([
 /** Whether a manifest rejects a file that differs from what was announced. Its bytes are deleted. */
 export function rejectsBytes({ error }: Manifest): boolean {
   return error !== undefined && differenceCodes.has(error.code)
+}
+
+/** Returns the versions of an original that were rejected and deleted, according to its manifest. */
+export function discardedVersions(manifest: Manifest): string[] {
+  const { discarded = [], arrival } = manifest
+  const isArrivalDeleted = rejectsBytes(manifest) && arrival.versionId !== undefined
+  return isArrivalDeleted ? [...discarded, arrival.versionId ?? ''] : discarded
 }
 
 /** Returns the record of a finished upload, rebuilt from its manifest. */

@@ -21,10 +21,15 @@ export type Original = {
  */
 export function createOriginals({ s3, bucket }: { s3: S3Client; bucket: string }) {
   return {
-    /** Returns the original that S3 has at this moment, or undefined if it has none. */
-    async find(address: UploadAddress): Promise<Original | undefined> {
+    /**
+     * Returns the original that S3 has at this moment, or undefined if it has none.
+     * @param versionId a certain version of it; the newest one by default
+     */
+    async find(address: UploadAddress, versionId?: string): Promise<Original | undefined> {
       try {
-        const head = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: originalKey(address) }))
+        const head = await s3.send(
+          new HeadObjectCommand({ Bucket: bucket, Key: originalKey(address), VersionId: versionId }),
+        )
         const size = head.ContentLength ?? 0
         return {
           arrival: describeArrival(head, size),

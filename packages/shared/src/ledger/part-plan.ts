@@ -13,6 +13,11 @@ const smallestPartBytes = 8 * MiB
 /** How a file is divided into parts: `partSize` in bytes; the last part may be shorter. */
 export type PartPlan = { partSize: number; partCount: number }
 
+/** Returns the size of a part, in bytes. @param size of the file, in bytes */
+export function partBytes({ partSize, partCount }: PartPlan, size: number, partNumber: number): number {
+  return partNumber < partCount ? partSize : size - partSize * (partCount - 1)
+}
+
 /**
  * Divides a file into parts of 8 MiB. If that exceeds S3's 10,000 parts, the parts have the smallest
  * sufficient number of whole MiB.
@@ -39,20 +44,45 @@ export function planUppyParts(size: number): PartPlan {
   return { partSize, partCount: Math.ceil(size / partSize) }
 }
 
-/** This many parts of a file of unknown size have the smallest size: together 7.8 GiB. */
+/** Size of each part except the last of a file of unknown size, in bytes. Each is collected in memory. */
+export const bufferedPartBytes = smallestPartBytes
+
+/**
+ * Limit of a file of unknown size, in bytes (78 GiB): S3's 10,000 parts. Larger parts would have to be collected in memory,
+ * because S3 must know the size of a part before its first byte.
+ */
+export const unknownSizeLimitBytes = bufferedPartBytes * partLimit
+
+/** Size of each part except the last of a file of known size above 5 GiB, in bytes. They are streamed, not collected. */
+export const streamedPartBytes = 1024 * MiB
+
+/** This many parts of a tus upload have the smallest size: together 7.8 GiB. */
 const evenParts = 1000
 const growthBytes = 132 * 1024
 
+/** How a tus upload is divided into parts. */
+export type GrowingPlan = {
+  /** Returns the size of a part, unless it is the last, in bytes. */
+  partBytes: (partNumber: number) => number
+  /** The number of the first parts that have the same size, which is small enough to collect them in memory. */
+  evenParts: number
+}
+
 /**
- * Plans the parts of a file of unknown size. If 10,000 parts of 8 MiB are less than the limit, the parts
- * grow: the first 1,000 have 8 MiB, and each of the others is 132 KiB larger than the one before. So 10,000
- * parts hold 5 TiB (the last has 1.1 GiB), and the memory for a part stays small for all but the largest
- * files.
+ * Plans the parts of a tus upload. If 10,000 parts of 8 MiB are less than the file, the parts grow: the first 1,000 have
+ * 8 MiB, and each of the others is 132 KiB larger than the one before. So 10,000 parts hold 5 TiB (the last has 1.1 GiB),
+ * and only the largest files have parts that cannot be collected in memory.
  *
- * @param limitBytes limit of the file's size, in bytes
- * @returns the size of each part except the last, in bytes
+ * An upload that began keeps its plan, whichever version receives its next bytes. So the plan must not change.
+ *
+ * @param fileBytes size of the file, in bytes
  */
-export function planGrowingParts(limitBytes: number): (partNumber: number) => number {
-  if (limitBytes <= smallestPartBytes * partLimit) return () => smallestPartBytes
-  return (partNumber) => smallestPartBytes + Math.max(0, partNumber - evenParts) * growthBytes
+export function planGrowingParts(fileBytes: number): GrowingPlan {
+  if (fileBytes <= smallestPartBytes * partLimit) {
+    return { partBytes: () => smallestPartBytes, evenParts: partLimit }
+  }
+  return {
+    partBytes: (partNumber) => smallestPartBytes + Math.max(0, partNumber - evenParts) * growthBytes,
+    evenParts,
+  }
 }

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { type S3Client, UploadPartCommand } from '@aws-sdk/client-s3'
 import { AppError } from '../service/app-error.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
@@ -15,12 +16,13 @@ export function createUploadPart({ streamingS3, bucket }: { streamingS3: S3Clien
    * Sends one part of a multipart upload.
    *
    * @param multipartId S3's id of the multipart upload
+   * @param part.bytes all bytes, or a stream of `part.size` bytes
    * @returns the part's etag, without quotes
    */
   return async function uploadPart(
     address: UploadAddress,
     multipartId: string,
-    { partNumber, bytes }: { partNumber: number; bytes: Buffer },
+    part: { partNumber: number } & ({ bytes: Buffer } | { bytes: Readable; size: number }),
     signal: AbortSignal,
   ): Promise<string> {
     const { ETag } = await streamingS3.send(
@@ -28,8 +30,9 @@ export function createUploadPart({ streamingS3, bucket }: { streamingS3: S3Clien
         Bucket: bucket,
         Key: originalKey(address),
         UploadId: multipartId,
-        PartNumber: partNumber,
-        Body: bytes,
+        PartNumber: part.partNumber,
+        Body: part.bytes,
+        ...('size' in part && { ContentLength: part.size }),
       }),
       { abortSignal: signal },
     )

@@ -8,6 +8,7 @@ import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload
 import type { FinishErasure } from './finish-erasure.ts'
 import type { ReadEvidence } from './read-evidence.ts'
 import type { RemoveRejectedBytes } from './remove-rejected-bytes.ts'
+import type { SettleOriginal } from './settle-original.ts'
 import { deriveUpload } from './upload-truth.ts'
 
 /** How often a check is repeated if another process changes the record meanwhile. */
@@ -29,27 +30,36 @@ export type CheckedUpload = StoredUpload & { isCopy: boolean }
 export function createCheckUpload(deps: {
   records: UploadRecords
   readEvidence: ReadEvidence
+  settleOriginal: SettleOriginal
   queue: Pick<UploadQueue, 'add' | 'hasRoom'>
   finishErasure: FinishErasure
   removeRejectedBytes: RemoveRejectedBytes
   warnSeldom: WarnSeldom
 }) {
-  const { records, readEvidence, queue, finishErasure, removeRejectedBytes, warnSeldom } = deps
+  const { records, readEvidence, settleOriginal, queue, finishErasure, removeRejectedBytes, warnSeldom } =
+    deps
 
   /**
    * @param options.takesCopy also adds a job for a copy of another region, which that region usually processes
+   * @param options.versionId the version of an event. If S3 has another one, the file was sent several times
+   * @param options.isBackfill its job starts when no other job waits
    * @returns the upload, or undefined if it does not exist or was erased
    * @throws AppError `conflict` if other processes keep changing the record, `unreadable_record` if this version cannot
    *   read the manifest, or cannot read the record and S3 has nothing of the upload
    */
   return async function checkUpload(
     address: UploadAddress,
-    { takesCopy = false }: { takesCopy?: boolean } = {},
+    options: { takesCopy?: boolean; versionId?: string | undefined; isBackfill?: boolean } = {},
   ): Promise<CheckedUpload | undefined> {
+    const { takesCopy = false, versionId, isBackfill = false } = options
     for (let attempt = 0; attempt < attempts; attempt++) {
       // The record is read first. If it changes while S3 is read, it is not replaced.
       const { found, unreadable } = await findRecord(address)
       const evidence = await readEvidence(address, found !== undefined)
+      if (!evidence.isErased) {
+        const known = evidence.manifest?.arrival ?? found?.upload.arrival
+        evidence.original = await settleOriginal(address, evidence.original, { known, versionId })
+      }
       const truth = deriveUpload(address, { ...evidence, record: found?.upload }, Date.now())
       if (truth.kind === 'erased') {
         const hasObjects = evidence.original !== undefined || evidence.manifest !== undefined
@@ -74,7 +84,7 @@ export function createCheckUpload(deps: {
       if (unreadable)
         warnSeldom('record-unreadable', unreadable, 'a record of another version is read from S3')
       const isCopy = evidence.original?.isCopy ?? false
-      if (truth.needsJob && (takesCopy || !isCopy)) await addJob(truth.upload)
+      if (truth.needsJob && (takesCopy || !isCopy)) await addJob(truth.upload, isBackfill)
       return { ...stored, isCopy }
     }
     throw new AppError('conflict')
@@ -107,11 +117,11 @@ export function createCheckUpload(deps: {
     }
   }
 
-  async function addJob({ owner, id, arrival, intent }: Upload): Promise<void> {
+  async function addJob({ owner, id, arrival, intent }: Upload, isBackfill: boolean): Promise<void> {
     // Without room, the message of the arrival adds the job later.
-    if (!arrival || !(await queue.hasRoom())) return
+    if (!arrival || !(await queue.hasRoom(owner))) return
     const { traceparent } = intent
-    await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) })
+    await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) }, { isBackfill })
   }
 }
 

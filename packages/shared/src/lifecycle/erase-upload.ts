@@ -31,8 +31,8 @@ export function createEraseUpload(deps: {
     await erasures.mark({ owner, id })
     await records.erase({ owner, id })
     const etag = found?.upload.arrival?.etag
-    if (etag !== undefined) await queue.remove({ id, etag })
-    else await imports.remove({ id })
+    if (etag !== undefined) await queue.remove({ owner, id, etag })
+    else await imports.remove({ owner, id })
     const erased = await finishErasure({ owner, id })
     return { id, erased, verifiedAt: new Date().toISOString() }
   }

@@ -2,6 +2,7 @@ import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
 import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
+import { quotaHolders } from './further-versions.ts'
 
 /**
  * Finishes erasures whose marker is in S3. Whoever notices an erasure that may be unfinished calls it: the API that
@@ -24,7 +25,7 @@ export function createFinishErasure(deps: {
   return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
     await records.erase(address)
     const erased = await eraseObjects(address)
-    await quota.release(address)
+    for (const holder of quotaHolders(address)) await quota.release(holder)
     await records.verifyErasure(address)
     return erased
   }

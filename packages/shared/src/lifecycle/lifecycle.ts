@@ -7,10 +7,18 @@ import { createDeleteRejectedOriginal } from '../ledger/delete-rejected-original
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
 import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
+import { createOriginalVersions } from '../ledger/original-versions.ts'
 import { createOriginals } from '../ledger/originals.ts'
+import { createPartBuffers } from '../ledger/part-buffers.ts'
+import { createSendParts } from '../ledger/send-parts.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
+import { createAddressQuota } from '../quotas/address-quota.ts'
 import { createQuota } from '../quotas/quota.ts'
-import { createQuotaReservations, type QuotaLimits } from '../quotas/quota-reservations.ts'
+import {
+  type AddressQuotaLimits,
+  createQuotaReservations,
+  type QuotaLimits,
+} from '../quotas/quota-reservations.ts'
 import { createRedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory } from '../service/redis-memory.ts'
 import { createSeldomWarning } from '../service/seldom-warning.ts'
@@ -21,6 +29,7 @@ import { createIsErased } from './is-erased.ts'
 import { createReadEvidence } from './read-evidence.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createRemoveRejectedBytes } from './remove-rejected-bytes.ts'
+import { createSettleOriginal } from './settle-original.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
 /**
@@ -29,6 +38,7 @@ import { createUploadLookup } from './upload-lookup.ts'
  *
  * @param deps.streamingS3 the client for streamed bodies
  * @param deps.queue receives a job for each upload that arrives; the caller closes it
+ * @param deps.maxBufferedBytes limit of the bytes of files in memory, in bytes
  */
 export function createLifecycle(deps: {
   redis: Redis
@@ -38,9 +48,12 @@ export function createLifecycle(deps: {
   bucket: string
   queue: UploadQueue
   quotaLimits: QuotaLimits
+  addressQuotaLimits: AddressQuotaLimits
+  maxBufferedBytes: number
   log: Logger
 }) {
-  const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, log } = deps
+  const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, addressQuotaLimits, log } = deps
+  const sendParts = createSendParts({ buffers: createPartBuffers({ maxBytes: deps.maxBufferedBytes }) })
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
   const announcements = createAnnouncements({ s3, bucket })
@@ -50,15 +63,27 @@ export function createLifecycle(deps: {
   const redisMemory = createRedisMemory({ redis })
   const records = createUploadRecords({ redis, prefix, epoch, redisMemory })
   const quotaReservations = createQuotaReservations({ redis, prefix })
-  const quota = createQuota({ reservations: quotaReservations, limits: quotaLimits, originals, s3, bucket })
+  const addressQuota = createAddressQuota({ redis, prefix, limits: addressQuotaLimits })
+  const quota = createQuota({
+    reservations: quotaReservations,
+    limits: quotaLimits,
+    addressQuota,
+    records,
+    originals,
+    s3,
+    bucket,
+  })
   const finishErasure = createFinishErasure({ records, eraseObjects, quota })
   const removeRejectedBytes = createRemoveRejectedBytes({
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
     quotaReservations,
   })
+  const originalVersions = createOriginalVersions({ s3, bucket })
+  const settleOriginal = createSettleOriginal({ originals, originalVersions, manifests, quota })
   const checkUpload = createCheckUpload({
     records,
     readEvidence: createReadEvidence({ erasures, manifests, originals, announcements }),
+    settleOriginal,
     queue,
     finishErasure,
     removeRejectedBytes,
@@ -66,22 +91,25 @@ export function createLifecycle(deps: {
   })
   return {
     originals,
+    originalVersions,
     manifests,
     erasures,
     announcements,
-    storeOriginal: createStoreOriginal({ s3, streamingS3, bucket, log }),
+    sendParts,
+    storeOriginal: createStoreOriginal({ s3, streamingS3, sendParts, bucket, log }),
     eraseUnfinished: createEraseUnfinished({ s3, bucket }),
     epoch,
     redisMemory,
     records,
     quotaReservations,
     quota,
+    addressQuota,
     finishErasure,
     removeRejectedBytes,
     isErased: createIsErased({ records, erasures }),
     checkUpload,
     lookup: createUploadLookup({ records, checkUpload }),
-    receiveUpload: createReceiveUpload({ records, originals, queue, checkUpload }),
+    receiveUpload: createReceiveUpload({ records, originals, queue, settleOriginal, checkUpload }),
   }
 }
 

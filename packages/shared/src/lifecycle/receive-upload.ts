@@ -2,11 +2,15 @@ import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
-import { type Arrival, isFinished } from '../uploads/upload.ts'
+import { type Arrival, isFinished, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { CheckedUpload, CheckUpload } from './check-upload.ts'
+import type { SettleOriginal } from './settle-original.ts'
 import { recordArrival } from './upload-truth.ts'
+
+/** How often an arrival is decided again, because another process recorded another one meanwhile. */
+const attempts = 8
 
 /**
  * Records arrivals. The callers are the handler of S3's events, the API after it completed an upload, and
@@ -17,9 +21,10 @@ export function createReceiveUpload(deps: {
   records: UploadRecords
   originals: Originals
   queue: Pick<UploadQueue, 'add' | 'hasRoom'>
+  settleOriginal: SettleOriginal
   checkUpload: CheckUpload
 }) {
-  const { records, originals, queue, checkUpload } = deps
+  const { records, originals, queue, settleOriginal, checkUpload } = deps
 
   /**
    * Records the arrival and adds the job, in this order. A crash in between leaves a record without a job,
@@ -27,51 +32,79 @@ export function createReceiveUpload(deps: {
    *
    * A copy is only recorded: the region of the upload does the work, and its manifest is copied too.
    *
-   * While Redis has no room for more jobs, none is added. The message of S3's event adds it later, as soon as a worker
+   * While Redis has no room for more jobs of the owner, none is added. The message of S3's event adds it later, as soon as a worker
    * receives it (decision 0022).
    *
    * @param options.arrival S3's response to the caller's own write; without it, S3 is read
+   * @param options.versionId the version of an event. If S3 has another one, the file was sent several times
+   *   (`settle-original.ts`)
    * @param options.takesCopy adds a job for a copy as well
    * @returns the upload, or undefined if S3 has no original or the upload was erased. Bytes that arrived
    *   after the erasure, through a URL signed before, are erased
+   * @throws AppError `conflict` if other processes keep changing the record
    */
   return async function receiveUpload(
     address: UploadAddress,
-    { arrival, takesCopy = false }: { arrival?: Arrival; takesCopy?: boolean } = {},
+    options: { arrival?: Arrival; versionId?: string | undefined; takesCopy?: boolean } = {},
   ): Promise<CheckedUpload | undefined> {
-    const found = await records.find(address).catch(undefinedIfUnreadable)
-    // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
-    if (!found?.isChecked) return arrived(await checkUpload(address, { takesCopy }))
-    const original = arrival ? { arrival, isCopy: false } : await originals.find(address)
-    if (!original) {
-      // A worker may already have rejected and deleted these bytes.
-      const { state } = found.upload
-      const isEnd = state === 'rejected' || state === 'awaiting'
-      return isEnd ? arrived({ ...found, isCopy: false }) : checkUpload(address)
-    }
-    // While S3 was read, a worker may have finished the upload. Then the record is read again.
-    const stored = await updateUnlessErased(address, original.arrival, arrival && found)
-    if (!stored) return arrived(await checkUpload(address, { takesCopy }))
-    const needsJob = takesCopy || !original.isCopy
-    if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom())) {
-      const { traceparent } = stored.upload.intent
-      await queue.add({
-        owner: address.owner,
-        id: address.id,
-        etag: original.arrival.etag,
-        ...(traceparent && { traceparent }),
+    const { arrival, versionId, takesCopy = false } = options
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const found = await records.find(address).catch(undefinedIfUnreadable)
+      // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
+      if (!found?.isChecked) return arrived(await checkUpload(address, { takesCopy, versionId }))
+      const known = found.upload.arrival
+      const original = arrival
+        ? { arrival, isCopy: false }
+        : await settleOriginal(address, await originals.find(address), { known, versionId })
+      if (!original) {
+        // A worker may already have rejected and deleted these bytes.
+        const { state } = found.upload
+        const isEnd = state === 'rejected' || state === 'awaiting'
+        return isEnd ? arrived({ ...found, isCopy: false }) : checkUpload(address)
+      }
+      // While S3 was read, a worker may have finished the upload. Then the record is read again.
+      const stored = await updateUnlessErased(address, original.arrival, {
+        found,
+        isOwnWrite: arrival !== undefined,
       })
+      if (stored === 'changed') continue
+      if (!stored) return arrived(await checkUpload(address, { takesCopy, versionId }))
+      const needsJob = takesCopy || !original.isCopy
+      if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom(address.owner))) {
+        const { traceparent } = stored.upload.intent
+        await queue.add({
+          owner: address.owner,
+          id: address.id,
+          etag: original.arrival.etag,
+          ...(traceparent && { traceparent }),
+        })
+      }
+      return { ...stored, isCopy: original.isCopy }
     }
-    return { ...stored, isCopy: original.isCopy }
+    throw new AppError('conflict')
   }
 
+  /**
+   * @param options.isOwnWrite the caller wrote the bytes itself, so the record is not read again
+   * @returns undefined if the upload was erased; `changed` if another process recorded another arrival since `found`
+   */
   async function updateUnlessErased(
     address: UploadAddress,
     arrival: Arrival,
-    found: FoundUpload | undefined,
-  ): Promise<StoredUpload | undefined> {
+    { found, isOwnWrite }: { found: FoundUpload; isOwnWrite: boolean },
+  ): Promise<StoredUpload | 'changed' | undefined> {
+    const known = found.upload.arrival
+    let isChanged = false
+    const change = (current: Upload) => {
+      isChanged =
+        !isOwnWrite &&
+        current.arrival?.versionId !== known?.versionId &&
+        current.arrival?.versionId !== arrival.versionId
+      return isChanged ? undefined : recordArrival(current, arrival)
+    }
     try {
-      return await records.update(address, (current) => recordArrival(current, arrival), { found })
+      const stored = await records.update(address, change, isOwnWrite ? { found } : {})
+      return isChanged ? 'changed' : stored
     } catch (error) {
       if (error instanceof AppError && error.code === 'upload_not_found') return undefined
       throw error

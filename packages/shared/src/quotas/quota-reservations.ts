@@ -1,14 +1,18 @@
 import type { Redis } from 'ioredis'
+import { defineKeepFor } from '../service/keep-for.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 
-const dayMs = 24 * 60 * 60 * 1000
+const hourMs = 60 * 60 * 1000
+const dayMs = 24 * hourMs
 
-/** Totals of an owner without uploads for this long expire; they are computed from S3 again. */
-const totalsTtlMs = 30 * dayMs
 /** Totals are compared with S3 once a day, to correct what was missed. */
 const wholeTtlMs = dayMs
-const todayTtlMs = 2 * dayMs
+/** The same for an owner of whom S3 has nothing, which takes one request. Anybody can be such an owner. */
+const emptyWholeTtlMs = hourMs
+/** The counts live for this long after they are not needed any more. */
+const marginMs = hourMs
+const todayTtlMs = dayMs + hourMs
 /** How many uploads one script call adopts. */
 const adoptBatch = 500
 
@@ -19,6 +23,9 @@ export type QuotaLimits = {
   bytesPerDay?: number | undefined
   filesPerDay?: number | undefined
 }
+
+/** Limits of the files and bytes of one address in a day; undefined for no limit. */
+export type AddressQuotaLimits = Pick<QuotaLimits, 'bytesPerDay' | 'filesPerDay'>
 
 /** The order in which limits are checked and passed to the script. */
 const limitNames = ['bytesTotal', 'filesTotal', 'bytesPerDay', 'filesPerDay'] as const
@@ -31,12 +38,25 @@ export type Reservation =
   | { outcome: 'refused'; by: QuotaLimit; limit: number; remaining: number }
 
 /**
+ * Lua: defines `keepCounts`, which lets counts live as long as they are known to agree with S3, and until a reservation is
+ * checked. After that they are computed from S3 again.
+ */
+const defineKeepCounts = `${defineKeepFor}
+local function keepCounts(totals, held, open, whole, overdueAt)
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local life = math.max(tonumber(overdueAt) - now, redis.call('PTTL', whole), 0) + ${marginMs}
+  for _, key in ipairs({totals, held, open}) do keepFor(key, string.format('%.0f', life)) end
+end
+`
+
+/**
  * Reserves quota for an upload, or changes the size of its reservation, if all limits allow it.
  *
- * KEYS: totals, held, open, whole, day. ARGV: id, bytes, when to check for the file in ms since 1970, expiry of the
- * totals in ms, expiry of the day in ms, then the four limits, -1 for none.
+ * KEYS: totals, held, open, whole, day. ARGV: id, bytes, when to check for the file in ms since 1970, expiry of the day in
+ * ms, then the four limits, -1 for none.
  */
-const reserveScript = `
+const reserveScript = `${defineKeepCounts}
 if redis.call('EXISTS', KEYS[4]) == 0 then return {'unknown'} end
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 local bytes = tonumber(ARGV[2]) - (tonumber(before) or 0)
@@ -46,7 +66,7 @@ local day = redis.call('HMGET', KEYS[5], 'bytes', 'files')
 local used = {totals[1], totals[2], day[1], day[2]}
 local more = {bytes, files, bytes, files}
 for i = 1, 4 do
-  local limit = tonumber(ARGV[5 + i])
+  local limit = tonumber(ARGV[4 + i])
   local left = limit - (tonumber(used[i]) or 0)
   if limit >= 0 and more[i] > 0 and more[i] > left then return {'refused', i - 1, limit, math.max(left, 0)} end
 end
@@ -56,8 +76,8 @@ for _, key in ipairs({KEYS[1], KEYS[5]}) do
 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
-redis.call('PEXPIRE', KEYS[5], ARGV[5])
+keepCounts(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3])
+redis.call('PEXPIRE', KEYS[5], ARGV[4])
 return {'reserved'}
 `
 
@@ -86,20 +106,33 @@ redis.call('HINCRBY', KEYS[1], 'bytes', string.format('%.0f', tonumber(ARGV[2]) 
 return 1
 `
 
-/** KEYS: totals, held, today. ARGV: both expiries in ms, then for each upload id, bytes and '1' if it is of today. */
+/** KEYS: totals, held, open, whole, as in `keepCounts`. ARGV: id, when to check for the file in ms since 1970. */
+const extendScript = `${defineKeepCounts}
+if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+keepCounts(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[2])
+return 1
+`
+
+/** KEYS: totals, held, today. ARGV: expiry of the day in ms, then for each upload id, bytes and '1' if it is of today. */
 const adoptScript = `
-for i = 3, #ARGV, 3 do
+for i = 2, #ARGV, 3 do
   if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then
     redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[i + 1])
     redis.call('HINCRBY', KEYS[1], 'files', 1)
     if ARGV[i + 2] == '1' then
       redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[i + 1])
       redis.call('HINCRBY', KEYS[3], 'files', 1)
-      redis.call('PEXPIRE', KEYS[3], ARGV[2])
+      redis.call('PEXPIRE', KEYS[3], ARGV[1])
     end
   end
 end
-for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
+`
+
+/** Records that the counts agree with S3. KEYS: totals, held, open, whole. ARGV: for how long, in ms. */
+const wholeScript = `${defineKeepCounts}
+redis.call('SET', KEYS[4], 1, 'PX', ARGV[1])
+keepCounts(KEYS[1], KEYS[2], KEYS[3], KEYS[4], 0)
 `
 
 /**
@@ -117,6 +150,7 @@ for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
  */
 export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefix: string }) {
   const key = (owner: string, name = '') => `${prefix}:{${owner}}:quota${name}`
+  const countKeys = (owner: string) => ['', ':held', ':open', ':whole'].map((name) => key(owner, name))
   const dayKey = (owner: string, timeMs: number) => key(owner, `:${dayOf(timeMs)}`)
 
   return {
@@ -133,9 +167,9 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
       const result = await redis.eval(
         reserveScript,
         5,
-        ...[key(owner), key(owner, ':held'), key(owner, ':open'), key(owner, ':whole')],
+        ...countKeys(owner),
         dayKey(owner, uploadIdTimeMs(id)),
-        ...[id, bytes, overdueAtMs, totalsTtlMs, todayTtlMs],
+        ...[id, bytes, overdueAtMs, todayTtlMs],
         ...limitNames.map((name) => limits[name] ?? -1),
       )
       const [outcome, by, limit, remaining] = Array.isArray(result) ? result : []
@@ -149,7 +183,7 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
      * @param overdueAtMs ms since 1970
      */
     async extend({ owner, id }: UploadAddress, overdueAtMs: number): Promise<void> {
-      await redis.zadd(key(owner, ':open'), 'XX', overdueAtMs, id)
+      await redis.eval(extendScript, 4, ...countKeys(owner), id, overdueAtMs)
     },
 
     /**
@@ -185,26 +219,28 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
       return held.filter((id) => !announced.has(id))
     },
 
-    /** Adds uploads that S3 has and Redis does not, and records for a day that the two agree. */
+    /** Adds uploads that S3 has and Redis does not, and records for a day, or an hour if there are none, that the two agree. */
     async adopt(owner: string, uploads: { id: string; bytes: number }[], nowMs: number): Promise<void> {
       const today = dayOf(nowMs)
       for (let i = 0; i < uploads.length; i += adoptBatch) {
         await redis.eval(
           adoptScript,
           3,
-          ...[key(owner), key(owner, ':held'), dayKey(owner, nowMs), totalsTtlMs, todayTtlMs],
+          ...[key(owner), key(owner, ':held'), dayKey(owner, nowMs), todayTtlMs],
           ...uploads
             .slice(i, i + adoptBatch)
             .flatMap(({ id, bytes }) => [id, bytes, dayOf(uploadIdTimeMs(id)) === today ? '1' : '0']),
         )
       }
-      await redis.set(key(owner, ':whole'), 1, 'PX', wholeTtlMs)
+      const wholeMs = uploads.length === 0 ? emptyWholeTtlMs : wholeTtlMs
+      await redis.eval(wholeScript, 4, ...countKeys(owner), wholeMs)
     },
   }
 }
 
 export type QuotaReservations = ReturnType<typeof createQuotaReservations>
 
-function dayOf(timeMs: number): string {
+/** Returns the day (UTC) of a time, as keys contain it. @param timeMs ms since 1970 */
+export function dayOf(timeMs: number): string {
   return new Date(timeMs).toISOString().slice(0, 10)
 }

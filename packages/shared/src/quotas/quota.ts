@@ -1,37 +1,34 @@
 import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import { originalsPrefix, parseOriginalKey } from '../ledger/object-keys.ts'
 import type { Originals } from '../ledger/originals.ts'
-import { AppError } from '../service/app-error.ts'
 import { arrivalGraceMs } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
-import type { QuotaLimit, QuotaLimits, QuotaReservations } from './quota-reservations.ts'
+import { uploadIdTimeMs } from '../uploads/upload-id.ts'
+import type { UploadRecords } from '../uploads/upload-records.ts'
+import type { AddressQuota } from './address-quota.ts'
+import { quotaError } from './quota-error.ts'
+import type { QuotaLimits, QuotaReservations } from './quota-reservations.ts'
 
 /** How many overdue reservations are checked at once. */
 const overdueBatch = 64
-const dayMs = 24 * 60 * 60 * 1000
-
-/** What each limit counts, for messages. */
-const limitUnits = {
-  bytesTotal: 'bytes in total',
-  filesTotal: 'files in total',
-  bytesPerDay: 'bytes per day',
-  filesPerDay: 'files per day',
-} satisfies Record<QuotaLimit, string>
 
 /**
  * Enforces the owners' quotas (decision 0007). Originals count, variants do not. Quota is reserved when a file is
  * announced, and released when the file is rejected, erased, or never arrives.
  *
  * @param deps.limits limits of each owner; without any, nothing is counted
+ * @param deps.addressQuota the quota of the clients' addresses, which counts the same uploads
  */
 export function createQuota(deps: {
   reservations: QuotaReservations
   limits: QuotaLimits
+  addressQuota: AddressQuota
+  records: Pick<UploadRecords, 'networksOf'>
   originals: Originals
   s3: S3Client
   bucket: string
 }) {
-  const { reservations, limits, originals, s3, bucket } = deps
+  const { reservations, limits, addressQuota, records, originals, s3, bucket } = deps
   const isLimited = Object.values(limits).some((limit) => limit !== undefined)
 
   /** Checks overdue reservations against S3: confirms them with the real size, or releases them. */
@@ -67,23 +64,44 @@ export function createQuota(deps: {
     await reservations.adopt(owner, uploads, Date.now())
   }
 
+  async function reserve(address: UploadAddress, bytes: number, expiresAtMs: number): Promise<void> {
+    if (!isLimited) return
+    for (;;) {
+      const checked = await checkOverdue(address.owner)
+      const reservation = await reservations.reserve(address, bytes, expiresAtMs + arrivalGraceMs, limits)
+      if (reservation.outcome === 'reserved') return
+      if (reservation.outcome === 'unknown') await recount(address.owner)
+      else if (checked < overdueBatch) throw quotaError(reservation, bytes)
+    }
+  }
+
   return {
     /**
-     * Reserves quota for an upload. A second call for the same upload changes the reservation's size.
+     * Reserves the owner's quota for an upload. A second call for the same upload changes the reservation's size.
      *
      * @param bytes the upload's size
      * @param expiresAtMs when the file should have arrived, ms since 1970
      * @throws AppError `quota_exceeded` if it does not fit, `quota_exhausted_today` if it may fit tomorrow
      */
-    async reserve(address: UploadAddress, bytes: number, expiresAtMs: number): Promise<void> {
-      if (!isLimited) return
-      for (;;) {
-        const checked = await checkOverdue(address.owner)
-        const reservation = await reservations.reserve(address, bytes, expiresAtMs + arrivalGraceMs, limits)
-        if (reservation.outcome === 'reserved') return
-        if (reservation.outcome === 'unknown') await recount(address.owner)
-        else if (checked < overdueBatch) throw quotaError(reservation, bytes)
-      }
+    reserve,
+
+    /**
+     * Changes the size of an admitted upload, before its bytes are committed, in the quotas of its owner and of the address
+     * that announced it.
+     *
+     * @param size.from what was reserved so far, in bytes. An unknown size is 0
+     * @param expiresAtMs when the file should have arrived, ms since 1970
+     * @throws AppError as `reserve` does
+     */
+    async resize(
+      address: UploadAddress,
+      { from, to }: { from: number; to: number },
+      expiresAtMs: number,
+    ): Promise<void> {
+      await reserve(address, to, expiresAtMs)
+      if (from === to || !addressQuota.isLimited) return
+      const use = { bytes: to - from, files: 0 }
+      await addressQuota.reserve(await records.networksOf(address), use, uploadIdTimeMs(address.id))
     },
 
     /**
@@ -107,17 +125,3 @@ export function createQuota(deps: {
 }
 
 export type Quota = ReturnType<typeof createQuota>
-
-function quotaError(
-  { by, limit, remaining }: { by: QuotaLimit; limit: number; remaining: number },
-  bytes: number,
-): AppError {
-  const details = { limit, remaining }
-  const message = `The quota is ${limit} ${limitUnits[by]}; ${remaining} are left.`
-  const exceedsEveryDay = by === 'bytesPerDay' ? bytes > limit : limit === 0
-  if (by === 'bytesTotal' || by === 'filesTotal' || exceedsEveryDay) {
-    return new AppError('quota_exceeded', { message, ...details })
-  }
-  const retryAfterSeconds = Math.ceil((dayMs - (Date.now() % dayMs)) / 1000)
-  return new AppError('quota_exhausted_today', { message, ...details, retryAfterSeconds })
-}

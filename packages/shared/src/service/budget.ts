@@ -33,24 +33,37 @@ export function createBudget(options: { unit: string; code: ErrorCode; limits: B
   let used = 0
 
   function check(keys: { key: string; limit: number }[], amount: number): void {
-    for (const { key, limit } of keys) {
-      const remaining = limit - (usedBy.get(key) ?? 0)
-      if (amount <= remaining) continue
+    const short = shortOf(keys, amount)
+    if (short) {
+      const { key, limit, remaining } = short
       const who = key.startsWith('owner:') ? 'owner' : 'address'
       throw new AppError(code, {
-        message: `The limit is ${limit} ${unit} at once for one ${who}; ${Math.max(0, remaining)} are left.`,
+        message: `The limit is ${limit} ${unit} at once for one ${who}; ${remaining} are left.`,
         limit,
-        remaining: Math.max(0, remaining),
+        remaining,
         retryAfterSeconds,
       })
     }
-    if (limits.instance === 0 || used + amount <= limits.instance) return
+    if (fitsInstance(amount)) return
     throw new AppError('overloaded', {
       message: `This instance has no room for more ${unit}.`,
       limit: limits.instance,
       remaining: Math.max(0, limits.instance - used),
       retryAfterSeconds,
     })
+  }
+
+  /** Returns the first limit of an owner or an address that has less than `amount` left. */
+  function shortOf(keys: { key: string; limit: number }[], amount: number) {
+    for (const { key, limit } of keys) {
+      const remaining = Math.max(0, limit - (usedBy.get(key) ?? 0))
+      if (amount > remaining) return { key, limit, remaining }
+    }
+    return undefined
+  }
+
+  function fitsInstance(amount: number): boolean {
+    return limits.instance === 0 || used + amount <= limits.instance
   }
 
   function add(keys: { key: string }[], amount: number): void {
@@ -87,6 +100,15 @@ export function createBudget(options: { unit: string; code: ErrorCode; limits: B
           add(keys, -taken)
         },
       }
+    },
+
+    /**
+     * Returns why `take` would refuse: a limit of the `holder`, or that of the `instance`. Undefined: it would not. It costs
+     * much less than an error.
+     */
+    shortage(holder: BudgetHolder, amount = 1): 'holder' | 'instance' | undefined {
+      if (shortOf(keysOf(holder, limits), amount)) return 'holder'
+      return fitsInstance(amount) ? undefined : 'instance'
     },
 
     /** Returns what is used at the moment. */

@@ -1,4 +1,4 @@
-import { isFinished, type Upload } from './upload.ts'
+import { arrivalGraceMs, isFinished, type Upload } from './upload.ts'
 
 const minuteMs = 60 * 1000
 const hourMs = 60 * minuteMs
@@ -27,11 +27,16 @@ export const memoryBudget = {
 /** How long a finished record stays at least, whatever the memory: clients still read the result. In ms. */
 export const minFinishedLifeMs = minuteMs
 
-/** Expiry of finished records with enough memory, and of those that only Redis has. In ms. */
+/** Expiry of finished records with enough memory, in ms. */
 const finishedLifeMs = 7 * dayMs
 const shortFinishedLifeMs = hourMs
-/** Expiry of the records of unfinished uploads: longer than any upload may stay open. In ms. */
+/** Expiry of the records of imports that ended without bytes, in ms. Only Redis has them. */
+const endedLifeMs = dayMs
+/** Expiry of the records of uploads that arrived and are not finished, in ms. */
 export const openLifeMs = 14 * dayMs
+/** Expiry of what an owner with files has besides its records, in ms: with enough memory, longer than its finished records. */
+const ownerKeysLifeMs = 10 * dayMs
+const shortOwnerKeysLifeMs = dayMs
 
 /**
  * Whether a record can be rebuilt from S3: its upload has a manifest. An import that got no bytes has none.
@@ -40,15 +45,44 @@ export function isRebuildable(upload: Upload): boolean {
   return isFinished(upload) && upload.arrival !== undefined
 }
 
+/** How long keys stay in Redis after the record of an upload is written, in ms. */
+export type KeyLives = {
+  record: number
+  /** The owner's index and its last changes. They live as long as the longest of these. */
+  ownerKeys: number
+}
+
 /**
- * Returns how long a record stays in Redis after it is written, in ms.
+ * Returns how long keys stay in Redis after a record is written. An upload whose bytes have not arrived leaves nothing once
+ * they cannot arrive any more: anybody can announce uploads.
  *
  * @param usedShare returns the used share of Redis' memory limit; called only if it matters
+ * @param nowMs ms since 1970
  */
-export async function recordLifeMs(upload: Upload, usedShare: () => Promise<number>): Promise<number> {
-  if (!isFinished(upload)) return openLifeMs
-  if (!isRebuildable(upload)) return finishedLifeMs
+export async function keyLives(
+  upload: Upload,
+  usedShare: () => Promise<number>,
+  nowMs: number,
+): Promise<KeyLives> {
+  if (upload.state === 'awaiting' || !upload.arrival) {
+    const record = upload.state === 'awaiting' ? awaitingLifeMs(upload, nowMs) : endedLifeMs
+    return { record, ownerKeys: Math.max(record, hourMs) }
+  }
   const share = await usedShare()
+  return {
+    record: isFinished(upload) ? finishedLife(share) : openLifeMs,
+    ownerKeys: share >= memoryBudget.shortLife ? shortOwnerKeysLifeMs : ownerKeysLifeMs,
+  }
+}
+
+/** Older versions of Millrace announced uploads without an expiry. */
+function awaitingLifeMs({ expiresAt }: Upload, nowMs: number): number {
+  if (expiresAt === undefined) return openLifeMs
+  return Math.max(Date.parse(expiresAt) + arrivalGraceMs - nowMs, minFinishedLifeMs)
+}
+
+/** @param share the used share of Redis' memory limit */
+function finishedLife(share: number): number {
   if (share >= memoryBudget.shortestLife) return minFinishedLifeMs
   return share >= memoryBudget.shortLife ? shortFinishedLifeMs : finishedLifeMs
 }

@@ -52,3 +52,17 @@ export function keyedUploadId({ owner, key }: { owner: string; key: string }, ti
   // uuid takes the first 32 of the 74 bits from `seq`, the others from the last bytes of `random`.
   return v7({ msecs: timeMs, random: digest.subarray(0, 16), seq: digest.readUInt32BE(16) })
 }
+
+/** As `derivationLabel`, for further versions. */
+const furtherVersionLabel = 'millrace further version of an upload'
+
+/**
+ * Returns the id under which a further version of an upload's original has its quota. It has the upload's time, so it counts
+ * for the same day. No upload has this id.
+ *
+ * @param position of the version among those that are kept: 1 for the second one
+ */
+export function furtherVersionId(id: string, position: number): string {
+  const digest = createHash('sha256').update([furtherVersionLabel, id, position].join('\0')).digest()
+  return v7({ msecs: uploadIdTimeMs(id), random: digest.subarray(0, 16), seq: digest.readUInt32BE(16) })
+}

@@ -1,12 +1,22 @@
 import type { Redis } from 'ioredis'
+import { defineKeepFor } from '../service/keep-for.ts'
 import { createUploadKeys } from './upload-keys.ts'
 
-const dayMs = 24 * 60 * 60 * 1000
+const hourMs = 60 * 60 * 1000
+const dayMs = 24 * hourMs
 
-/** Expiry of an index to which nothing is added, in ms. The index outlives the records. */
-export const indexTtlMs = 30 * dayMs
-/** Expiry of what is known of an index, in ms: shorter, so that it is never known of an index that has expired. */
-const knownTtlMs = 29 * dayMs
+/** How long the ids that S3 has are kept at least, in ms. */
+const listedLifeMs = 10 * dayMs
+/**
+ * What is known of an index ends this long before it expires, in ms. So it is never known of an index that has expired,
+ * unless all of its uploads were announced and never came.
+ */
+const knownMarginMs = dayMs
+/**
+ * How long it is known of an index at least, in ms. An index that begins later lives for longer than this, since its records
+ * do (`memory-budget.ts`).
+ */
+const minKnownMs = hourMs
 
 /** How many of an owner's newest ids Redis keeps by default: some 1 MB. Older ones are listed from S3. */
 export const defaultMaxIds = 10_000
@@ -23,14 +33,15 @@ export type KnownIndex = { epoch: number; from: string }
  * Adds the ids between two known positions, and moves what is known back to `from`. Fails if something else is known
  * meanwhile: the index was trimmed, or another process completes it.
  *
- * KEYS: index, listed. ARGV: epoch, the expected `from` ('none' to begin anew), the next `from`, expiry of the index in
- * ms, expiry of `listed` in ms, then the ids.
+ * KEYS: index, listed. ARGV: epoch, the expected `from` ('none' to begin anew), the next `from`, least life of an index with
+ * these ids in ms, then the ids.
  */
-const extendScript = `
+const extendScript = `${defineKeepFor}
 if ARGV[2] ~= 'none' and redis.call('GET', KEYS[2]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
-for i = 6, #ARGV do redis.call('ZADD', KEYS[1], 0, ARGV[i]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. ARGV[3], 'PX', ARGV[5])
+for i = 5, #ARGV do redis.call('ZADD', KEYS[1], 0, ARGV[i]) end
+if #ARGV >= 5 then keepFor(KEYS[1], ARGV[4]) end
+local knownMs = math.max(redis.call('PTTL', KEYS[1]) - ${knownMarginMs}, ${minKnownMs})
+redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. ARGV[3], 'PX', knownMs)
 return 1
 `
 
@@ -149,7 +160,7 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
         extendScript,
         2,
         ...[keys.index(owner), keys.listed(owner)],
-        ...[next.epoch, previous ?? 'none', next.from, indexTtlMs, knownTtlMs],
+        ...[next.epoch, previous ?? 'none', next.from, listedLifeMs],
         ...ids,
       )
       return added === 1

@@ -3,7 +3,8 @@ import type { UploadAddress } from './upload-address.ts'
 /**
  * Builds the keys of uploads in Redis:
  *
- *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON), epoch (see redis-epoch.ts)
+ *   {prefix}:{owner}:upload:{id}   hash: revision, record (JSON), epoch (see redis-epoch.ts), counted (the networks that
+ *                                  count the upload as unfinished, while they do)
  *   {prefix}:{owner}:uploads       sorted set of ids, all with score 0: UUIDv7 sort by time
  *   {prefix}:{owner}:listed        epoch, and the id from which on the sorted set is known to be complete
  *   {prefix}:{owner}:indexing      lease of the instance that completes the sorted set
@@ -11,9 +12,10 @@ import type { UploadAddress } from './upload-address.ts'
  *                                  makes the script that saves records refuse the upload
  *   {prefix}:{owner}:sequence      hash: last, since: the sequence numbers of the owner's changes
  *   {prefix}:{owner}:recent        sorted set of ids by the sequence number of their last change
+ *   {prefix}:{owner}:unfinished    see unfinished-uploads.ts
+ *   {prefix}:unfinished:{network}  the same
  *
- * Every key contains the owner, so another owner's id finds nothing. The owner is the hash tag, so all keys of an owner
- * are in one slot of a Redis Cluster.
+ * Every key of an upload contains its owner, so another owner's id finds nothing. The owner is the hash tag.
  *
  * @param prefix prefix of every key
  */
@@ -26,5 +28,7 @@ export function createUploadKeys(prefix: string) {
     erased: ({ owner, id }: UploadAddress) => `${prefix}:{${owner}}:erased:${id}`,
     sequence: (owner: string) => `${prefix}:{${owner}}:sequence`,
     recent: (owner: string) => `${prefix}:{${owner}}:recent`,
+    unfinished: (owner: string) => `${prefix}:{${owner}}:unfinished`,
+    unfinishedOf: (network: string) => `${prefix}:unfinished:${network}`,
   }
 }

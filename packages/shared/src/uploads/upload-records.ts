@@ -6,11 +6,22 @@ import { createBatcher } from '../service/batcher.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
-import { recordLifeMs } from './memory-budget.ts'
+import { type CountedNetwork, formatNetworks, parseNetworks } from './counted-networks.ts'
+import { type KeyLives, keyLives } from './memory-budget.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
-import { defaultMaxIds, defineTrimIndex, indexTtlMs } from './upload-index.ts'
 import { createUploadKeys } from './upload-keys.ts'
+import {
+  confirmed,
+  confirmScript,
+  eraseScript,
+  forgetScript,
+  keepNetworks,
+  maxRecentChanges,
+  saveScript,
+  verified,
+  verifyScript,
+} from './upload-record-scripts.ts'
 
 const upload = Compile(Upload)
 
@@ -45,103 +56,16 @@ const erasedTtlMs = 8 * dayMs
 /** Expiry of a confirmed erasure marker: longer than the marker in S3 for other regions lives. */
 const confirmedTtlMs = erasureMarkerLifeMs + dayMs
 /**
- * The values of an erasure marker, each of which includes the ones before: begun; a listing showed that nothing is left;
- * a second erasure, after late copies of other regions, left nothing.
+ * How long the last changes of an owner without uploads are kept, in ms: an event stream that reconnects reads that an upload
+ * was erased.
  */
-const begun = '1'
-const verified = 'verified'
-const confirmed = 'confirmed'
-/** How many of an owner's last changes a reconnecting client can receive. */
-const maxRecentChanges = 1000
-
-/** Reads the clock of Redis, in ms since 1970. */
-const readClock = `
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-`
-
+const changesLifeMs = 60 * 60 * 1000
 /**
- * Gives a change the next number of its owner's sequence. Numbers are at least the current ms since 1970, so they keep
- * rising if Redis lost the last one. `since` is the start of the known sequence.
+ * How long an upload that ended without bytes still counts as unfinished, in ms: for its owner and for its networks. It leaves
+ * an erasure marker or its outcome, and whoever announces and erases again and again must not fill Redis with them. An owner
+ * with an API key may have many imports that fail, and counts to no network.
  */
-const nextSequence = `
-local last = tonumber(redis.call('HGET', KEYS[4], 'last') or '0')
-local sequence = math.max(last + 1, now)
-if last == 0 then redis.call('HSET', KEYS[4], 'since', string.format('%.0f', sequence - 1)) end
-local text = string.format('%.0f', sequence)
-redis.call('HSET', KEYS[4], 'last', text)
-redis.call('ZADD', KEYS[5], text, ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -${maxRecentChanges} - 1)
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
-redis.call('PEXPIRE', KEYS[5], ARGV[2])
-`
-
-/**
- * Compare-and-set: saves a record if its revision is still the expected one and the upload was not erased, adds it to its
- * owner's index and publishes the change, in one step. So subscribers receive all changes in their order.
- *
- * A revision is at least the current ms since 1970, as sequence numbers are. So a record that is created again after Redis
- * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
- * subscribers do not take it for an old one.
- *
- * KEYS: record, index, erased, sequence, recent, listed. ARGV: id, expiry of the index in ms, channel, record, expected revision
- * ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the stored one), 1 to publish
- * nothing ('' to publish).
- */
-const saveScript = `${defineTrimIndex}
-if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
-local revision = redis.call('HGET', KEYS[1], 'revision') or ''
-if revision ~= ARGV[5] then return 0 end
-${readClock}
-local nextRevision = string.format('%.0f', math.max((tonumber(revision) or 0) + 1, now))
-redis.call('HSET', KEYS[1], 'revision', nextRevision, 'record', ARGV[4])
-if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[7]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
-if ARGV[8] ~= '' then return tonumber(nextRevision) end
-${nextSequence}
-redis.call('PUBLISH', ARGV[3],
-  '{"sequence":' .. text .. ',"revision":' .. nextRevision .. ',"upload":' .. ARGV[4] .. '}')
-return tonumber(nextRevision)
-`
-
-/** Marks a record as checked. KEYS: record. ARGV: expected revision, epoch. */
-const confirmScript = `
-if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
-return 1
-`
-
-/** Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, expiry of the index, channel. */
-const forget = `
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-${readClock}
-${nextSequence}
-redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1] .. '"}')
-return 1
-`
-
-/** As above, if the record has the expected revision. ARGV[4]: the revision, or '' for any. */
-const forgetScript = `
-local expected = ARGV[4]
-if expected ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= expected then return 0 end
-${forget}`
-
-/** As above, and sets the erasure marker, unless there is one. ARGV[4]: expiry of the marker in ms. */
-const eraseScript = `
-redis.call('SET', KEYS[3], '${begun}', 'PX', ARGV[4], 'NX')
-${forget}`
-
-/** KEYS: erased. ARGV: expiry of the marker in ms. */
-const verifyScript = `
-if redis.call('GET', KEYS[1]) == '${confirmed}' then return 0 end
-redis.call('SET', KEYS[1], '${verified}', 'PX', ARGV[1])
-return 1
-`
-
+const endedCountMs = { owner: 60 * 60 * 1000, networks: 6 * 60 * 60 * 1000 }
 /** Returns the channel on which an owner's changes are published. */
 export function changesChannel(prefix: string, owner: string): string {
   return `${prefix}:changes:${owner}`
@@ -175,6 +99,8 @@ export function createUploadRecords(deps: {
     sequence: sequenceKey,
     recent: recentKey,
     listed: listedKey,
+    unfinished: unfinishedKey,
+    unfinishedOf,
   } = createUploadKeys(prefix)
 
   /**
@@ -222,6 +148,7 @@ export function createUploadRecords(deps: {
       sequenceKey(owner),
       recentKey(owner),
       listedKey(owner),
+      unfinishedKey(owner),
     ]
   }
 
@@ -232,20 +159,26 @@ export function createUploadRecords(deps: {
   async function save(
     next: Upload,
     expectedRevision: number | undefined,
-    { isChecked, isQuiet = false }: { isChecked: boolean; isQuiet?: boolean },
+    options: { isChecked: boolean; isQuiet?: boolean; networks?: readonly CountedNetwork[] | undefined },
   ): Promise<number | undefined> {
+    const { isChecked, isQuiet = false, networks } = options
+    const nowMs = Date.now()
+    const lives = await keyLives(next, redisMemory.usedShare, nowMs)
     const revision = await redis.eval(
       saveScript,
-      6,
+      7,
       ...keys(next),
       next.id,
-      indexTtlMs,
+      lives.ownerKeys,
       changesChannel(prefix, next.owner),
       JSON.stringify(next),
       expectedRevision ?? '',
-      await recordLifeMs(next, redisMemory.usedShare),
+      lives.record,
       isChecked ? await epoch.current() : '',
       isQuiet ? 1 : '',
+      networks ? formatNetworks(networks) : keepNetworks,
+      unfinishedOf(''),
+      ...countsUntil(next, lives, nowMs),
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
@@ -267,11 +200,15 @@ export function createUploadRecords(deps: {
     /**
      * Creates a record of a new upload, or of one that was read from S3. If another process created one first, that one
      * is kept.
+     * @param options.networks the networks that count the upload as unfinished (`unfinished-uploads.ts`)
      * @returns the record in Redis
      * @throws AppError `upload_not_found` if the upload was erased
      */
-    async create(created: Upload): Promise<StoredUpload> {
-      const revision = await save(created, undefined, { isChecked: true })
+    async create(
+      created: Upload,
+      { networks }: { networks?: readonly CountedNetwork[] } = {},
+    ): Promise<StoredUpload> {
+      const revision = await save(created, undefined, { isChecked: true, networks })
       if (revision !== undefined) return { upload: created, revision }
       const found = await find(created)
       if (!found) throw new AppError('conflict')
@@ -338,12 +275,14 @@ export function createUploadRecords(deps: {
       const expected = found?.revision ?? ''
       const result = await redis.eval(
         forgetScript,
-        6,
+        7,
         ...keys(address),
         address.id,
-        indexTtlMs,
+        changesLifeMs,
         channel,
         expected,
+        unfinishedOf(''),
+        ...['', ''],
       )
       return result === 1
     },
@@ -351,7 +290,18 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
-      await redis.eval(eraseScript, 6, ...keys(address), address.id, indexTtlMs, channel, erasedTtlMs)
+      await redis.eval(
+        eraseScript,
+        7,
+        ...keys(address),
+        ...[address.id, changesLifeMs, channel, erasedTtlMs, unfinishedOf('')],
+        ...endedCountUntil(Date.now()),
+      )
+    },
+
+    /** Returns the networks that count an upload as unfinished. None once its bytes arrived. */
+    async networksOf(address: UploadAddress): Promise<CountedNetwork[]> {
+      return parseNetworks((await redis.hget(recordKey(address), 'counted')) ?? '')
     },
 
     /** Whether Redis has an erasure marker for the upload. */
@@ -408,3 +358,16 @@ export function createUploadRecords(deps: {
 }
 
 export type UploadRecords = ReturnType<typeof createUploadRecords>
+
+/**
+ * Returns until when an upload counts as unfinished for its owner and for its networks, and whether that may only extend or
+ * only shorten it.
+ */
+function countsUntil({ state, arrival }: Upload, { record }: KeyLives, nowMs: number): (string | number)[] {
+  if (state === 'awaiting') return [nowMs + record, nowMs + record, 'GT']
+  return arrival ? ['', '', 'LT'] : [...endedCountUntil(nowMs), 'LT']
+}
+
+function endedCountUntil(nowMs: number): [owner: number, networks: number] {
+  return [nowMs + endedCountMs.owner, nowMs + endedCountMs.networks]
+}

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { UploadJobState, UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { isTransient } from '@millrace/shared/service/outage.ts'
 import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { type Arrival, isFinished, isSameArrival } from '@millrace/shared/uploads/upload.ts'
@@ -19,7 +19,10 @@ const renewAfter = 1 / 3
 const renewPeriod = 1 / 10
 const checkPeriod = 1 / 20
 
-/** How many uploads are checked with one pipeline, and how many are received again at the same time. */
+/**
+ * How many uploads are checked with one pipeline, and how many are received again at the same time. Of those that wait for
+ * room, only so many are looked at in one check.
+ */
 const checksAtOnce = 200
 const retriesAtOnce = 16
 
@@ -36,21 +39,34 @@ export type UnfinishedUpload = {
 }
 
 /** A key of an event whose message is held. Without an upload, an outage interrupted its handling. */
-export type UnfinishedKey = { key: string; upload: UnfinishedUpload | undefined }
+export type UnfinishedKey = {
+  key: string
+  /** The version of the event, if the bucket is versioned. */
+  versionId?: string | undefined
+  upload: UnfinishedUpload | undefined
+}
 
-type HeldKey = UnfinishedKey & { isDone: boolean; retries: number; retryAtMs: number }
+type HeldKey = UnfinishedKey & {
+  isDone: boolean
+  retries: number
+  retryAtMs: number
+  /** It has no job, since its owner fills its share of the queue of jobs. */
+  waitsForRoom: boolean
+}
 type HeldMessage = { message: LeasedMessage; keys: HeldKey[] }
+type OpenKey = { key: HeldKey; message: LeasedMessage; state: UploadJobState | undefined }
 
 /**
  * Handles one key of an event by what S3 has.
  *
+ * @param options.versionId the version of the event, if the bucket is versioned
  * @param options.sentAtMs when S3 sent the event, in ms since 1970
  * @param options.isRetry the key was handled before: its job is added again if it is missing, and restarted if it failed
  * @returns the upload that the message waits for, or undefined if nothing remains to do
  */
 export type HandleKey = (
   key: string,
-  options: { sentAtMs: number; isRetry: boolean },
+  options: { versionId: string | undefined; sentAtMs: number; isRetry: boolean },
 ) => Promise<UnfinishedUpload | undefined>
 
 /**
@@ -62,6 +78,8 @@ export type HandleKey = (
  *   - its job is looked up. While the job waits or runs, nothing is done. A job that ended has finished its upload, and the
  *     record says so: the manifest is written before the record. Otherwise Redis lost something, or the job failed, or the
  *     bytes were replaced: the upload is received again from S3, which adds the job that is needed
+ *   - while its owner fills its share of the queue of jobs, an upload without a job waits for room, so that messages of
+ *     other owners behind it in SQS are received
  *
  * Messages wait in memory only, and those that still wait when the worker stops are left as they are. Their leases end, and
  * other workers receive them. Making them visible at once would help only if Redis lost their jobs in the same minute. And
@@ -73,7 +91,7 @@ export type HandleKey = (
  */
 export function createHeldArrivals(deps: {
   leases: Pick<MessageLeases, 'renew' | 'delete'>
-  queue: Pick<UploadQueue, 'states'>
+  queue: Pick<UploadQueue, 'states' | 'hasRoom'>
   records: Pick<UploadRecords, 'find'>
   handleKey: HandleKey
   leaseMs: number
@@ -115,7 +133,10 @@ export function createHeldArrivals(deps: {
    * @throws the error of an outage; the rest is checked the next time
    */
   async function check({ isLast = false } = {}): Promise<void> {
-    for (const group of groupsOf([...held.values()], checksAtOnce)) {
+    const all = [...held.values()]
+    const parked = all.filter(waitsForRoom)
+    const checked = [...all.filter((each) => !waitsForRoom(each)), ...(await withRoom(parked))]
+    for (const group of groupsOf(checked, checksAtOnce)) {
       if (stopping.signal.aborted && !isLast) return
       try {
         await checkGroup(group)
@@ -125,9 +146,24 @@ export function createHeldArrivals(deps: {
     }
   }
 
+  /** Returns the first of the messages that wait for room and whose owners have some. */
+  async function withRoom(parked: HeldMessage[]): Promise<HeldMessage[]> {
+    if (parked.length === 0 || !(await queue.hasRoom())) return []
+    const owners = new Map<string, boolean>()
+    const found: HeldMessage[] = []
+    for (const each of parked) {
+      if (found.length === checksAtOnce) break
+      const owner = each.keys.find((key) => key.waitsForRoom)?.upload?.address.owner ?? ''
+      const hasRoom = owners.get(owner) ?? (await queue.hasRoom(owner))
+      owners.set(owner, hasRoom)
+      if (hasRoom) found.push(each)
+    }
+    return found
+  }
+
   async function checkGroup(group: HeldMessage[]): Promise<void> {
-    const open = group.flatMap(({ message, keys }) =>
-      keys.filter(({ isDone }) => !isDone).map((key) => ({ key, message })),
+    const open: OpenKey[] = group.flatMap(({ message, keys }) =>
+      keys.filter(({ isDone }) => !isDone).map((key) => ({ key, message, state: undefined })),
     )
     const withJob = open.flatMap((each) => {
       const { upload } = each.key
@@ -135,15 +171,24 @@ export function createHeldArrivals(deps: {
       return [{ each, job: { id: upload.address.id, etag: upload.arrival.etag } }]
     })
     const states = await queue.states(withJob.map(({ job }) => job))
-    const queued = new Set(withJob.flatMap(({ each }, i) => (states[i] === 'queued' ? [each] : [])))
-    const unclear = open.filter((each) => !queued.has(each))
+    for (const [i, { each }] of withJob.entries()) each.state = states[i]
+    for (const { key, state } of open) if (state === 'queued') key.waitsForRoom = false
+    const unclear = open.filter(({ state }) => state !== 'queued')
     const isSettled = await Promise.all(unclear.map(({ key }) => checkRecord(key)))
     const due = unclear.filter(({ key }, i) => !isSettled[i] && key.retryAtMs <= now())
     for (const retries of groupsOf(due, retriesAtOnce)) {
       if (stopping.signal.aborted) return
-      const results = await Promise.allSettled(retries.map(({ key, message }) => retry(key, message)))
+      const results = await Promise.allSettled(retries.map(retryIfRoom))
       for (const result of results) if (result.status === 'rejected') throw result.reason
     }
+  }
+
+  /** Handles a key again, unless that would add a job for which its owner has no room. @throws as `retry` does */
+  async function retryIfRoom({ key, message, state }: OpenKey): Promise<void> {
+    const { upload } = key
+    key.waitsForRoom =
+      upload !== undefined && state === 'missing' && !(await queue.hasRoom(upload.address.owner))
+    if (!key.waitsForRoom) await retry(key, message)
   }
 
   /** Marks a key as done if the record says so. @returns whether nothing remains to do for it now */
@@ -161,7 +206,8 @@ export function createHeldArrivals(deps: {
     key.retries += 1
     key.retryAtMs = now() + Math.min(longestRetryMs, leaseMs * checkPeriod * 2 ** Math.min(key.retries, 20))
     try {
-      key.upload = await handleKey(key.key, { sentAtMs: message.sentAtMs, isRetry: true })
+      const { versionId } = key
+      key.upload = await handleKey(key.key, { versionId, sentAtMs: message.sentAtMs, isRetry: true })
       key.isDone = key.upload === undefined
     } catch (error) {
       if (isTransient(error)) throw error
@@ -213,14 +259,26 @@ export function createHeldArrivals(deps: {
     hold(message: LeasedMessage, keys: UnfinishedKey[]): void {
       held.set(message.id, {
         message,
-        keys: keys.map((key) => ({ ...key, isDone: false, retries: 0, retryAtMs: 0 })),
+        keys: keys.map((key) => ({
+          ...key,
+          isDone: false,
+          retries: 0,
+          retryAtMs: 0,
+          waitsForRoom: false,
+        })),
       })
     },
     /** Returns the number of held messages. */
     size: () => held.size,
+    /** Returns the number of held messages that wait for room in the queue of jobs. */
+    parkedSize: () => [...held.values()].filter(waitsForRoom).length,
     renewLeases,
     check,
   }
+}
+
+function waitsForRoom({ keys }: HeldMessage): boolean {
+  return keys.some((key) => key.waitsForRoom && !key.isDone)
 }
 
 export type HeldArrivals = ReturnType<typeof createHeldArrivals>

@@ -29,8 +29,16 @@ const noRoomMs = 1_000
 const maxHeldWithCopies = 1_000
 
 /**
+ * A worker that holds this many messages of uploads whose owner fills its share of the queue of jobs receives no more, as
+ * a share of `maxHeld` and at least. Until then it receives the messages of other owners, which are behind them in SQS.
+ */
+const parkedShare = 1 / 4
+const minParked = 100
+
+/**
  * Receives S3's events from SQS. Each event becomes a record and a job. Its message is held until the upload is finished
- * (`held-arrivals.ts`). While Redis has no room for more jobs, nothing is received: the backlog waits in SQS.
+ * (`held-arrivals.ts`). While Redis has no room for more jobs, nothing is received: the backlog waits in SQS. One owner
+ * does not fill it: then its messages are held without a job.
  *
  * A message whose handling an outage interrupted is held too and handled again. So an outage does not count as a receive,
  * however long it lasts, and the next messages are received after a backoff. A message that fails for another reason
@@ -48,7 +56,7 @@ export function createObjectCreated(deps: {
   queueUrl: string
   bucket: string
   receiveUpload: ReceiveUpload
-  queue: Pick<UploadQueue, 'room' | 'ensure' | 'states'>
+  queue: Pick<UploadQueue, 'room' | 'hasRoom' | 'ensure' | 'states'>
   records: Pick<UploadRecords, 'find'>
   leaseMs: number
   maxHeld: number
@@ -114,7 +122,13 @@ export function createObjectCreated(deps: {
 
   /** @throws the error of an outage, after all received messages were handled or are held */
   async function receiveOnce(): Promise<void> {
-    const limit = Math.min(messagesPerRequest, maxHeld - held.size(), await queue.room())
+    const parked = held.parkedSize()
+    const limit = Math.min(
+      messagesPerRequest,
+      maxHeld - (held.size() - parked),
+      Math.max(minParked, maxHeld * parkedShare) - parked,
+      await queue.room(),
+    )
     if (limit <= 0) return wait(noRoomMs)
     const messages = await leases.receive({ limit, signal: forceStop.signal })
     const results = await Promise.all(messages.map(handle))
@@ -133,20 +147,20 @@ export function createObjectCreated(deps: {
     const unfinished: UnfinishedKey[] = []
     let outage: unknown
     try {
-      const keys = parseS3Event(message.body, bucket)
-      if (!keys) {
+      const objects = parseS3Event(message.body, bucket)
+      if (!objects) {
         log.warn({ event: 'not-an-s3-event', messageId: message.id }, 'not an S3 event')
         return { isDone: false }
       }
-      for (const key of keys) {
+      for (const { key, versionId } of objects) {
         try {
-          const upload = await handleKey(key, { sentAtMs: message.sentAtMs, isRetry: false })
+          const upload = await handleKey(key, { versionId, sentAtMs: message.sentAtMs, isRetry: false })
           const isLeftToSweep = upload?.copyUntilMs !== undefined && held.size() >= copyLimit
-          if (upload && !isLeftToSweep) unfinished.push({ key, upload })
+          if (upload && !isLeftToSweep) unfinished.push({ key, versionId, upload })
         } catch (error) {
           if (!isTransient(error)) throw error
           outage = error
-          unfinished.push({ key, upload: undefined })
+          unfinished.push({ key, versionId, upload: undefined })
         }
       }
     } catch (error) {
@@ -159,7 +173,7 @@ export function createObjectCreated(deps: {
 
   async function handleKey(
     key: string,
-    options: { sentAtMs: number; isRetry: boolean },
+    options: { versionId: string | undefined; sentAtMs: number; isRetry: boolean },
   ): Promise<UnfinishedUpload | undefined> {
     const original = parseOriginalKey(key)
     if (original) return handleOriginal(original, options)
@@ -173,11 +187,11 @@ export function createObjectCreated(deps: {
 
   async function handleOriginal(
     address: UploadAddress,
-    { sentAtMs, isRetry }: { sentAtMs: number; isRetry: boolean },
+    { versionId, sentAtMs, isRetry }: { versionId: string | undefined; sentAtMs: number; isRetry: boolean },
   ): Promise<UnfinishedUpload | undefined> {
     const copyUntilMs = sentAtMs + deps.minCopyAgeMs
     const takesCopy = copyUntilMs <= Date.now()
-    const received = await receiveUpload(address, { takesCopy })
+    const received = await receiveUpload(address, { takesCopy, versionId })
     log.debug(
       { event: 'object-created', uploadId: address.id, state: received?.upload.state },
       'object created',

@@ -11,7 +11,10 @@ const S3Event = Type.Object({
       eventName: Type.String({ description: 'such as ObjectCreated:Put' }),
       s3: Type.Object({
         bucket: Type.Object({ name: Type.String() }),
-        object: Type.Object({ key: Type.String({ description: 'URL-encoded as in HTML forms' }) }),
+        object: Type.Object({
+          key: Type.String({ description: 'URL-encoded as in HTML forms' }),
+          versionId: Type.Optional(Type.String({ description: 'if the bucket is versioned' })),
+        }),
       }),
     }),
   ),
@@ -23,19 +26,25 @@ const s3Event = Compile(S3Event)
 /** S3 sends this once when notifications are configured ("How to enable event notifications"). */
 const s3TestEvent = Compile(Type.Object({ Event: Type.Literal('s3:TestEvent') }))
 
+/** An object that was created: its decoded key, and its version if the bucket is versioned. */
+export type CreatedObject = { key: string; versionId?: string }
+
 /**
  * Parses the body of an SQS message.
  *
- * @returns the decoded keys of created objects; empty for other events (a test event, a removal, another bucket);
+ * @returns the created objects; empty for other events (a test event, a removal, another bucket);
  *   undefined if the body is not an S3 event
  */
-export function parseS3Event(body: string | undefined, bucket: string): string[] | undefined {
+export function parseS3Event(body: string | undefined, bucket: string): CreatedObject[] | undefined {
   const event = parseJson(body ?? '')
   if (s3TestEvent.Check(event)) return []
   if (!s3Event.Check(event)) return undefined
   return event.Records.filter(
     (record) => record.eventName.startsWith('ObjectCreated:') && record.s3.bucket.name === bucket,
-  ).map((record) => decodeKey(record))
+  ).map((record) => {
+    const { versionId } = record.s3.object
+    return { key: decodeKey(record), ...(versionId && { versionId }) }
+  })
 }
 
 function decodeKey({ s3 }: S3Event['Records'][number]): string {

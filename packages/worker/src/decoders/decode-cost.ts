@@ -26,7 +26,7 @@ export type DecodeCost = {
 }
 
 /**
- * Estimates what rendering an image costs, from its header (measured: docs/decisions/0025).
+ * Estimates what rendering an image costs, from its header (measured: docs/decisions/0027).
  *
  * A file without a readable header is estimated as an empty one: its decoder rejects it, and is killed if it grows.
  */

@@ -6,6 +6,7 @@ import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { parse } from 'content-disposition'
 import type { SourceAddresses } from './source-addresses.ts'
+import { watchSourceRate } from './source-rate.ts'
 
 /** Enough for real sources. More redirects are a loop or an attack. */
 const maxRedirects = 5
@@ -31,16 +32,19 @@ export type FetchedSource = {
  * @param deps.sourceAddresses resolves a name and refuses addresses that are not permitted
  * @param deps.allowedPorts allowed ports of sources
  * @param deps.idleTimeoutMs idle timeout of a source, and timeout of its response headers, in ms
+ * @param deps.minBytesPerSecond lowest rate of a body, measured over the idle timeout; 0: no limit
  */
 export function createFetchSource(deps: {
   sourceAddresses: SourceAddresses
   allowedPorts: readonly number[]
   idleTimeoutMs: number
+  minBytesPerSecond: number
 }) {
-  const { sourceAddresses, allowedPorts, idleTimeoutMs } = deps
+  const { sourceAddresses, allowedPorts, idleTimeoutMs, minBytesPerSecond } = deps
 
   /**
-   * Requests a source's file. Follows redirects; each is checked like the first URL.
+   * Requests a source's file. Follows redirects; each is checked like the first URL. A body that is sent too slowly ends
+   * with `source_too_slow`.
    *
    * @param signal closes the connection, also while its body is read
    * @throws AppError `source_refused`, `source_not_found`, `source_unusable`, `source_unavailable`
@@ -128,6 +132,7 @@ export function createFetchSource(deps: {
       const length = headers['content-length']
       const size = length === undefined ? undefined : Number(length)
       if (size === 0) throw emptySource()
+      watchSourceRate(response, { minBytesPerSecond, windowMs: idleTimeoutMs })
       return {
         body: response,
         size,

@@ -2,8 +2,7 @@ import { cleanFilename, declaredType, withShortenedFilename } from '@millrace/sh
 import type { ImportUploadJob } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { AbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
-import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
-import { putLimitBytes, type StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
+import type { StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
@@ -138,23 +137,25 @@ export function createImportUpload(deps: {
     if (size !== undefined) checkSize(size, source)
     const expectedSize = size ?? source.size
     const intent = intentOf(upload.intent, source, { ...opened, size: expectedSize })
-    if (expectedSize !== undefined) await reserveQuota(upload, expectedSize)
-    await recordIntent(upload, intent)
-    if (size !== undefined && size <= putLimitBytes) {
-      return storeOriginal.inOnePut(upload, intent, body, signal)
+    let reserved = upload.intent.size
+    if (expectedSize !== undefined) {
+      await reserveQuota(upload, reserved, expectedSize)
+      reserved = expectedSize
     }
-    const partBytes = expectedSize && planParts(expectedSize).partSize
-    return storeOriginal.inParts(upload, intent, {
+    await recordIntent(upload, intent)
+    if (size !== undefined) return storeOriginal.ofKnownSize(upload, intent, body, signal)
+    return storeOriginal.ofUnknownSize(upload, intent, {
       chunks: checkedChunks(body, source),
-      partBytes: partBytes ? () => partBytes : planGrowingParts(maxUploadBytes),
+      maxBytes: source.size,
       limitBytes: maxUploadBytes,
       async beforeCommit(bytes) {
         checkSize(bytes, source)
-        await reserveQuota(upload, bytes)
+        await reserveQuota(upload, reserved, bytes)
         // Before S3 sends the object's event: a worker compares the object with the recorded size.
         await recordIntent(upload, { ...intent, size: bytes })
       },
-      signal,
+      // An import has no client that could try again, so it waits for memory as long as it may run.
+      buffering: { holder: { owner: upload.owner }, signal, waitMs: deps.timeoutMs },
     })
   }
 
@@ -166,8 +167,8 @@ export function createImportUpload(deps: {
     })
   }
 
-  async function reserveQuota(address: UploadAddress, bytes: number): Promise<void> {
-    await quota.reserve(address, bytes, Date.now() + deps.timeoutMs)
+  async function reserveQuota(address: UploadAddress, from: number, to: number): Promise<void> {
+    await quota.resize(address, { from, to }, Date.now() + deps.timeoutMs)
   }
 
   /** Writes the intent to the record. @throws AppError `upload_not_found` if the upload was erased */

@@ -18,6 +18,7 @@ export function createImports(deps: {
     importDnsServers: string[]
     importIdleTimeoutMs: number
     importTimeoutMs: number
+    importMinBytesPerSecond: number
     maxUploadBytes: number
   }
 }) {
@@ -40,6 +41,7 @@ export function createImports(deps: {
         }),
         allowedPorts: config.importAllowedPorts,
         idleTimeoutMs: config.importIdleTimeoutMs,
+        minBytesPerSecond: config.importMinBytesPerSecond,
       }),
       storeOriginal,
       finishImport,

@@ -4,7 +4,7 @@ import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
-import { DelayedError, type Job, UnrecoverableError, WaitingError } from 'bullmq'
+import { DelayedError, type Job, UnrecoverableError } from 'bullmq'
 import type { Logger } from 'pino'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -14,6 +14,7 @@ import type { FailUpload } from '../processing/fail-upload.ts'
 import type { Attempt, ProcessUpload } from '../processing/process-upload.ts'
 import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
 import type { OldestJob } from './oldest-job.ts'
+import type { OwnerSlots } from './owner-slots.ts'
 
 /** Delays of a job that is handed back, in ms: doubled with each start, up to the limit. */
 const handBackDelays = { first: 1_000, limit: 30_000 }
@@ -85,14 +86,16 @@ const unknownJobHandler: JobHandler = {
  *
  * @param deps.activeJobs counts each attempt
  * @param deps.oldestJob measures each attempt
+ * @param deps.ownerSlots limits the slots of each owner; undefined: no limit
  */
 export function createProcessor(deps: {
   handlers: JobHandlers
   activeJobs: ActiveJobs
   oldestJob: Pick<OldestJob, 'begin'>
+  ownerSlots?: OwnerSlots
   log: Logger
 }) {
-  const { handlers, activeJobs, oldestJob, log } = deps
+  const { handlers, activeJobs, oldestJob, ownerSlots, log } = deps
   return async function processor(
     job: UploadJob,
     token: string | undefined,
@@ -100,6 +103,9 @@ export function createProcessor(deps: {
   ): Promise<void> {
     const handler = handlers.get(job.name) ?? unknownJobHandler
     if (!signal) throw new Error('BullMQ passed no AbortSignal to the processor.')
+    const owner = commonPayload.Check(job.data) ? job.data.owner : undefined
+    const freeSlot = owner === undefined ? () => undefined : takeSlot(owner)
+    if (!freeSlot) return await moveBack(job, token, log.child({ jobId: job.id, owner }))
     const endActive = activeJobs.begin()
     const endOldest = oldestJob.begin()
     let end: AttemptEnd = 'finished'
@@ -109,10 +115,11 @@ export function createProcessor(deps: {
     } catch (error) {
       if (signal.aborted) {
         end = 'unfinished'
-        // Not counted as a failed attempt. The next worker starts the job again.
-        await job.moveToWait(token)
+        // Not counted as a failed attempt. The next worker starts the job again. Not `moveToWait`, which does not wake idle
+        // workers if the job has a priority (BullMQ 6.7).
+        await job.moveToDelayed(Date.now(), token)
         jobLog.info({ event: 'handed-back' }, 'job handed back to the queue')
-        throw new WaitingError()
+        throw new DelayedError()
       }
       if (isHandedBack(error)) {
         end = 'unfinished'
@@ -142,8 +149,22 @@ export function createProcessor(deps: {
     } finally {
       endActive(end)
       endOldest()
+      freeSlot()
     }
   }
+
+  function takeSlot(owner: string): (() => void) | undefined {
+    return ownerSlots ? ownerSlots.take(owner) : () => undefined
+  }
+}
+
+/**
+ * Moves a job back whose owner uses its share of the slots, without counting the attempt. The next job takes the slot. The
+ * delay grows, so that the many jobs of such an owner are not started over and over.
+ * @throws DelayedError always
+ */
+async function moveBack(job: UploadJob, token: string | undefined, log: Logger): Promise<never> {
+  return delayJob(job, token, { delayMs: handBackDelayMs(job), log })
 }
 
 /**
@@ -164,6 +185,15 @@ async function handBackLater(
       'the job needs a worker of another version, it is handed back',
     )
   } else log.warn({ err: error, event: 'outage', delayMs }, 'a dependency failed, the job is handed back')
+  return delayJob(job, token, { delayMs, log })
+}
+
+/** @throws DelayedError always */
+async function delayJob(
+  job: UploadJob,
+  token: string | undefined,
+  { delayMs, log }: { delayMs: number; log: Logger },
+): Promise<never> {
   try {
     await job.moveToDelayed(Date.now() + delayMs, token)
   } catch (handBackError) {

@@ -9,6 +9,7 @@ import type { Processing } from '../processing/processing.ts'
 import { createActiveJobs, uncountedActiveJobs } from './active-jobs.ts'
 import { createJobHandlers, createProcessor } from './job-handlers.ts'
 import { createOldestJob } from './oldest-job.ts'
+import { createOwnerSlots } from './owner-slots.ts'
 import { createQueueWorker } from './queue-worker.ts'
 
 /**
@@ -25,7 +26,7 @@ export function createJobs(deps: {
   log: Logger
   processing: Processing
   imports: Imports
-  config: { slots: number; importSlots: number }
+  config: { slots: number; importSlots: number; importSlotsPerOwner: number }
 }) {
   const { redis, blockingRedis, prefix, log, processing, imports, config } = deps
   const handlers = createJobHandlers({ ...processing, ...imports })
@@ -43,7 +44,13 @@ export function createJobs(deps: {
     ...base,
     queueName: importQueueName,
     slots: config.importSlots,
-    processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log }),
+    processor: createProcessor({
+      handlers,
+      activeJobs: uncountedActiveJobs,
+      oldestJob,
+      ownerSlots: createOwnerSlots(config.importSlotsPerOwner),
+      log,
+    }),
   })
 
   return {

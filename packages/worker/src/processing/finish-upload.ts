@@ -1,12 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import {
+  discardedVersions,
   type Manifest,
   type Manifests,
   rejectsBytes,
   type StoredManifest,
   uploadFromManifest,
 } from '@millrace/shared/ledger/manifest.ts'
+import type { OriginalVersions } from '@millrace/shared/ledger/original-versions.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { RemoveRejectedBytes } from '@millrace/shared/lifecycle/remove-rejected-bytes.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
@@ -60,12 +62,13 @@ export function createFinishUpload(deps: {
   erasures: Erasures
   finishErasure: FinishErasure
   removeRejectedBytes: RemoveRejectedBytes
+  originalVersions: Pick<OriginalVersions, 'has' | 'delete'>
 }) {
-  const { manifests, records, erasures, finishErasure, removeRejectedBytes } = deps
+  const { manifests, records, erasures, finishErasure, removeRejectedBytes, originalVersions } = deps
 
   /**
-   * Applies a manifest: deletes bytes that differ from what was announced, and updates the record, unless other bytes
-   * have arrived since.
+   * Applies a manifest: deletes bytes that differ from what was announced, and those that were discarded, and updates the
+   * record, unless other bytes have arrived since.
    *
    * First it reads the erasure marker in S3. Redis may have lost its own, and whoever erases lists the objects after
    * the marker was written: either that listing shows this manifest, or the marker is seen here (`erasures.ts`).
@@ -84,14 +87,17 @@ export function createFinishUpload(deps: {
   }
 
   async function apply(manifest: Manifest): Promise<boolean> {
+    const { discarded = [] } = manifest
     if (rejectsBytes(manifest)) await removeRejectedBytes(manifest, manifest.arrival)
+    for (const versionId of discarded) await originalVersions.delete(manifest, versionId)
     const finished = uploadFromManifest(manifest)
     const stored =
       (await records.update(
         finished,
         (current) => {
           const { arrival } = current
-          if (!arrival || !hasSameBytes(arrival, manifest.arrival)) return undefined
+          const isRestored = arrival?.versionId !== undefined && discarded.includes(arrival.versionId)
+          if (!arrival || !(isRestored || hasSameBytes(arrival, manifest.arrival))) return undefined
           // With a manifest of another region, the version is the same here, but the etag may differ.
           const next = isSameArrival(arrival, manifest.arrival) ? { ...finished, arrival } : finished
           const isUnchanged = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
@@ -108,6 +114,9 @@ export function createFinishUpload(deps: {
 
     /**
      * Finishes an upload. If another attempt has already finished the same bytes, its manifest is kept and applied.
+     *
+     * A file that was sent again and is rejected does not harm the upload: its bytes are discarded, and the earlier ones,
+     * which are ready, stay.
      * @param arrival the processed bytes
      * @param stored the manifest that S3 had when the caller read it
      * @returns the manifest in S3, or undefined if other bytes have arrived since. Their own job finishes the upload
@@ -132,11 +141,29 @@ export function createFinishUpload(deps: {
       let current = stored
       for (let attempt = 0; attempt < attempts; attempt++) {
         if (current && isSettled(current.manifest, manifest)) return inForce(current.manifest)
-        if (await manifests.write(manifest, current)) return inForce(manifest)
+        const next = current ? await replace(current.manifest, manifest) : manifest
+        if (await manifests.write(next, current)) return inForce(next)
         current = await manifests.readStored(upload)
       }
       throw new AppError('conflict')
     },
+  }
+
+  /** Returns the manifest that follows after another one. It knows which versions were discarded. */
+  async function replace(current: Manifest, next: Manifest): Promise<Manifest> {
+    const { versionId } = next.arrival
+    if (versionId !== undefined && (await staysReady(current, next))) {
+      return { ...current, discarded: [...new Set([...(current.discarded ?? []), versionId])] }
+    }
+    const discarded = discardedVersions(current).filter((each) => each !== versionId)
+    return discarded.length > 0 ? { ...next, discarded } : next
+  }
+
+  /** Whether other bytes are rejected, and S3 still has those that are ready. */
+  async function staysReady(current: Manifest, next: Manifest): Promise<boolean> {
+    const { versionId } = current.arrival
+    if (current.outcome !== 'ready' || next.outcome !== 'rejected' || versionId === undefined) return false
+    return !hasSameBytes(current.arrival, next.arrival) && originalVersions.has(current, versionId)
   }
 
   async function inForce(manifest: Manifest): Promise<Manifest | undefined> {

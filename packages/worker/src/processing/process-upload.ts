@@ -71,7 +71,10 @@ export function createProcessUpload(deps: {
     }
     const { upload, arrival } = found
     const [stored, opened] = await durations.measure('open', () =>
-      Promise.all([manifests.readStored(job), deps.openOriginal(job, { etag: job.etag, signal })]),
+      Promise.all([
+        manifests.readStored(job),
+        deps.openOriginal(job, { etag: job.etag, versionId: arrival.versionId, signal }),
+      ]),
     )
     const manifest = stored?.manifest
     if (manifest && isUpToDate(manifest, upload, arrival)) {
@@ -110,7 +113,8 @@ export function createProcessUpload(deps: {
     const stored = await lookup.find(job)
     const { arrival } = stored?.upload ?? {}
     if (!stored || !arrival) return
-    const opened = await deps.openOriginal(job, { etag: arrival.etag, signal: attempt.signal })
+    const { etag, versionId } = arrival
+    const opened = await deps.openOriginal(job, { etag, versionId, signal: attempt.signal })
     if (!opened) return logReplaced(attempt.log)
     const durations = createStepDurations()
     const result = await processBytes(stored.upload, opened, attempt, durations).finally(() =>

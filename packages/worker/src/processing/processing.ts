@@ -17,8 +17,8 @@ export function createProcessing(deps: {
   config: { presets: Presets; maxImageBytes: number }
 }) {
   const { s3, bucket, config } = deps
-  const { records, manifests, originals, lookup, erasures, isErased, finishErasure, removeRejectedBytes } =
-    deps.lifecycle
+  const { records, manifests, originals, originalVersions, lookup } = deps.lifecycle
+  const { erasures, isErased, finishErasure, removeRejectedBytes } = deps.lifecycle
   const { presets, maxImageBytes } = config
   const finishUpload = createFinishUpload({
     manifests,
@@ -26,6 +26,7 @@ export function createProcessing(deps: {
     erasures,
     finishErasure,
     removeRejectedBytes,
+    originalVersions,
   })
   return {
     finishUpload,

@@ -28,15 +28,17 @@ export type OpenedOriginal = {
 export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: string }) {
   /**
    * @param etag identifies the bytes
+   * @param versionId their version, if the bucket is versioned. So bytes that were sent again meanwhile, which may be
+   *   discarded, do not end the attempt
    * @param signal aborts the request and the stream
    * @returns undefined if the original was deleted or replaced by other bytes
    * @throws AppError `dependency_unavailable` if S3 sends fewer or more bytes than its Content-Length
    */
   return async function openOriginal(
     address: UploadAddress,
-    { etag, signal }: { etag: string; signal: AbortSignal },
+    { etag, versionId, signal }: { etag: string; versionId?: string | undefined; signal: AbortSignal },
   ): Promise<OpenedOriginal | undefined> {
-    const response = await get(address, etag, signal)
+    const response = await get(address, { etag, versionId }, signal)
     if (!response) return undefined
     const { Body: body, ContentLength: size } = response
     if (!(body instanceof Readable) || size === undefined)
@@ -62,10 +64,19 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
     }
   }
 
-  async function get(address: UploadAddress, etag: string, abortSignal: AbortSignal) {
+  async function get(
+    address: UploadAddress,
+    { etag, versionId }: { etag: string; versionId: string | undefined },
+    abortSignal: AbortSignal,
+  ) {
     try {
       return await s3.send(
-        new GetObjectCommand({ Bucket: bucket, Key: originalKey(address), IfMatch: `"${etag}"` }),
+        new GetObjectCommand({
+          Bucket: bucket,
+          Key: originalKey(address),
+          VersionId: versionId,
+          IfMatch: `"${etag}"`,
+        }),
         { abortSignal },
       )
     } catch (error) {

@@ -68,10 +68,10 @@ export function createCompareIndex(deps: {
       await records.find(address)
     })
     await run.checks.correct('record-without-object', addresses.filter(isOf('absent')), (address) =>
-      checkUpload(address),
+      checkUpload(address, { isBackfill: true }),
     )
     await run.checks.correct('id-without-upload', addresses.filter(isOf('unknown')), async (address) => {
-      if (await checkUpload(address)) return
+      if (await checkUpload(address, { isBackfill: true })) return
       await index.remove(address.owner, [{ id: address.id, revision: undefined }])
     })
   }

@@ -88,10 +88,15 @@ export function createSweepObjects(deps: {
     return new Set(unsettled)
   }
 
-  /** Whether the manifest describes other bytes than the original. */
+  /**
+   * Whether the manifest describes other bytes than the original, or another version: identical bytes that were sent again
+   * hide the version that is served, until the lifecycle rule deletes that one. In the second of the manifest, the original
+   * is taken for its version.
+   */
   async function hasOtherBytes(upload: WithOriginal): Promise<boolean> {
     const manifest = await manifests.read(upload)
-    if (!manifest || manifest.arrival.etag === upload.original.etag) return false
+    const isNewer = upload.original.lastModifiedMs > (upload.manifest?.lastModifiedMs ?? 0)
+    if (!manifest || (manifest.arrival.etag === upload.original.etag && !isNewer)) return false
     // A copy of another region has an etag of its own, and is identified by its version.
     const original = await originals.find(upload)
     const evidence = { isErased: false, original, manifest }
@@ -119,9 +124,10 @@ export function createSweepObjects(deps: {
 
   async function finish(upload: WithOriginal): Promise<void> {
     const takesCopy = upload.original.lastModifiedMs <= run.startedAtMs - deps.minCopyAgeMs
-    const stored = await checkUpload(upload, { takesCopy })
+    const stored = await checkUpload(upload, { takesCopy, isBackfill: true })
     if (!stored?.upload.arrival || isFinished(stored.upload)) return
-    await queue.revive({ id: upload.id, etag: stored.upload.arrival.etag })
+    const { owner, id, arrival } = stored.upload
+    await queue.revive({ owner, id, etag: arrival.etag }, { isBackfill: true })
   }
 
   async function reportOrphans(uploads: WithManifest[]): Promise<void> {
@@ -152,7 +158,9 @@ export function createSweepObjects(deps: {
       const record = result?.status === 'fulfilled' ? result.value?.upload : undefined
       return record && !isFinished(record) && Date.parse(record.updatedAt) <= run.youngAfterMs
     })
-    await checks.correct('unfinished-record', unfinished, (upload) => checkUpload(upload))
+    await checks.correct('unfinished-record', unfinished, (upload) =>
+      checkUpload(upload, { isBackfill: true }),
+    )
   }
 
   async function compareIndexes({ after, upTo, uploads }: ListedRange): Promise<void> {

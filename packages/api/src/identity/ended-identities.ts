@@ -1,0 +1,76 @@
+import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
+import type { FastifyRequest } from 'fastify'
+import type { Redis } from 'ioredis'
+import type { Session, SessionCookie } from './session-cookie.ts'
+import type { SessionRecords } from './session-records.ts'
+
+/** Until when the identity of a request is valid, for what the request leaves open: an event stream. */
+export type IdentityLifetime = {
+  /** When it ends by itself, in ms since 1970; undefined: never. */
+  endsAtMs: number | undefined
+  /** Whether it was ended. */
+  hasEnded(): Promise<boolean>
+}
+
+const endless: IdentityLifetime = { endsAtMs: undefined, hasEnded: async () => false }
+
+/**
+ * Creates what tells the end of identities. Where an identity was ended, its owner is published on the channel
+ * `{prefix}:ended-identities`, so that all instances check what it left open at once. Redis delivers a message at most
+ * once, so they also check from time to time.
+ *
+ * @param deps.subscriber a Redis connection that subscribes
+ */
+export function createEndedIdentities(deps: {
+  redis: Redis
+  subscriber: Redis
+  prefix: string
+  cookie: SessionCookie
+  sessions: SessionRecords
+}) {
+  const { redis, subscriber, cookie, sessions } = deps
+  const channel = `${deps.prefix}:ended-identities`
+
+  return {
+    /**
+     * Returns the lifetime of a request's identity. An API key of the environment does not end while the process runs. A
+     * request without an identity, which only `OPEN_ADMIN` serves, has no end either.
+     */
+    lifetimeOf(request: FastifyRequest): IdentityLifetime {
+      if (request.apiKey) return endless
+      const session = readSession(request)
+      if (!session) return endless
+      return {
+        endsAtMs: Date.parse(session.expiresAt),
+        // Checking must not prolong the record.
+        hasEnded: () => sessions.isEnded({ ...session, setsCookie: false }),
+      }
+    },
+
+    /** Makes all instances check what an owner's identities left open, after one of them was ended. */
+    async publish(owner: string): Promise<void> {
+      // If this fails, the periodic checks remain.
+      await redis.publish(channel, owner).catch(() => undefined)
+    },
+
+    /** Calls the listener with each owner one of whose identities was ended, on any instance. */
+    onEnded(listener: (owner: string) => void): void {
+      subscriber.on('message', (received: string, owner: string) => {
+        if (received === channel) listener(owner)
+      })
+      // ioredis subscribes again by itself. If it never can, the periodic checks remain.
+      subscriber.subscribe(channel).catch(() => undefined)
+    },
+  }
+
+  /** A cookie of another version opens no uploads, so nothing has to end with it. */
+  function readSession(request: FastifyRequest): Session | undefined {
+    try {
+      return cookie.read(request)
+    } catch (error) {
+      return undefinedIfUnreadable(error)
+    }
+  }
+}
+
+export type EndedIdentities = ReturnType<typeof createEndedIdentities>

@@ -1,0 +1,52 @@
+import type { IncomingMessage } from 'node:http'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+
+/** How often the bytes of a source are counted in a window. */
+const countsPerWindow = 10
+
+/** The lowest rate of a source. */
+export type SourceRate = {
+  /** 0: no limit. */
+  minBytesPerSecond: number
+  /** How long the rate is measured before it is judged, in ms. */
+  windowMs: number
+}
+
+/**
+ * Ends a body with `source_too_slow` if its source sends too slowly. A source that sends a byte now and then would not
+ * reach the idle timeout and would keep its slot until the timeout of the whole file.
+ *
+ * Time in which received data waits to be read does not count: then S3 is slow, not the source. A window without any byte
+ * is not judged, since the idle timeout ends such a source with an error that is retried.
+ */
+export function watchSourceRate(body: IncomingMessage, { minBytesPerSecond, windowMs }: SourceRate): void {
+  if (minBytesPerSecond === 0) return
+  const { socket } = body
+  const periodMs = windowMs / countsPerWindow
+  let seenBytes = socket.bytesRead
+  let countedAtMs = performance.now()
+  let window = { bytes: 0, ms: 0 }
+
+  const timer = setInterval(count, periodMs)
+  body.once('close', () => clearInterval(timer))
+
+  function count(): void {
+    const nowMs = performance.now()
+    // Not more than two periods: if this process was busy, the source's data waited in the kernel.
+    const passedMs = Math.min(nowMs - countedAtMs, 2 * periodMs)
+    countedAtMs = nowMs
+    window.bytes += socket.bytesRead - seenBytes
+    seenBytes = socket.bytesRead
+    if (body.readableLength > 0) return
+    window.ms += passedMs
+    if (window.ms < windowMs || window.bytes === 0) return
+    if ((window.bytes / window.ms) * 1000 < minBytesPerSecond) {
+      body.destroy(
+        new AppError('source_too_slow', {
+          message: `The source sent less than ${minBytesPerSecond} bytes per second for ${windowMs / 1000} seconds.`,
+        }),
+      )
+    }
+    window = { bytes: 0, ms: 0 }
+  }
+}

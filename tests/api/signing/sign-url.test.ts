@@ -1,0 +1,93 @@
+import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
+import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import * as assert from 'uvu/assert'
+import { openContractTarget } from '../../local-s3/support/contract-target.ts'
+import { suite } from '../../support/suite.ts'
+
+const target = await openContractTarget()
+const { client: s3, bucket } = target
+const test = suite('URL signer')
+const key = 'originals/s-1/0199aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa'
+const signer = createUrlSigner({ s3, bucket })
+
+test.after(() => target.close())
+
+type Signed = { query: Record<string, string>; headers: Record<string, string> }
+
+for (const [name, method, { query, headers }] of [
+  ['a part', 'PUT', { query: { partNumber: '7', uploadId: "a/b+c=d'e(f)!*~" }, headers: {} }],
+  ['a part of a fixed size', 'PUT', { query: { uploadId: 'x' }, headers: { 'content-length': '8388608' } }],
+  [
+    'a file with metadata',
+    'PUT',
+    {
+      query: {},
+      headers: {
+        'x-amz-meta-filename': '%C3%84rger.jpg',
+        'if-none-match': '*',
+        'content-type': 'image/jpeg; q="a b"',
+        'content-length': '7',
+      },
+    },
+  ],
+  [
+    'a download',
+    'GET',
+    { query: { 'response-content-disposition': `attachment; filename*=UTF-8''%C3%BC` }, headers: {} },
+  ],
+] satisfies [string, 'PUT' | 'GET', Signed][]) {
+  test(`the signed URL of ${name} is equal to that of the SDK's signer`, async () => {
+    const signedAt = new Date('2026-11-23T10:00:00Z')
+    const ours = new URL(await signer.sign({ method, key, query, headers, expiresInSeconds: 60, signedAt }))
+    const names = new Set(Object.keys(headers))
+    const theirs = await new S3RequestPresigner(s3.config).presign(
+      {
+        method,
+        protocol: ours.protocol,
+        hostname: ours.hostname,
+        port: Number(ours.port),
+        path: ours.pathname,
+        query,
+        headers,
+      },
+      { expiresIn: 60, signingDate: signedAt, signableHeaders: names, unhoistableHeaders: names },
+    )
+    assert.is(ours.pathname, theirs.path)
+    assert.equal(Object.fromEntries(ours.searchParams), theirs.query)
+  })
+}
+
+test('URLs of one batch are those that are signed one by one', async () => {
+  const signedAt = new Date('2026-11-23T10:00:00Z')
+  const common = { method: 'PUT', key, expiresInSeconds: 60, signedAt } as const
+  const urls = [
+    { ...common, query: { partNumber: '1' }, headers: { 'content-length': '8' } },
+    { ...common, query: { partNumber: '2' }, headers: { 'content-length': '3' } },
+    { ...common, query: { partNumber: '2' } },
+    { ...common, key: `${key}0` },
+    { ...common, expiresInSeconds: 61 },
+    { ...common, method: 'GET' as const },
+    { ...common, signedAt: new Date('2026-11-24T10:00:00Z') },
+  ]
+  const single: string[] = []
+  for (const url of urls) single.push(await createUrlSigner({ s3, bucket }).sign(url))
+  assert.equal(await signer.signAll(urls), single)
+  assert.is(new Set(single).size, urls.length)
+})
+
+test('S3 refuses a body that is larger or smaller than the signed content-length', async () => {
+  const url = await signer.sign({
+    method: 'PUT',
+    key: `${key}-sized`,
+    headers: { 'content-length': '7' },
+    expiresInSeconds: 60,
+  })
+  for (const bytes of [6, 8, 0]) {
+    const response = await fetch(url, { method: 'PUT', body: new Uint8Array(bytes) })
+    assert.is(response.status, 403, `${bytes} bytes`)
+    assert.match(await response.text(), '<Code>SignatureDoesNotMatch</Code>')
+  }
+  assert.is((await fetch(url, { method: 'PUT', body: new Uint8Array(7) })).status, 200)
+})
+
+test.run()
