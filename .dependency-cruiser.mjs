@@ -44,7 +44,18 @@ const packages = {
   },
   worker: {
     imports: ['shared'],
-    rooms: ['images', 'processing', 'imports', 'jobs', 'instance', 'arrivals', 'reconciliation', 'trimming'],
+    rooms: [
+      'structure',
+      'images',
+      'decoders',
+      'processing',
+      'imports',
+      'jobs',
+      'instance',
+      'arrivals',
+      'reconciliation',
+      'trimming',
+    ],
   },
   'local-s3': {
     imports: [],

@@ -184,7 +184,7 @@ export async function startFleet(options: {
   }
 }
 
-/** Sends a signal to a service and its children: a worker renders in isolation in a child. */
+/** Sends a signal to a service and its children: a worker decodes in children. */
 function signal(service: Service, kind: NodeJS.Signals): void {
   const pid = service.pid()
   if (pid === undefined) return

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import { EnvironmentError } from '@millrace/shared/service/environment.ts'
 import { readConfig } from '@millrace/worker/config.ts'
@@ -14,7 +14,8 @@ const required = {
 }
 
 test('worker config requires addresses and the bucket only', () => {
-  const { instance, ...config } = readConfig(required)
+  const { instance, decoderMemoryBytes, ...config } = readConfig(required)
+  assert.ok(decoderMemoryBytes >= 256 * 1024 ** 2 && decoderMemoryBytes < totalmem())
   assert.ok(instance.endsWith(`-${process.pid}`))
   assert.equal(config, {
     redisUrl: required.REDIS_URL,
@@ -37,7 +38,7 @@ test('worker config requires addresses and the bucket only', () => {
     metricsStage: undefined,
     publishPeriodMs: 10_000,
     maxImageBytes: 256 * 1024 * 1024,
-    maxImagePixels: 268_402_689,
+    maxImagePixels: 100_000_000,
     maxUploadBytes: 5 * 1024 ** 4,
     quota: {
       bytesTotal: undefined,
@@ -47,6 +48,9 @@ test('worker config requires addresses and the bucket only', () => {
     },
     addressQuota: { bytesPerDay: undefined, filesPerDay: undefined },
     maxBufferedBytes: 256 * 1024 ** 2,
+    decoderCpuLimitMs: 60_000,
+    decoderTimeLimitMs: 300_000,
+    decoderPreload: undefined,
     importAllowedPorts: [80, 443],
     importSlots: 8,
     importSlotsPerOwner: 4,

@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import { createArrivals, maxPollWaitMs } from './arrivals/arrivals.ts'
 import type { Config } from './config.ts'
+import { createDecoders } from './decoders/decoders.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
@@ -42,7 +43,9 @@ export function createApp(
     addressQuotaLimits: config.addressQuota,
     maxBufferedBytes: config.maxBufferedBytes,
   })
-  const processing = createProcessing({ ...base, lifecycle })
+  // A large image that waits uses no slot, so that others pass it.
+  const decoders = createDecoders({ ...base, onLargeWaiting: (count) => jobs.setWaiting(count) })
+  const processing = createProcessing({ ...base, lifecycle, decoders })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })
@@ -89,6 +92,7 @@ export function createApp(
         ])
         // The queue is closed last: an import adds a job when it ends, and so may a held message.
         await queue.close()
+        await decoders.close()
       })
     },
   }

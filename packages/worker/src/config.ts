@@ -1,5 +1,5 @@
 import { Resolver } from 'node:dns'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
 import { defaultLeaseMs } from '@millrace/shared/jobs/events-queue.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
@@ -37,7 +37,15 @@ const Variables = Type.Object({
   ARRIVAL_LEASE_MS: Type.Integer({ minimum: 1_000, maximum: 3_600_000, default: defaultLeaseMs }),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 86_400_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
-  MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: libraryPixelLimit }),
+  // Above all phones and most cameras. An animation's frames count together.
+  MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: 100_000_000 }),
+  // An animation of 100 MP with four variants takes some 40 s of CPU. Wall time is for a decoder that waits forever.
+  DECODER_CPU_LIMIT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
+  DECODER_TIME_LIMIT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 300_000 }),
+  DECODER_MEMORY_BYTES: Type.Integer({
+    minimum: 256 * mebibyte,
+    default: Math.max(256 * mebibyte, Math.floor(0.6 * availableMemory())),
+  }),
   IMPORT_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
   IMPORT_SLOTS_PER_OWNER: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
   IMPORT_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
@@ -75,6 +83,12 @@ export function readConfig(environment: Environment) {
     reconcileIntervalMs: variables.RECONCILE_INTERVAL_MS,
     maxImageBytes: variables.MAX_IMAGE_BYTES,
     maxImagePixels: variables.MAX_IMAGE_PIXELS,
+    decoderCpuLimitMs: variables.DECODER_CPU_LIMIT_MS,
+    decoderTimeLimitMs: variables.DECODER_TIME_LIMIT_MS,
+    /** Memory that files and decoders use together, in bytes. */
+    decoderMemoryBytes: variables.DECODER_MEMORY_BYTES,
+    /** The memory allocator that the worker itself was started with, for its decoders; undefined: the system's. */
+    decoderPreload: environment['LD_PRELOAD'],
     importSlots: variables.IMPORT_SLOTS,
     /** Slots of this worker that imports of one owner use at once. Half by default, so others always find some. */
     importSlotsPerOwner: Math.min(
@@ -93,6 +107,13 @@ export function readConfig(environment: Environment) {
 }
 
 export type Config = ReturnType<typeof readConfig>
+
+/** Returns the memory that this process may use, in bytes: of its container or else of the machine. */
+function availableMemory(): number {
+  const constrained = process.constrainedMemory()
+  // Without a limit, cgroups report an enormous number and other systems 0.
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}
 
 function isDnsServer(text: string): boolean {
   try {

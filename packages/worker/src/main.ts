@@ -21,9 +21,6 @@ import { createInstance, drainMarginMs } from './instance/instance.ts'
 const connectionsDeadlineMs = 1_000
 
 const config = readConfigOrExit(readConfig, process.env)
-// libuv reads it when its thread pool starts, with the first image: one thread per slot, and the default four for
-// everything else.
-process.env['UV_THREADPOOL_SIZE'] ??= String(config.slots + 4)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 await runService({ log, start })
 

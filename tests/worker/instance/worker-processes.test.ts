@@ -245,7 +245,7 @@ test('a worker logs one line per upload with ids and durations, without the file
     [id, owner, traceparent, 'ready', bytes.length, 4],
   )
   const steps = Object.keys(line['ms'] ?? {}).sort()
-  assert.equal(steps, ['find', 'inspect', 'open', 'read', 'render', 'settle', 'total', 'write'])
+  assert.equal(steps, ['admit', 'find', 'open', 'read', 'render', 'settle', 'total', 'write'])
   const all = JSON.stringify(worker.log.lines)
   assert.is(all.includes('my-secret-name'), false)
   assert.is(all.includes('X-Amz-'), false)

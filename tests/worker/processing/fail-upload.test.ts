@@ -30,6 +30,11 @@ test.after.each(async () => {
 
 const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('/manifests/')
 
+const unused = async () => {
+  throw new Error('No image is rendered.')
+}
+const decoders = { renderImage: unused, reserveFile: unused }
+
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {
   const config = readConfig(fleet.environment)
@@ -39,7 +44,7 @@ async function fail({ owner, id, arrival }: Upload): Promise<void> {
     maxBufferedBytes: config.maxBufferedBytes,
   }
   const base = { ...fleet, s3: proxiedS3, config, log, ...limits }
-  const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base) })
+  const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), decoders })
   await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
 }
 

@@ -45,6 +45,8 @@ export const statusOfCode = {
   image_corrupt: 422,
   image_too_many_pixels: 422,
   image_too_large: 422,
+  image_too_complex: 422,
+  poison_file: 422,
   size_mismatch: 422,
   checksum_mismatch: 422,
   type_not_allowed: 422,

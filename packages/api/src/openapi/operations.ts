@@ -26,6 +26,8 @@ export const codesOutsideOperations: Partial<Record<ErrorCode, string>> = {
   image_corrupt: 'a rejected upload',
   image_too_many_pixels: 'a rejected upload',
   image_too_large: 'a rejected upload',
+  image_too_complex: 'a rejected upload',
+  poison_file: 'a rejected upload',
   size_mismatch: 'a rejected upload',
   checksum_mismatch: 'a rejected upload',
   type_not_allowed: 'a rejected upload',

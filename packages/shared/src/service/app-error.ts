@@ -82,6 +82,14 @@ export const errorCatalogue = {
   },
   image_too_many_pixels: { retryable: false, message: 'The image has more pixels than the limit.' },
   image_too_large: { retryable: false, message: 'The image file is larger than the limit for images.' },
+  image_too_complex: {
+    retryable: false,
+    message: 'The image has more scans, frames, pages or chunks than the limit.',
+  },
+  poison_file: {
+    retryable: false,
+    message: 'The image makes its decoder crash, or takes too much time or memory.',
+  },
   size_mismatch: {
     retryable: false,
     message: "The file's size differs from the announced size.",

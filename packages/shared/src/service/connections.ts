@@ -53,7 +53,23 @@ function connect(url: string, maxRetriesPerRequest: number | null, log: Logger):
   const redis = new Redis(url, { maxRetriesPerRequest, reconnectOnError }).on('error', (error) =>
     log.warn({ err: error }, 'Redis connection'),
   )
+  ignoreLostSubscriptions(redis)
   return endWhileReconnecting(redis)
+}
+
+/**
+ * ioredis 6.0 subscribes again by itself after it reconnected, and handles no rejection of it. A connection that is closed
+ * in that moment would end the process. Callers still get the rejection of their own subscriptions.
+ */
+function ignoreLostSubscriptions(redis: Redis): void {
+  const subscribe = redis.subscribe.bind(redis)
+  Object.defineProperty(redis, 'subscribe', {
+    value(...channels: string[]) {
+      const subscribed = subscribe(...channels)
+      subscribed.catch(() => undefined)
+      return subscribed
+    },
+  })
 }
 
 /**

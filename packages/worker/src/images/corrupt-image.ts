@@ -1,42 +1,35 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { checkAfterFailure } from '../structure/image-structure.ts'
+import type { Structure } from '../structure/structure.ts'
 import { type ImageKind, imageKindNames } from './image-kind.ts'
 
 /**
- * Maps a decoding error of sharp to an error that the owner understands. libvips has no error codes, only texts. The
- * original error is kept as the cause, for the log.
+ * Maps a decoding error of sharp to an error that the owner understands. The file's structure says whether it ends too
+ * early. The original error is kept as the cause, for the log.
  *
  * @param bytes the whole file
  * @param thrown the error of sharp
  * @returns AppError `image_corrupt`, or `processing_failed` if memory ran out, which is not the file's fault
  */
-export function corruptImage(kind: ImageKind, bytes: Uint8Array, thrown: unknown): AppError {
+export function corruptImage(kind: ImageKind, bytes: Buffer, thrown: unknown): AppError {
   const text = thrown instanceof Error ? thrown.message : String(thrown)
+  // A decoder has one image at a time, so the text belongs to it.
   if (/out of memory|unable to m?alloc/i.test(text))
     return new AppError('processing_failed', { cause: thrown })
-  const name = imageKindNames[kind]
-  const message = isTruncated(kind, bytes, text)
-    ? `The ${name} is incomplete: the file ends before the end of the image.`
-    : `The ${name} is damaged: its image data cannot be decoded.`
-  return new AppError('image_corrupt', { message, cause: thrown })
+  const structure = checkAfterFailure(kind, bytes)
+  return structureError(kind, structure.state === 'truncated' ? 'truncated' : 'damaged', thrown)
 }
 
-function isTruncated(kind: ImageKind, bytes: Uint8Array, text: string): boolean {
-  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  switch (kind) {
-    case 'image/jpeg':
-      return /premature end of JPEG/i.test(text)
-    case 'image/gif':
-      return /unexpected end/i.test(text)
-    case 'image/avif':
-      return /bad seek|end of (data|file)/i.test(text)
-    case 'image/png':
-    case 'image/apng':
-      // PNG specification, 5.6: IEND is the last chunk.
-      return file.lastIndexOf('IEND') === -1
-    case 'image/webp':
-      // WebP container, "RIFF file header": the size of everything after the first 8 bytes.
-      return file.length < 12 || file.readUInt32LE(4) + 8 > file.length
-    case 'image/tiff':
-      return /read error|out of bounds|can ?not (read|seek)/i.test(text)
-  }
+/** Returns the AppError `image_corrupt` of a file whose structure is at fault. */
+export function structureError(
+  kind: ImageKind,
+  state: Exclude<Structure['state'], 'whole'>,
+  cause: unknown,
+): AppError {
+  const name = imageKindNames[kind]
+  const message =
+    state === 'truncated'
+      ? `The ${name} is incomplete: the file ends before the end of the image.`
+      : `The ${name} is damaged: its image data cannot be decoded.`
+  return new AppError('image_corrupt', { message, cause })
 }

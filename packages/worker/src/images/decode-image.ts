@@ -1,23 +1,16 @@
+import { repairImage } from '../structure/image-structure.ts'
 import { corruptImage } from './corrupt-image.ts'
 import type { InspectedImage } from './inspect-image.ts'
 import type { Raster, Size } from './raster.ts'
 import { sharp } from './sharp-setup.ts'
 
 /**
- * sharp's `failOn` levels. libjpeg fills unreadable areas with grey and only warns, even if the entropy-coded data is
- * clearly damaged ("premature end of data segment", "bad Huffman code"). So warnings must fail. Two warnings are
- * harmless, and phones and scanners write such files: a scan header whose spectral selection is not that of sequential
- * JPEG (sharp issue 1578, Samsung), and stray bytes between the segments before the first scan. A file with only these
- * warnings is decoded again leniently, which still fails for a truncated file.
+ * sharp's `failOn` level. libjpeg fills unreadable areas with grey and only warns, even if the entropy-coded data is
+ * clearly damaged. So warnings must fail. Some warnings are about harmless oddities, which phones and scanners write. A
+ * file that fails is decoded again without its oddities (`repairImage`): if a warning remains, the image is damaged. No text
+ * of a library is compared, and nothing damaged hides behind a harmless remark.
  */
-const strict = 'warning'
-const lenient = 'error'
-
-const harmlessWarning =
-  /^VipsJpeg: (Invalid SOS parameters for sequential JPEG|Corrupt JPEG data: \d+ extraneous bytes before marker 0x(c[0-2]|d[bd]|e[0-9a-f]|fe))$/
-
-/** A follow-up message of libvips, when another of its threads finds the decoder stopped. */
-const followUpError = /^VipsJpeg: out of order read at line \d+$/
+const failOn = 'warning'
 
 /**
  * Decodes an image: upright, sRGB, 8 bits per channel, at the given size. JPEG and WebP decode to a smaller size at a
@@ -28,8 +21,8 @@ const followUpError = /^VipsJpeg: out of order read at line \d+$/
  * @throws AppError `image_corrupt`
  */
 export async function decodeImage(image: InspectedImage, size: Size): Promise<Raster> {
-  return decodeWithFallback(image, async (failOn) => {
-    const { data, info } = await sharp(image.bytes, { failOn, autoOrient: true })
+  return decodeStrictly(image, async (bytes) => {
+    const { data, info } = await sharp(bytes, { failOn, autoOrient: true })
       .resize({ ...size, fit: 'fill' })
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
@@ -51,8 +44,8 @@ export async function encodeAnimation(
   size: Size,
   options: { quality: number; effort?: number },
 ): Promise<Buffer> {
-  return decodeWithFallback(image, (failOn) =>
-    sharp(image.bytes, { failOn, animated: true })
+  return decodeStrictly(image, (bytes) =>
+    sharp(bytes, { failOn, animated: true })
       .resize({ ...size, fit: 'fill' })
       .toColourspace('srgb')
       .webp(options)
@@ -60,22 +53,20 @@ export async function encodeAnimation(
   )
 }
 
-async function decodeWithFallback<Result>(
+/** Decodes the file, or else a repaired copy, which then replaces the file. */
+async function decodeStrictly<Result>(
   image: InspectedImage,
-  decode: (failOn: typeof strict | typeof lenient) => Promise<Result>,
+  decode: (bytes: Buffer) => Promise<Result>,
 ): Promise<Result> {
+  const { kind, bytes } = image
   try {
-    return await decode(strict).catch((error: unknown) => {
-      if (!isHarmless(error)) throw error
-      return decode(lenient)
-    })
+    return await decode(bytes)
   } catch (error) {
-    throw corruptImage(image.kind, image.bytes, error)
+    const repaired = repairImage(kind, bytes)
+    // The first error is the one to report.
+    const result = repaired && (await decode(repaired).catch(() => undefined))
+    if (result === undefined) throw corruptImage(kind, bytes, error)
+    image.bytes = repaired ?? bytes
+    return result
   }
-}
-
-function isHarmless(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const messages = error.message.split('\n').filter((line) => line.trim() !== '' && !followUpError.test(line))
-  return messages.length > 0 && messages.every((line) => harmlessWarning.test(line.trim()))
 }

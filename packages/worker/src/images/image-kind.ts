@@ -31,6 +31,7 @@ export async function detectMediaType(head: Uint8Array): Promise<string | undefi
   const detected = await new FileTypeParser({
     customDetectors: [{ id: 'xml', detect: detectWellFormedXml }],
   }).fromBuffer(head)
+  if (detected?.mime === 'image/heif' && hasAvifBrand(head)) return 'image/avif'
   return detected?.mime ?? (hasTiffSignature(head) ? 'image/tiff' : undefined)
 }
 
@@ -42,6 +43,16 @@ const detectWellFormedXml: Detector['detect'] = async (...parameters) => {
     if (error instanceof Error && error.message.includes('\nChar: ')) return undefined
     throw error
   }
+}
+
+/**
+ * Whether a HEIF file with a general major brand, such as `mif1`, is compatible with AVIF (AV1 Image File Format, 6.2).
+ * ISO/IEC 14496-12, 4.3: the box's size, its type, the major brand, its version, then compatible brands of four bytes.
+ */
+function hasAvifBrand(head: Uint8Array): boolean {
+  const file = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
+  const brands: string[] = file.toString('latin1', 16, file.readUInt32BE(0)).match(/.{4}/gs) ?? []
+  return brands.includes('avif')
 }
 
 /**

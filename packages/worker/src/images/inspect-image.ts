@@ -1,11 +1,14 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { corruptImage } from './corrupt-image.ts'
-import type { ImageKind } from './image-kind.ts'
+import { checkBeforeDecoding } from '../structure/image-structure.ts'
+import { partLimits } from '../structure/structure.ts'
+import { corruptImage, structureError } from './corrupt-image.ts'
+import { type ImageKind, imageKindNames } from './image-kind.ts'
 import { libraryPixelLimit, sharp } from './sharp-setup.ts'
 
 /** An image whose header passed inspection. */
 export type InspectedImage = {
   kind: ImageKind
+  /** The whole file, or a repaired copy that the strict decoder takes. */
   bytes: Buffer
   /** Pixels of one frame, as displayed: after the EXIF orientation is applied. */
   width: number
@@ -31,12 +34,13 @@ const formats = {
  * @param image.kind the detected kind
  * @param image.bytes the whole file
  * @param maxPixels limit for all frames together
- * @throws AppError `image_corrupt`, `image_too_many_pixels`
+ * @throws AppError `image_corrupt`, `image_too_many_pixels`, `image_too_complex`
  */
 export async function inspectImage(
   { kind, bytes }: { kind: ImageKind; bytes: Buffer },
   { maxPixels }: { maxPixels: number },
 ): Promise<InspectedImage> {
+  checkParts(kind, bytes)
   const header = await readHeader(kind, bytes)
   const { width, height } = header.autoOrient
   const frames = kind === 'image/gif' || kind === 'image/webp' ? (header.pages ?? 1) : 1
@@ -49,6 +53,19 @@ export async function inspectImage(
     })
   }
   return { kind, bytes, width, height, frames }
+}
+
+/** Checks the file's structure and the number of its scans, frames, pages and chunks. */
+function checkParts(kind: ImageKind, bytes: Buffer): void {
+  const { state, reason, parts } = checkBeforeDecoding(kind, bytes)
+  if (parts && parts.count > partLimits[parts.name]) {
+    const limit = partLimits[parts.name]
+    throw new AppError('image_too_complex', {
+      message: `The ${imageKindNames[kind]} has more than ${format(limit)} ${parts.name}, which is the limit.`,
+      limit,
+    })
+  }
+  if (state !== 'whole') throw structureError(kind, state, new Error(reason))
 }
 
 async function readHeader(kind: ImageKind, bytes: Buffer) {

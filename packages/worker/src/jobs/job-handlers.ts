@@ -16,12 +16,6 @@ import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
 import type { OldestJob } from './oldest-job.ts'
 import type { OwnerSlots } from './owner-slots.ts'
 
-/**
- * A job that stalled this often, because its worker died, is rendered in isolation first. One stall is usually not the
- * job's fault. After the second one, the image may be the cause.
- */
-const isolateAfterStalls = 2
-
 /** Delays of a job that is handed back, in ms: doubled with each start, up to the limit. */
 const handBackDelays = { first: 1_000, limit: 30_000 }
 
@@ -117,8 +111,7 @@ export function createProcessor(deps: {
     let end: AttemptEnd = 'finished'
     const jobLog = log.child({ job: job.name, jobId: job.id, ...logFields(job.data) })
     try {
-      const isolate = job.stalledCounter >= isolateAfterStalls
-      await untilAborted(handler.run(job, { log: jobLog, signal, isolate }), signal)
+      await untilAborted(handler.run(job, { log: jobLog, signal }), signal)
     } catch (error) {
       if (signal.aborted) {
         end = 'unfinished'
@@ -240,7 +233,7 @@ function isFinal(job: UploadJob, error: unknown): boolean {
   return job.attemptsMade + 1 >= (job.opts.attempts ?? 1)
 }
 
-/** Resolves with the work, or rejects at once if the signal aborts: a running encoder cannot be stopped. */
+/** Resolves with the work, or rejects at once if the signal aborts, whatever the work still waits for. */
 async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
   const aborted = Promise.withResolvers<never>()
   const abort = () => aborted.reject(signal.reason)

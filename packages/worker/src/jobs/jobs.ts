@@ -56,6 +56,8 @@ export function createJobs(deps: {
   return {
     activity,
     oldestJob,
+    /** Sets how many active upload jobs only wait, and so use no slot. */
+    setWaiting: uploadQueueWorker.setWaiting,
     /** Starts taking jobs. */
     async start(): Promise<void> {
       await Promise.all([uploadQueueWorker.start(), importQueueWorker.start()])

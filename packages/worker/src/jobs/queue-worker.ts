@@ -12,6 +12,9 @@ import type { createProcessor } from './job-handlers.ts'
 const lockDurationMs = 10_000
 const stalledIntervalMs = 5_000
 
+/** How many jobs may wait within a worker, for each slot. They could be taken by another worker. */
+const maxWaitingPerSlot = 8
+
 /**
  * Runs a queue's jobs.
  *
@@ -34,8 +37,7 @@ export function createQueueWorker(deps: {
     lockDuration: lockDurationMs,
     stalledInterval: stalledIntervalMs,
     // BullMQ fails a job after one more stall than this, whatever the cause. Here, a job whose worker died is
-    // retried without limit. From the second stall on it is rendered in isolation first, which detects an image that
-    // crashes the decoder. A redeploy passes this check.
+    // retried without limit: an image cannot kill its worker, since it is decoded in another process.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
     autorun: false,
   })
@@ -44,6 +46,17 @@ export function createQueueWorker(deps: {
   let running: Promise<void> = Promise.resolve()
 
   return {
+    /**
+     * Sets how many active jobs only wait. As many more are taken at once, up to a limit.
+     */
+    setWaiting(count: number): void {
+      const before = worker.concurrency
+      worker.concurrency = deps.slots + Math.min(count, maxWaitingPerSlot * deps.slots)
+      if (worker.concurrency <= before || worker.closing || worker.isPaused()) return
+      // BullMQ looks at its concurrency again when a job ends, or when it resumes. Neither promise has a rejection.
+      void worker.pause(true)
+      void worker.resume()
+    },
     /** Starts taking jobs. */
     async start(): Promise<void> {
       await worker.waitUntilReady()

@@ -37,6 +37,8 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_corrupt',
   'image_too_many_pixels',
   'image_too_large',
+  'image_too_complex',
+  'poison_file',
   'size_mismatch',
   'checksum_mismatch',
   'type_not_allowed',

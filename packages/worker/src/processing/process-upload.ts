@@ -16,10 +16,9 @@ import {
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
+import type { Decoders } from '../decoders/decoders.ts'
+import type { RenderImage } from '../decoders/render-image.ts'
 import { isImageKind } from '../images/image-kind.ts'
-import { inspectImage } from '../images/inspect-image.ts'
-import type { RenderIsolated } from '../images/render-isolated.ts'
-import { renderVariants } from '../images/render-variants.ts'
 import { type FinishUpload, isRejection, type Outcome } from './finish-upload.ts'
 import type { createOriginalReader, OpenedOriginal } from './read-original.ts'
 import { createStepDurations, type StepDurations } from './step-durations.ts'
@@ -30,8 +29,6 @@ export type Attempt = {
   log: Logger
   /** Aborts the attempt; the job is handed back. */
   signal: AbortSignal
-  /** Render in isolation first: the job's worker died before, so its image may crash the decoder. */
-  isolate: boolean
 }
 
 /** An upload whose current bytes are those of the job, according to Redis and S3 when the job started. */
@@ -53,12 +50,12 @@ export function createProcessUpload(deps: {
   presets: Presets
   openOriginal: ReturnType<typeof createOriginalReader>
   writeVariant: WriteVariant
-  renderIsolated: RenderIsolated
+  renderImage: RenderImage
+  reserveFile: Decoders['reserveFile']
   finishUpload: FinishUpload
   isErased: IsErased
   finishErasure: FinishErasure
   maxImageBytes: number
-  maxImagePixels: number
 }) {
   const { lookup, records, originals, manifests, presets, finishUpload } = deps
 
@@ -176,7 +173,7 @@ export function createProcessUpload(deps: {
     preset: Preset,
     opened: OpenedOriginal,
     findings: Findings,
-    { signal, isolate }: Attempt,
+    { signal }: Attempt,
     durations: StepDurations,
   ): Promise<Variant[]> {
     if (opened.size !== intent.size) {
@@ -200,28 +197,31 @@ export function createProcessUpload(deps: {
         limit: deps.maxImageBytes,
       })
     }
-    const { bytes, sha256 } = await durations.measure('read', () => opened.readBytes())
-    findings.sha256 = sha256
-    checkSha256(intent.declaredSha256, sha256)
-    const { detectedType: kind } = opened
-    const image = await durations.measure('inspect', () =>
-      inspectImage({ kind, bytes }, { maxPixels: deps.maxImagePixels }),
-    )
-    findings.width = image.width
-    findings.height = image.height
-    if (isolate) await durations.measure('quarantine', () => deps.renderIsolated(image, preset, signal))
+    const { size, detectedType: kind } = opened
     const writes: Promise<Variant>[] = []
-    findings.placeholder = await durations.measure('render', () =>
-      renderVariants(image, preset, {
-        signal,
-        emit: (rendered) => {
-          const write = deps.writeVariant({ owner, id }, preset.name, rendered, signal)
-          // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
-          write.catch(() => {})
-          writes.push(write)
-        },
-      }),
-    )
+    const release = await durations.measure('admit', () => deps.reserveFile(size, signal))
+    try {
+      const { bytes, sha256 } = await durations.measure('read', () => opened.readBytes())
+      findings.sha256 = sha256
+      checkSha256(intent.declaredSha256, sha256)
+      findings.placeholder = await durations.measure('render', () =>
+        deps.renderImage(
+          { kind, bytes, preset },
+          {
+            signal,
+            onInspected: ({ width, height }) => Object.assign(findings, { width, height }),
+            emit: (rendered) => {
+              const write = deps.writeVariant({ owner, id }, preset.name, rendered, signal)
+              // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
+              write.catch(() => {})
+              writes.push(write)
+            },
+          },
+        ),
+      )
+    } finally {
+      release()
+    }
     return durations.measure('write', () => Promise.all(writes))
   }
 

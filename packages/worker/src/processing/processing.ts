@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
-import { renderIsolated } from '../images/render-isolated.ts'
+import type { Decoders } from '../decoders/decoders.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
 import { createProcessUpload } from './process-upload.ts'
@@ -13,12 +13,13 @@ export function createProcessing(deps: {
   s3: S3Client
   bucket: string
   lifecycle: Lifecycle
-  config: { presets: Presets; maxImageBytes: number; maxImagePixels: number }
+  decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
+  config: { presets: Presets; maxImageBytes: number }
 }) {
   const { s3, bucket, config } = deps
   const { records, manifests, originals, originalVersions, lookup } = deps.lifecycle
   const { erasures, isErased, finishErasure, removeRejectedBytes } = deps.lifecycle
-  const { presets, maxImageBytes, maxImagePixels } = config
+  const { presets, maxImageBytes } = config
   const finishUpload = createFinishUpload({
     manifests,
     records,
@@ -38,12 +39,11 @@ export function createProcessing(deps: {
       presets,
       openOriginal: createOriginalReader({ s3, bucket }),
       writeVariant: createVariantWriter({ s3, bucket }),
-      renderIsolated,
+      ...deps.decoders,
       finishUpload,
       isErased,
       finishErasure,
       maxImageBytes,
-      maxImagePixels,
     }),
   }
 }

@@ -1,0 +1,39 @@
+import { Preset } from '@millrace/shared/presets/preset.ts'
+import Type, { type Static } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+/** A job for a decoder process. The frame's body is the file. */
+export const DecoderJob = Type.Object({
+  kind: Type.String(),
+  preset: Preset,
+  maxPixels: Type.Integer(),
+})
+export type DecoderJob = Static<typeof DecoderJob>
+
+/** What a decoder process answers: `started` once, then for each job findings, variants, and one of the last three. */
+export const DecoderAnswer = Type.Union([
+  Type.Object({ type: Type.Literal('started') }),
+  Type.Object({ type: Type.Literal('inspected'), width: Type.Integer(), height: Type.Integer() }),
+  /** The frame's body is the encoded variant. */
+  Type.Object({
+    type: Type.Literal('variant'),
+    name: Type.String(),
+    width: Type.Integer(),
+    height: Type.Integer(),
+  }),
+  Type.Object({ type: Type.Literal('rendered'), placeholder: Type.String() }),
+  /** An error of the catalogue: the file's fault, or a lack of memory. */
+  Type.Object({
+    type: Type.Literal('refused'),
+    code: Type.String(),
+    message: Type.String(),
+    limit: Type.Optional(Type.Number()),
+    /** Text of the decoding library, for the log. */
+    reason: Type.Optional(Type.String()),
+  }),
+  /** Any other error: a fault of ours. */
+  Type.Object({ type: Type.Literal('broken'), reason: Type.String() }),
+])
+export type DecoderAnswer = Static<typeof DecoderAnswer>
+
+export const decoderAnswer = Compile(DecoderAnswer)

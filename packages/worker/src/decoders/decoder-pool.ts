@@ -1,0 +1,99 @@
+import type { DecoderAnswer } from './decoder-messages.ts'
+import {
+  type DecoderInput,
+  type DecoderProcess,
+  type JobEnd,
+  type JobLimits,
+  startDecoderProcess,
+} from './decoder-process.ts'
+
+/** When a decoder is replaced: after so many jobs, or if it keeps more memory than this after a job. */
+export type RecycleLimits = { jobs: number; rssBytes: number }
+
+/**
+ * Keeps decoder processes warm. A job gets an idle process, or a new one. The caller limits how many jobs run at a time.
+ *
+ * @param deps.program path of the decoders' program
+ * @param deps.environment their whole environment
+ */
+export function createDecoderPool(deps: {
+  program: string
+  environment: Record<string, string>
+  recycle: RecycleLimits
+}) {
+  const { program, environment, recycle } = deps
+  type Member = { decoder: DecoderProcess; jobs: number }
+  /** The last one was used last, so the others may be swapped out. */
+  const idle: Member[] = []
+  /** All processes that have not ended. */
+  const living = new Set<DecoderProcess>()
+  let isClosed = false
+
+  function take(fresh: boolean): Member {
+    for (let member = idle.pop(); member; member = idle.pop()) {
+      if (!fresh && member.decoder.isAlive()) return member
+      member.decoder.kill()
+      // One is replaced, so that there are never more processes than jobs at a time.
+      if (fresh) break
+    }
+    if (isClosed) throw new Error('The decoders are closed.')
+    const decoder = startDecoderProcess({ program, environment })
+    living.add(decoder)
+    decoder.exited.then(() => living.delete(decoder))
+    return { decoder, jobs: 0 }
+  }
+
+  function giveBack(member: Member): void {
+    const rssBytes = member.decoder.usage()?.rssBytes ?? 0
+    const isWorn = member.jobs >= recycle.jobs || rssBytes > recycle.rssBytes
+    if (isClosed || isWorn) member.decoder.kill()
+    else idle.push(member)
+  }
+
+  return {
+    /** Returns the process ids of decoders that run a job. */
+    busyPids: (): (number | undefined)[] =>
+      [...living].filter((one) => idle.every(({ decoder }) => decoder !== one)).map(({ pid }) => pid),
+
+    /**
+     * Runs one job in a decoder of its own.
+     * @param options.fresh in a new process
+     * @param options.onAnswer receives findings and variants
+     * @throws the signal's reason if it aborts
+     */
+    async run(
+      input: DecoderInput,
+      {
+        fresh,
+        ...options
+      }: {
+        fresh: boolean
+        limits: JobLimits
+        signal: AbortSignal
+        onAnswer(answer: DecoderAnswer, body: Buffer): void
+      },
+    ): Promise<JobEnd> {
+      const member = take(fresh)
+      member.jobs += 1
+      try {
+        const end = await member.decoder.run(input, options)
+        if (end.end === 'answered' && end.last.type !== 'broken') giveBack(member)
+        else member.decoder.kill()
+        return end
+      } catch (error) {
+        member.decoder.kill()
+        throw error
+      }
+    },
+
+    /** Ends all decoders, and with them their jobs. */
+    async close(): Promise<void> {
+      isClosed = true
+      const ending = [...living]
+      for (const decoder of ending) decoder.kill()
+      await Promise.all(ending.map(({ exited }) => exited))
+    },
+  }
+}
+
+export type DecoderPool = ReturnType<typeof createDecoderPool>

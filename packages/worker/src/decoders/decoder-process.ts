@@ -1,0 +1,184 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { Readable, Writable } from 'node:stream'
+import { type DecoderAnswer, type DecoderJob, decoderAnswer } from './decoder-messages.ts'
+import { createFrameReader, frameStart } from './frames.ts'
+import { type ProcessUsage, readProcessUsage } from './process-usage.ts'
+import { answersDescriptor, jobsDescriptor } from './serve-decoder.ts'
+
+/** How often the usage of a busy decoder is compared with its limits, in ms. */
+const watchIntervalMs = 50
+/** How much of a decoder's error output is kept for the log, in characters. */
+const errorOutputLimit = 2_000
+
+/** The limits of one job. CPU and wall time in ms. */
+export type JobLimits = { cpuMs: number; wallMs: number; rssBytes: number }
+
+/**
+ * The end of a job in a decoder process. `died`: the process crashed or exceeded a limit, and `reason` says how.
+ * `killed`: something else killed the process, such as the system when it ran out of memory; not the file's fault.
+ */
+export type JobEnd =
+  | { end: 'answered'; last: Extract<DecoderAnswer, { type: 'rendered' | 'refused' | 'broken' }> }
+  | { end: 'died' | 'killed'; reason: string; errorOutput: string }
+
+export type DecoderInput = DecoderJob & { file: Buffer }
+
+/** Signals that the kernel sends to a program for its own fault. `abort()` is how C libraries give up. */
+const faultSignals: ReadonlySet<string> = new Set([
+  'SIGSEGV',
+  'SIGBUS',
+  'SIGILL',
+  'SIGFPE',
+  'SIGABRT',
+  'SIGTRAP',
+  'SIGSYS',
+])
+
+/**
+ * Starts a decoder process. It runs one job at a time, so that its memory, its crashes, and the texts of its libraries
+ * belong to one job.
+ *
+ * @param deps.program path of the process's program
+ * @param deps.environment its whole environment: no credentials of the worker are in it
+ */
+export function startDecoderProcess(deps: { program: string; environment: Record<string, string> }) {
+  const child = spawn(process.execPath, [deps.program], {
+    // The channel only shows the decoder that its worker died. The last two are jobs and answers (serve-decoder.ts).
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe', 'pipe'],
+    env: deps.environment,
+  })
+  const { jobs, answers, stderr } = streamsOf(child)
+  const exited = Promise.withResolvers<string | number>()
+  const started = Promise.withResolvers<'started'>()
+  let running: { onFrame(message: unknown, body: Buffer): void } | undefined
+  let isAlive = true
+  let errorOutput = ''
+  child.once('error', (error) => {
+    isAlive = false
+    exited.resolve(error.message)
+  })
+  child.once('close', (code, signal) => {
+    isAlive = false
+    exited.resolve(signal ?? code ?? 'unknown')
+  })
+  // A process that dies closes its pipes. Its end is reported by `close`.
+  for (const pipe of [jobs, answers, stderr]) pipe.on('error', () => {})
+  stderr.setEncoding('utf8').on('data', (text: string) => {
+    errorOutput = (errorOutput + text).slice(-errorOutputLimit)
+  })
+  const readFrames = createFrameReader(({ message, body }) => {
+    if (running) running.onFrame(message, body)
+    else if (decoderAnswer.Check(message) && message.type === 'started') started.resolve('started')
+    else kill()
+  })
+  answers.on('data', (chunk: Buffer) => {
+    try {
+      readFrames(chunk)
+    } catch {
+      kill()
+    }
+  })
+
+  function kill(): void {
+    child.kill('SIGKILL')
+  }
+
+  function usage(): ProcessUsage | undefined {
+    return child.pid === undefined ? undefined : readProcessUsage(child.pid)
+  }
+
+  return {
+    pid: child.pid,
+    isAlive: () => isAlive,
+    usage,
+
+    /**
+     * Runs one job. The caller waits for its end before the next one.
+     *
+     * @param onAnswer receives each answer before the last one, with its body
+     * @throws the signal's reason if it aborts; the process is killed
+     */
+    async run(
+      { file, ...job }: DecoderInput,
+      {
+        limits,
+        signal,
+        onAnswer,
+      }: {
+        limits: JobLimits
+        signal: AbortSignal
+        onAnswer(answer: DecoderAnswer, body: Buffer): void
+      },
+    ): Promise<JobEnd> {
+      signal.throwIfAborted()
+      signal.addEventListener('abort', kill, { once: true })
+      // Loading the program belongs to no job.
+      const start = await Promise.race([started.promise, exited.promise])
+      signal.throwIfAborted()
+      if (start !== 'started') return { end: 'killed', reason: `It ended with ${start}.`, errorOutput }
+      errorOutput = ''
+      const answered = Promise.withResolvers<JobEnd>()
+      let exceeded: string | undefined
+      const stopFor = (reason: string) => {
+        exceeded ??= reason
+        kill()
+      }
+      running = {
+        onFrame(message, body) {
+          if (!decoderAnswer.Check(message)) return stopFor('It sent an unknown answer.')
+          switch (message.type) {
+            case 'started':
+              return stopFor('It sent an unknown answer.')
+            case 'inspected':
+            case 'variant':
+              return onAnswer(message, body)
+            default:
+              answered.resolve({ end: 'answered', last: message })
+          }
+        },
+      }
+      const startCpuMs = usage()?.cpuMs ?? 0
+      const wall = setTimeout(() => stopFor(`It took longer than ${limits.wallMs} ms.`), limits.wallMs)
+      const watch = setInterval(() => {
+        const used = usage()
+        if (!used) return
+        if (used.rssBytes > limits.rssBytes) stopFor(`It used more than ${limits.rssBytes} bytes of memory.`)
+        if (used.cpuMs - startCpuMs > limits.cpuMs) stopFor(`It used more than ${limits.cpuMs} ms of CPU.`)
+      }, watchIntervalMs)
+      try {
+        jobs.write(frameStart(job, file.length))
+        jobs.write(file)
+        const end = await Promise.race([answered.promise, exited.promise])
+        signal.throwIfAborted()
+        if (typeof end === 'object') return end
+        const isFault = exceeded !== undefined || typeof end === 'number' || faultSignals.has(end)
+        return {
+          end: isFault ? 'died' : 'killed',
+          reason: exceeded ?? `It ended with ${end}.`,
+          errorOutput,
+        }
+      } finally {
+        running = undefined
+        clearTimeout(wall)
+        clearInterval(watch)
+        signal.removeEventListener('abort', kill)
+      }
+    },
+
+    /** Resolves with the exit code or the signal when the process has ended. */
+    exited: exited.promise,
+    kill,
+  }
+}
+
+export type DecoderProcess = ReturnType<typeof startDecoderProcess>
+
+function streamsOf({ stderr, stdio }: ChildProcess): { jobs: Writable; answers: Readable; stderr: Readable } {
+  // Its type ends at the fifth.
+  const pipes: readonly unknown[] = stdio
+  const [jobs, answers] = [pipes[jobsDescriptor], pipes[answersDescriptor]]
+  if (!(jobs instanceof Writable) || !(answers instanceof Readable) || !stderr) {
+    throw new Error('The decoder process has no pipes.')
+  }
+  return { jobs, answers, stderr }
+}

@@ -1,0 +1,135 @@
+import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
+import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import type { ImageKind } from '../images/image-kind.ts'
+import type { Size } from '../images/raster.ts'
+import type { RenderedVariant } from '../images/render-variants.ts'
+import type { Admission } from './admission.ts'
+import { estimateCost } from './decode-cost.ts'
+import type { DecoderAnswer } from './decoder-messages.ts'
+import type { DecoderPool } from './decoder-pool.ts'
+import type { DecoderInput, JobEnd } from './decoder-process.ts'
+
+/** What a caller gets while an image is rendered. */
+export type RenderOptions = {
+  /** Aborts the work; the decoder is killed. */
+  signal: AbortSignal
+  /** Receives the size as displayed, once the header passed inspection. */
+  onInspected(size: Size): void
+  /** Receives each variant once, as soon as it is encoded, largest first. */
+  emit(variant: RenderedVariant): void
+}
+
+/**
+ * Inspects and renders images in decoder processes. If a process dies with an image, the image is tried once more in a
+ * new process, since the cause may be the process's age. If that dies too, the image is at fault.
+ *
+ * @param deps.memory admits images by the estimated memory of their decoders, in bytes
+ * @param deps.processes admits as many images as there are decoders
+ * @param deps.memoryBytes the capacity of `memory`
+ * @param deps.keptBytes how much memory a decoder may keep from earlier images
+ * @param deps.maxPixels limit for all frames of an image
+ * @param deps.limits of CPU and wall time of one attempt, in ms
+ */
+export function createImageRenderer(deps: {
+  pool: DecoderPool
+  memory: Admission
+  processes: Admission
+  memoryBytes: number
+  keptBytes: number
+  maxPixels: number
+  limits: { cpuMs: number; wallMs: number }
+}) {
+  const { pool, memory, processes, memoryBytes, keptBytes, maxPixels } = deps
+
+  /**
+   * @param image.bytes the whole file
+   * @returns the placeholder: a ThumbHash, base64
+   * @throws AppError `image_too_large` if its decoder would never fit into the memory, `poison_file` if its decoder died
+   *   twice, `processing_failed` if something else killed the decoder, and what the decoder found: `image_corrupt`,
+   *   `image_too_many_pixels`, `image_too_complex`
+   */
+  return async function renderImage(
+    { kind, bytes, preset }: { kind: ImageKind; bytes: Buffer; preset: Preset },
+    options: RenderOptions,
+  ): Promise<string> {
+    const { signal } = options
+    const cost = estimateCost(kind, bytes, preset)
+    // The decoder rejects an image over this limit by its header, which takes no memory.
+    const needed = cost.pixels > maxPixels ? bytes.length : cost.bytes
+    if (needed > memoryBytes) {
+      throw new AppError('image_too_large', {
+        message: `Decoding the image takes up to ${needed} bytes of memory; this worker has ${Math.floor(memoryBytes)}.`,
+        limit: Math.floor(memoryBytes),
+      })
+    }
+    const isLarge = cost.isLarge || needed > memoryBytes / 4
+    const releaseMemory = await memory.acquire({ cost: needed, isLarge }, signal)
+    try {
+      const releaseProcess = await processes.acquire({ cost: 1, isLarge }, signal)
+      try {
+        return await renderTwice({ kind, preset, maxPixels, file: bytes }, needed, options)
+      } finally {
+        releaseProcess()
+      }
+    } finally {
+      releaseMemory()
+    }
+  }
+
+  async function renderTwice(
+    input: DecoderInput,
+    estimatedBytes: number,
+    { signal, onInspected, emit }: RenderOptions,
+  ): Promise<string> {
+    // Half as much again: an estimate that is a little too low must not end a good image.
+    const limits = { ...deps.limits, rssBytes: keptBytes + 1.5 * estimatedBytes }
+    const recipes = new Map(input.preset.variants.map((recipe) => [recipe.name, recipe]))
+    const onAnswer = (answer: DecoderAnswer, body: Buffer) => {
+      if (answer.type === 'inspected') onInspected({ width: answer.width, height: answer.height })
+      if (answer.type === 'variant') emitOnce(answer, body)
+    }
+    function emitOnce({ name, width, height }: Size & { name: string }, body: Buffer): void {
+      const recipe: VariantRecipe | undefined = recipes.get(name)
+      // The second process renders again what the first one had sent.
+      if (recipe && recipes.delete(name)) emit({ recipe, width, height, body })
+    }
+    let end = await pool.run(input, { fresh: false, limits, signal, onAnswer })
+    if (end.end === 'died') end = await pool.run(input, { fresh: true, limits, signal, onAnswer })
+    return placeholderOf(end)
+  }
+}
+
+export type RenderImage = ReturnType<typeof createImageRenderer>
+
+function placeholderOf(end: JobEnd): string {
+  switch (end.end) {
+    case 'died':
+      throw new AppError('poison_file', { cause: deathOf(end) })
+    case 'killed':
+      throw new AppError('processing_failed', { cause: deathOf(end) })
+    case 'answered':
+      switch (end.last.type) {
+        case 'rendered':
+          return end.last.placeholder
+        case 'broken':
+          throw new AppError('processing_failed', { cause: new Error(end.last.reason) })
+        case 'refused': {
+          const { code, message, limit, reason } = end.last
+          if (!isErrorCode(code)) throw new AppError('processing_failed', { cause: new Error(code) })
+          throw new AppError(code, {
+            message,
+            ...(limit !== undefined && { limit }),
+            ...(reason !== undefined && { cause: new Error(reason) }),
+          })
+        }
+      }
+  }
+}
+
+function deathOf({ reason, errorOutput }: { reason: string; errorOutput: string }): Error {
+  return new Error(`The decoder died. ${reason}${errorOutput && ` It wrote: ${errorOutput}`}`)
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorCatalogue, code)
+}

@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { defaultPreset } from '@millrace/shared/presets/preset.ts'
+import { estimateCost } from '@millrace/worker/decoders/decode-cost.ts'
+import { startDecoderProcess } from '@millrace/worker/decoders/decoder-process.ts'
+import type { ImageKind } from '@millrace/worker/images/image-kind.ts'
+import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+import { interlacedPng } from '../support/odd-images.ts'
+import { animation, sampleImage, sampleKinds, samplePicture } from '../support/sample-images.ts'
+
+// Images of some megapixels.
+const test = suite('decode cost', {}, { limitMs: 120_000 })
+const program = fileURLToPath(import.meta.resolve('@millrace/worker/decoders/decoder-main.ts'))
+
+/** Renders an image in a new decoder. @returns the largest memory that it had, in bytes, from /proc */
+async function peakBytes(kind: ImageKind, file: Buffer): Promise<number> {
+  const decoder = startDecoderProcess({
+    program,
+    environment: { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2' },
+  })
+  try {
+    const end = await decoder.run(
+      { kind, preset: defaultPreset, maxPixels: 100_000_000, file },
+      {
+        limits: { cpuMs: 120_000, wallMs: 120_000, rssBytes: 4 * 1024 ** 3 },
+        signal: new AbortController().signal,
+        onAnswer: () => {},
+      },
+    )
+    assert.equal([end.end, end.end === 'answered' && end.last.type], ['answered', 'rendered'])
+    const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${decoder.pid}/status`, 'utf8'))?.[1]
+    return Number(peak) * 1024
+  } finally {
+    decoder.kill()
+    await decoder.exited
+  }
+}
+
+const side = 2400
+const large: [string, ImageKind, () => Promise<Buffer> | Buffer][] = [
+  ['a JPEG', 'image/jpeg', () => sampleImage('image/jpeg', side, side)],
+  [
+    'a progressive JPEG',
+    'image/jpeg',
+    () => samplePicture(side, side).jpeg({ progressive: true, chromaSubsampling: '4:4:4' }).toBuffer(),
+  ],
+  [
+    'a turned JPEG',
+    'image/jpeg',
+    () => samplePicture(side, side).withMetadata({ orientation: 6 }).jpeg().toBuffer(),
+  ],
+  ['an interlaced PNG of 16 bits', 'image/png', () => interlacedPng(side)],
+  [
+    'a lossless WebP',
+    'image/webp',
+    () => samplePicture(side, side).webp({ lossless: true, effort: 0 }).toBuffer(),
+  ],
+  ['an AVIF', 'image/avif', () => sampleImage('image/avif', side, side)],
+  ['a TIFF', 'image/tiff', () => samplePicture(side, side).tiff({ compression: 'none' }).toBuffer()],
+  ['a GIF', 'image/gif', () => sampleImage('image/gif', 1200, 1200)],
+  ['an animated GIF', 'image/gif', () => animation('image/gif', { width: 800, height: 600, frames: 6 })],
+  ['an animated WebP', 'image/webp', () => animation('image/webp', { width: 800, height: 600, frames: 6 })],
+]
+for (const [name, kind, make] of large) {
+  test(`rendering ${name} takes no more memory than estimated`, async () => {
+    const file = await make()
+    const estimated = estimateCost(kind, file, defaultPreset).bytes
+    const peak = await peakBytes(kind, file)
+    assert.ok(peak <= estimated, `${peak} of ${estimated} bytes`)
+  })
+}
+
+for (const kind of sampleKinds) {
+  test(`the header of ${kind} is read without a decoder`, async () => {
+    const header = readImageHeader(kind, await sampleImage(kind))
+    assert.equal([header?.width, header?.height, header?.frames], [240, 160, 1])
+  })
+
+  test(`any bytes of ${kind} have a cost`, async () => {
+    const file = await sampleImage(kind, 60, 40)
+    let seed = 9
+    for (let round = 0; round < 300; round++) {
+      const bytes = Buffer.from(file.subarray(0, (round * 37) % file.length))
+      for (let flips = 0; flips < 4 && bytes.length > 0; flips++) {
+        seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff
+        bytes[seed % Math.min(bytes.length, 400)] = (seed >> 12) & 0xff
+      }
+      assert.ok(estimateCost(kind, bytes, defaultPreset).bytes > 0)
+    }
+  })
+}
+
+test('frames, depth and interlacing add to the cost', async () => {
+  const bytes = (kind: ImageKind, file: Buffer) => estimateCost(kind, file, defaultPreset).bytes
+  assert.ok(
+    bytes('image/png', interlacedPng(2000)) >
+      bytes('image/png', await sampleImage('image/png', 2000, 2000)) / 2,
+  )
+  const frames = (count: number) => animation('image/webp', { width: 100, height: 100, frames: count })
+  assert.ok(bytes('image/webp', await frames(8)) > bytes('image/webp', await frames(2)))
+  assert.is(estimateCost('image/webp', await frames(8), defaultPreset).pixels, 80_000)
+})
+
+test.run()

@@ -1,0 +1,196 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createAdmission } from '@millrace/worker/decoders/admission.ts'
+import { createDecoderPool } from '@millrace/worker/decoders/decoder-pool.ts'
+import type { JobLimits } from '@millrace/worker/decoders/decoder-process.ts'
+import { createImageRenderer } from '@millrace/worker/decoders/render-image.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('decoder pool')
+const MiB = 1024 ** 2
+const program = fileURLToPath(import.meta.resolve('../support/faulty-decoder.ts'))
+const preset = {
+  name: 'one',
+  variants: [{ name: 'only', fit: 'inside', width: 1, format: 'png', quality: 80 } as const],
+}
+const generous: JobLimits = { cpuMs: 20_000, wallMs: 20_000, rssBytes: 1024 * MiB }
+
+let closers: (() => Promise<void>)[] = []
+test.after.each(async () => {
+  for (const close of closers) await close()
+  closers = []
+})
+
+/** Starts a pool and a renderer that records what it passes on. */
+function startRenderer(
+  options: { limits?: Partial<JobLimits>; recycle?: { jobs: number; rssBytes: number } } = {},
+) {
+  const pool = createDecoderPool({
+    program,
+    environment: { MALLOC_ARENA_MAX: '2' },
+    recycle: options.recycle ?? { jobs: 100, rssBytes: 1024 * MiB },
+  })
+  closers.push(pool.close)
+  const limits = { ...generous, ...options.limits }
+  const plenty = { capacity: 1024 * MiB, largeCapacity: 1024 * MiB }
+  const renderImage = createImageRenderer({
+    pool,
+    memory: createAdmission(plenty),
+    processes: createAdmission(plenty),
+    memoryBytes: 1024 * MiB,
+    keptBytes: limits.rssBytes,
+    maxPixels: 100,
+    limits,
+  })
+  return {
+    pool,
+    async render(command: string, signal = new AbortController().signal) {
+      const variants: string[] = []
+      const inspected = Promise.withResolvers<void>()
+      const rendered = renderImage(
+        { kind: 'image/png', bytes: Buffer.from(command), preset },
+        { signal, onInspected: () => inspected.resolve(), emit: ({ body }) => variants.push(String(body)) },
+      )
+      const outcome = rendered.then(
+        (placeholder) => placeholder,
+        (error: unknown) => error,
+      )
+      await Promise.race([inspected.promise, outcome])
+      return { outcome, variants }
+    },
+  }
+}
+
+/** Runs one command and returns the error's code. */
+async function codeOf(work: Promise<{ outcome: Promise<unknown> }>): Promise<string> {
+  const outcome = await (await work).outcome
+  return outcome instanceof AppError ? outcome.code : String(outcome)
+}
+
+async function pidOf(work: Promise<{ outcome: Promise<unknown> }>): Promise<string> {
+  return String(await (await work).outcome).split(' ')[0] ?? ''
+}
+
+/** Waits until a process has ended. It polls, because the system tells only a parent. */
+async function ended(pid: number | string): Promise<void> {
+  while (existsSync(`/proc/${pid}`)) await delay(10)
+}
+
+test('a decoder is used again for the next job', async () => {
+  const { render } = startRenderer()
+  assert.is(await pidOf(render('ok')), await pidOf(render('ok')))
+})
+
+test('jobs at the same time have decoders of their own', async () => {
+  const { render } = startRenderer()
+  const pids = await Promise.all([pidOf(render('ok')), pidOf(render('ok')), pidOf(render('ok'))])
+  assert.is(new Set(pids).size, 3)
+})
+
+for (const [command, limits] of [
+  ['crash', {}],
+  ['exit', {}],
+  ['spin', { cpuMs: 200 }],
+  ['hang', { wallMs: 200 }],
+  ['grow', { rssBytes: 300 * MiB }],
+] as const) {
+  test(`a decoder that does "${command}" ends alone, and its file is rejected as poison after a second try`, async () => {
+    const { render } = startRenderer({ limits })
+    const neighbour = await pidOf(render('ok'))
+    const { outcome, variants } = await render(command)
+    const error = await outcome
+    assert.ok(error instanceof AppError)
+    assert.equal([error.code, error.retryable], ['poison_file', false])
+    assert.equal(variants, ['job 2'], 'the variant of the second process is not emitted again')
+    assert.not.match(await pidOf(render('ok')), neighbour)
+  })
+}
+
+test('a file that ends an old decoder only is rendered by a new one', async () => {
+  const { render } = startRenderer()
+  await (await render('ok')).outcome
+  const { outcome, variants } = await render('crash-first')
+  assert.match(String(await outcome), / 1$/)
+  assert.is(variants.length, 1)
+})
+
+test('a decoder that was killed from outside fails the attempt, not the file', async () => {
+  const { render } = startRenderer()
+  const pid = await pidOf(render('ok'))
+  const { outcome } = await render('hang')
+  process.kill(Number(pid), 'SIGKILL')
+  assert.is(await codeOf(Promise.resolve({ outcome })), 'processing_failed')
+})
+
+test('the error of a dead decoder has the text that it wrote', async () => {
+  const { render } = startRenderer()
+  await (await render('write')).outcome
+  const error = await (await render('crash')).outcome
+  assert.ok(error instanceof AppError && error.cause instanceof Error)
+  assert.match(error.cause.message, 'SIGABRT')
+  assert.not.match(error.cause.message, 'text of a library')
+})
+
+test('an abort kills the decoder, and the next job gets another one', async () => {
+  const { render } = startRenderer()
+  const pid = await pidOf(render('ok'))
+  const stopping = new AbortController()
+  const { outcome } = await render('spin', stopping.signal)
+  stopping.abort(new Error('stop'))
+  assert.is(String(await outcome), 'Error: stop')
+  await ended(pid)
+  assert.is.not(await pidOf(render('ok')), pid)
+})
+
+test('a decoder is replaced after its number of jobs', async () => {
+  const { render } = startRenderer({ recycle: { jobs: 2, rssBytes: 1024 * MiB } })
+  const pids = []
+  for (let i = 0; i < 4; i++) pids.push(await pidOf(render('ok')))
+  assert.equal(pids[0], pids[1])
+  assert.equal(pids[2], pids[3])
+  assert.is.not(pids[1], pids[2])
+})
+
+test('a decoder that keeps much memory is replaced', async () => {
+  const { render } = startRenderer({ recycle: { jobs: 100, rssBytes: 200 * MiB } })
+  const before = await pidOf(render('ok'))
+  for (let i = 0; i < 3; i++) await (await render('keep')).outcome
+  assert.is.not(await pidOf(render('ok')), before)
+})
+
+test('a decoder has no variable of the worker in its environment', async () => {
+  process.env['AWS_SECRET_ACCESS_KEY'] ??= 'secret'
+  const { render } = startRenderer()
+  const names = String(await (await render('environment')).outcome).split(' ')
+  assert.equal(
+    names.filter((name) => !name.startsWith('NODE_CHANNEL')),
+    ['MALLOC_ARENA_MAX'],
+  )
+})
+
+test('decoders ignore the signals of a terminal, and end when the pool closes', async () => {
+  const { render, pool } = startRenderer()
+  const pid = await pidOf(render('ok'))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.kill(Number(pid), signal)
+  assert.is(await pidOf(render('ok')), pid)
+  await pool.close()
+  assert.is(existsSync(`/proc/${pid}`), false)
+})
+
+test('busy and idle decoders end when their worker is killed', async () => {
+  const owner = fileURLToPath(import.meta.resolve('../support/decoder-owner.ts'))
+  const worker = spawn(process.execPath, [owner, program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [line] = await once(worker.stdout, 'data')
+  const pids = String(line).trim().split(' ')
+  assert.is(pids.length, 2)
+  worker.kill('SIGKILL')
+  await once(worker, 'close')
+  await Promise.all(pids.map(ended))
+})
+
+test.run()

@@ -1,0 +1,27 @@
+import { serveDecoder } from '@millrace/worker/decoders/serve-decoder.ts'
+
+const kept: Buffer[] = []
+let jobs = 0
+
+/** A program like a decoder's whose images end with a command. It shows what the pool does when a decoder misbehaves. */
+await serveDecoder(async ({ preset }, file, answer) => {
+  jobs += 1
+  // After the header of an image, if it has one.
+  const command = file.toString('latin1').split('\0').at(-1)
+  answer({ type: 'inspected', width: 1, height: jobs })
+  const [variant] = preset.variants
+  if (variant)
+    answer({ type: 'variant', name: variant.name, width: 1, height: 1 }, Buffer.from(`job ${jobs}`))
+  if (command === 'crash') process.abort()
+  if (command === 'exit') process.exit(3)
+  if (command === 'spin') for (;;);
+  if (command === 'grow') for (;;) kept.push(Buffer.alloc(16 * 1024 ** 2, 1))
+  if (command === 'hang') return new Promise(() => {})
+  if (command === 'keep') kept.push(Buffer.alloc(64 * 1024 ** 2, 1))
+  if (command === 'write') process.stderr.write('text of a library\n')
+  if (command === 'crash-first' && jobs > 1) process.abort()
+  if (command === 'environment') {
+    return answer({ type: 'rendered', placeholder: Object.keys(process.env).sort().join(' ') })
+  }
+  answer({ type: 'rendered', placeholder: `${process.pid} ${jobs}` })
+})
