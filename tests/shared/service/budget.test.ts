@@ -53,17 +53,6 @@ test('what is released can be taken again, and a second release frees nothing', 
   refusal(() => budget.take({ owner: 'a' }))
 })
 
-test('a share grows within the limits, and all of it is released', () => {
-  const budget = create({ owner: 10 })
-  const share = budget.take({ owner: 'a' }, 4)
-  share.grow(6)
-  refusal(() => share.grow(1))
-  assert.is(budget.used(), 10)
-  share.release()
-  assert.is(budget.used(), 0)
-  assert.throws(() => share.grow(1), /before its release/)
-})
-
 test('addresses of one IPv6 network share a limit, and its site may use more', () => {
   const budget = create({ address: 1 })
   budget.take({ address: '2001:db8:1:2::1' })

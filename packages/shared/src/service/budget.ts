@@ -12,8 +12,6 @@ export type BudgetHolder = { owner?: string | undefined; address?: string | unde
 
 /** A share of a budget. Call `release` once it is not used any more; further calls do nothing. */
 export type BudgetShare = {
-  /** Takes more. @throws AppError as `take` does; what was taken before stays taken */
-  grow(amount: number): void
   release(): void
 }
 
@@ -85,19 +83,12 @@ export function createBudget(options: { unit: string; code: ErrorCode; limits: B
       const keys = keysOf(holder, limits)
       check(keys, amount)
       add(keys, amount)
-      let taken = amount
       let isReleased = false
       return {
-        grow(more) {
-          if (isReleased) throw new Error('A share grows only before its release.')
-          check(keys, more)
-          add(keys, more)
-          taken += more
-        },
         release() {
           if (isReleased) return
           isReleased = true
-          add(keys, -taken)
+          add(keys, -amount)
         },
       }
     },
