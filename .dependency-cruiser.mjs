@@ -46,6 +46,8 @@ const packages = {
     imports: ['shared'],
     rooms: [
       'structure',
+      'types',
+      'formats',
       'images',
       'decoders',
       'processing',

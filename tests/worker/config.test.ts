@@ -39,6 +39,7 @@ test('worker config requires addresses and the bucket only', () => {
     publishPeriodMs: 10_000,
     maxImageBytes: 256 * 1024 * 1024,
     maxImagePixels: 100_000_000,
+    disabledTypes: [],
     maxUploadBytes: 5 * 1024 ** 4,
     quota: {
       bytesTotal: undefined,

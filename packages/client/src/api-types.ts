@@ -439,6 +439,9 @@ export interface components {
          *     - `image_too_many_pixels` (a rejected upload): The image has more pixels than the limit.
          *     - `image_too_large` (a rejected upload): The image file is larger than the limit for images.
          *     - `image_too_complex` (a rejected upload): The image has more scans, frames, pages or chunks than the limit.
+         *     - `image_not_supported` (a rejected upload): The image is of a kind that is not rendered. It is not damaged.
+         *     - `malware_found` (a rejected upload): The virus scanner found malware in the file.
+         *     - `inspection_refused` (a rejected upload): The inspector of this service refused the file.
          *     - `poison_file` (a rejected upload): The image makes its decoder crash, or takes too much time or memory.
          *     - `size_mismatch` (a rejected upload): The file's size differs from the announced size.
          *     - `checksum_mismatch` (a rejected upload): The file's SHA-256 differs from the announced one.
@@ -449,6 +452,7 @@ export interface components {
          *     - `source_too_slow` (a rejected import): The source sent the file too slowly.
          *     - `source_unavailable` (a failed import, retryable): The source did not respond or closed the connection.
          *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
+         *     - `scan_unavailable` (an upload whose processing is retried, retryable): The virus scanner or the inspector does not respond, so the file is not served yet.
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
          *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `storage_busy` (status 503, retryable): No new uploads are accepted at the moment: Redis is almost full.
@@ -458,7 +462,7 @@ export interface components {
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -701,16 +705,24 @@ export interface components {
             tier: "api" | "worker";
         };
         Upload: {
+            /** @description such as aac, opus, mp3, flac */
+            audioCodec?: string;
             /** @description declared by the client; never trusted */
             contentType: string;
             /** @description ISO 8601, UTC */
             createdAt: string;
             /** @description media type detected from the bytes */
             detectedType?: string;
+            /** @description sRGB, such as #aa7733 */
+            dominantColor?: string;
+            /** @description of video or audio, in ms */
+            durationMs?: number;
             error?: components["schemas"]["UploadError"];
             /** @description ISO 8601, UTC */
             expiresAt?: string;
             filename: string;
+            /** @description frames of an animation */
+            frames?: number;
             /** @description pixels */
             height?: number;
             /** @description UUIDv7 */
@@ -718,9 +730,15 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             };
+            /** @description pages of a document */
+            pages?: number;
+            /** @description 64 bits as 16 hex digits; similar pictures differ in few bits */
+            perceptualHash?: string;
             /** @description thumbhash, base64 */
             placeholder?: string;
             preset: string;
+            /** @description of a video: degrees clockwise by which players turn it; 0, 90, 180 or 270 */
+            rotation?: number;
             /** @description 64 hex digits */
             sha256?: string;
             /** @description bytes */
@@ -729,6 +747,10 @@ export interface components {
             /** @description ISO 8601, UTC */
             updatedAt: string;
             variants: components["schemas"]["Variant"][];
+            /** @description such as avc, hevc, vp9, av1 */
+            videoCodec?: string;
+            /** @description what is odd about a file that is whole, one sentence each */
+            warnings?: string[];
             /** @description pixels */
             width?: number;
         };

@@ -11,7 +11,7 @@ import {
   splitList,
 } from '@millrace/shared/service/environment.ts'
 import Type from 'typebox'
-import { libraryPixelLimit } from './images/sharp-setup.ts'
+import { libraryPixelLimit } from './formats/sharp-setup.ts'
 
 const mebibyte = 1024 * 1024
 
@@ -37,6 +37,7 @@ const Variables = Type.Object({
   ARRIVAL_LEASE_MS: Type.Integer({ minimum: 1_000, maximum: 3_600_000, default: defaultLeaseMs }),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 86_400_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
+  DISABLED_TYPES: listVariable(isMediaType, 'media types such as image/heic'),
   // Above all phones and most cameras. An animation's frames count together.
   MAX_IMAGE_PIXELS: Type.Integer({ minimum: 1, maximum: libraryPixelLimit, default: 100_000_000 }),
   // An animation of 100 MP with four variants takes some 40 s of CPU. Wall time is for a decoder that waits forever.
@@ -82,6 +83,8 @@ export function readConfig(environment: Environment) {
     arrivalLeaseMs: variables.ARRIVAL_LEASE_MS,
     reconcileIntervalMs: variables.RECONCILE_INTERVAL_MS,
     maxImageBytes: variables.MAX_IMAGE_BYTES,
+    /** Media types that are stored without being decoded. */
+    disabledTypes: splitList(variables.DISABLED_TYPES),
     maxImagePixels: variables.MAX_IMAGE_PIXELS,
     decoderCpuLimitMs: variables.DECODER_CPU_LIMIT_MS,
     decoderTimeLimitMs: variables.DECODER_TIME_LIMIT_MS,
@@ -113,6 +116,10 @@ function availableMemory(): number {
   const constrained = process.constrainedMemory()
   // Without a limit, cgroups report an enormous number and other systems 0.
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}
+
+function isMediaType(text: string): boolean {
+  return /^[a-z]+\/[a-z0-9][a-z0-9.+-]*$/.test(text)
 }
 
 function isDnsServer(text: string): boolean {

@@ -57,7 +57,7 @@ function startRenderer(
         { signal, onInspected: () => inspected.resolve(), emit: ({ body }) => variants.push(String(body)) },
       )
       const outcome = rendered.then(
-        (placeholder) => placeholder,
+        ({ placeholder }) => placeholder,
         (error: unknown) => error,
       )
       await Promise.race([inspected.promise, outcome])

@@ -1,9 +1,10 @@
 import { defaultPreset, type Preset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { detectMediaType, isImageKind, typeHeadBytes } from '@millrace/worker/images/image-kind.ts'
-import { inspectImage } from '@millrace/worker/images/inspect-image.ts'
+import { isImageKind } from '@millrace/worker/formats/image-kind.ts'
+import { openImage } from '@millrace/worker/formats/open-image.ts'
+import { libraryPixelLimit } from '@millrace/worker/formats/sharp-setup.ts'
 import { type RenderedVariant, renderVariants } from '@millrace/worker/images/render-variants.ts'
-import { libraryPixelLimit } from '@millrace/worker/images/sharp-setup.ts'
+import { detectMediaType, typeHeadBytes } from '@millrace/worker/types/detect-type.ts'
 import sharp from 'sharp'
 import { thumbHashToApproximateAspectRatio } from 'thumbhash'
 import * as assert from 'uvu/assert'
@@ -26,13 +27,13 @@ const test = suite('inspect and render')
 async function render(bytes: Buffer, preset: Preset = defaultPreset, maxPixels = libraryPixelLimit) {
   const kind = await detectMediaType(bytes.subarray(0, typeHeadBytes))
   if (!isImageKind(kind)) throw new Error(`not an image: ${kind}`)
-  const image = await inspectImage({ kind, bytes }, { maxPixels })
+  const image = await openImage(kind, bytes, { maxPixels })
   const variants = new Map<string, RenderedVariant>()
-  const placeholder = await renderVariants(image, preset, {
+  const { placeholder = '' } = await renderVariants(image, preset, {
     emit: (variant) => variants.set(variant.recipe.name, variant),
     signal: new AbortController().signal,
   })
-  return { image, placeholder, body: (name: string) => variantOf(variants, name).body, variants }
+  return { image, kind, placeholder, body: (name: string) => variantOf(variants, name).body, variants }
 }
 
 function variantOf(variants: Map<string, RenderedVariant>, name: string): RenderedVariant {
@@ -66,8 +67,8 @@ const small: Preset = {
 
 for (const kind of sampleKinds) {
   test(`all variants of ${kind} are rendered`, async () => {
-    const { image, variants, body, placeholder } = await render(await sampleImage(kind))
-    assert.is(`${image.kind} ${image.width}×${image.height}`, `${kind} 240×160`)
+    const { image, kind: found, variants, body, placeholder } = await render(await sampleImage(kind))
+    assert.is(`${found} ${image.width}×${image.height}`, `${kind} 240×160`)
     for (const name of ['w1920', 'w960', 'w320']) {
       assert.is((await sharp(body(name)).metadata()).format, 'webp')
       assert.is(await sizeOf(body(name)), '240×160')
@@ -307,7 +308,7 @@ test('a complete JPEG with format errors is rendered', async () => {
 
 test('rendering stops between two variants when it is aborted', async () => {
   const bytes = await sampleImage('image/jpeg', 300, 200)
-  const image = await inspectImage({ kind: 'image/jpeg', bytes }, { maxPixels: libraryPixelLimit })
+  const image = await openImage('image/jpeg', bytes, { maxPixels: libraryPixelLimit })
   const stopping = new AbortController()
   let emitted = 0
   const emit = () => {
@@ -329,7 +330,7 @@ test('inspection rejects a file whose header is not of the given kind', async ()
     ['image/png', svg],
     ['image/jpeg', png],
   ] as const) {
-    const error = await rejection(inspectImage({ kind, bytes }, { maxPixels: libraryPixelLimit }))
+    const error = await rejection(openImage(kind, bytes, { maxPixels: libraryPixelLimit }))
     assert.is(error.code, 'image_corrupt')
   }
 })

@@ -1,4 +1,4 @@
-import type { ImageKind } from '@millrace/worker/images/image-kind.ts'
+import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
 import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
 import { checkBeforeDecoding, repairImage } from '@millrace/worker/structure/image-structure.ts'
 import { partLimits } from '@millrace/worker/structure/structure.ts'

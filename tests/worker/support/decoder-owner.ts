@@ -19,4 +19,4 @@ run('hang', busy.resolve).catch(() => {})
 await busy.promise
 const [idle, hanging] = [await run('ok', () => {}), pool.busyPids()]
 if (idle.end !== 'answered' || idle.last.type !== 'rendered') throw new Error(idle.end)
-process.stdout.write(`${idle.last.placeholder.split(' ')[0]} ${hanging.join(' ')}\n`)
+process.stdout.write(`${idle.last.findings.placeholder?.split(' ')[0]} ${hanging.join(' ')}\n`)

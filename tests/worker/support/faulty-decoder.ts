@@ -8,7 +8,7 @@ await serveDecoder(async ({ preset }, file, answer) => {
   jobs += 1
   // After the header of an image, if it has one.
   const command = file.toString('latin1').split('\0').at(-1)
-  answer({ type: 'inspected', width: 1, height: jobs })
+  answer({ type: 'inspected', findings: { width: 1, height: jobs } })
   const [variant] = preset.variants
   if (variant)
     answer({ type: 'variant', name: variant.name, width: 1, height: 1 }, Buffer.from(`job ${jobs}`))
@@ -21,7 +21,7 @@ await serveDecoder(async ({ preset }, file, answer) => {
   if (command === 'write') process.stderr.write('text of a library\n')
   if (command === 'crash-first' && jobs > 1) process.abort()
   if (command === 'environment') {
-    return answer({ type: 'rendered', placeholder: Object.keys(process.env).sort().join(' ') })
+    return answer({ type: 'rendered', findings: { placeholder: Object.keys(process.env).sort().join(' ') } })
   }
-  answer({ type: 'rendered', placeholder: `${process.pid} ${jobs}` })
+  answer({ type: 'rendered', findings: { placeholder: `${process.pid} ${jobs}` } })
 })

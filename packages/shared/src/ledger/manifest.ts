@@ -14,6 +14,7 @@ import { Owner } from '../uploads/owner.ts'
 import { Arrival, Findings, type Upload, UploadError, UploadIntent, Variant } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { UploadId } from '../uploads/upload-id.ts'
+import { Evidence } from './evidence.ts'
 import { manifestKey } from './object-keys.ts'
 
 /**
@@ -32,6 +33,7 @@ export const Manifest = Type.Object({
   findings: Findings,
   variants: Type.Array(Variant),
   error: Type.Optional(UploadError),
+  evidence: Type.Optional(Evidence),
   discarded: Type.Optional(
     Type.Array(Type.String(), {
       description: 'versions of the original that were rejected and deleted, besides that of `arrival`',

@@ -86,6 +86,12 @@ export const errorCatalogue = {
     retryable: false,
     message: 'The image has more scans, frames, pages or chunks than the limit.',
   },
+  image_not_supported: {
+    retryable: false,
+    message: 'The image is of a kind that is not rendered. It is not damaged.',
+  },
+  malware_found: { retryable: false, message: 'The virus scanner found malware in the file.' },
+  inspection_refused: { retryable: false, message: 'The inspector of this service refused the file.' },
   poison_file: {
     retryable: false,
     message: 'The image makes its decoder crash, or takes too much time or memory.',
@@ -113,6 +119,10 @@ export const errorCatalogue = {
   processing_failed: {
     retryable: true,
     message: 'The file could not be processed. Processing can be retried.',
+  },
+  scan_unavailable: {
+    retryable: true,
+    message: 'The virus scanner or the inspector does not respond, so the file is not served yet.',
   },
   dependency_unavailable: { retryable: true, message: 'A required service does not respond.' },
   unreadable_record: {

@@ -61,6 +61,9 @@ export const Variant = Type.Object({
   width: Pixels,
   height: Pixels,
   size: Bytes,
+  sha256: Type.Optional(
+    Type.String({ description: '64 hex digits; unknown for variants of earlier versions' }),
+  ),
 })
 export type Variant = Static<typeof Variant>
 
@@ -98,13 +101,30 @@ export function isSameArrival(one: Arrival, other: Arrival): boolean {
   return one.versionId === other.versionId && hasSameBytes(one, other)
 }
 
-/** Results of inspection. Only `sha256` is set if the file type is unknown or not an image. */
+/** Results of inspection. Only `sha256` is set if the file type is unknown. */
 export const Findings = Type.Object({
   detectedType: Type.Optional(Type.String({ description: 'media type detected from the bytes' })),
   sha256: Type.Optional(Type.String({ description: '64 hex digits' })),
   width: Type.Optional(Pixels),
   height: Type.Optional(Pixels),
+  frames: Type.Optional(Type.Integer({ minimum: 2, description: 'frames of an animation' })),
+  pages: Type.Optional(Type.Integer({ minimum: 1, description: 'pages of a document' })),
+  durationMs: Type.Optional(Type.Integer({ minimum: 0, description: 'of video or audio, in ms' })),
+  rotation: Type.Optional(
+    Type.Integer({
+      description: 'of a video: degrees clockwise by which players turn it; 0, 90, 180 or 270',
+    }),
+  ),
+  videoCodec: Type.Optional(Type.String({ description: 'such as avc, hevc, vp9, av1' })),
+  audioCodec: Type.Optional(Type.String({ description: 'such as aac, opus, mp3, flac' })),
   placeholder: Type.Optional(Type.String({ description: 'thumbhash, base64' })),
+  dominantColor: Type.Optional(Type.String({ description: 'sRGB, such as #aa7733' })),
+  perceptualHash: Type.Optional(
+    Type.String({ description: '64 bits as 16 hex digits; similar pictures differ in few bits' }),
+  ),
+  warnings: Type.Optional(
+    Type.Array(Type.String(), { description: 'what is odd about a file that is whole, one sentence each' }),
+  ),
 })
 export type Findings = Static<typeof Findings>
 

@@ -1,5 +1,5 @@
 import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
-import type { ImageKind } from '../images/image-kind.ts'
+import type { ImageKind } from '../formats/image-kind.ts'
 import { planVariant } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
 

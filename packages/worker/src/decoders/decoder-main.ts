@@ -1,6 +1,8 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { isImageKind } from '../images/image-kind.ts'
-import { inspectImage } from '../images/inspect-image.ts'
+import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import { isImageKind } from '../formats/image-kind.ts'
+import { openImage } from '../formats/open-image.ts'
+import type { OpenedImage } from '../formats/opened-image.ts'
 import { renderVariants } from '../images/render-variants.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import { serveDecoder } from './serve-decoder.ts'
@@ -9,19 +11,29 @@ import { serveDecoder } from './serve-decoder.ts'
 await serveDecoder(async ({ kind, preset, maxPixels }, bytes, answer) => {
   try {
     if (!isImageKind(kind)) throw new Error(`${kind} is no image.`)
-    const image = await inspectImage({ kind, bytes }, { maxPixels })
-    answer({ type: 'inspected', width: image.width, height: image.height })
-    const placeholder = await renderVariants(image, preset, {
+    const image = await openImage(kind, bytes, { maxPixels })
+    answer({ type: 'inspected', findings: headerFindings(image) })
+    const findings = await renderVariants(image, preset, {
       emit: ({ recipe, width, height, body }) =>
         answer({ type: 'variant', name: recipe.name, width, height }, body),
       // The worker kills the process to abort.
       signal: new AbortController().signal,
     })
-    answer({ type: 'rendered', placeholder })
+    answer({ type: 'rendered', findings })
   } catch (error) {
     answer(toAnswer(error))
   }
 })
+
+function headerFindings({ width, height, frames, pages, warnings }: OpenedImage): Findings {
+  return {
+    width,
+    height,
+    ...(frames > 1 && { frames }),
+    ...(pages > 1 && { pages }),
+    ...(warnings.length > 0 && { warnings }),
+  }
+}
 
 function toAnswer(error: unknown): DecoderAnswer {
   if (!(error instanceof AppError)) return { type: 'broken', reason: reasonOf(error) }

@@ -1,4 +1,5 @@
 import { Preset } from '@millrace/shared/presets/preset.ts'
+import { Findings } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
@@ -13,7 +14,8 @@ export type DecoderJob = Static<typeof DecoderJob>
 /** What a decoder process answers: `started` once, then for each job findings, variants, and one of the last three. */
 export const DecoderAnswer = Type.Union([
   Type.Object({ type: Type.Literal('started') }),
-  Type.Object({ type: Type.Literal('inspected'), width: Type.Integer(), height: Type.Integer() }),
+  /** What the header says. */
+  Type.Object({ type: Type.Literal('inspected'), findings: Findings }),
   /** The frame's body is the encoded variant. */
   Type.Object({
     type: Type.Literal('variant'),
@@ -21,7 +23,8 @@ export const DecoderAnswer = Type.Union([
     width: Type.Integer(),
     height: Type.Integer(),
   }),
-  Type.Object({ type: Type.Literal('rendered'), placeholder: Type.String() }),
+  /** What only the pixels say, such as the placeholder. */
+  Type.Object({ type: Type.Literal('rendered'), findings: Findings }),
   /** An error of the catalogue: the file's fault, or a lack of memory. */
   Type.Object({
     type: Type.Literal('refused'),

@@ -1,7 +1,8 @@
 import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
-import type { ImageKind } from '../images/image-kind.ts'
-import type { Size } from '../images/raster.ts'
+import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import type { ImageKind } from '../formats/image-kind.ts'
+import type { Size } from '../formats/raster.ts'
 import type { RenderedVariant } from '../images/render-variants.ts'
 import type { Admission } from './admission.ts'
 import { estimateCost } from './decode-cost.ts'
@@ -13,8 +14,8 @@ import type { DecoderInput, JobEnd } from './decoder-process.ts'
 export type RenderOptions = {
   /** Aborts the work; the decoder is killed. */
   signal: AbortSignal
-  /** Receives the size as displayed, once the header passed inspection. */
-  onInspected(size: Size): void
+  /** Receives what the header says, once it passed inspection. */
+  onInspected(findings: Findings): void
   /** Receives each variant once, as soon as it is encoded, largest first. */
   emit(variant: RenderedVariant): void
 }
@@ -43,7 +44,7 @@ export function createImageRenderer(deps: {
 
   /**
    * @param image.bytes the whole file
-   * @returns the placeholder: a ThumbHash, base64
+   * @returns what only the pixels say, such as the placeholder
    * @throws AppError `image_too_large` if its decoder would never fit into the memory, `poison_file` if its decoder died
    *   twice, `processing_failed` if something else killed the decoder, and what the decoder found: `image_corrupt`,
    *   `image_too_many_pixels`, `image_too_complex`
@@ -51,7 +52,7 @@ export function createImageRenderer(deps: {
   return async function renderImage(
     { kind, bytes, preset }: { kind: ImageKind; bytes: Buffer; preset: Preset },
     options: RenderOptions,
-  ): Promise<string> {
+  ): Promise<Findings> {
     const { signal } = options
     const cost = estimateCost(kind, bytes, preset)
     // The decoder rejects an image over this limit by its header, which takes no memory.
@@ -80,12 +81,12 @@ export function createImageRenderer(deps: {
     input: DecoderInput,
     estimatedBytes: number,
     { signal, onInspected, emit }: RenderOptions,
-  ): Promise<string> {
+  ): Promise<Findings> {
     // Half as much again: an estimate that is a little too low must not end a good image.
     const limits = { ...deps.limits, rssBytes: keptBytes + 1.5 * estimatedBytes }
     const recipes = new Map(input.preset.variants.map((recipe) => [recipe.name, recipe]))
     const onAnswer = (answer: DecoderAnswer, body: Buffer) => {
-      if (answer.type === 'inspected') onInspected({ width: answer.width, height: answer.height })
+      if (answer.type === 'inspected') onInspected(answer.findings)
       if (answer.type === 'variant') emitOnce(answer, body)
     }
     function emitOnce({ name, width, height }: Size & { name: string }, body: Buffer): void {
@@ -95,13 +96,13 @@ export function createImageRenderer(deps: {
     }
     let end = await pool.run(input, { fresh: false, limits, signal, onAnswer })
     if (end.end === 'died') end = await pool.run(input, { fresh: true, limits, signal, onAnswer })
-    return placeholderOf(end)
+    return findingsOf(end)
   }
 }
 
 export type RenderImage = ReturnType<typeof createImageRenderer>
 
-function placeholderOf(end: JobEnd): string {
+function findingsOf(end: JobEnd): Findings {
   switch (end.end) {
     case 'died':
       throw new AppError('poison_file', { cause: deathOf(end) })
@@ -110,7 +111,7 @@ function placeholderOf(end: JobEnd): string {
     case 'answered':
       switch (end.last.type) {
         case 'rendered':
-          return end.last.placeholder
+          return end.last.findings
         case 'broken':
           throw new AppError('processing_failed', { cause: new Error(end.last.reason) })
         case 'refused': {

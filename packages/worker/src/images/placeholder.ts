@@ -1,5 +1,5 @@
 import { rgbaToThumbHash } from 'thumbhash'
-import { openRaster, type Raster, type Size } from './raster.ts'
+import { openRaster, type Raster, type Size } from '../formats/raster.ts'
 
 /** ThumbHash's limit for each side, in pixels. */
 const maxSide = 100

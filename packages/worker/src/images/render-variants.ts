@@ -1,8 +1,8 @@
 import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
-import { decodeImage, encodeAnimation } from './decode-image.ts'
-import type { InspectedImage } from './inspect-image.ts'
+import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import type { OpenedImage } from '../formats/opened-image.ts'
+import { openRaster, type Raster, type Size, shrinkRaster } from '../formats/raster.ts'
 import { makePlaceholder, placeholderScale } from './placeholder.ts'
-import { openRaster, type Raster, type Size, shrinkRaster } from './raster.ts'
 import { planVariant, scaled, type VariantPlan } from './variant-size.ts'
 
 /** An encoded variant. */
@@ -18,14 +18,14 @@ export type RenderedVariant = Size & { recipe: VariantRecipe; body: Buffer }
  *
  * @param emit receives each variant as soon as it is encoded, largest first
  * @param signal aborts between two variants
- * @returns the placeholder: a ThumbHash, base64
+ * @returns what only the pixels say: the placeholder
  * @throws AppError `image_corrupt`
  */
 export async function renderVariants(
-  image: InspectedImage,
+  image: OpenedImage,
   preset: Preset,
   { emit, signal }: { emit: (variant: RenderedVariant) => void; signal: AbortSignal },
-): Promise<string> {
+): Promise<Pick<Findings, 'placeholder'>> {
   const plans = preset.variants.map((recipe) => planVariant(image, recipe)).sort((a, b) => b.scale - a.scale)
   let scale = Math.max(placeholderScale(image), ...plans.map((plan) => plan.scale))
   let raster = await decodeImage(image, scaled(image, scale))
@@ -43,7 +43,7 @@ export async function renderVariants(
     encoded.set(key, body)
     emit({ recipe: plan.recipe, ...plan.size, body })
   }
-  return makePlaceholder(raster)
+  return { placeholder: await makePlaceholder(raster) }
 }
 
 /** Everything that determines a variant's bytes for a given raster. */
@@ -51,7 +51,7 @@ function encodingKey({ recipe: { name: _, width: __, height: ___, ...settings },
   return JSON.stringify({ ...settings, scale, size })
 }
 
-async function encode(image: InspectedImage, raster: Raster, { recipe, size }: VariantPlan): Promise<Buffer> {
+async function encode(image: OpenedImage, raster: Raster, { recipe, size }: VariantPlan): Promise<Buffer> {
   const { format, fit, quality, effort } = recipe
   const options = { quality, ...(effort !== undefined && { effort }) }
   if (image.frames > 1 && format === 'webp' && fit === 'inside') return encodeAnimation(image, size, options)
@@ -71,4 +71,37 @@ async function encode(image: InspectedImage, raster: Raster, { recipe, size }: V
       // With a quality, sharp would reduce the image to 256 colours.
       return picture.png().toBuffer()
   }
+}
+
+/** Decodes the first frame: sRGB, 8 bits per channel, at exactly the given size, which is not larger than the image. */
+async function decodeImage(image: OpenedImage, size: Size): Promise<Raster> {
+  return image.decode({ page: 0, isAnimated: false, size }, async (picture) => {
+    const { data, info } = await picture
+      .resize({ ...size, fit: 'fill' })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true })
+    return { data, width: info.width, height: info.height, channels: info.channels }
+  })
+}
+
+/**
+ * Encodes all frames as an animated WebP. An animation is decoded again for each variant, since its decoded frames would
+ * need more memory than everything else together.
+ *
+ * @param size of one frame, in pixels
+ * @param options quality 1–100, effort 0–6
+ */
+async function encodeAnimation(
+  image: OpenedImage,
+  size: Size,
+  options: { quality: number; effort?: number },
+): Promise<Buffer> {
+  return image.decode({ page: 0, isAnimated: true, size }, (picture) =>
+    picture
+      .resize({ ...size, fit: 'fill' })
+      .toColourspace('srgb')
+      .webp(options)
+      .toBuffer(),
+  )
 }

@@ -1,5 +1,5 @@
 import type { VariantRecipe } from '@millrace/shared/presets/preset.ts'
-import type { Size } from './raster.ts'
+import type { Size } from '../formats/raster.ts'
 
 /** The longest side of each format, in pixels: limits of the VP8 frame header, libjpeg, libheif. */
 const maxSide = { webp: 16_383, jpeg: 65_500, avif: 16_384, png: 0x7fffffff } as const satisfies Record<

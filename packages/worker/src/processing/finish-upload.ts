@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
+import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import {
   discardedVersions,
   type Manifest,
@@ -30,6 +31,7 @@ export type Outcome = {
   findings: Findings
   variants: Variant[]
   error?: UploadError
+  evidence?: Evidence
 }
 
 /** The codes that are the file's fault. They finish the upload as `rejected`, since a retry would not help. */
@@ -38,6 +40,9 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_too_many_pixels',
   'image_too_large',
   'image_too_complex',
+  'image_not_supported',
+  'malware_found',
+  'inspection_refused',
   'poison_file',
   'size_mismatch',
   'checksum_mismatch',

@@ -5,24 +5,15 @@ import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { recordArrival } from '@millrace/shared/lifecycle/upload-truth.ts'
-import { acceptsType, type Preset, type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
+import { type Preset, type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import {
-  type Arrival,
-  type Findings,
-  hasSameBytes,
-  type Upload,
-  type Variant,
-} from '@millrace/shared/uploads/upload.ts'
+import { type Arrival, hasSameBytes, type Upload, type Variant } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
-import type { Decoders } from '../decoders/decoders.ts'
-import type { RenderImage } from '../decoders/render-image.ts'
-import { isImageKind } from '../images/image-kind.ts'
 import { type FinishUpload, isRejection, type Outcome } from './finish-upload.ts'
+import type { InspectFile } from './inspect-file.ts'
 import type { createOriginalReader, OpenedOriginal } from './read-original.ts'
-import { createStepDurations, type StepDurations } from './step-durations.ts'
-import type { WriteVariant } from './write-variant.ts'
+import { createReport, type Report } from './report.ts'
 
 /** What a handler gets besides the payload. */
 export type Attempt = {
@@ -49,28 +40,25 @@ export function createProcessUpload(deps: {
   manifests: Manifests
   presets: Presets
   openOriginal: ReturnType<typeof createOriginalReader>
-  writeVariant: WriteVariant
-  renderImage: RenderImage
-  reserveFile: Decoders['reserveFile']
+  inspectFile: InspectFile
   finishUpload: FinishUpload
   isErased: IsErased
   finishErasure: FinishErasure
-  maxImageBytes: number
 }) {
-  const { lookup, records, originals, manifests, presets, finishUpload } = deps
+  const { lookup, records, originals, manifests, presets, inspectFile, finishUpload } = deps
 
   /** @throws any error: an AppError that is not retryable fails the upload, all others are retried */
   return async function processUpload(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
     const { log, signal } = attempt
-    const durations = createStepDurations()
-    const found = await durations.measure('find', () => findArrivedUpload(job))
+    const report = createReport()
+    const found = await report.measure('find', () => findArrivedUpload(job))
     if (!found) {
       // An earlier attempt may have written variants after the upload was erased.
       if (await deps.isErased(job)) await deps.finishErasure(job)
       return logReplaced(log)
     }
     const { upload, arrival } = found
-    const [stored, opened] = await durations.measure('open', () =>
+    const [stored, opened] = await report.measure('open', () =>
       Promise.all([
         manifests.readStored(job),
         deps.openOriginal(job, { etag: job.etag, versionId: arrival.versionId, signal }),
@@ -86,8 +74,8 @@ export function createProcessUpload(deps: {
       return
     }
     if (!opened) return logReplaced(log)
-    const result = await processBytes(upload, opened, attempt, durations).finally(() => opened.destroy())
-    const finished = await durations.measure('settle', () =>
+    const result = await processBytes(upload, opened, attempt, report).finally(() => opened.destroy())
+    const finished = await report.measure('settle', () =>
       finishUpload.finish(upload, arrival, result, stored),
     )
     log.info(
@@ -98,7 +86,7 @@ export function createProcessUpload(deps: {
         detectedType: result.findings.detectedType,
         bytes: arrival.size,
         variants: result.variants.length,
-        ms: durations.all(),
+        ms: report.durations(),
       },
       'processed',
     )
@@ -116,10 +104,8 @@ export function createProcessUpload(deps: {
     const { etag, versionId } = arrival
     const opened = await deps.openOriginal(job, { etag, versionId, signal: attempt.signal })
     if (!opened) return logReplaced(attempt.log)
-    const durations = createStepDurations()
-    const result = await processBytes(stored.upload, opened, attempt, durations).finally(() =>
-      opened.destroy(),
-    )
+    const report = createReport()
+    const result = await processBytes(stored.upload, opened, attempt, report).finally(() => opened.destroy())
     const settled = await finishUpload.finish(stored.upload, arrival, result, await manifests.readStored(job))
     attempt.log.info(
       { event: 'processed-again', outcome: result.outcome, settled: settled !== undefined },
@@ -144,85 +130,28 @@ export function createProcessUpload(deps: {
     return { upload: updated?.upload ?? stored.upload, arrival }
   }
 
-  /** Inspects and renders one file. @returns the outcome, which is not written yet */
+  /** Inspects one file. @returns the outcome, which is not written yet */
   async function processBytes(
     upload: Upload,
     opened: OpenedOriginal,
-    attempt: Attempt,
-    durations: StepDurations,
+    { log, signal }: Attempt,
+    report: Report,
   ): Promise<Outcome> {
     const preset = presets.get(upload.intent.preset)
     if (!preset) throw new AppError('preset_unknown')
     const recipe = recipeVersion(preset)
-    const findings: Findings = { ...(opened.detectedType && { detectedType: opened.detectedType }) }
+    const { findings } = report
     try {
-      const variants = await inspectAndRender(upload, preset, opened, findings, attempt, durations)
-      return { outcome: 'ready', recipe, findings, variants: inPresetOrder(preset, variants) }
+      const variants = inPresetOrder(preset, await inspectFile(upload, preset, opened, report, signal))
+      return { outcome: 'ready', recipe, findings, variants, evidence: report.evidence() }
     } catch (error) {
       if (!isRejection(error)) throw error
       const cause = error.cause instanceof Error ? error.cause.message : undefined
-      attempt.log.info({ event: 'rejected', code: error.code, cause }, error.message)
+      log.info({ event: 'rejected', code: error.code, cause }, error.message)
       const { code, message } = error
-      return { outcome: 'rejected', recipe, findings, variants: [], error: { code, message } }
+      const evidence = report.evidence()
+      return { outcome: 'rejected', recipe, findings, variants: [], error: { code, message }, evidence }
     }
-  }
-
-  /** @param findings is filled step by step, so that a rejected file has the findings up to its rejection */
-  async function inspectAndRender(
-    { owner, id, intent }: Upload,
-    preset: Preset,
-    opened: OpenedOriginal,
-    findings: Findings,
-    { signal }: Attempt,
-    durations: StepDurations,
-  ): Promise<Variant[]> {
-    if (opened.size !== intent.size) {
-      throw new AppError('size_mismatch', {
-        message: `The file that arrived has ${opened.size} bytes; ${intent.size} were announced.`,
-      })
-    }
-    if (!acceptsType(preset, opened.detectedType)) {
-      throw new AppError('type_not_allowed', {
-        message: `The file type is ${opened.detectedType ?? 'unknown'}; accepted: ${preset.accept?.join(', ')}.`,
-      })
-    }
-    if (!isImageKind(opened.detectedType)) {
-      Object.assign(findings, await durations.measure('read', () => opened.hash()))
-      checkSha256(intent.declaredSha256, findings.sha256)
-      return []
-    }
-    if (opened.size > deps.maxImageBytes) {
-      throw new AppError('image_too_large', {
-        message: `The image file has ${opened.size} bytes; the limit for images is ${deps.maxImageBytes}.`,
-        limit: deps.maxImageBytes,
-      })
-    }
-    const { size, detectedType: kind } = opened
-    const writes: Promise<Variant>[] = []
-    const release = await durations.measure('admit', () => deps.reserveFile(size, signal))
-    try {
-      const { bytes, sha256 } = await durations.measure('read', () => opened.readBytes())
-      findings.sha256 = sha256
-      checkSha256(intent.declaredSha256, sha256)
-      findings.placeholder = await durations.measure('render', () =>
-        deps.renderImage(
-          { kind, bytes, preset },
-          {
-            signal,
-            onInspected: ({ width, height }) => Object.assign(findings, { width, height }),
-            emit: (rendered) => {
-              const write = deps.writeVariant({ owner, id }, preset.name, rendered, signal)
-              // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
-              write.catch(() => {})
-              writes.push(write)
-            },
-          },
-        ),
-      )
-    } finally {
-      release()
-    }
-    return durations.measure('write', () => Promise.all(writes))
   }
 
   /** Whether the manifest describes these bytes and was made with the current recipe. */
@@ -239,8 +168,8 @@ export function createProcessUpload(deps: {
 
 export type ProcessUpload = ReturnType<typeof createProcessUpload>
 
-function outcomeOf({ outcome, recipe, findings, variants, error }: Manifest): Outcome {
-  return { outcome, recipe, findings, variants, ...(error && { error }) }
+function outcomeOf({ outcome, recipe, findings, variants, error, evidence }: Manifest): Outcome {
+  return { outcome, recipe, findings, variants, ...(error && { error }), ...(evidence && { evidence }) }
 }
 
 function logReplaced(log: Logger): void {
@@ -255,13 +184,6 @@ function toProcessing(current: Upload, arrival: Arrival): Upload | undefined {
   if (arrived.state === 'ready' || arrived.state === 'rejected') return undefined
   const { error: _, ...rest } = arrived
   return { ...rest, state: 'processing' }
-}
-
-function checkSha256(declared: string | undefined, computed: string | undefined): void {
-  if (declared === undefined || declared === computed) return
-  throw new AppError('checksum_mismatch', {
-    message: `The file that arrived has the SHA-256 ${computed}; ${declared} was announced.`,
-  })
 }
 
 /** Sorts variants by their order in the preset. They are rendered largest first. */

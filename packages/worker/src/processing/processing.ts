@@ -4,6 +4,7 @@ import type { Presets } from '@millrace/shared/presets/preset.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
+import { createFileInspector } from './inspect-file.ts'
 import { createProcessUpload } from './process-upload.ts'
 import { createOriginalReader } from './read-original.ts'
 import { createVariantWriter } from './write-variant.ts'
@@ -14,12 +15,12 @@ export function createProcessing(deps: {
   bucket: string
   lifecycle: Lifecycle
   decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
-  config: { presets: Presets; maxImageBytes: number }
+  config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
 }) {
   const { s3, bucket, config } = deps
   const { records, manifests, originals, originalVersions, lookup } = deps.lifecycle
   const { erasures, isErased, finishErasure, removeRejectedBytes } = deps.lifecycle
-  const { presets, maxImageBytes } = config
+  const { presets, maxImageBytes, disabledTypes } = config
   const finishUpload = createFinishUpload({
     manifests,
     records,
@@ -38,12 +39,15 @@ export function createProcessing(deps: {
       manifests,
       presets,
       openOriginal: createOriginalReader({ s3, bucket }),
-      writeVariant: createVariantWriter({ s3, bucket }),
-      ...deps.decoders,
+      inspectFile: createFileInspector({
+        writeVariant: createVariantWriter({ s3, bucket }),
+        ...deps.decoders,
+        maxImageBytes,
+        disabledTypes: new Set(disabledTypes),
+      }),
       finishUpload,
       isErased,
       finishErasure,
-      maxImageBytes,
     }),
   }
 }

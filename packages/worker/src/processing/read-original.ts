@@ -4,7 +4,7 @@ import { GetObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/cl
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { detectMediaType, typeHeadBytes } from '../images/image-kind.ts'
+import { detectMediaType, typeHeadBytes } from '../types/detect-type.ts'
 
 /** An original whose first bytes have been read. Call `readBytes` or `hash` once, or `destroy`. */
 export type OpenedOriginal = {
@@ -12,6 +12,12 @@ export type OpenedOriginal = {
   size: number
   /** The media type, detected from the bytes; undefined if it is unknown. */
   detectedType: string | undefined
+  /**
+   * Reads a part of the same bytes with a request of its own, from `start` to before `end`, in bytes.
+   * @returns the part; shorter if the file ends before
+   * @throws AppError `conflict` if the original was deleted or replaced meanwhile
+   */
+  readRange(start: number, end: number): Promise<Buffer>
   /** Reads the rest into one buffer with all bytes. */
   readBytes(): Promise<{ bytes: Buffer; sha256: string }>
   /** Reads the rest in constant memory, whatever its size. */
@@ -49,6 +55,13 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
     return {
       size,
       detectedType: await detectMediaType(head.subarray(0, typeHeadBytes)),
+      async readRange(start, end) {
+        if (start >= Math.min(end, size)) return Buffer.alloc(0)
+        const range = `bytes=${start}-${Math.min(end, size) - 1}`
+        const part = await get(address, { etag, versionId, range }, signal)
+        if (!part?.Body) throw new AppError('conflict')
+        return Buffer.from(await part.Body.transformToByteArray())
+      },
       async readBytes() {
         // The buffer is not zeroed: `readToEnd` checks that every byte was written.
         const bytes = Buffer.allocUnsafeSlow(size)
@@ -66,7 +79,7 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
 
   async function get(
     address: UploadAddress,
-    { etag, versionId }: { etag: string; versionId: string | undefined },
+    { etag, versionId, range }: { etag: string; versionId: string | undefined; range?: string },
     abortSignal: AbortSignal,
   ) {
     try {
@@ -76,6 +89,7 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
           Key: originalKey(address),
           VersionId: versionId,
           IfMatch: `"${etag}"`,
+          Range: range,
         }),
         { abortSignal },
       )

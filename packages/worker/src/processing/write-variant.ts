@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { VariantRecipe } from '@millrace/shared/presets/preset.ts'
@@ -39,7 +40,8 @@ export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: stri
       }),
       { abortSignal: signal },
     )
-    return { name: recipe.name, key, contentType, width, height, size: body.length }
+    const sha256 = createHash('sha256').update(body).digest('hex')
+    return { name: recipe.name, key, contentType, width, height, size: body.length, sha256 }
   }
 }
 

@@ -1,25 +1,8 @@
 import { detectXml } from '@file-type/xml'
 import { type Detector, FileTypeParser } from 'file-type'
 
-/** The kinds of image that are rendered, and their names in messages. */
-export const imageKindNames = {
-  'image/jpeg': 'JPEG',
-  'image/png': 'PNG',
-  'image/apng': 'PNG',
-  'image/webp': 'WebP',
-  'image/avif': 'AVIF',
-  'image/gif': 'GIF',
-  'image/tiff': 'TIFF',
-} as const
-
-export type ImageKind = keyof typeof imageKindNames
-
 /** How many of a file's first bytes are read to detect its type. file-type's documentation recommends 4,100. */
 export const typeHeadBytes = 4100
-
-export function isImageKind(mediaType: string | undefined): mediaType is ImageKind {
-  return mediaType !== undefined && Object.hasOwn(imageKindNames, mediaType)
-}
 
 /**
  * Detects a file's type from its bytes. The file name and the declared type are ignored.

@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { checkAfterFailure } from '../structure/image-structure.ts'
 import type { Structure } from '../structure/structure.ts'
-import { type ImageKind, imageKindNames } from './image-kind.ts'
+import { type ImageKind, imageKindNames, type LibvipsKind } from './image-kind.ts'
 
 /**
  * Maps a decoding error of sharp to an error that the owner understands. The file's structure says whether it ends too
@@ -11,7 +11,7 @@ import { type ImageKind, imageKindNames } from './image-kind.ts'
  * @param thrown the error of sharp
  * @returns AppError `image_corrupt`, or `processing_failed` if memory ran out, which is not the file's fault
  */
-export function corruptImage(kind: ImageKind, bytes: Buffer, thrown: unknown): AppError {
+export function corruptImage(kind: LibvipsKind, bytes: Buffer, thrown: unknown): AppError {
   const text = thrown instanceof Error ? thrown.message : String(thrown)
   // A decoder has one image at a time, so the text belongs to it.
   if (/out of memory|unable to m?alloc/i.test(text))
