@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 const benchmarks = new Map<string, () => Promise<{ run(options: Options): Promise<void> }>>([
   ['ingest', () => import('./ingest.ts')],
   ['limits', () => import('./limits/limits.ts')],
+  ['processing', () => import('./processing/processing.ts')],
 ])
 type Options = { quick: boolean; before?: string }
 

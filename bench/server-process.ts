@@ -33,8 +33,11 @@ export async function startServerProcess(
     ended.signal.throwIfAborted()
     await delay(50)
   }
+  const { pid } = child
+  if (pid === undefined) throw new Error(`${file} has no process id.`)
   return {
     port,
+    pid,
     /** Returns the CPU time of all its threads since the start, user and kernel, in seconds. */
     cpuSeconds(): number {
       // Documentation/scheduler/sched-stats.rst: the first field is the CPU time in ns. It is more precise than the

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import sharp from 'sharp'
-import type { System } from './system.ts'
+import type { System } from '../system.ts'
 
 const MiB = 1024 ** 2
 const TiB = 1024 ** 4

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
+import { type System, startSystem } from '../system.ts'
 import { type Attack, attacks, type Scale } from './attacks.ts'
 import { type HonestResult, startHonestClient } from './honest-client.ts'
-import { type System, startSystem } from './system.ts'
 
 const MiB = 1024 ** 2
 const full: Scale = { requests: 10_000, streams: 4_000, bodies: 150, bodyMiB: 600, photos: 80 }

@@ -6,14 +6,14 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { Redis } from 'ioredis'
-import { type ServerProcess, startServerProcess } from '../server-process.ts'
+import { type ServerProcess, startServerProcess } from './server-process.ts'
 
 const publicOrigin = 'http://localhost:3000'
 
 export type System = Awaited<ReturnType<typeof startSystem>>
 
 /**
- * Starts a whole system for one attack: Redis, S3 and SQS of their own, one API and one worker as separate processes.
+ * Starts a whole system for a benchmark: Redis, S3 and SQS of their own, one API and one worker as separate processes.
  * Requests tell their address in `X-Forwarded-For`. Rate limits are off, so that an attack takes seconds, not hours.
  *
  * @param checkout the directory of the version that runs
@@ -40,7 +40,7 @@ export async function startSystem(checkout: string, environment: Record<string, 
       ANONYMOUS_UPLOADS: 'on',
       RATE_LIMIT_PER_MINUTE: '0',
       RATE_LIMIT_PER_ADDRESS_PER_MINUTE: '0',
-      // The attacker runs on the same two cores.
+      // The benchmark runs on the same cores.
       MAX_EVENT_LOOP_DELAY_MS: '0',
       LOG_LEVEL: 'fatal',
       ...environment,
@@ -69,6 +69,7 @@ export async function startSystem(checkout: string, environment: Record<string, 
       port: api.port,
       api,
       worker,
+      redisPid: Number(/^process_id:(\d+)/m.exec(await redis.info('server'))?.[1]),
       /** Returns the memory that Redis' data takes, in bytes. */
       async redisBytes(): Promise<number> {
         return Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1])
