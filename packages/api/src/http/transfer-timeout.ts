@@ -1,6 +1,6 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createMinimumRate, type TransferSample } from '@millrace/shared/service/minimum-rate.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { createMinimumRate, type TransferSample } from './minimum-rate.ts'
 import { closeWithProblem } from './raw-problem.ts'
 
 /** Limits of a request whose body is streamed. */
@@ -31,7 +31,9 @@ export function startTransferTimeout(
     bytes: socket.bytesRead,
     isUnread: raw.readableLength > 0,
   })
-  const isTooSlow = createMinimumRate({ minBytesPerSecond, windowMs: idleTimeoutMs / 2, start: sample() })
+  const periodMs = idleTimeoutMs / 4
+  const windowMs = idleTimeoutMs / 2
+  const judge = createMinimumRate({ minBytesPerSecond, windowMs, periodMs, start: sample() })
   let lastByte = { bytes: socket.bytesRead, atMs: performance.now() }
 
   const onClose = () => {
@@ -45,11 +47,12 @@ export function startTransferTimeout(
     const now = sample()
     if (now.bytes !== lastByte.bytes) lastByte = { bytes: now.bytes, atMs: now.nowMs }
     // A client that has sent everything waits for us.
-    if (!raw.complete && isTooSlow(now)) end(`Fewer than ${minBytesPerSecond} bytes per second arrived.`)
+    if (judge(now) !== 'fine' && !raw.complete)
+      end(`Fewer than ${minBytesPerSecond} bytes per second arrived.`)
     else if (now.nowMs - lastByte.atMs >= idleTimeoutMs) {
       end(`No bytes arrived for ${Math.round(idleTimeoutMs / 1000)} s.`)
     }
-  }, idleTimeoutMs / 4)
+  }, periodMs)
 
   function end(message: string): void {
     clearInterval(timer)

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createMinimumRate } from '@millrace/shared/service/minimum-rate.ts'
 
 /** How often the bytes of a source are counted in a window. */
 const countsPerWindow = 10
@@ -23,30 +24,19 @@ export function watchSourceRate(body: IncomingMessage, { minBytesPerSecond, wind
   if (minBytesPerSecond === 0) return
   const { socket } = body
   const periodMs = windowMs / countsPerWindow
-  let seenBytes = socket.bytesRead
-  let countedAtMs = performance.now()
-  let window = { bytes: 0, ms: 0 }
-
-  const timer = setInterval(count, periodMs)
+  const sample = () => ({
+    nowMs: performance.now(),
+    bytes: socket.bytesRead,
+    isUnread: body.readableLength > 0,
+  })
+  const judge = createMinimumRate({ minBytesPerSecond, windowMs, periodMs, start: sample() })
+  const timer = setInterval(() => {
+    if (judge(sample()) !== 'slow') return
+    body.destroy(
+      new AppError('source_too_slow', {
+        message: `The source sent less than ${minBytesPerSecond} bytes per second for ${windowMs / 1000} seconds.`,
+      }),
+    )
+  }, periodMs)
   body.once('close', () => clearInterval(timer))
-
-  function count(): void {
-    const nowMs = performance.now()
-    // Not more than two periods: if this process was busy, the source's data waited in the kernel.
-    const passedMs = Math.min(nowMs - countedAtMs, 2 * periodMs)
-    countedAtMs = nowMs
-    window.bytes += socket.bytesRead - seenBytes
-    seenBytes = socket.bytesRead
-    if (body.readableLength > 0) return
-    window.ms += passedMs
-    if (window.ms < windowMs || window.bytes === 0) return
-    if ((window.bytes / window.ms) * 1000 < minBytesPerSecond) {
-      body.destroy(
-        new AppError('source_too_slow', {
-          message: `The source sent less than ${minBytesPerSecond} bytes per second for ${windowMs / 1000} seconds.`,
-        }),
-      )
-    }
-    window = { bytes: 0, ms: 0 }
-  }
 }

@@ -1,4 +1,4 @@
-import { createMinimumRate, type TransferSample } from '@millrace/api/http/minimum-rate.ts'
+import { createMinimumRate, type TransferSample } from '@millrace/shared/service/minimum-rate.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -9,11 +9,11 @@ const stepMs = 30_000
 /** Returns the number of the first step after which the client is too slow, or undefined. */
 function endsAfter(steps: { bytes: number; isUnread?: boolean }[], minBytesPerSecond = 1024) {
   const start: TransferSample = { nowMs: 0, bytes: 0, isUnread: false }
-  const isTooSlow = createMinimumRate({ minBytesPerSecond, windowMs, start })
+  const judge = createMinimumRate({ minBytesPerSecond, windowMs, periodMs: stepMs, start })
   let bytes = 0
   const index = steps.findIndex(({ bytes: newBytes, isUnread = false }, step) => {
     bytes += newBytes
-    return isTooSlow({ nowMs: (step + 1) * stepMs, bytes, isUnread })
+    return judge({ nowMs: (step + 1) * stepMs, bytes, isUnread }) !== 'fine'
   })
   return index < 0 ? undefined : index + 1
 }
@@ -42,6 +42,21 @@ test('time in which received bytes wait to be read does not count against the cl
   assert.is(endsAfter(repeat(100, { bytes: 0, isUnread })), undefined)
   assert.is(endsAfter([{ bytes: 0 }, ...repeat(100, { bytes: 0, isUnread })]), undefined)
   assert.is(endsAfter([...repeat(3, { bytes: 65_536, isUnread }), ...repeat(10, { bytes: 1 })]), 6)
+})
+
+test('a window without any byte is silent, not slow', () => {
+  const start: TransferSample = { nowMs: 0, bytes: 0, isUnread: false }
+  const judge = createMinimumRate({ minBytesPerSecond: 1024, windowMs, periodMs: stepMs, start })
+  const judgements = [1, 2, 3, 4].map((step) =>
+    judge({ nowMs: step * stepMs, bytes: step < 3 ? 0 : 10, isUnread: false }),
+  )
+  assert.equal(judgements, ['fine', 'silent', 'fine', 'slow'])
+})
+
+test('a long pause of this process counts as two periods', () => {
+  const start: TransferSample = { nowMs: 0, bytes: 0, isUnread: false }
+  const judge = createMinimumRate({ minBytesPerSecond: 1024, windowMs, periodMs: windowMs / 10, start })
+  assert.is(judge({ nowMs: 100 * windowMs, bytes: 10, isUnread: false }), 'fine')
 })
 
 test('a rate of 0 ends no client', () => {
