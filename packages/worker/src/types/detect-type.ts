@@ -186,7 +186,7 @@ async function detectText(head: Buffer, file: BoundedFile): Promise<string | und
   async function sample(position: number): Promise<string | undefined> {
     // Characters of UTF-16 begin at even positions.
     const at = position - (position % 2)
-    const bytes = await file.read(at, textSampleBytes)
+    const bytes = await file.read(at, textSampleBytes + (position % 2))
     if (bytes.length === 0) return undefined
     return decodeText(bytes, encoding, { cutStart: true, cutEnd: at + bytes.length < file.size })
   }
