@@ -157,7 +157,11 @@ export function element(idHex: string, ...content: Buffer[]): Buffer {
 }
 
 /** Makes a WebM or Matroska file with tracks of these types: 1 video, 2 audio, 17 subtitle. */
-export function matroskaFile(docType: 'webm' | 'matroska', trackTypes: number[], { voidBytes = 0 } = {}): Buffer {
+export function matroskaFile(
+  docType: 'webm' | 'matroska',
+  trackTypes: number[],
+  { voidBytes = 0 } = {},
+): Buffer {
   const tracks = trackTypes.map((type) =>
     element('ae', element('d7', Buffer.from([1])), element('83', Buffer.from([type]))),
   )

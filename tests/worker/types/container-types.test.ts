@@ -73,8 +73,19 @@ test('Java archives, Android packages and plain ZIP files are told apart by thei
   const manifest: [string, string] = ['META-INF/MANIFEST.MF', 'Manifest-Version: 1.0']
   const android: [string, string] = ['AndroidManifest.xml', '']
   assert.is(await typeOf(zipFile([['a.bin', picture], manifest])), 'application/java-archive')
-  assert.is(await typeOf(zipFile([manifest, ['a.bin', picture], android])), 'application/vnd.android.package-archive')
-  assert.is(await typeOf(zipFile([['a.bin', picture], ['word/document.txt', 'no document']])), 'application/zip')
+  assert.is(
+    await typeOf(zipFile([manifest, ['a.bin', picture], android])),
+    'application/vnd.android.package-archive',
+  )
+  assert.is(
+    await typeOf(
+      zipFile([
+        ['a.bin', picture],
+        ['word/document.txt', 'no document'],
+      ]),
+    ),
+    'application/zip',
+  )
   assert.is(await typeOf(zipFile([['mimetype', 'text/html']])), 'application/zip')
 })
 
@@ -235,7 +246,10 @@ test('camera raws based on TIFF are detected by their mark, version or raw data'
   const cases: [Buffer, string][] = [
     [tiffFile(preview, { directoryAt: 16, startText: 'CR\x02\0' }), 'image/x-canon-cr2'],
     [tiffFile({ ...preview, 271: 'Any', 50706: 0x0401 }), 'image/x-adobe-dng'],
-    [tiffFile({ ...preview, 271: 'NIKON CORPORATION' }, { subDirectories: [preview, raw] }), 'image/x-nikon-nef'],
+    [
+      tiffFile({ ...preview, 271: 'NIKON CORPORATION' }, { subDirectories: [preview, raw] }),
+      'image/x-nikon-nef',
+    ],
     [tiffFile({ ...preview, 271: 'SONY' }, { subDirectories: [raw] }), 'image/x-sony-arw'],
     [tiffFile({ ...raw, 271: 'PENTAX Corporation' }), 'image/x-pentax-pef'],
     [tiffFile({ ...preview, 271: 'SAMSUNG' }, { subDirectories: [{ 259: 32770 }] }), 'image/x-samsung-srw'],

@@ -11,7 +11,8 @@ function utf16(text: string, { bigEndian = false, mark = true } = {}): Buffer {
   return bigEndian ? bytes.swap16() : bytes
 }
 
-const doctype = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">'
+const doctype =
+  '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">'
 const svgFiles: [name: string, bytes: string | Buffer][] = [
   ['alone', svg],
   ['after a byte order mark', `\ufeff${svg}`],
@@ -21,7 +22,10 @@ const svgFiles: [name: string, bytes: string | Buffer][] = [
   ['after a comment with markup', `<!-- <html> -- > -->${svg}`],
   ['after a long comment', `<?xml version="1.0"?><!-- ${'licence '.repeat(3000)}-->${svg}`],
   ['after a doctype', `<?xml version="1.0"?>${doctype}${svg}`],
-  ['after a doctype with declarations', `<!DOCTYPE svg [<!ENTITY a "]>"><!-- ' ]> -->\n<!ATTLIST svg b CDATA "c">]>${svg}`],
+  [
+    'after a doctype with declarations',
+    `<!DOCTYPE svg [<!ENTITY a "]>"><!-- ' ]> -->\n<!ATTLIST svg b CDATA "c">]>${svg}`,
+  ],
   [
     'with its namespace in an entity',
     `<!DOCTYPE svg [<!ENTITY ns_svg "http://www.w3.org/2000/svg">]><svg xmlns="&ns_svg;" width="8"></svg>`,
@@ -55,7 +59,11 @@ const otherMarkup: [name: string, text: string, mediaType: string | undefined][]
   ['XML without a declaration', `<doc>${svg}</doc>`, 'application/xml'],
   ['an element of another namespace called svg', '<svg xmlns="urn:other"/>', 'application/xml'],
   ['a comment with SVG in it', `<?xml version="1.0"?><!-- ${svg} --><doc/>`, 'application/xml'],
-  ['a doctype with SVG in it', `<!DOCTYPE doc [<!ENTITY a "${svg.replaceAll('"', "'")}">]><doc/>`, 'application/xml'],
+  [
+    'a doctype with SVG in it',
+    `<!DOCTYPE doc [<!ENTITY a "${svg.replaceAll('"', "'")}">]><doc/>`,
+    'application/xml',
+  ],
   ['GPX', '<?xml version="1.0"?><gpx xmlns="http://www.topografix.com/GPX/1/1"/>', 'application/gpx+xml'],
   ['XML whose root never comes', `<?xml version="1.0"?><!-- ${'a'.repeat(100_000)}`, 'application/xml'],
   ['text in angle brackets', '<alice> hello, see <svg\n<bob> hi', 'text/plain'],
@@ -132,22 +140,49 @@ for (const [name, text, mediaType] of tables) {
 
 test('a long table is CSV', async () => {
   const lines = Array.from({ length: 20_000 }, (_, i) => `${i},name ${i},"a, ${i}",x\n`)
-  assert.equal((await detectFile(Buffer.from(lines.join('')))).found, { mediaType: 'text/csv', foundBy: 'text' })
+  assert.equal((await detectFile(Buffer.from(lines.join('')))).found, {
+    mediaType: 'text/csv',
+    foundBy: 'text',
+  })
 })
 
 test('JSON is application/json, whatever its length', async () => {
-  const rows = Array.from({ length: 5000 }, (_, i) => ({ id: i, 'na"me': [null, true, -1.5e3, 'é\\'], sub: {} }))
-  for (const json of ['{}', '[1, 2]', '{"a": "b"}\n', JSON.stringify(rows), JSON.stringify({ rows }, null, 2)]) {
+  const rows = Array.from({ length: 5000 }, (_, i) => ({
+    id: i,
+    'na"me': [null, true, -1.5e3, 'é\\'],
+    sub: {},
+  }))
+  for (const json of [
+    '{}',
+    '[1, 2]',
+    '{"a": "b"}\n',
+    JSON.stringify(rows),
+    JSON.stringify({ rows }, null, 2),
+  ]) {
     assert.is(await typeOf(json), 'application/json', json.slice(0, 20))
   }
   const lines = rows.map((row) => JSON.stringify(row)).join('\n')
-  const others = ['12', '"text"', '{a: 1}', '[see below]', '{"a":1}\n{"b":2}', lines, `${JSON.stringify(rows)} end`]
+  const others = [
+    '12',
+    '"text"',
+    '{a: 1}',
+    '[see below]',
+    '{"a":1}\n{"b":2}',
+    lines,
+    `${JSON.stringify(rows)} end`,
+  ]
   for (const text of others) assert.is(await typeOf(text), 'text/plain', text.slice(0, 20))
 })
 
 test('a PDF with other bytes before its header is a PDF', async () => {
   const pdf = '%PDF-1.7\n1 0 obj\n<<>>\nendobj\ntrailer <<>>\nstartxref\n9\n%%EOF\n'
-  const prefixes = ['\n', 'HTTP/1.1 200 OK\r\n\r\n', '\0'.repeat(128), '\x1b%-12345X@PJL\r\n', 'x'.repeat(1000)]
+  const prefixes = [
+    '\n',
+    'HTTP/1.1 200 OK\r\n\r\n',
+    '\0'.repeat(128),
+    '\x1b%-12345X@PJL\r\n',
+    'x'.repeat(1000),
+  ]
   for (const prefix of prefixes) {
     assert.equal((await detectFile(Buffer.from(prefix + pdf, 'latin1'))).found, {
       mediaType: 'application/pdf',

@@ -130,7 +130,10 @@ test('TGA and GD files are not taken for an icon, sound or text', async () => {
   assert.is(await typeOf(tga(2)), undefined)
   assert.is(await typeOf(tga(10)), undefined)
   assert.is(await typeOf(tga(1)), undefined)
-  assert.is(await typeOf(Buffer.concat([tga(2), Buffer.from('\0\0\0\0\0\0\0\0TRUEVISION-XFILE.\0')])), undefined)
+  assert.is(
+    await typeOf(Buffer.concat([tga(2), Buffer.from('\0\0\0\0\0\0\0\0TRUEVISION-XFILE.\0')])),
+    undefined,
+  )
   const grey = Buffer.concat([tga(3).subarray(0, 18), Buffer.alloc(64 * 48, 0x80)])
   assert.is(await typeOf(grey), undefined)
 
@@ -181,13 +184,21 @@ test('genuine files with weak signatures keep their types', async () => {
   const packet = Buffer.alloc(188)
   packet[0] = 0x47
   const repeat = (part: Buffer) => Buffer.concat(Array.from({ length: 12 }, () => part))
-  const font = Buffer.concat([Buffer.from('00010000000a008000030020', 'hex'), Buffer.from('OS/2'), Buffer.alloc(300)])
+  const font = Buffer.concat([
+    Buffer.from('00010000000a008000030020', 'hex'),
+    Buffer.from('OS/2'),
+    Buffer.alloc(300),
+  ])
   const executable = Buffer.alloc(1024)
   executable.write('MZ\x90\0\x03')
   executable.writeUInt32LE(128, 60)
   executable.write('PE\0\0', 128)
   const id3 = (size: number, ...rest: Buffer[]) =>
-    Buffer.concat([Buffer.from([0x49, 0x44, 0x33, 4, 0, 0, 0, 0, size >> 7, size & 127]), Buffer.alloc(size), ...rest])
+    Buffer.concat([
+      Buffer.from([0x49, 0x44, 0x33, 4, 0, 0, 0, 0, size >> 7, size & 127]),
+      Buffer.alloc(size),
+      ...rest,
+    ])
   const tar = Buffer.alloc(1024)
   tar.write('BMW/car.txt')
   tar.write('ustar\x0000', 257, 'latin1')
@@ -197,7 +208,11 @@ test('genuine files with weak signatures keep their types', async () => {
     ['BMP with alpha', bmp(124), 'image/bmp'],
     ['icon', icon(1), 'image/x-icon'],
     ['cursor', icon(2), 'image/x-icon'],
-    ['JPEG XL', Buffer.concat([Buffer.from('ff0afa1f41920843c00f', 'hex'), randomBytes(500, 2)]), 'image/jxl'],
+    [
+      'JPEG XL',
+      Buffer.concat([Buffer.from('ff0afa1f41920843c00f', 'hex'), randomBytes(500, 2)]),
+      'image/jxl',
+    ],
     ['MP3', repeat(mp3Frame), 'audio/mpeg'],
     ['MP3 with a tag', id3(300, repeat(mp3Frame)), 'audio/mpeg'],
     ['MP3 with a long tag', id3(16_000, repeat(mp3Frame)), 'audio/mpeg'],
