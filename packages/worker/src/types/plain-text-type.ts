@@ -92,49 +92,65 @@ function csvType(text: string, isWhole: boolean): string | undefined {
 }
 
 function isTable(text: string, delimiter: string, isWhole: boolean): boolean {
-  const counts = countDelimiters(text, delimiter, isWhole)
-  const [first = 0, ...others] = counts ?? []
-  return (
-    first > 0 &&
-    !text.startsWith(delimiter) &&
-    others.length * first >= minAgreeingDelimiters &&
-    others.every((count) => count === first)
-  )
+  if (text.startsWith(delimiter) || !text.includes(delimiter)) return false
+  const special = new RegExp(`[${delimiter}"\\r\\n]`, 'g')
+  let first: number | undefined
+  let agreeing = 0
+  for (let at = 0, records = 0; at < text.length && records < maxRecords; records++) {
+    const record = readRecord(text, at, delimiter, special, isWhole)
+    if (record === 'misplaced quote') return false
+    if (record === 'cut') break
+    at = record.end
+    if (first === undefined) first = record.delimiters
+    else if (record.delimiters === first) agreeing += first
+    // Empty lines may only come at the end.
+    else return record.delimiters === 0 && isEmpty(text, record.start) && agreeing >= minAgreeingDelimiters
+    if (first === 0) return false
+  }
+  return agreeing >= minAgreeingDelimiters
 }
 
 /**
- * Counts the delimiters outside of quotes in each record (RFC 4180). Empty lines at the end do not count, nor does a last
- * record that may be cut.
+ * Reads one record (RFC 4180): counts the delimiters outside of quotes, and finds where the next record starts.
+ * A last record without a line break may be cut, unless the text is whole.
  *
- * @returns undefined if quotes are misplaced
+ * @param special matches the delimiter, quotes and line breaks
  */
-function countDelimiters(text: string, delimiter: string, isWhole: boolean): number[] | undefined {
-  const counts: number[] = []
-  let count = 0
-  let fieldStart = 0
-  for (let at = 0; at < text.length && counts.length < maxRecords; at++) {
+function readRecord(
+  text: string,
+  start: number,
+  delimiter: string,
+  special: RegExp,
+  isWhole: boolean,
+): { start: number; end: number; delimiters: number } | 'cut' | 'misplaced quote' {
+  let delimiters = 0
+  let fieldStart = start
+  let from = start
+  for (;;) {
+    special.lastIndex = from
+    const found = special.exec(text)
+    if (!found) return isWhole ? { start, end: text.length, delimiters } : 'cut'
+    const at = found.index
+    from = at + 1
     const character = text[at]
-    if (character === '"' && at === fieldStart) {
+    if (character === delimiter) {
+      delimiters++
+      fieldStart = at + 1
+    } else if (character !== '"') {
+      const end = text.startsWith('\r\n', at) ? at + 2 : at + 1
+      return { start, end, delimiters }
+    } else if (at === fieldStart) {
       const end = endOfQuoted(text, at + 1)
-      if (end === undefined) return isWhole ? undefined : counts
-      at = end
-      if (at + 1 < text.length && !`${delimiter}\r\n`.includes(text[at + 1] ?? '')) return undefined
-    } else if (character === delimiter) {
-      count++
-      fieldStart = at + 1
-    } else if (character === '\n' || character === '\r') {
-      if (character === '\r' && text[at + 1] === '\n') at++
-      if (/^[\r\n]*$/.test(text.slice(at + 1, at + 200))) {
-        counts.push(count)
-        return counts
-      }
-      counts.push(count)
-      count = 0
-      fieldStart = at + 1
+      if (end === undefined) return isWhole ? 'misplaced quote' : 'cut'
+      const next = text[end + 1]
+      if (next !== undefined && !`${delimiter}\r\n`.includes(next)) return 'misplaced quote'
+      from = end + 1
     }
   }
-  if (isWhole && counts.length < maxRecords) counts.push(count)
-  return counts
+}
+
+function isEmpty(text: string, start: number): boolean {
+  return /^[\r\n]*$/.test(text.slice(start))
 }
 
 /** @returns where the closing quote is; two quotes are one character of the field */
