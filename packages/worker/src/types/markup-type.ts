@@ -1,10 +1,20 @@
 import { XmlTextDetector } from '@file-type/xml'
 
 const namespaces = { svg: 'http://www.w3.org/2000/svg', xhtml: 'http://www.w3.org/1999/xhtml' }
-/** Elements that HTML documents begin with (WHATWG MIME Sniffing, 7.1). */
-const htmlElements = new Set(
-  'html head body title script style iframe div table h1 font a b p br meta link'.split(' '),
-)
+/** Elements that only HTML documents begin with. */
+const documentElements = new Set([
+  'html',
+  'head',
+  'body',
+  'title',
+  'script',
+  'style',
+  'meta',
+  'link',
+  'iframe',
+])
+/** Elements that a part of a page begins with, and so does Markdown. */
+const pageElements = new Set(['div', 'table', 'h1', 'h2', 'p', 'a', 'b', 'ul', 'section', 'article'])
 
 const declaration = /^<\?xml\s/
 const doctypeStart = /<!doctype(?:\s+([^\s>[]+))?/iy
@@ -50,20 +60,19 @@ function typeOfRoot(
   const namespace = attributes.get(prefix === '' ? 'xmlns' : `xmlns:${prefix}`)
   if (namespace !== namespaces.xhtml) {
     if (doctype?.toLowerCase() === 'html') return 'text/html'
-    if (!isDeclared && namespace === undefined && htmlElements.has(name.toLowerCase())) return 'text/html'
+    if (!isDeclared && namespace === undefined && documentElements.has(name.toLowerCase())) return 'text/html'
   }
   // Illustrator declares the namespace as an entity of its doctype.
   const isSvgNamespace = namespace === namespaces.svg || /^&[^;]+;$/.test(namespace ?? '')
   if (localName === 'svg' && (isSvgNamespace || (namespace === undefined && prefix === ''))) {
     return 'image/svg+xml'
   }
-  const isXml =
-    isDeclared ||
-    doctype !== undefined ||
-    namespace !== undefined ||
-    end.trimEnd().endsWith(`</${name}>`) ||
-    text.slice(rootEnd - 2).trimEnd() === '/>'
-  return typeOfVocabulary(text.slice(0, rootEnd)) ?? (isXml ? 'application/xml' : undefined)
+  const known = typeOfVocabulary(text.slice(0, rootEnd))
+  if (known || isDeclared || doctype !== undefined || namespace !== undefined)
+    return known ?? 'application/xml'
+  const isClosed = end.trimEnd().endsWith(`</${name}>`) || text.slice(rootEnd - 2).trimEnd() === '/>'
+  if (!isClosed) return undefined
+  return pageElements.has(name.toLowerCase()) ? 'text/html' : 'application/xml'
 }
 
 function typeOfVocabulary(text: string): string | undefined {

@@ -92,7 +92,7 @@ function csvType(text: string, isWhole: boolean): string | undefined {
 }
 
 function isTable(text: string, delimiter: string, isWhole: boolean): boolean {
-  if (text.startsWith(delimiter) || !text.includes(delimiter)) return false
+  if (!text.includes(delimiter)) return false
   const special = new RegExp(`[${delimiter}"\\r\\n]`, 'g')
   let first: number | undefined
   let agreeing = 0
@@ -101,13 +101,24 @@ function isTable(text: string, delimiter: string, isWhole: boolean): boolean {
     if (record === 'misplaced quote') return false
     if (record === 'cut') break
     at = record.end
-    if (first === undefined) first = record.delimiters
-    else if (record.delimiters === first) agreeing += first
+    if (first === undefined) {
+      first = record.delimiters
+      if (!isHeader(text.slice(record.start, at), delimiter)) return false
+    } else if (record.delimiters === first) agreeing += first
     // Empty lines may only come at the end.
     else return record.delimiters === 0 && isEmpty(text, record.start) && agreeing >= minAgreeingDelimiters
-    if (first === 0) return false
   }
   return agreeing >= minAgreeingDelimiters
+}
+
+/**
+ * Whether a first record may name columns: one of three or more names may be empty, for row numbers or by a delimiter at
+ * the end. Lines of code end in one semicolon or begin with tabs.
+ */
+function isHeader(record: string, delimiter: string): boolean {
+  const fields = record.split(delimiter)
+  const empty = fields.filter((field) => field.trim() === '').length
+  return fields.length > 1 && empty <= (fields.length > 2 ? 1 : 0) && !record.startsWith('\t')
 }
 
 /**
