@@ -4,7 +4,7 @@ const maxRangeBytes = 1024 * 1024
 /** A range is extended to this size, because the next read is mostly nearby. */
 const minRangeBytes = 16 * 1024
 /** Limits the steps of detectors: each reads at least once in a step. */
-const maxReads = 4000
+const maxReads = 2000
 
 /** A file whose first bytes are in memory. */
 export type TypeSource = {

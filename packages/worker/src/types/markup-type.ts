@@ -16,6 +16,9 @@ const documentElements = new Set([
 /** Elements that a part of a page begins with, and so does Markdown. */
 const pageElements = new Set(['div', 'table', 'h1', 'h2', 'p', 'a', 'b', 'ul', 'section', 'article'])
 
+/** Of a root element. Namespaces come first, or among few others. */
+const maxAttributes = 500
+
 const declaration = /^<\?xml\s/
 const doctypeStart = /<!doctype(?:\s+([^\s>[]+))?/iy
 const rootStart = /<([\p{L}_][\p{L}\p{N}_.-]*(?::[\p{L}_][\p{L}\p{N}_.-]*)?)(?=[\s/>])/uy
@@ -113,7 +116,7 @@ function readRoot(text: string, at: number, prolog: Prolog): Prolog | undefined 
   if (!start?.[1]) return /^<[^\s<>]*$/.test(text.slice(at)) ? prolog : undefined
   const attributes = new Map<string, string>()
   let end = at + start[0].length
-  for (;;) {
+  for (let count = 0; count < maxAttributes; count++) {
     const closing = matchAt(tagEnd, text, end)
     if (closing) return { ...prolog, root: { name: start[1], attributes, end: end + closing[0].length } }
     const next = matchAt(attribute, text, end)
@@ -122,7 +125,7 @@ function readRoot(text: string, at: number, prolog: Prolog): Prolog | undefined 
     if (next?.[1] && next[2]) attributes.set(next[1], next[2].replace(/^["']|["']$/g, ''))
     end += found[0].length
   }
-  // The tag goes on after the text, or is not well-formed.
+  // The tag goes on after the text, is not well-formed, or has too many attributes.
   return { ...prolog, root: { name: start[1], attributes, end } }
 }
 

@@ -9,6 +9,8 @@ const tailBytes = [4 * 1024, 22 + 65_535]
 const maxDirectoryBytes = 512 * 1024
 const maxEntryBytes = 128 * 1024
 const maxInflatedBytes = 512 * 1024
+/** Each chunk is a trip to the thread pool. The default is 16 KiB. */
+const inflateChunkBytes = 64 * 1024
 const endSignature = Buffer.from('PK\x05\x06', 'latin1')
 
 /** A file in a ZIP file: how it is compressed (0: stored, 8: deflated), its bytes, and where its local header starts. */
@@ -117,7 +119,7 @@ async function inflated(method: number, data: Buffer): Promise<Buffer | undefine
   if (method === 0) return data
   if (method !== 8) return undefined
   try {
-    return await inflate(data, { maxOutputLength: maxInflatedBytes })
+    return await inflate(data, { maxOutputLength: maxInflatedBytes, chunkSize: inflateChunkBytes })
   } catch {
     return undefined
   }
