@@ -51,13 +51,15 @@ export function hasId3Tag(head: Buffer): boolean {
   )
 }
 
-/** BITMAPFILEHEADER, then a header of a known size that says one plane and a possible number of bits. */
+/**
+ * BITMAPFILEHEADER, then a header of a known size that says one plane and a possible number of bits. In a file that is cut
+ * before, four reserved bytes are zero.
+ */
 function isBmp(head: Buffer): boolean {
-  if (head.length < 26) return false
+  if (head.length < 30) return head.length >= 10 && head.readUInt32LE(6) === 0
   const headerBytes = head.readUInt32LE(14)
   const isOs2 = headerBytes === 12
   if (!isOs2 && (headerBytes < 16 || headerBytes > 124 || headerBytes % 2 !== 0)) return false
-  if (!isOs2 && head.length < 30) return false
   const planes = head.readUInt16LE(isOs2 ? 22 : 26)
   const bits = head.readUInt16LE(isOs2 ? 24 : 28)
   return planes === 1 && [0, 1, 2, 4, 8, 16, 24, 32, 64].includes(bits) && head.readUInt32LE(10) < 2 ** 24
@@ -83,8 +85,7 @@ function isIcon(head: Buffer, file: BoundedFile): boolean {
  */
 function isJpegXl(head: Buffer, file: BoundedFile): boolean {
   if (head[0] === 0) return true
-  if (head.length < 12) return false
-  const bits = head.readBigUInt64LE(2)
+  const bits = Buffer.concat([head.subarray(2, 10), Buffer.alloc(8)]).readBigUInt64LE(0)
   let at = 0n
   const read = (count: number) => {
     const value = Number(BigInt.asUintN(count, bits >> at))
