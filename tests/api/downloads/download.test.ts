@@ -103,6 +103,8 @@ const hostileTypes = [
     'text/javascript',
     'text/css',
     'text/plain',
+    'text/csv',
+    'application/json',
     'application/zip',
     'message/rfc822',
   ],

@@ -67,7 +67,7 @@ test('an image of a preset without variants is measured and gets a placeholder',
 test('a file whose detected type the preset does not accept is rejected and deleted', async () => {
   const cases: [string, Buffer, string][] = [
     ['photo', pdf, 'The file type is application/pdf; accepted: image/*.'],
-    ['photo', Buffer.from('words'), 'The file type is unknown; accepted: image/*.'],
+    ['photo', Buffer.from('words'), 'The file type is text/plain; accepted: image/*.'],
     [
       'paper',
       await sampleImage('image/jpeg'),

@@ -229,4 +229,17 @@ test('acceptsType accepts a listed type, a listed kind, or every file without a 
   assert.is(accepts(['image/*'], undefined), false)
 })
 
+test('acceptsType accepts a type under its other names and as the kind that it is, but not the reverse', () => {
+  const accepts = (pattern: string, type: string) =>
+    acceptsType({ name: 'a', variants: [], accept: [pattern] }, type)
+  assert.is(accepts('image/png', 'image/apng'), true)
+  assert.is(accepts('image/apng', 'image/png'), false)
+  assert.is(accepts('text/plain', 'text/csv'), true)
+  assert.is(accepts('text/csv', 'text/plain'), false)
+  assert.is(accepts('text/plain', 'text/html'), false)
+  assert.is(accepts('text/*', 'application/json'), true)
+  assert.is(accepts('audio/mp4', 'audio/x-m4a'), true)
+  assert.is(accepts('video/x-msvideo', 'video/vnd.avi'), true)
+})
+
 test.run()

@@ -350,8 +350,8 @@ test('the media type is detected from the bytes', async () => {
     [Buffer.from('BM\0\0\0\0\0\0\0\0'), 'image/bmp'],
     [Buffer.from([0xff, 0x0a, 0, 0, 0, 0, 0, 0]), 'image/jxl'],
     [Buffer.from('PK\x05\x06'.padEnd(30, '\0'), 'latin1'), 'application/zip'],
-    [Buffer.from('<!doctype html><script>alert(1)</script>'), undefined],
-    [Buffer.from('just text'), undefined],
+    [Buffer.from('<!doctype html><script>alert(1)</script>'), 'text/html'],
+    [Buffer.from('just text'), 'text/plain'],
     [Buffer.alloc(0), undefined],
   ] as const
   for (const [bytes, mediaType] of expected) {
@@ -361,10 +361,10 @@ test('the media type is detected from the bytes', async () => {
   for (const kind of sampleKinds) assert.is(await detectMediaType(await sampleImage(kind)), kind)
 })
 
-test('the media type of truncated XML is detected or undefined', async () => {
+test('the media type of truncated XML is detected, and XML that is not well-formed is text', async () => {
   const long = Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg"><path d="${'M0 0'.repeat(3000)}"/></svg>`)
   assert.is(await detectMediaType(long.subarray(0, typeHeadBytes)), 'image/svg+xml')
-  assert.type(await detectMediaType(Buffer.from('<a><b></a>< <<&&&')), 'undefined')
+  assert.is(await detectMediaType(Buffer.from('<a><b></a>< <<&&&')), 'text/plain')
 })
 
 test.run()

@@ -73,7 +73,7 @@ const plainFiles: [string, Buffer, string | undefined][] = [
     Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
     'image/svg+xml',
   ],
-  ['HTML', Buffer.from('<!doctype html><script>alert(1)</script>'), undefined],
+  ['HTML', Buffer.from('<!doctype html><script>alert(1)</script>'), 'text/html'],
   ['a PDF', pdf, 'application/pdf'],
   ['a ZIP', Buffer.from('PK\x05\x06'.padEnd(22, '\0'), 'latin1'), 'application/zip'],
   [
@@ -82,7 +82,8 @@ const plainFiles: [string, Buffer, string | undefined][] = [
     'image/heic',
   ],
   ['an empty file', Buffer.alloc(0), undefined],
-  ['more than one chunk of text', Buffer.alloc(300_000, 'text '), undefined],
+  ['more than one chunk of text', Buffer.alloc(300_000, 'text '), 'text/plain'],
+  ['more than one chunk of other bytes', Buffer.alloc(300_000, '\x01\x02'), undefined],
 ]
 for (const [name, bytes, detectedType] of plainFiles) {
   test(`${name} becomes ready without variants`, async () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import Type, { type Static } from 'typebox'
+import { namesOfType } from './type-names.ts'
 
 const namePattern = '^[a-z0-9][a-z0-9-]{0,31}$'
 
@@ -75,8 +76,10 @@ export type Preset = Static<typeof Preset>
 export function acceptsType({ accept }: Preset, detectedType: string | undefined): boolean {
   if (!accept) return true
   if (detectedType === undefined) return false
-  return accept.some((pattern) =>
-    pattern.endsWith('/*') ? detectedType.startsWith(pattern.slice(0, -1)) : detectedType === pattern,
+  return namesOfType(detectedType).some((name) =>
+    accept.some((pattern) =>
+      pattern.endsWith('/*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
+    ),
   )
 }
 

@@ -33,8 +33,9 @@ export function createFileInspector(deps: {
     report: Report,
     signal: AbortSignal,
   ): Promise<Variant[]> {
-    const { detectedType } = opened
+    const { detectedType, typeFoundBy } = opened
     if (detectedType) report.findings.detectedType = detectedType
+    if (typeFoundBy) report.foundTypeBy(typeFoundBy)
     checkSize(upload, opened)
     checkType(preset, opened)
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {

@@ -4,7 +4,7 @@ import { GetObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/cl
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { detectMediaType, typeHeadBytes } from '../types/detect-type.ts'
+import { type DetectedType, detectType, typeHeadBytes } from '../types/detect-type.ts'
 
 /** An original whose first bytes have been read. Call `readBytes` or `hash` once, or `destroy`. */
 export type OpenedOriginal = {
@@ -12,6 +12,8 @@ export type OpenedOriginal = {
   size: number
   /** The media type, detected from the bytes; undefined if it is unknown. */
   detectedType: string | undefined
+  /** What showed the type. */
+  typeFoundBy: DetectedType['foundBy'] | undefined
   /**
    * Reads a part of the same bytes with a request of its own, from `start` to before `end`, in bytes.
    * @returns the part; shorter if the file ends before
@@ -52,16 +54,18 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
     addAbortSignal(signal, body)
     const chunks: AsyncIterator<Buffer, undefined> = body[Symbol.asyncIterator]()
     const head = await readHead(chunks)
+    let detected: DetectedType | undefined
+    try {
+      detected = await detectType({ size, head, readRange })
+    } catch (error) {
+      body.destroy()
+      throw error
+    }
     return {
       size,
-      detectedType: await detectMediaType(head.subarray(0, typeHeadBytes)),
-      async readRange(start, end) {
-        if (start >= Math.min(end, size)) return Buffer.alloc(0)
-        const range = `bytes=${start}-${Math.min(end, size) - 1}`
-        const part = await get(address, { etag, versionId, range }, signal)
-        if (!part?.Body) throw new AppError('conflict')
-        return Buffer.from(await part.Body.transformToByteArray())
-      },
+      detectedType: detected?.mediaType,
+      typeFoundBy: detected?.foundBy,
+      readRange,
       async readBytes() {
         // The buffer is not zeroed: `readToEnd` checks that every byte was written.
         const bytes = Buffer.allocUnsafeSlow(size)
@@ -74,6 +78,14 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
       destroy() {
         body.destroy()
       },
+    }
+
+    async function readRange(start: number, end: number): Promise<Buffer> {
+      const rangeEnd = Math.min(end, Number(size))
+      if (start >= rangeEnd) return Buffer.alloc(0)
+      const part = await get(address, { etag, versionId, range: `bytes=${start}-${rangeEnd - 1}` }, signal)
+      if (!part?.Body) throw new AppError('conflict')
+      return Buffer.from(await part.Body.transformToByteArray())
     }
   }
 
