@@ -4,6 +4,7 @@ import type { Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
 import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
+import { withImageChecks } from './image-checks.ts'
 import type { OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
 import type { WriteVariant } from './write-variant.ts'
@@ -35,14 +36,17 @@ export function createFileInspector(deps: {
   ): Promise<Variant[]> {
     const { detectedType } = opened
     if (detectedType) report.findings.detectedType = detectedType
-    checkSize(upload, opened)
-    checkType(preset, opened)
+    report.require('size', () => checkSize(upload, opened))
+    if (preset.accept) report.require('type', () => checkType(preset, opened))
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
       return inspectImage(upload, preset, opened, detectedType, report, signal)
     }
-    const { sha256 } = await report.measure('read', () => opened.hash())
+    const { sha256 } = await report.measure('read', (use) => {
+      use({ bytes: opened.size })
+      return opened.hash()
+    })
     report.findings.sha256 = sha256
-    checkSha256(upload, sha256)
+    checkSha256(upload, sha256, report)
     return []
   }
 
@@ -55,38 +59,56 @@ export function createFileInspector(deps: {
     signal: AbortSignal,
   ): Promise<Variant[]> {
     const { size } = opened
-    if (size > deps.maxImageBytes) {
-      throw new AppError('image_too_large', {
-        message: `The image file has ${size} bytes; the limit for images is ${deps.maxImageBytes}.`,
-        limit: deps.maxImageBytes,
-      })
-    }
+    report.addLimits({ maxImageBytes: deps.maxImageBytes })
+    report.require('image-bytes', () => checkImageBytes(size, deps.maxImageBytes))
     const writes: Promise<Variant>[] = []
+    const total = preset.variants.length
+    const reachRendering = () =>
+      report.reach({ step: 'rendering', ...(total > 0 && { done: writes.length, total }) })
     const release = await report.measure('admit', () => deps.reserveFile(size, signal))
     try {
-      const { bytes, sha256 } = await report.measure('read', () => opened.readBytes())
+      const { bytes, sha256 } = await report.measure('read', (use) => {
+        use({ bytes: size })
+        return opened.readBytes()
+      })
       report.findings.sha256 = sha256
-      checkSha256(upload, sha256)
-      const rendered = await report.measure('render', () =>
-        deps.renderImage(
-          { kind, bytes, preset },
-          {
-            signal,
-            onInspected: report.add,
-            emit: (variant) => {
-              const write = deps.writeVariant(upload, preset.name, variant, signal)
-              // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
-              write.catch(() => {})
-              writes.push(write)
+      checkSha256(upload, sha256, report)
+      const rendered = await report.measure('render', (use) =>
+        withImageChecks(report, (onInspected) =>
+          deps.renderImage(
+            { kind, bytes, preset },
+            {
+              signal,
+              onInspected(findings) {
+                onInspected()
+                report.add(findings)
+                reachRendering()
+              },
+              emit(variant) {
+                const write = deps.writeVariant(upload, preset.name, variant, signal)
+                // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
+                write.catch(() => {})
+                writes.push(write)
+                reachRendering()
+              },
+              onUsed({ cpuMs, limits, tools }) {
+                if (cpuMs !== undefined) use({ cpuMs })
+                report.addLimits(limits)
+                report.addTools(tools)
+              },
             },
-          },
+          ),
         ),
       )
       report.add(rendered)
     } finally {
       release()
     }
-    return report.measure('write', () => Promise.all(writes))
+    return report.measure('write', async (use) => {
+      const variants = await Promise.all(writes)
+      use({ bytes: variants.reduce((sum, variant) => sum + variant.size, 0) })
+      return variants
+    })
   }
 }
 
@@ -106,10 +128,21 @@ function checkType(preset: Preset, { detectedType }: OpenedOriginal): void {
   })
 }
 
-function checkSha256({ intent }: Upload, computed: string): void {
+function checkSha256({ intent }: Upload, computed: string, report: Report): void {
   const { declaredSha256 } = intent
-  if (declaredSha256 === undefined || declaredSha256 === computed) return
-  throw new AppError('checksum_mismatch', {
-    message: `The file that arrived has the SHA-256 ${computed}; ${declaredSha256} was announced.`,
+  if (declaredSha256 === undefined) return
+  report.require('sha256', () => {
+    if (declaredSha256 === computed) return
+    throw new AppError('checksum_mismatch', {
+      message: `The file that arrived has the SHA-256 ${computed}; ${declaredSha256} was announced.`,
+    })
+  })
+}
+
+function checkImageBytes(size: number, limit: number): void {
+  if (size <= limit) return
+  throw new AppError('image_too_large', {
+    message: `The image file has ${size} bytes; the limit for images is ${limit}.`,
+    limit,
   })
 }

@@ -1,6 +1,8 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { createPublishProgress } from '@millrace/shared/uploads/upload-progress.ts'
+import type { Redis } from 'ioredis'
 import type { Decoders } from '../decoders/decoders.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
@@ -13,6 +15,8 @@ import { createVariantWriter } from './write-variant.ts'
 export function createProcessing(deps: {
   s3: S3Client
   bucket: string
+  redis: Redis
+  prefix: string
   lifecycle: Lifecycle
   decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
   config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
@@ -48,6 +52,7 @@ export function createProcessing(deps: {
       finishUpload,
       isErased,
       finishErasure,
+      publishProgress: createPublishProgress(deps),
     }),
   }
 }
