@@ -37,7 +37,10 @@ test('progress that waits is replaced by later progress of the same upload, and 
   const received = []
   for (let count = 0; count < 100; count++) received.push(await queue.next())
   assert.equal(received.slice(0, 3), [progress('a', 1_000), progress('b', 1_000), progress('a', 5, 2)])
-  assert.equal(received.slice(3), Array.from({ length: 97 }, (_, index) => change(index + 1)))
+  assert.equal(
+    received.slice(3),
+    Array.from({ length: 97 }, (_, index) => change(index + 1)),
+  )
 })
 
 test('an aborted signal ends the queue, also for a reader that waits', async () => {
