@@ -3,6 +3,9 @@ import Type, { type Static } from 'typebox'
 /**
  * How an upload's outcome came about, for those who must explain it later: what was checked with which tools and limits,
  * and what each step took. It is in the manifest only, not in the record.
+ *
+ * A manifest whose evidence does not match is unreadable as a whole. So a later version may add optional fields, but must not
+ * change these: instances of the version before read its manifests during a rolling deploy.
  */
 export const Evidence = Type.Object({
   attempt: Type.Optional(
