@@ -44,7 +44,7 @@ async function fail({ owner, id, arrival }: Upload): Promise<void> {
     addressQuotaLimits: config.addressQuota,
     maxBufferedBytes: config.maxBufferedBytes,
   }
-  const base = { ...fleet, s3: proxiedS3, config, log, ...limits }
+  const base = { ...fleet, s3: proxiedS3, config, log, version: '0.0.0', ...limits }
   const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), decoders })
   const job = { version: 1, owner, id, etag: arrival?.etag ?? '' } as const
   await failUpload(job, new Error('failure'), { log, report: createReport() })

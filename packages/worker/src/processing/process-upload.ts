@@ -35,6 +35,8 @@ type ArrivedUpload = StoredUpload & { arrival: Arrival }
  *
  * After a crash at any point, the next attempt repairs everything: it overwrites the same variants, and the manifest is
  * written last.
+ *
+ * @param deps.tools versions of what processes every file, by name
  */
 export function createProcessUpload(deps: {
   lookup: UploadLookup
@@ -48,6 +50,7 @@ export function createProcessUpload(deps: {
   isErased: IsErased
   finishErasure: FinishErasure
   publishProgress: PublishProgress
+  tools: Record<string, string>
 }) {
   const { lookup, records, originals, manifests, presets, inspectFile, finishUpload } = deps
 
@@ -161,6 +164,7 @@ export function createProcessUpload(deps: {
     opened: OpenedOriginal,
     { log, signal, report }: Attempt,
   ): Promise<Outcome> {
+    report.addTools(deps.tools)
     const preset = presets.get(upload.intent.preset)
     if (!preset) throw new AppError('preset_unknown')
     const recipe = recipeVersion(preset)

@@ -11,12 +11,17 @@ import { createProcessUpload } from './process-upload.ts'
 import { createOriginalReader } from './read-original.ts'
 import { createVariantWriter } from './write-variant.ts'
 
-/** Composes the processing of arrived uploads: inspect, render, write, finish. */
+/**
+ * Composes the processing of arrived uploads: inspect, render, write, finish.
+ *
+ * @param deps.version of this worker
+ */
 export function createProcessing(deps: {
   s3: S3Client
   bucket: string
   redis: Redis
   prefix: string
+  version: string
   lifecycle: Lifecycle
   decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
   config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
@@ -53,6 +58,7 @@ export function createProcessing(deps: {
       isErased,
       finishErasure,
       publishProgress: createPublishProgress(deps),
+      tools: { millrace: deps.version, node: process.versions.node },
     }),
   }
 }

@@ -2,7 +2,6 @@ import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import type { ProgressStep } from '@millrace/shared/uploads/upload-progress.ts'
-import packageJson from '../../package.json' with { type: 'json' }
 
 type Check = Evidence['checks'][number]
 type Step = Evidence['steps'][number]
@@ -24,7 +23,7 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
   const checks: Check[] = []
   const steps: Step[] = []
   const limits: Record<string, number> = {}
-  const tools: Record<string, string> = { millrace: packageJson.version, node: process.versions.node }
+  const tools: Record<string, string> = {}
   let typeFoundBy: string | undefined
   let onReached: (step: ProgressStep) => void = () => {}
 
