@@ -73,7 +73,14 @@ test('a client sees that its image is inspected, rendered and published, and not
   publishing.release()
   await until((event) => event === 'ready')
 
-  assert.is((await finished).state, 'ready')
+  const { state, variants } = await finished
+  assert.is(state, 'ready')
+  const manifest = await region.manifests.read(address)
+  assert.equal(
+    variants.map(({ sha256 }) => sha256),
+    manifest?.variants.map(({ sha256 }) => sha256),
+  )
+  assert.match(variants[0]?.sha256 ?? '', /^[0-9a-f]{64}$/)
   assert.equal([...new Set(ofClient)].slice(-3), ['rendering', 'publishing', 'ready'])
   assert.is(ofClient.at(-1), 'ready')
   const steps = seen.filter((event) => progressView.Check(event))
