@@ -4,9 +4,9 @@ import type { Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
 import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
-import { withImageChecks } from './image-checks.ts'
 import type { OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
+import { reportRendering } from './report-rendering.ts'
 import type { WriteVariant } from './write-variant.ts'
 
 /**
@@ -62,9 +62,6 @@ export function createFileInspector(deps: {
     report.addLimits({ maxImageBytes: deps.maxImageBytes })
     report.require('image-bytes', () => checkImageBytes(size, deps.maxImageBytes))
     const writes: Promise<Variant>[] = []
-    const total = preset.variants.length
-    const reachRendering = () =>
-      report.reach({ step: 'rendering', ...(total > 0 && { done: writes.length, total }) })
     const release = await report.measure('admit', () => deps.reserveFile(size, signal))
     try {
       const { bytes, sha256 } = await report.measure('read', (use) => {
@@ -73,33 +70,22 @@ export function createFileInspector(deps: {
       })
       report.findings.sha256 = sha256
       checkSha256(upload, sha256, report)
-      const rendered = await report.measure('render', (use) =>
-        withImageChecks(report, (onInspected) =>
-          deps.renderImage(
-            { kind, bytes, preset },
-            {
-              signal,
-              onInspected(findings) {
-                onInspected()
-                report.add(findings)
-                reachRendering()
-              },
-              emit(variant) {
-                const write = deps.writeVariant(upload, preset.name, variant, signal)
-                // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
-                write.catch(() => {})
-                writes.push(write)
-                reachRendering()
-              },
-              onUsed({ cpuMs, limits, tools }) {
-                if (cpuMs !== undefined) use({ cpuMs })
-                report.addLimits(limits)
-                report.addTools(tools)
-              },
+      const rendered = await report.measure('render', (use) => {
+        const renderImage = reportRendering(deps.renderImage, report, use)
+        return renderImage(
+          { kind, bytes, preset },
+          {
+            signal,
+            onInspected: report.add,
+            emit: (variant) => {
+              const write = deps.writeVariant(upload, preset.name, variant, signal)
+              // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
+              write.catch(() => {})
+              writes.push(write)
             },
-          ),
-        ),
-      )
+          },
+        )
+      })
       report.add(rendered)
     } finally {
       release()

@@ -8,6 +8,7 @@ type Step = Evidence['steps'][number]
 
 /** What a step used: CPU time of the decoder in ms, bytes read or written. */
 type Cost = Pick<Step, 'cpuMs' | 'bytes'>
+export type UseInStep = (cost: Cost) => void
 
 /** The length of a check's detail, in characters. It may be the text of a library, and manifests stay small. */
 const maxDetailLength = 300
@@ -80,10 +81,7 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
      * Runs a step and records its duration, also if it fails.
      * @param run gets a function that records what the step used
      */
-    async measure<Result>(
-      name: string,
-      run: (use: (cost: Cost) => void) => Promise<Result>,
-    ): Promise<Result> {
+    async measure<Result>(name: string, run: (use: UseInStep) => Promise<Result>): Promise<Result> {
       const stepStartedAt = performance.now()
       const used: Cost = {}
       try {
