@@ -296,6 +296,31 @@ test('uploads that could not be loaded are loaded after a click on Try again', a
   assert.is(await page.getByRole('alert').count(), 0)
 })
 
+test('a photo that is being processed shows the step and how many variants are rendered', async () => {
+  const announced = await context.request.post(`${system.url}/uploads`, {
+    data: { filename: 'step.jpg', contentType: 'image/jpeg', size: 1 },
+  })
+  const { id } = await announced.json()
+  const upload = await (await context.request.get(`${system.url}/uploads/${id}`)).json()
+  const events = [
+    ['snapshot', { uploads: [{ ...upload, state: 'processing' }] }],
+    ['progress', { id: 'of another upload', step: 'publishing' }],
+    ['progress', { id, step: 'rendering', done: 3, total: 5 }],
+  ]
+  const body = events.map(([event, data]) => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`).join('')
+  let streams = 0
+  // The page connects again after the end of the first stream, and then waits.
+  await page.route('**/events', (route) =>
+    ++streams === 1 ? route.fulfill({ contentType: 'text/event-stream', body }) : undefined,
+  )
+  await page.reload()
+  await state('step.jpg', /^Processing$/).waitFor()
+  const detail = card('step.jpg').locator('.state-detail')
+  await detail.filter({ hasText: 'Rendering: 3 of 5 variants' }).waitFor()
+  assert.is(await card('step.jpg').locator('progress').getAttribute('value'), '0.6')
+  assert.equal(errors, [])
+})
+
 test('a failed small file can be uploaded again', async () => {
   const isBucket = (address: URL) => address.origin !== origin()
   await page.route(isBucket, (route, request) =>

@@ -57,7 +57,7 @@ export function createWatchers(deps: {
     let pauseMs = reconnectMs
     while (!stopping.signal.aborted) {
       const status = await follow(owner, `/uploads/${id}/events`, lastEventId, (event) => {
-        lastEventId = event.id
+        lastEventId = event.id || lastEventId
         told.state = note(owner, event.data)?.state ?? told.state
       })
       if (status === 204 || endStates.has(told.state)) return
@@ -79,7 +79,7 @@ export function createWatchers(deps: {
     }
     while (!stopping.signal.aborted) {
       await follow(owner, '/events', lastEventId, async ({ id, event, data }) => {
-        lastEventId = id
+        lastEventId = id || lastEventId
         if (event === 'upload') add(data)
         if (event === 'erased' && isObject(data)) states.set(String(data['id']), 'erased')
         if (event !== 'snapshot' || !isObject(data)) return

@@ -1,6 +1,6 @@
 import type { HttpClient } from './http-client.ts'
 
-/** One server-sent event. */
+/** One server-sent event. `id` is empty if the event has none. */
 export type StreamedEvent = { id: string; event: string; data: unknown }
 
 export type EventStream = Awaited<ReturnType<typeof openEventStream>>
@@ -46,14 +46,13 @@ export async function openEventStream(
           text += read.value
           continue
         }
-        const [idLine = '', eventLine = '', dataLine = ''] = text.slice(0, end).split('\n')
+        const lines = text.slice(0, end).split('\n')
         text = text.slice(end + 2)
-        if (!idLine.startsWith('id: ')) continue
-        return {
-          id: idLine.slice('id: '.length),
-          event: eventLine.slice('event: '.length),
-          data: JSON.parse(dataLine.slice('data: '.length)),
-        }
+        const field = (name: string) =>
+          lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2)
+        const data = field('data')
+        if (data === undefined) continue
+        return { id: field('id') ?? '', event: field('event') ?? '', data: JSON.parse(data) }
       }
     },
   }

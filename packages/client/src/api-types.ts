@@ -51,6 +51,8 @@ export interface paths {
         /**
          * Follow all of your uploads
          * @description The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and `erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still has all of them. The stream ends with the session that opened it, and after an hour at the latest: an EventSource then continues after its last event.
+         *
+         *     While a worker processes a file that takes longer than a moment, `progress` tells how far it is (schema `UploadProgress`): `inspecting`, `rendering` with the number of variants, then `publishing`. It comes at most four times a second, never after the final state, has no id, and is not repeated: a client must not depend on it.
          */
         get: operations["watchUploads"];
         put?: never;
@@ -252,7 +254,9 @@ export interface paths {
         };
         /**
          * Follow an upload until it is finished
-         * @description Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished, with the session that opened it, and after an hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.
+         * @description The data of an event `upload` is the upload as JSON. The first event is the current state, then each change follows. The stream ends when the upload is finished, with the session that opened it, and after an hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.
+         *
+         *     While a worker processes a file that takes longer than a moment, `progress` tells how far it is (schema `UploadProgress`): `inspecting`, `rendering` with the number of variants, then `publishing`. It comes at most four times a second, never after the final state, has no id, and is not repeated: a client must not depend on it.
          */
         get: operations["watchUpload"];
         put?: never;
@@ -763,12 +767,23 @@ export interface components {
             nextCursor?: string;
             uploads: components["schemas"]["Upload"][];
         };
+        UploadProgress: {
+            /** @description rendered variants; only with `rendering` */
+            done?: number;
+            /** @description UUIDv7 */
+            id: string;
+            step: "inspecting" | "rendering" | "publishing";
+            /** @description variants; only with `rendering` */
+            total?: number;
+        };
         UploadState: "awaiting" | "received" | "processing" | "ready" | "rejected" | "failed";
         Variant: {
             contentType: string;
             /** @description pixels */
             height: number;
             name: string;
+            /** @description 64 hex digits; unknown for variants of earlier versions */
+            sha256?: string;
             /** @description bytes */
             size: number;
             /** @description path on this origin; redirects to a signed URL */
@@ -1088,9 +1103,12 @@ export interface operations {
                     /**
                      * @example retry: 2000
                      *
+                     *     event: progress
+                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","step":"rendering","done":3,"total":5}
+                     *
                      *     id: 43
                      *     event: upload
-                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120}],"updatedAt":"2026-11-23T09:30:03.000Z"}
+                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120,"sha256":"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}],"updatedAt":"2026-11-23T09:30:03.000Z"}
                      */
                     "text/event-stream": string;
                 };
@@ -2075,7 +2093,8 @@ export interface operations {
                      *               "contentType": "image/jpeg",
                      *               "width": 200,
                      *               "height": 200,
-                     *               "size": 9120
+                     *               "size": 9120,
+                     *               "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
                      *             }
                      *           ],
                      *           "updatedAt": "2026-11-23T09:30:03.000Z"
@@ -2431,7 +2450,8 @@ export interface operations {
                      *           "contentType": "image/jpeg",
                      *           "width": 200,
                      *           "height": 200,
-                     *           "size": 9120
+                     *           "size": 9120,
+                     *           "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
                      *         }
                      *       ],
                      *       "updatedAt": "2026-11-23T09:30:03.000Z"
@@ -2909,9 +2929,12 @@ export interface operations {
                     /**
                      * @example retry: 2000
                      *
+                     *     event: progress
+                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","step":"rendering","done":3,"total":5}
+                     *
                      *     id: 1795512603000-4
                      *     event: upload
-                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120}],"updatedAt":"2026-11-23T09:30:03.000Z"}
+                     *     data: {"id":"019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57","filename":"harbour.jpg","contentType":"image/jpeg","size":4182311,"preset":"default","metadata":{"album":"summer"},"createdAt":"2026-11-23T09:30:00.000Z","state":"ready","detectedType":"image/jpeg","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","width":4032,"height":3024,"placeholder":"3OcRJYB4d3h/iIeHeEh3eIhw+j2w","variants":[{"name":"thumbnail","url":"/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail","contentType":"image/jpeg","width":200,"height":200,"size":9120,"sha256":"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}],"updatedAt":"2026-11-23T09:30:03.000Z"}
                      */
                     "text/event-stream": string;
                 };

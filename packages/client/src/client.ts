@@ -6,6 +6,7 @@ import { createWaitUntilFinished } from './wait-until-finished.ts'
 export type { components, paths } from './api-types.ts'
 export { ApiProblem, SendError } from './millrace-error.ts'
 export type { Upload, UploadOptions } from './upload.ts'
+export type { UploadProgress } from './wait-until-finished.ts'
 
 /**
  * Creates a client of a Millrace API, for Node and for browsers.

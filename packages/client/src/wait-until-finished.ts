@@ -1,9 +1,12 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Client } from 'openapi-fetch'
-import type { paths } from './api-types.ts'
+import type { components, paths } from './api-types.ts'
 import { dataOf } from './millrace-error.ts'
 import { delay, retry } from './retry.ts'
 import type { Upload } from './upload.ts'
+
+/** What a worker does with an upload: `inspecting`, `rendering` (`done` of `total` variants) or `publishing`. */
+export type UploadProgress = components['schemas']['UploadProgress']
 
 /** Default delay before a broken stream is opened again, in ms. The API can send another one (`retry:`). */
 const reconnectDelayMs = 2_000
@@ -14,12 +17,18 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
    * Waits until an upload is finished. Reconnects without a limit on attempts, until the signal aborts.
    *
    * @param options.onChange called with the current upload, then with each change
+   * @param options.onProgress called with some of the steps while the upload is processed; not at all if that takes only
+   *   a moment
    * @returns the upload once it is `ready`, `rejected` or `failed`
    * @throws ApiProblem if the API returns an error that is not retryable; the signal's reason if it aborts
    */
   return async function waitUntilFinished(
     id: string,
-    options: { signal?: AbortSignal; onChange?: (upload: Upload) => void } = {},
+    options: {
+      signal?: AbortSignal
+      onChange?: (upload: Upload) => void
+      onProgress?: (progress: UploadProgress) => void
+    } = {},
   ): Promise<Upload> {
     const signal = options.signal ?? new AbortController().signal
     let lastEventId: string | undefined
@@ -38,6 +47,7 @@ export function createWaitUntilFinished({ api }: { api: Client<paths> }) {
         .pipeThrough(new TextDecoderStream())
         .pipeThrough(new EventSourceParserStream({ onRetry: (ms) => (delayMs = ms) }))
       for await (const { event, data, id: eventId } of readAll(events)) {
+        if (event === 'progress') options.onProgress?.(JSON.parse(data))
         if (event !== 'upload') continue
         lastEventId = eventId ?? lastEventId
         const upload: Upload = JSON.parse(data)

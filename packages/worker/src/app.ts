@@ -45,7 +45,7 @@ export function createApp(
   })
   // A large image that waits uses no slot, so that others pass it.
   const decoders = createDecoders({ ...base, onLargeWaiting: (count) => jobs.setWaiting(count) })
-  const processing = createProcessing({ ...base, lifecycle, decoders })
+  const processing = createProcessing({ ...base, lifecycle, decoders, version: packageJson.version })
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })

@@ -23,6 +23,26 @@ test('more changes than the queue holds are replaced by missed', async () => {
   assert.equal(last, change(100_001))
 })
 
+test('progress that waits is replaced by later progress of the same upload, and never makes the queue full', async () => {
+  const queue = createChangeQueue(new AbortController().signal)
+  const progress = (id: string, done: number, revision = 1) => ({
+    sequence: 1,
+    revision,
+    progress: { id, step: 'rendering' as const, done, total: 1_000 },
+  })
+  for (let done = 0; done <= 1_000; done++) for (const id of ['a', 'b']) queue.add(progress(id, done))
+  queue.add(progress('a', 5, 2))
+  for (let sequence = 1; sequence < 98; sequence++) queue.add(change(sequence))
+  for (const id of ['c', 'd']) queue.add(progress(id, 0))
+  const received = []
+  for (let count = 0; count < 100; count++) received.push(await queue.next())
+  assert.equal(received.slice(0, 3), [progress('a', 1_000), progress('b', 1_000), progress('a', 5, 2)])
+  assert.equal(
+    received.slice(3),
+    Array.from({ length: 97 }, (_, index) => change(index + 1)),
+  )
+})
+
 test('an aborted signal ends the queue, also for a reader that waits', async () => {
   const controller = new AbortController()
   const queue = createChangeQueue(controller.signal)

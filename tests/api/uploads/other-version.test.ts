@@ -187,7 +187,7 @@ test('fields of a record that only a newer version knows stay when an older vers
 
 test('an error code that only a newer version knows is shown as internal, with its sentence', async () => {
   const { client, address } = await announceForm({ send: true })
-  const error = { code: 'malware_found', message: 'The file contains malware.' }
+  const error = { code: 'code_of_a_newer_version', message: 'The file contains malware.' }
   await putManifest(address, { outcome: 'rejected', variants: [], error })
   await api.redis.del(recordKey(address))
   const upload = await readUpload(client, address.id)

@@ -7,7 +7,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createAdmission } from '@millrace/worker/decoders/admission.ts'
 import { createDecoderPool } from '@millrace/worker/decoders/decoder-pool.ts'
 import type { JobLimits } from '@millrace/worker/decoders/decoder-process.ts'
-import { createImageRenderer } from '@millrace/worker/decoders/render-image.ts'
+import { createImageRenderer, type RenderUsage } from '@millrace/worker/decoders/render-image.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -52,16 +52,26 @@ function startRenderer(
     async render(command: string, signal = new AbortController().signal) {
       const variants: string[] = []
       const inspected = Promise.withResolvers<void>()
+      const heights: unknown[] = []
+      const used: RenderUsage[] = []
       const rendered = renderImage(
         { kind: 'image/png', bytes: Buffer.from(command), preset },
-        { signal, onInspected: () => inspected.resolve(), emit: ({ body }) => variants.push(String(body)) },
+        {
+          signal,
+          onInspected({ height }) {
+            heights.push(height)
+            inspected.resolve()
+          },
+          emit: ({ body }) => variants.push(String(body)),
+          onUsed: (usage) => used.push(usage),
+        },
       )
       const outcome = rendered.then(
         ({ placeholder }) => placeholder,
         (error: unknown) => error,
       )
       await Promise.race([inspected.promise, outcome])
-      return { outcome, variants }
+      return { outcome, variants, heights, used }
     },
   }
 }
@@ -102,11 +112,14 @@ for (const [command, limits] of [
   test(`a decoder that does "${command}" ends alone, and its file is rejected as poison after a second try`, async () => {
     const { render } = startRenderer({ limits })
     const neighbour = await pidOf(render('ok'))
-    const { outcome, variants } = await render(command)
+    const { outcome, variants, heights, used } = await render(command)
     const error = await outcome
     assert.ok(error instanceof AppError)
     assert.equal([error.code, error.retryable], ['poison_file', false])
     assert.equal(variants, ['job 2'], 'the variant of the second process is not emitted again')
+    assert.equal(heights, [2], 'the findings of the second process are not passed on again')
+    assert.is(used.length, 1)
+    if (command === 'spin') assert.ok((used[0]?.cpuMs ?? 0) > 2 * 200, 'the CPU time of both processes')
     assert.not.match(await pidOf(render('ok')), neighbour)
   })
 }

@@ -127,6 +127,11 @@ test('an image that takes too much time is rejected, and the worker renders the 
   const worker = await fleet.startWorker({ environment: { DECODER_CPU_LIMIT_MS: '200' } })
   const upload = await fleet.finished(address)
   assert.equal([upload.state, upload.error?.code], ['rejected', 'poison_file'])
+  const { checks, steps, limits } = (await fleet.manifests.read(address))?.evidence ?? {}
+  const failed = checks?.find(({ result }) => result === 'failed')
+  assert.equal([failed?.name, limits?.['decoderCpuMs']], ['decoder-limits', 200])
+  assert.match(failed?.detail ?? '', 'It used more than 200 ms of CPU.')
+  assert.ok((steps?.find(({ name }) => name === 'render')?.cpuMs ?? 0) > 2 * 200, 'both tries')
   await worker.close()
   await fleet.startWorker()
   assert.is((await fleet.finished(await fleet.arrive(await sampleImage('image/png')))).state, 'ready')

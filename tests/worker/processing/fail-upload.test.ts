@@ -5,6 +5,7 @@ import { createLog } from '@millrace/shared/service/log.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { readConfig } from '@millrace/worker/config.ts'
 import { createProcessing } from '@millrace/worker/processing/processing.ts'
+import { createReport } from '@millrace/worker/processing/report.ts'
 import * as assert from 'uvu/assert'
 import { type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
@@ -43,9 +44,10 @@ async function fail({ owner, id, arrival }: Upload): Promise<void> {
     addressQuotaLimits: config.addressQuota,
     maxBufferedBytes: config.maxBufferedBytes,
   }
-  const base = { ...fleet, s3: proxiedS3, config, log, ...limits }
+  const base = { ...fleet, s3: proxiedS3, config, log, version: '0.0.0', ...limits }
   const { failUpload } = createProcessing({ ...base, lifecycle: createLifecycle(base), decoders })
-  await failUpload({ version: 1, owner, id, etag: arrival?.etag ?? '' }, new Error('failure'), log)
+  const job = { version: 1, owner, id, etag: arrival?.etag ?? '' } as const
+  await failUpload(job, new Error('failure'), { log, report: createReport() })
 }
 
 async function outcomes(upload: Upload) {

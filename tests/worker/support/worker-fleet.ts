@@ -162,8 +162,12 @@ export async function startWorkerFleet(
     },
 
     /** Creates the record that the API creates before the bytes are sent. */
-    async announce(bytes: Uint8Array, intent: Partial<UploadIntent> = {}): Promise<UploadAddress> {
-      const address = { owner: 's-tester', id: newUploadId() }
+    async announce(
+      bytes: Uint8Array,
+      intent: Partial<UploadIntent> = {},
+      owner = 's-tester',
+    ): Promise<UploadAddress> {
+      const address = { owner, id: newUploadId() }
       const now = new Date().toISOString()
       await records.create({
         ...address,

@@ -17,13 +17,15 @@ const LastEventId = Type.Object({ 'last-event-id': Type.Optional(Type.String({ m
 /**
  * Adds the server-sent events.
  *
- * `/uploads/{id}/events`: the current state of an upload, then each change, until the upload is finished.
+ * `/uploads/{id}/events`: the current state of an upload, then each change and `progress`, until the upload is finished.
  * With `Last-Event-ID`, a state that the client has already received is not repeated. If that was the last
  * state, the response is 204, after which an EventSource does not reconnect.
  *
  * `/events`: all uploads of the request's owner. `snapshot` first (the newest uploads, as `GET /uploads`
- * lists them), then `upload` for each change and `erased` for each erasure. With `Last-Event-ID`, the missed
+ * lists them), then `upload` for each change, `erased` for each erasure, and `progress`. With `Last-Event-ID`, the missed
  * changes replace the snapshot if Redis still has all of them.
+ *
+ * `progress` has no id: it is not repeated after a reconnection.
  *
  * A stream ends when the session or the API key that opened it ends.
  */
@@ -69,11 +71,13 @@ export function eventRoutes(
   }
 
   async function* ownerEvents(changes: AsyncIterable<OwnerEvent>): AsyncGenerator<ServerSentEvent> {
-    for await (const event of changes)
-      yield { id: String(event.sequence), event: event.kind, data: viewEvent(event) }
+    for await (const event of changes) {
+      if (event.kind === 'progress') yield { event: 'progress', data: event.progress }
+      else yield { id: String(event.sequence), event: event.kind, data: viewEvent(event) }
+    }
   }
 
-  function viewEvent(event: OwnerEvent): unknown {
+  function viewEvent(event: Exclude<OwnerEvent, { kind: 'progress' }>): unknown {
     switch (event.kind) {
       case 'snapshot': {
         const { uploads, nextCursor } = event
@@ -92,6 +96,10 @@ export function eventRoutes(
     signal: AbortSignal,
   ): AsyncGenerator<ServerSentEvent> {
     for await (const stored of watchUpload(address, signal)) {
+      if ('progress' in stored) {
+        yield { event: 'progress', data: stored.progress }
+        continue
+      }
       const id = uploadVersion(stored)
       if (id !== lastEventId) yield { id, event: 'upload', data: viewUpload(stored.upload) }
     }

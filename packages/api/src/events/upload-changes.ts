@@ -4,6 +4,7 @@ import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
 import { parseJson, parseStored } from '@millrace/shared/service/stored-json.ts'
 import { Upload } from '@millrace/shared/uploads/upload.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { ProgressMessage, progressChannel } from '@millrace/shared/uploads/upload-progress.ts'
 import { changesChannel } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -16,15 +17,20 @@ const Change = Type.Union([
   Type.Object({ sequence, erased: UploadId }),
 ])
 const change = Compile(Change)
+const progressMessage = Compile(ProgressMessage)
 /** What is read of a change whose upload is of another version. */
 const unreadableChange = Compile(Type.Object({ sequence, upload: Type.Object({ id: UploadId }) }))
 
 /**
- * What a subscriber receives: a change, an erasure, the id of an upload that changed in a form which this version cannot
- * read, or `missed`. `missed` means that changes may have been lost, because Redis was not connected or lost data, or
- * that one was unreadable as a whole. In the last two cases, the subscriber has to read the current state.
+ * What a subscriber receives: a change, an erasure, a progress, the id of an upload that changed in a form which this
+ * version cannot read, or `missed`. `missed` means that changes may have been lost, because Redis was not connected or lost
+ * data, or that one was unreadable as a whole. In the last two cases, the subscriber has to read the current state.
  */
-export type UploadChange = Static<typeof Change> | { sequence: number; unreadable: string } | 'missed'
+export type UploadChange =
+  | Static<typeof Change>
+  | ProgressMessage
+  | { sequence: number; unreadable: string }
+  | 'missed'
 
 /** How often a new epoch of Redis is looked for while there are subscribers, in ms. */
 const defaultEpochCheckMs = 2_000
@@ -49,12 +55,16 @@ export function createUploadChanges(deps: {
   let epochCheck: NodeJS.Timeout | undefined
   let knownEpoch: number | undefined
   const warnSeldom = createSeldomWarning({ log })
+  /** By the channel of the owner's changes. */
   const subscribers = new EventEmitter().setMaxListeners(0)
-  const channels = new Set<string>()
+  /** Two channels for each owner with subscribers: where their messages go, and how they are read. */
+  const channels = new Map<string, { to: string; read: typeof readChange | typeof readProgress }>()
 
   redis.on('message', (channel: string, message: string) => {
     // The connection is shared: it also receives messages of other channels.
-    if (channels.has(channel)) subscribers.emit(channel, readChange(channel, message))
+    const subscribed = channels.get(channel)
+    const received = subscribed?.read(channel, message)
+    if (subscribed && received) subscribers.emit(subscribed.to, received)
   })
 
   /** Never throws: an exception in the listener of an event would end the process. */
@@ -69,6 +79,12 @@ export function createUploadChanges(deps: {
     }
   }
 
+  /** Ignores a message of another version: a progress that is lost is no fault. Never throws, either. */
+  function readProgress(_channel: string, message: string): ProgressMessage | undefined {
+    const readable = parseJson(message)
+    return progressMessage.Check(readable) ? readable : undefined
+  }
+
   let connections = redis.status === 'ready' ? 1 : 0
   redis.on('ready', () => {
     connections += 1
@@ -76,7 +92,7 @@ export function createUploadChanges(deps: {
   })
 
   function emitMissed(): void {
-    for (const channel of channels) subscribers.emit(channel, 'missed')
+    for (const changes of subscribers.eventNames()) subscribers.emit(changes, 'missed')
   }
 
   async function checkEpoch(): Promise<void> {
@@ -99,27 +115,30 @@ export function createUploadChanges(deps: {
 
   return {
     /**
-     * Subscribes to the changes of an owner's uploads.
+     * Subscribes to the changes and the progress of an owner's uploads.
      *
      * @param listener receives every change from the moment the promise resolves
      * @returns a function that ends the subscription
      */
     async subscribe(owner: string, listener: (change: UploadChange) => void): Promise<() => void> {
-      const channel = changesChannel(prefix, owner)
-      subscribers.on(channel, listener)
-      channels.add(channel)
+      const ownChannels = [changesChannel(prefix, owner), progressChannel(prefix, owner)] as const
+      const [changes, progress] = ownChannels
+      subscribers.on(changes, listener)
+      channels.set(changes, { to: changes, read: readChange })
+      channels.set(progress, { to: changes, read: readProgress })
       updateEpochCheck()
       const unsubscribe = () => {
-        subscribers.off(channel, listener)
-        if (subscribers.listenerCount(channel) > 0 || !channels.delete(channel)) return
+        subscribers.off(changes, listener)
+        if (subscribers.listenerCount(changes) > 0 || !channels.delete(changes)) return
+        channels.delete(progress)
         updateEpochCheck()
         // If this fails, the connection is lost, and the subscription with it.
-        redis.unsubscribe(channel).catch(() => undefined)
+        redis.unsubscribe(...ownChannels).catch(() => undefined)
       }
       try {
         // Known before the subscriber reads the current state, so that a later loss of data is noticed.
         await checkEpoch()
-        await redis.subscribe(channel)
+        await redis.subscribe(...ownChannels)
       } catch (error) {
         unsubscribe()
         throw error

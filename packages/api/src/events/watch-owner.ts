@@ -1,16 +1,20 @@
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
+import type { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { ListUploads } from '../uploads/list-uploads.ts'
-import { createChangeQueue } from './change-queue.ts'
+import { createChangeQueue, isProgress } from './change-queue.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 
-/** An event about an owner's uploads. `sequence` is the position from which a client can continue. */
+/** An event about an owner's uploads. `sequence` is the position from which a client can continue; a progress has none. */
 export type OwnerEvent =
   | { kind: 'snapshot'; sequence: number; uploads: Upload[]; nextCursor?: string }
   | { kind: 'upload'; sequence: number; upload: Upload }
   | { kind: 'erased'; sequence: number; id: string }
+  | { kind: 'progress'; progress: UploadProgress }
+
+type StateEvent = Exclude<OwnerEvent, { kind: 'progress' }>
 
 /** Maximum number of uploads in a snapshot. `GET /uploads` lists older ones. */
 const snapshotSize = 50
@@ -53,7 +57,7 @@ export function createWatchOwner(deps: {
       }
       for (;;) {
         for await (const event of eventsOf(owner, await queue.next(), position)) {
-          position = event.sequence
+          if (event.kind !== 'progress') position = event.sequence
           yield event
         }
       }
@@ -68,7 +72,10 @@ export function createWatchOwner(deps: {
     position: number | undefined,
   ): AsyncGenerator<OwnerEvent> {
     if (change === 'missed') yield* catchUp(owner, position)
-    else if (change.sequence <= (position ?? 0)) {
+    else if (isProgress(change)) {
+      // With a lower sequence, the client may already have the final state, for example in its snapshot.
+      if (change.sequence >= (position ?? 0)) yield { kind: 'progress', progress: change.progress }
+    } else if (change.sequence <= (position ?? 0)) {
       // The client already has a change that happened while its position was read. But if Redis lost the sequence and
       // its clock is behind, the sequence starts again below the position.
       if ((await records.lastSequence(owner)) < (position ?? 0)) yield* catchUp(owner, position)
@@ -77,7 +84,7 @@ export function createWatchOwner(deps: {
     else yield { kind: 'upload', sequence: change.sequence, upload: change.upload }
   }
 
-  async function* catchUp(owner: string, position: number | undefined): AsyncGenerator<OwnerEvent> {
+  async function* catchUp(owner: string, position: number | undefined): AsyncGenerator<StateEvent> {
     const missed = position === undefined ? undefined : await records.changedSince(owner, position)
     if (!missed) {
       const sequence = await records.lastSequence(owner)
@@ -97,7 +104,7 @@ export function createWatchOwner(deps: {
     owner: string,
     position: number,
     snapshot: Upload[],
-  ): AsyncGenerator<OwnerEvent> {
+  ): AsyncGenerator<StateEvent> {
     const listed = new Set(snapshot.map(({ id }) => id))
     for (const { id } of await records.recentChanges(owner, position - uncertainMs)) {
       if (!listed.has(id)) yield* stateOf(owner, id, position)
@@ -105,7 +112,7 @@ export function createWatchOwner(deps: {
   }
 
   /** Yields the state of an upload, or nothing if only another version can read it. Its next change follows. */
-  async function* stateOf(owner: string, id: string, sequence: number): AsyncGenerator<OwnerEvent> {
+  async function* stateOf(owner: string, id: string, sequence: number): AsyncGenerator<StateEvent> {
     try {
       const stored = await lookup.find({ owner, id })
       yield stored ? { kind: 'upload', sequence, upload: stored.upload } : { kind: 'erased', sequence, id }

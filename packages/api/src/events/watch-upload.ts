@@ -3,17 +3,23 @@ import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
+import type { ProgressMessage, UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
 import { uploadVersion } from '../uploads/upload-view.ts'
-import { createChangeQueue } from './change-queue.ts'
+import { createChangeQueue, isProgress } from './change-queue.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
+
+type StateChange = Exclude<UploadChange, ProgressMessage>
+
+/** A state of an upload, or how far its processing is in that state. */
+export type UploadEvent = StoredUpload | { progress: UploadProgress }
 
 /** Creates the function that follows an upload from its current state until it is finished. */
 export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadChanges }) {
   const { lookup, changes } = deps
 
   /**
-   * Yields the current state first, then each change. Ends when the upload is finished or erased. It
+   * Yields the current state first, then each change and each progress. Ends when the upload is finished or erased. It
    * subscribes before it reads the current state, so no change is missed.
    *
    * @param signal ends the watch
@@ -21,7 +27,7 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
   return async function* watchUpload(
     address: UploadAddress,
     signal: AbortSignal,
-  ): AsyncGenerator<StoredUpload> {
+  ): AsyncGenerator<UploadEvent> {
     const queue = createChangeQueue(signal)
     const unsubscribe = await changes.subscribe(address.owner, (change) => {
       if (concerns(change, address.id)) queue.add(change)
@@ -30,26 +36,32 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
       let current = await lookup.find(address)
       if (current) yield current
       while (current && !isFinished(current.upload)) {
-        const next: StoredUpload | undefined = await nextState(current)
-        if (next) yield next
+        const change = await queue.next()
+        if (isProgress(change)) {
+          // With another revision, it belongs to an earlier state, or to one whose change is not here yet.
+          if (change.revision === current.revision) yield { progress: change.progress }
+          continue
+        }
+        const next: StoredUpload | undefined = await stateAfter(current, change)
+        if (next && next !== current) yield next
         current = next
       }
     } finally {
       unsubscribe()
     }
 
-    /** Returns the next state after `previous`, or undefined if the upload no longer exists. */
-    async function nextState(previous: StoredUpload): Promise<StoredUpload | undefined> {
-      for (;;) {
-        const change = await queue.next()
-        if (change !== 'missed' && 'erased' in change) return undefined
-        if (change !== 'missed' && 'revision' in change && change.revision > previous.revision) return change
-        // The revision of a change is lower if the change happened before `previous` was read, or if Redis lost the
-        // record and an older version of Millrace, or a server whose clock is behind, created it again.
-        const current = await readState(address)
-        if (current === 'unreadable') continue
-        if (!current || uploadVersion(current) !== uploadVersion(previous)) return current
-      }
+    /** Returns the state after a change, the previous one if it is the same, or undefined if the upload no longer exists. */
+    async function stateAfter(
+      previous: StoredUpload,
+      change: StateChange,
+    ): Promise<StoredUpload | undefined> {
+      if (change !== 'missed' && 'erased' in change) return undefined
+      if (change !== 'missed' && 'revision' in change && change.revision > previous.revision) return change
+      // The revision of a change is lower if the change happened before `previous` was read, or if Redis lost the
+      // record and an older version of Millrace, or a server whose clock is behind, created it again.
+      const current = await readState(address)
+      if (current === 'unreadable') return previous
+      return current && uploadVersion(current) === uploadVersion(previous) ? previous : current
     }
   }
 
@@ -73,6 +85,7 @@ export function createWatchUpload(deps: { lookup: UploadLookup; changes: UploadC
 function concerns(change: UploadChange, id: string): boolean {
   if (change === 'missed') return true
   if ('unreadable' in change) return change.unreadable === id
+  if ('progress' in change) return change.progress.id === id
   return ('erased' in change ? change.erased : change.upload.id) === id
 }
 

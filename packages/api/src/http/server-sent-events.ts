@@ -3,8 +3,8 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { type BudgetHolder, type BudgetLimits, createBudget } from '@millrace/shared/service/budget.ts'
 import type { FastifyReply } from 'fastify'
 
-/** One event. A client that reconnects sends the last `id` as `Last-Event-ID`. */
-export type ServerSentEvent = { id: string; event: string; data: unknown }
+/** One event. A client that reconnects sends the last `id` as `Last-Event-ID`. An event without one does not change it. */
+export type ServerSentEvent = { id?: string; event: string; data: unknown }
 
 /** Who opened a stream, and until when it may stay open. */
 export type StreamOpener = {
@@ -171,7 +171,8 @@ export function createEventStreams(deps: {
         response.write(start)
         try {
           for await (const { id, event, data } of open(ended.signal)) {
-            await write(`id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+            const idLine = id === undefined ? '' : `id: ${id}\n`
+            await write(`${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
             if (ended.signal.aborted) return
           }
           body.push(null)

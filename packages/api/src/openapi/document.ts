@@ -1,4 +1,5 @@
 import { type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import { Problem, statusOfCode } from '../http/problem.ts'
 import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
@@ -88,7 +89,8 @@ export function completeDocument(collected: Paths) {
       if (operation) Object.assign(routeOperation, describeOperation(routeOperation, operation, method))
     }
   }
-  const { value: paths, schemas } = nameSchemas({ paths: collected, Problem })
+  // OpenAPI 3.1 cannot say what a server-sent event contains. The data of `progress` has a schema, to which texts refer.
+  const { value: paths, schemas } = nameSchemas({ paths: collected, Problem, UploadProgress })
   return { paths: paths['paths'], schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) } }
 }
 

@@ -35,10 +35,14 @@ export const readyUpload = {
       width: 200,
       height: 200,
       size: 9_120,
+      sha256: '2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae',
     },
   ],
   updatedAt: '2026-11-23T09:30:03.000Z',
 }
+
+/** The data of an event `progress`. */
+export const sampleProgress = { id: sampleId, step: 'rendering', done: 3, total: 5 }
 
 const bucket = 'https://bucket.s3.eu-central-1.amazonaws.com'
 const key = `originals/s-0123456789abcdef0123456789abcdef/${sampleId}`

@@ -9,6 +9,7 @@ import {
   receipt,
   receivedUpload,
   sampleId,
+  sampleProgress,
   sentParts,
 } from './sample-upload.ts'
 
@@ -21,6 +22,12 @@ const idempotencyErrors = [
   'upload_not_found',
   'conflict',
 ] as const
+/** Markdown. What both streams say about the event `progress`. */
+const progressDescription =
+  'While a worker processes a file that takes longer than a moment, `progress` tells how far it is (schema ' +
+  '`UploadProgress`): `inspecting`, `rendering` with the number of variants, then `publishing`. It comes at most four ' +
+  'times a second, never after the final state, has no id, and is not repeated: a client must not depend on it.'
+const progressEvent = `event: progress\ndata: ${JSON.stringify(sampleProgress)}\n\n`
 /** Markdown. What both ways to send a file say about `Idempotency-Key`. */
 const idempotencyDescription =
   'An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, ' +
@@ -268,7 +275,7 @@ export const uploadOperations: Operations = {
       'The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and ' +
       '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still ' +
       'has all of them. The stream ends with the session that opened it, and after an hour at the latest: an ' +
-      'EventSource then continues after its last event.',
+      `EventSource then continues after its last event.\n\n${progressDescription}`,
     tag: 'events',
     security: securityRequirements.read,
     parameters: { 'last-event-id': '42' },
@@ -278,7 +285,7 @@ export const uploadOperations: Operations = {
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
-            example: `retry: 2000\n\nid: 43\nevent: upload\ndata: ${JSON.stringify(readyUpload)}\n\n`,
+            example: `retry: 2000\n\n${progressEvent}id: 43\nevent: upload\ndata: ${JSON.stringify(readyUpload)}\n\n`,
           },
         },
       },
@@ -291,9 +298,10 @@ export const uploadOperations: Operations = {
     operationId: 'watchUpload',
     summary: 'Follow an upload until it is finished',
     description:
-      'Events are named `upload`; the data is the upload as JSON. The first event is the current state, then each ' +
+      'The data of an event `upload` is the upload as JSON. The first event is the current state, then each ' +
       'change follows. The stream ends when the upload is finished, with the session that opened it, and after an ' +
-      'hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.',
+      'hour at the latest. With `Last-Event-ID`, a state that the client has already received is not repeated.\n\n' +
+      progressDescription,
     security: securityRequirements.read,
     parameters: { id: sampleId, 'last-event-id': '1795512603000-4' },
     responses: {
@@ -302,7 +310,7 @@ export const uploadOperations: Operations = {
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
-            example: `retry: 2000\n\nid: 1795512603000-4\nevent: upload\ndata: ${JSON.stringify(readyUpload)}\n\n`,
+            example: `retry: 2000\n\n${progressEvent}id: 1795512603000-4\nevent: upload\ndata: ${JSON.stringify(readyUpload)}\n\n`,
           },
         },
       },

@@ -1,5 +1,10 @@
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
-import { Upload, type UploadError, type Upload as UploadRecord } from '@millrace/shared/uploads/upload.ts'
+import {
+  Upload,
+  type UploadError,
+  type Upload as UploadRecord,
+  Variant,
+} from '@millrace/shared/uploads/upload.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
 import Type, { type Static } from 'typebox'
 
@@ -13,6 +18,7 @@ const VariantView = Type.Object(
     width: Type.Integer({ description: 'pixels' }),
     height: Type.Integer({ description: 'pixels' }),
     size: Type.Integer({ description: 'bytes' }),
+    sha256: Variant.properties.sha256,
   },
   { title: 'Variant' },
 )
@@ -69,13 +75,14 @@ export function viewUpload(upload: UploadRecord): UploadView {
     preset: intent.preset,
     ...(intent.metadata && { metadata: intent.metadata }),
     ...findings,
-    variants: upload.variants.map(({ name, contentType, width, height, size }) => ({
+    variants: upload.variants.map(({ name, contentType, width, height, size, sha256 }) => ({
       name,
       url: `/uploads/${id}/variants/${name}`,
       contentType,
       width,
       height,
       size,
+      ...(sha256 !== undefined && { sha256 }),
     })),
     ...(upload.error && { error: viewError(upload.error) }),
     createdAt,

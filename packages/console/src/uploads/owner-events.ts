@@ -1,4 +1,4 @@
-import type { Upload } from '@millrace/client'
+import type { Upload, UploadProgress } from '@millrace/client'
 
 /**
  * Delay before a stream that the server refused is opened again, in ms, plus a random part of it. An EventSource gives up
@@ -14,11 +14,13 @@ const refusedDelayMs = 5_000
  * @param deps.onSnapshot called with the newest uploads, and with a cursor if there are older ones
  * @param deps.onUpload called with each upload that changed
  * @param deps.onErased called with the id of each erased upload
+ * @param deps.onProgress called with some steps of uploads that are being processed
  */
 export function createOwnerEvents(deps: {
   onSnapshot: (uploads: Upload[], nextCursor: string | undefined) => void
   onUpload: (upload: Upload) => void
   onErased: (id: string) => void
+  onProgress: (progress: UploadProgress) => void
 }) {
   let stream: EventSource | undefined
   let reconnectTimer: ReturnType<typeof setTimeout> | undefined
@@ -60,6 +62,9 @@ export function createOwnerEvents(deps: {
     current.addEventListener('erased', ({ data }: MessageEvent<string>) => {
       const { id }: { id: string } = JSON.parse(data)
       deps.onErased(id)
+    })
+    current.addEventListener('progress', ({ data }: MessageEvent<string>) => {
+      deps.onProgress(JSON.parse(data))
     })
     current.addEventListener('error', () => {
       // In any other state the browser reconnects by itself.

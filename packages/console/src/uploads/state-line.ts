@@ -1,4 +1,4 @@
-import type { Upload } from '@millrace/client'
+import type { Upload, UploadProgress } from '@millrace/client'
 import { remainingText, sizeText, timeText } from '../format/format-quantities.ts'
 import type { Transfer } from './transfers.ts'
 import type { Row } from './upload-list.ts'
@@ -16,7 +16,8 @@ export type StateLine = {
 }
 
 /** Returns the state of a row: the page's own transfer, and from the file's arrival on the API's state. */
-export function stateLine({ upload, transfer, size }: Row): StateLine {
+export function stateLine({ upload, progress, transfer, size }: Row): StateLine {
+  if (upload?.state === 'processing') return lineOfProcessing(progress)
   if (upload && upload.state !== 'awaiting') return lineOfUpload(upload)
   if (transfer) return lineOfTransfer(transfer, size)
   return upload ? lineOfUpload(upload) : { text: 'Waiting', tone: 'waiting' }
@@ -26,6 +27,24 @@ export function stateLine({ upload, transfer, size }: Row): StateLine {
 export function outcomeText(row: Row): string | undefined {
   const { text, tone } = stateLine(row)
   return tone === 'good' || tone === 'bad' ? `${row.filename}: ${text}` : undefined
+}
+
+function lineOfProcessing(progress?: UploadProgress): StateLine {
+  const line = { text: 'Processing', tone: 'busy' } as const
+  switch (progress?.step) {
+    case 'inspecting':
+      return { ...line, detail: 'Inspecting the file', progress: null }
+    case 'rendering': {
+      const { done, total } = progress
+      if (done === undefined || total === undefined) return { ...line, detail: 'Rendering', progress: null }
+      return { ...line, detail: `Rendering: ${done} of ${total} variants`, progress: done / total }
+    }
+    case 'publishing':
+      return { ...line, detail: 'Publishing', progress: 1 }
+    // No progress yet, or a step of a newer API than this page.
+    default:
+      return { ...line, progress: null }
+  }
 }
 
 function lineOfUpload({ state, error, variants, expiresAt }: Upload): StateLine {
@@ -40,7 +59,7 @@ function lineOfUpload({ state, error, variants, expiresAt }: Upload): StateLine 
     case 'received':
       return { text: 'Uploaded, waiting for a worker', tone: 'waiting', progress: null }
     case 'processing':
-      return { text: 'Processing', tone: 'busy', progress: null }
+      return lineOfProcessing()
     case 'ready':
       return {
         text: variants.length > 0 ? 'Ready' : 'Ready (stored, no variants)',

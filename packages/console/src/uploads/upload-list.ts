@@ -1,4 +1,4 @@
-import type { Upload } from '@millrace/client'
+import type { Upload, UploadProgress } from '@millrace/client'
 import type { Transfer } from './transfers.ts'
 
 /** One row of the list: a file of this page, an upload that the API reported, or both. */
@@ -12,6 +12,8 @@ export type Row = {
   at: number
   id?: string
   upload?: Upload
+  /** Of the upload's processing, since its last change. */
+  progress?: UploadProgress
   transfer?: Transfer
 }
 
@@ -66,9 +68,15 @@ export function createUploadList() {
         const upload = row.id === undefined ? undefined : pending.get(row.id)
         if (!upload) return row
         pending.delete(upload.id)
-        return isOlder(upload, row.upload) ? row : { ...row, upload }
+        return isOlder(upload, row.upload) ? row : withUpload(row, upload)
       })
       show([...updated, ...[...pending.values()].map(rowOf)].sort((a, b) => b.at - a.at))
+    },
+
+    /** Sets how far an upload's processing is. */
+    setProgress(progress: UploadProgress): void {
+      const isProcessed = ({ id, upload }: Row) => id === progress.id && upload?.state === 'processing'
+      show(rows.map((row) => (isProcessed(row) ? { ...row, progress } : row)))
     },
 
     /**
@@ -94,7 +102,7 @@ export function createUploadList() {
       show(
         rows.flatMap((row) => {
           if (row.id !== id) return [row]
-          const { id: _id, upload: _upload, ...file } = row
+          const { id: _id, upload: _upload, progress: _progress, ...file } = row
           return row.transfer ? [file] : []
         }),
       )
@@ -115,6 +123,11 @@ export type UploadList = ReturnType<typeof createUploadList>
 
 function withId({ key, filename, size, at, transfer }: Row, id: string): Row {
   return { key, filename, size, at, id, ...(transfer && { transfer }) }
+}
+
+/** Sets the state of a row's upload. Earlier progress does not belong to it. */
+function withUpload({ progress: _, ...row }: Row, upload: Upload): Row {
+  return { ...row, upload }
 }
 
 function rowOf(upload: Upload): Row {

@@ -43,6 +43,7 @@ export function createUploads({ client }: { client: Client }) {
       else list.setUploads([upload])
     },
     onErased: list.remove,
+    onProgress: list.setProgress,
   })
   let cursor: string | undefined
   let isLoaded = false

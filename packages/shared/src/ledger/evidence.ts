@@ -3,8 +3,17 @@ import Type, { type Static } from 'typebox'
 /**
  * How an upload's outcome came about, for those who must explain it later: what was checked with which tools and limits,
  * and what each step took. It is in the manifest only, not in the record.
+ *
+ * A manifest whose evidence does not match is unreadable as a whole. So a later version may add optional fields, but must not
+ * change these: instances of the version before read its manifests during a rolling deploy.
  */
 export const Evidence = Type.Object({
+  attempt: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      description: 'which attempt of the job; faults of Redis or S3 count as none',
+    }),
+  ),
   typeFoundBy: Type.Optional(
     Type.String({ description: 'what showed the type: `signature`, `container`, `text` and so on' }),
   ),
@@ -16,7 +25,9 @@ export const Evidence = Type.Object({
     }),
   ),
   limits: Type.Record(Type.String(), Type.Number(), { description: 'limits in force, by name' }),
-  tools: Type.Record(Type.String(), Type.String(), { description: 'versions by name' }),
+  tools: Type.Record(Type.String(), Type.String(), {
+    description: 'versions of what worked on the file, by name',
+  }),
   steps: Type.Array(
     Type.Object({
       name: Type.String(),
@@ -24,6 +35,15 @@ export const Evidence = Type.Object({
       cpuMs: Type.Optional(Type.Integer({ description: 'of the decoder' })),
       bytes: Type.Optional(Type.Integer({ description: 'read or written' })),
     }),
+  ),
+  lastError: Type.Optional(
+    Type.Object(
+      {
+        code: Type.String({ description: 'of the error catalogue, or the name of another error' }),
+        cause: Type.Optional(Type.String({ description: 'the name of the error behind it' })),
+      },
+      { description: 'why the last attempt failed, if the upload is `failed`; the log has more' },
+    ),
   ),
 })
 export type Evidence = Static<typeof Evidence>

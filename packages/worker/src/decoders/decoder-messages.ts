@@ -11,6 +11,9 @@ export const DecoderJob = Type.Object({
 })
 export type DecoderJob = Static<typeof DecoderJob>
 
+/** Versions of the libraries that worked on a file, by name. */
+const Tools = Type.Optional(Type.Record(Type.String(), Type.String()))
+
 /** What a decoder process answers: `started` once, then for each job findings, variants, and one of the last three. */
 export const DecoderAnswer = Type.Union([
   Type.Object({ type: Type.Literal('started') }),
@@ -24,7 +27,7 @@ export const DecoderAnswer = Type.Union([
     height: Type.Integer(),
   }),
   /** What only the pixels say, such as the placeholder. */
-  Type.Object({ type: Type.Literal('rendered'), findings: Findings }),
+  Type.Object({ type: Type.Literal('rendered'), findings: Findings, tools: Tools }),
   /** An error of the catalogue: the file's fault, or a lack of memory. */
   Type.Object({
     type: Type.Literal('refused'),
@@ -33,6 +36,7 @@ export const DecoderAnswer = Type.Union([
     limit: Type.Optional(Type.Number()),
     /** Text of the decoding library, for the log. */
     reason: Type.Optional(Type.String()),
+    tools: Tools,
   }),
   /** Any other error: a fault of ours. */
   Type.Object({ type: Type.Literal('broken'), reason: Type.String() }),

@@ -43,8 +43,7 @@ export function createDecoderPool(deps: {
     return { decoder, jobs: 0 }
   }
 
-  function giveBack(member: Member): void {
-    const rssBytes = member.decoder.usage()?.rssBytes ?? 0
+  function giveBack(member: Member, rssBytes = 0): void {
     const isWorn = member.jobs >= recycle.jobs || rssBytes > recycle.rssBytes
     if (isClosed || isWorn) member.decoder.kill()
     else idle.push(member)
@@ -77,7 +76,7 @@ export function createDecoderPool(deps: {
       member.jobs += 1
       try {
         const end = await member.decoder.run(input, options)
-        if (end.end === 'answered' && end.last.type !== 'broken') giveBack(member)
+        if (end.end === 'answered' && end.last.type !== 'broken') giveBack(member, end.used?.rssBytes)
         else member.decoder.kill()
         return end
       } catch (error) {

@@ -16,10 +16,13 @@ export type JobLimits = { cpuMs: number; wallMs: number; rssBytes: number }
 /**
  * The end of a job in a decoder process. `died`: the process crashed or exceeded a limit, and `reason` says how.
  * `killed`: something else killed the process, such as the system when it ran out of memory; not the file's fault.
+ *
+ * `used`: CPU time of the job, and memory of the process at its end; of a process that ended, as last seen.
  */
-export type JobEnd =
+export type JobEnd = { used: ProcessUsage | undefined } & (
   | { end: 'answered'; last: Extract<DecoderAnswer, { type: 'rendered' | 'refused' | 'broken' }> }
   | { end: 'died' | 'killed'; reason: string; errorOutput: string }
+)
 
 export type DecoderInput = DecoderJob & { file: Buffer }
 
@@ -115,9 +118,11 @@ export function startDecoderProcess(deps: { program: string; environment: Record
       // Loading the program belongs to no job.
       const start = await Promise.race([started.promise, exited.promise])
       signal.throwIfAborted()
-      if (start !== 'started') return { end: 'killed', reason: `It ended with ${start}.`, errorOutput }
+      if (start !== 'started') {
+        return { end: 'killed', reason: `It ended with ${start}.`, errorOutput, used: undefined }
+      }
       errorOutput = ''
-      const answered = Promise.withResolvers<JobEnd>()
+      const answered = Promise.withResolvers<Extract<JobEnd, { end: 'answered' }>['last']>()
       let exceeded: string | undefined
       const stopFor = (reason: string) => {
         exceeded ??= reason
@@ -133,29 +138,35 @@ export function startDecoderProcess(deps: { program: string; environment: Record
             case 'variant':
               return onAnswer(message, body)
             default:
-              answered.resolve({ end: 'answered', last: message })
+              answered.resolve(message)
           }
         },
       }
       const startCpuMs = usage()?.cpuMs ?? 0
+      let used: ProcessUsage | undefined
+      const readUsed = () => {
+        const now = usage()
+        if (now) used = { ...now, cpuMs: now.cpuMs - startCpuMs }
+        return used
+      }
       const wall = setTimeout(() => stopFor(`It took longer than ${limits.wallMs} ms.`), limits.wallMs)
       const watch = setInterval(() => {
-        const used = usage()
-        if (!used) return
-        if (used.rssBytes > limits.rssBytes) stopFor(`It used more than ${limits.rssBytes} bytes of memory.`)
-        if (used.cpuMs - startCpuMs > limits.cpuMs) stopFor(`It used more than ${limits.cpuMs} ms of CPU.`)
+        const { rssBytes = 0, cpuMs = 0 } = readUsed() ?? {}
+        if (rssBytes > limits.rssBytes) stopFor(`It used more than ${limits.rssBytes} bytes of memory.`)
+        if (cpuMs > limits.cpuMs) stopFor(`It used more than ${limits.cpuMs} ms of CPU.`)
       }, watchIntervalMs)
       try {
         jobs.write(frameStart(job, file.length))
         jobs.write(file)
         const end = await Promise.race([answered.promise, exited.promise])
         signal.throwIfAborted()
-        if (typeof end === 'object') return end
+        if (typeof end === 'object') return { end: 'answered', last: end, used: readUsed() }
         const isFault = exceeded !== undefined || typeof end === 'number' || faultSignals.has(end)
         return {
           end: isFault ? 'died' : 'killed',
           reason: exceeded ?? `It ended with ${end}.`,
           errorOutput,
+          used,
         }
       } finally {
         running = undefined

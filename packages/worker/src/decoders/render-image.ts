@@ -8,16 +8,28 @@ import type { Admission } from './admission.ts'
 import { estimateCost } from './decode-cost.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import type { DecoderPool } from './decoder-pool.ts'
-import type { DecoderInput, JobEnd } from './decoder-process.ts'
+import type { DecoderInput, JobEnd, JobLimits } from './decoder-process.ts'
 
 /** What a caller gets while an image is rendered. */
 export type RenderOptions = {
   /** Aborts the work; the decoder is killed. */
   signal: AbortSignal
-  /** Receives what the header says, once it passed inspection. */
+  /** Receives what the header says, once it passed inspection. It is called once at most. */
   onInspected(findings: Findings): void
   /** Receives each variant once, as soon as it is encoded, largest first. */
   emit(variant: RenderedVariant): void
+  /** Receives what the image used, also if it is refused. */
+  onUsed?(used: RenderUsage): void
+}
+
+/** What rendering an image used. */
+export type RenderUsage = {
+  /** CPU time of all decoders that tried; undefined if the system does not tell it. */
+  cpuMs: number | undefined
+  /** The limits in force, by name. */
+  limits: Record<string, number>
+  /** Versions of the libraries that worked on the file, by name, if a decoder told them. */
+  tools: Record<string, string>
 }
 
 /**
@@ -80,13 +92,17 @@ export function createImageRenderer(deps: {
   async function renderTwice(
     input: DecoderInput,
     estimatedBytes: number,
-    { signal, onInspected, emit }: RenderOptions,
+    { signal, onInspected, emit, onUsed }: RenderOptions,
   ): Promise<Findings> {
     // Half as much again: an estimate that is a little too low must not end a good image.
     const limits = { ...deps.limits, rssBytes: keptBytes + 1.5 * estimatedBytes }
     const recipes = new Map(input.preset.variants.map((recipe) => [recipe.name, recipe]))
+    let isInspected = false
     const onAnswer = (answer: DecoderAnswer, body: Buffer) => {
-      if (answer.type === 'inspected') onInspected(answer.findings)
+      if (answer.type === 'inspected' && !isInspected) {
+        isInspected = true
+        onInspected(answer.findings)
+      }
       if (answer.type === 'variant') emitOnce(answer, body)
     }
     function emitOnce({ name, width, height }: Size & { name: string }, body: Buffer): void {
@@ -94,13 +110,34 @@ export function createImageRenderer(deps: {
       // The second process renders again what the first one had sent.
       if (recipe && recipes.delete(name)) emit({ recipe, width, height, body })
     }
-    let end = await pool.run(input, { fresh: false, limits, signal, onAnswer })
-    if (end.end === 'died') end = await pool.run(input, { fresh: true, limits, signal, onAnswer })
+    let cpuMs: number | undefined
+    const run = async (fresh: boolean) => {
+      const end = await pool.run(input, { fresh, limits, signal, onAnswer })
+      if (end.used) cpuMs = (cpuMs ?? 0) + end.used.cpuMs
+      return end
+    }
+    let end = await run(false)
+    if (end.end === 'died') end = await run(true)
+    onUsed?.({ cpuMs, limits: namedLimits(input, limits), tools: toolsOf(end) })
     return findingsOf(end)
   }
 }
 
 export type RenderImage = ReturnType<typeof createImageRenderer>
+
+/** Returns the limits with their units in the names, as the manifest has them. */
+function namedLimits({ maxPixels }: DecoderInput, { cpuMs, wallMs, rssBytes }: JobLimits) {
+  return {
+    maxImagePixels: maxPixels,
+    decoderCpuMs: cpuMs,
+    decoderTimeMs: wallMs,
+    decoderMemoryBytes: Math.floor(rssBytes),
+  }
+}
+
+function toolsOf(end: JobEnd): Record<string, string> {
+  return (end.end === 'answered' && end.last.type !== 'broken' && end.last.tools) || {}
+}
 
 function findingsOf(end: JobEnd): Findings {
   switch (end.end) {

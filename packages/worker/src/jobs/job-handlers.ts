@@ -12,6 +12,7 @@ import type { FinishImport } from '../imports/finish-import.ts'
 import type { ImportUpload } from '../imports/import-upload.ts'
 import type { FailUpload } from '../processing/fail-upload.ts'
 import type { Attempt, ProcessUpload } from '../processing/process-upload.ts'
+import { createReport } from '../processing/report.ts'
 import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
 import type { OldestJob } from './oldest-job.ts'
 import type { OwnerSlots } from './owner-slots.ts'
@@ -30,7 +31,7 @@ export type JobHandler = {
    */
   run(job: UploadJob, attempt: Attempt): Promise<void>
   /** Records the upload's outcome after the last attempt failed. */
-  onFailed(job: UploadJob, error: unknown, log: Logger): Promise<void>
+  onFailed(job: UploadJob, error: unknown, attempt: Attempt): Promise<void>
 }
 
 const processUploadJob = Compile(ProcessUploadJob)
@@ -55,7 +56,7 @@ export function createJobHandlers(deps: {
   const handlers = {
     'process-upload': {
       run: (job, attempt) => deps.processUpload(readPayload(processUploadJob, job), attempt),
-      onFailed: (job, error, log) => deps.failUpload(readPayload(processUploadJob, job), error, log),
+      onFailed: (job, error, attempt) => deps.failUpload(readPayload(processUploadJob, job), error, attempt),
     },
     'import-upload': {
       run: (job, attempt) => deps.importUpload(readPayload(importUploadJob, job), attempt),
@@ -110,8 +111,9 @@ export function createProcessor(deps: {
     const endOldest = oldestJob.begin()
     let end: AttemptEnd = 'finished'
     const jobLog = log.child({ job: job.name, jobId: job.id, ...logFields(job.data) })
+    const attempt = { log: jobLog, signal, report: createReport({ attempt: job.attemptsMade + 1 }) }
     try {
-      await untilAborted(handler.run(job, { log: jobLog, signal }), signal)
+      await untilAborted(handler.run(job, attempt), signal)
     } catch (error) {
       if (signal.aborted) {
         end = 'unfinished'
@@ -135,7 +137,7 @@ export function createProcessor(deps: {
       }
       jobLog.error({ err: error, event: 'given-up', attempt: job.attemptsMade + 1 }, 'job failed')
       try {
-        await handler.onFailed(job, error, jobLog)
+        await handler.onFailed(job, error, attempt)
       } catch (failure) {
         // In an outage, the job must not end before its upload. Otherwise the job stays failed and its upload unfinished,
         // and reconciliation restarts the job.

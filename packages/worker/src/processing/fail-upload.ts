@@ -4,8 +4,8 @@ import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { isFinished, type UploadError } from '@millrace/shared/uploads/upload.ts'
-import type { Logger } from 'pino'
 import type { FinishUpload, Outcome } from './finish-upload.ts'
+import type { Attempt } from './process-upload.ts'
 
 /**
  * Finishes an upload as `failed` after the last attempt of its job, unless S3 has another outcome of the same bytes: an
@@ -19,7 +19,15 @@ export function createFailUpload(deps: {
 }) {
   const { lookup, manifests, presets, finishUpload } = deps
 
-  return async function failUpload(job: ProcessUploadJob, error: unknown, log: Logger): Promise<void> {
+  /**
+   * @param error of the last attempt
+   * @param attempt the last attempt
+   */
+  return async function failUpload(
+    job: ProcessUploadJob,
+    error: unknown,
+    { log, report }: Pick<Attempt, 'log' | 'report'>,
+  ): Promise<void> {
     const stored = await lookup.find(job)
     const arrival = stored?.upload.arrival
     if (!stored || arrival?.etag !== job.etag || isFinished(stored.upload)) return
@@ -30,6 +38,7 @@ export function createFailUpload(deps: {
       findings: {},
       variants: [],
       error: publicError(error),
+      evidence: report.evidence(error),
     }
     const manifest = await finishUpload.finish(
       stored.upload,

@@ -6,6 +6,7 @@ import type { RenderImage } from '../decoders/render-image.ts'
 import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
 import type { OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
+import { reportRendering } from './report-rendering.ts'
 import type { WriteVariant } from './write-variant.ts'
 
 /**
@@ -36,14 +37,17 @@ export function createFileInspector(deps: {
     const { detectedType, typeFoundBy } = opened
     if (detectedType) report.findings.detectedType = detectedType
     if (typeFoundBy) report.foundTypeBy(typeFoundBy)
-    checkSize(upload, opened)
-    checkType(preset, opened)
+    report.require('size', () => checkSize(upload, opened))
+    if (preset.accept) report.require('type', () => checkType(preset, opened))
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
       return inspectImage(upload, preset, opened, detectedType, report, signal)
     }
-    const { sha256 } = await report.measure('read', () => opened.hash())
+    const { sha256 } = await report.measure('read', (use) => {
+      use({ bytes: opened.size })
+      return opened.hash()
+    })
     report.findings.sha256 = sha256
-    checkSha256(upload, sha256)
+    checkSha256(upload, sha256, report)
     return []
   }
 
@@ -56,20 +60,20 @@ export function createFileInspector(deps: {
     signal: AbortSignal,
   ): Promise<Variant[]> {
     const { size } = opened
-    if (size > deps.maxImageBytes) {
-      throw new AppError('image_too_large', {
-        message: `The image file has ${size} bytes; the limit for images is ${deps.maxImageBytes}.`,
-        limit: deps.maxImageBytes,
-      })
-    }
+    report.addLimits({ maxImageBytes: deps.maxImageBytes })
+    report.require('image-bytes', () => checkImageBytes(size, deps.maxImageBytes))
     const writes: Promise<Variant>[] = []
     const release = await report.measure('admit', () => deps.reserveFile(size, signal))
     try {
-      const { bytes, sha256 } = await report.measure('read', () => opened.readBytes())
+      const { bytes, sha256 } = await report.measure('read', (use) => {
+        use({ bytes: size })
+        return opened.readBytes()
+      })
       report.findings.sha256 = sha256
-      checkSha256(upload, sha256)
-      const rendered = await report.measure('render', () =>
-        deps.renderImage(
+      checkSha256(upload, sha256, report)
+      const rendered = await report.measure('render', (use) => {
+        const renderImage = reportRendering(deps.renderImage, report, use)
+        return renderImage(
           { kind, bytes, preset },
           {
             signal,
@@ -81,13 +85,17 @@ export function createFileInspector(deps: {
               writes.push(write)
             },
           },
-        ),
-      )
+        )
+      })
       report.add(rendered)
     } finally {
       release()
     }
-    return report.measure('write', () => Promise.all(writes))
+    return report.measure('write', async (use) => {
+      const variants = await Promise.all(writes)
+      use({ bytes: variants.reduce((sum, variant) => sum + variant.size, 0) })
+      return variants
+    })
   }
 }
 
@@ -107,10 +115,21 @@ function checkType(preset: Preset, { detectedType }: OpenedOriginal): void {
   })
 }
 
-function checkSha256({ intent }: Upload, computed: string): void {
+function checkSha256({ intent }: Upload, computed: string, report: Report): void {
   const { declaredSha256 } = intent
-  if (declaredSha256 === undefined || declaredSha256 === computed) return
-  throw new AppError('checksum_mismatch', {
-    message: `The file that arrived has the SHA-256 ${computed}; ${declaredSha256} was announced.`,
+  if (declaredSha256 === undefined) return
+  report.require('sha256', () => {
+    if (declaredSha256 === computed) return
+    throw new AppError('checksum_mismatch', {
+      message: `The file that arrived has the SHA-256 ${computed}; ${declaredSha256} was announced.`,
+    })
+  })
+}
+
+function checkImageBytes(size: number, limit: number): void {
+  if (size <= limit) return
+  throw new AppError('image_too_large', {
+    message: `The image file has ${size} bytes; the limit for images is ${limit}.`,
+    limit,
   })
 }

@@ -8,9 +8,11 @@ import { recordArrival } from '@millrace/shared/lifecycle/upload-truth.ts'
 import { type Preset, type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { type Arrival, hasSameBytes, type Upload, type Variant } from '@millrace/shared/uploads/upload.ts'
-import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import type { PublishProgress } from '@millrace/shared/uploads/upload-progress.ts'
+import type { StoredUpload, UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 import { type FinishUpload, isRejection, type Outcome } from './finish-upload.ts'
+import { followProgress } from './follow-progress.ts'
 import type { InspectFile } from './inspect-file.ts'
 import type { createOriginalReader, OpenedOriginal } from './read-original.ts'
 import { createReport, type Report } from './report.ts'
@@ -20,10 +22,11 @@ export type Attempt = {
   log: Logger
   /** Aborts the attempt; the job is handed back. */
   signal: AbortSignal
+  report: Report
 }
 
 /** An upload whose current bytes are those of the job, according to Redis and S3 when the job started. */
-type ArrivedUpload = { upload: Upload; arrival: Arrival }
+type ArrivedUpload = StoredUpload & { arrival: Arrival }
 
 /**
  * Creates the handler of `process-upload` jobs. It inspects one upload's bytes and renders the variants.
@@ -32,6 +35,8 @@ type ArrivedUpload = { upload: Upload; arrival: Arrival }
  *
  * After a crash at any point, the next attempt repairs everything: it overwrites the same variants, and the manifest is
  * written last.
+ *
+ * @param deps.tools versions of what processes every file, by name
  */
 export function createProcessUpload(deps: {
   lookup: UploadLookup
@@ -44,20 +49,42 @@ export function createProcessUpload(deps: {
   finishUpload: FinishUpload
   isErased: IsErased
   finishErasure: FinishErasure
+  publishProgress: PublishProgress
+  tools: Record<string, string>
 }) {
   const { lookup, records, originals, manifests, presets, inspectFile, finishUpload } = deps
 
   /** @throws any error: an AppError that is not retryable fails the upload, all others are retried */
   return async function processUpload(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
-    const { log, signal } = attempt
-    const report = createReport()
+    const { log, report } = attempt
     const found = await report.measure('find', () => findArrivedUpload(job))
     if (!found) {
       // An earlier attempt may have written variants after the upload was erased.
       if (await deps.isErased(job)) await deps.finishErasure(job)
       return logReplaced(log)
     }
-    const { upload, arrival } = found
+    const progress = follow(found)
+    if (progress) report.onReached(progress.reach)
+    try {
+      await processArrived(job, found, attempt)
+    } finally {
+      progress?.end()
+    }
+  }
+
+  /** A finished record stays finished until its manifest was checked. No progress is shown of it. */
+  function follow({ upload, revision }: ArrivedUpload) {
+    if (upload.state !== 'processing') return undefined
+    return followProgress({ publish: (step) => deps.publishProgress(upload, revision, step) })
+  }
+
+  async function processArrived(
+    job: ProcessUploadJob,
+    { upload, arrival }: ArrivedUpload,
+    attempt: Attempt,
+  ): Promise<void> {
+    const { log, signal, report } = attempt
+    report.reach({ step: 'inspecting' })
     const [stored, opened] = await report.measure('open', () =>
       Promise.all([
         manifests.readStored(job),
@@ -74,7 +101,8 @@ export function createProcessUpload(deps: {
       return
     }
     if (!opened) return logReplaced(log)
-    const result = await processBytes(upload, opened, attempt, report).finally(() => opened.destroy())
+    const result = await processBytes(upload, opened, attempt).finally(() => opened.destroy())
+    report.reach({ step: 'publishing' })
     const finished = await report.measure('settle', () =>
       finishUpload.finish(upload, arrival, result, stored),
     )
@@ -104,8 +132,8 @@ export function createProcessUpload(deps: {
     const { etag, versionId } = arrival
     const opened = await deps.openOriginal(job, { etag, versionId, signal: attempt.signal })
     if (!opened) return logReplaced(attempt.log)
-    const report = createReport()
-    const result = await processBytes(stored.upload, opened, attempt, report).finally(() => opened.destroy())
+    const again = { ...attempt, report: createReport() }
+    const result = await processBytes(stored.upload, opened, again).finally(() => opened.destroy())
     const settled = await finishUpload.finish(stored.upload, arrival, result, await manifests.readStored(job))
     attempt.log.info(
       { event: 'processed-again', outcome: result.outcome, settled: settled !== undefined },
@@ -127,16 +155,16 @@ export function createProcessUpload(deps: {
     }
     const jobArrival = arrival
     const updated = await records.update(job, (current) => toProcessing(current, jobArrival))
-    return { upload: updated?.upload ?? stored.upload, arrival }
+    return { ...(updated ?? stored), arrival }
   }
 
   /** Inspects one file. @returns the outcome, which is not written yet */
   async function processBytes(
     upload: Upload,
     opened: OpenedOriginal,
-    { log, signal }: Attempt,
-    report: Report,
+    { log, signal, report }: Attempt,
   ): Promise<Outcome> {
+    report.addTools(deps.tools)
     const preset = presets.get(upload.intent.preset)
     if (!preset) throw new AppError('preset_unknown')
     const recipe = recipeVersion(preset)

@@ -1,6 +1,8 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { createPublishProgress } from '@millrace/shared/uploads/upload-progress.ts'
+import type { Redis } from 'ioredis'
 import type { Decoders } from '../decoders/decoders.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
@@ -9,10 +11,17 @@ import { createProcessUpload } from './process-upload.ts'
 import { createOriginalReader } from './read-original.ts'
 import { createVariantWriter } from './write-variant.ts'
 
-/** Composes the processing of arrived uploads: inspect, render, write, finish. */
+/**
+ * Composes the processing of arrived uploads: inspect, render, write, finish.
+ *
+ * @param deps.version of this worker
+ */
 export function createProcessing(deps: {
   s3: S3Client
   bucket: string
+  redis: Redis
+  prefix: string
+  version: string
   lifecycle: Lifecycle
   decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
   config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
@@ -48,6 +57,8 @@ export function createProcessing(deps: {
       finishUpload,
       isErased,
       finishErasure,
+      publishProgress: createPublishProgress(deps),
+      tools: { millrace: deps.version, node: process.versions.node },
     }),
   }
 }

@@ -1,21 +1,39 @@
 import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import type { ProgressStep } from '@millrace/shared/uploads/upload-progress.ts'
 
 type Check = Evidence['checks'][number]
 type Step = Evidence['steps'][number]
 
+/** What a step used: CPU time of the decoder in ms, bytes read or written. */
+type Cost = Pick<Step, 'cpuMs' | 'bytes'>
+export type UseInStep = (cost: Cost) => void
+
+/** The length of a check's detail, in characters. It may be the text of a library, and manifests stay small. */
+const maxDetailLength = 300
+
 /**
  * Collects what one attempt finds out about a file, step by step. So a rejected file has the findings up to its rejection.
+ *
+ * @param options.attempt the number of the attempt, from 1
  */
-export function createReport() {
+export function createReport({ attempt }: { attempt?: number } = {}) {
   const startedAt = performance.now()
   const findings: Findings = {}
   const checks: Check[] = []
   const steps: Step[] = []
+  const limits: Record<string, number> = {}
+  const tools: Record<string, string> = {}
   let typeFoundBy: string | undefined
+  let onReached: (step: ProgressStep) => void = () => {}
 
   function warn(sentence: string): void {
     findings.warnings = [...(findings.warnings ?? []), sentence]
+  }
+
+  function check(name: string, result: Check['result'], detail?: string): void {
+    checks.push({ name, result, ...(detail !== undefined && { detail: detail.slice(0, maxDetailLength) }) })
   }
 
   return {
@@ -36,18 +54,51 @@ export function createReport() {
     warn,
 
     /** Records a check and its result. */
-    check(name: string, result: Check['result'], detail?: string): void {
-      checks.push({ name, result, ...(detail !== undefined && { detail }) })
+    check,
+
+    /** Runs a check that throws if it fails, and records its result. */
+    require(name: string, run: () => void): void {
+      try {
+        run()
+      } catch (error) {
+        check(name, 'failed')
+        throw error
+      }
+      check(name, 'passed')
     },
 
-    /** Runs a step and records its duration, also if it fails. */
-    async measure<Result>(name: string, run: () => Promise<Result>): Promise<Result> {
+    /** Records limits that are in force for this file, by name. The unit is part of the name. */
+    addLimits(inForce: Record<string, number>): void {
+      Object.assign(limits, inForce)
+    },
+
+    /** Records the versions of tools that work on this file, by name. */
+    addTools(versions: Record<string, string>): void {
+      Object.assign(tools, versions)
+    },
+
+    /**
+     * Runs a step and records its duration, also if it fails.
+     * @param run gets a function that records what the step used
+     */
+    async measure<Result>(name: string, run: (use: UseInStep) => Promise<Result>): Promise<Result> {
       const stepStartedAt = performance.now()
+      const used: Cost = {}
       try {
-        return await run()
+        return await run((cost) => Object.assign(used, cost))
       } finally {
-        steps.push({ name, ms: Math.round(performance.now() - stepStartedAt) })
+        steps.push({ name, ms: Math.round(performance.now() - stepStartedAt), ...used })
       }
+    },
+
+    /** Calls a function with each step that is reached from now on. */
+    onReached(listener: (step: ProgressStep) => void): void {
+      onReached = listener
+    },
+
+    /** Tells those who watch the upload what is done now. */
+    reach(step: ProgressStep): void {
+      onReached(step)
     },
 
     /** Returns the durations of all steps so far by name, and the time since the start as `total`, in ms. */
@@ -56,17 +107,26 @@ export function createReport() {
       return { ...ms, total: Math.round(performance.now() - startedAt) }
     },
 
-    /** Returns the evidence so far. */
-    evidence(): Evidence {
+    /** Returns the evidence so far. @param lastError why the attempt failed, if the upload fails with it */
+    evidence(lastError?: unknown): Evidence {
       return {
+        ...(attempt !== undefined && { attempt }),
         ...(typeFoundBy !== undefined && { typeFoundBy }),
         checks,
-        limits: {},
-        tools: {},
+        limits,
+        tools,
         steps,
+        ...(lastError !== undefined && { lastError: describe(lastError) }),
       }
     },
   }
 }
 
 export type Report = ReturnType<typeof createReport>
+
+/** Names an error. Its message may contain addresses or keys, and is in the log. */
+function describe(error: unknown): NonNullable<Evidence['lastError']> {
+  if (!(error instanceof Error)) return { code: typeof error }
+  const code = error instanceof AppError ? error.code : error.name
+  return { code, ...(error.cause instanceof Error && { cause: error.cause.name }) }
+}
