@@ -1,0 +1,46 @@
+import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import { rgbaToThumbHash } from 'thumbhash'
+import { openRaster, type Raster, type Size } from '../formats/raster.ts'
+import { dominantColor } from './dominant-color.ts'
+import { perceptualHash } from './perceptual-hash.ts'
+import type { SmallPicture } from './small-picture.ts'
+
+/**
+ * The longest side of the pixels that the description is computed from. A ThumbHash has 7 waves a side and the perceptual
+ * hash 10, so more pixels change nothing, and cost time.
+ */
+const maxSide = 48
+
+/** Returns the scale at which an image must be decoded to be described; at most 1, since nothing is enlarged. */
+export function descriptionScale({ width, height }: Size): number {
+  return Math.min(1, maxSide / Math.max(width, height))
+}
+
+/**
+ * Describes a picture from a few of its pixels.
+ *
+ * @returns `placeholder`, a ThumbHash (evanw.github.io/thumbhash) in base64: a blurred preview of about 25 bytes, which a
+ *   page shows until the image is loaded; `dominantColor`, none if everything is transparent; `perceptualHash`
+ */
+export async function describePicture(
+  raster: Raster,
+): Promise<Pick<Findings, 'placeholder' | 'dominantColor' | 'perceptualHash'>> {
+  const picture = await shrink(raster)
+  const color = dominantColor(picture)
+  const thumbHash = rgbaToThumbHash(picture.width, picture.height, picture.rgba)
+  return {
+    placeholder: Buffer.from(thumbHash).toString('base64'),
+    ...(color !== undefined && { dominantColor: color }),
+    perceptualHash: perceptualHash(picture),
+  }
+}
+
+async function shrink(raster: Raster): Promise<SmallPicture> {
+  const { data, info } = await openRaster(raster)
+    .resize({ width: maxSide, height: maxSide, fit: 'inside', withoutEnlargement: true })
+    .toColourspace('srgb')
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+  return { width: info.width, height: info.height, rgba: data }
+}
