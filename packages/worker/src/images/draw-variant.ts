@@ -31,7 +31,8 @@ export async function encodeVariant(
     drawn = recipe.sharpen === 'mild' ? drawn.sharpen() : drawn.sharpen({ sigma: recipe.sharpen })
   if (recipe.blur !== undefined) drawn = drawn.blur(recipe.blur)
   if (recipe.watermark) drawn = await addWatermark(drawn, recipe.watermark, plan)
-  return encoded(withMetadata(withColors(drawn, recipe), recipe, context), recipe).toBuffer()
+  const colored = await withColors(drawn, recipe)
+  return encoded(withMetadata(colored, recipe, context), recipe).toBuffer()
 }
 
 /** Replaces transparency by the background, where the format has none or the background is opaque. */
@@ -67,11 +68,21 @@ function fitted(picture: Sharp, { recipe, drawn, size }: VariantPlan, focus: Foc
   })
 }
 
-function withColors(picture: Sharp, { gamut, keepsProfile }: CompleteRecipe): Sharp {
-  // With 16 bits libvips converts to Display P3 while it reads the picture, instead of sRGB.
-  if (gamut === 'p3') return picture.pipelineColourspace('rgb16').withIccProfile('p3')
+async function withColors(picture: Sharp, { gamut, keepsProfile }: CompleteRecipe): Promise<Sharp> {
+  if (gamut === 'p3') return (await wideColors(picture)).withIccProfile('p3')
   const converted = picture.toColourspace('srgb')
   return keepsProfile ? converted.withIccProfile('srgb') : converted
+}
+
+/**
+ * Keeps the colours of a picture that sRGB does not have. sharp converts a picture with a profile to sRGB when it reads it,
+ * but one of 16 bits to Display P3. It takes one of 16 bits without a profile for Display P3, which is wrong.
+ */
+async function wideColors(picture: Sharp): Promise<Sharp> {
+  const { hasProfile, space } = await picture.metadata()
+  const isRgb = space === 'srgb' || space === 'rgb' || space === 'rgb16'
+  if (!isRgb) return picture
+  return picture.pipelineColourspace(hasProfile ? 'rgb16' : 'srgb')
 }
 
 function withMetadata(picture: Sharp, { keepsCopyright }: CompleteRecipe, { copyright }: DrawingContext) {

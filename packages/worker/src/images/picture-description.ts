@@ -1,9 +1,10 @@
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import { rgbaToThumbHash } from 'thumbhash'
-import { openRaster, type Raster, type Size } from '../formats/raster.ts'
+import type { Raster, Size } from '../formats/raster.ts'
 import { dominantColor } from './dominant-color.ts'
 import { perceptualHash } from './perceptual-hash.ts'
-import type { SmallPicture } from './small-picture.ts'
+import { shrinkToFew } from './small-picture.ts'
+import { scaled } from './variant-size.ts'
 
 /**
  * The longest side of the pixels that the description is computed from. A ThumbHash has 7 waves a side and the perceptual
@@ -22,10 +23,10 @@ export function descriptionScale({ width, height }: Size): number {
  * @returns `placeholder`, a ThumbHash (evanw.github.io/thumbhash) in base64: a blurred preview of about 25 bytes, which a
  *   page shows until the image is loaded; `dominantColor`, none if everything is transparent; `perceptualHash`
  */
-export async function describePicture(
+export function describePicture(
   raster: Raster,
-): Promise<Pick<Findings, 'placeholder' | 'dominantColor' | 'perceptualHash'>> {
-  const picture = await shrink(raster)
+): Pick<Findings, 'placeholder' | 'dominantColor' | 'perceptualHash'> {
+  const picture = shrinkToFew(raster, scaled(raster, descriptionScale(raster)))
   const color = dominantColor(picture)
   const thumbHash = rgbaToThumbHash(picture.width, picture.height, picture.rgba)
   return {
@@ -33,14 +34,4 @@ export async function describePicture(
     ...(color !== undefined && { dominantColor: color }),
     perceptualHash: perceptualHash(picture),
   }
-}
-
-async function shrink(raster: Raster): Promise<SmallPicture> {
-  const { data, info } = await openRaster(raster)
-    .resize({ width: maxSide, height: maxSide, fit: 'inside', withoutEnlargement: true })
-    .toColourspace('srgb')
-    .ensureAlpha()
-    .raw()
-    .toBuffer({ resolveWithObject: true })
-  return { width: info.width, height: info.height, rgba: data }
 }
