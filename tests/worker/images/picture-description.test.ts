@@ -73,8 +73,8 @@ async function copiesOf(bytes: Buffer): Promise<Buffer[]> {
 }
 
 test('the perceptual hash of copies differs in at most 6 bits, and that of other pictures in more than 16', async () => {
-  const photos = ['sos-like-samsung.jpg', 'tiff-good.tif', 'gif-12-frames-good.gif'].map(fixtureImage)
-  const pictures = await Promise.all([...photos, ...[11, 12, 13, 14, 15, 16].map(shapes)])
+  const photos = ['stray-bytes-good.jpg', 'tiff-good.tif', 'gif-12-frames-good.gif'].map(fixtureImage)
+  const pictures = await Promise.all([...photos, ...[11, 12, 13, 14].map(shapes)])
   const hashes = await Promise.all(pictures.map(hashOf))
   for (const [index, picture] of pictures.entries()) {
     const hash = hashes[index] ?? 0n
@@ -93,7 +93,9 @@ test('the perceptual hash of copies differs in at most 6 bits, and that of other
 test('the perceptual hash does not depend on the size of the raster', async () => {
   const picture = await shapes(5)
   const hashes = await Promise.all(
-    [640, 320, 100, 48].map(async (side) => BigInt(`0x${(await describe(picture, side)).perceptualHash}`)),
+    [640, 320, 100, 48, 32].map(async (side) =>
+      BigInt(`0x${(await describe(picture, side)).perceptualHash}`),
+    ),
   )
   for (const hash of hashes) assert.ok(distance(hash, hashes[0] ?? 0n) <= 4)
 })

@@ -1,14 +1,24 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 
-/** The names of a presets file that is found without being named, in this order. */
-export const presetsFileNames = [
-  'presets.config.ts',
-  'presets.config.mjs',
-  'presets.config.js',
-  'presets.json',
-]
+/** The names of a presets file that is used without being named, the first one that exists. */
+const fileNames = ['presets.config.ts', 'presets.config.mjs', 'presets.config.js', 'presets.json']
+
+/**
+ * Finds the presets file of a project, for a system that is started without the variables of presets.
+ *
+ * @param folder of the project
+ * @param variables those that are set: with one of them, no file is looked for
+ * @returns its absolute path, or undefined
+ */
+export function findPresetsFile(
+  folder: string,
+  { PRESETS, PRESETS_FILE }: { PRESETS?: string | undefined; PRESETS_FILE?: string | undefined },
+): string | undefined {
+  if (PRESETS || PRESETS_FILE) return undefined
+  return fileNames.map((name) => resolve(folder, name)).find((path) => existsSync(path))
+}
 
 /**
  * Reads a presets file: JSON, or a module whose default export is the list. A module runs in this process, as the rest of

@@ -7,7 +7,7 @@ const bits = 64
 /**
  * Waves weaker than this are noise of an encoder, not of the picture: their bit is 0. In units of luminance, from 0 to 255.
  */
-const noise = 0.2
+const noise = 0.25
 
 /**
  * The 64 lowest frequencies after the average, by the sum of their numbers of waves across and down.

@@ -10,7 +10,7 @@ import { scaled } from './variant-size.ts'
  * The longest side of the pixels that the description is computed from. A ThumbHash has 7 waves a side and the perceptual
  * hash 10, so more pixels change nothing, and cost time.
  */
-const maxSide = 48
+const maxSide = 32
 
 /** Returns the scale at which an image must be decoded to be described; at most 1, since nothing is enlarged. */
 export function descriptionScale({ width, height }: Size): number {

@@ -4,7 +4,7 @@ import type { Raster, Size } from '../formats/raster.ts'
 export type SmallPicture = Size & { rgba: Uint8Array }
 
 /** The most pixels of a raster that one pixel is averaged from, along each side. */
-const maxSamples = 4
+const maxSamples = 8
 
 /**
  * The pixels of a row or column that one pixel is made of, and how much of each. All have the same number of samples, one
@@ -59,7 +59,7 @@ export function shrinkToFew(raster: Raster, { width, height }: Size): SmallPictu
 /** @param length pixels of the raster along a side. @param count pixels that are made of them */
 function samplesOf(length: number, count: number): Samples {
   const span = length / count
-  // A pixel of up to 4 others may cover parts of 5.
+  // A pixel of up to 8 others may cover parts of 9.
   const perPixel = span > maxSamples ? maxSamples : Math.ceil(span) + 1
   const at = new Int32Array(count * perPixel)
   const weights = new Float64Array(count * perPixel)
