@@ -12,9 +12,12 @@ import { scaled } from './variant-size.ts'
  */
 const maxSide = 32
 
+/** The longest side in which an image is decoded for it at least, so that each of the few pixels is an average. */
+const decodedSide = 100
+
 /** Returns the scale at which an image must be decoded to be described; at most 1, since nothing is enlarged. */
 export function descriptionScale({ width, height }: Size): number {
-  return Math.min(1, maxSide / Math.max(width, height))
+  return Math.min(1, decodedSide / Math.max(width, height))
 }
 
 /**
@@ -26,7 +29,10 @@ export function descriptionScale({ width, height }: Size): number {
 export function describePicture(
   raster: Raster,
 ): Pick<Findings, 'placeholder' | 'dominantColor' | 'perceptualHash'> {
-  const picture = shrinkToFew(raster, scaled(raster, descriptionScale(raster)))
+  const picture = shrinkToFew(
+    raster,
+    scaled(raster, Math.min(1, maxSide / Math.max(raster.width, raster.height))),
+  )
   const color = dominantColor(picture)
   const thumbHash = rgbaToThumbHash(picture.width, picture.height, picture.rgba)
   return {
