@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import { watermarkProblem } from '@millrace/shared/presets/watermark-problem.ts'
 import * as assert from 'uvu/assert'
@@ -104,7 +105,7 @@ for (const [settings, ...problems] of [
   [{ page: 0 }, '.page is 0; it must be an integer from 1 to 100000.'],
   [{ watermark: {} }, '.watermark.image is missing.'],
   [{ watermark: { image: 'aGVsbG8=' } }, '.watermark.image is no PNG file.'],
-  [{ watermark: { image: pixel.slice(0, 60) } }, '.watermark.image is an incomplete PNG file.'],
+  [{ watermark: { image: pixel.slice(0, 60) } }, '.watermark.image is a damaged PNG file.'],
   [
     { watermark: { image: 'a'.repeat(65_537) } },
     `.watermark.image is "${'a'.repeat(59)}…; it must be a PNG file in base64, at most 65536 characters.`,
@@ -124,6 +125,8 @@ for (const [settings, ...problems] of [
 test('a watermark of too many pixels is refused by its header', () => {
   const file = Buffer.from(pixel, 'base64')
   file.writeUInt32BE(2049, 16)
+  assert.is(watermarkProblem(file.toString('base64')), 'is a damaged PNG file', 'its CRC is wrong')
+  file.writeUInt32BE(crc32(file.subarray(12, 29)), 29)
   assert.is(
     watermarkProblem(file.toString('base64')),
     'has 2049 × 1 pixels; it must have at most 2048 on each side',

@@ -79,15 +79,22 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
 function encodingBytes(kind: ImageKind, header: ImageHeader, preset: Preset): number {
   return Math.max(
     0,
-    ...preset.variants.map((recipe) => {
-      const format = encodedFormat(recipe.format, kind)
-      const plan = planVariant(header, completeRecipe({ ...recipe, format }))
+    ...preset.variants.map((variant) => {
+      const format = encodedFormat(variant.format, kind)
+      const recipe = completeRecipe({ ...variant, format })
+      const plan = planVariant(header, recipe)
       const { drawn, size, isAnimated, scale } = plan
       const pixels = size.width * size.height
-      // Enlarged frames; those of the original's size are part of decoding.
-      if (isAnimated && scale >= 1) return pixels * header.frames * frameBytes + pixels * encoderBytes[format]
-      // For `cover`, the whole image at the variant's scale is in memory, which is cropped.
-      return Math.max(drawn.width * drawn.height, pixels) * (encoderBytes[format] + effectBytes(plan))
+      const ownPixels = header.width * header.height
+      // Larger frames than the original's, which are part of decoding.
+      if (isAnimated && pixels > ownPixels) {
+        return pixels * header.frames * frameBytes + pixels * encoderBytes[format]
+      }
+      // For `cover`, the whole image at the variant's scale is in memory, which is cropped. It is not enlarged there, unless
+      // the whole is looked at to find what to keep.
+      const searches = recipe.position === 'attention' || recipe.position === 'entropy'
+      const whole = searches ? drawn.width * drawn.height : ownPixels * scale ** 2
+      return Math.max(whole, pixels) * (encoderBytes[format] + effectBytes(plan))
     }),
   )
 }

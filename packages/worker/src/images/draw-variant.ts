@@ -4,7 +4,7 @@ import type { Sharp } from 'sharp'
 import type { Copyright } from './copyright.ts'
 import { placeOf } from './place-of.ts'
 import type { VariantPlan } from './variant-size.ts'
-import { addWatermark } from './watermark.ts'
+import { addWatermark, type WatermarkRasters } from './watermark.ts'
 
 /** What a variant depends on besides its plan. */
 export type DrawingContext = {
@@ -12,6 +12,7 @@ export type DrawingContext = {
   focus: Focus | undefined
   /** Of the original. */
   copyright: Copyright | undefined
+  watermarks: WatermarkRasters
 }
 
 /**
@@ -30,7 +31,9 @@ export async function encodeVariant(
   if (recipe.sharpen !== undefined)
     drawn = recipe.sharpen === 'mild' ? drawn.sharpen() : drawn.sharpen({ sigma: recipe.sharpen })
   if (recipe.blur !== undefined) drawn = drawn.blur(recipe.blur)
-  if (recipe.watermark) drawn = await addWatermark(drawn, recipe.watermark, plan)
+  const { watermark } = recipe
+  const mark = watermark && context.watermarks.get(watermark.image)
+  if (mark) drawn = await addWatermark(drawn, mark, watermark, plan)
   const colored = await withColors(drawn, recipe)
   return encoded(withMetadata(colored, recipe, context), recipe).toBuffer()
 }

@@ -13,6 +13,7 @@ import { type Copyright, readCopyright } from './copyright.ts'
 import { type DrawingContext, encodeVariant } from './draw-variant.ts'
 import { describePicture, descriptionScale } from './picture-description.ts'
 import { planVariant, scaled, type VariantPlan } from './variant-size.ts'
+import { decodeWatermarks } from './watermark.ts'
 
 /** An encoded variant. */
 export type RenderedVariant = Size & { recipe: { name: string; format: EncodedFormat }; body: Buffer }
@@ -58,7 +59,7 @@ export async function renderVariants(
   const copyright = recipes.some(({ keepsCopyright }) => keepsCopyright)
     ? await findCopyright(image)
     : undefined
-  const context: DrawingContext = { focus, copyright }
+  const context: DrawingContext = { focus, copyright, watermarks: await decodeWatermarks(recipes) }
   const plans = recipes.map((recipe) => ({ plan: planVariant(image, recipe), page: pageOf(image, recipe) }))
   const isFromRaster = ({ plan, page }: (typeof plans)[number]) =>
     page === 0 && !plan.isAnimated && plan.recipe.gamut === 'srgb'
