@@ -34,7 +34,13 @@ export function createCloud(settings: Settings) {
       origin: devOrigin,
       isReplicated: false,
     })
-    createDevCommands({ region: home, bucketName: bucket.name, queueUrl: queue.queue.url, sessionKeys })
+    createDevCommands({
+      region: home,
+      bucketName: bucket.name,
+      queueUrl: queue.queue.url,
+      sessionKeys,
+      presets: settings.environment['PRESETS'],
+    })
     return { url: devOrigin, bucket: bucket.name }
   }
 

@@ -15,13 +15,16 @@ export function createDevCommands(options: {
   bucketName: $util.Input<string>
   queueUrl: $util.Input<string>
   sessionKeys: $util.Input<string>
+  /** JSON of the project's presets. */
+  presets: string | undefined
 }) {
-  const { region, bucketName, queueUrl, sessionKeys } = options
+  const { region, bucketName, queueUrl, sessionKeys, presets } = options
   const environment = {
     AWS_REGION: region,
     REDIS_URL: `redis://127.0.0.1:${redisPort}`,
     BUCKET: bucketName,
     EVENTS_QUEUE_URL: queueUrl,
+    ...(presets !== undefined && { PRESETS: presets }),
   }
   const service = (main: string) => `node packages/local/run.mjs ${main}`
   new sst.x.DevCommand('Redis', {

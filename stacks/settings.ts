@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
 import Value from 'typebox/value'
+import { readProjectPresets } from './project-presets.ts'
 
 /**
  * The settings of each stage. To change a stage, change it here. Settings of one owner rather than of the project
@@ -250,8 +251,16 @@ export function readAppSettings(stage: string, environment: Environment): { regi
  * @throws Error that lists all problems, one a line
  */
 export function readSettings(stage: string, environment: Environment): Settings {
-  const settings = { ...(stages.get(stage) ?? smallest), ...readOwnerSettings(environment) }
-  return parseSettings(stage, settings, [...environmentProblems(environment)])
+  const base = stages.get(stage) ?? smallest
+  const problems = [...environmentProblems(environment)]
+  // Relative to the project's root, the working directory of `sst deploy`.
+  const presets = readProjectPresets('.', base.environment, (problem) => problems.push(problem))
+  const settings = {
+    ...base,
+    ...readOwnerSettings(environment),
+    environment: { ...presets, ...base.environment },
+  }
+  return parseSettings(stage, settings, problems)
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type ScalingPolicy,
   workerScaling,
 } from '@millrace/shared/fleet/scaling-policy.ts'
+import { findPresetsFile } from '@millrace/shared/presets/load-presets-file.ts'
 import { startLocalCloud } from './cloud/local-cloud.ts'
 import { superviseRedis } from './cloud/redis-supervisor.ts'
 import { startAutoscaling } from './fleet/autoscaling.ts'
@@ -93,9 +94,11 @@ export async function startMillrace(
     const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }
     closers.push(await writeServiceEnvironment(directory, variables))
     const consoleDirectory = await buildConsole(print)
+    const presetsFile = findPresetsFile(join(packages, '..'), options.environment)
     const shared = {
       ...options.environment,
       ...variables,
+      ...(presetsFile && { PRESETS_FILE: presetsFile }),
       PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
       // Modules that have not changed since the last start are not compiled again.

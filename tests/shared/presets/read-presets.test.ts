@@ -74,11 +74,15 @@ test('readPresets reads PRESETS or PRESETS_FILE and reports both as a problem', 
 })
 
 for (const [name, changes, problems] of [
-  ['an unknown fit', { fit: 'crop' }, ['PRESETS[0].variants[0].fit is "crop"; allowed: inside, cover.']],
+  [
+    'an unknown fit',
+    { fit: 'crop' },
+    ['PRESETS[0].variants[0].fit is "crop"; allowed: inside, cover, contain, outside, fill.'],
+  ],
   [
     'an unknown format',
     { format: 'bmp' },
-    ['PRESETS[0].variants[0].format is "bmp"; allowed: webp, jpeg, avif, png.'],
+    ['PRESETS[0].variants[0].format is "bmp"; allowed: webp, jpeg, avif, png, original.'],
   ],
   [
     'effort 7 for WebP',
@@ -120,10 +124,10 @@ for (const [name, changes, problems] of [
   ],
   [
     'a missing and an unknown field',
-    { quality: undefined, qualty: 80 },
+    { format: undefined, qualty: 80 },
     [
-      'PRESETS[0].variants[0].quality is missing.',
-      'PRESETS[0].variants[0].qualty is unknown; allowed: name, fit, width, height, format, quality, effort.',
+      'PRESETS[0].variants[0].format is missing.',
+      'PRESETS[0].variants[0].qualty is unknown; allowed: name, fit, width, height, position, format, quality, effort, lossless, animated, background, sharpen, blur, withoutEnlargement, keepMetadata, gamut, watermark, page, frame.',
     ],
   ],
 ] satisfies [string, object, string[]][]) {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { defaultPreset } from '@millrace/shared/presets/preset.ts'
+import { defaultPreset, type Preset, type VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import { estimateCost } from '@millrace/worker/decoders/decode-cost.ts'
 import { startDecoderProcess } from '@millrace/worker/decoders/decoder-process.ts'
 import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
@@ -15,14 +15,14 @@ const test = suite('decode cost', {}, { limitMs: 120_000 })
 const program = fileURLToPath(import.meta.resolve('@millrace/worker/decoders/decoder-main.ts'))
 
 /** Renders an image in a new decoder. @returns the largest memory that it had, in bytes, from /proc */
-async function peakBytes(kind: ImageKind, file: Buffer): Promise<number> {
+async function peakBytes(kind: ImageKind, file: Buffer, preset: Preset = defaultPreset): Promise<number> {
   const decoder = startDecoderProcess({
     program,
     environment: { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2' },
   })
   try {
     const end = await decoder.run(
-      { kind, preset: defaultPreset, maxPixels: 100_000_000, file },
+      { kind, preset, maxPixels: 100_000_000, file },
       {
         limits: { cpuMs: 120_000, wallMs: 120_000, rssBytes: 4 * 1024 ** 3 },
         signal: new AbortController().signal,
@@ -71,6 +71,33 @@ for (const [name, kind, make] of large) {
     assert.ok(peak <= estimated, `${peak} of ${estimated} bytes`)
   })
 }
+
+const box = { width: 1200, height: 1200 }
+for (const [name, variant] of [
+  ['a lossless variant', { format: 'webp', lossless: true, effort: 2 }],
+  ['a variant in Display P3 with effects', { format: 'jpeg', gamut: 'p3', blur: 50 }],
+  ['a cropped variant', { ...box, height: 600, format: 'jpeg', fit: 'cover', position: 'attention' }],
+  ['an enlarged variant', { width: 2400, format: 'webp', effort: 0, withoutEnlargement: false }],
+] satisfies [string, Omit<VariantRecipe, 'name'>][]) {
+  test(`rendering ${name} takes no more memory than estimated`, async () => {
+    const preset = { name: 'one', variants: [{ name: 'one', ...variant }] }
+    const file = await sampleImage('image/jpeg', box.width, box.height)
+    const peak = await peakBytes('image/jpeg', file, preset)
+    const estimated = estimateCost('image/jpeg', file, preset).bytes
+    assert.ok(peak <= estimated, `${peak} of ${estimated} bytes`)
+  })
+}
+
+test('variants that are larger than a small image are part of its cost', async () => {
+  const small = await animation('image/gif', { width: 100, height: 100, frames: 8 })
+  const cost = (variant: Omit<VariantRecipe, 'name'>) =>
+    estimateCost('image/gif', small, { name: 'a', variants: [{ name: 'a', ...variant }] }).bytes
+  const plain = cost({ ...box, format: 'webp' })
+  const pixels = box.width * box.height
+  assert.ok(cost({ ...box, format: 'png', fit: 'contain' }) > plain + 10 * pixels)
+  assert.ok(cost({ ...box, format: 'png', withoutEnlargement: false }) > plain + 10 * pixels)
+  assert.ok(cost({ ...box, format: 'webp', fit: 'contain' }) > plain + 8 * 5 * pixels, 'all frames')
+})
 
 for (const kind of sampleKinds) {
   test(`the header of ${kind} is read without a decoder`, async () => {

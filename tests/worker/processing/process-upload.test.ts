@@ -33,9 +33,10 @@ test('a photo becomes ready with all variants, findings and a manifest', async (
 
   assert.is(upload.state, 'ready')
   assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'])
-  const { placeholder, ...findings } = upload.findings
+  const { placeholder, dominantColor, perceptualHash, ...findings } = upload.findings
   assert.equal(findings, { detectedType: 'image/jpeg', sha256: sha256(bytes), width: 900, height: 1200 })
   assert.is(Buffer.from(placeholder ?? '', 'base64').length > 10, true)
+  assert.match(`${dominantColor} ${perceptualHash}`, /^#[0-9a-f]{6} [0-9a-f]{16}$/)
   assert.is(upload.intent.filename, 'Größe 😀.jpg')
   assert.equal(upload.intent.metadata, { album: 'été' })
   assert.equal(

@@ -4,7 +4,7 @@ import { defaultPreset, type Preset, type Presets } from '@millrace/shared/prese
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
-import { sampleImage } from '../support/sample-images.ts'
+import { quarters, sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 const test = suite('reprocess by workers')
@@ -12,11 +12,18 @@ const tiny: Preset = {
   name: 'tiny',
   variants: [{ name: 'icon', fit: 'cover', width: 16, height: 16, format: 'png', quality: 80 }],
 }
-const presets: Presets = new Map([defaultPreset, tiny].map((preset) => [preset.name, preset]))
+const focused: Preset = {
+  name: 'focused',
+  variants: [
+    { name: 'strip', fit: 'cover', position: 'focus', width: 40, height: 80, format: 'original' },
+    { name: 'avif', width: 40, format: 'avif', effort: 0 },
+  ],
+}
+const presets: Presets = new Map([defaultPreset, tiny, focused].map((preset) => [preset.name, preset]))
 let fleet: WorkerFleet
 
 test.before(async () => {
-  fleet = await startWorkerFleet({ environment: { PRESETS: JSON.stringify([tiny]) } })
+  fleet = await startWorkerFleet({ environment: { PRESETS: JSON.stringify([tiny, focused]) } })
   await fleet.startWorker()
 })
 test.after(() => fleet.close())
@@ -69,6 +76,34 @@ test('a ready upload that is reprocessed with another preset has the variants an
   const manifest = await fleet.manifests.read(address)
   assert.equal([manifest?.intent.preset, manifest?.variants], ['tiny', upload.variants])
   assert.ok((await fleet.object(old?.key ?? '')).length > 0, 'the old variant stays')
+})
+
+test('a variant shows the focal point of the metadata, and another one after it changed', async () => {
+  const address = await fleet.arrive(await sampleImage('image/jpeg'), {
+    preset: 'focused',
+    metadata: { focus: '0,0.5' },
+  })
+  const colors = async (key = '') => quarters(await fleet.object(key))
+  const left = await fleet.finished(address)
+  assert.equal(
+    left.variants.map(({ key, contentType }) => [key, contentType]),
+    [
+      [`variants/s-tester/${address.id}/focused/strip.jpg`, 'image/jpeg'],
+      [`variants/s-tester/${address.id}/focused/avif.avif`, 'image/avif'],
+    ],
+  )
+  assert.is(await colors(left.variants[0]?.key), 'red red blue blue')
+  assert.match(left.findings.dominantColor ?? '', /^#[0-9a-f]{6}$/)
+  assert.match(left.findings.perceptualHash ?? '', /^[0-9a-f]{16}$/)
+  const { recipe } = (await fleet.manifests.read(address)) ?? {}
+  await fleet.records.update(address, (current) => ({
+    ...current,
+    intent: { ...current.intent, metadata: { focus: '1,0.5' } },
+  }))
+  await reprocess(address)
+  const right = await fleet.finished(address)
+  assert.is(await colors(right.variants[0]?.key), 'green green yellow yellow')
+  assert.is.not((await fleet.manifests.read(address))?.recipe, recipe)
 })
 
 test.run()

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import Type, { type Static } from 'typebox'
 import { namesOfType } from './type-names.ts'
 
@@ -16,20 +15,102 @@ const ConfiguredName = Type.String({
 /** Pixels. 16,383 is the largest side of a WebP image (VP8 frame header); the other formats take more. */
 const Side = Type.Integer({ minimum: 1, maximum: 16_383 })
 
+/** Where the rest goes if a picture and its box differ. sharp's names of places. */
+export const gravities = [
+  'center',
+  'top',
+  'right top',
+  'right',
+  'right bottom',
+  'bottom',
+  'left bottom',
+  'left',
+  'left top',
+] as const
+export type Gravity = (typeof gravities)[number]
+
 /**
- * The settings of one image made from an original. `fit: 'inside'` keeps the whole image and its proportions
- * inside the box. `fit: 'cover'` fills the box and crops the rest, so it needs a height. Neither enlarges.
+ * Places that depend on the picture: `attention` is where contrast, saturation and skin are, `entropy` where most details
+ * are, `focus` the point of the upload's `metadata.focus`.
  */
+export const picturePositions = ['attention', 'entropy', 'focus'] as const
+
+/** The formats that variants are encoded in. */
+export const encodedFormats = ['webp', 'jpeg', 'avif', 'png'] as const
+export type EncodedFormat = (typeof encodedFormats)[number]
+
+const Color = Type.String({
+  pattern: '^(transparent|#([0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8}))$',
+  description: 'a colour such as #ffffff, #ffffff80 or transparent',
+})
+
+const between = (minimum: number, maximum: number) =>
+  Type.Number({ minimum, maximum, description: `a number from ${minimum} to ${maximum}` })
+
+/** The largest image of a watermark, in characters of base64. It goes to a decoder process with each image. */
+const maxWatermarkLength = 65_536
+
+/** A picture that is drawn onto a variant. Sizes are shares, so that one watermark suits all variants. */
+export const Watermark = Type.Object(
+  {
+    image: Type.String({
+      pattern: '^[A-Za-z0-9+/]+={0,2}$',
+      maxLength: maxWatermarkLength,
+      description: `a PNG file in base64, at most ${maxWatermarkLength} characters`,
+    }),
+    position: Type.Optional(Type.Enum(gravities)),
+    /** 1 draws it as it is. */
+    opacity: Type.Optional(between(0, 1)),
+    /** Its width, as a share of the variant's width. */
+    scale: Type.Optional(between(0.01, 1)),
+    /** Its distance from the edges, as a share of the variant's shorter side. */
+    margin: Type.Optional(between(0, 0.4)),
+  },
+  { additionalProperties: false },
+)
+export type Watermark = Static<typeof Watermark>
+
+/** The settings of one image made from an original, as they are configured. `complete-recipe.ts` adds the defaults. */
 export const VariantRecipe = Type.Object(
   {
     name: ConfiguredName,
-    fit: Type.Enum(['inside', 'cover']),
-    width: Side,
+    /**
+     * `inside`: the whole image, in the box. `outside`: the whole image, its shorter side as large as the box. `cover`:
+     * fills the box, the rest is cropped. `contain`: the whole image and padding, exactly the box. `fill`: stretched.
+     */
+    fit: Type.Optional(Type.Enum(['inside', 'cover', 'contain', 'outside', 'fill'])),
+    width: Type.Optional(Side),
     height: Type.Optional(Side),
-    format: Type.Enum(['webp', 'jpeg', 'avif', 'png']),
-    quality: Type.Integer({ minimum: 1, maximum: 100 }),
+    position: Type.Optional(Type.Enum([...gravities, ...picturePositions])),
+    /** `original`: the format of the original, or WebP if variants are not encoded in it. */
+    format: Type.Enum([...encodedFormats, 'original']),
+    quality: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
     /** The range depends on the format: see `effortRanges`. */
     effort: Type.Optional(Type.Integer()),
+    lossless: Type.Optional(Type.Boolean()),
+    animated: Type.Optional(Type.Boolean()),
+    background: Type.Optional(Color),
+    /** A number is the sigma of the Gaussian, in pixels. */
+    sharpen: Type.Optional(
+      Type.Union([Type.Boolean(), Type.Number({ minimum: 0.3, maximum: 10 })], {
+        description: 'true, false, or a number from 0.3 to 10',
+      }),
+    ),
+    /** Sigma of the Gaussian, in pixels. */
+    blur: Type.Optional(between(0.3, 100)),
+    withoutEnlargement: Type.Optional(Type.Boolean()),
+    keepMetadata: Type.Optional(
+      Type.Union(
+        [Type.Boolean(), Type.Array(Type.Enum(['copyright', 'icc']), { minItems: 1, uniqueItems: true })],
+        { description: 'true, false, or a list of copyright and icc' },
+      ),
+    ),
+    gamut: Type.Optional(Type.Enum(['srgb', 'p3'])),
+    watermark: Type.Optional(Watermark),
+    /** Of a document, from 1. The limit is far above all documents that are accepted. */
+    page: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    /** Of an animation, from 1. */
+    frame: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
   },
   { additionalProperties: false },
 )
@@ -44,6 +125,7 @@ export const effortRanges = {
   avif: { minimum: 0, maximum: 9 },
   jpeg: undefined,
   png: undefined,
+  original: undefined,
 } as const satisfies Record<VariantRecipe['format'], { minimum: number; maximum: number } | undefined>
 
 /** The settings of a preset: the file types that it accepts, and the variants made of each image. */
@@ -100,12 +182,3 @@ export const defaultPreset: Preset = {
 }
 
 export const builtInPresets: Presets = new Map([[defaultPreset.name, defaultPreset]])
-
-/** Raise it when rendering changes in a way that makes other bytes out of the same preset. */
-const rendererVersion = 1
-
-/** Names a preset's content together with the renderer's: equal recipes make equal variants. */
-export function recipeVersion(preset: Preset): string {
-  const digest = createHash('sha256').update(JSON.stringify(preset)).digest('hex').slice(0, 12)
-  return `${rendererVersion}-${digest}`
-}

@@ -1,6 +1,7 @@
-import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
+import { completeRecipe, encodedFormat } from '@millrace/shared/presets/complete-recipe.ts'
+import type { EncodedFormat, Preset } from '@millrace/shared/presets/preset.ts'
 import type { ImageKind } from '../formats/image-kind.ts'
-import { planVariant } from '../images/variant-size.ts'
+import { planVariant, type VariantPlan } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
 
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
@@ -8,9 +9,12 @@ const emptyDecoderBytes = 112 * 1024 ** 2
 
 /** Bytes that encoders take for each pixel of a variant, its raster included. Measured, and rounded up. */
 const encoderBytes = { webp: 20, jpeg: 12, png: 12, avif: 44 } as const satisfies Record<
-  VariantRecipe['format'],
+  EncodedFormat,
   number
 >
+
+/** Bytes that an animation takes for each pixel of all frames, as `decodingBytes` has it for WebP. */
+const frameBytes = 6
 
 /** An image with this many pixels takes a second or more, in which several ordinary photos are rendered. */
 const largePixels = 25_000_000
@@ -38,7 +42,8 @@ export function estimateCost(kind: ImageKind, file: Buffer, preset: Preset): Dec
     return { bytes: emptyDecoderBytes + fileBytes, isLarge: false, pixels: 0 }
   }
   const pixels = header.width * header.height * header.frames
-  const bytes = emptyDecoderBytes + fileBytes + decodingBytes(kind, header) + encodingBytes(header, preset)
+  const bytes =
+    emptyDecoderBytes + fileBytes + decodingBytes(kind, header) + encodingBytes(kind, header, preset)
   return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
 }
 
@@ -71,13 +76,36 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
 }
 
 /** Returns the memory of the variant that takes most, in bytes. The largest raster is kept beside it. */
-function encodingBytes(header: ImageHeader, preset: Preset): number {
+function encodingBytes(kind: ImageKind, header: ImageHeader, preset: Preset): number {
   return Math.max(
     0,
-    ...preset.variants.map((recipe) => {
-      // For `cover`, the whole image at the variant's scale is in memory, which is cropped.
-      const { scale } = planVariant(header, recipe)
-      return header.width * scale * header.height * scale * encoderBytes[recipe.format]
+    ...preset.variants.map((variant) => {
+      const format = encodedFormat(variant.format, kind)
+      const recipe = completeRecipe({ ...variant, format })
+      const plan = planVariant(header, recipe)
+      const { drawn, size, isAnimated, scale } = plan
+      const pixels = size.width * size.height
+      const ownPixels = header.width * header.height
+      // Larger frames than the original's, which are part of decoding.
+      if (isAnimated && pixels > ownPixels) {
+        return pixels * header.frames * frameBytes + pixels * encoderBytes[format]
+      }
+      // For `cover`, the whole image at the variant's scale is in memory, which is cropped. It is not enlarged there, unless
+      // the whole is looked at to find what to keep.
+      const searches = recipe.position === 'attention' || recipe.position === 'entropy'
+      const whole = searches ? drawn.width * drawn.height : ownPixels * scale ** 2
+      return Math.max(whole, pixels) * (encoderBytes[format] + effectBytes(plan))
     }),
   )
+}
+
+/** Bytes that effects take for each pixel in addition. Measured, and rounded up. */
+function effectBytes({ recipe }: VariantPlan): number {
+  const { isLossless, gamut, position, watermark, sharpen, blur } = recipe
+  let bytes = 0
+  if (isLossless) bytes += 24
+  if (gamut === 'p3') bytes += 12
+  if (position === 'attention' || position === 'entropy') bytes += 8
+  if (watermark || sharpen !== undefined || blur !== undefined) bytes += 12
+  return bytes
 }

@@ -9,7 +9,7 @@ import type { DecoderAnswer } from './decoder-messages.ts'
 import { serveDecoder } from './serve-decoder.ts'
 
 /** The program of a decoder process: inspects and renders one image at a time. */
-await serveDecoder(async ({ kind, preset, maxPixels }, bytes, answer) => {
+await serveDecoder(async ({ kind, preset, maxPixels, focus }, bytes, answer) => {
   let tools = toolVersions(kind, preset)
   try {
     if (!isImageKind(kind)) throw new Error(`${kind} is no image.`)
@@ -19,6 +19,9 @@ await serveDecoder(async ({ kind, preset, maxPixels }, bytes, answer) => {
     const findings = await renderVariants(image, preset, {
       emit: ({ recipe, width, height, body }) =>
         answer({ type: 'variant', name: recipe.name, width, height }, body),
+      originalType: kind,
+      focus,
+      maxPixels,
       // The worker kills the process to abort.
       signal: new AbortController().signal,
     })

@@ -8,6 +8,7 @@ export const DecoderJob = Type.Object({
   kind: Type.String(),
   preset: Preset,
   maxPixels: Type.Integer(),
+  focus: Type.Optional(Type.Object({ x: Type.Number(), y: Type.Number() })),
 })
 export type DecoderJob = Static<typeof DecoderJob>
 

@@ -1,4 +1,6 @@
-import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
+import { encodedFormat } from '@millrace/shared/presets/complete-recipe.ts'
+import type { Focus } from '@millrace/shared/presets/focus.ts'
+import type { Preset } from '@millrace/shared/presets/preset.ts'
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import type { ImageKind } from '../formats/image-kind.ts'
@@ -56,13 +58,19 @@ export function createImageRenderer(deps: {
 
   /**
    * @param image.bytes the whole file
+   * @param image.focus the upload's focal point
    * @returns what only the pixels say, such as the placeholder
    * @throws AppError `image_too_large` if its decoder would never fit into the memory, `poison_file` if its decoder died
    *   twice, `processing_failed` if something else killed the decoder, and what the decoder found: `image_corrupt`,
    *   `image_too_many_pixels`, `image_too_complex`
    */
   return async function renderImage(
-    { kind, bytes, preset }: { kind: ImageKind; bytes: Buffer; preset: Preset },
+    {
+      kind,
+      bytes,
+      preset,
+      focus,
+    }: { kind: ImageKind; bytes: Buffer; preset: Preset; focus?: Focus | undefined },
     options: RenderOptions,
   ): Promise<Findings> {
     const { signal } = options
@@ -80,7 +88,8 @@ export function createImageRenderer(deps: {
     try {
       const releaseProcess = await processes.acquire({ cost: 1, isLarge }, signal)
       try {
-        return await renderTwice({ kind, preset, maxPixels, file: bytes }, needed, options)
+        const input = { kind, preset, maxPixels, file: bytes, ...(focus && { focus }) }
+        return await renderTwice(input, needed, options)
       } finally {
         releaseProcess()
       }
@@ -106,9 +115,11 @@ export function createImageRenderer(deps: {
       if (answer.type === 'variant') emitOnce(answer, body)
     }
     function emitOnce({ name, width, height }: Size & { name: string }, body: Buffer): void {
-      const recipe: VariantRecipe | undefined = recipes.get(name)
+      const recipe = recipes.get(name)
       // The second process renders again what the first one had sent.
-      if (recipe && recipes.delete(name)) emit({ recipe, width, height, body })
+      if (!recipe || !recipes.delete(name)) return
+      const format = encodedFormat(recipe.format, input.kind)
+      emit({ recipe: { name, format }, width, height, body })
     }
     let cpuMs: number | undefined
     const run = async (fresh: boolean) => {

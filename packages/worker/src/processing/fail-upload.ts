@@ -1,7 +1,8 @@
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
-import { type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
+import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { recipeVersion } from '@millrace/shared/presets/recipe-version.ts'
 import { AppError, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { isFinished, type UploadError } from '@millrace/shared/uploads/upload.ts'
 import type { FinishUpload, Outcome } from './finish-upload.ts'
@@ -34,7 +35,7 @@ export function createFailUpload(deps: {
     const preset = presets.get(stored.upload.intent.preset)
     const failed: Outcome = {
       outcome: 'failed',
-      recipe: preset ? recipeVersion(preset) : 'none',
+      recipe: preset ? recipeVersion(preset, stored.upload.intent.metadata) : 'none',
       findings: {},
       variants: [],
       error: publicError(error),

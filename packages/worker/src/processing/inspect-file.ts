@@ -1,3 +1,4 @@
+import { readFocus } from '@millrace/shared/presets/focus.ts'
 import { acceptsType, type Preset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload, Variant } from '@millrace/shared/uploads/upload.ts'
@@ -74,7 +75,7 @@ export function createFileInspector(deps: {
       const rendered = await report.measure('render', (use) => {
         const renderImage = reportRendering(deps.renderImage, report, use)
         return renderImage(
-          { kind, bytes, preset },
+          { kind, bytes, preset, focus: readFocus(upload.intent.metadata) },
           {
             signal,
             onInspected: report.add,

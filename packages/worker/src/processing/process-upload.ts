@@ -5,7 +5,8 @@ import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { recordArrival } from '@millrace/shared/lifecycle/upload-truth.ts'
-import { type Preset, type Presets, recipeVersion } from '@millrace/shared/presets/preset.ts'
+import type { Preset, Presets } from '@millrace/shared/presets/preset.ts'
+import { recipeVersion } from '@millrace/shared/presets/recipe-version.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { type Arrival, hasSameBytes, type Upload, type Variant } from '@millrace/shared/uploads/upload.ts'
 import type { PublishProgress } from '@millrace/shared/uploads/upload-progress.ts'
@@ -167,7 +168,7 @@ export function createProcessUpload(deps: {
     report.addTools(deps.tools)
     const preset = presets.get(upload.intent.preset)
     if (!preset) throw new AppError('preset_unknown')
-    const recipe = recipeVersion(preset)
+    const recipe = recipeVersion(preset, upload.intent.metadata)
     const { findings } = report
     try {
       const variants = inPresetOrder(preset, await inspectFile(upload, preset, opened, report, signal))
@@ -189,7 +190,7 @@ export function createProcessUpload(deps: {
       manifest.outcome !== 'failed' &&
       hasSameBytes(manifest.arrival, arrival) &&
       preset !== undefined &&
-      manifest.recipe === recipeVersion(preset)
+      manifest.recipe === recipeVersion(preset, upload.intent.metadata)
     )
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { variantKey } from '@millrace/shared/ledger/object-keys.ts'
-import type { VariantRecipe } from '@millrace/shared/presets/preset.ts'
+import type { EncodedFormat } from '@millrace/shared/presets/preset.ts'
 import type { Variant } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { RenderedVariant } from '../images/render-variants.ts'
@@ -11,7 +11,7 @@ const fileTypes = {
   jpeg: { extension: 'jpg', contentType: 'image/jpeg' },
   avif: { extension: 'avif', contentType: 'image/avif' },
   png: { extension: 'png', contentType: 'image/png' },
-} as const satisfies Record<VariantRecipe['format'], { extension: string; contentType: string }>
+} as const satisfies Record<EncodedFormat, { extension: string; contentType: string }>
 
 /**
  * Writes variants to S3. The key is made of the upload, the preset and the variant's name, so a second write overwrites

@@ -13,6 +13,8 @@ export type ImageHeader = {
   pixelBytes: number
   /** Interlaced or progressive: the decoder must hold the whole image. */
   isInterlaced: boolean
+  /** Drawn in the size of each variant. */
+  isVector?: boolean
 }
 
 /**

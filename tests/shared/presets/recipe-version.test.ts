@@ -1,0 +1,99 @@
+import { readFocus } from '@millrace/shared/presets/focus.ts'
+import { defaultPreset, type Preset, type VariantRecipe } from '@millrace/shared/presets/preset.ts'
+import { recipeVersion } from '@millrace/shared/presets/recipe-version.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('recipe version')
+const plain: VariantRecipe = { name: 'a', width: 100, format: 'webp' }
+
+function versionOf(variant: Partial<VariantRecipe>, metadata?: Record<string, string>): string {
+  return recipeVersion({ name: 'p', variants: [{ ...plain, ...variant }] }, metadata)
+}
+
+test('writing out defaults does not change the version', () => {
+  for (const [one, other] of [
+    [{}, { fit: 'inside', quality: 80, effort: 4, lossless: false, animated: true }],
+    [
+      {},
+      {
+        withoutEnlargement: true,
+        keepMetadata: false,
+        gamut: 'srgb',
+        page: 1,
+        frame: undefined,
+        sharpen: false,
+      },
+    ],
+    [{ format: 'png' }, { format: 'png', quality: 80 }],
+    [{ format: 'avif' }, { format: 'avif', quality: 50, effort: 4, animated: false }],
+    [{ background: '#FFF' }, { background: '#ffffffff' }],
+    [{ background: '#00000000' }, { background: 'transparent' }],
+    [{ keepMetadata: true }, { keepMetadata: ['icc', 'copyright'] }],
+    [{ gamut: 'p3' }, { gamut: 'p3', keepMetadata: ['icc'] }],
+    [{ watermark: { image: 'AA' } }, { watermark: { opacity: 1, scale: 0.25, image: 'AA' } }],
+    [
+      { fit: 'cover', height: 9 },
+      { position: 'center', height: 9, fit: 'cover', animated: false },
+    ],
+  ] as [Partial<VariantRecipe>, Partial<VariantRecipe>][]) {
+    assert.is(versionOf(one), versionOf(other), JSON.stringify(other))
+  }
+  const types: Preset = { name: 'p', accept: ['image/png', 'image/jpeg'], variants: [] }
+  assert.is(recipeVersion(types), recipeVersion({ ...types, accept: ['image/jpeg', 'image/png'] }))
+})
+
+test('every setting that changes a variant changes the version', () => {
+  const changes: Partial<VariantRecipe>[] = [
+    {},
+    { name: 'b' },
+    { width: 101 },
+    { height: 100 },
+    { fit: 'outside' },
+    { height: 100, fit: 'cover' },
+    { height: 100, fit: 'cover', position: 'top' },
+    { format: 'original' },
+    { quality: 81 },
+    { effort: 5 },
+    { lossless: true },
+    { animated: false },
+    { background: '#ffffff' },
+    { sharpen: true, animated: false },
+    { sharpen: 1, animated: false },
+    { blur: 1 },
+    { withoutEnlargement: false },
+    { keepMetadata: ['icc'] },
+    { keepMetadata: ['copyright'] },
+    { gamut: 'p3' },
+    { watermark: { image: 'AA' } },
+    { watermark: { image: 'AA', opacity: 0.5 } },
+    { page: 2 },
+    { frame: 2 },
+  ]
+  assert.is(new Set(changes.map((change) => versionOf(change))).size, changes.length)
+  assert.match(recipeVersion(defaultPreset), /^2-[0-9a-f]{12}$/)
+})
+
+test('the focal point changes the version only if a variant uses it', () => {
+  const focused: Partial<VariantRecipe> = { fit: 'cover', height: 9, position: 'focus' }
+  assert.is(versionOf({}, { focus: '0.1,0.1' }), versionOf({}))
+  assert.is.not(versionOf(focused, { focus: '0.1,0.1' }), versionOf(focused, { focus: '0.1,0.2' }))
+  assert.is(versionOf(focused, { focus: '0.10, 0.1', other: 'x' }), versionOf(focused, { focus: '.1,0.1' }))
+  assert.is(versionOf(focused, { focus: 'left' }), versionOf(focused))
+})
+
+test('readFocus reads two fractions, and nothing else', () => {
+  for (const [text, x, y] of [
+    ['0.5,0.25', 0.5, 0.25],
+    [' 1 , 0 ', 1, 0],
+    ['.125,1.0', 0.125, 1],
+  ] as const)
+    assert.equal(readFocus({ focus: text }), { x, y })
+  for (const text of ['', '0.5', '0.5,', '1.2,0', '-0.1,0', '0.5;0.5', 'NaN,0', '0.5,0.5,0.5', '1e-1,0']) {
+    assert.is(readFocus({ focus: text }), undefined, text)
+  }
+  assert.is(readFocus({ other: '0.5,0.5' }), undefined)
+  assert.is(readFocus(undefined), undefined)
+})
+
+test.run()
