@@ -45,6 +45,7 @@ const packages = {
   worker: {
     imports: ['shared'],
     rooms: [
+      'scanning',
       'structure',
       'types',
       'formats',

@@ -42,6 +42,7 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_too_complex',
   'image_not_supported',
   'malware_found',
+  'too_large_to_scan',
   'inspection_refused',
   'poison_file',
   'size_mismatch',
@@ -72,8 +73,7 @@ export function createFinishUpload(deps: {
   const { manifests, records, erasures, finishErasure, removeRejectedBytes, originalVersions } = deps
 
   /**
-   * Applies a manifest: deletes bytes that differ from what was announced, and those that were discarded, and updates the
-   * record, unless other bytes have arrived since.
+   * Applies a manifest: deletes bytes that are refused, and those that were discarded, and updates the record, unless other bytes have arrived since.
    *
    * First it reads the erasure marker in S3. Redis may have lost its own, and whoever erases lists the objects after
    * the marker was written: either that listing shows this manifest, or the marker is seen here (`erasures.ts`).

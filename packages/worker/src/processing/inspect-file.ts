@@ -1,17 +1,19 @@
 import { acceptsType, type Preset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { Upload, Variant } from '@millrace/shared/uploads/upload.ts'
+import type { Arrival, Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
 import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
-import type { OpenedOriginal } from './read-original.ts'
+import type { OpenScan } from '../scanning/scanning.ts'
+import type { ChunkSink, OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
 import type { WriteVariant } from './write-variant.ts'
 
 /**
- * Creates the inspection of one file: compare it with its announcement and its preset, read it, and render the variants of
- * an image. Nothing of it is served before all of this is done.
+ * Creates the inspection of one file: compare it with its announcement and its preset, read it, have it scanned, and render
+ * the variants of an image. Nothing of it is served before all of this is done.
  *
+ * @param deps.openScan scans files while they are read; undefined: they are not scanned
  * @param deps.disabledTypes media types that are stored without being decoded
  */
 export function createFileInspector(deps: {
@@ -20,14 +22,16 @@ export function createFileInspector(deps: {
   reserveFile: Decoders['reserveFile']
   maxImageBytes: number
   disabledTypes: ReadonlySet<string>
+  openScan: OpenScan | undefined
 }) {
   /**
+   * @param arrival the bytes
    * @param report receives the findings
    * @returns the variants, which are in S3
    * @throws AppError that is final if the file is at fault; any other error is retried
    */
   return async function inspectFile(
-    upload: Upload,
+    { upload, arrival }: ArrivedFile,
     preset: Preset,
     opened: OpenedOriginal,
     report: Report,
@@ -38,16 +42,14 @@ export function createFileInspector(deps: {
     checkSize(upload, opened)
     checkType(preset, opened)
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
-      return inspectImage(upload, preset, opened, detectedType, report, signal)
+      return inspectImage({ upload, arrival }, preset, opened, detectedType, report, signal)
     }
-    const { sha256 } = await report.measure('read', () => opened.hash())
-    report.findings.sha256 = sha256
-    checkSha256(upload, sha256)
+    await readWhole({ upload, arrival }, opened, report, signal, (sink) => opened.hash(sink))
     return []
   }
 
   async function inspectImage(
-    upload: Upload,
+    { upload, arrival }: ArrivedFile,
     preset: Preset,
     opened: OpenedOriginal,
     kind: ImageKind,
@@ -64,9 +66,9 @@ export function createFileInspector(deps: {
     const writes: Promise<Variant>[] = []
     const release = await report.measure('admit', () => deps.reserveFile(size, signal))
     try {
-      const { bytes, sha256 } = await report.measure('read', () => opened.readBytes())
-      report.findings.sha256 = sha256
-      checkSha256(upload, sha256)
+      const { bytes } = await readWhole({ upload, arrival }, opened, report, signal, (sink) =>
+        opened.readBytes(sink),
+      )
       const rendered = await report.measure('render', () =>
         deps.renderImage(
           { kind, bytes, preset },
@@ -88,9 +90,40 @@ export function createFileInspector(deps: {
     }
     return report.measure('write', () => Promise.all(writes))
   }
+
+  /**
+   * Reads a file once, for its SHA-256 and for the scan. After it, the file may be decoded.
+   * @param read reads the file, and gives its bytes to a sink
+   */
+  async function readWhole<Read extends { sha256: string }>(
+    { upload, arrival }: ArrivedFile,
+    { size, detectedType }: OpenedOriginal,
+    report: Report,
+    signal: AbortSignal,
+    read: (sink?: ChunkSink) => Promise<Read>,
+  ): Promise<Read> {
+    const { openScan } = deps
+    const scan =
+      openScan &&
+      (await report.measure('scan-wait', () =>
+        openScan({ upload, arrival, size, detectedType }, report.check, signal),
+      ))
+    try {
+      const result = await report.measure('read', () => read(scan?.write))
+      report.findings.sha256 = result.sha256
+      checkSha256(upload, result.sha256)
+      if (scan) await report.measure('scan', () => scan.finish(result.sha256))
+      return result
+    } finally {
+      scan?.close()
+    }
+  }
 }
 
 export type InspectFile = ReturnType<typeof createFileInspector>
+
+/** An upload and its bytes. */
+type ArrivedFile = { upload: Upload; arrival: Arrival }
 
 function checkSize({ intent }: Upload, { size }: OpenedOriginal): void {
   if (size === intent.size) return

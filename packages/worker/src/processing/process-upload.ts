@@ -74,7 +74,7 @@ export function createProcessUpload(deps: {
       return
     }
     if (!opened) return logReplaced(log)
-    const result = await processBytes(upload, opened, attempt, report).finally(() => opened.destroy())
+    const result = await processBytes(found, opened, attempt, report).finally(() => opened.destroy())
     const finished = await report.measure('settle', () =>
       finishUpload.finish(upload, arrival, result, stored),
     )
@@ -105,7 +105,8 @@ export function createProcessUpload(deps: {
     const opened = await deps.openOriginal(job, { etag, versionId, signal: attempt.signal })
     if (!opened) return logReplaced(attempt.log)
     const report = createReport()
-    const result = await processBytes(stored.upload, opened, attempt, report).finally(() => opened.destroy())
+    const arrived = { upload: stored.upload, arrival }
+    const result = await processBytes(arrived, opened, attempt, report).finally(() => opened.destroy())
     const settled = await finishUpload.finish(stored.upload, arrival, result, await manifests.readStored(job))
     attempt.log.info(
       { event: 'processed-again', outcome: result.outcome, settled: settled !== undefined },
@@ -132,7 +133,7 @@ export function createProcessUpload(deps: {
 
   /** Inspects one file. @returns the outcome, which is not written yet */
   async function processBytes(
-    upload: Upload,
+    { upload, arrival }: ArrivedUpload,
     opened: OpenedOriginal,
     { log, signal }: Attempt,
     report: Report,
@@ -142,7 +143,10 @@ export function createProcessUpload(deps: {
     const recipe = recipeVersion(preset)
     const { findings } = report
     try {
-      const variants = inPresetOrder(preset, await inspectFile(upload, preset, opened, report, signal))
+      const variants = inPresetOrder(
+        preset,
+        await inspectFile({ upload, arrival }, preset, opened, report, signal),
+      )
       return { outcome: 'ready', recipe, findings, variants, evidence: report.evidence() }
     } catch (error) {
       if (!isRejection(error)) throw error

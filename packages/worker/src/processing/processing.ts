@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
 import type { Decoders } from '../decoders/decoders.ts'
+import { createScanning, type ScanConfig } from '../scanning/scanning.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
 import { createFileInspector } from './inspect-file.ts'
@@ -9,13 +10,13 @@ import { createProcessUpload } from './process-upload.ts'
 import { createOriginalReader } from './read-original.ts'
 import { createVariantWriter } from './write-variant.ts'
 
-/** Composes the processing of arrived uploads: inspect, render, write, finish. */
+/** Composes the processing of arrived uploads: inspect, scan, render, write, finish. */
 export function createProcessing(deps: {
   s3: S3Client
   bucket: string
   lifecycle: Lifecycle
   decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
-  config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
+  config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[]; scan: ScanConfig }
 }) {
   const { s3, bucket, config } = deps
   const { records, manifests, originals, originalVersions, lookup } = deps.lifecycle
@@ -44,6 +45,7 @@ export function createProcessing(deps: {
         ...deps.decoders,
         maxImageBytes,
         disabledTypes: new Set(disabledTypes),
+        openScan: createScanning({ s3, bucket, config }),
       }),
       finishUpload,
       isErased,
