@@ -40,7 +40,10 @@ else {
     const tooLarge = Array.from({ length: 20 }, () => padding)
     const verdicts = await Promise.all(Array.from({ length: 8 }, () => scan(tooLarge).catch(String)))
     assert.ok(verdicts.some((verdict) => typeof verdict !== 'string' && verdict.result === 'too-large'))
-    assert.is(verdicts.some((verdict) => typeof verdict !== 'string' && verdict.result !== 'too-large'), false)
+    assert.is(
+      verdicts.some((verdict) => typeof verdict !== 'string' && verdict.result !== 'too-large'),
+      false,
+    )
     assert.match((await client.version(signal)) ?? '', /^ClamAV \d/)
     await daemon.close()
   })

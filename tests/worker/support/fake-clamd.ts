@@ -52,8 +52,10 @@ export async function startFakeClamd(options: { path?: string; port?: number; ma
     const command = await reader.until(0)
     if (command === 'zVERSION') return void socket.end('ClamAV 1.0.0-fake/1/today\0')
     if (command !== 'zINSTREAM') return void socket.end('UNKNOWN COMMAND\0')
+    // The mode of a scan is that of its beginning.
+    const scanMode = mode
     onScan()
-    if (mode === 'deaf') return void socket.pause()
+    if (scanMode === 'deaf') return void socket.pause()
     const chunks: Buffer[] = []
     let size = 0
     for (;;) {
@@ -62,12 +64,12 @@ export async function startFakeClamd(options: { path?: string; port?: number; ma
       size += length
       if (size > maxBytes) return void socket.end('INSTREAM size limit exceeded. ERROR\0')
       chunks.push(await reader.bytes(length))
-      if (mode === 'close') return void socket.destroy()
+      if (scanMode === 'close') return void socket.destroy()
     }
     files.push({ bytes: Buffer.concat(chunks), chunkSizes: chunks.map((chunk) => chunk.length) })
-    if (mode === 'hang') return
-    if (mode === 'hold') await release.promise
-    if (mode === 'error') return void socket.end("stream: Can't create temporary file ERROR\0")
+    if (scanMode === 'hang') return
+    if (scanMode === 'hold') await release.promise
+    if (scanMode === 'error') return void socket.end("stream: Can't create temporary file ERROR\0")
     const isInfected = Buffer.concat(chunks).includes(testSignature)
     socket.end(isInfected ? 'stream: Millrace.Test FOUND\0' : 'stream: OK\0')
   }

@@ -188,10 +188,10 @@ function keyOf({ upload, arrival }: ScannedFile): string {
   return `${upload.id}-${arrival.etag}`
 }
 
-/** Returns a reason that can be shown: without control characters, and not too long. */
+/** Returns a reason that can be shown: on one line, and not too long. */
 function sentence(reason: string | undefined): string | undefined {
   const text = reason
-    ?.replace(/[\p{Cc}\p{Cs}]+/gu, ' ')
+    ?.replace(/[\s\p{Cc}\p{Cs}]+/gu, ' ')
     .trim()
     .slice(0, maxReasonLength)
   return text === '' ? undefined : text
