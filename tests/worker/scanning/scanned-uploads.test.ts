@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import { ListObjectVersionsCommand } from '@aws-sdk/client-s3'
 import { createDownloadSigner } from '@millrace/api/downloads/sign-download.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import { createReprocessUpload } from '@millrace/api/uploads/reprocess-upload.ts'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
+import { builtInPresets } from '@millrace/shared/presets/preset.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
@@ -137,6 +139,17 @@ test('a file above SCAN_MAX_BYTES is rejected and stays, or is served if SCAN_LA
     },
   )
   assert.is(clamd.scans(), 0)
+
+  // With the new setting, the rejected file is processed again on request, although its recipe is the same.
+  const { records, manifests, queue } = fleet
+  const stored = await records.find(rejected)
+  if (!stored) throw new Error('The upload has no record.')
+  const originals = createOriginals(fleet)
+  fleet.changes.clear()
+  await createReprocessUpload({ records, originals, manifests, queue, presets: builtInPresets })(
+    stored.upload,
+  )
+  assert.is((await fleet.finished(rejected)).state, 'ready')
 })
 
 test("a file above clamd's own limit is treated in the same way", async () => {

@@ -69,6 +69,14 @@ export function rejectsBytes({ error }: Manifest): boolean {
   return error !== undefined && deletedCodes.has(error.code)
 }
 
+/**
+ * Whether the same bytes may have another outcome with the same recipe: the failure was ours, or the file was above a limit
+ * of the virus scanner, which may have been raised.
+ */
+export function canChange({ outcome, error }: Pick<Manifest, 'outcome' | 'error'>): boolean {
+  return outcome === 'failed' || error?.code === 'too_large_to_scan'
+}
+
 /** Returns the versions of an original that were rejected and deleted, according to its manifest. */
 export function discardedVersions(manifest: Manifest): string[] {
   const { discarded = [], arrival } = manifest

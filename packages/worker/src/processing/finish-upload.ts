@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import {
+  canChange,
   discardedVersions,
   type Manifest,
   type Manifests,
@@ -183,7 +184,7 @@ export type FinishUpload = ReturnType<typeof createFinishUpload>
  * overwrite, or it is the result of the same work. A newer recipe, and the same bytes sent again, replace it.
  */
 function isSettled(current: Manifest, next: Manifest): boolean {
-  if (current.outcome === 'failed' || !hasSameBytes(current.arrival, next.arrival)) return false
+  if (canChange(current) || !hasSameBytes(current.arrival, next.arrival)) return false
   if (next.outcome === 'failed') return true
   return current.recipe === next.recipe && isSameArrival(current.arrival, next.arrival)
 }

@@ -1,5 +1,5 @@
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
-import type { Manifest, Manifests } from '@millrace/shared/ledger/manifest.ts'
+import { canChange, type Manifest, type Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
@@ -162,7 +162,7 @@ export function createProcessUpload(deps: {
   function isUpToDate(manifest: Manifest, upload: Upload, arrival: Arrival): boolean {
     const preset = presets.get(upload.intent.preset)
     return (
-      manifest.outcome !== 'failed' &&
+      !canChange(manifest) &&
       hasSameBytes(manifest.arrival, arrival) &&
       preset !== undefined &&
       manifest.recipe === recipeVersion(preset)
