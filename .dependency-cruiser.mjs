@@ -58,6 +58,7 @@ const packages = {
       'arrivals',
       'reconciliation',
       'trimming',
+      'reprocessing',
     ],
   },
   'local-s3': {
