@@ -45,6 +45,7 @@ const packages = {
   worker: {
     imports: ['shared'],
     rooms: [
+      'scanning',
       'structure',
       'types',
       'formats',
@@ -57,6 +58,7 @@ const packages = {
       'arrivals',
       'reconciliation',
       'trimming',
+      'reprocessing',
     ],
   },
   'local-s3': {

@@ -1,8 +1,8 @@
 import type { Bucket } from './bucket.ts'
 import type { Place } from './place.ts'
 
-/** AWS's managed policy "CachingOptimized": caches by path only, for a day unless the object has its own max-age. */
-const cachingOptimized = '658327ea-f89d-4fab-a63d-7e88639e58f6'
+/** Seconds: as AWS's managed policy "CachingOptimized", for objects without a max-age of their own. */
+const ttl = { minTtl: 1, defaultTtl: 86_400, maxTtl: 31_536_000 }
 
 /**
  * Creates a CloudFront distribution for the variants. It may read the variants and nothing else in the bucket, which
@@ -27,6 +27,20 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
     },
     place.options,
   )
+  // By path, and by the version that the API puts into its URLs: reprocessing overwrites variants under the same key.
+  const cachePolicy = new aws.cloudfront.CachePolicy(
+    id('CdnCache'),
+    {
+      name: name('variants'),
+      ...ttl,
+      parametersInCacheKeyAndForwardedToOrigin: {
+        cookiesConfig: { cookieBehavior: 'none' },
+        headersConfig: { headerBehavior: 'none' },
+        queryStringsConfig: { queryStringBehavior: 'whitelist', queryStrings: { items: ['v'] } },
+      },
+    },
+    place.options,
+  )
   const originId = 'ledger'
   const distribution = new aws.cloudfront.Distribution(
     id('Cdn'),
@@ -48,7 +62,7 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
         viewerProtocolPolicy: 'https-only',
         allowedMethods: ['GET', 'HEAD'],
         cachedMethods: ['GET', 'HEAD'],
-        cachePolicyId: cachingOptimized,
+        cachePolicyId: cachePolicy.id,
         trustedKeyGroups: [keyGroup.id],
         compress: false,
       },

@@ -5,7 +5,12 @@ import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { StartError } from '@millrace/local/setup/start-error.ts'
-import { chromiumProgram, provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
+import {
+  chromiumProgram,
+  clamdProgram,
+  provideProgram,
+  redisProgram,
+} from '@millrace/local/setup/system-programs.ts'
 import { type FileResult, runTestFile } from './support/run-file.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
 
@@ -65,6 +70,19 @@ async function provideChromium(files: string[]) {
   if (isNeeded && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, print)
 }
 
+/**
+ * Installs clamd if its test will run and this user is root, as in a container. Elsewhere it would stay as a service of
+ * somebody's machine. Without it the test is skipped.
+ */
+async function provideClamd(files: string[]) {
+  const isUsed = files.some((path) => relative(root, path) === 'worker/scanning/real-clamd.test.ts')
+  if (!isUsed || process.getuid?.() !== 0) return
+  await provideProgram(clamdProgram, print).catch((error) => {
+    if (!(error instanceof StartError)) throw error
+    print(error.message)
+  })
+}
+
 /** Installs SST's platform if the test that runs sst.config.ts will run. */
 async function providePlatform(files: string[]) {
   if (files.some((path) => relative(root, path) === 'stacks/cloud.test.ts')) await provideSstPlatform(print)
@@ -112,6 +130,7 @@ const failRun = (sentence: string) => {
 async function runWithServices(files: string[]) {
   try {
     await provideChromium(files)
+    await provideClamd(files)
     await providePlatform(files)
     const redis = await openRedis()
     try {

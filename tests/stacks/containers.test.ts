@@ -200,8 +200,10 @@ test('Compose publishes its ports on loopback only, and waits for healthy depend
     'local-cloud': ['127.0.0.1:9000:9000'],
     'redis-session-store': ['127.0.0.1:6379:6379'],
     'redis-commander': ['127.0.0.1:8081:8081'],
+    clamd: [],
   })
   assert.equal(services['redis-commander']?.profiles, ['tools'])
+  assert.equal(services['clamd']?.profiles, ['scan'])
   for (const { build, depends_on: dependencies = {} } of Object.values(services)) {
     if (build) assert.ok(stages.has(build.target))
     for (const [name, { condition }] of Object.entries(dependencies)) {

@@ -195,6 +195,7 @@ test('CloudFront reads only variants, and serves only URLs that the API has sign
   const origin = at(distribution.inputs, 'origins', 0)
   assert.is(at(origin, 'originAccessControlId'), 'CdnAccess-id')
   assert.equal(at(distribution.inputs, 'defaultCacheBehavior', 'trustedKeyGroups'), ['CdnKeyGroup-id'])
+  assert.is(at(distribution.inputs, 'defaultCacheBehavior', 'cachePolicyId'), 'CdnCache-id')
   assert.is(at(distribution.inputs, 'defaultCacheBehavior', 'viewerProtocolPolicy'), 'https-only')
   const policy = statements(one(staging, 'aws:s3/bucketPolicy:BucketPolicy', 'LedgerPolicy').inputs['policy'])
   const [reader] = policy.filter(({ effect }) => effect === 'Allow')

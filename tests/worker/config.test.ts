@@ -60,7 +60,33 @@ test('worker config requires addresses and the bucket only', () => {
     importIdleTimeoutMs: 30_000,
     importTimeoutMs: 3_600_000,
     importMinBytesPerSecond: 10_240,
+    scan: { clamd: undefined, inspector: undefined },
   })
+})
+
+test('worker config takes addresses of clamd and the inspector', () => {
+  const { scan } = readConfig({
+    ...required,
+    CLAMD_URL: 'tcp://clamd:3310',
+    SCAN_LARGE_FILES: 'accept',
+    INSPECT_URL: 'https://inspector.example/files',
+    INSPECT_SECRET: `whsec_${Buffer.alloc(24, 7).toString('base64')}`,
+  })
+  assert.equal(scan, {
+    clamd: {
+      address: { host: 'clamd', port: 3310 },
+      timeoutMs: 180_000,
+      slots: 8,
+      maxBytes: 104_857_600,
+      largeFiles: 'accept',
+    },
+    inspector: { url: 'https://inspector.example/files', secret: Buffer.alloc(24, 7), timeoutMs: 30_000 },
+  })
+  const wrong = { CLAMD_URL: 'clamd:3310', SCAN_LARGE_FILES: 'skip', INSPECT_SECRET: 'whsec_short' }
+  assert.throws(
+    () => readConfig({ ...required, ...wrong }),
+    (error: unknown) => error instanceof EnvironmentError && error.problems.length === 3,
+  )
 })
 
 test('worker config reports every wrong variable and hides the value of REDIS_URL', () => {

@@ -1,6 +1,6 @@
 import { Resolver } from 'node:dns'
 import { availableParallelism, totalmem } from 'node:os'
-import { serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
+import { ServiceUrl, serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
 import { defaultLeaseMs } from '@millrace/shared/jobs/events-queue.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
@@ -10,8 +10,11 @@ import {
   openEnvironment,
   splitList,
 } from '@millrace/shared/service/environment.ts'
-import Type from 'typebox'
+import Type, { type Static } from 'typebox'
 import { libraryPixelLimit } from './formats/sharp-setup.ts'
+import { parseClamdUrl } from './scanning/clamd.ts'
+import { inspectSecretBytes } from './scanning/inspector.ts'
+import type { ScanConfig } from './scanning/scanning.ts'
 
 const mebibyte = 1024 * 1024
 
@@ -47,6 +50,27 @@ const Variables = Type.Object({
     minimum: 256 * mebibyte,
     default: Math.max(256 * mebibyte, Math.floor(0.6 * availableMemory())),
   }),
+  CLAMD_URL: Type.Optional(
+    Type.Refine(
+      Type.String({ description: 'tcp://host:port or unix:/path', showValue: true }),
+      (text) => parseClamdUrl(text) !== undefined,
+    ),
+  ),
+  // Above clamd's MaxScanTime of 120 s.
+  SCAN_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 180_000 }),
+  // Below clamd's MaxThreads of 10.
+  SCAN_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
+  // clamd's StreamMaxLength and MaxFileSize (clamd.conf(5), version 1.4).
+  SCAN_MAX_BYTES: Type.Integer({ minimum: 1, default: 100 * mebibyte }),
+  SCAN_LARGE_FILES: Type.Enum(['reject', 'accept'], { default: 'reject' }),
+  INSPECT_URL: Type.Optional(ServiceUrl),
+  INSPECT_SECRET: Type.Optional(
+    Type.Refine(
+      Type.String({ description: 'whsec_ and 24 to 64 bytes in base64' }),
+      (text) => inspectSecretBytes(text) !== undefined,
+    ),
+  ),
+  INSPECT_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 30_000 }),
   IMPORT_SLOTS: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
   IMPORT_SLOTS_PER_OWNER: Type.Optional(Type.Integer({ minimum: 1, maximum: 256 })),
   IMPORT_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
@@ -92,6 +116,7 @@ export function readConfig(environment: Environment) {
     decoderMemoryBytes: variables.DECODER_MEMORY_BYTES,
     /** The memory allocator that the worker itself was started with, for its decoders; undefined: the system's. */
     decoderPreload: environment['LD_PRELOAD'],
+    scan: scanSettings(variables),
     importSlots: variables.IMPORT_SLOTS,
     /** Slots of this worker that imports of one owner use at once. Half by default, so others always find some. */
     importSlotsPerOwner: Math.min(
@@ -110,6 +135,28 @@ export function readConfig(environment: Environment) {
 }
 
 export type Config = ReturnType<typeof readConfig>
+
+function scanSettings(variables: Static<typeof Variables>): ScanConfig {
+  const { CLAMD_URL: clamdUrl, INSPECT_URL: url, INSPECT_SECRET: secret } = variables
+  const address = clamdUrl === undefined ? undefined : parseClamdUrl(clamdUrl)
+  return {
+    clamd: address && {
+      address,
+      timeoutMs: variables.SCAN_TIMEOUT_MS,
+      slots: variables.SCAN_SLOTS,
+      maxBytes: variables.SCAN_MAX_BYTES,
+      largeFiles: variables.SCAN_LARGE_FILES,
+    },
+    inspector:
+      url === undefined
+        ? undefined
+        : {
+            url,
+            secret: secret === undefined ? undefined : inspectSecretBytes(secret),
+            timeoutMs: variables.INSPECT_TIMEOUT_MS,
+          },
+  }
+}
 
 /** Returns the memory that this process may use, in bytes: of its container or else of the machine. */
 function availableMemory(): number {

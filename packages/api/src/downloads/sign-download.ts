@@ -36,7 +36,9 @@ export function createDownloadSigner(deps: {
       if (upload.state !== 'ready') throw new AppError('upload_not_ready')
       const variant = upload.variants.find((candidate) => candidate.name === name)
       if (!variant) throw new AppError('variant_not_found')
-      return cdn ? cdn.sign(variant.key, expiresAt()) : sign(variant.key, {})
+      // Reprocessing overwrites a variant under the same key, and CloudFront keeps what it has for a year.
+      const version = variant.sha256?.slice(0, 16)
+      return cdn ? cdn.sign(variant.key, expiresAt(), version) : sign(variant.key, {})
     },
 
     /**

@@ -48,6 +48,7 @@ export const statusOfCode = {
   image_too_complex: 422,
   image_not_supported: 422,
   malware_found: 422,
+  too_large_to_scan: 422,
   inspection_refused: 422,
   poison_file: 422,
   size_mismatch: 422,

@@ -29,6 +29,7 @@ export const codesOutsideOperations: Partial<Record<ErrorCode, string>> = {
   image_too_complex: 'a rejected upload',
   image_not_supported: 'a rejected upload',
   malware_found: 'a rejected upload',
+  too_large_to_scan: 'a rejected upload',
   inspection_refused: 'a rejected upload',
   scan_unavailable: 'an upload whose processing is retried',
   poison_file: 'a rejected upload',

@@ -16,10 +16,15 @@ export type Cdn = {
 export function createCdnSigner({ origin, keyPairId, privateKey }: Cdn) {
   return {
     origin,
-    /** Returns a URL of the object, valid for every client until `expiresAt`. */
-    sign(key: string, expiresAt: Date): string {
+    /**
+     * Returns a URL of the object, valid for every client until `expiresAt`.
+     * @param version names the object's bytes; undefined if they are not known. CloudFront caches each version by itself
+     *   (stacks/cdn.ts), and S3 ignores it
+     */
+    sign(key: string, expiresAt: Date, version?: string): string {
       const path = key.split('/').map(encodeURIComponent).join('/')
-      return getSignedUrl({ url: `${origin}/${path}`, keyPairId, privateKey, dateLessThan: expiresAt })
+      const url = `${origin}/${path}${version === undefined ? '' : `?v=${version}`}`
+      return getSignedUrl({ url, keyPairId, privateKey, dateLessThan: expiresAt })
     },
   }
 }

@@ -50,6 +50,14 @@ export const shellcheckProgram: Program = {
   packages: { 'apt-get': 'shellcheck', dnf: 'ShellCheck', apk: 'shellcheck', brew: 'shellcheck' },
 }
 
+/** Without freshclam, which is only recommended by the package: the tests have a database of their own. */
+export const clamdProgram: Program = {
+  title: 'clamd, which a test of virus scans uses,',
+  names: ['clamd'],
+  alternative: 'put it on PATH',
+  packages: { 'apt-get': 'clamav-daemon', dnf: 'clamd', apk: 'clamav-daemon', brew: 'clamav' },
+}
+
 export type Machine = { path: string; isRoot: boolean }
 
 function thisMachine(): Machine {

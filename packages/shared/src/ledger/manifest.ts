@@ -52,16 +52,29 @@ export type StoredManifest = { manifest: Manifest; etag: string }
 /** Statuses of a conditional write that failed: the object changed, or was deleted, or is being written. */
 const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412])
 
-/** The rejections of a file that differs from what was announced. */
-const differenceCodes: ReadonlySet<string> = new Set([
+/**
+ * The rejections whose bytes are deleted: the file differs from what was announced, or a scanner refused it. Other rejected
+ * files stay: a newer version may be able to read them.
+ */
+const deletedCodes: ReadonlySet<string> = new Set([
   'size_mismatch',
   'checksum_mismatch',
   'type_not_allowed',
+  'malware_found',
+  'inspection_refused',
 ] satisfies ErrorCode[])
 
-/** Whether a manifest rejects a file that differs from what was announced. Its bytes are deleted. */
+/** Whether a manifest rejects a file whose bytes are deleted. */
 export function rejectsBytes({ error }: Manifest): boolean {
-  return error !== undefined && differenceCodes.has(error.code)
+  return error !== undefined && deletedCodes.has(error.code)
+}
+
+/**
+ * Whether the same bytes may have another outcome with the same recipe: the failure was ours, or the file was above a limit
+ * of the virus scanner, which may have been raised.
+ */
+export function canChange({ outcome, error }: Pick<Manifest, 'outcome' | 'error'>): boolean {
+  return outcome === 'failed' || error?.code === 'too_large_to_scan'
 }
 
 /** Returns the versions of an original that were rejected and deleted, according to its manifest. */

@@ -91,6 +91,10 @@ export const errorCatalogue = {
     message: 'The image is of a kind that is not rendered. It is not damaged.',
   },
   malware_found: { retryable: false, message: 'The virus scanner found malware in the file.' },
+  too_large_to_scan: {
+    retryable: false,
+    message: 'The file is too large for the virus scanner, so it is not served.',
+  },
   inspection_refused: { retryable: false, message: 'The inspector of this service refused the file.' },
   poison_file: {
     retryable: false,

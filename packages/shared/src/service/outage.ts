@@ -1,4 +1,4 @@
-import { AppError } from './app-error.ts'
+import { AppError, type ErrorCode } from './app-error.ts'
 
 /** Names of errors of ioredis and of the AWS SDK. */
 const names: ReadonlySet<unknown> = new Set([
@@ -86,9 +86,15 @@ export function isOutOfMemory(error: unknown): boolean {
   return error instanceof Error && /(?:^|: )-?OOM /.test(error.message)
 }
 
-/** Whether the same call may succeed at once or later: in an outage, or after other processes changed the same record. */
+/** Codes of our own errors after which the same call may succeed, besides those of an outage. */
+const transientCodes: ReadonlySet<ErrorCode> = new Set(['conflict', 'scan_unavailable'])
+
+/**
+ * Whether the same call may succeed at once or later: in an outage, also of a scanner, or after other processes changed
+ * the same record.
+ */
 export function isTransient(error: unknown): boolean {
-  return isOutage(error) || (error instanceof AppError && error.code === 'conflict')
+  return isOutage(error) || (error instanceof AppError && transientCodes.has(error.code))
 }
 
 function isOutageItself(error: Record<string, unknown>): boolean {

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import {
+  canChange,
   discardedVersions,
   type Manifest,
   type Manifests,
@@ -42,6 +43,7 @@ const rejectionCodes: ReadonlySet<ErrorCode> = new Set([
   'image_too_complex',
   'image_not_supported',
   'malware_found',
+  'too_large_to_scan',
   'inspection_refused',
   'poison_file',
   'size_mismatch',
@@ -72,8 +74,7 @@ export function createFinishUpload(deps: {
   const { manifests, records, erasures, finishErasure, removeRejectedBytes, originalVersions } = deps
 
   /**
-   * Applies a manifest: deletes bytes that differ from what was announced, and those that were discarded, and updates the
-   * record, unless other bytes have arrived since.
+   * Applies a manifest: deletes bytes that are refused, and those that were discarded, and updates the record, unless other bytes have arrived since.
    *
    * First it reads the erasure marker in S3. Redis may have lost its own, and whoever erases lists the objects after
    * the marker was written: either that listing shows this manifest, or the marker is seen here (`erasures.ts`).
@@ -183,7 +184,7 @@ export type FinishUpload = ReturnType<typeof createFinishUpload>
  * overwrite, or it is the result of the same work. A newer recipe, and the same bytes sent again, replace it.
  */
 function isSettled(current: Manifest, next: Manifest): boolean {
-  if (current.outcome === 'failed' || !hasSameBytes(current.arrival, next.arrival)) return false
+  if (canChange(current) || !hasSameBytes(current.arrival, next.arrival)) return false
   if (next.outcome === 'failed') return true
   return current.recipe === next.recipe && isSameArrival(current.arrival, next.arrival)
 }

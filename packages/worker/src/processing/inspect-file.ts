@@ -1,19 +1,21 @@
 import { readFocus } from '@millrace/shared/presets/focus.ts'
 import { acceptsType, type Preset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { Upload, Variant } from '@millrace/shared/uploads/upload.ts'
+import type { Arrival, Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
 import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
-import type { OpenedOriginal } from './read-original.ts'
+import type { OpenScan } from '../scanning/scanning.ts'
+import type { ChunkSink, OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
 import { reportRendering } from './report-rendering.ts'
 import type { WriteVariant } from './write-variant.ts'
 
 /**
- * Creates the inspection of one file: compare it with its announcement and its preset, read it, and render the variants of
- * an image. Nothing of it is served before all of this is done.
+ * Creates the inspection of one file: compare it with its announcement and its preset, read it, have it scanned, and render
+ * the variants of an image. Nothing of it is served before all of this is done.
  *
+ * @param deps.openScan scans files while they are read; undefined: they are not scanned
  * @param deps.disabledTypes media types that are stored without being decoded
  */
 export function createFileInspector(deps: {
@@ -22,14 +24,16 @@ export function createFileInspector(deps: {
   reserveFile: Decoders['reserveFile']
   maxImageBytes: number
   disabledTypes: ReadonlySet<string>
+  openScan: OpenScan | undefined
 }) {
   /**
+   * @param arrival the bytes
    * @param report receives the findings
    * @returns the variants, which are in S3
    * @throws AppError that is final if the file is at fault; any other error is retried
    */
   return async function inspectFile(
-    upload: Upload,
+    { upload, arrival }: ArrivedFile,
     preset: Preset,
     opened: OpenedOriginal,
     report: Report,
@@ -41,19 +45,14 @@ export function createFileInspector(deps: {
     report.require('size', () => checkSize(upload, opened))
     if (preset.accept) report.require('type', () => checkType(preset, opened))
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
-      return inspectImage(upload, preset, opened, detectedType, report, signal)
+      return inspectImage({ upload, arrival }, preset, opened, detectedType, report, signal)
     }
-    const { sha256 } = await report.measure('read', (use) => {
-      use({ bytes: opened.size })
-      return opened.hash()
-    })
-    report.findings.sha256 = sha256
-    checkSha256(upload, sha256, report)
+    await readWhole({ upload, arrival }, opened, report, signal, (sink) => opened.hash(sink))
     return []
   }
 
   async function inspectImage(
-    upload: Upload,
+    { upload, arrival }: ArrivedFile,
     preset: Preset,
     opened: OpenedOriginal,
     kind: ImageKind,
@@ -66,12 +65,9 @@ export function createFileInspector(deps: {
     const writes: Promise<Variant>[] = []
     const release = await report.measure('admit', () => deps.reserveFile(size, signal))
     try {
-      const { bytes, sha256 } = await report.measure('read', (use) => {
-        use({ bytes: size })
-        return opened.readBytes()
-      })
-      report.findings.sha256 = sha256
-      checkSha256(upload, sha256, report)
+      const { bytes } = await readWhole({ upload, arrival }, opened, report, signal, (sink) =>
+        opened.readBytes(sink),
+      )
       const rendered = await report.measure('render', (use) => {
         const renderImage = reportRendering(deps.renderImage, report, use)
         return renderImage(
@@ -98,9 +94,43 @@ export function createFileInspector(deps: {
       return variants
     })
   }
+
+  /**
+   * Reads a file once, for its SHA-256 and for the scan. After it, the file may be decoded.
+   * @param read reads the file, and gives its bytes to a sink
+   */
+  async function readWhole<Read extends { sha256: string }>(
+    { upload, arrival }: ArrivedFile,
+    { size, detectedType }: OpenedOriginal,
+    report: Report,
+    signal: AbortSignal,
+    read: (sink?: ChunkSink) => Promise<Read>,
+  ): Promise<Read> {
+    const { openScan } = deps
+    const scan =
+      openScan &&
+      (await report.measure('scan-wait', () =>
+        openScan({ upload, arrival, size, detectedType }, report.check, signal),
+      ))
+    try {
+      const result = await report.measure('read', (use) => {
+        use({ bytes: size })
+        return read(scan?.write)
+      })
+      report.findings.sha256 = result.sha256
+      checkSha256(upload, result.sha256, report)
+      if (scan) await report.measure('scan', () => scan.finish(result.sha256))
+      return result
+    } finally {
+      scan?.close()
+    }
+  }
 }
 
 export type InspectFile = ReturnType<typeof createFileInspector>
+
+/** An upload and its bytes. */
+type ArrivedFile = { upload: Upload; arrival: Arrival }
 
 function checkSize({ intent }: Upload, { size }: OpenedOriginal): void {
   if (size === intent.size) return

@@ -1,5 +1,5 @@
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
-import type { Manifest, Manifests } from '@millrace/shared/ledger/manifest.ts'
+import { canChange, type Manifest, type Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
@@ -102,7 +102,7 @@ export function createProcessUpload(deps: {
       return
     }
     if (!opened) return logReplaced(log)
-    const result = await processBytes(upload, opened, attempt).finally(() => opened.destroy())
+    const result = await processBytes({ upload, arrival }, opened, attempt).finally(() => opened.destroy())
     report.reach({ step: 'publishing' })
     const finished = await report.measure('settle', () =>
       finishUpload.finish(upload, arrival, result, stored),
@@ -134,7 +134,8 @@ export function createProcessUpload(deps: {
     const opened = await deps.openOriginal(job, { etag, versionId, signal: attempt.signal })
     if (!opened) return logReplaced(attempt.log)
     const again = { ...attempt, report: createReport() }
-    const result = await processBytes(stored.upload, opened, again).finally(() => opened.destroy())
+    const arrived = { upload: stored.upload, arrival }
+    const result = await processBytes(arrived, opened, again).finally(() => opened.destroy())
     const settled = await finishUpload.finish(stored.upload, arrival, result, await manifests.readStored(job))
     attempt.log.info(
       { event: 'processed-again', outcome: result.outcome, settled: settled !== undefined },
@@ -161,7 +162,7 @@ export function createProcessUpload(deps: {
 
   /** Inspects one file. @returns the outcome, which is not written yet */
   async function processBytes(
-    upload: Upload,
+    { upload, arrival }: Pick<ArrivedUpload, 'upload' | 'arrival'>,
     opened: OpenedOriginal,
     { log, signal, report }: Attempt,
   ): Promise<Outcome> {
@@ -171,7 +172,10 @@ export function createProcessUpload(deps: {
     const recipe = recipeVersion(preset, upload.intent.metadata)
     const { findings } = report
     try {
-      const variants = inPresetOrder(preset, await inspectFile(upload, preset, opened, report, signal))
+      const variants = inPresetOrder(
+        preset,
+        await inspectFile({ upload, arrival }, preset, opened, report, signal),
+      )
       return { outcome: 'ready', recipe, findings, variants, evidence: report.evidence() }
     } catch (error) {
       if (!isRejection(error)) throw error
@@ -187,7 +191,7 @@ export function createProcessUpload(deps: {
   function isUpToDate(manifest: Manifest, upload: Upload, arrival: Arrival): boolean {
     const preset = presets.get(upload.intent.preset)
     return (
-      manifest.outcome !== 'failed' &&
+      !canChange(manifest) &&
       hasSameBytes(manifest.arrival, arrival) &&
       preset !== undefined &&
       manifest.recipe === recipeVersion(preset, upload.intent.metadata)

@@ -4,6 +4,7 @@ import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { createPublishProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import type { Redis } from 'ioredis'
 import type { Decoders } from '../decoders/decoders.ts'
+import { createScanning, type ScanConfig } from '../scanning/scanning.ts'
 import { createFailUpload } from './fail-upload.ts'
 import { createFinishUpload } from './finish-upload.ts'
 import { createFileInspector } from './inspect-file.ts'
@@ -12,7 +13,7 @@ import { createOriginalReader } from './read-original.ts'
 import { createVariantWriter } from './write-variant.ts'
 
 /**
- * Composes the processing of arrived uploads: inspect, render, write, finish.
+ * Composes the processing of arrived uploads: inspect, scan, render, write, finish.
  *
  * @param deps.version of this worker
  */
@@ -24,7 +25,7 @@ export function createProcessing(deps: {
   version: string
   lifecycle: Lifecycle
   decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
-  config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
+  config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[]; scan: ScanConfig }
 }) {
   const { s3, bucket, config } = deps
   const { records, manifests, originals, originalVersions, lookup } = deps.lifecycle
@@ -53,6 +54,7 @@ export function createProcessing(deps: {
         ...deps.decoders,
         maxImageBytes,
         disabledTypes: new Set(disabledTypes),
+        openScan: createScanning({ s3, bucket, config }),
       }),
       finishUpload,
       isErased,

@@ -6,6 +6,12 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { type DetectedType, detectType, typeHeadBytes } from '../types/detect-type.ts'
 
+/**
+ * Takes a file's chunks in their order, while it is read.
+ * @returns undefined, or a promise that resolves when it takes more
+ */
+export type ChunkSink = (chunk: Buffer) => Promise<void> | undefined
+
 /** An original whose first bytes have been read. Call `readBytes` or `hash` once, or `destroy`. */
 export type OpenedOriginal = {
   /** In bytes. */
@@ -20,10 +26,10 @@ export type OpenedOriginal = {
    * @throws AppError `conflict` if the original was deleted or replaced meanwhile
    */
   readRange(start: number, end: number): Promise<Buffer>
-  /** Reads the rest into one buffer with all bytes. */
-  readBytes(): Promise<{ bytes: Buffer; sha256: string }>
-  /** Reads the rest in constant memory, whatever its size. */
-  hash(): Promise<{ sha256: string }>
+  /** Reads the rest into one buffer with all bytes. @param sink also gets all bytes, from the first one */
+  readBytes(sink?: ChunkSink): Promise<{ bytes: Buffer; sha256: string }>
+  /** Reads the rest in constant memory, whatever its size. @param sink also gets all bytes, from the first one */
+  hash(sink?: ChunkSink): Promise<{ sha256: string }>
   /** Closes the stream without reading the rest. */
   destroy(): void
 }
@@ -66,14 +72,17 @@ export function createOriginalReader({ s3, bucket }: { s3: S3Client; bucket: str
       detectedType: detected?.mediaType,
       typeFoundBy: detected?.foundBy,
       readRange,
-      async readBytes() {
+      async readBytes(sink) {
         // The buffer is not zeroed: `readToEnd` checks that every byte was written.
         const bytes = Buffer.allocUnsafeSlow(size)
-        const sha256 = await readToEnd(chunks, head, size, (chunk, at) => bytes.set(chunk, at))
+        const sha256 = await readToEnd(chunks, head, size, (chunk, at) => {
+          bytes.set(chunk, at)
+          return sink?.(chunk)
+        })
         return { bytes, sha256 }
       },
-      async hash() {
-        return { sha256: await readToEnd(chunks, head, size, () => {}) }
+      async hash(sink) {
+        return { sha256: await readToEnd(chunks, head, size, (chunk) => sink?.(chunk)) }
       },
       destroy() {
         body.destroy()
@@ -125,20 +134,24 @@ async function readHead(chunks: AsyncIterator<Buffer, undefined>): Promise<Buffe
   return headChunks.length === 1 && headChunks[0] ? headChunks[0] : Buffer.concat(headChunks)
 }
 
-/** @returns the SHA-256 of all bytes */
+/**
+ * @param onChunk may return a promise, which delays the next chunk
+ * @returns the SHA-256 of all bytes
+ */
 async function readToEnd(
   chunks: AsyncIterator<Buffer, undefined>,
   head: Buffer,
   size: number,
-  onChunk: (chunk: Buffer, at: number) => void,
+  onChunk: (chunk: Buffer, at: number) => Promise<void> | undefined,
 ): Promise<string> {
   const hash = createHash('sha256')
   let at = 0
   let chunk: Buffer | undefined = head
   while (chunk) {
     if (at + chunk.length > size) throw lengthMismatch(size)
-    onChunk(chunk, at)
+    const taken = onChunk(chunk, at)
     hash.update(chunk)
+    if (taken) await taken
     at += chunk.length
     chunk = (await chunks.next()).value
   }

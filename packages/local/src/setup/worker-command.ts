@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { readServiceEnvironment } from './service-environment.ts'
+
+const workerPrograms = join(import.meta.dirname, '../../../worker/src')
+
+/**
+ * Runs a command of the worker with the settings of a running `npm start`, or with those of a worker in the environment,
+ * and passes signals on to it. If there is nothing to connect to, prints what to do.
+ *
+ * @param program the file under packages/worker/src
+ * @param directory the data directory of `npm start`
+ * @returns the exit code
+ */
+export async function runWorkerCommand(
+  program: string,
+  parameters: string[],
+  directory: string,
+): Promise<number> {
+  const environment = await environmentOf(directory)
+  if (!environment) {
+    process.stderr.write(
+      `Millrace does not run on ${directory}: start it with \`npm start\`, or set BUCKET, REDIS_URL and the other variables of a worker.\n`,
+    )
+    return 2
+  }
+  const child = spawn(process.execPath, [join(workerPrograms, program), ...parameters], {
+    stdio: 'inherit',
+    env: environment,
+  })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code) => resolve(code ?? 1))
+  })
+}
+
+/** Returns the environment of the worker's command, or undefined if there is nothing to connect to. */
+async function environmentOf(directory: string): Promise<NodeJS.ProcessEnv | undefined> {
+  if (process.env['BUCKET']) return process.env
+  const running = await readServiceEnvironment(directory)
+  if (!running) return undefined
+  // The user's own AWS settings are for another account.
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('AWS_'))
+  return { ...Object.fromEntries(own), ...running }
+}

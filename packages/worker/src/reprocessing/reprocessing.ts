@@ -1,0 +1,35 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
+import type { Originals } from '@millrace/shared/ledger/originals.ts'
+import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { createBackfillSlots } from './backfill-slots.ts'
+import { createReprocessOutdated } from './reprocess-outdated.ts'
+
+/**
+ * Jobs of backfill that the command lets wait: enough for a fleet of a hundred workers, little for Redis (some 1.2 MB), and
+ * requests to reprocess single uploads find room beside them.
+ */
+const maxWaitingJobs = 1_000
+
+/** Composes reprocessing in bulk, for the command. */
+export function createReprocessing(deps: {
+  s3: S3Client
+  bucket: string
+  lifecycle: { manifests: Manifests; originals: Originals }
+  queue: UploadQueue
+  config: { presets: Presets; bucketReplicated: boolean; maxQueuedJobs: number }
+}) {
+  const { s3, bucket, queue, lifecycle, config } = deps
+  const { presets, bucketReplicated, maxQueuedJobs } = config
+  const maxWaiting = Math.max(1, Math.min(maxWaitingJobs, Math.floor(maxQueuedJobs / 2)))
+  return createReprocessOutdated({
+    s3,
+    bucket,
+    ...lifecycle,
+    queue,
+    takeBackfillSlot: createBackfillSlots({ queue, maxWaiting, maxQueuedJobs }),
+    presets,
+    isReplicated: bucketReplicated,
+  })
+}
