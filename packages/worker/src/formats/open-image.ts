@@ -11,7 +11,7 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/webp': libvips,
   'image/avif': libvips,
   'image/gif': libvips,
-  'image/tiff': libvips,
+  'image/tiff': async () => (await import('./tiff-image.ts')).openTiffImage,
 }
 
 /**

@@ -1,8 +1,9 @@
 import { checkAvif } from './avif-structure.ts'
 import { checkGif } from './gif-structure.ts'
-import { checkFailedJpeg, checkJpeg, hasSeveralScans, repairJpeg } from './jpeg-structure.ts'
-import { checkPng, repairPng } from './png-structure.ts'
+import { checkFailedJpeg, checkJpeg, hasSeveralScans, repairJpeg, unsupportedJpeg } from './jpeg-structure.ts'
+import { checkPng, repairPng, unsupportedPng } from './png-structure.ts'
 import { type Structure, whole } from './structure.ts'
+import { unsupportedTiff } from './tiff-encoding.ts'
 import { checkTiff, repairTiff } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
 
@@ -26,6 +27,25 @@ export function checkBeforeDecoding(kind: Kind, file: Buffer): Structure {
 /** Checks a file's structure after no decoder took it or one of its repaired copies. */
 export function checkAfterFailure(kind: Kind, file: Buffer): Structure {
   return kind === 'image/jpeg' ? checkFailedJpeg(file) : checkStructure(kind, file)
+}
+
+/**
+ * Names what makes a file one that is not decoded although it may be whole.
+ *
+ * @returns a sentence, or undefined
+ */
+export function findUnsupported(kind: Kind, file: Buffer, page = 0): string | undefined {
+  switch (kind) {
+    case 'image/jpeg':
+      return unsupportedJpeg(file)
+    case 'image/png':
+    case 'image/apng':
+      return unsupportedPng(file)
+    case 'image/tiff':
+      return unsupportedTiff(file, page)
+    default:
+      return undefined
+  }
 }
 
 function checkStructure(kind: Kind, file: Buffer): Structure {

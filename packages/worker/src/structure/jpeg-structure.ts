@@ -73,6 +73,38 @@ export function readJpegFrame(file: Buffer) {
   }
 }
 
+/** Processes of T.81, table B.1, that decoders of browsers do not know, by marker. */
+const otherProcesses: Readonly<Record<number, string>> = {
+  195: 'lossless',
+  197: 'hierarchical',
+  198: 'hierarchical',
+  199: 'hierarchical',
+  203: 'lossless and has arithmetic coding',
+  205: 'hierarchical',
+  206: 'hierarchical',
+  207: 'hierarchical',
+}
+
+/**
+ * Names what makes a JPEG one that is not decoded although it may be whole. It reads the header only.
+ *
+ * @returns a sentence, or undefined
+ */
+export function unsupportedJpeg(file: Buffer): string | undefined {
+  const frame = walk(file, { untilScan: true }).pieces.find(({ marker }) => isFrame(marker))
+  if (!frame) return undefined
+  const process = otherProcesses[frame.marker]
+  if (process) return `The JPEG is ${process}, which is not supported.`
+  const precision = file[frame.start + 4]
+  // T.81, B.2.2: 8 or 12 in processes with a DCT. Anything else is damage.
+  if (precision === 12) return 'The JPEG has 12 bits per sample, which is not supported.'
+  // T.81, B.2.5: the height may follow the first scan.
+  if (frame.end > frame.start + 9 && file.readUInt16BE(frame.start + 5) === 0) {
+    return 'The JPEG states its height after its first scan, which is not supported.'
+  }
+  return undefined
+}
+
 /** Checks a JPEG that no decoder takes. If it has no end marker, what was missing are the bytes before it. */
 export function checkFailedJpeg(file: Buffer): Structure {
   return walk(file).hasEnd ? checkJpeg(file) : truncated('It has no end marker.')

@@ -19,6 +19,14 @@ export function checkPng(file: Buffer): Structure {
   return whole(parts)
 }
 
+/** Names what makes a PNG one that is not decoded. @returns a sentence, or undefined */
+export function unsupportedPng(file: Buffer): string | undefined {
+  // Xcode writes it: Deflate without its head, colours in another order.
+  return file.toString('latin1', signatureBytes + 4, signatureBytes + 8) === 'CgBI'
+    ? 'The PNG is in the form of iOS applications (CgBI), which is not supported.'
+    : undefined
+}
+
 /**
  * Writes a PNG anew without what changes no pixel of a still image: ancillary chunks whose CRC is wrong, whatever
  * follows the image data incompletely, and a missing IEND.
