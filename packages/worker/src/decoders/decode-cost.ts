@@ -51,8 +51,10 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/jpeg':
       // 2.0 when turned; progressive 4.2 (4:2:0) and 7.2 (4:4:4).
       return pixels * (isInterlaced ? pixelBytes + 2.5 : 2.5)
-    case 'image/png':
     case 'image/apng':
+      // All frames as they are encoded, and one that is drawn, copied and scaled.
+      return header.frames > 1 ? allPixels * 6 + pixels * (pixelBytes + 24) : pixels * (pixelBytes + 2.5)
+    case 'image/png':
       // 1.4 of 3 bytes, 3.3 of 8; interlaced 3.8 of 3, 7.3 of 6.
       return pixels * (isInterlaced ? pixelBytes + 2.5 : pixelBytes / 2 + 1.5)
     case 'image/webp':
@@ -63,7 +65,8 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
       return header.frames > 1 ? allPixels * 2 + pixels * 48 : pixels * 7
     case 'image/tiff':
       // 1.3 to 2.1 of 3 and 6 bytes in strips of few rows; one strip may be the whole image.
-      return pixels * (pixelBytes + 2.5)
+      // Samples that are unpacked here are in memory packed, unpacked and as 16 bits.
+      return pixels * (isInterlaced ? 3 * pixelBytes + 12 : pixelBytes + 2.5)
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)

@@ -27,6 +27,7 @@ export async function uprightFrames(picture: Sharp, header: Metadata, size: Size
   }
   const { width, height } = size
   return sharp(turned, {
+    animated: true,
     raw: { width, height: height * frames, channels: info.channels, pageHeight: height },
   }).webp({
     ...(header.delay && { delay: header.delay }),

@@ -1,11 +1,11 @@
-import { checkAvif } from './avif-structure.ts'
+import { checkAvif, unsupportedAvif } from './avif-structure.ts'
 import { checkGif } from './gif-structure.ts'
 import { checkFailedJpeg, checkJpeg, hasSeveralScans, repairJpeg, unsupportedJpeg } from './jpeg-structure.ts'
 import { checkPng, repairPng, unsupportedPng } from './png-structure.ts'
 import { type Structure, whole } from './structure.ts'
 import { unsupportedTiff } from './tiff-encoding.ts'
 import { checkTiff, repairTiff } from './tiff-structure.ts'
-import { checkWebp } from './webp-structure.ts'
+import { checkWebp, repairWebp } from './webp-structure.ts'
 
 /** The formats whose structure is known, by media type. */
 type Kind =
@@ -41,6 +41,8 @@ export function findUnsupported(kind: Kind, file: Buffer, page = 0): string | un
     case 'image/png':
     case 'image/apng':
       return unsupportedPng(file)
+    case 'image/avif':
+      return unsupportedAvif(file)
     case 'image/tiff':
       return unsupportedTiff(file, page)
     default:
@@ -79,6 +81,8 @@ export function repairImage(kind: Kind, file: Buffer): Buffer | undefined {
     case 'image/png':
     case 'image/apng':
       return repairPng(file)
+    case 'image/webp':
+      return repairWebp(file)
     case 'image/tiff':
       return repairTiff(file)
     default:

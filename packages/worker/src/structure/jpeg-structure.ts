@@ -113,7 +113,7 @@ export function checkFailedJpeg(file: Buffer): Structure {
 /**
  * Writes a JPEG anew without oddities that decoders remark on and that change no pixel: bytes between segments, scan
  * parameters of a sequential frame (T.81, B.2.3: 0, 63, 0; Samsung phones write others), versions of JFIF above 1,
- * unknown colour transforms of Adobe, a missing end marker, bytes after it. What a strict decoder still remarks on is
+ * unknown colour transforms of Adobe, restart markers with wrong numbers, a missing end marker, bytes after it. What a strict decoder still remarks on is
  * damage of the image data.
  */
 export function repairJpeg(file: Buffer): Buffer {
@@ -128,10 +128,26 @@ export function repairJpeg(file: Buffer): Buffer {
     if (marker === app14 && segment.toString('latin1', 4, 9) === 'Adobe' && (segment[15] ?? 0) > 2) {
       segment[15] = componentsOf(file, pieces) === 4 ? 2 : 1
     }
-    parts.push(segment, file.subarray(end, scanEnd))
+    parts.push(
+      segment,
+      marker === sos ? numberRestarts(file.subarray(end, scanEnd)) : file.subarray(end, scanEnd),
+    )
   }
   parts.push(Buffer.from([0xff, eoi]))
   return Buffer.concat(parts)
+}
+
+/** T.81, E.1.4: restart markers count from 0 to 7 again and again. */
+function numberRestarts(scan: Buffer): Buffer {
+  const numbered = Buffer.from(scan)
+  let count = 0
+  for (let at = numbered.indexOf(0xff); at !== -1; at = numbered.indexOf(0xff, at + 1)) {
+    const next = numbered[at + 1] ?? 0
+    if (next < 0xd0 || next > 0xd7) continue
+    numbered[at + 1] = 0xd0 + (count % 8)
+    count += 1
+  }
+  return numbered
 }
 
 function walk(file: Buffer, { untilScan = false } = {}): Walk {
