@@ -140,7 +140,10 @@ function paste(canvas: Buffer, canvasWidth: number, { x, y, width, height }: Pla
 }
 
 function draw(canvas: Buffer, canvasWidth: number, frame: ApngFrame, pixels: Buffer): void {
-  if (frame.blend === 'source') return paste(canvas, canvasWidth, frame, pixels)
+  if (frame.blend === 'source') {
+    paste(canvas, canvasWidth, frame, pixels)
+    return
+  }
   const { x, y, width, height } = frame
   for (let row = 0, from = 0; row < height; row++) {
     let to = ((y + row) * canvasWidth + x) * channels

@@ -1,6 +1,11 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Metadata, Sharp, SharpOptions } from 'sharp'
-import { checkBeforeDecoding, findUnsupported, repairImage } from '../structure/image-structure.ts'
+import {
+  checkBeforeDecoding,
+  findUnsupported,
+  repairImage,
+  withoutFiller,
+} from '../structure/image-structure.ts'
 import { partLimits, type Structure } from '../structure/structure.ts'
 import { corruptImage, structureError } from './corrupt-image.ts'
 import { imageKindNames, type LibvipsKind, libvipsFormats } from './image-kind.ts'
@@ -28,7 +33,7 @@ export async function openLibvipsImage(
   { maxPixels }: OpenLimits,
 ): Promise<OpenedImage> {
   const warnings = checkFile(kind, file)
-  const opened = await readHeader(kind, file)
+  const opened = await readHeader(kind, withoutFiller(kind, file))
   const { header } = opened
   /** A repaired copy replaces it, once one was needed. */
   let { bytes } = opened
@@ -38,19 +43,18 @@ export async function openLibvipsImage(
   const pages = kind === 'image/tiff' ? (header.pages ?? 1) : 1
   checkPixels({ width, height, frames }, maxPixels)
 
-  /** Opens a picture of at most four channels, upright. */
+  /** Opens an upright picture. */
   function pictureOf(from: Buffer, selection: Selection): Promise<Sharp> | Sharp {
     const options: SharpOptions = { failOn }
     if (selection.isAnimated) {
       const picture = sharp(from, { ...options, animated: true })
       return (header.orientation ?? 1) > 1 ? uprightFrames(picture, header, selection.size) : picture
     }
-    const picture = sharp(from, {
+    return sharp(from, {
       ...options,
       autoOrient: true,
       ...(selection.page > 0 && { page: selection.page }),
     })
-    return picture
   }
 
   return {

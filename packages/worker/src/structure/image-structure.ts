@@ -1,6 +1,13 @@
 import { checkAvif, unsupportedAvif } from './avif-structure.ts'
 import { checkGif } from './gif-structure.ts'
-import { checkFailedJpeg, checkJpeg, hasSeveralScans, repairJpeg, unsupportedJpeg } from './jpeg-structure.ts'
+import {
+  checkFailedJpeg,
+  checkJpeg,
+  hasSeveralScans,
+  repairJpeg,
+  unsupportedJpeg,
+  withoutZeroTail,
+} from './jpeg-structure.ts'
 import { checkPng, repairPng, unsupportedPng } from './png-structure.ts'
 import { type Structure, whole } from './structure.ts'
 import { unsupportedTiff } from './tiff-encoding.ts'
@@ -22,6 +29,11 @@ export function checkBeforeDecoding(kind: Kind, file: Buffer): Structure {
   // Finding the end of a scan costs 1 ms in 2 MB. A JPEG with one scan and without damage does not need it.
   if (kind === 'image/jpeg' && !hasSeveralScans(file)) return whole()
   return checkStructure(kind, file)
+}
+
+/** Returns the bytes of a file that are decoded: without those that a broken transfer may have put at its end. */
+export function withoutFiller(kind: Kind, file: Buffer): Buffer {
+  return kind === 'image/jpeg' ? withoutZeroTail(file) : file
 }
 
 /** Checks a file's structure after no decoder took it or one of its repaired copies. */

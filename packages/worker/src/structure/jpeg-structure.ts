@@ -73,6 +73,20 @@ export function readJpegFrame(file: Buffer) {
   }
 }
 
+/** So many zeros at the end are more than padding. */
+const zeroTail = Buffer.alloc(16)
+
+/**
+ * Removes zeros from the end of a JPEG. A broken transfer leaves them in place of the rest, and they may decode to a grey
+ * area without a warning. Zeros after an end marker are removed too, which changes nothing.
+ */
+export function withoutZeroTail(file: Buffer): Buffer {
+  if (!file.subarray(-zeroTail.length).equals(zeroTail)) return file
+  let end = file.length
+  while (end > 0 && file[end - 1] === 0) end -= 1
+  return file.subarray(0, end)
+}
+
 /** Processes of T.81, table B.1, that decoders of browsers do not know, by marker. */
 const otherProcesses: Readonly<Record<number, string>> = {
   195: 'lossless',
