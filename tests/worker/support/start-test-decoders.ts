@@ -49,8 +49,9 @@ export function startTestDecoders({ memoryBytes = 1024 ** 3 }: { memoryBytes?: n
       const work = async () => {
         for (const { name, bytes } of queue) {
           const ended = await outcome(bytes)
-          const counts = (found[name] ??= {})
+          const counts = found[name] ?? {}
           counts[ended] = (counts[ended] ?? 0) + 1
+          found[name] = counts
         }
       }
       await Promise.all(Array.from({ length: 8 }, work))
