@@ -70,7 +70,10 @@ export async function hostileImages(): Promise<
     },
     'animated PNG of 6,000 frames': { bytes: manyFrames(), outcomes: ['image_too_complex'] },
     'GIF of 6,000 frames': { bytes: repeatedFrame(gif, 6_000), outcomes: ['image_too_complex'] },
-    'GIF of 65,535 × 65,535': { bytes: changed(gif, 6, [0xff, 0xff, 0xff, 0xff]), outcomes: [...tooMany, 'ready'] },
+    'GIF of 65,535 × 65,535': {
+      bytes: changed(gif, 6, [0xff, 0xff, 0xff, 0xff]),
+      outcomes: [...tooMany, 'ready'],
+    },
     'GIF of one pixel with a frame of 65,535 × 65,535': {
       bytes: largeFrame(gif),
       outcomes: [...tooMany, 'ready'],

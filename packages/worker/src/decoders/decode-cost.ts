@@ -65,8 +65,8 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
       return header.frames > 1 ? allPixels * 2 + pixels * 48 : pixels * 7
     case 'image/tiff':
       // 1.3 to 2.1 of 3 and 6 bytes in strips of few rows; one strip may be the whole image.
-      // Samples that are unpacked here are in memory packed, unpacked and as 16 bits.
-      return pixels * (isInterlaced ? 3 * pixelBytes + 12 : pixelBytes + 2.5)
+      // Samples that are unpacked here: 23 of 12 bytes, 17 of 5.
+      return pixels * (isInterlaced ? 2 * pixelBytes + 12 : pixelBytes + 2.5)
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)

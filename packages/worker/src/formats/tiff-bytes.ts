@@ -1,7 +1,8 @@
-import { zstdDecompressSync } from 'node:zlib'
-import { openDirectory, type WrittenValue } from '../structure/tiff-directory.ts'
-import { compressions, sampleFormats, type TiffEncoding } from '../structure/tiff-encoding.ts'
-import { sharp } from './sharp-setup.ts'
+import { inflateSync, zstdDecompressSync } from 'node:zlib'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import { blocksOf, openDirectory, tags, type WrittenValue } from '../structure/tiff-directory.ts'
+import { compressions, photometrics, sampleFormats, type TiffEncoding } from '../structure/tiff-encoding.ts'
+import { libraryPixelLimit, sharp } from './sharp-setup.ts'
 
 /** The decompressed bytes of one plane: rows of `rowBytes`, in samples of the file's byte order. */
 export type Plane = { bytes: Buffer; rowBytes: number; samples: number }
@@ -10,14 +11,15 @@ export type Plane = { bytes: Buffer; rowBytes: number; samples: number }
 type Grid = { across: number; down: number; tileRowBytes: number; tileHeight: number }
 
 /**
- * Decompresses a page without interpreting its samples: as a grey image whose pixels are the bytes. So samples that libvips
- * does not know can be read, with the decompression of libtiff.
+ * Decompresses a page without interpreting its samples, so that samples can be read that libvips does not know.
  *
  * @returns one plane, or one for each sample if the page is planar
- * @throws any error if the data is damaged
+ * @throws any error if the data is damaged, AppError `image_too_large` if a strip is beyond libvips
  */
-export async function readPlanes(file: Buffer, encoding: TiffEncoding): Promise<Plane[]> {
-  const { bits, isPlanar, offsets, byteCounts } = encoding
+export async function readPlanes(file: Buffer, page: number, encoding: TiffEncoding): Promise<Plane[]> {
+  const { bits, isPlanar } = encoding
+  const directory = openDirectory(file, page)
+  const [offsets, byteCounts] = directory ? blocksOf(file, directory.layout, directory.entries) : [[], []]
   const samples = isPlanar ? 1 : bits.length
   const grid = gridOf(encoding, samples)
   const blocks = grid.across * grid.down
@@ -61,37 +63,107 @@ type Blocks = { offsets: number[]; byteCounts: number[] }
 
 async function readPlane(file: Buffer, encoding: TiffEncoding, grid: Grid, blocks: Blocks): Promise<Buffer> {
   if (blocks.offsets.length < grid.across * grid.down) throw new Error('Strips or tiles are missing.')
-  if (encoding.compression === compressions.zstd) return unpackZstd(file, encoding, grid, blocks)
-  const { tile, height } = encoding
+  const { compression, fillOrder } = encoding
+  const unpack = fillOrder === 1 ? unpackers[compression] : undefined
   const rowBytes = grid.across * grid.tileRowBytes
-  const rows = tile ? grid.down * grid.tileHeight : height
+  const plane = Buffer.alloc(rowBytes * planeRows(encoding, grid))
+  if (unpack) {
+    for (let index = 0; index < grid.across * grid.down; index++)
+      unpackBlock(file, plane, grid, blocks, index, unpack)
+    return plane
+  }
+  // libvips has a limit of pixels, which are bytes here. So it gets some rows of blocks at a time.
+  const blockRows = Math.floor(libraryPixelLimit / (rowBytes * grid.tileHeight))
+  if (blockRows === 0) {
+    const limit = libraryPixelLimit
+    throw new AppError('image_too_large', {
+      message: `The TIFF has a strip of more than ${limit} bytes.`,
+      limit,
+    })
+  }
+  for (let row = 0; row < grid.down; row += blockRows) {
+    const part = await readByLibvips(file, encoding, grid, blocks, row, Math.min(blockRows, grid.down - row))
+    part.copy(plane, row * grid.tileHeight * rowBytes)
+  }
+  return plane
+}
+
+/** Rows of a plane. Tiles reach beyond the image, strips do not. */
+function planeRows({ tile, height }: TiffEncoding, grid: Grid): number {
+  return tile ? grid.down * grid.tileHeight : height
+}
+
+/** What needs no libtiff. @param limit of the result, in bytes */
+const unpackers: Readonly<Record<number, (packed: Buffer, limit: number) => Buffer>> = {
+  [compressions.none]: (packed) => packed,
+  [compressions.deflate]: (packed, limit) => inflateSync(packed, { maxOutputLength: limit }),
+  [compressions.oldDeflate]: (packed, limit) => inflateSync(packed, { maxOutputLength: limit }),
+  [compressions.zstd]: (packed, limit) => zstdDecompressSync(packed, { maxOutputLength: limit }),
+}
+
+function unpackBlock(
+  file: Buffer,
+  plane: Buffer,
+  grid: Grid,
+  { offsets, byteCounts }: Blocks,
+  index: number,
+  unpack: (packed: Buffer, limit: number) => Buffer,
+): void {
+  const rowBytes = grid.across * grid.tileRowBytes
+  const start = offsets[index] ?? 0
+  const top = Math.floor(index / grid.across) * grid.tileHeight
+  const left = (index % grid.across) * grid.tileRowBytes
+  const rows = Math.min(grid.tileHeight, plane.length / rowBytes - top)
+  // Some encoders fill the last strip.
+  const limit = grid.tileHeight * grid.tileRowBytes + 1024
+  const bytes = unpack(file.subarray(start, start + (byteCounts[index] ?? 0)), limit)
+  if (bytes.length < rows * grid.tileRowBytes) throw new Error(`Strip or tile ${index + 1} is too short.`)
+  for (let row = 0; row < rows; row++) {
+    bytes.copy(plane, (top + row) * rowBytes + left, row * grid.tileRowBytes, (row + 1) * grid.tileRowBytes)
+  }
+}
+
+/** Reads rows of strips or tiles as a grey image whose pixels are their bytes. */
+async function readByLibvips(
+  file: Buffer,
+  encoding: TiffEncoding,
+  grid: Grid,
+  { offsets, byteCounts }: Blocks,
+  firstRow: number,
+  blockRows: number,
+): Promise<Buffer> {
   const layout = openDirectory(file)?.layout
   if (!layout) throw new Error('The directory is missing.')
+  const rowBytes = grid.across * grid.tileRowBytes
+  const rows = Math.min(blockRows * grid.tileHeight, planeRows(encoding, grid) - firstRow * grid.tileHeight)
   const short = (value: number): WrittenValue => ({ type: 3, count: 1, value: layout.uint16s([value]) })
   const long = (values: number[]): WrittenValue => ({
     type: 4,
     count: values.length,
     value: layout.uint32s(values),
   })
+  const of = (numbers: number[]) =>
+    numbers.slice(firstRow * grid.across, (firstRow + blockRows) * grid.across)
   const asBytes = layout.withDirectory([
-    [256, long([rowBytes])],
-    [257, long([rows])],
-    [258, short(8)],
-    [259, short(encoding.compression)],
-    [262, short(1)],
-    [266, short(encoding.fillOrder)],
-    ...(tile ? [] : ([[273, long(blocks.offsets)]] satisfies [number, WrittenValue][])),
-    [277, short(1)],
-    ...(tile
+    [tags.imageWidth, long([rowBytes])],
+    [tags.imageLength, long([rows])],
+    [tags.bitsPerSample, short(8)],
+    [tags.compression, short(encoding.compression)],
+    [tags.photometric, short(photometrics.black)],
+    [tags.fillOrder, short(encoding.fillOrder)],
+    ...(encoding.tile
       ? ([
-          [322, long([grid.tileRowBytes])],
-          [323, long([grid.tileHeight])],
-          [324, long(blocks.offsets)],
-          [325, long(blocks.byteCounts)],
+          [tags.samplesPerPixel, short(1)],
+          [tags.tileWidth, long([grid.tileRowBytes])],
+          [tags.tileLength, long([grid.tileHeight])],
+          [tags.tileOffsets, long(of(offsets))],
+          [tags.tileByteCounts, long(of(byteCounts))],
         ] satisfies [number, WrittenValue][])
       : ([
-          [278, long([grid.tileHeight])],
-          [279, long(blocks.byteCounts)],
+          [tags.stripOffsets, long(of(offsets))],
+          [tags.samplesPerPixel, short(1)],
+          [tags.rowsPerStrip, long([grid.tileHeight])],
+          [tags.stripByteCounts, long(of(byteCounts))],
         ] satisfies [number, WrittenValue][])),
   ])
   const { data, info } = await sharp(asBytes, { failOn: 'warning' })
@@ -100,23 +172,6 @@ async function readPlane(file: Buffer, encoding: TiffEncoding, grid: Grid, block
     .toBuffer({ resolveWithObject: true })
   if (info.channels !== 1 || info.width !== rowBytes) throw new Error('The bytes were not read as they are.')
   return data
-}
-
-function unpackZstd(file: Buffer, { tile, height }: TiffEncoding, grid: Grid, blocks: Blocks): Buffer {
-  const rowBytes = grid.across * grid.tileRowBytes
-  const plane = Buffer.alloc(rowBytes * (tile ? grid.down * grid.tileHeight : height))
-  for (const [index, start] of blocks.offsets.slice(0, grid.across * grid.down).entries()) {
-    const packed = file.subarray(start, start + (blocks.byteCounts[index] ?? 0))
-    const top = Math.floor(index / grid.across) * grid.tileHeight
-    const left = (index % grid.across) * grid.tileRowBytes
-    const rows = Math.min(grid.tileHeight, plane.length / rowBytes - top)
-    const bytes = zstdDecompressSync(packed, { maxOutputLength: grid.tileHeight * grid.tileRowBytes })
-    if (bytes.length < rows * grid.tileRowBytes) throw new Error(`Strip or tile ${index + 1} is too short.`)
-    for (let row = 0; row < rows; row++) {
-      bytes.copy(plane, (top + row) * rowBytes + left, row * grid.tileRowBytes, (row + 1) * grid.tileRowBytes)
-    }
-  }
-  return plane
 }
 
 /** Undoes TIFF 6.0, section 14, and the technical note 3 of Adobe about floating point numbers. */

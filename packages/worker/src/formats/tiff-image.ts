@@ -1,3 +1,4 @@
+import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Sharp } from 'sharp'
 import { needsOwnSamples, readTiffEncoding, type TiffEncoding } from '../structure/tiff-encoding.ts'
 import { countTiffPages } from '../structure/tiff-structure.ts'
@@ -43,7 +44,7 @@ export async function openTiffImage(
     const pageEncoding: TiffEncoding | undefined = page === 0 ? encoding : readTiffEncoding(file, page)
     if (!pageEncoding) throw new Error(`There is no page ${page}.`)
     checkPixels({ ...pageEncoding, frames: 1 }, limits.maxPixels)
-    return needsOwnSamples(pageEncoding) ? rewriteTiff(file, pageEncoding) : file
+    return needsOwnSamples(pageEncoding) ? rewriteTiff(file, page, pageEncoding) : file
   }
 
   return {
@@ -60,7 +61,7 @@ export async function openTiffImage(
           sharp(plain, { autoOrient: true, failOn: 'warning', ...(plain === file && { page }) }),
         )
       } catch (error) {
-        throw corruptImage(kind, file, error)
+        throw error instanceof AppError ? error : corruptImage(kind, file, error)
       }
     },
   }

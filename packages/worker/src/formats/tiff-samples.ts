@@ -13,11 +13,12 @@ const full = 0xffff
  * sign from the lowest, fractions from 0 to 1. Fractions beyond that range, and integers of 32 bits, have no range that a
  * file states in a way that decoders agree upon. They are scaled by the values that are there.
  *
+ * @param page from 0, whose encoding it is
  * @throws any error if the data is damaged
  */
-export async function rewriteTiff(file: Buffer, encoding: TiffEncoding): Promise<Buffer> {
+export async function rewriteTiff(file: Buffer, page: number, encoding: TiffEncoding): Promise<Buffer> {
   const { width, height, extraSamples, bits, photometric, orientation, iccProfile } = encoding
-  const planes = await readPlanes(file, encoding)
+  const planes = await readPlanes(file, page, encoding)
   const colours = colourCount(encoding)
   if (bits.length < colours) throw new Error(`A pixel has ${bits.length} samples, its colour ${colours}.`)
   const alphaAt = extraSamples.findIndex((kind) => kind === 1 || kind === 2)
@@ -97,6 +98,19 @@ function byteReader(
 
 /** Reads samples of a number of bits that is no number of bytes: TIFF 6.0, section 2, highest bits first. */
 function bitReader(bytes: Buffer, size: number): (bit: number) => number {
+  // A sample and the bits before it in its byte fill at most 31 bits, except for large ones.
+  const mask = 2 ** size - 1
+  if (size <= 24) {
+    return (bit) => {
+      const at = Math.floor(bit / 8)
+      const word =
+        ((bytes[at] ?? 0) << 24) |
+        ((bytes[at + 1] ?? 0) << 16) |
+        ((bytes[at + 2] ?? 0) << 8) |
+        (bytes[at + 3] ?? 0)
+      return (word >>> (32 - size - (bit % 8))) & mask
+    }
+  }
   return (bit) => {
     let value = 0
     for (let left = size, at = bit; left > 0; ) {

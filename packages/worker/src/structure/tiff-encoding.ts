@@ -1,4 +1,4 @@
-import { blocksOf, numbersOf, openDirectory, tags } from './tiff-directory.ts'
+import { numbersOf, openDirectory, tags } from './tiff-directory.ts'
 
 /** Values of PhotometricInterpretation (TIFF 6.0, section 8 and later; the supplement for ICC). */
 export const photometrics = {
@@ -49,9 +49,6 @@ export type TiffEncoding = {
   maxValue: number | undefined
   tile: { width: number; height: number } | undefined
   rowsPerStrip: number
-  /** Where strips or tiles are. */
-  offsets: number[]
-  byteCounts: number[]
   isLittleEndian: boolean
   iccProfile: Buffer | undefined
 }
@@ -67,7 +64,6 @@ export function readTiffEncoding(file: Buffer, page = 0): TiffEncoding | undefin
   const bits = all(tags.bitsPerSample)
   const [horizontal = 2, vertical = 2] = all(tags.subsampling, 2)
   const tileWidth = one(tags.tileWidth, 0)
-  const [offsets, byteCounts] = blocksOf(file, layout, entries)
   const profile = entries.find(({ tag }) => tag === tags.iccProfile)
   return {
     width: one(tags.imageWidth, 0),
@@ -86,8 +82,6 @@ export function readTiffEncoding(file: Buffer, page = 0): TiffEncoding | undefin
     maxValue: one(tags.maxSampleValue, undefined),
     tile: tileWidth > 0 ? { width: tileWidth, height: one(tags.tileLength, tileWidth) } : undefined,
     rowsPerStrip: Math.max(1, Math.min(one(tags.rowsPerStrip, height), height)),
-    offsets,
-    byteCounts,
     isLittleEndian: layout.little,
     iccProfile:
       profile && profile.at + profile.count <= file.length
