@@ -38,6 +38,13 @@ test('restart markers with wrong numbers are no damage, and a missing part is', 
   assert.match(await outcomeOf(kind, missing), /^image_corrupt/)
 })
 
+test('a JPEG with arithmetic coding is rendered, and is incomplete without its end', async () => {
+  const file = await fixtureImage('jpeg-arithmetic.jpg')
+  const { colours } = await renderFile(kind, file)
+  assert.ok(largestDifference(colours, flagColours) < 2, JSON.stringify(colours))
+  assert.match(await outcomeOf(kind, file.subarray(0, -40)), /^image_corrupt: The JPEG is incomplete/)
+})
+
 test('an MPO is shown by its first picture', async () => {
   const { colours } = await renderFile(kind, await fixtureImage('jpeg-two-pictures.mpo.jpg'))
   assert.ok(largestDifference(colours, flagColours) < 2, JSON.stringify(colours))
@@ -90,7 +97,7 @@ test('a JPEG that is cut, whatever follows, is rejected', async () => {
   )
 })
 
-test('Display P3 and Adobe RGB of JPEG and PNG are converted to sRGB', async () => {
+test('Display P3 is converted to sRGB', async () => {
   // Computed with the matrices of CSS Color 4.
   const expected = [
     [218, 0, 0],
@@ -113,6 +120,27 @@ test('Display P3 and Adobe RGB of JPEG and PNG are converted to sRGB', async () 
   const segment = jpegSegment(0xe2, Buffer.concat([Buffer.from('ICC_PROFILE\0\x01\x01', 'latin1'), profile]))
   const relabelled = await renderFile(kind, Buffer.concat([plain.subarray(0, 2), segment, plain.subarray(2)]))
   assert.ok(largestDifference(relabelled.colours, expected) < 5, JSON.stringify(relabelled.colours))
+})
+
+test('Adobe RGB and grey with a profile are converted to sRGB', async () => {
+  // The flag's numbers, converted by LittleCMS 2.14 (Pillow's ImageCms, perceptual).
+  const adobe = [
+    [233, 24, 11],
+    [0, 181, 42],
+    [5, 46, 195],
+    [228, 201, 0],
+  ]
+  const jpeg = await renderFile(kind, await fixtureImage('jpeg-adobe-rgb.jpg'))
+  assert.ok(largestDifference(jpeg.colours, adobe) < 1.5, JSON.stringify(jpeg.colours))
+  const png = await renderFile('image/png', await fixtureImage('png-adobe-rgb.png'))
+  assert.ok(largestDifference(png.colours, adobe) < 0.5, JSON.stringify(png.colours))
+  const grey = await renderFile('image/png', await fixtureImage('png-linear-grey.png'))
+  assert.ok(
+    largestDifference(
+      grey.colours,
+      [152, 185, 133, 223].map((value) => [value, value, value]),
+    ) < 0.5,
+  )
 })
 
 test.run()

@@ -23,6 +23,8 @@ type Walk = {
   pieces: Piece[]
   scans: number
   isProgressive: boolean
+  /** Arithmetic coding, of which every cut can be decoded without a remark. */
+  isArithmetic: boolean
   /** Whether a scan of each component brought every coefficient with all its bits. */
   isComplete: boolean
   hasEnd: boolean
@@ -35,15 +37,22 @@ export function hasSeveralScans(file: Buffer): boolean {
   return isProgressive || !isComplete
 }
 
+/** Whether damage of a JPEG may be found by its decoder only. It reads the header only, up to the first scan. */
+export function isCheckedByDecoder(file: Buffer): boolean {
+  const { isProgressive, isComplete, isArithmetic } = walk(file, { untilScan: true })
+  return !isProgressive && isComplete && !isArithmetic
+}
+
 /**
  * Checks the markers of a JPEG. Only what the markers show counts: a scan that is cut but ended by a marker is found by
  * the decoder. A missing end marker is no fault if all scans are there.
  */
 export function checkJpeg(file: Buffer): Structure {
-  const { scans, isComplete, hasEnd, isProgressive, fault } = walk(file)
+  const { scans, isComplete, hasEnd, isProgressive, isArithmetic, fault } = walk(file)
   const parts = { name: 'scans', count: scans } as const
   if (fault !== undefined) return damaged(fault)
   if (scans === 0) return hasEnd ? damaged('It has no scan.') : truncated('It ends before the first scan.')
+  if (!hasEnd && isArithmetic) return truncated('It has no end marker.', parts)
   // With an end marker, an encoder may have left out the last refinements on purpose.
   if (!hasEnd && !isComplete) {
     return truncated(isProgressive ? `It ends after ${scans} scans.` : 'A component is missing.', parts)
@@ -165,7 +174,14 @@ function numberRestarts(scan: Buffer): Buffer {
 }
 
 function walk(file: Buffer, { untilScan = false } = {}): Walk {
-  const result: Walk = { pieces: [], scans: 0, isProgressive: false, isComplete: false, hasEnd: false }
+  const result: Walk = {
+    pieces: [],
+    scans: 0,
+    isProgressive: false,
+    isArithmetic: false,
+    isComplete: false,
+    hasEnd: false,
+  }
   const progress: Progress = new Map()
   let at = 2
   for (;;) {
@@ -188,6 +204,7 @@ function walk(file: Buffer, { untilScan = false } = {}): Walk {
     if (end > file.length) break
     if (isFrame(marker)) {
       result.isProgressive = (marker & 3) === 2
+      result.isArithmetic = marker > 0xc8
       readFrame(file.subarray(at + 2, end), progress)
     }
     if (marker === sos) {
