@@ -100,6 +100,42 @@ test('code points of a PNG convert its colours to sRGB', async () => {
   assertColours((await renderFile('image/png', srgb)).colours, flagColours)
 })
 
+test('gamma and chromaticities of a PNG convert its colours to sRGB, unless it says that they are sRGB', async () => {
+  const linear = pngChunk('gAMA', Buffer.from([0, 1, 0x86, 0xa0]))
+  // The curve of IEC 61966-2-1, computed by a script.
+  const brighter = [
+    [229, 96, 79],
+    [110, 219, 133],
+    [96, 122, 224],
+    [239, 229, 110],
+  ]
+  const file = (...chunks: Buffer[]) => pngFile(header(), ...chunks, pngChunk('IDAT', data), end)
+  assertColours((await renderFile('image/png', file(linear))).colours, brighter, 1)
+  const srgb = pngChunk('sRGB', Buffer.from([0]))
+  assertColours((await renderFile('image/png', file(srgb, linear))).colours, flagColours)
+  const displayP3 = Buffer.alloc(32)
+  for (const [index, value] of [31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000].entries()) {
+    displayP3.writeUInt32BE(value, 4 * index)
+  }
+  const wide = await renderFile('image/png', file(pngChunk('cHRM', displayP3)))
+  assertColours(
+    wide.colours,
+    [
+      [218, 0, 0],
+      [0, 182, 30],
+      [24, 50, 197],
+      [223, 198, 0],
+    ],
+    1.5,
+  )
+  const grey = await sharp(Buffer.alloc(64, 100), { raw: { width: 8, height: 8, channels: 1 } })
+    .toColourspace('b-w')
+    .png()
+    .toBuffer()
+  const greyLinear = Buffer.concat([grey.subarray(0, 33), linear, grey.subarray(33)])
+  assertColours((await renderFile('image/png', greyLinear)).colours, Array(4).fill([168, 168, 168]), 0.5)
+})
+
 test('a PNG in BT.2100 PQ of 16 bits is shown as bright as sRGB, and brighter than white as white', async () => {
   // The formulas of ITU-R BT.2100 and BT.2087, with white at 203 cd/m².
   const linear = (value: number) =>

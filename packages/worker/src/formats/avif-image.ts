@@ -1,6 +1,6 @@
 import { asStillAvif } from '../structure/avif-structure.ts'
-import { readHeifCicp } from '../structure/cicp.ts'
-import { withCicp } from './convert-colours.ts'
+import { readHeifCicp } from '../structure/colour-coding.ts'
+import { inSrgb } from './convert-colours.ts'
 import { openLibvipsImage } from './libvips-image.ts'
 import type { OpenedImage, OpenLimits } from './opened-image.ts'
 
@@ -17,7 +17,7 @@ export async function openAvifImage(
 ): Promise<OpenedImage> {
   const { bytes, isSequence } = asStillAvif(file)
   const image = await openLibvipsImage(kind, bytes, limits)
-  const opened = withCicp(image, readHeifCicp(bytes))
+  const opened = inSrgb(image, readHeifCicp(bytes))
   if (!isSequence) return opened
   return { ...opened, warnings: [...opened.warnings, 'The AVIF is a sequence; its first picture is used.'] }
 }

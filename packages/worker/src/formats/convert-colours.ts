@@ -1,5 +1,6 @@
 import type { Sharp } from 'sharp'
-import type { Cicp } from '../structure/cicp.ts'
+import type { Cicp, PngColours } from '../structure/colour-coding.ts'
+import { chromaticMatrix } from './chromatic-matrix.ts'
 import type { OpenedImage, Selection } from './opened-image.ts'
 import { sharp } from './sharp-setup.ts'
 
@@ -19,27 +20,44 @@ const diffuseWhite = 203
 /** The nominal peak of an HLG display, in cd/m² (ITU-R BT.2100). */
 const hlgPeak = 1_000
 
-/** Whether the numbers are those of sRGB, or so near that nobody converts them. */
-function isSrgb({ primaries, transfer }: Cicp): boolean {
-  return matrices[primaries] === undefined && transfer !== pq && transfer !== hlg && transfer !== 8
+/** A matrix to linear sRGB, and a curve from numbers to light. */
+type Conversion = { matrix: readonly number[]; curve: (value: number) => number; transfer: number }
+
+/** @returns undefined if the numbers are those of sRGB, or so near that nobody converts them */
+function conversionOf(colours: Cicp | PngColours): Conversion | undefined {
+  if ('primaries' in colours) {
+    const { primaries, transfer } = colours
+    const [matrix, curve] = [matrices[primaries], curves[transfer]]
+    if (!matrix && !curve) return undefined
+    return { matrix: matrix ?? identity, curve: curve ?? srgbToLinear, transfer }
+  }
+  const { gamma, chromaticities } = colours
+  const matrix = chromaticities ? chromaticMatrix(chromaticities) : identity
+  if (!matrix) return undefined
+  return { matrix, curve: gamma === undefined ? srgbToLinear : (value) => value ** gamma, transfer: 0 }
 }
 
 /**
- * Wraps an image so that its pictures are in sRGB, if the file says by code points that they are in other colours. libvips
- * reads colour profiles only. High dynamic range is reduced: what is brighter than white is compressed softly.
+ * Wraps an image so that its pictures are in sRGB, if the file says by code points, or a PNG by its gamma and
+ * chromaticities, that they are in other colours. libvips reads colour profiles only. High dynamic range is reduced: what is brighter than white is compressed softly.
  *
  * The picture is scaled before it is converted, which for these curves looks the same and takes less memory.
  */
-export function withCicp(image: OpenedImage, cicp: Cicp | undefined): OpenedImage {
-  if (!cicp || isSrgb(cicp)) return image
+export function inSrgb(image: OpenedImage, colours: Cicp | PngColours | undefined): OpenedImage {
+  const conversion = colours && conversionOf(colours)
+  if (!conversion) return image
   return {
     ...image,
     decode: (selection, use) =>
-      image.decode(selection, async (picture) => use(await convert(picture, selection, cicp))),
+      image.decode(selection, async (picture) => use(await convert(picture, selection, conversion))),
   }
 }
 
-async function convert(picture: Sharp, { size, isAnimated }: Selection, cicp: Cicp): Promise<Sharp> {
+async function convert(
+  picture: Sharp,
+  { size, isAnimated }: Selection,
+  conversion: Conversion,
+): Promise<Sharp> {
   // An animation with code points has no high dynamic range in practice, and all its frames would be in memory.
   if (isAnimated) return picture
   const { data, info } = await picture
@@ -50,13 +68,13 @@ async function convert(picture: Sharp, { size, isAnimated }: Selection, cicp: Ci
     .toBuffer({ resolveWithObject: true })
   const { width, height, channels } = info
   const samples = new Uint16Array(data.buffer, data.byteOffset, data.length / 2)
-  return sharp(toSrgb(samples, channels, cicp), { raw: { width, height, channels } })
+  return sharp(toSrgb(samples, channels, conversion), { raw: { width, height, channels } })
 }
 
 /** @returns pixels of 8 bits */
-function toSrgb(samples: Uint16Array, channels: number, { primaries, transfer }: Cicp): Buffer {
-  const toLinear = linearTable(transfer)
-  const matrix = matrices[primaries] ?? identity
+function toSrgb(samples: Uint16Array, channels: number, { matrix, curve, transfer }: Conversion): Buffer {
+  // Light by sample of 16 bits. 1 is white; of HLG, it is the scene's light from 0 to 1.
+  const toLinear = Float32Array.from({ length: 65_536 }, (_, sample) => curve(sample / 65_535))
   const [rr = 0, rg = 0, rb = 0, gr = 0, gg = 0, gb = 0, br = 0, bg = 0, bb = 0] = matrix
   const isHdr = transfer === pq || transfer === hlg
   const out = Buffer.alloc(samples.length)
@@ -100,12 +118,7 @@ function compress(value: number): number {
   return knee + (range * beyond) / (1 + beyond)
 }
 
-/** Returns linear light by sample of 16 bits. 1 is white; of HLG, it is the scene's light from 0 to 1. */
-function linearTable(transfer: number): Float32Array {
-  const curve = curves[transfer] ?? srgbToLinear
-  return Float32Array.from({ length: 65_536 }, (_, sample) => curve(sample / 65_535))
-}
-
+/** Curves that differ from sRGB's, by code point. */
 const curves: Readonly<Record<number, (value: number) => number>> = {
   8: (value) => value,
   [pq]: (value) => {

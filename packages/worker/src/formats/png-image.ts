@@ -1,5 +1,5 @@
-import { readPngCicp } from '../structure/cicp.ts'
-import { withCicp } from './convert-colours.ts'
+import { readPngColours } from '../structure/colour-coding.ts'
+import { inSrgb } from './convert-colours.ts'
 import { openLibvipsImage } from './libvips-image.ts'
 import type { OpenedImage, OpenLimits } from './opened-image.ts'
 
@@ -13,5 +13,5 @@ export async function openPngImage(
   file: Buffer,
   limits: OpenLimits,
 ): Promise<OpenedImage> {
-  return withCicp(await openLibvipsImage(kind, file, limits), readPngCicp(file))
+  return inSrgb(await openLibvipsImage(kind, file, limits), readPngColours(file))
 }
