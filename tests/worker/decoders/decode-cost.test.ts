@@ -112,6 +112,18 @@ for (const kind of sampleKinds) {
   })
 }
 
+test('a very wide image costs more than a square one with as many pixels', () => {
+  const png = (width: number, height: number) => {
+    const header = interlacedPng(2)
+    header.writeUInt32BE(width, 16)
+    header.writeUInt32BE(height, 20)
+    return estimateCost('image/png', header, defaultPreset).bytes
+  }
+  // Measured: 2,536 MB with 4 million × 16 pixels, above an empty decoder.
+  assert.ok(png(4_000_000, 16) > 2_536e6)
+  assert.ok(png(8_000, 8_000) < 1_000e6)
+})
+
 test('frames, depth and interlacing add to the cost', async () => {
   const bytes = (kind: ImageKind, file: Buffer) => estimateCost(kind, file, defaultPreset).bytes
   assert.ok(

@@ -1,5 +1,5 @@
 import { constants, crc32, deflateSync, inflateRawSync, inflateSync } from 'node:zlib'
-import { partLimits, type Structure, truncated, whole } from './structure.ts'
+import { damaged, partLimits, type Structure, truncated, whole } from './structure.ts'
 
 const signatureBytes = 8
 export const pngSignature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1')
@@ -16,6 +16,10 @@ export type Chunk = { type: string; start: number; end: number }
 export function checkPng(file: Buffer): Structure {
   const { chunks, cutIn } = walk(file)
   const parts = { name: 'chunks', count: chunks.length } as const
+  const [header] = chunks
+  // A wrong size may take all memory before a decoder compares the checksum.
+  if (header?.type === 'IHDR' && !hasValidCrc(file, header))
+    return damaged('The checksum of its header is wrong.')
   if (cutIn === 'IDAT' || cutIn === 'fdAT') return truncated('It ends within its image data.', parts)
   if (!chunks.some(({ type }) => type === 'IDAT')) return truncated('It ends before its image data.', parts)
   return whole(parts)
