@@ -7,8 +7,9 @@ import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
 import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
-import { interlacedPng } from '../support/odd-images.ts'
+import { apngFile, interlacedPng } from '../support/odd-images.ts'
 import { animation, sampleImage, sampleKinds, samplePicture } from '../support/sample-images.ts'
+import { tiffFile } from '../support/tiff-files.ts'
 
 // Images of some megapixels.
 const test = suite('decode cost', {}, { limitMs: 120_000 })
@@ -59,6 +60,25 @@ const large: [string, ImageKind, () => Promise<Buffer> | Buffer][] = [
   ],
   ['an AVIF', 'image/avif', () => sampleImage('image/avif', side, side)],
   ['a TIFF', 'image/tiff', () => samplePicture(side, side).tiff({ compression: 'none' }).toBuffer()],
+  [
+    'a TIFF of fractions',
+    'image/tiff',
+    () =>
+      tiffFile(
+        { 256: side, 257: side, 258: [32, 32, 32], 259: 1, 262: 2, 277: 3, 278: side, 339: [3, 3, 3] },
+        [Buffer.alloc(12 * side * side)],
+      ),
+  ],
+  [
+    'an animated PNG',
+    'image/apng',
+    () => {
+      const [width, height] = [800, 600]
+      const pixels = Buffer.alloc(width * height * 4, 90)
+      const frame = { width, height, x: 0, y: 0, dispose: 2, blend: 1, delay: [1, 10], pixels } as const
+      return apngFile(width, height, Array(6).fill(frame))
+    },
+  ],
   ['a GIF', 'image/gif', () => sampleImage('image/gif', 1200, 1200)],
   ['an animated GIF', 'image/gif', () => animation('image/gif', { width: 800, height: 600, frames: 6 })],
   ['an animated WebP', 'image/webp', () => animation('image/webp', { width: 800, height: 600, frames: 6 })],
@@ -118,6 +138,18 @@ for (const kind of sampleKinds) {
     }
   })
 }
+
+test('a very wide image costs more than a square one with as many pixels', () => {
+  const png = (width: number, height: number) => {
+    const header = interlacedPng(2)
+    header.writeUInt32BE(width, 16)
+    header.writeUInt32BE(height, 20)
+    return estimateCost('image/png', header, defaultPreset).bytes
+  }
+  // Measured: 2,536 MB with 4 million × 16 pixels, above an empty decoder.
+  assert.ok(png(4_000_000, 16) > 2_536e6)
+  assert.ok(png(8_000, 8_000) < 1_000e6)
+})
 
 test('frames, depth and interlacing add to the cost', async () => {
   const bytes = (kind: ImageKind, file: Buffer) => estimateCost(kind, file, defaultPreset).bytes

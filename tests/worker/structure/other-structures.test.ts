@@ -86,6 +86,12 @@ test('a PNG without IEND, or with a damaged text chunk, keeps all pixels when it
   }
 })
 
+test('a PNG whose header does not match its checksum is damaged, before a decoder believes its size', async () => {
+  const png = Buffer.from(await sampleImage('image/png'))
+  png.writeUInt8(0x40, 17)
+  assert.is(stateOf('image/png', png), 'damaged')
+})
+
 test('repairing TIFF remarks keeps all pixels', async () => {
   const pixels = await sharp(await fixtureImage('tiff-good.tif'))
     .raw()

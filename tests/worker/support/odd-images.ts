@@ -51,3 +51,66 @@ export function interlacedPng(side: number, { channels = 3 }: { channels?: 1 | 3
     pngChunk('IEND', Buffer.alloc(0)),
   ])
 }
+
+/** A frame of an animated PNG, in RGBA. */
+export type ApngFrameFile = {
+  width: number
+  height: number
+  x: number
+  y: number
+  /** 0 none, 1 background, 2 previous. */
+  dispose: number
+  /** 0 source, 1 over. */
+  blend: number
+  /** Numerator and denominator, in seconds. */
+  delay: readonly [number, number]
+  pixels: Buffer
+}
+
+/**
+ * Makes an animated PNG that is played twice (PNG specification, third edition, 11.3.6).
+ *
+ * @param still the image for decoders without animation; otherwise it is the first frame
+ * @param declared number of frames as the file says
+ */
+export function apngFile(
+  width: number,
+  height: number,
+  frames: readonly ApngFrameFile[],
+  { still, declared = frames.length }: { still?: Buffer; declared?: number } = {},
+): Buffer {
+  const numbers = (values: readonly number[]) => {
+    const data = Buffer.alloc(4 * values.length)
+    for (const [index, value] of values.entries()) data.writeUInt32BE(value, 4 * index)
+    return data
+  }
+  const packed = (pixels: Buffer, columns: number) => {
+    const rows = Array.from({ length: pixels.length / columns / 4 }, (_, row) =>
+      Buffer.concat([Buffer.alloc(1), pixels.subarray(row * columns * 4, (row + 1) * columns * 4)]),
+    )
+    return deflateSync(Buffer.concat(rows))
+  }
+  let sequence = 0
+  const next = () => numbers([sequence++])
+  const chunks = frames.flatMap((frame, index) => {
+    const { x, y, delay, dispose, blend, pixels } = frame
+    const control = Buffer.concat([next(), numbers([frame.width, frame.height, x, y]), Buffer.alloc(6)])
+    control.writeUInt16BE(delay[0], 20)
+    control.writeUInt16BE(delay[1], 22)
+    control.set([dispose, blend], 24)
+    const data = packed(pixels, frame.width)
+    const isImage = index === 0 && !still
+    return [
+      pngChunk('fcTL', control),
+      isImage ? pngChunk('IDAT', data) : pngChunk('fdAT', Buffer.concat([next(), data])),
+    ]
+  })
+  return Buffer.concat([
+    Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+    pngChunk('IHDR', Buffer.concat([numbers([width, height]), Buffer.from([8, 6, 0, 0, 0])])),
+    pngChunk('acTL', numbers([declared, 2])),
+    ...(still ? [pngChunk('IDAT', packed(still, width))] : []),
+    ...chunks,
+    pngChunk('IEND', Buffer.alloc(0)),
+  ])
+}

@@ -1,12 +1,18 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { Sharp, SharpOptions } from 'sharp'
-import { checkBeforeDecoding, repairImage } from '../structure/image-structure.ts'
-import { partLimits } from '../structure/structure.ts'
+import type { Metadata, Sharp, SharpOptions } from 'sharp'
+import {
+  checkBeforeDecoding,
+  findUnsupported,
+  repairImage,
+  withoutFiller,
+} from '../structure/image-structure.ts'
+import { partLimits, type Structure } from '../structure/structure.ts'
 import { corruptImage, structureError } from './corrupt-image.ts'
 import { imageKindNames, type LibvipsKind, libvipsFormats } from './image-kind.ts'
 import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
 import { checkPixels, formatCount } from './pixel-limit.ts'
 import { libraryPixelLimit, sharp } from './sharp-setup.ts'
+import { uprightFrames } from './upright-frames.ts'
 
 /**
  * sharp's `failOn` level. libjpeg fills unreadable areas with grey and only warns, even if the entropy-coded data is
@@ -19,22 +25,37 @@ const failOn = 'warning'
 /**
  * Reads the header of an image that libvips decodes. No pixels are decoded.
  *
- * @throws AppError `image_corrupt`, `image_too_many_pixels`, `image_too_complex`
+ * @throws AppError `image_corrupt`, `image_not_supported`, `image_too_many_pixels`, `image_too_complex`
  */
 export async function openLibvipsImage(
   kind: LibvipsKind,
   file: Buffer,
   { maxPixels }: OpenLimits,
 ): Promise<OpenedImage> {
-  checkParts(kind, file)
-  const header = await readHeader(kind, file)
+  const warnings = checkFile(kind, file)
+  const opened = await readHeader(kind, withoutFiller(kind, file))
+  const { header } = opened
+  /** A repaired copy replaces it, once one was needed. */
+  let { bytes } = opened
   const { width, height } = header.autoOrient
   const isAnimatable = kind === 'image/gif' || kind === 'image/webp'
   const frames = isAnimatable ? (header.pages ?? 1) : 1
   const pages = kind === 'image/tiff' ? (header.pages ?? 1) : 1
   checkPixels({ width, height, frames }, maxPixels)
-  /** A repaired copy replaces it, once one was needed. */
-  let bytes = file
+
+  /** Opens an upright picture. */
+  function pictureOf(from: Buffer, selection: Selection): Promise<Sharp> | Sharp {
+    const options: SharpOptions = { failOn }
+    if (selection.isAnimated) {
+      const picture = sharp(from, { ...options, animated: true })
+      return (header.orientation ?? 1) > 1 ? uprightFrames(picture, header, selection.size) : picture
+    }
+    return sharp(from, {
+      ...options,
+      autoOrient: true,
+      ...(selection.page > 0 && { page: selection.page }),
+    })
+  }
 
   return {
     width,
@@ -42,17 +63,18 @@ export async function openLibvipsImage(
     frames,
     pages,
     isVector: false,
-    warnings: [],
+    warnings,
     async decode<Result>(selection: Selection, use: (picture: Sharp) => Promise<Result>) {
-      const options: SharpOptions = selection.isAnimated
-        ? { failOn, animated: true }
-        : { failOn, autoOrient: true, ...(selection.page > 0 && { page: selection.page }) }
       try {
-        return await use(sharp(bytes, options))
+        return await use(await pictureOf(bytes, selection))
       } catch (error) {
         const repaired = repairImage(kind, bytes)
         // The first error is the one to report.
-        const result = repaired && (await use(sharp(repaired, options)).catch(() => undefined))
+        const result =
+          repaired &&
+          (await Promise.resolve(pictureOf(repaired, selection))
+            .then(use)
+            .catch(() => undefined))
         if (repaired === undefined || result === undefined) throw corruptImage(kind, bytes, error)
         bytes = repaired
         return result
@@ -61,9 +83,15 @@ export async function openLibvipsImage(
   }
 }
 
-/** Checks the file's structure and the number of its scans, frames, pages and chunks. */
-function checkParts(kind: LibvipsKind, bytes: Buffer): void {
-  const { state, reason, parts } = checkBeforeDecoding(kind, bytes)
+/**
+ * Checks the file's structure, the number of its scans, frames, pages and chunks, and whether it is of a kind that is
+ * decoded.
+ *
+ * @returns warnings for the owner
+ * @throws AppError `image_corrupt`, `image_not_supported`, `image_too_complex`
+ */
+export function checkFile(kind: LibvipsKind, bytes: Buffer, page = 0): string[] {
+  const { state, reason, parts, warning }: Structure = checkBeforeDecoding(kind, bytes)
   if (parts && parts.count > partLimits[parts.name]) {
     const limit = partLimits[parts.name]
     throw new AppError('image_too_complex', {
@@ -71,16 +99,16 @@ function checkParts(kind: LibvipsKind, bytes: Buffer): void {
       limit,
     })
   }
+  const unsupported = findUnsupported(kind, bytes, page)
+  if (unsupported !== undefined) throw new AppError('image_not_supported', { message: unsupported })
   if (state !== 'whole') throw structureError(kind, state, new Error(reason))
+  return warning === undefined ? [] : [warning]
 }
 
-async function readHeader(kind: LibvipsKind, bytes: Buffer) {
+/** @returns the header, and the file or its repaired copy, whichever has one */
+async function readHeader(kind: LibvipsKind, file: Buffer): Promise<{ header: Metadata; bytes: Buffer }> {
   try {
-    // The decoder finds damage after the header. With `failOn`, the message here would be less precise.
-    const header = await sharp(bytes, { failOn: 'none' }).metadata()
-    if (header.format !== libvipsFormats[kind])
-      throw new Error(`libvips opened a ${kind} as ${header.format}`)
-    return header
+    return { header: await headerOf(kind, file), bytes: file }
   } catch (error) {
     // sharp's own limit, which stays in force whatever our limit is.
     if (error instanceof Error && /exceeds pixel limit/i.test(error.message)) {
@@ -90,6 +118,16 @@ async function readHeader(kind: LibvipsKind, bytes: Buffer) {
         cause: error,
       })
     }
-    throw corruptImage(kind, bytes, error)
+    const repaired = repairImage(kind, file)
+    const header = repaired && (await headerOf(kind, repaired).catch(() => undefined))
+    if (!header) throw corruptImage(kind, file, error)
+    return { header, bytes: repaired }
   }
+}
+
+async function headerOf(kind: LibvipsKind, bytes: Buffer): Promise<Metadata> {
+  // The decoder finds damage after the header. With `failOn`, the message here would be less precise.
+  const header = await sharp(bytes, { failOn: 'none' }).metadata()
+  if (header.format !== libvipsFormats[kind]) throw new Error(`libvips opened a ${kind} as ${header.format}`)
+  return header
 }

@@ -6,12 +6,12 @@ const libvips = async () => (await import('./libvips-image.ts')).openLibvipsImag
 /** The decoder of each kind. It is loaded with the first file that needs it, so that a decoder process starts fast. */
 const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/jpeg': libvips,
-  'image/png': libvips,
-  'image/apng': libvips,
+  'image/png': async () => (await import('./png-image.ts')).openPngImage,
+  'image/apng': async () => (await import('./apng-image.ts')).openApngImage,
   'image/webp': libvips,
-  'image/avif': libvips,
+  'image/avif': async () => (await import('./avif-image.ts')).openAvifImage,
   'image/gif': libvips,
-  'image/tiff': libvips,
+  'image/tiff': async () => (await import('./tiff-image.ts')).openTiffImage,
 }
 
 /**

@@ -1,4 +1,5 @@
-import { checkGif } from './gif-structure.ts'
+import { countApngFrames } from './apng-structure.ts'
+import { checkGif, readGifSize } from './gif-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
@@ -28,12 +29,12 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
       case 'image/jpeg':
         return readJpegFrame(file)
       case 'image/png':
-      case 'image/apng':
         return pngHeader(file)
+      case 'image/apng':
+        return { ...pngHeader(file), frames: countApngFrames(file) }
       case 'image/gif':
         return {
-          width: file.readUInt16LE(6),
-          height: file.readUInt16LE(8),
+          ...readGifSize(file),
           frames: checkGif(file).parts?.count ?? 1,
           pixelBytes: 1,
           isInterlaced: false,

@@ -1,10 +1,18 @@
-import { checkAvif } from './avif-structure.ts'
+import { checkAvif, unsupportedAvif } from './avif-structure.ts'
 import { checkGif } from './gif-structure.ts'
-import { checkFailedJpeg, checkJpeg, hasSeveralScans, repairJpeg } from './jpeg-structure.ts'
-import { checkPng, repairPng } from './png-structure.ts'
+import {
+  checkFailedJpeg,
+  checkJpeg,
+  isCheckedByDecoder,
+  repairJpeg,
+  unsupportedJpeg,
+  withoutZeroTail,
+} from './jpeg-structure.ts'
+import { checkPng, repairPng, unsupportedPng } from './png-structure.ts'
 import { type Structure, whole } from './structure.ts'
+import { unsupportedTiff } from './tiff-encoding.ts'
 import { checkTiff, repairTiff } from './tiff-structure.ts'
-import { checkWebp } from './webp-structure.ts'
+import { checkWebp, repairWebp } from './webp-structure.ts'
 
 /** The formats whose structure is known, by media type. */
 type Kind =
@@ -19,13 +27,39 @@ type Kind =
 /** Checks a file's structure as it must be before it is decoded: what decoders forgive, and what costs them time. */
 export function checkBeforeDecoding(kind: Kind, file: Buffer): Structure {
   // Finding the end of a scan costs 1 ms in 2 MB. A JPEG with one scan and without damage does not need it.
-  if (kind === 'image/jpeg' && !hasSeveralScans(file)) return whole()
+  if (kind === 'image/jpeg' && isCheckedByDecoder(file)) return whole()
   return checkStructure(kind, file)
+}
+
+/** Returns the bytes of a file that are decoded: without those that a broken transfer may have put at its end. */
+export function withoutFiller(kind: Kind, file: Buffer): Buffer {
+  return kind === 'image/jpeg' ? withoutZeroTail(file) : file
 }
 
 /** Checks a file's structure after no decoder took it or one of its repaired copies. */
 export function checkAfterFailure(kind: Kind, file: Buffer): Structure {
   return kind === 'image/jpeg' ? checkFailedJpeg(file) : checkStructure(kind, file)
+}
+
+/**
+ * Names what makes a file one that is not decoded although it may be whole.
+ *
+ * @returns a sentence, or undefined
+ */
+export function findUnsupported(kind: Kind, file: Buffer, page = 0): string | undefined {
+  switch (kind) {
+    case 'image/jpeg':
+      return unsupportedJpeg(file)
+    case 'image/png':
+    case 'image/apng':
+      return unsupportedPng(file)
+    case 'image/avif':
+      return unsupportedAvif(file)
+    case 'image/tiff':
+      return unsupportedTiff(file, page)
+    default:
+      return undefined
+  }
 }
 
 function checkStructure(kind: Kind, file: Buffer): Structure {
@@ -59,6 +93,8 @@ export function repairImage(kind: Kind, file: Buffer): Buffer | undefined {
     case 'image/png':
     case 'image/apng':
       return repairPng(file)
+    case 'image/webp':
+      return repairWebp(file)
     case 'image/tiff':
       return repairTiff(file)
     default:

@@ -23,6 +23,8 @@ type Walk = {
   pieces: Piece[]
   scans: number
   isProgressive: boolean
+  /** Arithmetic coding, of which every cut can be decoded without a remark. */
+  isArithmetic: boolean
   /** Whether a scan of each component brought every coefficient with all its bits. */
   isComplete: boolean
   hasEnd: boolean
@@ -35,15 +37,22 @@ export function hasSeveralScans(file: Buffer): boolean {
   return isProgressive || !isComplete
 }
 
+/** Whether damage of a JPEG may be found by its decoder only. It reads the header only, up to the first scan. */
+export function isCheckedByDecoder(file: Buffer): boolean {
+  const { isProgressive, isComplete, isArithmetic } = walk(file, { untilScan: true })
+  return !isProgressive && isComplete && !isArithmetic
+}
+
 /**
  * Checks the markers of a JPEG. Only what the markers show counts: a scan that is cut but ended by a marker is found by
  * the decoder. A missing end marker is no fault if all scans are there.
  */
 export function checkJpeg(file: Buffer): Structure {
-  const { scans, isComplete, hasEnd, isProgressive, fault } = walk(file)
+  const { scans, isComplete, hasEnd, isProgressive, isArithmetic, fault } = walk(file)
   const parts = { name: 'scans', count: scans } as const
   if (fault !== undefined) return damaged(fault)
   if (scans === 0) return hasEnd ? damaged('It has no scan.') : truncated('It ends before the first scan.')
+  if (!hasEnd && isArithmetic) return truncated('It has no end marker.', parts)
   // With an end marker, an encoder may have left out the last refinements on purpose.
   if (!hasEnd && !isComplete) {
     return truncated(isProgressive ? `It ends after ${scans} scans.` : 'A component is missing.', parts)
@@ -73,6 +82,52 @@ export function readJpegFrame(file: Buffer) {
   }
 }
 
+/** So many zeros at the end are more than padding. */
+const zeroTail = Buffer.alloc(16)
+
+/**
+ * Removes zeros from the end of a JPEG. A broken transfer leaves them in place of the rest, and they may decode to a grey
+ * area without a warning. Zeros after an end marker are removed too, which changes nothing.
+ */
+export function withoutZeroTail(file: Buffer): Buffer {
+  if (!file.subarray(-zeroTail.length).equals(zeroTail)) return file
+  let end = file.length
+  while (end > 0 && file[end - 1] === 0) end -= 1
+  return file.subarray(0, end)
+}
+
+/** Processes of T.81, table B.1, that decoders of browsers do not know, by marker. */
+const otherProcesses: Readonly<Record<number, string>> = {
+  195: 'lossless',
+  197: 'hierarchical',
+  198: 'hierarchical',
+  199: 'hierarchical',
+  203: 'lossless and has arithmetic coding',
+  205: 'hierarchical',
+  206: 'hierarchical',
+  207: 'hierarchical',
+}
+
+/**
+ * Names what makes a JPEG one that is not decoded although it may be whole. It reads the header only.
+ *
+ * @returns a sentence, or undefined
+ */
+export function unsupportedJpeg(file: Buffer): string | undefined {
+  const frame = walk(file, { untilScan: true }).pieces.find(({ marker }) => isFrame(marker))
+  if (!frame) return undefined
+  const process = otherProcesses[frame.marker]
+  if (process) return `The JPEG is ${process}, which is not supported.`
+  const precision = file[frame.start + 4]
+  // T.81, B.2.2: 8 or 12 in processes with a DCT. Anything else is damage.
+  if (precision === 12) return 'The JPEG has 12 bits per sample, which is not supported.'
+  // T.81, B.2.5: the height may follow the first scan.
+  if (frame.end > frame.start + 9 && file.readUInt16BE(frame.start + 5) === 0) {
+    return 'The JPEG states its height after its first scan, which is not supported.'
+  }
+  return undefined
+}
+
 /** Checks a JPEG that no decoder takes. If it has no end marker, what was missing are the bytes before it. */
 export function checkFailedJpeg(file: Buffer): Structure {
   return walk(file).hasEnd ? checkJpeg(file) : truncated('It has no end marker.')
@@ -81,7 +136,7 @@ export function checkFailedJpeg(file: Buffer): Structure {
 /**
  * Writes a JPEG anew without oddities that decoders remark on and that change no pixel: bytes between segments, scan
  * parameters of a sequential frame (T.81, B.2.3: 0, 63, 0; Samsung phones write others), versions of JFIF above 1,
- * unknown colour transforms of Adobe, a missing end marker, bytes after it. What a strict decoder still remarks on is
+ * unknown colour transforms of Adobe, restart markers with wrong numbers, a missing end marker, bytes after it. What a strict decoder still remarks on is
  * damage of the image data.
  */
 export function repairJpeg(file: Buffer): Buffer {
@@ -96,14 +151,37 @@ export function repairJpeg(file: Buffer): Buffer {
     if (marker === app14 && segment.toString('latin1', 4, 9) === 'Adobe' && (segment[15] ?? 0) > 2) {
       segment[15] = componentsOf(file, pieces) === 4 ? 2 : 1
     }
-    parts.push(segment, file.subarray(end, scanEnd))
+    parts.push(
+      segment,
+      marker === sos ? numberRestarts(file.subarray(end, scanEnd)) : file.subarray(end, scanEnd),
+    )
   }
   parts.push(Buffer.from([0xff, eoi]))
   return Buffer.concat(parts)
 }
 
+/** T.81, E.1.4: restart markers count from 0 to 7 again and again. */
+function numberRestarts(scan: Buffer): Buffer {
+  const numbered = Buffer.from(scan)
+  let count = 0
+  for (let at = numbered.indexOf(0xff); at !== -1; at = numbered.indexOf(0xff, at + 1)) {
+    const next = numbered[at + 1] ?? 0
+    if (next < 0xd0 || next > 0xd7) continue
+    numbered[at + 1] = 0xd0 + (count % 8)
+    count += 1
+  }
+  return numbered
+}
+
 function walk(file: Buffer, { untilScan = false } = {}): Walk {
-  const result: Walk = { pieces: [], scans: 0, isProgressive: false, isComplete: false, hasEnd: false }
+  const result: Walk = {
+    pieces: [],
+    scans: 0,
+    isProgressive: false,
+    isArithmetic: false,
+    isComplete: false,
+    hasEnd: false,
+  }
   const progress: Progress = new Map()
   let at = 2
   for (;;) {
@@ -126,6 +204,7 @@ function walk(file: Buffer, { untilScan = false } = {}): Walk {
     if (end > file.length) break
     if (isFrame(marker)) {
       result.isProgressive = (marker & 3) === 2
+      result.isArithmetic = marker > 0xc8
       readFrame(file.subarray(at + 2, end), progress)
     }
     if (marker === sos) {

@@ -7,6 +7,8 @@ export type Structure = {
   reason?: string
   /** The parts whose number is limited before decoding, since each costs time whatever the image's size. */
   parts?: { name: PartName; count: number }
+  /** What the owner should know of a file that is whole: a sentence. */
+  warning?: string
 }
 
 export type PartName = keyof typeof partLimits
