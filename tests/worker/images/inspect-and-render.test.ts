@@ -118,6 +118,19 @@ test('the error of a truncated JPEG says that it is incomplete', async () => {
   assert.is(error.message, 'The JPEG is incomplete: the file ends before the end of the image.')
 })
 
+test('a JPEG without its last rows is rejected however small its variants are', async () => {
+  const photo = await samplePicture(1500, 1000).jpeg({ quality: 90 }).toBuffer()
+  const error = await rejection(render(photo.subarray(0, photo.length - 700), small))
+  assert.is(error.message, 'The JPEG is incomplete: the file ends before the end of the image.')
+})
+
+test('an error of ours passes a decoder unchanged', async () => {
+  const image = await openImage('image/jpeg', await sampleImage('image/jpeg'), { maxPixels: libraryPixelLimit })
+  const ours = new AppError('image_too_complex')
+  const selection = { page: 0, isAnimated: false, size: { width: 9, height: 9 } }
+  assert.is(await rejection(image.decode(selection, () => Promise.reject(ours))), ours)
+})
+
 test('the error of a truncated PNG, WebP, GIF and AVIF says that it is incomplete', async () => {
   for (const kind of ['image/png', 'image/webp', 'image/gif', 'image/avif'] as const) {
     assert.match((await rejection(render(truncated(await sampleImage(kind))))).message, /incomplete/, kind)

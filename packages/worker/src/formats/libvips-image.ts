@@ -57,6 +57,21 @@ export async function openLibvipsImage(
     })
   }
 
+  /** @returns undefined if the repaired copy is damaged too */
+  async function useRepaired<Result>(
+    repaired: Buffer,
+    selection: Selection,
+    use: (picture: Sharp) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    try {
+      // The end mark of a repaired JPEG is ours. A small picture is decoded without the last rows, which may be missing.
+      if (kind === 'image/jpeg') await sharp(repaired, { failOn }).stats()
+      return await use(await pictureOf(repaired, selection))
+    } catch {
+      return undefined
+    }
+  }
+
   return {
     width,
     height,
@@ -68,13 +83,10 @@ export async function openLibvipsImage(
       try {
         return await use(await pictureOf(bytes, selection))
       } catch (error) {
+        if (error instanceof AppError) throw error
         const repaired = repairImage(kind, bytes)
+        const result = repaired && (await useRepaired(repaired, selection, use))
         // The first error is the one to report.
-        const result =
-          repaired &&
-          (await Promise.resolve(pictureOf(repaired, selection))
-            .then(use)
-            .catch(() => undefined))
         if (repaired === undefined || result === undefined) throw corruptImage(kind, bytes, error)
         bytes = repaired
         return result
