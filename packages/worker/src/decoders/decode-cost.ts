@@ -67,6 +67,9 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)
+    case 'image/heic':
+    case 'image/heif':
+      return 40 * 1024 ** 2 + pixels * 30
   }
 }
 

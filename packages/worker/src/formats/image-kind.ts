@@ -11,6 +11,8 @@ export const imageKindNames = {
   'image/avif': 'AVIF',
   'image/gif': 'GIF',
   'image/tiff': 'TIFF',
+  'image/heic': 'HEIC',
+  'image/heif': 'HEIF',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

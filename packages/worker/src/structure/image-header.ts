@@ -1,4 +1,5 @@
 import { checkGif } from './gif-structure.ts'
+import { readHeifFrame } from './heif-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
@@ -42,6 +43,9 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return readTiffFrame(file)
       case 'image/avif':
         return avifHeader(file)
+      case 'image/heic':
+      case 'image/heif':
+        return readHeifFrame(file)
       default:
         return undefined
     }
