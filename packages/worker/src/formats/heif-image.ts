@@ -12,10 +12,10 @@ import { isHdr, toneMap } from './tone-map.ts'
 
 export type HeifKind = 'image/heic' | 'image/heif'
 
-/** Codes of heif_error.h: types and features that this build does not decode, and a lack of memory or a limit. */
-const notSupportedCodes: ReadonlySet<number> = new Set([3, 4])
+/** Codes of heif_error.h: file types, features and codecs that this build does not have; and a lack of memory. */
+const notSupportedCodes: ReadonlySet<number> = new Set([3, 4, 11])
 const memoryCode = 6
-/** Subcode of `memoryCode`: one of libheif's limits, such as of items. */
+/** Subcode of any error: one of libheif's limits, such as 1,000 items. */
 const limitSubcode = 1000
 
 /**
@@ -101,12 +101,14 @@ function explainErrors<Result>(kind: HeifKind, bytes: Buffer, run: () => Result)
     return run()
   } catch (error) {
     const name = imageKindNames[kind]
-    if (error instanceof HeifError && error.code === memoryCode) {
-      if (error.subcode !== limitSubcode) throw new AppError('processing_failed', { cause: error })
+    if (error instanceof HeifError && error.subcode === limitSubcode) {
       throw new AppError('image_too_complex', {
-        message: `The ${name} has more parts than the limit.`,
+        message: `The ${name} exceeds a limit of its decoder: it has too many parts, or parts larger than it says.`,
         cause: error,
       })
+    }
+    if (error instanceof HeifError && error.code === memoryCode) {
+      throw new AppError('processing_failed', { cause: error })
     }
     const { state } = checkHeif(bytes)
     if (state === 'whole' && error instanceof HeifError && notSupportedCodes.has(error.code)) {

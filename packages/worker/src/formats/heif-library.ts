@@ -125,7 +125,8 @@ export function openHeifFile(bytes: Buffer, limits: { maxPixels: number }): Heif
 
   function check(): void {
     const code = view().getUint32(error, true)
-    if (code !== 0) throw new HeifError(code, view().getUint32(error + 4, true), textAt(view().getUint32(error + 8, true)))
+    if (code !== 0)
+      throw new HeifError(code, view().getUint32(error + 4, true), textAt(view().getUint32(error + 8, true)))
   }
 
   function textAt(start: number): string {
@@ -138,7 +139,10 @@ export function openHeifFile(bytes: Buffer, limits: { maxPixels: number }): Heif
   function readColours(read: (error: number, result: number) => void): NamedColours | undefined {
     read(error, result)
     if (view().getUint32(error, true) !== 0) return undefined
-    return { primaries: view().getUint32(pointer() + 4, true), transfer: view().getUint32(pointer() + 8, true) }
+    return {
+      primaries: view().getUint32(pointer() + 4, true),
+      transfer: view().getUint32(pointer() + 8, true),
+    }
   }
 
   function readProfile(handle: number): Buffer | undefined {
@@ -178,7 +182,9 @@ export function openHeifFile(bytes: Buffer, limits: { maxPixels: number }): Heif
       height: library._heif_image_handle_get_height(handle),
       hasAlpha,
       profile: readProfile(handle),
-      colours: readColours((...at) => library._heif_image_handle_get_nclx_color_profile(at[0], handle, at[1])),
+      colours: readColours((...at) =>
+        library._heif_image_handle_get_nclx_color_profile(at[0], handle, at[1]),
+      ),
       decode(isDeep) {
         library._heif_decode_image(error, handle, result, colourSpaceRgb, chroma(hasAlpha, isDeep), 0)
         check()

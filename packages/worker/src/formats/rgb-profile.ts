@@ -152,7 +152,9 @@ function multiply(left: Matrix, right: Matrix): Matrix {
 function inverse([a, b, c]: Matrix): Matrix {
   const rows = [cross(b, c), cross(c, a), cross(a, b)]
   const determinant = a[0] * (rows[0]?.[0] ?? 0) + a[1] * (rows[0]?.[1] ?? 0) + a[2] * (rows[0]?.[2] ?? 0)
-  return columns(matrix(rows.map((row) => vector(row[0] / determinant, row[1] / determinant, row[2] / determinant))))
+  return columns(
+    matrix(rows.map((row) => vector(row[0] / determinant, row[1] / determinant, row[2] / determinant))),
+  )
 }
 
 function cross(a: Vector, b: Vector): Vector {

@@ -34,7 +34,8 @@ export function toneMap(
 ): void {
   const max = 2 ** bits - 1
   const light = new Float32Array(max + 1)
-  for (let code = 0; code <= max; code++) light[code] = transfer === pq ? pqLight(code / max) : hlgLight(code / max)
+  for (let code = 0; code <= max; code++)
+    light[code] = transfer === pq ? pqLight(code / max) : hlgLight(code / max)
   const encoded = srgbCodes()
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
   const channel = (at: number) => Math.min(max, view.getUint16(at, true))

@@ -16,8 +16,10 @@ const metadataTypes: ReadonlySet<string> = new Set(['Exif', 'mime', 'uri '])
 export function readHeifFrame(file: Buffer) {
   const size = primaryItemSize(file) ?? trackSize(file)
   if (!size) return undefined
-  const deepest = Math.max(8, ...propertiesOf(file).map((property) => bitDepth(file, property)))
-  return { ...size, frames: 1, pixelBytes: deepest > 8 ? 8 : 4, isInterlaced: false }
+  const properties = propertiesOf(file)
+  const samples = properties.some((property) => isAlpha(file, property)) ? 4 : 3
+  const isDeep = properties.some((property) => bitDepth(file, property) > 8)
+  return { ...size, frames: 1, pixelBytes: samples * (isDeep ? 2 : 1), isInterlaced: false }
 }
 
 /**
@@ -130,6 +132,13 @@ function bitDepth(file: Buffer, { type, start }: Box): number {
   return type === 'hvcC' ? (file.readUInt8(start + 17) & 7) + 8 : 8
 }
 
+/** ISO/IEC 23008-12, 6.5.8: `auxC` has the kind of an auxiliary image as a URN. The first is of HEVC, B.2.4. */
+function isAlpha(file: Buffer, { type, start, end }: Box): boolean {
+  if (type !== 'auxC') return false
+  const name = file.toString('latin1', start + 4, Math.min(end, start + 100)).split('\0')[0]
+  return name === 'urn:mpeg:hevc:2015:auxid:1' || name === 'urn:mpeg:mpegB:cicp:systems:auxiliary:alpha'
+}
+
 /** ISO/IEC 14496-12, 12.1.3: a visual sample entry has width and height after 24 bytes. */
 function trackSize(file: Buffer) {
   const table = find(file, ['moov', 'trak', 'mdia', 'minf', 'stbl', 'stsd'])
@@ -159,7 +168,8 @@ function* extents(file: Buffer, meta: Box): Generator<{ item: number; end: numbe
   if (!box) return
   let at = box.start
   const read = (bytes: number): number => {
-    const value = bytes === 0 ? 0 : bytes === 8 ? Number(file.readBigUInt64BE(at)) : file.readUIntBE(at, bytes)
+    const value =
+      bytes === 0 ? 0 : bytes === 8 ? Number(file.readBigUInt64BE(at)) : file.readUIntBE(at, bytes)
     at += bytes
     return value
   }
