@@ -67,6 +67,9 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)
+    case 'image/bmp':
+    case 'image/x-icon':
+      return pixels * (isInterlaced ? pixelBytes + 2.5 : 9)
     case 'image/heic':
     case 'image/heif':
       // libheif itself takes 30 MB. 10 in a grid, 13 in one piece, 20 with alpha, 17 with 10 bits, 25 with HDR.

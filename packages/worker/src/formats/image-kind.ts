@@ -13,6 +13,8 @@ export const imageKindNames = {
   'image/tiff': 'TIFF',
   'image/heic': 'HEIC',
   'image/heif': 'HEIF',
+  'image/bmp': 'BMP',
+  'image/x-icon': 'ICO',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

@@ -15,6 +15,8 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/tiff': libvips,
   'image/heic': heif,
   'image/heif': heif,
+  'image/bmp': async () => (await import('./bmp-image.ts')).openBmpImage,
+  'image/x-icon': async () => (await import('./ico-image.ts')).openIcoImage,
 }
 
 /**

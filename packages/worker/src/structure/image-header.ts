@@ -1,5 +1,7 @@
+import { readBmpFrame } from './bmp-structure.ts'
 import { checkGif } from './gif-structure.ts'
 import { readHeifFrame } from './heif-structure.ts'
+import { readIconFrame } from './ico-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
@@ -46,6 +48,10 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
       case 'image/heic':
       case 'image/heif':
         return readHeifFrame(file)
+      case 'image/bmp':
+        return readBmpFrame(file)
+      case 'image/x-icon':
+        return readIconFrame(file)
       default:
         return undefined
     }
