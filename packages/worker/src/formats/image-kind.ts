@@ -15,6 +15,7 @@ export const imageKindNames = {
   'image/heif': 'HEIF',
   'image/bmp': 'BMP',
   'image/x-icon': 'ICO',
+  'image/jxl': 'JPEG XL',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

@@ -17,6 +17,7 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/heif': heif,
   'image/bmp': async () => (await import('./bmp-image.ts')).openBmpImage,
   'image/x-icon': async () => (await import('./ico-image.ts')).openIcoImage,
+  'image/jxl': async () => (await import('./jxl-image.ts')).openJxlImage,
 }
 
 /**

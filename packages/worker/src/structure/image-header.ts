@@ -3,6 +3,7 @@ import { checkGif } from './gif-structure.ts'
 import { readHeifFrame } from './heif-structure.ts'
 import { readIconFrame } from './ico-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
+import { readJxlFrame } from './jxl-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
 
@@ -52,6 +53,8 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return readBmpFrame(file)
       case 'image/x-icon':
         return readIconFrame(file)
+      case 'image/jxl':
+        return readJxlFrame(file)
       default:
         return undefined
     }
