@@ -36,6 +36,8 @@ export async function openJxlImage(
   const library = await loadLibrary()
   const image = explainErrors(() => {
     const opened = new library.JxlImage()
+    // Without it, the library converts lossy images to primaries of P3 with the wrong white. It counts before the header.
+    opened.forceSrgb = true
     opened.feedBytes(bytes)
     if (!opened.tryInit()) throw structureError(kind, 'truncated', new Error('It ends in its header.'))
     return opened
@@ -84,8 +86,6 @@ async function loadLibrary(): Promise<typeof import('jxl-oxide-wasm')> {
  * their own colours, of which the PNG has a profile or codes.
  */
 function render(image: JxlImage): Buffer {
-  // Without it, the library converts to primaries of P3 with the wrong white.
-  image.forceSrgb = true
   // Encoding frees the frame.
   const png = image.render(0).encodeToPng()
   image.free()
