@@ -15,6 +15,8 @@ export type HeifKind = 'image/heic' | 'image/heif'
 /** Codes of heif_error.h: file types, features and codecs that this build does not have; and a lack of memory. */
 const notSupportedCodes: ReadonlySet<number> = new Set([3, 4, 11])
 const memoryCode = 6
+/** Subcode of an unknown version of a box. All versions of the standard are known, so its bytes are damaged. */
+const versionSubcode = 3002
 /** Subcode of any error: one of libheif's limits, such as 1,000 items. */
 const limitSubcode = 1000
 
@@ -95,6 +97,10 @@ function unpremultiply(pixels: Buffer): void {
   }
 }
 
+function isNotSupported({ code, subcode }: HeifError): boolean {
+  return notSupportedCodes.has(code) && subcode !== versionSubcode
+}
+
 /** Runs a call of libheif and converts its errors. A trap in WebAssembly has no code; the file caused it. */
 function explainErrors<Result>(kind: HeifKind, bytes: Buffer, run: () => Result): Result {
   try {
@@ -111,7 +117,7 @@ function explainErrors<Result>(kind: HeifKind, bytes: Buffer, run: () => Result)
       throw new AppError('processing_failed', { cause: error })
     }
     const { state } = checkHeif(bytes)
-    if (state === 'whole' && error instanceof HeifError && notSupportedCodes.has(error.code)) {
+    if (state === 'whole' && error instanceof HeifError && isNotSupported(error)) {
       throw new AppError('image_not_supported', {
         message: `The ${name} uses a codec or a feature that is not supported. It is not damaged.`,
         cause: error,

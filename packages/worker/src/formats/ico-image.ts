@@ -9,6 +9,9 @@ import { openLibvipsImage } from './libvips-image.ts'
 import type { OpenedImage, OpenLimits } from './opened-image.ts'
 import { createProfiledPixels, type ProfiledPixels } from './profiled-pixels.ts'
 
+/** The smallest header of a picture in an icon: BITMAPINFOHEADER. */
+const headerBytes = 40
+
 /**
  * Reads the header of the largest picture in an ICO or CUR. It is a PNG, or a bitmap with a mask.
  *
@@ -21,7 +24,10 @@ export async function openIcoImage(
 ): Promise<OpenedImage> {
   const entry = largestIcon(file)
   if (!entry) throw structureError(kind, 'truncated', new Error('It ends in its directory.'))
-  if (isPngIcon(file, entry)) return openPng(kind, file.subarray(entry.start, entry.end), limits)
+  if (entry.start + headerBytes > file.length) {
+    throw structureError(kind, 'truncated', new Error('It ends before its largest picture.'))
+  }
+  if (isPngIcon(file, entry)) return openPng(kind, file, entry, limits)
   const layout = checkedLayout(
     kind,
     file,
@@ -32,7 +38,13 @@ export async function openIcoImage(
   return openedPicture({ width, height }, () => decode(file, entry, layout))
 }
 
-async function openPng(kind: 'image/x-icon', png: Buffer, limits: OpenLimits): Promise<OpenedImage> {
+async function openPng(
+  kind: 'image/x-icon',
+  file: Buffer,
+  { start, end }: IconEntry,
+  limits: OpenLimits,
+): Promise<OpenedImage> {
+  const png = file.subarray(start, end)
   const image = await explainErrors(openLibvipsImage('image/png', png, limits))
   return { ...image, decode: (selection, use) => explainErrors(image.decode(selection, use)) }
 
@@ -41,7 +53,7 @@ async function openPng(kind: 'image/x-icon', png: Buffer, limits: OpenLimits): P
       return await result
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'image_corrupt') throw error
-      const isTruncated = checkBeforeDecoding('image/png', png).state === 'truncated'
+      const isTruncated = end > file.length || checkBeforeDecoding('image/png', png).state === 'truncated'
       throw structureError(kind, isTruncated ? 'truncated' : 'damaged', error)
     }
   }

@@ -23,7 +23,7 @@ type DeepPixels = { data: Uint8Array; width: number; height: number; stride: num
  * Converts pixels of high dynamic range to 8 bits with sRGB's curve, in their own primaries.
  *
  * White paper becomes a little darker than white, and highlights are compressed: x (1 + x / peak²) / (1 + x), applied to
- * the largest channel, so that hues stay. Chromium displays such pictures the same way.
+ * the largest channel, so that hues stay.
  *
  * @param target receives rows without gaps
  */

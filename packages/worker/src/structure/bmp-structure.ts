@@ -92,15 +92,21 @@ export function readBmpLayout(
 
 /** Checks that the pixels of a BMP without compression are all there. The padding of the last row is not needed. */
 export function checkBmp(file: Buffer, layout: BmpLayout | undefined = readBmpLayout(file)): Structure {
-  if (!layout)
-    return file.length < fileHeaderBytes + headers.info
-      ? truncated('It ends in its header.')
-      : damaged('Its header has no size.')
+  if (!layout) {
+    const isCut = file.length < fileHeaderBytes + 4 || fileHeaderBytes + headerSize(file) > file.length
+    return isCut ? truncated('It ends in its header.') : damaged('Its header has no size.')
+  }
   const { width, height, bitsPerPixel, compression, rowBytes, pixelsStart } = layout
   if (compression === bmpCompressions.rle4 || compression === bmpCompressions.rle8) return whole()
   const lastRowBytes = Math.ceil((width * bitsPerPixel) / 8)
   const needed = pixelsStart + rowBytes * (height - 1) + lastRowBytes
   return needed > file.length ? truncated(`It has ${file.length} of ${needed} bytes.`) : whole()
+}
+
+/** The size of a file's bitmap header, or 0 if no version has this size. */
+function headerSize(file: Buffer): number {
+  const bytes = file.readUInt32LE(fileHeaderBytes)
+  return bytes <= headers.v5 ? bytes : 0
 }
 
 /** Returns size and cost of a BMP, or undefined if it has no valid header. */
