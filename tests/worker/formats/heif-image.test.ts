@@ -178,6 +178,13 @@ test('a claimed size over the limit is rejected by the header', async () => {
   assert.is((await rejectionOf('image/heic', file)).code, 'image_too_many_pixels')
 })
 
+test('a size of 0 is damage', async () => {
+  const [tile] = tiles
+  if (!tile) throw new Error('The fixture has no picture.')
+  const file = buildHeif({ items: [codedItem(tile, sizeProperty(0, 0))] })
+  assert.is((await rejectionOf('image/heic', file)).code, 'image_corrupt')
+})
+
 test('video data larger than the file says is not decoded', async () => {
   const [tile] = tiles
   if (!tile) throw new Error('The fixture has no picture.')

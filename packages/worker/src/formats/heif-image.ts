@@ -35,6 +35,7 @@ export async function openHeifImage(
   if (header) checkPixels(header, maxPixels)
   const file = explainErrors(kind, bytes, () => openHeifFile(bytes, { maxPixels }))
   const { width, height } = file
+  if (width < 1 || height < 1) throw structureError(kind, 'damaged', new Error('Its size is 0.'))
   checkPixels({ width, height, frames: 1 }, maxPixels)
   let decoded: ProfiledPixels | undefined
 

@@ -43,6 +43,7 @@ export async function openJxlImage(
     return opened
   })
   const { width = 0, height = 0 } = image
+  if (width < 1 || height < 1) throw structureError(kind, 'damaged', new Error('Its size is 0.'))
   checkPixels({ width, height, frames: 1 }, maxPixels)
   if (!image.loaded) throw structureError(kind, 'truncated', new Error('It ends before its last frame.'))
   const frames = image.numLoadedKeyframes
