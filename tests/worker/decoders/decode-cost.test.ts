@@ -7,6 +7,9 @@ import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
 import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { buildBmp } from '../support/build-bmp.ts'
+import { buildHeif, codedItem, gridItem, readCodedPictures, sizeProperty } from '../support/build-heif.ts'
+import { fixtureImage } from '../support/fixture-images.ts'
 import { apngFile, interlacedPng } from '../support/odd-images.ts'
 import { animation, sampleImage, sampleKinds, samplePicture } from '../support/sample-images.ts'
 import { tiffFile } from '../support/tiff-files.ts'
@@ -40,6 +43,29 @@ async function peakBytes(kind: ImageKind, file: Buffer, preset: Preset = default
 }
 
 const side = 2400
+
+/** A grid of 30 × 30 tiles of 64 × 64. libheif takes 1,000 items. */
+async function largeHeic(): Promise<Buffer> {
+  const size = sizeProperty(64, 64)
+  const coded = readCodedPictures(await fixtureImage('heic-tiles.heic')).map((tile) => codedItem(tile, size))
+  const tiles = Array.from({ length: 225 }, () => coded).flat()
+  const grid = gridItem(
+    { rows: 30, columns: 30, width: 1920, height: 1920 },
+    tiles.map((_, index) => index + 1),
+  )
+  return buildHeif({ items: [...tiles, grid], primary: tiles.length + 1 })
+}
+
+/** A black BMP of 24 bits. */
+function largeBmp(): Buffer {
+  const small = buildBmp('bits24')
+  const file = Buffer.alloc(small.readUInt32LE(10) + side * side * 3)
+  small.copy(file, 0, 0, small.readUInt32LE(10))
+  file.writeInt32LE(side, 18)
+  file.writeInt32LE(side, 22)
+  return file
+}
+
 const large: [string, ImageKind, () => Promise<Buffer> | Buffer][] = [
   ['a JPEG', 'image/jpeg', () => sampleImage('image/jpeg', side, side)],
   [
@@ -79,6 +105,9 @@ const large: [string, ImageKind, () => Promise<Buffer> | Buffer][] = [
       return apngFile(width, height, Array(6).fill(frame))
     },
   ],
+  ['a HEIC of tiles', 'image/heic', largeHeic],
+  ['a JPEG XL', 'image/jxl', () => fixtureImage('jxl-large.jxl')],
+  ['a BMP', 'image/bmp', largeBmp],
   ['a GIF', 'image/gif', () => sampleImage('image/gif', 1200, 1200)],
   ['an animated GIF', 'image/gif', () => animation('image/gif', { width: 800, height: 600, frames: 6 })],
   ['an animated WebP', 'image/webp', () => animation('image/webp', { width: 800, height: 600, frames: 6 })],
@@ -150,6 +179,26 @@ test('a very wide image costs more than a square one with as many pixels', () =>
   assert.ok(png(4_000_000, 16) > 2_536e6)
   assert.ok(png(8_000, 8_000) < 1_000e6)
 })
+const furtherFormats: [ImageKind, string][] = [
+  ['image/heic', 'heic-photo.heic'],
+  ['image/jxl', 'jxl-container.jxl'],
+  ['image/bmp', 'bmp-v5-alpha.bmp'],
+  ['image/x-icon', 'ico-png.ico'],
+]
+for (const [kind, name] of furtherFormats) {
+  test(`any bytes of ${name} have a cost`, async () => {
+    const file = await fixtureImage(name)
+    let seed = 9
+    for (let round = 0; round < 300; round++) {
+      const bytes = Buffer.from(file.subarray(0, (round * 37) % file.length))
+      for (let flips = 0; flips < 4 && bytes.length > 0; flips++) {
+        seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff
+        bytes[seed % Math.min(bytes.length, 400)] = (seed >> 12) & 0xff
+      }
+      assert.ok(estimateCost(kind, bytes, defaultPreset).bytes > 0)
+    }
+  })
+}
 
 test('frames, depth and interlacing add to the cost', async () => {
   const bytes = (kind: ImageKind, file: Buffer) => estimateCost(kind, file, defaultPreset).bytes

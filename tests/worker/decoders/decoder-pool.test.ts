@@ -206,4 +206,12 @@ test('busy and idle decoders end when their worker is killed', async () => {
   await Promise.all(pids.map(ended))
 })
 
+test('a decoder that is killed for an unknown answer gets no other job, whatever it answers next', async () => {
+  const { render } = startRenderer()
+  assert.is(await codeOf(render('nonsense')), 'poison_file')
+  const [pid, count] = String(await (await render('ok')).outcome).split(' ')
+  assert.match(pid ?? '', /^\d+$/)
+  assert.is(count, '1')
+})
+
 test.run()

@@ -125,7 +125,9 @@ test('a JPEG without its last rows is rejected however small its variants are', 
 })
 
 test('an error of ours passes a decoder unchanged', async () => {
-  const image = await openImage('image/jpeg', await sampleImage('image/jpeg'), { maxPixels: libraryPixelLimit })
+  const image = await openImage('image/jpeg', await sampleImage('image/jpeg'), {
+    maxPixels: libraryPixelLimit,
+  })
   const ours = new AppError('image_too_complex')
   const selection = { page: 0, isAnimated: false, size: { width: 9, height: 9 } }
   assert.is(await rejection(image.decode(selection, () => Promise.reject(ours))), ours)
@@ -369,7 +371,6 @@ test('the media type is detected from the bytes', async () => {
   ] as const
   for (const [bytes, mediaType] of expected) {
     assert.is(await detectMediaType(bytes), mediaType)
-    assert.is(isImageKind(mediaType), false)
   }
   for (const kind of sampleKinds) assert.is(await detectMediaType(await sampleImage(kind)), kind)
 })

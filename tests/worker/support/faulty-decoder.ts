@@ -1,4 +1,6 @@
-import { serveDecoder } from '@millrace/worker/decoders/serve-decoder.ts'
+import { writeSync } from 'node:fs'
+import { frameStart } from '@millrace/worker/decoders/frames.ts'
+import { answersDescriptor, serveDecoder } from '@millrace/worker/decoders/serve-decoder.ts'
 
 const kept: Buffer[] = []
 let jobs = 0
@@ -12,6 +14,13 @@ await serveDecoder(async ({ preset }, file, answer) => {
   const [variant] = preset.variants
   if (variant)
     answer({ type: 'variant', name: variant.name, width: 1, height: 1 }, Buffer.from(`job ${jobs}`))
+  if (command === 'nonsense') {
+    // In one write, so that both arrive before the worker acts on the first.
+    const unknown = frameStart({ type: 'inspected', findings: { width: 0, height: 0 } })
+    const known = frameStart({ type: 'rendered', findings: {} })
+    writeSync(answersDescriptor, Buffer.concat([unknown, known]))
+    return new Promise(() => {})
+  }
   if (command === 'crash') process.abort()
   if (command === 'exit') process.exit(3)
   if (command === 'spin') for (;;);

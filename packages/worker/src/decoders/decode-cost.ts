@@ -85,6 +85,16 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)
+    case 'image/bmp':
+    case 'image/x-icon':
+      return pixels * (isInterlaced ? pixelBytes + 2.5 : 9)
+    case 'image/jxl':
+      // 37 lossy, 46 with alpha, 24 lossless, 49 with 16 bits; the PNG that it makes included.
+      return 20 * 1024 ** 2 + pixels * 56
+    case 'image/heic':
+    case 'image/heif':
+      // libheif itself takes 30 MB. 10 in a grid, 13 in one piece, 20 with alpha, 17 with 10 bits, 25 with HDR.
+      return 40 * 1024 ** 2 + pixels * (3 * pixelBytes + 9)
   }
 }
 

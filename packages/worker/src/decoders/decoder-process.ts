@@ -160,11 +160,15 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         jobs.write(file)
         const end = await Promise.race([answered.promise, exited.promise])
         signal.throwIfAborted()
-        if (typeof end === 'object') return { end: 'answered', last: end, used: readUsed() }
-        const isFault = exceeded !== undefined || typeof end === 'number' || faultSignals.has(end)
+        if (typeof end === 'object' && exceeded === undefined) {
+          return { end: 'answered', last: end, used: readUsed() }
+        }
+        // It may have answered while it was being killed. Then it must not get another job.
+        const exit = await exited.promise
+        const isFault = exceeded !== undefined || typeof exit === 'number' || faultSignals.has(exit)
         return {
           end: isFault ? 'died' : 'killed',
-          reason: exceeded ?? `It ended with ${end}.`,
+          reason: exceeded ?? `It ended with ${exit}.`,
           errorOutput,
           used,
         }

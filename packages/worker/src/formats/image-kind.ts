@@ -11,6 +11,11 @@ export const imageKindNames = {
   'image/avif': 'AVIF',
   'image/gif': 'GIF',
   'image/tiff': 'TIFF',
+  'image/heic': 'HEIC',
+  'image/heif': 'HEIF',
+  'image/bmp': 'BMP',
+  'image/x-icon': 'ICO',
+  'image/jxl': 'JPEG XL',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

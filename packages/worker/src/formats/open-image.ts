@@ -1,6 +1,7 @@
 import type { ImageKind } from './image-kind.ts'
 import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 
+const heif = async () => (await import('./heif-image.ts')).openHeifImage
 const libvips = async () => (await import('./libvips-image.ts')).openLibvipsImage
 
 /** The decoder of each kind. It is loaded with the first file that needs it, so that a decoder process starts fast. */
@@ -12,6 +13,11 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/avif': async () => (await import('./avif-image.ts')).openAvifImage,
   'image/gif': libvips,
   'image/tiff': async () => (await import('./tiff-image.ts')).openTiffImage,
+  'image/heic': heif,
+  'image/heif': heif,
+  'image/bmp': async () => (await import('./bmp-image.ts')).openBmpImage,
+  'image/x-icon': async () => (await import('./ico-image.ts')).openIcoImage,
+  'image/jxl': async () => (await import('./jxl-image.ts')).openJxlImage,
 }
 
 /**

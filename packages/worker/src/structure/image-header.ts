@@ -1,6 +1,10 @@
 import { countApngFrames } from './apng-structure.ts'
+import { readBmpFrame } from './bmp-structure.ts'
 import { checkGif, readGifSize } from './gif-structure.ts'
+import { readHeifFrame } from './heif-structure.ts'
+import { readIconFrame } from './ico-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
+import { readJxlFrame } from './jxl-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
 
@@ -45,6 +49,15 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return readTiffFrame(file)
       case 'image/avif':
         return avifHeader(file)
+      case 'image/heic':
+      case 'image/heif':
+        return readHeifFrame(file)
+      case 'image/bmp':
+        return readBmpFrame(file)
+      case 'image/x-icon':
+        return readIconFrame(file)
+      case 'image/jxl':
+        return readJxlFrame(file)
       default:
         return undefined
     }
