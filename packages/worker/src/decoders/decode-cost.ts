@@ -34,11 +34,39 @@ export function estimateCost(kind: ImageKind, file: Buffer, preset: Preset): Dec
   // The decoder's copy, and one more if it must be repaired.
   const fileBytes = 2 * file.length
   const header = readImageHeader(kind, file)
+  if (header?.isVector) return estimateVectorCost(kind, file, header, preset)
   if (!header || header.width === 0 || header.height === 0) {
     return { bytes: emptyDecoderBytes + fileBytes, isLarge: false, pixels: 0 }
   }
   const pixels = header.width * header.height * header.frames
   const bytes = emptyDecoderBytes + fileBytes + decodingBytes(kind, header) + encodingBytes(header, preset)
+  return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
+}
+
+/** What a vector image takes for each pixel that is drawn, and for each byte of its file. Measured, and rounded up. */
+const vectorBytes = {
+  'image/svg+xml': { perPixel: 14, perFileByte: 40, fixed: 16 * 1024 ** 2 },
+} as const
+
+export type VectorKind = keyof typeof vectorBytes
+
+function isVectorKind(kind: ImageKind): kind is VectorKind {
+  return Object.hasOwn(vectorBytes, kind)
+}
+
+/** A4, upright: the proportions of a document that does not say its own at once. */
+const unknownSize = { width: 595, height: 842 }
+
+/** A vector image costs what its largest variant costs, whatever size it asks for. */
+function estimateVectorCost(kind: ImageKind, file: Buffer, header: ImageHeader, preset: Preset): DecodeCost {
+  const { perPixel, perFileByte, fixed } = isVectorKind(kind)
+    ? vectorBytes[kind]
+    : vectorBytes['image/svg+xml']
+  const known = header.width > 0 && header.height > 0 ? header : { ...header, ...unknownSize }
+  const scales = preset.variants.map((recipe) => planVariant(known, recipe).scale)
+  const pixels = Math.ceil(known.width * known.height * Math.max(0, ...scales) ** 2)
+  const bytes =
+    emptyDecoderBytes + fixed + file.length * perFileByte + pixels * perPixel + encodingBytes(known, preset)
   return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
 }
 
@@ -64,6 +92,9 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/tiff':
       // 1.3 to 2.1 of 3 and 6 bytes in strips of few rows; one strip may be the whole image.
       return pixels * (pixelBytes + 2.5)
+    case 'image/svg+xml':
+      // Estimated above.
+      return 0
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)

@@ -11,6 +11,7 @@ export const imageKindNames = {
   'image/avif': 'AVIF',
   'image/gif': 'GIF',
   'image/tiff': 'TIFF',
+  'image/svg+xml': 'SVG',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

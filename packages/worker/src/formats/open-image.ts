@@ -12,6 +12,7 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/avif': libvips,
   'image/gif': libvips,
   'image/tiff': libvips,
+  'image/svg+xml': async () => (await import('./svg-image.ts')).openSvgImage,
 }
 
 /**

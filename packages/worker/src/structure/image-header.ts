@@ -1,5 +1,6 @@
 import { checkGif } from './gif-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
+import { checkSvg, readableSvg } from './svg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
 
@@ -13,6 +14,8 @@ export type ImageHeader = {
   pixelBytes: number
   /** Interlaced or progressive: the decoder must hold the whole image. */
   isInterlaced: boolean
+  /** Drawn in the size of its variants; 0 × 0 if the file's head does not say its proportions. */
+  isVector?: boolean
 }
 
 /**
@@ -42,6 +45,8 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return readTiffFrame(file)
       case 'image/avif':
         return avifHeader(file)
+      case 'image/svg+xml':
+        return svgHeader(file)
       default:
         return undefined
     }
@@ -95,6 +100,12 @@ function avifHeader(file: Buffer): ImageHeader | undefined {
   if (width === 0) return undefined
   const isDeep = positions(file, 'av1C').some((at) => (file.readUInt8(at + 6) & 0x40) !== 0)
   return { width, height, frames: 1, pixelBytes: isDeep ? 8 : 4, isInterlaced: false }
+}
+
+/** The size of the root element, if it is at the beginning of the file. */
+function svgHeader(file: Buffer): ImageHeader {
+  const { size } = checkSvg(readableSvg(file.subarray(0, headBytes)))
+  return { width: 0, height: 0, ...size, frames: 1, pixelBytes: 4, isInterlaced: false, isVector: true }
 }
 
 /** Properties are at the beginning of a file; a grid has one of each for its tiles. */
