@@ -1,5 +1,6 @@
 import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import type { ImageKind } from '../formats/image-kind.ts'
+import type { Size } from '../formats/raster.ts'
 import { planVariant } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
 
@@ -34,7 +35,7 @@ export function estimateCost(kind: ImageKind, file: Buffer, preset: Preset): Dec
   // The decoder's copy, and one more if it must be repaired.
   const fileBytes = 2 * file.length
   const header = readImageHeader(kind, file)
-  if (header?.isVector) return estimateVectorCost(kind, file, header, preset)
+  if (isVectorKind(kind)) return estimateVectorCost(kind, file, header, preset)
   if (!header || header.width === 0 || header.height === 0) {
     return { bytes: emptyDecoderBytes + fileBytes, isLarge: false, pixels: 0 }
   }
@@ -43,12 +44,17 @@ export function estimateCost(kind: ImageKind, file: Buffer, preset: Preset): Dec
   return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
 }
 
-/** What a vector image takes for each pixel that is drawn, and for each byte of its file. Measured, and rounded up. */
+/**
+ * What a vector image takes: for each pixel that is drawn, each byte of its file, each element of its text, and each pixel
+ * of its largest image. Measured, and rounded up.
+ */
 const vectorBytes = {
-  'image/svg+xml': { perPixel: 14, perFileByte: 40, fixed: 16 * 1024 ** 2 },
+  'image/svg+xml': { fixed: 16 * 1024 ** 2, drawn: 8, fileByte: 30, element: 2_700, image: 0 },
+  // PDFium's program and its first memory are fixed. A progressive JPEG takes 3.4 for each pixel, others 0.3.
+  'application/pdf': { fixed: 48 * 1024 ** 2, drawn: 8, fileByte: 3, element: 0, image: 6 },
 } as const
 
-export type VectorKind = keyof typeof vectorBytes
+type VectorKind = keyof typeof vectorBytes
 
 function isVectorKind(kind: ImageKind): kind is VectorKind {
   return Object.hasOwn(vectorBytes, kind)
@@ -58,20 +64,30 @@ function isVectorKind(kind: ImageKind): kind is VectorKind {
 const unknownSize = { width: 595, height: 842 }
 
 /** A vector image costs what its largest variant costs, whatever size it asks for. */
-function estimateVectorCost(kind: ImageKind, file: Buffer, header: ImageHeader, preset: Preset): DecodeCost {
-  const { perPixel, perFileByte, fixed } = isVectorKind(kind)
-    ? vectorBytes[kind]
-    : vectorBytes['image/svg+xml']
-  const known = header.width > 0 && header.height > 0 ? header : { ...header, ...unknownSize }
-  const scales = preset.variants.map((recipe) => planVariant(known, recipe).scale)
-  const pixels = Math.ceil(known.width * known.height * Math.max(0, ...scales) ** 2)
+function estimateVectorCost(
+  kind: VectorKind,
+  file: Buffer,
+  header: ImageHeader | undefined,
+  preset: Preset,
+): DecodeCost {
+  const cost = vectorBytes[kind]
+  const isKnown = header !== undefined && header.width > 0 && header.height > 0
+  const size = { ...(isKnown ? header : unknownSize), isVector: true }
+  const scales = preset.variants.map((recipe) => planVariant(size, recipe).scale)
+  const pixels = Math.ceil(size.width * size.height * Math.max(0, ...scales) ** 2)
   const bytes =
-    emptyDecoderBytes + fixed + file.length * perFileByte + pixels * perPixel + encodingBytes(known, preset)
+    emptyDecoderBytes +
+    cost.fixed +
+    file.length * cost.fileByte +
+    (header?.elements ?? 0) * cost.element +
+    (header?.imagePixels ?? 0) * cost.image +
+    pixels * cost.drawn +
+    encodingBytes(size, preset)
   return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
 }
 
 /** Returns the memory that decoders and the first resizing take, in bytes. Per pixel, measured at 25 megapixels. */
-function decodingBytes(kind: ImageKind, header: ImageHeader): number {
+function decodingBytes(kind: Exclude<ImageKind, VectorKind>, header: ImageHeader): number {
   const { pixelBytes, isInterlaced } = header
   const pixels = header.width * header.height
   const allPixels = pixels * header.frames
@@ -92,9 +108,6 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/tiff':
       // 1.3 to 2.1 of 3 and 6 bytes in strips of few rows; one strip may be the whole image.
       return pixels * (pixelBytes + 2.5)
-    case 'image/svg+xml':
-      // Estimated above.
-      return 0
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)
@@ -102,13 +115,13 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
 }
 
 /** Returns the memory of the variant that takes most, in bytes. The largest raster is kept beside it. */
-function encodingBytes(header: ImageHeader, preset: Preset): number {
+function encodingBytes(image: Size & { isVector?: boolean }, preset: Preset): number {
   return Math.max(
     0,
     ...preset.variants.map((recipe) => {
       // For `cover`, the whole image at the variant's scale is in memory, which is cropped.
-      const { scale } = planVariant(header, recipe)
-      return header.width * scale * header.height * scale * encoderBytes[recipe.format]
+      const { scale } = planVariant(image, recipe)
+      return image.width * scale * image.height * scale * encoderBytes[recipe.format]
     }),
   )
 }

@@ -12,6 +12,7 @@ export const imageKindNames = {
   'image/gif': 'GIF',
   'image/tiff': 'TIFF',
   'image/svg+xml': 'SVG',
+  'application/pdf': 'PDF',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

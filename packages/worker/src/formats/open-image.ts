@@ -13,6 +13,7 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/gif': libvips,
   'image/tiff': libvips,
   'image/svg+xml': async () => (await import('./svg-image.ts')).openSvgImage,
+  'application/pdf': async () => (await import('./pdf-image.ts')).openPdfImage,
 }
 
 /**

@@ -1,6 +1,6 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Sharp } from 'sharp'
-import { checkSvg, readableSvg, type SvgText } from '../structure/svg-structure.ts'
+import { checkSvg, maxSvgElements, readableSvg, type SvgText } from '../structure/svg-structure.ts'
 import { structureError } from './corrupt-image.ts'
 import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
 import { formatCount } from './pixel-limit.ts'
@@ -9,8 +9,6 @@ import { sharp, withSvgLoader } from './sharp-setup.ts'
 
 /** libxml2's limit of elements that contain each other. */
 const maxLevels = 256
-/** librsvg's own limit is 1,000,000. An element takes some 1 kB of memory. */
-const maxElements = 200_000
 
 /** At this density, in dots per inch, a CSS pixel is one pixel for libvips. Sharp's lowest is 1. */
 const baseDensity = 72
@@ -74,10 +72,10 @@ function checkComplexity({ levels, elements }: SvgText): void {
       limit: maxLevels,
     })
   }
-  if (elements > maxElements) {
+  if (elements > maxSvgElements) {
     throw new AppError('image_too_complex', {
-      message: `The SVG has more than ${formatCount(maxElements)} elements, which is the limit.`,
-      limit: maxElements,
+      message: `The SVG has more than ${formatCount(maxSvgElements)} elements, which is the limit.`,
+      limit: maxSvgElements,
     })
   }
 }

@@ -1,6 +1,6 @@
 import { checkGif } from './gif-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
-import { checkSvg, readableSvg } from './svg-structure.ts'
+import { checkSvg, countElements, readableSvg } from './svg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
 
@@ -16,6 +16,10 @@ export type ImageHeader = {
   isInterlaced: boolean
   /** Drawn in the size of its variants; 0 × 0 if the file's head does not say its proportions. */
   isVector?: boolean
+  /** Elements of its text. */
+  elements?: number
+  /** Pixels of the largest image within it. */
+  imagePixels?: number
 }
 
 /**
@@ -47,6 +51,8 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return avifHeader(file)
       case 'image/svg+xml':
         return svgHeader(file)
+      case 'application/pdf':
+        return pdfHeader(file)
       default:
         return undefined
     }
@@ -105,7 +111,46 @@ function avifHeader(file: Buffer): ImageHeader | undefined {
 /** The size of the root element, if it is at the beginning of the file. */
 function svgHeader(file: Buffer): ImageHeader {
   const { size } = checkSvg(readableSvg(file.subarray(0, headBytes)))
-  return { width: 0, height: 0, ...size, frames: 1, pixelBytes: 4, isInterlaced: false, isVector: true }
+  return {
+    width: 0,
+    height: 0,
+    ...size,
+    frames: 1,
+    pixelBytes: 4,
+    isInterlaced: false,
+    isVector: true,
+    elements: countElements(file),
+  }
+}
+
+/**
+ * ISO 32000-2, 7.7.3.3: the box of the first page in the file, which is seldom compressed and often that of all pages, and
+ * 8.9.5: the largest image, which is decoded as a whole.
+ */
+function pdfHeader(file: Buffer): ImageHeader {
+  const boxAt = file.indexOf('/MediaBox', 0, 'latin1')
+  const box = /^\/MediaBox\s*\[([^\]]*)\]/.exec(file.toString('latin1', Math.max(0, boxAt), boxAt + 200))?.[1]
+  const [left = 0, bottom = 0, right = 0, top = 0] = (box ?? '').trim().split(/\s+/).map(Number)
+  const [width, height] = [Math.abs(right - left) || 0, Math.abs(top - bottom) || 0]
+  const head = { frames: 1, pixelBytes: 4, isInterlaced: false, isVector: true }
+  return { width, height, ...head, imagePixels: largestPdfImage(file) }
+}
+
+/** A scanned book has an image for each page. */
+const maxPdfImages = 10_000
+
+/** @returns the pixels of the largest image whose dictionary says so */
+function largestPdfImage(file: Buffer): number {
+  let largest = 0
+  let at = file.indexOf('/Width', 0, 'latin1')
+  for (let count = 0; at !== -1 && count < maxPdfImages; count++) {
+    const around = file.toString('latin1', Math.max(0, at - 200), at + 200)
+    const [, width] = /\/Width\s+(\d{1,9})/.exec(around) ?? []
+    const [, height] = /\/Height\s+(\d{1,9})/.exec(around) ?? []
+    largest = Math.max(largest, Number(width ?? 0) * Number(height ?? 0))
+    at = file.indexOf('/Width', at + 6, 'latin1')
+  }
+  return largest
 }
 
 /** Properties are at the beginning of a file; a grid has one of each for its tiles. */

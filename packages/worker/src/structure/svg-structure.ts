@@ -43,6 +43,23 @@ export function readableSvg(file: Buffer): Buffer {
   ])
 }
 
+/** An SVG with more elements is not drawn. librsvg's own limit is 1,000,000; each takes 2.5 kB of memory. */
+export const maxSvgElements = 200_000
+
+/** Returns about how many elements an SVG has, up to one more than the limit, without looking at anything else. */
+export function countElements(file: Buffer): number {
+  let elements = 0
+  for (
+    let at = file.indexOf(0x3c);
+    at !== -1 && elements <= maxSvgElements;
+    at = file.indexOf(0x3c, at + 1)
+  ) {
+    // Neither an end tag nor a comment or a declaration.
+    if (file[at + 1] !== 0x2f && file[at + 1] !== 0x21) elements += 1
+  }
+  return elements
+}
+
 /** @returns the text, or undefined if the file is not in UTF-16 (XML 1.0, appendix F.1) */
 function fromUtf16(file: Buffer): string | undefined {
   switch (file.toString('latin1', 0, 2)) {
