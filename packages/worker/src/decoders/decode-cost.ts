@@ -1,5 +1,5 @@
 import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
-import type { ImageKind } from '../formats/image-kind.ts'
+import { type ImageKind, isRawKind } from '../formats/image-kind.ts'
 import type { Size } from '../formats/raster.ts'
 import { planVariant } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
@@ -91,7 +91,8 @@ function decodingBytes(kind: Exclude<ImageKind, VectorKind>, header: ImageHeader
   const { pixelBytes, isInterlaced } = header
   const pixels = header.width * header.height
   const allPixels = pixels * header.frames
-  switch (kind) {
+  // Of a camera's raw file, its preview is decoded.
+  switch (isRawKind(kind) ? 'image/jpeg' : kind) {
     case 'image/jpeg':
       // 2.0 when turned; progressive 4.2 (4:2:0) and 7.2 (4:4:4).
       return pixels * (isInterlaced ? pixelBytes + 2.5 : 2.5)

@@ -2,6 +2,7 @@ import type { ImageKind } from './image-kind.ts'
 import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 
 const libvips = async () => (await import('./libvips-image.ts')).openLibvipsImage
+const raw = async () => (await import('./raw-image.ts')).openRawImage
 
 /** The decoder of each kind. It is loaded with the first file that needs it, so that a decoder process starts fast. */
 const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
@@ -14,6 +15,15 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/tiff': libvips,
   'image/svg+xml': async () => (await import('./svg-image.ts')).openSvgImage,
   'application/pdf': async () => (await import('./pdf-image.ts')).openPdfImage,
+  'image/x-adobe-dng': raw,
+  'image/x-canon-cr2': raw,
+  'image/x-canon-cr3': raw,
+  'image/x-fujifilm-raf': raw,
+  'image/x-nikon-nef': raw,
+  'image/x-olympus-orf': raw,
+  'image/x-panasonic-rw2': raw,
+  'image/x-pentax-pef': raw,
+  'image/x-sony-arw': raw,
 }
 
 /**

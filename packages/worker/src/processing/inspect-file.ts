@@ -3,10 +3,13 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
-import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
+import { type ImageKind, isImageKind, isKeptWithoutPicture } from '../formats/image-kind.ts'
 import type { OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
 import type { WriteVariant } from './write-variant.ts'
+
+/** Errors of a picture that are no fault of the file. */
+const pictureErrors: ReadonlySet<string> = new Set(['image_not_supported', 'image_too_large'])
 
 /**
  * Creates the inspection of one file: compare it with its announcement and its preset, read it, and render the variants of
@@ -38,7 +41,11 @@ export function createFileInspector(deps: {
     checkSize(upload, opened)
     checkType(preset, opened)
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
-      return inspectImage(upload, preset, opened, detectedType, report, signal)
+      const inspected = inspectImage(upload, preset, opened, detectedType, report, signal)
+      if (!isKeptWithoutPicture(detectedType)) return inspected
+      const variants = await inspected.catch((error: unknown) => keepWithoutPicture(error, report))
+      // The file was read, and its checksum compared.
+      if (variants.length > 0 || report.findings.sha256 !== undefined) return variants
     }
     const { sha256 } = await report.measure('read', () => opened.hash())
     report.findings.sha256 = sha256
@@ -88,6 +95,13 @@ export function createFileInspector(deps: {
     }
     return report.measure('write', () => Promise.all(writes))
   }
+}
+
+/** Keeps a file of which no picture can be made, and says so. @throws any other error */
+function keepWithoutPicture(error: unknown, report: Report): Variant[] {
+  if (!(error instanceof AppError && pictureErrors.has(error.code))) throw error
+  report.warn(error.message)
+  return []
 }
 
 export type InspectFile = ReturnType<typeof createFileInspector>

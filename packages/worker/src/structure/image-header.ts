@@ -1,5 +1,6 @@
 import { checkGif } from './gif-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
+import { readRawStructure } from './raw-structure.ts'
 import { checkSvg, countElements, readableSvg } from './svg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
@@ -54,7 +55,7 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
       case 'application/pdf':
         return pdfHeader(file)
       default:
-        return undefined
+        return previewHeader(file)
     }
   } catch (error) {
     // The file ends before the number.
@@ -151,6 +152,12 @@ function largestPdfImage(file: Buffer): number {
     at = file.indexOf('/Width', at + 6, 'latin1')
   }
   return largest
+}
+
+/** Of a camera's raw file: the header of its largest preview. */
+function previewHeader(file: Buffer): ImageHeader | undefined {
+  const [preview] = readRawStructure(file)?.previews ?? []
+  return preview && readJpegFrame(file.subarray(preview.start, preview.end))
 }
 
 /** Properties are at the beginning of a file; a grid has one of each for its tiles. */
