@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { defaultPreset } from '@millrace/shared/presets/preset.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createDecoders } from '@millrace/worker/decoders/decoders.ts'
 import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -315,6 +318,37 @@ test('an SVG that uses itself, or a pattern in itself, ends', async () => {
     '<style>@keyframes x{} :root{--a:var(--a)}</style>',
   ]) {
     assert.ok(['ready', 'image_too_complex'].includes((await renderFile(svg(content))).outcome), content)
+  }
+})
+
+test('an SVG that takes too long ends its decoder, and is rejected', async () => {
+  const decoders = createDecoders({
+    config: {
+      slots: 1,
+      maxImagePixels: 100_000_000,
+      decoderCpuLimitMs: 700,
+      decoderTimeLimitMs: 60_000,
+      decoderMemoryBytes: 1024 ** 3,
+      decoderPreload: undefined,
+    },
+  })
+  const slow = svg(
+    `<filter id="f" x="0" y="0" width="1" height="1"><feTurbulence baseFrequency=".05" numOctaves="50"/></filter>
+    <rect width="20" height="20" filter="url(#f)"/>`,
+  )
+  try {
+    const outcome = await decoders
+      .renderImage(
+        { kind: 'image/svg+xml', bytes: slow, preset: defaultPreset },
+        { signal: new AbortController().signal, onInspected: () => {}, emit: () => {} },
+      )
+      .then(
+        () => 'ready',
+        (error: unknown) => (error instanceof AppError ? error.code : error),
+      )
+    assert.is(outcome, 'poison_file')
+  } finally {
+    await decoders.close()
   }
 })
 
