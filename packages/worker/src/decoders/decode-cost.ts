@@ -74,7 +74,7 @@ function estimateVectorCost(
   const isKnown = header !== undefined && header.width > 0 && header.height > 0
   const size = { ...(isKnown ? header : unknownSize), isVector: true }
   const scales = preset.variants.map((recipe) => planVariant(size, recipe).scale)
-  const pixels = Math.ceil(size.width * size.height * Math.max(0, ...scales) ** 2)
+  const pixels = Math.round(size.width * size.height * Math.max(0, ...scales) ** 2)
   const bytes =
     emptyDecoderBytes +
     cost.fixed +
