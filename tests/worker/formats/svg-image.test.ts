@@ -322,6 +322,25 @@ test('an SVG that uses itself, or a pattern in itself, ends', async () => {
   }
 })
 
+test('any bytes of an SVG have an outcome', async () => {
+  const whole = svg(
+    `<defs><linearGradient id="g"><stop offset="1" stop-color="red"/></linearGradient></defs>
+    <style>rect{fill:url(#g)}</style><g transform="rotate(9)"><rect width="9" height="9"/><path d="M1 1L9 9"/></g>`,
+    { before: '<?xml version="1.0" encoding="UTF-8"?><!-- c --><!DOCTYPE svg [<!ENTITY a "b">]>' },
+  )
+  let seed = 5
+  for (let round = 0; round < 100; round++) {
+    const bytes = Buffer.from(whole.subarray(0, round % 4 === 0 ? (round * 37) % whole.length : whole.length))
+    for (let flips = 0; flips < 1 + (round % 4) && bytes.length > 0; flips++) {
+      seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff
+      bytes[seed % bytes.length] = (seed >> 12) & 0xff
+    }
+    const { outcome } = await renderFile(bytes, { kind: 'image/svg+xml' })
+    const named = ['ready', 'image_corrupt', 'image_too_complex', 'image_not_supported']
+    assert.ok(named.includes(outcome), outcome)
+  }
+})
+
 test('an SVG that takes too long ends its decoder, and is rejected', async () => {
   const decoders = createDecoders({
     config: {

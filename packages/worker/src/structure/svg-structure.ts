@@ -102,7 +102,8 @@ export function checkSvg(file: Buffer): SvgText {
       if (text[start + 1] === '/') depth -= 1
       else {
         elements += 1
-        if (elements === 1) root = readRoot(text.slice(start, at === 0 ? start + maxRootChars : at), start)
+        if (elements === 1)
+          root = readRoot(text.slice(start, Math.min(at || text.length, start + maxRootChars)), start)
         if (at > 0 && text[at - 2] !== '/') depth += 1
         levels = Math.max(levels, depth)
       }
