@@ -10,13 +10,14 @@ import { startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
 import { createTestLifecycle } from '../../support/test-lifecycle.ts'
+import { onePagePdf } from '../../worker/support/pdf-builder.ts'
 import { sampleImage } from '../../worker/support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../../worker/support/worker-fleet.ts'
 
 const test = suite('type allow-list')
 const directory = mkdtempSync(join(tmpdir(), 'millrace-presets-'))
 const PRESETS_FILE = join(directory, 'presets.json')
-const pdf = Buffer.from('%PDF-1.7\n1 0 obj\n<<>>\nendobj\n')
+const pdf = onePagePdf()
 let fleet: WorkerFleet
 
 test.before(async () => {

@@ -11,6 +11,8 @@ import { buildBmp } from '../support/build-bmp.ts'
 import { buildHeif, codedItem, gridItem, readCodedPictures, sizeProperty } from '../support/build-heif.ts'
 import { fixtureImage } from '../support/fixture-images.ts'
 import { apngFile, interlacedPng } from '../support/odd-images.ts'
+import { onePagePdf, pdfStream } from '../support/pdf-builder.ts'
+import { makeTiffRaw } from '../support/raw-builder.ts'
 import { animation, sampleImage, sampleKinds, samplePicture } from '../support/sample-images.ts'
 import { tiffFile } from '../support/tiff-files.ts'
 
@@ -42,6 +44,16 @@ async function peakBytes(kind: ImageKind, file: Buffer, preset: Preset = default
   }
 }
 
+/** Makes a PDF whose page is one JPEG. @param side of the JPEG, in pixels */
+function pdfWithJpeg(jpeg: Buffer, side: number): Buffer {
+  const entries = `/Type/XObject/Subtype/Image/Width ${side}/Height ${side}/BitsPerComponent 8/ColorSpace/DeviceRGB/Filter/DCTDecode`
+  return onePagePdf({
+    content: '200 0 0 100 0 0 cm /I Do',
+    page: '/Resources<</XObject<</I 5 0 R>>>>',
+    more: [pdfStream(jpeg.toString('latin1'), entries)],
+  })
+}
+
 const side = 2400
 
 /** A grid of 30 × 30 tiles of 64 × 64. libheif takes 1,000 items. */
@@ -66,6 +78,7 @@ function largeBmp(): Buffer {
   return file
 }
 
+const xmlns = 'xmlns="http://www.w3.org/2000/svg"'
 const large: [string, ImageKind, () => Promise<Buffer> | Buffer][] = [
   ['a JPEG', 'image/jpeg', () => sampleImage('image/jpeg', side, side)],
   [
@@ -110,6 +123,25 @@ const large: [string, ImageKind, () => Promise<Buffer> | Buffer][] = [
   ['a BMP', 'image/bmp', largeBmp],
   ['a GIF', 'image/gif', () => sampleImage('image/gif', 1200, 1200)],
   ['an animated GIF', 'image/gif', () => animation('image/gif', { width: 800, height: 600, frames: 6 })],
+  [
+    'an SVG of 50,000 elements',
+    'image/svg+xml',
+    () =>
+      Buffer.from(
+        `<svg ${xmlns} width="9" height="9">${'<rect width="1" height="1"/>'.repeat(50_000)}</svg>`,
+      ),
+  ],
+  ['a PDF', 'application/pdf', () => onePagePdf({ box: '/MediaBox[0 0 100 100]' })],
+  [
+    'a PDF with a progressive JPEG',
+    'application/pdf',
+    async () => pdfWithJpeg(await samplePicture(side, side).jpeg({ progressive: true }).toBuffer(), side),
+  ],
+  [
+    'a raw file',
+    'image/x-adobe-dng',
+    async () => makeTiffRaw({ preview: await sampleImage('image/jpeg', side, side), orientation: 6 }),
+  ],
   ['an animated WebP', 'image/webp', () => animation('image/webp', { width: 800, height: 600, frames: 6 })],
 ]
 for (const [name, kind, make] of large) {
@@ -199,6 +231,18 @@ for (const [kind, name] of furtherFormats) {
     }
   })
 }
+test('a vector image costs what its largest variant costs, whatever size it asks for', () => {
+  const cost = (attributes: string, width = 1000) =>
+    estimateCost('image/svg+xml', Buffer.from(`<svg ${xmlns} ${attributes}/>`), {
+      name: 'one',
+      variants: [{ name: 'one', fit: 'inside', width, format: 'webp', quality: 80 }],
+    })
+  assert.is(cost('width="10" height="10"').pixels, 1_000_000)
+  assert.is(cost('width="1e8" height="1e8"').pixels, 1_000_000)
+  assert.is(cost('width="1e8" height="1e8"', 16_000).pixels, 25_000_000)
+  assert.ok(cost('').pixels > 1_000_000, 'unknown proportions are those of A4')
+  assert.ok(cost('', 3000).bytes > cost('', 1000).bytes)
+})
 
 test('frames, depth and interlacing add to the cost', async () => {
   const bytes = (kind: ImageKind, file: Buffer) => estimateCost(kind, file, defaultPreset).bytes

@@ -67,16 +67,10 @@ test('a photo becomes ready with all variants, findings and a manifest', async (
   assert.equal(manifest?.arrival, upload.arrival)
 })
 
-const pdf = Buffer.from('%PDF-1.7\n1 0 obj\n<<>>\nendobj\n')
+const archive = Buffer.from('PK\x05\x06'.padEnd(22, '\0'), 'latin1')
 const plainFiles: [string, Buffer, string | undefined][] = [
-  [
-    'an SVG with the name photo.jpg',
-    Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'),
-    'image/svg+xml',
-  ],
   ['HTML', Buffer.from('<!doctype html><script>alert(1)</script>'), 'text/html'],
-  ['a PDF', pdf, 'application/pdf'],
-  ['a ZIP', Buffer.from('PK\x05\x06'.padEnd(22, '\0'), 'latin1'), 'application/zip'],
+  ['a ZIP', archive, 'application/zip'],
   ['an empty file', Buffer.alloc(0), undefined],
   ['more than one chunk of text', Buffer.alloc(300_000, 'text '), 'text/plain'],
   ['more than one chunk of other bytes', Buffer.alloc(300_000, '\x01\x02'), undefined],
@@ -140,8 +134,8 @@ test('a file with another size than announced is rejected', async () => {
 })
 
 test('a file with another SHA-256 than announced is rejected', async () => {
-  const declaredSha256 = sha256(pdf)
-  assert.is((await fleet.finished(await fleet.arrive(pdf, { declaredSha256 }))).state, 'ready')
+  const declaredSha256 = sha256(archive)
+  assert.is((await fleet.finished(await fleet.arrive(archive, { declaredSha256 }))).state, 'ready')
   for (const file of [Buffer.from('%PDF-1.4'), await sampleImage('image/png')]) {
     const upload = await fleet.finished(await fleet.arrive(file, { declaredSha256 }))
     assert.equal([upload.state, upload.error?.code], ['rejected', 'checksum_mismatch'])
@@ -151,7 +145,7 @@ test('a file with another SHA-256 than announced is rejected', async () => {
 })
 
 test('an upload with an unknown preset fails', async () => {
-  const upload = await fleet.finished(await fleet.arrive(pdf, { preset: 'no-such' }))
+  const upload = await fleet.finished(await fleet.arrive(archive, { preset: 'no-such' }))
   assert.equal([upload.state, upload.error?.code], ['failed', 'preset_unknown'])
 })
 
@@ -182,8 +176,8 @@ test('a second job for the same bytes changes nothing', async () => {
   const before = await fleet.manifests.read(address)
   await fleet.queue.add({ ...address, etag: upload.arrival?.etag ?? '' })
   // Changes arrive in order. So when the next uploads are done, any change by the second job has arrived.
-  await fleet.finished(await fleet.arrive(pdf))
-  await fleet.finished(await fleet.arrive(pdf))
+  await fleet.finished(await fleet.arrive(archive))
+  await fleet.finished(await fleet.arrive(archive))
   assert.equal(await fleet.manifests.read(address), before)
   assert.equal(fleet.changes.states(address.id), ['received', 'processing', 'ready'])
 })

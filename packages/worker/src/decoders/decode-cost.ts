@@ -1,7 +1,7 @@
 import { completeRecipe, encodedFormat } from '@millrace/shared/presets/complete-recipe.ts'
 import type { EncodedFormat, Preset } from '@millrace/shared/presets/preset.ts'
-import type { ImageKind } from '../formats/image-kind.ts'
-import { planVariant, type VariantPlan } from '../images/variant-size.ts'
+import { type ImageKind, isRawKind } from '../formats/image-kind.ts'
+import { planVariant, type SizedImage, type VariantPlan } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
 
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
@@ -44,6 +44,7 @@ export function estimateCost(kind: ImageKind, file: Buffer, preset: Preset): Dec
   // The decoder's copy, and one more if it must be repaired.
   const fileBytes = 2 * file.length
   const header = readImageHeader(kind, file)
+  if (isVectorKind(kind)) return estimateVectorCost(kind, file, header, preset)
   if (!header || header.width === 0 || header.height === 0) {
     return { bytes: emptyDecoderBytes + fileBytes, isLarge: false, pixels: 0 }
   }
@@ -57,12 +58,58 @@ export function estimateCost(kind: ImageKind, file: Buffer, preset: Preset): Dec
   return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
 }
 
+/**
+ * What a vector image takes: for each pixel that is drawn, each byte of its file, each element of its text, and each pixel
+ * of its largest image. Measured, and rounded up.
+ */
+const vectorBytes = {
+  'image/svg+xml': { fixed: 16 * 1024 ** 2, drawn: 8, fileByte: 30, element: 2_700, image: 0 },
+  // PDFium's program and its first memory are fixed. A progressive JPEG takes 3.4 for each pixel, others 0.3.
+  'application/pdf': { fixed: 48 * 1024 ** 2, drawn: 8, fileByte: 3, element: 0, image: 6 },
+} as const
+
+type VectorKind = keyof typeof vectorBytes
+
+function isVectorKind(kind: ImageKind): kind is VectorKind {
+  return Object.hasOwn(vectorBytes, kind)
+}
+
+/** A4, upright: the proportions of a document that does not say its own at once. */
+const unknownSize = { width: 595, height: 842 }
+
+/** A vector image costs what its largest variant costs, whatever size it asks for. */
+function estimateVectorCost(
+  kind: VectorKind,
+  file: Buffer,
+  header: ImageHeader | undefined,
+  preset: Preset,
+): DecodeCost {
+  const cost = vectorBytes[kind]
+  const isKnown = header !== undefined && header.width > 0 && header.height > 0
+  const size = { ...(isKnown ? header : unknownSize), isVector: true }
+  const drawn = preset.variants.map((variant) => {
+    const format = encodedFormat(variant.format, kind)
+    return planVariant(size, completeRecipe({ ...variant, format })).drawn
+  })
+  const pixels = Math.max(0, ...drawn.map(({ width, height }) => width * height))
+  const bytes =
+    emptyDecoderBytes +
+    cost.fixed +
+    file.length * cost.fileByte +
+    (header?.elements ?? 0) * cost.element +
+    (header?.imagePixels ?? 0) * cost.image +
+    pixels * cost.drawn +
+    encodingBytes(kind, size, preset)
+  return { bytes: Math.ceil(bytes), isLarge: pixels >= largePixels, pixels }
+}
+
 /** Returns the memory that decoders and the first resizing take, in bytes. Per pixel, measured at 25 megapixels. */
-function decodingBytes(kind: ImageKind, header: ImageHeader): number {
+function decodingBytes(kind: Exclude<ImageKind, VectorKind>, header: ImageHeader): number {
   const { pixelBytes, isInterlaced } = header
   const pixels = header.width * header.height
   const allPixels = pixels * header.frames
-  switch (kind) {
+  // Of a camera's raw file, its preview is decoded.
+  switch (isRawKind(kind) ? 'image/jpeg' : kind) {
     case 'image/jpeg':
       // 2.0 when turned; progressive 4.2 (4:2:0) and 7.2 (4:4:4).
       return pixels * (isInterlaced ? pixelBytes + 2.5 : 2.5)
@@ -99,19 +146,20 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
 }
 
 /** Returns the memory of the variant that takes most, in bytes. The largest raster is kept beside it. */
-function encodingBytes(kind: ImageKind, header: ImageHeader, preset: Preset): number {
+function encodingBytes(kind: ImageKind, image: SizedImage, preset: Preset): number {
+  const { frames = 1 } = image
   return Math.max(
     0,
     ...preset.variants.map((variant) => {
       const format = encodedFormat(variant.format, kind)
       const recipe = completeRecipe({ ...variant, format })
-      const plan = planVariant(header, recipe)
+      const plan = planVariant(image, recipe)
       const { drawn, size, isAnimated, scale } = plan
       const pixels = size.width * size.height
-      const ownPixels = header.width * header.height
+      const ownPixels = image.width * image.height
       // Larger frames than the original's, which are part of decoding.
       if (isAnimated && pixels > ownPixels) {
-        return pixels * header.frames * frameBytes + pixels * encoderBytes[format]
+        return pixels * frames * frameBytes + pixels * encoderBytes[format]
       }
       // For `cover`, the whole image at the variant's scale is in memory, which is cropped. It is not enlarged there, unless
       // the whole is looked at to find what to keep.

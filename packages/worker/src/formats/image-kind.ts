@@ -16,6 +16,17 @@ export const imageKindNames = {
   'image/bmp': 'BMP',
   'image/x-icon': 'ICO',
   'image/jxl': 'JPEG XL',
+  'image/svg+xml': 'SVG',
+  'application/pdf': 'PDF',
+  'image/x-adobe-dng': 'DNG raw file',
+  'image/x-canon-cr2': 'CR2 raw file',
+  'image/x-canon-cr3': 'CR3 raw file',
+  'image/x-fujifilm-raf': 'RAF raw file',
+  'image/x-nikon-nef': 'NEF raw file',
+  'image/x-olympus-orf': 'ORF raw file',
+  'image/x-panasonic-rw2': 'RW2 raw file',
+  'image/x-pentax-pef': 'PEF raw file',
+  'image/x-sony-arw': 'ARW raw file',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames
@@ -36,3 +47,18 @@ export const libvipsFormats = {
 } as const satisfies Partial<Record<ImageKind, string>>
 
 export type LibvipsKind = keyof typeof libvipsFormats
+
+/** Files of cameras, of which only the embedded preview is shown. */
+export type RawKind = Extract<ImageKind, `image/x-${string}-${string}`>
+
+export function isRawKind(kind: ImageKind): kind is RawKind {
+  return imageKindNames[kind].endsWith(' raw file')
+}
+
+/**
+ * Whether a file of the kind is kept without a picture if none can be made: documents and raw files are more than their
+ * pictures.
+ */
+export function isKeptWithoutPicture(kind: ImageKind): boolean {
+  return kind === 'application/pdf' || isRawKind(kind)
+}

@@ -3,6 +3,7 @@ import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 
 const heif = async () => (await import('./heif-image.ts')).openHeifImage
 const libvips = async () => (await import('./libvips-image.ts')).openLibvipsImage
+const raw = async () => (await import('./raw-image.ts')).openRawImage
 
 /** The decoder of each kind. It is loaded with the first file that needs it, so that a decoder process starts fast. */
 const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
@@ -18,6 +19,17 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/bmp': async () => (await import('./bmp-image.ts')).openBmpImage,
   'image/x-icon': async () => (await import('./ico-image.ts')).openIcoImage,
   'image/jxl': async () => (await import('./jxl-image.ts')).openJxlImage,
+  'image/svg+xml': async () => (await import('./svg-image.ts')).openSvgImage,
+  'application/pdf': async () => (await import('./pdf-image.ts')).openPdfImage,
+  'image/x-adobe-dng': raw,
+  'image/x-canon-cr2': raw,
+  'image/x-canon-cr3': raw,
+  'image/x-fujifilm-raf': raw,
+  'image/x-nikon-nef': raw,
+  'image/x-olympus-orf': raw,
+  'image/x-panasonic-rw2': raw,
+  'image/x-pentax-pef': raw,
+  'image/x-sony-arw': raw,
 }
 
 /**

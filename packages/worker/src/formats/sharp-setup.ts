@@ -3,8 +3,9 @@ import sharp from 'sharp'
 /**
  * The only file that imports sharp, so that no image is decoded without these settings.
  *
- * Loaders: exactly the six rendered formats. SVG (librsvg), PDF, raw camera files and future formats of libvips are
- * blocked, whatever a file claims to be. An SVG may reference other files, and each parser adds attack surface.
+ * Loaders: exactly the six formats that libvips decodes for us. PDF, raw camera files and future formats of libvips are
+ * blocked, whatever a file claims to be, since each parser adds attack surface. SVG (librsvg) is allowed for files of this
+ * kind only, while one is open.
  */
 sharp.block({ operation: ['VipsForeignLoad'] })
 sharp.unblock({
@@ -23,6 +24,22 @@ sharp.concurrency(1)
 sharp.cache(false)
 
 export { sharp }
+
+const svgLoader = { operation: ['VipsForeignLoadSvg'] }
+/** How many SVGs are open: tests run several at a time. */
+let openSvgs = 0
+
+/** Allows libvips to load SVG while `run` runs. */
+export async function withSvgLoader<Result>(run: () => Promise<Result>): Promise<Result> {
+  openSvgs += 1
+  sharp.unblock(svgLoader)
+  try {
+    return await run()
+  } finally {
+    openSvgs -= 1
+    if (openSvgs === 0) sharp.block(svgLoader)
+  }
+}
 
 /** sharp's default pixel limit (0x3FFF squared). It must never be raised for user files. */
 export const libraryPixelLimit = 0x3fff * 0x3fff

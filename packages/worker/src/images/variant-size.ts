@@ -11,6 +11,13 @@ const maxSide = { webp: 16_383, jpeg: 65_500, avif: 16_384, png: 0x7fffffff } as
 /** The most pixels that an image is enlarged to, and that a variant's frames have together. As many as an original has. */
 const maxDrawnPixels = 100_000_000
 
+/**
+ * The largest picture that is drawn of a vector image, in pixels. One that fills the box of a variant may be thousands of
+ * times as high as wide.
+ */
+const maxVectorPixels = 25_000_000
+const maxVectorSide = 16_383
+
 /** What the size of a variant depends on. Width and height in pixels, as displayed. */
 export type SizedImage = Size & {
   /** Frames of an animation; 1 by default. */
@@ -66,8 +73,7 @@ function drawnSize(image: SizedImage, recipe: CompleteRecipe): { drawn: Size; si
     }
     return { drawn: size, size }
   }
-  const largest = mayEnlarge ? Math.max(1, Math.sqrt(maxDrawnPixels / (image.width * image.height))) : 1
-  const scale = Math.min(wantedScale(image, recipe, box), largest)
+  const scale = Math.min(wantedScale(image, recipe, box), largestScale(image, mayEnlarge))
   if (fit === 'cover') {
     const drawn = scaled(image, scale)
     const size = { width: Math.min(box.width, drawn.width), height: Math.min(box.height, drawn.height) }
@@ -85,6 +91,14 @@ function wantedScale(image: Size, { fit, width, height }: CompleteRecipe, box: S
   ]
   if (scales.length === 0) return 1
   return fit === 'inside' || fit === 'contain' ? Math.min(...scales) : Math.max(...scales)
+}
+
+/** Returns the scale beyond which an image is not drawn. */
+function largestScale({ width, height, isVector }: SizedImage, mayEnlarge: boolean): number {
+  if (isVector) {
+    return Math.min(Math.sqrt(maxVectorPixels / (width * height)), maxVectorSide / Math.max(width, height))
+  }
+  return mayEnlarge ? Math.max(1, Math.sqrt(maxDrawnPixels / (width * height))) : 1
 }
 
 /** Returns a scaled, rounded size of at least one pixel per side. */

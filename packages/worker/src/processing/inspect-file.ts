@@ -4,12 +4,15 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Arrival, Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
-import { type ImageKind, isImageKind } from '../formats/image-kind.ts'
+import { type ImageKind, isImageKind, isKeptWithoutPicture } from '../formats/image-kind.ts'
 import type { OpenScan } from '../scanning/scanning.ts'
 import type { ChunkSink, OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
 import { reportRendering } from './report-rendering.ts'
 import type { WriteVariant } from './write-variant.ts'
+
+/** Errors of a picture that are no fault of the file. */
+const pictureErrors: ReadonlySet<string> = new Set(['image_not_supported', 'image_too_large'])
 
 /**
  * Creates the inspection of one file: compare it with its announcement and its preset, read it, have it scanned, and render
@@ -45,7 +48,11 @@ export function createFileInspector(deps: {
     report.require('size', () => checkSize(upload, opened))
     if (preset.accept) report.require('type', () => checkType(preset, opened))
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
-      return inspectImage({ upload, arrival }, preset, opened, detectedType, report, signal)
+      const inspected = inspectImage({ upload, arrival }, preset, opened, detectedType, report, signal)
+      if (!isKeptWithoutPicture(detectedType)) return inspected
+      const variants = await inspected.catch((error: unknown) => keepWithoutPicture(error, report))
+      // The file was read, and its checksum compared.
+      if (variants.length > 0 || report.findings.sha256 !== undefined) return variants
     }
     await readWhole({ upload, arrival }, opened, report, signal, (sink) => opened.hash(sink))
     return []
@@ -125,6 +132,13 @@ export function createFileInspector(deps: {
       scan?.close()
     }
   }
+}
+
+/** Keeps a file of which no picture can be made, and says so. @throws any other error */
+function keepWithoutPicture(error: unknown, report: Report): Variant[] {
+  if (!(error instanceof AppError && pictureErrors.has(error.code))) throw error
+  report.warn(error.message)
+  return []
 }
 
 export type InspectFile = ReturnType<typeof createFileInspector>

@@ -5,6 +5,8 @@ import { readHeifFrame } from './heif-structure.ts'
 import { readIconFrame } from './ico-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
 import { readJxlFrame } from './jxl-structure.ts'
+import { readRawStructure } from './raw-structure.ts'
+import { checkSvg, countElements, readableSvg } from './svg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
 import { checkWebp } from './webp-structure.ts'
 
@@ -18,8 +20,12 @@ export type ImageHeader = {
   pixelBytes: number
   /** Interlaced or progressive: the decoder must hold the whole image. */
   isInterlaced: boolean
-  /** Drawn in the size of each variant. */
+  /** Drawn in the size of its variants; 0 × 0 if the file's head does not say its proportions. */
   isVector?: boolean
+  /** Elements of its text. */
+  elements?: number
+  /** Pixels of the largest image within it. */
+  imagePixels?: number
 }
 
 /**
@@ -58,8 +64,12 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return readIconFrame(file)
       case 'image/jxl':
         return readJxlFrame(file)
+      case 'image/svg+xml':
+        return svgHeader(file)
+      case 'application/pdf':
+        return pdfHeader(file)
       default:
-        return undefined
+        return previewHeader(file)
     }
   } catch (error) {
     // The file ends before the number.
@@ -111,6 +121,57 @@ function avifHeader(file: Buffer): ImageHeader | undefined {
   if (width === 0) return undefined
   const isDeep = positions(file, 'av1C').some((at) => (file.readUInt8(at + 6) & 0x40) !== 0)
   return { width, height, frames: 1, pixelBytes: isDeep ? 8 : 4, isInterlaced: false }
+}
+
+/** The size of the root element, if it is at the beginning of the file. */
+function svgHeader(file: Buffer): ImageHeader {
+  const { size } = checkSvg(readableSvg(file.subarray(0, headBytes)))
+  return {
+    width: 0,
+    height: 0,
+    ...size,
+    frames: 1,
+    pixelBytes: 4,
+    isInterlaced: false,
+    isVector: true,
+    elements: countElements(file),
+  }
+}
+
+/**
+ * ISO 32000-2, 7.7.3.3: the box of the first page in the file, which is seldom compressed and often that of all pages, and
+ * 8.9.5: the largest image, which is decoded as a whole.
+ */
+function pdfHeader(file: Buffer): ImageHeader {
+  const boxAt = file.indexOf('/MediaBox', 0, 'latin1')
+  const box = /^\/MediaBox\s*\[([^\]]*)\]/.exec(file.toString('latin1', Math.max(0, boxAt), boxAt + 200))?.[1]
+  const [left = 0, bottom = 0, right = 0, top = 0] = (box ?? '').trim().split(/\s+/).map(Number)
+  const [width, height] = [Math.abs(right - left) || 0, Math.abs(top - bottom) || 0]
+  const head = { frames: 1, pixelBytes: 4, isInterlaced: false, isVector: true }
+  return { width, height, ...head, imagePixels: largestPdfImage(file) }
+}
+
+/** A scanned book has an image for each page. */
+const maxPdfImages = 10_000
+
+/** @returns the pixels of the largest image whose dictionary says so */
+function largestPdfImage(file: Buffer): number {
+  let largest = 0
+  let at = file.indexOf('/Width', 0, 'latin1')
+  for (let count = 0; at !== -1 && count < maxPdfImages; count++) {
+    const around = file.toString('latin1', Math.max(0, at - 200), at + 200)
+    const [, width] = /\/Width\s+(\d{1,9})/.exec(around) ?? []
+    const [, height] = /\/Height\s+(\d{1,9})/.exec(around) ?? []
+    largest = Math.max(largest, Number(width ?? 0) * Number(height ?? 0))
+    at = file.indexOf('/Width', at + 6, 'latin1')
+  }
+  return largest
+}
+
+/** Of a camera's raw file: the header of its largest preview. */
+function previewHeader(file: Buffer): ImageHeader | undefined {
+  const [preview] = readRawStructure(file)?.previews ?? []
+  return preview && readJpegFrame(file.subarray(preview.start, preview.end))
 }
 
 /** Properties are at the beginning of a file; a grid has one of each for its tiles. */
