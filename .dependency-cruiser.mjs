@@ -47,6 +47,7 @@ const packages = {
     rooms: [
       'structure',
       'types',
+      'media',
       'formats',
       'images',
       'decoders',

@@ -1,4 +1,4 @@
-import type { ImageKind } from '@millrace/worker/formats/image-kind.ts'
+import type { LibvipsKind } from '@millrace/worker/formats/image-kind.ts'
 import { readImageHeader } from '@millrace/worker/structure/image-header.ts'
 import { checkBeforeDecoding, repairImage } from '@millrace/worker/structure/image-structure.ts'
 import { partLimits } from '@millrace/worker/structure/structure.ts'
@@ -11,12 +11,12 @@ import { animation, sampleImage, sampleKinds, truncated } from '../support/sampl
 
 const test = suite('structure of other formats')
 
-function stateOf(kind: ImageKind, file: Buffer): string {
+function stateOf(kind: LibvipsKind, file: Buffer): string {
   return checkBeforeDecoding(kind, file).state
 }
 
 /** Decodes the first repaired copy, failing on every warning. */
-async function repairedPixels(kind: ImageKind, file: Buffer): Promise<Buffer> {
+async function repairedPixels(kind: LibvipsKind, file: Buffer): Promise<Buffer> {
   return sharp(repairImage(kind, file) ?? file, { failOn: 'warning' })
     .raw()
     .toBuffer()

@@ -2,9 +2,13 @@ import type { Preset, VariantRecipe } from '@millrace/shared/presets/preset.ts'
 import type { ImageKind } from '../formats/image-kind.ts'
 import { planVariant } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
+import { videoFrameKind } from '../structure/video-frame.ts'
 
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
 const emptyDecoderBytes = 112 * 1024 ** 2
+
+/** ffmpeg without a frame, in bytes: 55 MB, and a margin. */
+const ffmpegBytes = 64 * 1024 ** 2
 
 /** Bytes that encoders take for each pixel of a variant, its raster included. Measured, and rounded up. */
 const encoderBytes = { webp: 20, jpeg: 12, png: 12, avif: 44 } as const satisfies Record<
@@ -67,6 +71,9 @@ function decodingBytes(kind: ImageKind, header: ImageHeader): number {
     case 'image/avif':
       // 19 with 8 bits, 26 with 12 bits and alpha.
       return pixels * (pixelBytes > 4 ? 30 : 22)
+    case videoFrameKind:
+      // ffmpeg takes 11 (H.264, VP9, AV1) to 16 (ProRes with alpha), and the decoder 9 for what ffmpeg sends.
+      return ffmpegBytes + pixels * 26
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { Readable, Writable } from 'node:stream'
-import { type DecoderAnswer, type DecoderJob, decoderAnswer } from './decoder-messages.ts'
+import { type DecoderAnswer, type DecoderJob, decoderAnswer, type RangeReply } from './decoder-messages.ts'
 import { createFrameReader, frameStart } from './frames.ts'
 import { type ProcessUsage, readProcessUsage } from './process-usage.ts'
 import { answersDescriptor, jobsDescriptor } from './serve-decoder.ts'
@@ -22,6 +22,15 @@ export type JobEnd =
   | { end: 'died' | 'killed'; reason: string; errorOutput: string }
 
 export type DecoderInput = DecoderJob & { file: Buffer }
+
+export type JobOptions = {
+  limits: JobLimits
+  signal: AbortSignal
+  /** Receives each answer before the last one, with its body. */
+  onAnswer(answer: DecoderAnswer, body: Buffer): void
+  /** Reads a range of the file, if the file was not sent. @returns undefined: the decoder may not read it */
+  readRange?(start: number, end: number): Promise<Buffer | undefined>
+}
 
 /** Signals that the kernel sends to a program for its own fault. `abort()` is how C libraries give up. */
 const faultSignals: ReadonlySet<string> = new Set([
@@ -46,6 +55,8 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     // The channel only shows the decoder that its worker died. The last two are jobs and answers (serve-decoder.ts).
     stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe', 'pipe'],
     env: deps.environment,
+    // A process group of its own, so that a program which it started ends with it.
+    detached: true,
   })
   const { jobs, answers, stderr } = streamsOf(child)
   const exited = Promise.withResolvers<string | number>()
@@ -57,6 +68,7 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     isAlive = false
     exited.resolve(error.message)
   })
+  child.once('exit', kill)
   child.once('close', (code, signal) => {
     isAlive = false
     exited.resolve(signal ?? code ?? 'unknown')
@@ -79,8 +91,13 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     }
   })
 
+  /** Ends the process and its children. */
   function kill(): void {
-    child.kill('SIGKILL')
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // All of them have ended.
+    }
   }
 
   function usage(): ProcessUsage | undefined {
@@ -95,20 +112,11 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     /**
      * Runs one job. The caller waits for its end before the next one.
      *
-     * @param onAnswer receives each answer before the last one, with its body
-     * @throws the signal's reason if it aborts; the process is killed
+     * @throws the signal's reason if it aborts, and what `readRange` throws; the process is killed
      */
     async run(
       { file, ...job }: DecoderInput,
-      {
-        limits,
-        signal,
-        onAnswer,
-      }: {
-        limits: JobLimits
-        signal: AbortSignal
-        onAnswer(answer: DecoderAnswer, body: Buffer): void
-      },
+      { limits, signal, onAnswer, readRange }: JobOptions,
     ): Promise<JobEnd> {
       signal.throwIfAborted()
       signal.addEventListener('abort', kill, { once: true })
@@ -123,6 +131,18 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         exceeded ??= reason
         kill()
       }
+      let isReading = false
+      let failure: { error: unknown } | undefined
+      function sendRange(range: Buffer | undefined): void {
+        isReading = false
+        const reply: RangeReply = { isRefused: range === undefined }
+        jobs.write(frameStart(reply, range?.length))
+        if (range) jobs.write(range)
+      }
+      function fail(error: unknown): void {
+        failure = { error }
+        kill()
+      }
       running = {
         onFrame(message, body) {
           if (!decoderAnswer.Check(message)) return stopFor('It sent an unknown answer.')
@@ -131,8 +151,15 @@ export function startDecoderProcess(deps: { program: string; environment: Record
               return stopFor('It sent an unknown answer.')
             case 'inspected':
             case 'variant':
+            case 'picture':
               return onAnswer(message, body)
+            case 'range':
+              if (!readRange || isReading) return stopFor('It sent an unknown answer.')
+              isReading = true
+              return void readRange(message.start, message.end).then(sendRange, fail)
             default:
+              // A late range would be read as the next job.
+              if (isReading) return stopFor('It sent an unknown answer.')
               answered.resolve({ end: 'answered', last: message })
           }
         },
@@ -150,6 +177,7 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         jobs.write(file)
         const end = await Promise.race([answered.promise, exited.promise])
         signal.throwIfAborted()
+        if (failure) throw failure.error
         if (typeof end === 'object') return end
         const isFault = exceeded !== undefined || typeof end === 'number' || faultSignals.has(end)
         return {

@@ -30,6 +30,7 @@ export type RenderOptions = {
  * @param deps.keptBytes how much memory a decoder may keep from earlier images
  * @param deps.maxPixels limit for all frames of an image
  * @param deps.limits of CPU and wall time of one attempt, in ms
+ * @param deps.ffmpeg path of the program that decodes frames of videos
  */
 export function createImageRenderer(deps: {
   pool: DecoderPool
@@ -39,8 +40,9 @@ export function createImageRenderer(deps: {
   keptBytes: number
   maxPixels: number
   limits: { cpuMs: number; wallMs: number }
+  ffmpeg?: string | undefined
 }) {
-  const { pool, memory, processes, memoryBytes, keptBytes, maxPixels } = deps
+  const { pool, memory, processes, memoryBytes, keptBytes, maxPixels, ffmpeg } = deps
 
   /**
    * @param image.bytes the whole file
@@ -68,7 +70,8 @@ export function createImageRenderer(deps: {
     try {
       const releaseProcess = await processes.acquire({ cost: 1, isLarge }, signal)
       try {
-        return await renderTwice({ kind, preset, maxPixels, file: bytes }, needed, options)
+        const input = { kind, preset, maxPixels, file: bytes, ...(ffmpeg !== undefined && { ffmpeg }) }
+        return await renderTwice(input, needed, options)
       } finally {
         releaseProcess()
       }

@@ -1,3 +1,5 @@
+import { videoFrameKind } from '../structure/video-frame.ts'
+
 /**
  * The kinds of image that are rendered, and their names in messages. Each has an entry in `open-image.ts`.
  *
@@ -11,6 +13,7 @@ export const imageKindNames = {
   'image/avif': 'AVIF',
   'image/gif': 'GIF',
   'image/tiff': 'TIFF',
+  [videoFrameKind]: 'video frame',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

@@ -1,3 +1,4 @@
+import { videoFrameKind } from '../structure/video-frame.ts'
 import type { ImageKind } from './image-kind.ts'
 import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 
@@ -12,6 +13,7 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/avif': libvips,
   'image/gif': libvips,
   'image/tiff': libvips,
+  [videoFrameKind]: async () => (await import('./video-frame-image.ts')).openVideoFrame,
 }
 
 /**

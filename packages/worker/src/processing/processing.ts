@@ -14,7 +14,7 @@ export function createProcessing(deps: {
   s3: S3Client
   bucket: string
   lifecycle: Lifecycle
-  decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
+  decoders: Pick<Decoders, 'renderImage' | 'inspectMedia' | 'reserveFile'>
   config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[] }
 }) {
   const { s3, bucket, config } = deps

@@ -1,6 +1,7 @@
 import { checkGif } from './gif-structure.ts'
 import { readJpegFrame } from './jpeg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
+import { readVideoFrame, uprightSize, videoFrameKind } from './video-frame.ts'
 import { checkWebp } from './webp-structure.ts'
 
 /** What a file's header says about the memory that decoding takes. */
@@ -42,6 +43,8 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return readTiffFrame(file)
       case 'image/avif':
         return avifHeader(file)
+      case videoFrameKind:
+        return videoFrameHeader(file)
       default:
         return undefined
     }
@@ -50,6 +53,11 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
     if (error instanceof RangeError) return undefined
     throw error
   }
+}
+
+function videoFrameHeader(file: Buffer): ImageHeader | undefined {
+  const frame = readVideoFrame(file)
+  return frame && { ...uprightSize(frame.geometry), frames: 1, pixelBytes: 3, isInterlaced: false }
 }
 
 /** PNG specification, 11.2.2: width, height, depth, colour type, and at last the interlace method. */

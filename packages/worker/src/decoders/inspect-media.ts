@@ -1,0 +1,126 @@
+import type { Preset } from '@millrace/shared/presets/preset.ts'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import type { Findings } from '@millrace/shared/uploads/upload.ts'
+import { createRangeBudget } from '../media/file-ranges.ts'
+import type { Admission } from './admission.ts'
+import type { DecoderAnswer } from './decoder-messages.ts'
+import type { DecoderPool } from './decoder-pool.ts'
+import type { JobEnd, JobLimits } from './decoder-process.ts'
+
+/** Memory of a decoder that examines a file, in bytes. The index of a video of ten hours takes some 150 MiB. */
+const mediaBytes = 256 * 1024 ** 2
+
+/** Limits of one attempt, in ms. A good file takes a tenth of a second, and S3 answers 500 requests within a minute. */
+const maxCpuMs = 15_000
+const maxWallMs = 60_000
+
+/** A video or recording whose bytes are in S3. */
+export type MediaFile = {
+  kind: string
+  /** In bytes. */
+  size: number
+  preset: Preset
+  /** Reads a range of it, from `start` to before `end`. */
+  readRange(start: number, end: number): Promise<Buffer>
+}
+
+/** What was found. `picture` is a frame or a cover, not decoded yet. */
+export type InspectedMedia = { findings: Findings; picture?: { from: 'frame' | 'cover'; bytes: Buffer } }
+
+/**
+ * Examines video and audio in decoder processes. A decoder asks for the ranges of the file that it needs, so it gets neither
+ * the whole file nor credentials for it.
+ *
+ * If a process dies with a file, the file is tried once more in a new process. If that dies too, the file keeps what was
+ * found until then, and a warning. It is not decoded here, so it is no reason to reject it.
+ *
+ * @param deps.memory admits files by the memory of their decoders, in bytes
+ * @param deps.processes admits as many files as there are decoders
+ * @param deps.memoryBytes the capacity of `memory`
+ * @param deps.keptBytes how much memory a decoder may keep from earlier files
+ * @param deps.limits of CPU and wall time of any job, in ms
+ * @param deps.ffmpeg path of the program that decodes frames; undefined: no frame is taken
+ */
+export function createMediaInspector(deps: {
+  pool: DecoderPool
+  memory: Admission
+  processes: Admission
+  memoryBytes: number
+  keptBytes: number
+  limits: { cpuMs: number; wallMs: number }
+  ffmpeg?: string | undefined
+}) {
+  const { pool, memory, processes, memoryBytes, keptBytes, ffmpeg } = deps
+  const cost = Math.min(mediaBytes, memoryBytes)
+  const limits: JobLimits = {
+    cpuMs: Math.min(deps.limits.cpuMs, maxCpuMs),
+    wallMs: Math.min(deps.limits.wallMs, maxWallMs),
+    rssBytes: keptBytes + 1.5 * cost,
+  }
+
+  /**
+   * @param signal aborts the work; the decoder is killed
+   * @throws AppError `processing_failed` if something else killed the decoder, and what `readRange` throws
+   */
+  return async function inspectMedia(file: MediaFile, signal: AbortSignal): Promise<InspectedMedia> {
+    const releaseMemory = await memory.acquire({ cost, isLarge: false }, signal)
+    try {
+      const releaseProcess = await processes.acquire({ cost: 1, isLarge: false }, signal)
+      try {
+        const first = await inspectOnce(file, { fresh: false, signal })
+        if (first.end.end !== 'died') return resultOf(first)
+        return resultOf(await inspectOnce(file, { fresh: true, signal }))
+      } finally {
+        releaseProcess()
+      }
+    } finally {
+      releaseMemory()
+    }
+  }
+
+  async function inspectOnce(
+    { kind, size, preset, readRange }: MediaFile,
+    options: { fresh: boolean; signal: AbortSignal },
+  ): Promise<{ end: JobEnd; found: InspectedMedia }> {
+    const found: InspectedMedia = { findings: {} }
+    const mayRead = createRangeBudget(size)
+    const end = await pool.run(
+      { kind, preset, size, maxPixels: 0, file: Buffer.alloc(0), ...(ffmpeg !== undefined && { ffmpeg }) },
+      {
+        ...options,
+        limits,
+        onAnswer: (answer, body) => addAnswer(found, answer, body),
+        readRange: async (start, rangeEnd) =>
+          mayRead(start, rangeEnd) ? readRange(start, rangeEnd) : undefined,
+      },
+    )
+    return { end, found }
+  }
+}
+
+export type InspectMedia = ReturnType<typeof createMediaInspector>
+
+function addAnswer(found: InspectedMedia, answer: DecoderAnswer, body: Buffer): void {
+  if (answer.type === 'inspected') addFindings(found, answer.findings)
+  if (answer.type === 'picture') found.picture = { from: answer.from, bytes: body }
+}
+
+function addFindings(found: InspectedMedia, { warnings = [], ...findings }: Findings): void {
+  const all = [...(found.findings.warnings ?? []), ...warnings]
+  found.findings = { ...found.findings, ...findings, ...(all.length > 0 && { warnings: all }) }
+}
+
+function resultOf({ end, found }: { end: JobEnd; found: InspectedMedia }): InspectedMedia {
+  switch (end.end) {
+    case 'died':
+      addFindings(found, {
+        warnings: ['The file could not be examined wholly: that would take too much time or memory.'],
+      })
+      return found
+    case 'killed':
+      throw new AppError('processing_failed', { cause: new Error(`The decoder died. ${end.reason}`) })
+    case 'answered':
+      if (end.last.type === 'rendered') return found
+      throw new AppError('processing_failed', { cause: new Error(end.last.reason ?? end.last.type) })
+  }
+}
