@@ -51,7 +51,7 @@ export async function decodeFrame(
   const picture = Buffer.concat(chunks)
   const [head, ...sides] = ppmHead.exec(picture.toString('latin1', 0, 64)) ?? []
   const pixels = picture.subarray(head?.length)
-  const isExpected = sides.map(Number).join() === [width, height].join()
+  const isExpected = sides.map(Number).join() === [width, height].join() && size === picture.length
   if (!isExpected || pixels.length !== 3 * width * height) throw new Error('ffmpeg gave no picture.')
   return pixels
 }
