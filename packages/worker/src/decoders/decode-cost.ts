@@ -5,7 +5,7 @@ import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
 import { videoFrameKind } from '../structure/video-frame.ts'
 
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
-const emptyDecoderBytes = 112 * 1024 ** 2
+export const emptyDecoderBytes = 112 * 1024 ** 2
 
 /** ffmpeg without a frame, in bytes: 55 MB, and a margin. */
 const ffmpegBytes = 64 * 1024 ** 2

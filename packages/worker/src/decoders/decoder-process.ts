@@ -19,7 +19,7 @@ export type JobLimits = { cpuMs: number; wallMs: number; rssBytes: number }
  */
 export type JobEnd =
   | { end: 'answered'; last: Extract<DecoderAnswer, { type: 'rendered' | 'refused' | 'broken' }> }
-  | { end: 'died' | 'killed'; reason: string; errorOutput: string }
+  | { end: 'died' | 'killed'; reason: string; errorOutput: string; isOverLimit: boolean }
 
 export type DecoderInput = DecoderJob & { file: Buffer }
 
@@ -123,13 +123,20 @@ export function startDecoderProcess(deps: { program: string; environment: Record
       // Loading the program belongs to no job.
       const start = await Promise.race([started.promise, exited.promise])
       signal.throwIfAborted()
-      if (start !== 'started') return { end: 'killed', reason: `It ended with ${start}.`, errorOutput }
+      if (start !== 'started') {
+        return { end: 'killed', reason: `It ended with ${start}.`, errorOutput, isOverLimit: false }
+      }
       errorOutput = ''
       const answered = Promise.withResolvers<JobEnd>()
       let exceeded: string | undefined
+      let isOverLimit = false
       const stopFor = (reason: string) => {
         exceeded ??= reason
         kill()
+      }
+      const stopOverLimit = (reason: string) => {
+        isOverLimit ||= exceeded === undefined
+        stopFor(reason)
       }
       let isReading = false
       let failure: { error: unknown } | undefined
@@ -165,12 +172,14 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         },
       }
       const startCpuMs = usage()?.cpuMs ?? 0
-      const wall = setTimeout(() => stopFor(`It took longer than ${limits.wallMs} ms.`), limits.wallMs)
+      const wall = setTimeout(() => stopOverLimit(`It took longer than ${limits.wallMs} ms.`), limits.wallMs)
       const watch = setInterval(() => {
         const used = usage()
         if (!used) return
-        if (used.rssBytes > limits.rssBytes) stopFor(`It used more than ${limits.rssBytes} bytes of memory.`)
-        if (used.cpuMs - startCpuMs > limits.cpuMs) stopFor(`It used more than ${limits.cpuMs} ms of CPU.`)
+        if (used.rssBytes > limits.rssBytes)
+          stopOverLimit(`It used more than ${limits.rssBytes} bytes of memory.`)
+        if (used.cpuMs - startCpuMs > limits.cpuMs)
+          stopOverLimit(`It used more than ${limits.cpuMs} ms of CPU.`)
       }, watchIntervalMs)
       try {
         jobs.write(frameStart(job, file.length))
@@ -184,6 +193,7 @@ export function startDecoderProcess(deps: { program: string; environment: Record
           end: isFault ? 'died' : 'killed',
           reason: exceeded ?? `It ended with ${end}.`,
           errorOutput,
+          isOverLimit,
         }
       } finally {
         running = undefined

@@ -3,16 +3,27 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import { createRangeBudget } from '../media/file-ranges.ts'
 import type { Admission } from './admission.ts'
+import { emptyDecoderBytes } from './decode-cost.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import type { DecoderPool } from './decoder-pool.ts'
 import type { JobEnd, JobLimits } from './decoder-process.ts'
 
-/** Memory of a decoder that examines a file, in bytes. The index of a video of ten hours takes some 150 MiB. */
-const mediaBytes = 256 * 1024 ** 2
+const mebibyte = 1024 ** 2
 
-/** Limits of one attempt, in ms. A good file takes a tenth of a second, and S3 answers 500 requests within a minute. */
-const maxCpuMs = 15_000
+/**
+ * Limits of one attempt, in ms. A good file takes a tenth of a second of CPU; a video of ten hours with 60 frames a second,
+ * whose index has 52 MB, takes 1.4 s. S3 answers 500 requests within a minute.
+ */
+const maxCpuMs = 10_000
 const maxWallMs = 60_000
+
+/**
+ * Estimates the memory of a decoder that examines a file, in bytes. The index takes most of it: 12 times its size, 600 MiB
+ * for the ten hours above. It grows with the file, of which it is a small part.
+ */
+function estimateMediaCost(size: number): number {
+  return emptyDecoderBytes + Math.min(Math.max(size / 4, 64 * mebibyte), 384 * mebibyte)
+}
 
 /** A video or recording whose bytes are in S3. */
 export type MediaFile = {
@@ -31,8 +42,8 @@ export type InspectedMedia = { findings: Findings; picture?: { from: 'frame' | '
  * Examines video and audio in decoder processes. A decoder asks for the ranges of the file that it needs, so it gets neither
  * the whole file nor credentials for it.
  *
- * If a process dies with a file, the file is tried once more in a new process. If that dies too, the file keeps what was
- * found until then, and a warning. It is not decoded here, so it is no reason to reject it.
+ * If a process crashes with a file, the file is tried once more in a new process. If that crashes too, or a limit was
+ * exceeded, the file keeps what was found until then, and a warning. It is not decoded here, so it is no reason to reject it.
  *
  * @param deps.memory admits files by the memory of their decoders, in bytes
  * @param deps.processes admits as many files as there are decoders
@@ -51,11 +62,9 @@ export function createMediaInspector(deps: {
   ffmpeg?: string | undefined
 }) {
   const { pool, memory, processes, memoryBytes, keptBytes, ffmpeg } = deps
-  const cost = Math.min(mediaBytes, memoryBytes)
-  const limits: JobLimits = {
+  const limits = {
     cpuMs: Math.min(deps.limits.cpuMs, maxCpuMs),
     wallMs: Math.min(deps.limits.wallMs, maxWallMs),
-    rssBytes: keptBytes + 1.5 * cost,
   }
 
   /**
@@ -63,13 +72,17 @@ export function createMediaInspector(deps: {
    * @throws AppError `processing_failed` if something else killed the decoder, and what `readRange` throws
    */
   return async function inspectMedia(file: MediaFile, signal: AbortSignal): Promise<InspectedMedia> {
+    const cost = Math.min(estimateMediaCost(file.size), memoryBytes)
+    // Half as much again, as for images.
+    const options = { signal, limits: { ...limits, rssBytes: keptBytes + 1.5 * cost } }
     const releaseMemory = await memory.acquire({ cost, isLarge: false }, signal)
     try {
       const releaseProcess = await processes.acquire({ cost: 1, isLarge: false }, signal)
       try {
-        const first = await inspectOnce(file, { fresh: false, signal })
-        if (first.end.end !== 'died') return resultOf(first)
-        return resultOf(await inspectOnce(file, { fresh: true, signal }))
+        const first = await inspectOnce(file, { ...options, fresh: false })
+        // A limit does not depend on the age of the process.
+        if (first.end.end !== 'died' || first.end.isOverLimit) return resultOf(first)
+        return resultOf(await inspectOnce(file, { ...options, fresh: true }))
       } finally {
         releaseProcess()
       }
@@ -80,7 +93,7 @@ export function createMediaInspector(deps: {
 
   async function inspectOnce(
     { kind, size, preset, readRange }: MediaFile,
-    options: { fresh: boolean; signal: AbortSignal },
+    options: { fresh: boolean; limits: JobLimits; signal: AbortSignal },
   ): Promise<{ end: JobEnd; found: InspectedMedia }> {
     const found: InspectedMedia = { findings: {} }
     const mayRead = createRangeBudget(size)
@@ -88,7 +101,6 @@ export function createMediaInspector(deps: {
       { kind, preset, size, maxPixels: 0, file: Buffer.alloc(0), ...(ffmpeg !== undefined && { ffmpeg }) },
       {
         ...options,
-        limits,
         onAnswer: (answer, body) => addAnswer(found, answer, body),
         readRange: async (start, rangeEnd) =>
           mayRead(start, rangeEnd) ? readRange(start, rangeEnd) : undefined,
