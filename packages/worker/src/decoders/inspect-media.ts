@@ -11,10 +11,15 @@ import type { JobEnd, JobLimits } from './decoder-process.ts'
 const mebibyte = 1024 ** 2
 
 /**
- * Limits of one attempt, in ms. A good file takes a tenth of a second of CPU; a video of ten hours with 60 frames a second,
- * whose index has 52 MB, takes 1.4 s. S3 answers 500 requests within a minute.
+ * The CPU time of one attempt grows with the file, since its index does: 3 s, and 1 s for each 64 MiB, at most 10 s. Small
+ * files take a tenth of a second, in a new process half a second; a video of ten hours with 60 frames a second, whose index
+ * has 52 MB, takes 1.4 s. A hostile one takes all of it: some sizes in an index make the parser count to billions.
  */
-const maxCpuMs = 10_000
+function cpuLimitMs(size: number): number {
+  return Math.min(3_000 + (size / (64 * mebibyte)) * 1_000, 10_000)
+}
+
+/** S3 answers 500 requests within a minute. */
 const maxWallMs = 60_000
 
 /**
@@ -62,10 +67,6 @@ export function createMediaInspector(deps: {
   ffmpeg?: string | undefined
 }) {
   const { pool, memory, processes, memoryBytes, keptBytes, ffmpeg } = deps
-  const limits = {
-    cpuMs: Math.min(deps.limits.cpuMs, maxCpuMs),
-    wallMs: Math.min(deps.limits.wallMs, maxWallMs),
-  }
 
   /**
    * @param signal aborts the work; the decoder is killed
@@ -73,8 +74,13 @@ export function createMediaInspector(deps: {
    */
   return async function inspectMedia(file: MediaFile, signal: AbortSignal): Promise<InspectedMedia> {
     const cost = Math.min(estimateMediaCost(file.size), memoryBytes)
-    // Half as much again, as for images.
-    const options = { signal, limits: { ...limits, rssBytes: keptBytes + 1.5 * cost } }
+    const limits = {
+      cpuMs: Math.min(deps.limits.cpuMs, cpuLimitMs(file.size)),
+      wallMs: Math.min(deps.limits.wallMs, maxWallMs),
+      // Half as much again, as for images.
+      rssBytes: keptBytes + 1.5 * cost,
+    }
+    const options = { signal, limits }
     const releaseMemory = await memory.acquire({ cost, isLarge: false }, signal)
     try {
       const releaseProcess = await processes.acquire({ cost: 1, isLarge: false }, signal)
