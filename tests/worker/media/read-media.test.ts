@@ -102,6 +102,13 @@ test('a video of 20 GB whose index is at its end is read with few requests', asy
   assert.ok(ranges.ranges.length <= 4, `${ranges.ranges.length} requests`)
 })
 
+test('a file that is cut after its index keeps what the index says, with a warning', async () => {
+  const video = await mediaFile('mp4-faststart.mp4')
+  const { findings, warnings, pictures } = await read(rangesOf(video.subarray(0, video.length - 20)))
+  assert.equal([findings.durationMs, findings.width, pictures.length], [2000, 160, 1])
+  assert.equal(warnings, ['The file was cut: its index lists frames or sound that it does not contain.'])
+})
+
 test('a file that is cut before its index, is empty or has random bytes gives a warning', async () => {
   const video = await mediaFile('mp4-moov-at-end.mp4')
   const noise = Buffer.concat([video.subarray(0, 48), Buffer.alloc(4096, 0xa5)])

@@ -2,6 +2,7 @@ import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import {
   ADTS,
   CustomSource,
+  EncodedPacketSink,
   FLAC,
   Input,
   type InputAudioTrack,
@@ -80,6 +81,15 @@ export async function readMedia(
     } else {
       await attempt('The cover could not be read:', () => takeCover(input, onPicture))
     }
+    if (knownMs !== undefined) {
+      // If the end cannot be read for another reason, the file is not known to be cut.
+      const isCut = await lacksLastPacket(input, [video, audio]).catch(() => false)
+      if (isCut) {
+        onFindings({
+          warnings: ['The file was cut: its index lists frames or sound that it does not contain.'],
+        })
+      }
+    }
     if (knownMs === undefined) {
       const seconds = await attempt('The duration could not be read:', () =>
         computeDuration(input, video ?? audio),
@@ -149,6 +159,22 @@ async function takeCover(input: Input, onPicture: MediaListener['onPicture']): P
   if (!cover || cover.data.length === 0) return
   if (cover.data.length > maxPictureBytes) throw new Error('The cover is too large.')
   onPicture({ from: 'cover', bytes: Buffer.from(cover.data) })
+}
+
+/**
+ * Whether an MP4 or QuickTime file ends before the last packet of one of its tracks. Other formats have no index of all
+ * packets, so the whole file would have to be read.
+ */
+async function lacksLastPacket(input: Input, tracks: (InputTrack | null)[]): Promise<boolean> {
+  const format = await input.getFormat()
+  if (format !== MP4 && format !== QTFF) return false
+  for (const track of tracks) {
+    if (!track) continue
+    const packets = new EncodedPacketSink(track)
+    const isEmpty = (await packets.getFirstPacket({ metadataOnly: true })) === null
+    if (!isEmpty && (await packets.getPacket(Number.POSITIVE_INFINITY)) === null) return true
+  }
+  return false
 }
 
 /** Some files do not state their duration: it is where the last packet ends, less where the first one starts. */
