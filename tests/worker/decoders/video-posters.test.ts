@@ -119,7 +119,7 @@ for (const does of ['fail', 'flood'] as const) {
   })
 }
 
-test('ffmpeg ends with its decoder: when the job is aborted, and when it exceeds a limit', async () => {
+test('ffmpeg ends with its decoder: when the job is aborted, exceeds a limit, or its decoder is killed', async () => {
   const frame = await frameOf('mp4-faststart.mp4')
   for (const does of ['hang', 'spin'] as const) {
     const ffmpeg = await makeFakeFfmpeg(does)
@@ -131,6 +131,12 @@ test('ffmpeg ends with its decoder: when the job is aborted, and when it exceeds
     await ended(pid)
   }
   const ffmpeg = await makeFakeFfmpeg('hang')
+  const orphaned = render(ffmpeg.path, frame)
+  const orphan = await startedPid(ffmpeg)
+  for (const decoder of pool.busyPids()) process.kill(decoder ?? 0, 'SIGKILL')
+  const failed = await orphaned
+  assert.is(failed instanceof AppError && failed.code, 'processing_failed')
+  await ended(orphan)
   const error = await render(ffmpeg.path, frame, { wallMs: 500 })
   assert.is(error instanceof AppError && error.code, 'poison_file')
   const pid = (await ffmpeg.seen())?.pid
