@@ -14,6 +14,8 @@ const mediaKinds: ReadonlySet<string> = new Set([
   'video/matroska',
   'video/x-matroska',
   'video/mp2t',
+  'audio/3gpp',
+  'audio/3gpp2',
   'audio/mp4',
   'audio/x-m4a',
   'audio/webm',
