@@ -48,6 +48,7 @@ const packages = {
       'scanning',
       'structure',
       'types',
+      'media',
       'formats',
       'images',
       'decoders',

@@ -52,6 +52,7 @@ test('worker config requires addresses and the bucket only', () => {
     decoderCpuLimitMs: 60_000,
     decoderTimeLimitMs: 300_000,
     decoderPreload: undefined,
+    ffmpeg: undefined,
     importAllowedPorts: [80, 443],
     importSlots: 8,
     importSlotsPerOwner: 4,

@@ -8,10 +8,12 @@ import {
   type Environment,
   listVariable,
   openEnvironment,
+  type ReportProblem,
   splitList,
 } from '@millrace/shared/service/environment.ts'
 import Type, { type Static } from 'typebox'
 import { libraryPixelLimit } from './formats/sharp-setup.ts'
+import { findFfmpeg } from './media/find-ffmpeg.ts'
 import { parseClamdUrl } from './scanning/clamd.ts'
 import { inspectSecretBytes } from './scanning/inspector.ts'
 import type { ScanConfig } from './scanning/scanning.ts'
@@ -46,6 +48,7 @@ const Variables = Type.Object({
   // An animation of 100 MP with four variants takes some 40 s of CPU. Wall time is for a decoder that waits forever.
   DECODER_CPU_LIMIT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
   DECODER_TIME_LIMIT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 300_000 }),
+  FFMPEG: Type.Optional(Type.String()),
   DECODER_MEMORY_BYTES: Type.Integer({
     minimum: 256 * mebibyte,
     default: Math.max(256 * mebibyte, Math.floor(0.6 * availableMemory())),
@@ -90,6 +93,7 @@ const Variables = Type.Object({
 export function readConfig(environment: Environment) {
   const { text, report, complete } = openEnvironment(Variables, environment)
   const presets = readPresets({ PRESETS_FILE: text('PRESETS_FILE'), PRESETS: text('PRESETS') }, report)
+  const ffmpeg = readFfmpeg(text('FFMPEG'), environment['PATH'], report)
   const variables = complete()
   return Object.freeze({
     ...serviceSettings(variables),
@@ -117,6 +121,8 @@ export function readConfig(environment: Environment) {
     /** The memory allocator that the worker itself was started with, for its decoders; undefined: the system's. */
     decoderPreload: environment['LD_PRELOAD'],
     scan: scanSettings(variables),
+    /** Path of the program that decodes frames of videos; undefined: videos get no poster. */
+    ffmpeg,
     importSlots: variables.IMPORT_SLOTS,
     /** Slots of this worker that imports of one owner use at once. Half by default, so others always find some. */
     importSlotsPerOwner: Math.min(
@@ -163,6 +169,15 @@ function availableMemory(): number {
   const constrained = process.constrainedMemory()
   // Without a limit, cgroups report an enormous number and other systems 0.
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}
+
+function readFfmpeg(setting: string | undefined, searchPath: string | undefined, report: ReportProblem) {
+  try {
+    return findFfmpeg(setting, searchPath)
+  } catch (error) {
+    report(error instanceof Error ? error.message : String(error))
+    return undefined
+  }
 }
 
 function isMediaType(text: string): boolean {

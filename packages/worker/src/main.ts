@@ -62,6 +62,10 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     close: ({ afterFailure }) => (afterFailure ? app.close({ deadlineMs: 0 }) : instance.drain()),
   })
 
+  log.info(
+    { event: 'ffmpeg', program: config.ffmpeg },
+    config.ffmpeg ? 'videos get posters' : 'videos get no posters: ffmpeg was not found, or is off',
+  )
   await app.start()
   const { healthPort } = config
   if (healthPort !== undefined) {

@@ -34,7 +34,7 @@ const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && pa
 const unused = async () => {
   throw new Error('No image is rendered.')
 }
-const decoders = { renderImage: unused, reserveFile: unused }
+const decoders = { renderImage: unused, inspectMedia: unused, reserveFile: unused }
 
 /** Fails the upload as a worker does that reaches S3 through the proxy. */
 async function fail({ owner, id, arrival }: Upload): Promise<void> {

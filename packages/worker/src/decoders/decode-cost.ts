@@ -3,9 +3,13 @@ import type { EncodedFormat, Preset } from '@millrace/shared/presets/preset.ts'
 import { type ImageKind, isRawKind } from '../formats/image-kind.ts'
 import { planVariant, type SizedImage, type VariantPlan } from '../images/variant-size.ts'
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
+import { videoFrameKind } from '../structure/video-frame.ts'
 
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
-const emptyDecoderBytes = 112 * 1024 ** 2
+export const emptyDecoderBytes = 112 * 1024 ** 2
+
+/** ffmpeg without a frame, in bytes: 55 MB, and a margin. */
+const ffmpegBytes = 64 * 1024 ** 2
 
 /** Bytes that encoders take for each pixel of a variant, its raster included. Measured, and rounded up. */
 const encoderBytes = { webp: 20, jpeg: 12, png: 12, avif: 44 } as const satisfies Record<
@@ -142,6 +146,9 @@ function decodingBytes(kind: Exclude<ImageKind, VectorKind>, header: ImageHeader
     case 'image/heif':
       // libheif itself takes 30 MB. 10 in a grid, 13 in one piece, 20 with alpha, 17 with 10 bits, 25 with HDR.
       return 40 * 1024 ** 2 + pixels * (3 * pixelBytes + 9)
+    case videoFrameKind:
+      // ffmpeg takes 11 (H.264, VP9, AV1) to 16 (ProRes with alpha), and the decoder 9 for what ffmpeg sends.
+      return ffmpegBytes + pixels * 26
   }
 }
 

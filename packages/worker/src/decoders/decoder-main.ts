@@ -8,12 +8,25 @@ import { renderVariants } from '../images/render-variants.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import { serveDecoder } from './serve-decoder.ts'
 
-/** The program of a decoder process: inspects and renders one image at a time. */
-await serveDecoder(async ({ kind, preset, maxPixels, focus }, bytes, answer) => {
+/** The program of a decoder process: renders one image, or examines one video or recording, at a time. */
+await serveDecoder(async ({ kind, preset, maxPixels, focus, size, ffmpeg }, bytes, answer, readRange) => {
   let tools = toolVersions(kind, preset)
   try {
+    if (size !== undefined) {
+      // Loaded with the first video, so that a decoder process starts fast.
+      const { readMedia } = await import('../media/read-media.ts')
+      await readMedia(
+        { size, readRange },
+        { takesFrame: ffmpeg !== undefined },
+        {
+          onFindings: (findings) => answer({ type: 'inspected', findings }),
+          onPicture: ({ from, bytes }) => answer({ type: 'picture', from }, bytes),
+        },
+      )
+      return answer({ type: 'rendered', findings: {} })
+    }
     if (!isImageKind(kind)) throw new Error(`${kind} is no image.`)
-    const image = await openImage(kind, bytes, { maxPixels })
+    const image = await openImage(kind, bytes, { maxPixels, ffmpeg })
     tools = { ...tools, ...image.tools }
     answer({ type: 'inspected', findings: headerFindings(image) })
     const findings = await renderVariants(image, preset, {

@@ -1,9 +1,8 @@
-import type { DecoderAnswer } from './decoder-messages.ts'
 import {
   type DecoderInput,
   type DecoderProcess,
   type JobEnd,
-  type JobLimits,
+  type JobOptions,
   startDecoderProcess,
 } from './decoder-process.ts'
 
@@ -57,21 +56,9 @@ export function createDecoderPool(deps: {
     /**
      * Runs one job in a decoder of its own.
      * @param options.fresh in a new process
-     * @param options.onAnswer receives findings and variants
-     * @throws the signal's reason if it aborts
+     * @throws the signal's reason if it aborts, and what `readRange` throws
      */
-    async run(
-      input: DecoderInput,
-      {
-        fresh,
-        ...options
-      }: {
-        fresh: boolean
-        limits: JobLimits
-        signal: AbortSignal
-        onAnswer(answer: DecoderAnswer, body: Buffer): void
-      },
-    ): Promise<JobEnd> {
+    async run(input: DecoderInput, { fresh, ...options }: JobOptions & { fresh: boolean }): Promise<JobEnd> {
       const member = take(fresh)
       member.jobs += 1
       try {

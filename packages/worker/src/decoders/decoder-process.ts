@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { Readable, Writable } from 'node:stream'
-import { type DecoderAnswer, type DecoderJob, decoderAnswer } from './decoder-messages.ts'
+import { type DecoderAnswer, type DecoderJob, decoderAnswer, type RangeReply } from './decoder-messages.ts'
 import { createFrameReader, frameStart } from './frames.ts'
 import { type ProcessUsage, readProcessUsage } from './process-usage.ts'
 import { answersDescriptor, jobsDescriptor } from './serve-decoder.ts'
@@ -21,10 +21,19 @@ export type JobLimits = { cpuMs: number; wallMs: number; rssBytes: number }
  */
 export type JobEnd = { used: ProcessUsage | undefined } & (
   | { end: 'answered'; last: Extract<DecoderAnswer, { type: 'rendered' | 'refused' | 'broken' }> }
-  | { end: 'died' | 'killed'; reason: string; errorOutput: string }
+  | { end: 'died' | 'killed'; reason: string; errorOutput: string; isOverLimit: boolean }
 )
 
 export type DecoderInput = DecoderJob & { file: Buffer }
+
+export type JobOptions = {
+  limits: JobLimits
+  signal: AbortSignal
+  /** Receives each answer before the last one, with its body. */
+  onAnswer(answer: DecoderAnswer, body: Buffer): void
+  /** Reads a range of the file, if the file was not sent. @returns undefined: the decoder may not read it */
+  readRange?(start: number, end: number): Promise<Buffer | undefined>
+}
 
 /** Signals that the kernel sends to a program for its own fault. `abort()` is how C libraries give up. */
 const faultSignals: ReadonlySet<string> = new Set([
@@ -49,6 +58,8 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     // The channel only shows the decoder that its worker died. The last two are jobs and answers (serve-decoder.ts).
     stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe', 'pipe'],
     env: deps.environment,
+    // A process group of its own, so that a program which it started ends with it.
+    detached: true,
   })
   const { jobs, answers, stderr } = streamsOf(child)
   const exited = Promise.withResolvers<string | number>()
@@ -60,6 +71,7 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     isAlive = false
     exited.resolve(error.message)
   })
+  child.once('exit', kill)
   child.once('close', (code, signal) => {
     isAlive = false
     exited.resolve(signal ?? code ?? 'unknown')
@@ -82,8 +94,13 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     }
   })
 
+  /** Ends the process and its children. */
   function kill(): void {
-    child.kill('SIGKILL')
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // All of them have ended.
+    }
   }
 
   function usage(): ProcessUsage | undefined {
@@ -98,20 +115,11 @@ export function startDecoderProcess(deps: { program: string; environment: Record
     /**
      * Runs one job. The caller waits for its end before the next one.
      *
-     * @param onAnswer receives each answer before the last one, with its body
-     * @throws the signal's reason if it aborts; the process is killed
+     * @throws the signal's reason if it aborts, and what `readRange` throws; the process is killed
      */
     async run(
       { file, ...job }: DecoderInput,
-      {
-        limits,
-        signal,
-        onAnswer,
-      }: {
-        limits: JobLimits
-        signal: AbortSignal
-        onAnswer(answer: DecoderAnswer, body: Buffer): void
-      },
+      { limits, signal, onAnswer, readRange }: JobOptions,
     ): Promise<JobEnd> {
       signal.throwIfAborted()
       signal.addEventListener('abort', kill, { once: true })
@@ -119,13 +127,31 @@ export function startDecoderProcess(deps: { program: string; environment: Record
       const start = await Promise.race([started.promise, exited.promise])
       signal.throwIfAborted()
       if (start !== 'started') {
-        return { end: 'killed', reason: `It ended with ${start}.`, errorOutput, used: undefined }
+        const reason = `It ended with ${start}.`
+        return { end: 'killed', reason, errorOutput, isOverLimit: false, used: undefined }
       }
       errorOutput = ''
       const answered = Promise.withResolvers<Extract<JobEnd, { end: 'answered' }>['last']>()
       let exceeded: string | undefined
+      let isOverLimit = false
       const stopFor = (reason: string) => {
         exceeded ??= reason
+        kill()
+      }
+      const stopOverLimit = (reason: string) => {
+        isOverLimit ||= exceeded === undefined
+        stopFor(reason)
+      }
+      let isReading = false
+      let failure: { error: unknown } | undefined
+      function sendRange(range: Buffer | undefined): void {
+        isReading = false
+        const reply: RangeReply = { isRefused: range === undefined }
+        jobs.write(frameStart(reply, range?.length))
+        if (range) jobs.write(range)
+      }
+      function fail(error: unknown): void {
+        failure = { error }
         kill()
       }
       running = {
@@ -136,8 +162,15 @@ export function startDecoderProcess(deps: { program: string; environment: Record
               return stopFor('It sent an unknown answer.')
             case 'inspected':
             case 'variant':
+            case 'picture':
               return onAnswer(message, body)
+            case 'range':
+              if (!readRange || isReading) return stopFor('It sent an unknown answer.')
+              isReading = true
+              return void readRange(message.start, message.end).then(sendRange, fail)
             default:
+              // A late range would be read as the next job.
+              if (isReading) return stopFor('It sent an unknown answer.')
               answered.resolve(message)
           }
         },
@@ -149,17 +182,18 @@ export function startDecoderProcess(deps: { program: string; environment: Record
         if (now) used = { ...now, cpuMs: now.cpuMs - startCpuMs }
         return used
       }
-      const wall = setTimeout(() => stopFor(`It took longer than ${limits.wallMs} ms.`), limits.wallMs)
+      const wall = setTimeout(() => stopOverLimit(`It took longer than ${limits.wallMs} ms.`), limits.wallMs)
       const watch = setInterval(() => {
         const { rssBytes = 0, cpuMs = 0 } = readUsed() ?? {}
-        if (rssBytes > limits.rssBytes) stopFor(`It used more than ${limits.rssBytes} bytes of memory.`)
-        if (cpuMs > limits.cpuMs) stopFor(`It used more than ${limits.cpuMs} ms of CPU.`)
+        if (rssBytes > limits.rssBytes) stopOverLimit(`It used more than ${limits.rssBytes} bytes of memory.`)
+        if (cpuMs > limits.cpuMs) stopOverLimit(`It used more than ${limits.cpuMs} ms of CPU.`)
       }, watchIntervalMs)
       try {
         jobs.write(frameStart(job, file.length))
         jobs.write(file)
         const end = await Promise.race([answered.promise, exited.promise])
         signal.throwIfAborted()
+        if (failure) throw failure.error
         if (typeof end === 'object' && exceeded === undefined) {
           return { end: 'answered', last: end, used: readUsed() }
         }
@@ -171,6 +205,7 @@ export function startDecoderProcess(deps: { program: string; environment: Record
           reason: exceeded ?? `It ended with ${exit}.`,
           errorOutput,
           used,
+          isOverLimit,
         }
       } finally {
         running = undefined

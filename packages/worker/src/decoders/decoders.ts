@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createAdmission } from './admission.ts'
 import { createDecoderPool } from './decoder-pool.ts'
+import { createMediaInspector } from './inspect-media.ts'
 import { createImageRenderer } from './render-image.ts'
 
 const mebibyte = 1024 ** 2
@@ -31,6 +32,7 @@ export function createDecoders(deps: {
     decoderTimeLimitMs: number
     decoderMemoryBytes: number
     decoderPreload: string | undefined
+    ffmpeg?: string | undefined
   }
   program?: string
   onLargeWaiting?: (count: number) => void
@@ -49,24 +51,27 @@ export function createDecoders(deps: {
     deps.onLargeWaiting?.(waiting.memory + waiting.processes)
   }
 
-  return {
-    renderImage: createImageRenderer({
-      pool,
-      memory: createAdmission({
-        capacity: memoryCapacity,
-        largeCapacity: (memoryCapacity * 3) / 4,
-        onLargeWaiting: onLargeWaiting('memory'),
-      }),
-      processes: createAdmission({
-        capacity: decoderCount,
-        largeCapacity: Math.max(1, decoderCount - 1),
-        onLargeWaiting: onLargeWaiting('processes'),
-      }),
-      memoryBytes: memoryCapacity,
-      keptBytes: recycle.rssBytes,
-      maxPixels: config.maxImagePixels,
-      limits: { cpuMs: config.decoderCpuLimitMs, wallMs: config.decoderTimeLimitMs },
+  const shared = {
+    pool,
+    memory: createAdmission({
+      capacity: memoryCapacity,
+      largeCapacity: (memoryCapacity * 3) / 4,
+      onLargeWaiting: onLargeWaiting('memory'),
     }),
+    processes: createAdmission({
+      capacity: decoderCount,
+      largeCapacity: Math.max(1, decoderCount - 1),
+      onLargeWaiting: onLargeWaiting('processes'),
+    }),
+    memoryBytes: memoryCapacity,
+    keptBytes: recycle.rssBytes,
+    limits: { cpuMs: config.decoderCpuLimitMs, wallMs: config.decoderTimeLimitMs },
+    ffmpeg: config.ffmpeg,
+  }
+
+  return {
+    renderImage: createImageRenderer({ ...shared, maxPixels: config.maxImagePixels }),
+    inspectMedia: createMediaInspector(shared),
 
     /**
      * Waits for memory for a file.

@@ -44,6 +44,7 @@ export type RenderUsage = {
  * @param deps.keptBytes how much memory a decoder may keep from earlier images
  * @param deps.maxPixels limit for all frames of an image
  * @param deps.limits of CPU and wall time of one attempt, in ms
+ * @param deps.ffmpeg path of the program that decodes frames of videos
  */
 export function createImageRenderer(deps: {
   pool: DecoderPool
@@ -53,8 +54,9 @@ export function createImageRenderer(deps: {
   keptBytes: number
   maxPixels: number
   limits: { cpuMs: number; wallMs: number }
+  ffmpeg?: string | undefined
 }) {
-  const { pool, memory, processes, memoryBytes, keptBytes, maxPixels } = deps
+  const { pool, memory, processes, memoryBytes, keptBytes, maxPixels, ffmpeg } = deps
 
   /**
    * @param image.bytes the whole file
@@ -88,7 +90,14 @@ export function createImageRenderer(deps: {
     try {
       const releaseProcess = await processes.acquire({ cost: 1, isLarge }, signal)
       try {
-        const input = { kind, preset, maxPixels, file: bytes, ...(focus && { focus }) }
+        const input = {
+          kind,
+          preset,
+          maxPixels,
+          file: bytes,
+          ...(focus && { focus }),
+          ...(ffmpeg !== undefined && { ffmpeg }),
+        }
         return await renderTwice(input, needed, options)
       } finally {
         releaseProcess()

@@ -1,5 +1,6 @@
 import { readSync, writeFileSync, writeSync } from 'node:fs'
-import type { DecoderAnswer, DecoderJob } from './decoder-messages.ts'
+import { RangeRefusedError, type ReadFileRange } from '../media/file-ranges.ts'
+import type { DecoderAnswer, DecoderJob, RangeReply } from './decoder-messages.ts'
 import { frameHeadBytes, frameStart, readFrameHead } from './frames.ts'
 
 /**
@@ -22,28 +23,49 @@ export async function serveDecoder(
     job: DecoderJob,
     file: Buffer,
     answer: (answer: DecoderAnswer, body?: Buffer) => void,
+    readRange: ReadFileRange,
   ) => Promise<void>,
 ): Promise<void> {
   // The worker died during a job. A busy library call cannot be stopped otherwise, and exiting would wait for it.
-  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-  // A terminal sends these to the whole process group. The worker decides when its decoders end.
+  process.on('disconnect', killGroup)
+  // The worker decides when its decoders end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
   volunteerForOutOfMemory()
   const answer = (message: DecoderAnswer, body?: Buffer) => {
     writeBytes(frameStart(message, body?.length))
     if (body) writeBytes(body)
   }
+  /** The process waits for the worker. A file is read in few pieces, so there is nothing else to do meanwhile. */
+  const readRange: ReadFileRange = (start, end) => {
+    answer({ type: 'range', start, end })
+    const reply = readFrame()
+    // The worker died.
+    if (!reply) return killGroup()
+    const { isRefused }: RangeReply = JSON.parse(reply.text)
+    if (isRefused) throw new RangeRefusedError(`${start} to ${end}`)
+    return reply.body
+  }
   answer({ type: 'started' })
-  for (;;) {
-    const head = readBytes(frameHeadBytes)
-    if (!head) break
-    const { textBytes, bodyBytes } = readFrameHead(head)
-    const text = readBytes(textBytes)
-    const file = readBytes(bodyBytes)
-    if (!text || !file) break
-    await render(JSON.parse(text.toString()), file, answer)
+  for (let job = readFrame(); job; job = readFrame()) {
+    await render(JSON.parse(job.text), job.body, answer, readRange)
   }
   process.disconnect?.()
+}
+
+/** Ends this process and ffmpeg, if that runs: a decoder leads a process group of its own. */
+function killGroup(): never {
+  process.kill(-process.pid, 'SIGKILL')
+  throw new Error('The process was killed.')
+}
+
+/** @returns undefined if the input ended before */
+function readFrame(): { text: string; body: Buffer } | undefined {
+  const head = readBytes(frameHeadBytes)
+  if (!head) return undefined
+  const { textBytes, bodyBytes } = readFrameHead(head)
+  const text = readBytes(textBytes)
+  const body = readBytes(bodyBytes)
+  return text && body && { text: text.toString(), body }
 }
 
 /** If the machine runs out of memory, Linux ends a decoder and not the worker (proc_pid_oom_score_adj(5)). */

@@ -1,3 +1,5 @@
+import { videoFrameKind } from '../structure/video-frame.ts'
+
 /**
  * The kinds of image that are rendered, and their names in messages. Each has an entry in `open-image.ts`.
  *
@@ -27,6 +29,7 @@ export const imageKindNames = {
   'image/x-panasonic-rw2': 'RW2 raw file',
   'image/x-pentax-pef': 'PEF raw file',
   'image/x-sony-arw': 'ARW raw file',
+  [videoFrameKind]: 'video frame',
 } as const
 
 export type ImageKind = keyof typeof imageKindNames

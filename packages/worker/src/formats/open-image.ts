@@ -1,3 +1,4 @@
+import { videoFrameKind } from '../structure/video-frame.ts'
 import type { ImageKind } from './image-kind.ts'
 import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 
@@ -30,6 +31,7 @@ const openers: { [Kind in ImageKind]: () => Promise<OpenImage<Kind>> } = {
   'image/x-panasonic-rw2': raw,
   'image/x-pentax-pef': raw,
   'image/x-sony-arw': raw,
+  [videoFrameKind]: async () => (await import('./video-frame-image.ts')).openVideoFrame,
 }
 
 /**

@@ -38,6 +38,8 @@ export type OpenedImage = Size & {
 export type OpenLimits = {
   /** Of all frames together. */
   maxPixels: number
+  /** Path of the program that decodes frames of videos; undefined: there is none. */
+  ffmpeg?: string | undefined
 }
 
 /**

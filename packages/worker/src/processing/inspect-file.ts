@@ -3,9 +3,12 @@ import { acceptsType, type Preset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Arrival, Upload, Variant } from '@millrace/shared/uploads/upload.ts'
 import type { Decoders } from '../decoders/decoders.ts'
+import type { InspectMedia } from '../decoders/inspect-media.ts'
 import type { RenderImage } from '../decoders/render-image.ts'
-import { type ImageKind, isImageKind, isKeptWithoutPicture } from '../formats/image-kind.ts'
+import { isImageKind, isKeptWithoutPicture } from '../formats/image-kind.ts'
+import { isMediaKind } from '../media/media-kind.ts'
 import type { OpenScan } from '../scanning/scanning.ts'
+import { createMediaFileInspector, type ImageFile } from './inspect-media-file.ts'
 import type { ChunkSink, OpenedOriginal } from './read-original.ts'
 import type { Report } from './report.ts'
 import { reportRendering } from './report-rendering.ts'
@@ -16,7 +19,7 @@ const pictureErrors: ReadonlySet<string> = new Set(['image_not_supported', 'imag
 
 /**
  * Creates the inspection of one file: compare it with its announcement and its preset, read it, have it scanned, and render
- * the variants of an image. Nothing of it is served before all of this is done.
+ * the variants of an image, or of a picture of a video or recording. Nothing of it is served before all of this is done.
  *
  * @param deps.openScan scans files while they are read; undefined: they are not scanned
  * @param deps.disabledTypes media types that are stored without being decoded
@@ -24,11 +27,14 @@ const pictureErrors: ReadonlySet<string> = new Set(['image_not_supported', 'imag
 export function createFileInspector(deps: {
   writeVariant: WriteVariant
   renderImage: RenderImage
+  inspectMedia: InspectMedia
   reserveFile: Decoders['reserveFile']
   maxImageBytes: number
   disabledTypes: ReadonlySet<string>
   openScan: OpenScan | undefined
 }) {
+  const inspectMediaFile = createMediaFileInspector(deps)
+
   /**
    * @param arrival the bytes
    * @param report receives the findings
@@ -48,40 +54,50 @@ export function createFileInspector(deps: {
     report.require('size', () => checkSize(upload, opened))
     if (preset.accept) report.require('type', () => checkType(preset, opened))
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
-      const inspected = inspectImage({ upload, arrival }, preset, opened, detectedType, report, signal)
+      const image: ImageFile = {
+        kind: detectedType,
+        size: opened.size,
+        async readBytes() {
+          const read = await readWhole({ upload, arrival }, opened, report, signal, (sink) =>
+            opened.readBytes(sink),
+          )
+          return read.bytes
+        },
+        onInspected: report.add,
+      }
+      const inspected = inspectImage(upload, preset, image, report, signal)
       if (!isKeptWithoutPicture(detectedType)) return inspected
       const variants = await inspected.catch((error: unknown) => keepWithoutPicture(error, report))
       // The file was read, and its checksum compared.
       if (variants.length > 0 || report.findings.sha256 !== undefined) return variants
     }
     await readWhole({ upload, arrival }, opened, report, signal, (sink) => opened.hash(sink))
-    return []
+    if (!isMediaKind(detectedType) || deps.disabledTypes.has(detectedType)) return []
+    return inspectMediaFile({ kind: detectedType, preset, opened }, report, signal, (picture) =>
+      inspectImage(upload, preset, picture, report, signal),
+    )
   }
 
   async function inspectImage(
-    { upload, arrival }: ArrivedFile,
+    upload: Upload,
     preset: Preset,
-    opened: OpenedOriginal,
-    kind: ImageKind,
+    { kind, size, readBytes, onInspected }: ImageFile,
     report: Report,
     signal: AbortSignal,
   ): Promise<Variant[]> {
-    const { size } = opened
     report.addLimits({ maxImageBytes: deps.maxImageBytes })
     report.require('image-bytes', () => checkImageBytes(size, deps.maxImageBytes))
     const writes: Promise<Variant>[] = []
     const release = await report.measure('admit', () => deps.reserveFile(size, signal))
     try {
-      const { bytes } = await readWhole({ upload, arrival }, opened, report, signal, (sink) =>
-        opened.readBytes(sink),
-      )
+      const bytes = await readBytes()
       const rendered = await report.measure('render', (use) => {
         const renderImage = reportRendering(deps.renderImage, report, use)
         return renderImage(
           { kind, bytes, preset, focus: readFocus(upload.intent.metadata) },
           {
             signal,
-            onInspected: report.add,
+            onInspected,
             emit: (variant) => {
               const write = deps.writeVariant(upload, preset.name, variant, signal)
               // Awaited below. Without a handler until then, a failure would be an unhandled rejection.

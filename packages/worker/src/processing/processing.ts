@@ -24,7 +24,7 @@ export function createProcessing(deps: {
   prefix: string
   version: string
   lifecycle: Lifecycle
-  decoders: Pick<Decoders, 'renderImage' | 'reserveFile'>
+  decoders: Pick<Decoders, 'renderImage' | 'inspectMedia' | 'reserveFile'>
   config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[]; scan: ScanConfig }
 }) {
   const { s3, bucket, config } = deps

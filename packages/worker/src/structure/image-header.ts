@@ -8,6 +8,7 @@ import { readJxlFrame } from './jxl-structure.ts'
 import { readRawStructure } from './raw-structure.ts'
 import { checkSvg, countElements, readableSvg } from './svg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
+import { readVideoFrame, uprightSize, videoFrameKind } from './video-frame.ts'
 import { checkWebp } from './webp-structure.ts'
 
 /** What a file's header says about the memory that decoding takes. */
@@ -68,6 +69,8 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
         return svgHeader(file)
       case 'application/pdf':
         return pdfHeader(file)
+      case videoFrameKind:
+        return videoFrameHeader(file)
       default:
         return previewHeader(file)
     }
@@ -76,6 +79,11 @@ export function readImageHeader(kind: string, file: Buffer): ImageHeader | undef
     if (error instanceof RangeError) return undefined
     throw error
   }
+}
+
+function videoFrameHeader(file: Buffer): ImageHeader | undefined {
+  const frame = readVideoFrame(file)
+  return frame && { ...uprightSize(frame.geometry), frames: 1, pixelBytes: 3, isInterlaced: false }
 }
 
 /** PNG specification, 11.2.2: width, height, depth, colour type, and at last the interlace method. */
