@@ -49,6 +49,7 @@ const packages = {
       'structure',
       'types',
       'media',
+      'pixels',
       'formats',
       'images',
       'decoders',

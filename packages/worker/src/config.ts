@@ -12,8 +12,8 @@ import {
   splitList,
 } from '@millrace/shared/service/environment.ts'
 import Type, { type Static } from 'typebox'
-import { libraryPixelLimit } from './formats/sharp-setup.ts'
 import { findFfmpeg } from './media/find-ffmpeg.ts'
+import { libraryPixelLimit } from './pixels/sharp-setup.ts'
 import { parseClamdUrl } from './scanning/clamd.ts'
 import { inspectSecretBytes } from './scanning/inspector.ts'
 import type { ScanConfig } from './scanning/scanning.ts'

@@ -1,5 +1,5 @@
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
-import { sharp } from '@millrace/worker/formats/sharp-setup.ts'
+import { sharp } from '@millrace/worker/pixels/sharp-setup.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 

@@ -1,12 +1,19 @@
 import type { Sharp } from 'sharp'
+import { chromaticMatrix } from '../pixels/chromatic-matrix.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
+import {
+  hlg,
+  hlgGain,
+  hlgLight,
+  isHdr,
+  pq,
+  pqLight,
+  srgbCode,
+  srgbLight,
+  toneScale,
+} from '../pixels/transfer-curves.ts'
 import type { Cicp, PngColours } from '../structure/colour-coding.ts'
-import { chromaticMatrix } from './chromatic-matrix.ts'
 import type { OpenedImage, Selection } from './opened-image.ts'
-import { sharp } from './sharp-setup.ts'
-
-/** Code points of ITU-T H.273. */
-const pq = 16
-const hlg = 18
 
 /** Matrices from linear light of the primaries to that of sRGB (BT.709), by their code points: BT.2020, DCI P3, Display P3. */
 const matrices: Readonly<Record<number, readonly number[]>> = {
@@ -14,11 +21,6 @@ const matrices: Readonly<Record<number, readonly number[]>> = {
   12: [1.2249, -0.2247, 0, -0.0421, 1.0419, 0, -0.0197, -0.0786, 1.0979],
 }
 const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1]
-
-/** Linear light of white in a picture with high dynamic range, in cd/m² (ITU-R BT.2408). It becomes white. */
-const diffuseWhite = 203
-/** The nominal peak of an HLG display, in cd/m² (ITU-R BT.2100). */
-const hlgPeak = 1_000
 
 /** A matrix to linear sRGB, and a curve from numbers to light. */
 type Conversion = { matrix: readonly number[]; curve: (value: number) => number; transfer: number }
@@ -29,17 +31,17 @@ function conversionOf(colours: Cicp | PngColours): Conversion | undefined {
     const { primaries, transfer } = colours
     const [matrix, curve] = [matrices[primaries], curves[transfer]]
     if (!matrix && !curve) return undefined
-    return { matrix: matrix ?? identity, curve: curve ?? srgbToLinear, transfer }
+    return { matrix: matrix ?? identity, curve: curve ?? srgbLight, transfer }
   }
   const { gamma, chromaticities } = colours
   const matrix = chromaticities ? chromaticMatrix(chromaticities) : identity
   if (!matrix) return undefined
-  return { matrix, curve: gamma === undefined ? srgbToLinear : (value) => value ** gamma, transfer: 0 }
+  return { matrix, curve: gamma === undefined ? srgbLight : (value) => value ** gamma, transfer: 0 }
 }
 
 /**
  * Wraps an image so that its pictures are in sRGB, if the file says by code points, or a PNG by its gamma and
- * chromaticities, that they are in other colours. libvips reads colour profiles only. High dynamic range is reduced: what is brighter than white is compressed softly.
+ * chromaticities, that they are in other colours. libvips reads colour profiles only. High dynamic range is reduced.
  *
  * The picture is scaled before it is converted, which for these curves looks the same and takes less memory.
  */
@@ -76,7 +78,7 @@ function toSrgb(samples: Uint16Array, channels: number, { matrix, curve, transfe
   // Light by sample of 16 bits. 1 is white; of HLG, it is the scene's light from 0 to 1.
   const toLinear = Float32Array.from({ length: 65_536 }, (_, sample) => curve(sample / 65_535))
   const [rr = 0, rg = 0, rb = 0, gr = 0, gg = 0, gb = 0, br = 0, bg = 0, bb = 0] = matrix
-  const isHdr = transfer === pq || transfer === hlg
+  const compresses = isHdr(transfer)
   const out = Buffer.alloc(samples.length)
   const hasColour = channels >= 3
   const [second, third] = hasColour ? [1, 2] : [0, 0]
@@ -85,21 +87,18 @@ function toSrgb(samples: Uint16Array, channels: number, { matrix, curve, transfe
     let g = toLinear[samples[at + second] ?? 0] ?? 0
     let b = toLinear[samples[at + third] ?? 0] ?? 0
     if (transfer === hlg) {
-      // BT.2100, table 5: the display's luminance is that of the scene to the power of 1.2.
-      const scale = ((0.2627 * r + 0.678 * g + 0.0593 * b) ** 0.2 * hlgPeak) / diffuseWhite
+      const scale = hlgGain(r, g, b)
       ;[r, g, b] = [r * scale, g * scale, b * scale]
     }
     ;[r, g, b] = [rr * r + rg * g + rb * b, gr * r + gg * g + gb * b, br * r + bg * g + bb * b]
-    if (isHdr) {
-      // The brightest channel decides, so that the hue stays.
-      const brightest = Math.max(r, g, b)
-      const scale = brightest > knee ? compress(brightest) / brightest : 1
+    if (compresses) {
+      const scale = toneScale(Math.max(r, g, b))
       ;[r, g, b] = [r * scale, g * scale, b * scale]
     }
-    out[at] = encodeSrgb(r)
+    out[at] = srgbCode(r)
     if (hasColour) {
-      out[at + 1] = encodeSrgb(g)
-      out[at + 2] = encodeSrgb(b)
+      out[at + 1] = srgbCode(g)
+      out[at + 2] = srgbCode(b)
     }
     if (channels === 2 || channels === 4) {
       const alpha = at + channels - 1
@@ -109,40 +108,9 @@ function toSrgb(samples: Uint16Array, channels: number, { matrix, curve, transfe
   return out
 }
 
-/** Below, colours stay as they are. Above, up to the brightest of 10,000 cd/m², they approach white. */
-const knee = 0.8
-
-function compress(value: number): number {
-  const range = 1 - knee
-  const beyond = (value - knee) / range
-  return knee + (range * beyond) / (1 + beyond)
-}
-
 /** Curves that differ from sRGB's, by code point. */
 const curves: Readonly<Record<number, (value: number) => number>> = {
   8: (value) => value,
-  [pq]: (value) => {
-    // BT.2100, table 4.
-    const power = value ** (1 / 78.84375)
-    const light = Math.max(0, power - 0.8359375) / (18.8515625 - 18.6875 * power)
-    return (10_000 * light ** (1 / 0.1593017578125)) / diffuseWhite
-  },
-  [hlg]: (value) =>
-    value <= 0.5 ? value ** 2 / 3 : (Math.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12,
-}
-
-/** IEC 61966-2-1. The curves of BT.709 and BT.2020 are shown with it too. */
-function srgbToLinear(value: number): number {
-  return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
-}
-
-const srgbTable = Uint8Array.from({ length: 4_097 }, (_, step) => {
-  const linear = (step / 4_096) ** 2
-  return Math.round(255 * (linear <= 0.0031308 ? 12.92 * linear : 1.055 * linear ** (1 / 2.4) - 0.055))
-})
-
-function encodeSrgb(linear: number): number {
-  if (linear <= 0) return 0
-  // By the root, so that steps are as fine in the dark as the curve is steep.
-  return srgbTable[Math.min(4_096, Math.round(Math.sqrt(linear) * 4_096))] ?? 0
+  [pq]: pqLight,
+  [hlg]: hlgLight,
 }

@@ -1,4 +1,8 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createProfiledPixels, type ProfiledPixels } from '../pixels/profiled-pixels.ts'
+import { makeRgbProfile } from '../pixels/rgb-profile.ts'
+import { toneMap } from '../pixels/tone-map.ts'
+import { isHdr } from '../pixels/transfer-curves.ts'
 import { checkHeif } from '../structure/heif-structure.ts'
 import { readImageHeader } from '../structure/image-header.ts'
 import { structureError } from './corrupt-image.ts'
@@ -6,9 +10,6 @@ import { HeifError, type HeifFile, type HeifPixels, openHeifFile } from './heif-
 import { imageKindNames } from './image-kind.ts'
 import type { OpenedImage, OpenLimits } from './opened-image.ts'
 import { checkPixels } from './pixel-limit.ts'
-import { createProfiledPixels, type ProfiledPixels } from './profiled-pixels.ts'
-import { makeRgbProfile } from './rgb-profile.ts'
-import { isHdr, toneMap } from './tone-map.ts'
 
 export type HeifKind = 'image/heic' | 'image/heif'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { Size } from './raster.ts'
+import type { Size } from '../pixels/raster.ts'
 
 /** The functions of libheif's C interface that are used (libheif 1.23, heif.h). Pointers are numbers. */
 type HeifModule = {

@@ -1,5 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Metadata, Sharp, SharpOptions } from 'sharp'
+import { libraryPixelLimit, sharp } from '../pixels/sharp-setup.ts'
+import { uprightFrames } from '../pixels/upright-frames.ts'
 import {
   checkBeforeDecoding,
   findUnsupported,
@@ -11,8 +13,6 @@ import { corruptImage, structureError } from './corrupt-image.ts'
 import { imageKindNames, type LibvipsKind, libvipsFormats } from './image-kind.ts'
 import type { OpenedImage, OpenLimits, Selection } from './opened-image.ts'
 import { checkPixels, formatCount } from './pixel-limit.ts'
-import { libraryPixelLimit, sharp } from './sharp-setup.ts'
-import { uprightFrames } from './upright-frames.ts'
 
 /**
  * sharp's `failOn` level. libjpeg fills unreadable areas with grey and only warns, even if the entropy-coded data is

@@ -1,5 +1,5 @@
 import type { Sharp } from 'sharp'
-import type { Size } from './raster.ts'
+import type { Size } from '../pixels/raster.ts'
 
 /** What of an image is decoded. */
 export type Selection = {

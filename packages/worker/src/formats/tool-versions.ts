@@ -1,5 +1,5 @@
 import type { Preset } from '@millrace/shared/presets/preset.ts'
-import { sharp } from './sharp-setup.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
 
 /** The libraries within libvips that decode and encode each format, as sharp names them. */
 const libraries: ReadonlyMap<string, readonly string[]> = new Map([

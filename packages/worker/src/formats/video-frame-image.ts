@@ -1,9 +1,9 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { decodeFrame } from '../media/run-ffmpeg.ts'
+import { openRaster } from '../pixels/raster.ts'
 import { readVideoFrame, uprightSize, type videoFrameKind } from '../structure/video-frame.ts'
 import type { OpenedImage, OpenLimits } from './opened-image.ts'
 import { checkPixels } from './pixel-limit.ts'
-import { openRaster } from './raster.ts'
 
 /**
  * Opens a frame of a video, which ffmpeg decodes.

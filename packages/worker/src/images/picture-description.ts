@@ -1,6 +1,6 @@
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import { rgbaToThumbHash } from 'thumbhash'
-import type { Raster, Size } from '../formats/raster.ts'
+import type { Raster, Size } from '../pixels/raster.ts'
 import { dominantColor } from './dominant-color.ts'
 import { perceptualHash } from './perceptual-hash.ts'
 import { shrinkToFew } from './small-picture.ts'

@@ -1,4 +1,4 @@
-import type { Size } from '../formats/raster.ts'
+import type { Size } from '../pixels/raster.ts'
 
 /** Returns where a part lies in a whole. @param position a gravity; any other name is the centre */
 export function placeOf(position: string, part: Size, whole: Size): { left: number; top: number } {

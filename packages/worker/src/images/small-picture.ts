@@ -1,4 +1,4 @@
-import type { Raster, Size } from '../formats/raster.ts'
+import type { Raster, Size } from '../pixels/raster.ts'
 
 /** A few pixels of a picture: rows from the top, red, green, blue and alpha of 8 bits, alpha not premultiplied. */
 export type SmallPicture = Size & { rgba: Uint8Array }

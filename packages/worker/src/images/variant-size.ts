@@ -1,6 +1,6 @@
 import type { CompleteRecipe } from '@millrace/shared/presets/complete-recipe.ts'
 import type { EncodedFormat } from '@millrace/shared/presets/preset.ts'
-import type { Size } from '../formats/raster.ts'
+import type { Size } from '../pixels/raster.ts'
 
 /** The longest side of each format, in pixels: limits of the VP8 frame header, libjpeg, libheif. */
 const maxSide = { webp: 16_383, jpeg: 65_500, avif: 16_384, png: 0x7fffffff } as const satisfies Record<

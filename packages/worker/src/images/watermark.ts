@@ -1,7 +1,7 @@
 import type { CompleteRecipe } from '@millrace/shared/presets/complete-recipe.ts'
 import type { Sharp } from 'sharp'
-import { openRaster, type Raster, type Size } from '../formats/raster.ts'
-import { sharp } from '../formats/sharp-setup.ts'
+import { openRaster, type Raster, type Size } from '../pixels/raster.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
 import { placeOf } from './place-of.ts'
 import type { VariantPlan } from './variant-size.ts'
 

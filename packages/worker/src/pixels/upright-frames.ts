@@ -1,6 +1,6 @@
 import type { Metadata, Sharp } from 'sharp'
-import type { Size } from './raster.ts'
-import { sharp } from './sharp-setup.ts'
+import type { Size } from '../pixels/raster.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
 
 /**
  * Turns each frame of an animation as EXIF says. sharp turns a column of frames only as a whole.

@@ -1,4 +1,4 @@
-import { sharp } from './sharp-setup.ts'
+import { sharp } from '../pixels/sharp-setup.ts'
 
 /** In pixels. */
 export type Size = { width: number; height: number }
