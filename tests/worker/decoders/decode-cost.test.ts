@@ -54,7 +54,7 @@ function pdfWithJpeg(jpeg: Buffer, side: number): Buffer {
   })
 }
 
-const side = 2400
+const side = 1600
 
 /** A grid of 30 × 30 tiles of 64 × 64. libheif takes 1,000 items. */
 async function largeHeic(): Promise<Buffer> {

@@ -107,6 +107,13 @@ test('a text that begins with a signature is text, in UTF-8 and with a byte orde
   assert.equal(mistaken, [])
 })
 
+test('a JPEG whose head is a long comment is a JPEG', async () => {
+  const comment = Buffer.alloc(65_537, 'c')
+  comment.set([0xff, 0xfe, 0xff, 0xff])
+  const jpeg = Buffer.concat([Buffer.from([0xff, 0xd8]), comment, Buffer.from([0xff, 0xdb, 0, 67])])
+  assert.is(await typeOf(jpeg), 'image/jpeg')
+})
+
 test('a text format keeps its type', async () => {
   const cases: [string, string][] = [
     ['%!PS-Adobe-3.0\n%%Pages: 1\n', 'application/postscript'],

@@ -119,7 +119,7 @@ function decodingBytes(kind: Exclude<ImageKind, VectorKind>, header: ImageHeader
       return pixels * (isInterlaced ? pixelBytes + 2.5 : 2.5)
     case 'image/apng':
       // All frames twice and as they are encoded, and one that is drawn, copied and scaled.
-      return header.frames > 1 ? allPixels * 10 + pixels * (pixelBytes + 24) : pixels * (pixelBytes + 2.5)
+      return header.frames > 1 ? allPixels * 14 + pixels * (pixelBytes + 24) : pixels * (pixelBytes + 2.5)
     case 'image/png':
       // 1.4 of 3 bytes, 3.3 of 8; interlaced 3.8 of 3, 7.3 of 6.
       return pixels * (isInterlaced ? pixelBytes + 2.5 : pixelBytes / 2 + 1.5)

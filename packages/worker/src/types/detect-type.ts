@@ -78,11 +78,16 @@ async function detect(head: Buffer, file: BoundedFile): Promise<DetectedType | u
   const markup = await detectMarkup(head, file)
   if (markup) return { mediaType: markup, foundBy: 'markup' }
   const detected = await detectSignature(head, file)
-  const isText = hasUtf8Mark(head) || (head.length >= minTextBytes && !hasBinaryBytes(head))
+  const isText = hasUtf8Mark(head) || looksLikeText(head)
   if (detected && (!isText || textFormats.test(detected.mediaType))) return detected
   if (await isPdfAfterOtherBytes(head, file)) return { mediaType: 'application/pdf', foundBy: 'signature' }
   const text = await detectText(head, file)
   return text === undefined ? undefined : { mediaType: text, foundBy: 'text' }
+}
+
+/** No signature that text may begin with has a byte above ASCII. A JPEG may have a comment as long as the head. */
+function looksLikeText(head: Buffer): boolean {
+  return head.length >= minTextBytes && (head[0] ?? 0) < 0x80 && !hasBinaryBytes(head)
 }
 
 /** Detects by signatures, and looks into the containers that begin with a common one. */
