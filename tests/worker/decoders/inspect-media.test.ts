@@ -55,7 +55,7 @@ for (const [command, cpuMs] of [
   test(`a decoder that does "${command}" with a video is ended, and the video keeps its findings and a warning`, async () => {
     const inspect = startInspector({ cpuMs })
     // A range that is never answered shows that the decoder did not wait for it.
-    const { findings } = await inspect(command, { readRange: () => new Promise<Buffer>(() => {}) })
+    const { findings } = await inspect(command, { readRange: () => new Promise<never>(() => {}) })
     assert.equal(findings.warnings, [tooMuch])
     await ended(findings.videoCodec)
     assert.is((await inspect('ok')).findings.warnings, undefined)

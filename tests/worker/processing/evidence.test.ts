@@ -10,6 +10,8 @@ import sharp from 'sharp'
 import * as assert from 'uvu/assert'
 import { type ProxyAction, type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
 import { suite } from '../../support/suite.ts'
+import { mediaFile } from '../support/media-files.ts'
+import { onePagePdf } from '../support/pdf-builder.ts'
 import { damaged, sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
@@ -109,8 +111,15 @@ test('the manifest of a photo has the checks, limits, tools and steps that led t
   for (const { sha256 } of manifest?.variants ?? []) assert.match(sha256 ?? '', /^[0-9a-f]{64}$/)
 })
 
+test('a manifest names the decoder of a document and the parser of a recording', async () => {
+  const pdf = await evidenceOf(await fleet.arrive(onePagePdf({})))
+  assert.match(pdf.tools['@hyzyla/pdfium'] ?? '', /^\d+\.\d+\.\d+$/)
+  const audio = await evidenceOf(await fleet.arrive(await mediaFile('wav-pcm.wav')))
+  assert.equal(Object.keys(audio.tools), ['millrace', 'node', 'mediabunny'])
+})
+
 test('the manifest of a file that is stored as it is names no decoder', async () => {
-  const evidence = await evidenceOf(await fleet.arrive(Buffer.from('%PDF-1.7\n1 0 obj\n<<>>\nendobj\n')))
+  const evidence = await evidenceOf(await fleet.arrive(Buffer.from('PK\x05\x06'.padEnd(22, '\0'), 'latin1')))
   assert.equal(Object.keys(evidence.tools), ['millrace', 'node'])
   assert.equal(results(evidence), { size: 'passed' })
   assert.equal(evidence.limits, {})

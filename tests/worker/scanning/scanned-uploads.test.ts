@@ -177,6 +177,7 @@ test('an inspector sees what was found, reads exactly this version, and decides'
     ...accepted,
     filename: 'receipt.txt',
     contentType: 'image/jpeg',
+    detectedType: 'text/plain',
     size: 9,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     metadata: { shop: '7' },

@@ -3,14 +3,14 @@ import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import { isImageKind } from '../formats/image-kind.ts'
 import { openImage } from '../formats/open-image.ts'
 import type { OpenedImage } from '../formats/opened-image.ts'
-import { toolVersions } from '../formats/tool-versions.ts'
+import { mediaToolVersions, toolVersions } from '../formats/tool-versions.ts'
 import { renderVariants } from '../images/render-variants.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import { serveDecoder } from './serve-decoder.ts'
 
 /** The program of a decoder process: renders one image, or examines one video or recording, at a time. */
 await serveDecoder(async ({ kind, preset, maxPixels, focus, size, ffmpeg }, bytes, answer, readRange) => {
-  let tools = toolVersions(kind, preset)
+  const tools = size === undefined ? toolVersions(kind, preset) : mediaToolVersions()
   try {
     if (size !== undefined) {
       // Loaded with the first video, so that a decoder process starts fast.
@@ -23,11 +23,10 @@ await serveDecoder(async ({ kind, preset, maxPixels, focus, size, ffmpeg }, byte
           onPicture: ({ from, bytes }) => answer({ type: 'picture', from }, bytes),
         },
       )
-      return answer({ type: 'rendered', findings: {} })
+      return answer({ type: 'rendered', findings: {}, tools })
     }
     if (!isImageKind(kind)) throw new Error(`${kind} is no image.`)
     const image = await openImage(kind, bytes, { maxPixels, ffmpeg })
-    tools = { ...tools, ...image.tools }
     answer({ type: 'inspected', findings: headerFindings(image) })
     const findings = await renderVariants(image, preset, {
       emit: ({ recipe, width, height, body }) =>

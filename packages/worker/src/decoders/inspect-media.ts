@@ -41,7 +41,14 @@ export type MediaFile = {
 }
 
 /** What was found. `picture` is a frame or a cover, not decoded yet. */
-export type InspectedMedia = { findings: Findings; picture?: { from: 'frame' | 'cover'; bytes: Buffer } }
+export type InspectedMedia = {
+  findings: Findings
+  picture?: { from: 'frame' | 'cover'; bytes: Buffer }
+  /** CPU time of the last process, in ms, as far as the system tells it. */
+  cpuMs?: number
+  /** Versions of the libraries that read the file, by name. */
+  tools?: Record<string, string>
+}
 
 /**
  * Examines video and audio in decoder processes. A decoder asks for the ranges of the file that it needs, so it gets neither
@@ -112,6 +119,8 @@ export function createMediaInspector(deps: {
           mayRead(start, rangeEnd) ? readRange(start, rangeEnd) : undefined,
       },
     )
+    if (end.used) found.cpuMs = end.used.cpuMs
+    if (end.end === 'answered' && end.last.type === 'rendered' && end.last.tools) found.tools = end.last.tools
     return { end, found }
   }
 }

@@ -29,8 +29,6 @@ export type OpenedImage = Size & {
   isVector: boolean
   /** What the owner should know although the image is whole, one sentence each. */
   warnings: string[]
-  /** Versions of the libraries that decode it, by name; without this, libvips does. */
-  tools?: Record<string, string>
   decode<Result>(selection: Selection, use: (picture: Sharp) => Promise<Result>): Promise<Result>
 }
 

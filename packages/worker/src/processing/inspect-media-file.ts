@@ -43,9 +43,16 @@ export function createMediaFileInspector(deps: {
     render: (picture: ImageFile) => Promise<Variant[]>,
   ): Promise<Variant[]> {
     const { size, readRange } = opened
-    const { findings, picture } = await report.measure('inspect', () =>
-      deps.inspectMedia({ kind, size, preset, readRange }, signal),
-    )
+    const { findings, picture } = await report.measure('inspect', async (use) => {
+      const {
+        cpuMs,
+        tools = {},
+        ...found
+      } = await deps.inspectMedia({ kind, size, preset, readRange }, signal)
+      if (cpuMs !== undefined) use({ cpuMs })
+      report.addTools(tools)
+      return found
+    })
     report.add(findings)
     if (!picture) return []
     try {
