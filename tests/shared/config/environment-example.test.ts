@@ -17,8 +17,8 @@ const example = new Map(
     }),
 )
 
-/** Variables of the AWS SDK; its documentation describes them. */
-const isOfSdk = (name: string) => name.startsWith('AWS_')
+/** Variables of the AWS SDK, whose documentation describes them, and of the system. */
+const isKnown = (name: string) => name.startsWith('AWS_') || name === 'PATH'
 
 /** The names of the variables that a service reads. */
 function readBy(readConfig: (environment: Environment) => unknown): string[] {
@@ -41,8 +41,8 @@ function readBy(readConfig: (environment: Environment) => unknown): string[] {
 
 test('.env.example lists each variable that a service reads, and no other', () => {
   const read = new Set([...readBy(readApiConfig), ...readBy(readWorkerConfig)])
-  assert.equal([...read].filter((name) => !isOfSdk(name) && !example.has(name)).sort(), [])
-  assert.equal([...example.keys()].filter((name) => !isOfSdk(name) && !read.has(name)).sort(), [])
+  assert.equal([...read].filter((name) => !isKnown(name) && !example.has(name)).sort(), [])
+  assert.equal([...example.keys()].filter((name) => !isKnown(name) && !read.has(name)).sort(), [])
 })
 
 test('.env.example shows the defaults of optional variables', () => {
