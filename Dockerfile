@@ -18,7 +18,7 @@ ARG TARGETARCH
 WORKDIR /ffmpeg
 RUN sed -i 's/^Types: deb$/Types: deb deb-src/' /etc/apt/sources.list.d/debian.sources \
   && dpkg --add-architecture "$TARGETARCH" && apt-get -qq update \
-  && apt-get -qq install -y --no-install-recommends dpkg-dev make nasm pkg-config "crossbuild-essential-$TARGETARCH" \
+  && apt-get -qq install -y --no-install-recommends dpkg-dev gcc libc6-dev make nasm pkg-config "crossbuild-essential-$TARGETARCH" \
     "libdav1d-dev:$TARGETARCH" \
   && apt-get -qq source ffmpeg
 RUN cd ffmpeg-*/ && system=$(dpkg-architecture -a"$TARGETARCH" -qDEB_HOST_GNU_TYPE) \

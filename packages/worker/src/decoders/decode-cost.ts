@@ -8,6 +8,9 @@ import { videoFrameKind } from '../structure/video-frame.ts'
 /** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
 export const emptyDecoderBytes = 112 * 1024 ** 2
 
+/** V8 collects buffers outside of its heap when they have grown by so many bytes. */
+const garbageBytes = 64 * 1024 ** 2
+
 /** ffmpeg without a frame, in bytes: 55 MB, and a margin. */
 const ffmpegBytes = 64 * 1024 ** 2
 
@@ -118,8 +121,11 @@ function decodingBytes(kind: Exclude<ImageKind, VectorKind>, header: ImageHeader
       // 2.0 when turned; progressive 4.2 (4:2:0) and 7.2 (4:4:4).
       return pixels * (isInterlaced ? pixelBytes + 2.5 : 2.5)
     case 'image/apng':
-      // All frames twice and as they are encoded, and one that is drawn, copied and scaled.
-      return header.frames > 1 ? allPixels * 14 + pixels * (pixelBytes + 24) : pixels * (pixelBytes + 2.5)
+      // All frames twice and as they are encoded, one that is drawn, copied and scaled, and earlier ones that V8 has not
+      // collected yet.
+      return header.frames > 1
+        ? allPixels * 10 + pixels * (pixelBytes + 24) + garbageBytes
+        : pixels * (pixelBytes + 2.5)
     case 'image/png':
       // 1.4 of 3 bytes, 3.3 of 8; interlaced 3.8 of 3, 7.3 of 6.
       return pixels * (isInterlaced ? pixelBytes + 2.5 : pixelBytes / 2 + 1.5)
