@@ -16,10 +16,12 @@ import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { startHealthServer } from './instance/health-server.ts'
 import { createInstance, drainMarginMs } from './instance/instance.ts'
+import { growHeap } from './processing/grow-heap.ts'
 
 /** Closing connections does not wait for the network. In ms. */
 const connectionsDeadlineMs = 1_000
 
+growHeap()
 const config = readConfigOrExit(readConfig, process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 await runService({ log, start })
