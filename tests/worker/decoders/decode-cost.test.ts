@@ -54,7 +54,8 @@ function pdfWithJpeg(jpeg: Buffer, side: number): Buffer {
   })
 }
 
-const side = 1600
+/** In pixels. `COST_SIDE=2400 npm test -- decode-cost` compares the estimates with larger images, in two minutes of CPU. */
+const side = Number(process.env['COST_SIDE'] ?? 1200)
 
 /** A grid of 30 × 30 tiles of 64 × 64. libheif takes 1,000 items. */
 async function largeHeic(): Promise<Buffer> {
