@@ -13,7 +13,7 @@ import { flagTiff } from '../support/tiff-files.ts'
 // A thousand decodes by a few processes, or ten times as many.
 const test = suite('odd files in decoders', {}, { limitMs: 300_000 })
 /** `ODD_COPIES=200 npm test -- odd-files` takes 100 s of CPU. Any dependence on neighbours shows in fewer copies too. */
-const copies = Number(process.env.ODD_COPIES ?? 12)
+const copies = Number(process.env.ODD_COPIES ?? 8)
 let decoders: ReturnType<typeof startTestDecoders>
 test.before(() => {
   decoders = startTestDecoders()
