@@ -1,3 +1,4 @@
+import { boxes } from './bmff-boxes.ts'
 import { damaged, type Structure, truncated, whole } from './structure.ts'
 
 /** Checks that the boxes of an AVIF are all there (ISO/IEC 14496-12, 4.2): a size of 0 means up to the end. */
@@ -44,17 +45,11 @@ export function asStillAvif(file: Buffer): { bytes: Buffer; isSequence: boolean 
 /** Names what makes an AVIF one that is not decoded. @returns a sentence, or undefined */
 export function unsupportedAvif(file: Buffer): string | undefined {
   if (!brandsOf(file).includes('avis')) return undefined
-  let hasMovie = false
-  for (let at = 0; at + 8 <= file.length; ) {
-    const type = file.toString('latin1', at + 4, at + 8)
-    // Still images are described by this box.
-    if (type === 'meta') return undefined
-    if (type === 'moov') hasMovie = true
-    const size = file.readUInt32BE(at)
-    if (size < 8) break
-    at += size
-  }
-  return hasMovie ? 'The AVIF is a sequence without a still image, which is not supported.' : undefined
+  const types = new Set(boxes(file, 0, file.length).map(({ type }) => type))
+  // Still images are described by `meta`.
+  return types.has('moov') && !types.has('meta')
+    ? 'The AVIF is a sequence without a still image, which is not supported.'
+    : undefined
 }
 
 /** Returns the major brand and the compatible brands. */

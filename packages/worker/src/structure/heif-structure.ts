@@ -1,10 +1,5 @@
+import { type Box, boxes } from './bmff-boxes.ts'
 import { damaged, type Structure, truncated, whole } from './structure.ts'
-
-/** A box: the places where its content starts and where it ends, which may be after the file's end. */
-type Box = { type: string; start: number; end: number }
-
-/** Far more than any file needs: a picture of 12 megapixels in tiles has some 50 items. */
-const maxBoxes = 20_000
 
 /** Items that hold no pixels. A picture is whole without them. */
 const metadataTypes: ReadonlySet<string> = new Set(['Exif', 'mime', 'uri '])
@@ -44,25 +39,6 @@ export function checkHeif(file: Buffer): Structure {
     return truncated('It ends in the data of its sequence.')
   }
   return file.length < 8 ? damaged('It has no box.') : whole()
-}
-
-/** Lists the boxes in a part of the file (ISO/IEC 14496-12, 4.2), up to the first without a valid size. */
-function* boxes(file: Buffer, from: number, to: number): Generator<Box> {
-  const limit = Math.min(to, file.length)
-  let at = from
-  for (let count = 0; count < maxBoxes && at + 8 <= limit; count++) {
-    const type = file.toString('latin1', at + 4, at + 8)
-    let size = file.readUInt32BE(at)
-    let headBytes = 8
-    if (size === 1) {
-      if (at + 16 > limit) return
-      size = Number(file.readBigUInt64BE(at + 8))
-      headBytes = 16
-    } else if (size === 0) size = to - at
-    if (size < headBytes) return
-    yield { type, start: at + headBytes, end: at + size }
-    at += size
-  }
 }
 
 /** Finds a box by the types of the boxes around it, outermost first. */
