@@ -14,14 +14,14 @@ import { runService, type Service } from '@millrace/shared/service/run-service.t
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
+import { setHeapFlags } from './decoders/heap-flags.ts'
 import { startHealthServer } from './instance/health-server.ts'
 import { createInstance, drainMarginMs } from './instance/instance.ts'
-import { growHeap } from './processing/grow-heap.ts'
 
 /** Closing connections does not wait for the network. In ms. */
 const connectionsDeadlineMs = 1_000
 
-growHeap()
+setHeapFlags()
 const config = readConfigOrExit(readConfig, process.env)
 const log = createLog({ level: config.logLevel, instance: config.instance })
 await runService({ log, start })

@@ -79,7 +79,7 @@ test('concurrent callers share one request', async () => {
 })
 
 async function evalCalls(): Promise<number> {
-  return Number(/cmdstat_eval:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0)
+  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0)
 }
 
 test.run()

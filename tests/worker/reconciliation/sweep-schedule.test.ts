@@ -70,7 +70,7 @@ test('a sweep runs on one worker at a time, and again only after the interval', 
   await started.promise
   const leaseRequest = await watchForCommand(
     process.env['REDIS_URL'] ?? '',
-    ([name, , , key]) => name === 'eval' && key === `${prefix}:sweep`,
+    ([name, , , key]) => name === 'evalsha' && key === `${prefix}:sweep`,
   )
   const second = schedule(
     sweepThat(async () => {

@@ -1,5 +1,6 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { clientNetworks } from '@millrace/shared/service/client-networks.ts'
+import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
 import type { Redis } from 'ioredis'
 
 const windowMs = 60 * 60 * 1000
@@ -10,7 +11,7 @@ const windowMs = 60 * 60 * 1000
  *
  * KEYS: the sets. ARGV: session, window in ms, the limit of each set.
  */
-const takeScript = `
+const takeScript = redisScript(`
 for number, key in ipairs(KEYS) do
   local isNew = redis.call('SISMEMBER', key, ARGV[1]) == 0
   if isNew and redis.call('SCARD', key) >= tonumber(ARGV[2 + number]) then
@@ -22,7 +23,7 @@ for _, key in ipairs(KEYS) do
   if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, ARGV[2]) end
 end
 return false
-`
+`)
 
 /**
  * What begins to be kept of a session: its first upload, which makes it an owner; its label or its end; its views. Each is
@@ -52,7 +53,7 @@ export function createNewSessions(deps: { redis: Redis; prefix: string; limitPer
     const networks = clientNetworks(address)
     const limits = networks.map(({ share }) => limitPerHour * share)
     const keys = networks.map(({ name }) => `${prefix}:new-sessions:${kind}:${name}`)
-    const full = await redis.eval(takeScript, keys.length, ...keys, session, windowMs, ...limits)
+    const full = await runScript(redis, takeScript, keys.length, ...keys, session, windowMs, ...limits)
     if (!Array.isArray(full)) return undefined
     const [number, ttlMs] = full.map(Number)
     return { limit: limits[(number ?? 1) - 1] ?? limitPerHour, ttlMs: ttlMs ?? windowMs }

@@ -1,5 +1,6 @@
 import type { AppError } from '@millrace/shared/service/app-error.ts'
 import { createBatcher } from '@millrace/shared/service/batcher.ts'
+import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
 import { isWrongType, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
@@ -15,7 +16,7 @@ const shortTtlMs = 10 * 60 * 1000
  * end mark if it has a label or was ended, or nil if the record is of another version. An error in one record must not
  * reach the other sessions of the batch. A new record has an expiry from the beginning.
  */
-const viewScript = `
+const viewScript = redisScript(`
 local results = {}
 for number, key in ipairs(KEYS) do
   local views = redis.pcall('HINCRBY', key, 'views', 1)
@@ -30,17 +31,17 @@ for number, key in ipairs(KEYS) do
   end
 end
 return results
-`
+`)
 
 /**
  * Whether the record of a session is there to stay: it has a label or an end, or its address had room for it. A record of
  * an unknown form belongs to another version. KEYS: record. ARGV: `shortTtlMs`.
  */
-const isKeptScript = `
+const isKeptScript = redisScript(`
 if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[1]) then return 1 end
 local marks = redis.pcall('HMGET', KEYS[1], 'user', 'ended')
 return (marks.err or marks[1] or marks[2]) and 1 or 0
-`
+`)
 
 /** Length of the secret half of a session's id, which ends its key. */
 const secretHalfLength = 32
@@ -79,13 +80,13 @@ export function createSessionRecords(deps: {
   const key = (session: Session) => `${prefix}:session:${session.id}`
 
   const countView = createBatcher<string, CountedView>(async (keys) => {
-    const results = await redis.eval(viewScript, keys.length, ...keys)
+    const results = await runScript(redis, viewScript, keys.length, ...keys)
     if (!Array.isArray(results)) throw new Error('The view script did not return an array.')
     return results.map((result, index) => readResult(result, keys[index] ?? ''))
   }, maxBatchSize)
 
   async function isKept(session: Session): Promise<boolean> {
-    return (await redis.eval(isKeptScript, 1, key(session), shortTtlMs)) === 1
+    return (await runScript(redis, isKeptScript, 1, key(session), shortTtlMs)) === 1
   }
 
   /** Counts the session unless its record is kept already. @throws AppError `too_many_sessions` */

@@ -1,4 +1,5 @@
 import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
+import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
 import type { Redis } from 'ioredis'
 import { LRUCache } from 'lru-cache'
 
@@ -16,11 +17,11 @@ const maxShareOfRemaining = 1 / 64
  * Takes `ARGV[1]` requests in a window of `ARGV[2]` ms. Returns the number of requests taken by all
  * instances, and the ms until the window ends.
  */
-const takeScript = `
+const takeScript = redisScript(`
 local total = redis.call('INCRBY', KEYS[1], ARGV[1])
 if total == tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return { total, redis.call('PTTL', KEYS[1]) }
-`
+`)
 
 type Callback = Parameters<FastifyRateLimitStore['incr']>[1]
 
@@ -92,7 +93,7 @@ export function createRateLeases(deps: { redis: Redis; prefix: string; windowMs:
   }
 
   async function leaseMore(key: string, count: number): Promise<[total: number, ttlMs: number]> {
-    const result = await redis.eval(takeScript, 1, `${prefix}${key}`, count, windowMs)
+    const result = await runScript(redis, takeScript, 1, `${prefix}${key}`, count, windowMs)
     if (!Array.isArray(result)) throw new Error('The lease script did not return an array.')
     return [Number(result[0]), Number(result[1])]
   }

@@ -4,6 +4,7 @@ import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
+import { type RedisScript, redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { keyedUploadId, uploadIdTail, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
@@ -48,7 +49,7 @@ const expire = `if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KE
  *
  * KEYS: key, lock. ARGV: life of the key in ms, holder, fingerprint, life of the lock in ms.
  */
-const beginScript = `
+const beginScript = redisScript(`
 local fingerprint, id = unpack(redis.call('HMGET', KEYS[1], 'fingerprint', 'id'))
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[2] then
@@ -58,21 +59,21 @@ if holder and holder ~= ARGV[2] then
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4])
 return {'begun', id or '', fingerprint == ARGV[3] and 'same' or 'other'}
-`
+`)
 
 /** Stores id and fingerprint, if the lock is ours. KEYS as above. ARGV: life, holder, fingerprint, id. */
-const keepScript = `
+const keepScript = redisScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'id', ARGV[4], 'fingerprint', ARGV[3])
 ${expire}
 return 1
-`
+`)
 
 /**
  * Renews the lock. If Redis lost lock and key, both are stored again. If only the lock is gone, another request has
  * had it meanwhile. KEYS as above. ARGV: life, holder, fingerprint, id, life of the lock in ms.
  */
-const renewScript = `
+const renewScript = redisScript(`
 local holder = redis.call('GET', KEYS[2])
 local known = redis.call('EXISTS', KEYS[1]) == 1
 if holder and holder ~= ARGV[2] or not holder and known then return 0 end
@@ -82,13 +83,13 @@ if not known then
   ${expire}
 end
 return 1
-`
+`)
 
 /**
  * Ends a request that succeeded: stores the id, in case Redis lost it meanwhile, and releases the lock, unless another request
  * has had it. KEYS as above. ARGV: life, holder, fingerprint, id.
  */
-const endScript = `
+const endScript = redisScript(`
 local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[2] then return 0 end
 if not holder and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
@@ -96,7 +97,7 @@ redis.call('HSET', KEYS[1], 'id', ARGV[4], 'fingerprint', ARGV[3])
 ${expire}
 redis.call('DEL', KEYS[2])
 return 1
-`
+`)
 
 /** A request that its client may send again. */
 export type RepeatableRequest = {
@@ -182,8 +183,8 @@ export function createRespondOnce(deps: {
     const lockKey = `${prefix}:{${owner}}:idempotency-lock:${name}`
     const fingerprint = sha256(JSON.stringify(sortFields(content)))
     const holder = `${randomUUID()}:${fingerprint}`
-    const run = (script: string, ...values: (string | number)[]) =>
-      redis.eval(script, 2, redisKey, lockKey, keyLifeMs, holder, fingerprint, ...values)
+    const run = (script: RedisScript, ...values: (string | number)[]) =>
+      runScript(redis, script, 2, redisKey, lockKey, keyLifeMs, holder, fingerprint, ...values)
 
     const nowMs = Date.now()
     const mayBeLost = (await epoch.current()) > nowMs - keyLifeMs

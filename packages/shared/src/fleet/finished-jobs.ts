@@ -1,6 +1,11 @@
 import type { Redis } from 'ioredis'
+import { redisScript, runScript } from '../service/redis-script.ts'
 import { fleetKey } from './heartbeats.ts'
 import { bucketOf, type LatencyHistogram } from './latency-histogram.ts'
+
+const countScript = redisScript(`
+redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])`)
 
 /** Expiry of counts that no publisher takes, in ms. */
 const ttlMs = 60 * 60 * 1000
@@ -16,7 +21,7 @@ export function createFinishedJobs({ redis, prefix }: { redis: Redis; prefix: st
   return {
     /** Counts a job. @param ms its duration, in ms */
     async add(ms: number): Promise<void> {
-      await Promise.all([redis.hincrby(key, String(bucketOf(ms)), 1), redis.pexpire(key, ttlMs)])
+      await runScript(redis, countScript, 1, key, bucketOf(ms), ttlMs)
     },
     /** Returns the counts since the last call, and resets them. */
     async take(): Promise<LatencyHistogram> {

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { redisScript, runScript } from '../service/redis-script.ts'
 
 /** BullMQ's highest priority number, which starts last. A job has it until it has a turn. */
 const withoutTurn = 2 ** 21 - 1
@@ -37,7 +38,7 @@ const ttlMs = 24 * 60 * 60 * 1000
  *   ARGV  job id, owner, first priority of the range, last one, prefix of jobs, withoutTurn, scorePerPriority,
  *         newcomersPerTurn, turnLimit, ttlMs
  */
-const placeScript = `
+const placeScript = redisScript(`
 local waiting, owners, clock = KEYS[1], KEYS[2], KEYS[3]
 local jobId, owner = ARGV[1], ARGV[2]
 local first, last = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -111,15 +112,15 @@ local priority = first + turn - 1
 if score then redis.call('ZADD', waiting, priority * perPriority + score % perPriority, jobId) end
 redis.call('HSET', KEYS[4], 'priority', priority)
 return priority
-`
+`)
 
 /** Lua: gives back the turn of a waiting job. KEYS: prioritized, owners. ARGV: job id, owner, scores of the range. */
-const giveBackScript = `
+const giveBackScript = redisScript(`
 local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]))
 if not score or score < tonumber(ARGV[3]) or score >= tonumber(ARGV[4]) then return 0 end
 if not redis.call('ZSCORE', KEYS[2], ARGV[2]) then return 0 end
 return redis.call('ZINCRBY', KEYS[2], -1, ARGV[2])
-`
+`)
 
 /** What fair turns need of a BullMQ queue. `toKey` returns the Redis key of a part of it. */
 type KeyedQueue = { toKey(part: string): string }
@@ -165,7 +166,8 @@ export function createFairTurns({ redis, queue }: { redis: Redis; queue: KeyedQu
         queue.toKey('delayed'),
         queue.toKey('active'),
       ]
-      await redis.eval(
+      await runScript(
+        redis,
         placeScript,
         keys.length,
         ...keys,
@@ -186,7 +188,7 @@ export function createFairTurns({ redis, queue }: { redis: Redis; queue: KeyedQu
     async giveBack({ jobId, owner }: { jobId: string; owner: string }): Promise<void> {
       const { first, last } = ranges.upload
       const scores = [first * scorePerPriority, (last + 1) * scorePerPriority]
-      await redis.eval(giveBackScript, 2, waitingKey, ownersKey('upload'), jobId, owner, ...scores)
+      await runScript(redis, giveBackScript, 2, waitingKey, ownersKey('upload'), jobId, owner, ...scores)
     },
 
     /** Returns how many jobs of an owner wait, without backfill: its turns that have not started. */

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { defineKeepFor } from '../service/keep-for.ts'
+import { redisScript, runScript } from '../service/redis-script.ts'
 import type { CountedNetwork } from '../uploads/counted-networks.ts'
 import { quotaError } from './quota-error.ts'
 import { type AddressQuotaLimits, dayOf } from './quota-reservations.ts'
@@ -18,7 +19,7 @@ export type AddressUse = { bytes: number; files: number }
  *
  * KEYS: the day of each network. ARGV: bytes, files, life of the day in ms, then for each network both limits, -1 for none.
  */
-const reserveScript = `${defineKeepFor}
+const reserveScript = redisScript(`${defineKeepFor}
 local more = {tonumber(ARGV[1]), tonumber(ARGV[2])}
 for n, day in ipairs(KEYS) do
   local used = redis.call('HMGET', day, 'bytes', 'files')
@@ -34,17 +35,17 @@ for _, day in ipairs(KEYS) do
   keepFor(day, ARGV[3])
 end
 return {0}
-`
+`)
 
 /** Changes days that still exist. KEYS: the day of each network. ARGV: bytes, files. */
-const cancelScript = `
+const cancelScript = redisScript(`
 for _, day in ipairs(KEYS) do
   if redis.call('EXISTS', day) == 1 then
     redis.call('HINCRBY', day, 'bytes', ARGV[1])
     redis.call('HINCRBY', day, 'files', ARGV[2])
   end
 end
-`
+`)
 
 /**
  * Limits the files and bytes that clients without an API key announce in a day (UTC), by network: each of their requests can
@@ -74,7 +75,8 @@ export function createAddressQuota(deps: { redis: Redis; prefix: string; limits:
      */
     async reserve(networks: readonly CountedNetwork[], use: AddressUse, timeMs: number): Promise<void> {
       if (!isLimited || networks.length === 0) return
-      const result = await redis.eval(
+      const result = await runScript(
+        redis,
         reserveScript,
         networks.length,
         ...dayKeys(networks, timeMs),
@@ -89,7 +91,14 @@ export function createAddressQuota(deps: { redis: Redis; prefix: string; limits:
     /** Undoes `reserve`, with the same arguments. */
     async cancel(networks: readonly CountedNetwork[], use: AddressUse, timeMs: number): Promise<void> {
       if (!isLimited || networks.length === 0) return
-      await redis.eval(cancelScript, networks.length, ...dayKeys(networks, timeMs), -use.bytes, -use.files)
+      await runScript(
+        redis,
+        cancelScript,
+        networks.length,
+        ...dayKeys(networks, timeMs),
+        -use.bytes,
+        -use.files,
+      )
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { defineKeepFor } from '../service/keep-for.ts'
+import { redisScript, runScript } from '../service/redis-script.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 
@@ -56,7 +57,7 @@ end
  * KEYS: totals, held, open, whole, day. ARGV: id, bytes, when to check for the file in ms since 1970, expiry of the day in
  * ms, then the four limits, -1 for none.
  */
-const reserveScript = `${defineKeepCounts}
+const reserveScript = redisScript(`${defineKeepCounts}
 if redis.call('EXISTS', KEYS[4]) == 0 then return {'unknown'} end
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 local bytes = tonumber(ARGV[2]) - (tonumber(before) or 0)
@@ -79,10 +80,10 @@ redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
 keepCounts(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3])
 redis.call('PEXPIRE', KEYS[5], ARGV[4])
 return {'reserved'}
-`
+`)
 
 /** KEYS: totals, held, open, day. ARGV: id, '1' to release it from the day as well. */
-const releaseScript = `
+const releaseScript = redisScript(`
 local bytes = redis.call('HGET', KEYS[2], ARGV[1])
 if not bytes then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
@@ -94,28 +95,28 @@ for _, key in ipairs(keys) do
   redis.call('HINCRBY', key, 'files', -1)
 end
 return 1
-`
+`)
 
 /** KEYS: totals, held, open. ARGV: id, bytes. */
-const confirmScript = `
+const confirmScript = redisScript(`
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 if not before then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'bytes', string.format('%.0f', tonumber(ARGV[2]) - (tonumber(before) or 0)))
 return 1
-`
+`)
 
 /** KEYS: totals, held, open, whole, as in `keepCounts`. ARGV: id, when to check for the file in ms since 1970. */
-const extendScript = `${defineKeepCounts}
+const extendScript = redisScript(`${defineKeepCounts}
 if not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 keepCounts(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[2])
 return 1
-`
+`)
 
 /** KEYS: totals, held, today. ARGV: expiry of the day in ms, then for each upload id, bytes and '1' if it is of today. */
-const adoptScript = `
+const adoptScript = redisScript(`
 for i = 2, #ARGV, 3 do
   if redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 1]) == 1 then
     redis.call('HINCRBY', KEYS[1], 'bytes', ARGV[i + 1])
@@ -127,13 +128,13 @@ for i = 2, #ARGV, 3 do
     end
   end
 end
-`
+`)
 
 /** Records that the counts agree with S3. KEYS: totals, held, open, whole. ARGV: for how long, in ms. */
-const wholeScript = `${defineKeepCounts}
+const wholeScript = redisScript(`${defineKeepCounts}
 redis.call('SET', KEYS[4], 1, 'PX', ARGV[1])
 keepCounts(KEYS[1], KEYS[2], KEYS[3], KEYS[4], 0)
-`
+`)
 
 /**
  * Stores each owner's quota reservations by upload, so that nothing is counted or released twice. This is a cache: the
@@ -164,7 +165,8 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
       overdueAtMs: number,
       limits: QuotaLimits,
     ): Promise<Reservation> {
-      const result = await redis.eval(
+      const result = await runScript(
+        redis,
         reserveScript,
         5,
         ...countKeys(owner),
@@ -183,7 +185,7 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
      * @param overdueAtMs ms since 1970
      */
     async extend({ owner, id }: UploadAddress, overdueAtMs: number): Promise<void> {
-      await redis.eval(extendScript, 4, ...countKeys(owner), id, overdueAtMs)
+      await runScript(redis, extendScript, 4, ...countKeys(owner), id, overdueAtMs)
     },
 
     /**
@@ -191,7 +193,8 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
      * @param ofToday also releases it from the day: the announcement failed, through no fault of the owner
      */
     async release({ owner, id }: UploadAddress, { ofToday = false } = {}): Promise<void> {
-      await redis.eval(
+      await runScript(
+        redis,
         releaseScript,
         4,
         ...[key(owner), key(owner, ':held'), key(owner, ':open'), dayKey(owner, uploadIdTimeMs(id))],
@@ -201,7 +204,16 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
 
     /** Records that an announced upload arrived with this size. */
     async confirm({ owner, id }: UploadAddress, bytes: number): Promise<void> {
-      await redis.eval(confirmScript, 3, key(owner), key(owner, ':held'), key(owner, ':open'), id, bytes)
+      await runScript(
+        redis,
+        confirmScript,
+        3,
+        key(owner),
+        key(owner, ':held'),
+        key(owner, ':open'),
+        id,
+        bytes,
+      )
     },
 
     /** Returns the ids of announced uploads that should have arrived. */
@@ -223,7 +235,8 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
     async adopt(owner: string, uploads: { id: string; bytes: number }[], nowMs: number): Promise<void> {
       const today = dayOf(nowMs)
       for (let i = 0; i < uploads.length; i += adoptBatch) {
-        await redis.eval(
+        await runScript(
+          redis,
           adoptScript,
           3,
           ...[key(owner), key(owner, ':held'), dayKey(owner, nowMs), todayTtlMs],
@@ -233,7 +246,7 @@ export function createQuotaReservations({ redis, prefix }: { redis: Redis; prefi
         )
       }
       const wholeMs = uploads.length === 0 ? emptyWholeTtlMs : wholeTtlMs
-      await redis.eval(wholeScript, 4, ...countKeys(owner), wholeMs)
+      await runScript(redis, wholeScript, 4, ...countKeys(owner), wholeMs)
     },
   }
 }

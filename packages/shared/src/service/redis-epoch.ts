@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { redisScript, runScript } from './redis-script.ts'
 
 /** How long a known epoch is used before Redis is asked again, in ms. */
 const defaultMaxAgeMs = 1_000
@@ -9,7 +10,7 @@ const defaultMaxAgeMs = 1_000
  *
  * KEYS: epoch.
  */
-const currentScript = `
+const currentScript = redisScript(`
 local runId = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or 'unknown'
 local known = redis.call('HMGET', KEYS[1], 'runId', 'epoch')
 if known[1] == runId and known[2] then return known[2] end
@@ -18,7 +19,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local epoch = string.format('%.0f', math.max((tonumber(known[2]) or 0) + 1, now))
 redis.call('HSET', KEYS[1], 'runId', runId, 'epoch', epoch)
 return epoch
-`
+`)
 
 /**
  * Detects that Redis may have lost a part of what it acknowledged: after a restart, a failover to a replica that was
@@ -41,7 +42,7 @@ export function createRedisEpoch(deps: { redis: Redis; prefix: string; maxAgeMs?
   })
 
   async function read(): Promise<number> {
-    const epoch = Number(await redis.eval(currentScript, 1, `${prefix}:epoch`))
+    const epoch = Number(await runScript(redis, currentScript, 1, `${prefix}:epoch`))
     if (!Number.isSafeInteger(epoch)) throw new Error('Redis returned an unexpected epoch.')
     return epoch
   }

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { AppError } from '../service/app-error.ts'
 import { defineKeepFor } from '../service/keep-for.ts'
+import { redisScript, runScript } from '../service/redis-script.ts'
 import type { CountedNetwork } from './counted-networks.ts'
 import { arrivalGraceMs } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
@@ -16,7 +17,7 @@ export type UnfinishedLimits = { owner: number; address: number }
  *
  * Returns 0, or else the number of the full set, how many it has, and the ms until its first one expires.
  */
-const addScript = `${defineKeepFor}
+const addScript = redisScript(`${defineKeepFor}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 for i, set in ipairs(KEYS) do
@@ -32,7 +33,7 @@ for _, set in ipairs(KEYS) do
   keepFor(set, string.format('%.0f', math.max(1, tonumber(ARGV[2]) - now)))
 end
 return {0}
-`
+`)
 
 /**
  * Limits the uploads that were announced and have not arrived, over all instances: of each owner, and of each network of
@@ -78,7 +79,8 @@ export function createUnfinishedUploads(deps: { redis: Redis; prefix: string; li
     ): Promise<void> {
       const sets = setsOf(owner, networks)
       if (sets.length === 0) return
-      const result = await redis.eval(
+      const result = await runScript(
+        redis,
         addScript,
         sets.length,
         ...sets.map(({ key }) => key),

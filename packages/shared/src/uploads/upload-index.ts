@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { defineKeepFor } from '../service/keep-for.ts'
+import { redisScript, runScript } from '../service/redis-script.ts'
 import { createUploadKeys } from './upload-keys.ts'
 
 const hourMs = 60 * 60 * 1000
@@ -36,14 +37,14 @@ export type KnownIndex = { epoch: number; from: string }
  * KEYS: index, listed. ARGV: epoch, the expected `from` ('none' to begin anew), the next `from`, least life of an index with
  * these ids in ms, then the ids.
  */
-const extendScript = `${defineKeepFor}
+const extendScript = redisScript(`${defineKeepFor}
 if ARGV[2] ~= 'none' and redis.call('GET', KEYS[2]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
 for i = 5, #ARGV do redis.call('ZADD', KEYS[1], 0, ARGV[i]) end
 if #ARGV >= 5 then keepFor(KEYS[1], ARGV[4]) end
 local knownMs = math.max(redis.call('PTTL', KEYS[1]) - ${knownMarginMs}, ${minKnownMs})
 redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. ARGV[3], 'PX', knownMs)
 return 1
-`
+`)
 
 /**
  * Lua: defines `trimIndex`, which removes the oldest ids of an index that has many more than `maxIds`, and records that
@@ -62,20 +63,20 @@ end
 `
 
 /** KEYS: index, listed. ARGV: how many ids to keep. */
-const trimScript = `${defineTrimIndex}
+const trimScript = redisScript(`${defineTrimIndex}
 return trimIndex(KEYS[1], KEYS[2], tonumber(ARGV[1]))
-`
+`)
 
 /**
  * Removes ids whose records have not changed since they were read. A record that was saved meanwhile has added its id
  * again. KEYS: index, then the record of each id. ARGV: for each id the id and its revision, '' for no record.
  */
-const removeScript = `
+const removeScript = redisScript(`
 for i = 2, #KEYS do
   local revision = redis.call('HGET', KEYS[i], 'revision') or ''
   if revision == ARGV[2 * i - 2] then redis.call('ZREM', KEYS[1], ARGV[2 * i - 3]) end
 end
-`
+`)
 
 /**
  * Stores the ids of each owner's newest uploads in Redis, for lists. S3 has all of them except those whose bytes have
@@ -117,7 +118,7 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
         return value
       })
       if (Number(size) > maxIds * trimFactor) {
-        await redis.eval(trimScript, 2, index, keys.listed(owner), maxIds)
+        await runScript(redis, trimScript, 2, index, keys.listed(owner), maxIds)
       }
       return { ids: Array.isArray(ids) ? ids.map(String) : [], known: parseKnown(listed) }
     },
@@ -156,7 +157,8 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
       next: KnownIndex,
       previous: string | undefined,
     ): Promise<boolean> {
-      const added = await redis.eval(
+      const added = await runScript(
+        redis,
         extendScript,
         2,
         ...[keys.index(owner), keys.listed(owner)],
@@ -173,7 +175,8 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
     async remove(owner: string, entries: { id: string; revision: number | undefined }[]): Promise<void> {
       if (entries.length === 0) return
       const recordKeys = entries.map(({ id }) => keys.record({ owner, id }))
-      await redis.eval(
+      await runScript(
+        redis,
         removeScript,
         entries.length + 1,
         ...[keys.index(owner), ...recordKeys],

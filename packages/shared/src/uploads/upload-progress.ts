@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
+import { redisScript, runScript } from '../service/redis-script.ts'
 import type { UploadAddress } from './upload-address.ts'
 import { UploadId } from './upload-id.ts'
 import { createUploadKeys } from './upload-keys.ts'
@@ -44,13 +45,13 @@ export function progressChannel(prefix: string, owner: string): string {
  *
  * KEYS: record, sequence. ARGV: revision, channel, progress.
  */
-const publishScript = `
+const publishScript = redisScript(`
 if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[1] then return 0 end
 local sequence = redis.call('HGET', KEYS[2], 'last') or '0'
 redis.call('PUBLISH', ARGV[2],
   '{"sequence":' .. sequence .. ',"revision":' .. ARGV[1] .. ',"progress":' .. ARGV[3] .. '}')
 return 1
-`
+`)
 
 /**
  * Creates the function that publishes the progress of uploads. Nothing is stored, and nobody waits for Redis.
@@ -66,16 +67,16 @@ export function createPublishProgress({ redis, prefix }: { redis: Redis; prefix:
     // ioredis would keep the command until it has connected again.
     if (redis.status !== 'ready') return
     const progress: UploadProgress = { id, ...step }
-    redis
-      .eval(
-        publishScript,
-        2,
-        keys.record({ owner, id }),
-        keys.sequence(owner),
-        revision,
-        progressChannel(prefix, owner),
-        JSON.stringify(progress),
-      )
+    runScript(
+      redis,
+      publishScript,
+      2,
+      keys.record({ owner, id }),
+      keys.sequence(owner),
+      revision,
+      progressChannel(prefix, owner),
+      JSON.stringify(progress),
+    )
       // A lost progress is no fault.
       .catch(() => undefined)
   }

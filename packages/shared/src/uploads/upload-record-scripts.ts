@@ -1,4 +1,5 @@
 import { defineKeepFor } from '../service/keep-for.ts'
+import { redisScript } from '../service/redis-script.ts'
 import { defineNamesOf } from './counted-networks.ts'
 import { defaultMaxIds, defineTrimIndex } from './upload-index.ts'
 
@@ -76,7 +77,7 @@ end
  * stored one), 1 to publish nothing ('' to publish), networks that count the upload ('-' to keep the stored ones), prefix of
  * their keys, until when it counts for its owner and for them ('' to end it), `GT` or `LT`.
  */
-export const saveScript = `${defineCount}${defineTrimIndex}
+export const saveScript = redisScript(`${defineCount}${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
@@ -95,14 +96,14 @@ ${nextSequence}
 redis.call('PUBLISH', ARGV[3],
   '{"sequence":' .. text .. ',"revision":' .. nextRevision .. ',"upload":' .. ARGV[4] .. '}')
 return tonumber(nextRevision)
-`
+`)
 
 /** Marks a record as checked. KEYS: record. ARGV: expected revision, epoch. */
-export const confirmScript = `
+export const confirmScript = redisScript(`
 if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2])
 return 1
-`
+`)
 
 /**
  * Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, least life of the owner's last
@@ -120,19 +121,19 @@ return 1
 `
 
 /** As above, if the record has the expected revision. ARGV[4]: the revision, or '' for any. */
-export const forgetScript = `
+export const forgetScript = redisScript(`
 local expected = ARGV[4]
 if expected ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= expected then return 0 end
-${forget}`
+${forget}`)
 
 /** As above, and sets the erasure marker, unless there is one. ARGV[4]: expiry of the marker in ms. */
-export const eraseScript = `
+export const eraseScript = redisScript(`
 redis.call('SET', KEYS[3], '${begun}', 'PX', ARGV[4], 'NX')
-${forget}`
+${forget}`)
 
 /** KEYS: erased. ARGV: expiry of the marker in ms. */
-export const verifyScript = `
+export const verifyScript = redisScript(`
 if redis.call('GET', KEYS[1]) == '${confirmed}' then return 0 end
 redis.call('SET', KEYS[1], '${verified}', 'PX', ARGV[1])
 return 1
-`
+`)

@@ -5,6 +5,7 @@ import { AppError } from '../service/app-error.ts'
 import { createBatcher } from '../service/batcher.ts'
 import { createRedisEpoch, type RedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory, type RedisMemory } from '../service/redis-memory.ts'
+import { runScript } from '../service/redis-script.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
 import { type CountedNetwork, formatNetworks, parseNetworks } from './counted-networks.ts'
 import { type KeyLives, keyLives } from './memory-budget.ts'
@@ -124,9 +125,7 @@ export function createUploadRecords(deps: {
 
   const read = createBatcher<string, { revision: unknown; record: unknown; checkedIn: unknown }>(
     async (recordKeys) => {
-      const pipeline = redis.pipeline()
-      for (const key of recordKeys) pipeline.hmget(key, 'revision', 'record', 'epoch')
-      const results = (await pipeline.exec()) ?? []
+      const results = await readFields(recordKeys)
       return results.map(([error, fields], index) => {
         // Of one key alone, unlike an outage: the other lookups of the batch succeed.
         if (isWrongType(error)) return unreadableRecord(`${recordKeys[index]} is no hash.`)
@@ -138,6 +137,23 @@ export function createUploadRecords(deps: {
     },
     readBatch,
   )
+
+  /** A pipeline of ioredis costs more than one command. */
+  async function readFields(
+    recordKeys: readonly string[],
+  ): Promise<[error: Error | null, fields: unknown][]> {
+    const fields = ['revision', 'record', 'epoch'] as const
+    const [key] = recordKeys
+    if (recordKeys.length === 1 && key !== undefined) {
+      return redis.hmget(key, ...fields).then(
+        (found) => [[null, found]],
+        (error) => [[error, undefined]],
+      )
+    }
+    const pipeline = redis.pipeline()
+    for (const each of recordKeys) pipeline.hmget(each, ...fields)
+    return (await pipeline.exec()) ?? []
+  }
 
   function keys(address: UploadAddress): string[] {
     const { owner } = address
@@ -164,7 +180,8 @@ export function createUploadRecords(deps: {
     const { isChecked, isQuiet = false, networks } = options
     const nowMs = Date.now()
     const lives = await keyLives(next, redisMemory.usedShare, nowMs)
-    const revision = await redis.eval(
+    const revision = await runScript(
+      redis,
       saveScript,
       7,
       ...keys(next),
@@ -253,7 +270,7 @@ export function createUploadRecords(deps: {
       if (found && isDeepStrictEqual({ ...found.upload, updatedAt: next.updatedAt }, next)) {
         const key = recordKey(next)
         const expected = found.revision
-        const isSame = await redis.eval(confirmScript, 1, key, expected, await epoch.current())
+        const isSame = await runScript(redis, confirmScript, 1, key, expected, await epoch.current())
         return isSame === 1 ? found : undefined
       }
       const stamped = found ? { ...next, updatedAt: new Date().toISOString() } : next
@@ -273,7 +290,8 @@ export function createUploadRecords(deps: {
     async forget(address: UploadAddress, found?: StoredUpload): Promise<boolean> {
       const channel = changesChannel(prefix, address.owner)
       const expected = found?.revision ?? ''
-      const result = await redis.eval(
+      const result = await runScript(
+        redis,
         forgetScript,
         7,
         ...keys(address),
@@ -290,7 +308,8 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
-      await redis.eval(
+      await runScript(
+        redis,
         eraseScript,
         7,
         ...keys(address),
@@ -311,7 +330,7 @@ export function createUploadRecords(deps: {
 
     /** Records that a listing showed no object of an erased upload. */
     async verifyErasure(address: UploadAddress): Promise<void> {
-      await redis.eval(verifyScript, 1, erasedKey(address), erasedTtlMs)
+      await runScript(redis, verifyScript, 1, erasedKey(address), erasedTtlMs)
     },
 
     /** Whether Redis knows that no object of an erased upload was left. */

@@ -191,7 +191,9 @@ export function createObjectCreated(deps: {
   ): Promise<UnfinishedUpload | undefined> {
     const copyUntilMs = sentAtMs + deps.minCopyAgeMs
     const takesCopy = copyUntilMs <= Date.now()
-    const received = await receiveUpload(address, { takesCopy, versionId })
+    // A message that comes again may be of an object that is gone.
+    const trustsKnown = !isRetry && applyCopiedManifest === undefined
+    const received = await receiveUpload(address, { takesCopy, versionId, trustsKnown })
     log.debug(
       { event: 'object-created', uploadId: address.id, state: received?.upload.state },
       'object created',

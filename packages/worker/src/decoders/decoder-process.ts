@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { Readable, Writable } from 'node:stream'
 import { type DecoderAnswer, type DecoderJob, decoderAnswer, type RangeReply } from './decoder-messages.ts'
 import { createFrameReader, frameStart } from './frames.ts'
+import { heapFlags } from './heap-flags.ts'
 import { type ProcessUsage, readProcessUsage } from './process-usage.ts'
 import { answersDescriptor, jobsDescriptor } from './serve-decoder.ts'
 
@@ -54,7 +55,7 @@ const faultSignals: ReadonlySet<string> = new Set([
  * @param deps.environment its whole environment: no credentials of the worker are in it
  */
 export function startDecoderProcess(deps: { program: string; environment: Record<string, string> }) {
-  const child = spawn(process.execPath, [deps.program], {
+  const child = spawn(process.execPath, [...heapFlags, deps.program], {
     // The channel only shows the decoder that its worker died. The last two are jobs and answers (serve-decoder.ts).
     stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe', 'pipe'],
     env: deps.environment,

@@ -27,7 +27,11 @@ export type Attempt = {
 }
 
 /** An upload whose current bytes are those of the job, according to Redis and S3 when the job started. */
-type ArrivedUpload = StoredUpload & { arrival: Arrival }
+type ArrivedUpload = StoredUpload & {
+  arrival: Arrival
+  /** Whether nobody has worked on these bytes: S3 had no manifest of them when the record was checked. */
+  isFresh: boolean
+}
 
 /**
  * Creates the handler of `process-upload` jobs. It inspects one upload's bytes and renders the variants.
@@ -81,14 +85,15 @@ export function createProcessUpload(deps: {
 
   async function processArrived(
     job: ProcessUploadJob,
-    { upload, arrival }: ArrivedUpload,
+    { upload, arrival, isFresh }: ArrivedUpload,
     attempt: Attempt,
   ): Promise<void> {
     const { log, signal, report } = attempt
     report.reach({ step: 'inspecting' })
     const [stored, opened] = await report.measure('open', () =>
       Promise.all([
-        manifests.readStored(job),
+        // Writing the manifest shows if there is one after all.
+        isFresh ? undefined : manifests.readStored(job),
         deps.openOriginal(job, { etag: job.etag, versionId: arrival.versionId, signal }),
       ]),
     )
@@ -157,7 +162,8 @@ export function createProcessUpload(deps: {
     }
     const jobArrival = arrival
     const updated = await records.update(job, (current) => toProcessing(current, jobArrival))
-    return { ...(updated ?? stored), arrival }
+    const isFresh = stored.upload.state === 'received' && stored.upload.arrival?.etag === job.etag
+    return { ...(updated ?? stored), arrival, isFresh }
   }
 
   /** Inspects one file. @returns the outcome, which is not written yet */
