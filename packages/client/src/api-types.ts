@@ -409,7 +409,13 @@ export interface components {
          *     - `body_too_large` (status 413): The request body is larger than this route allows.
          *     - `unsupported_media_type` (status 415): This route does not accept this content type.
          *     - `unauthenticated` (status 401): The API key is unknown or missing.
+         *     - `token_invalid` (status 401): The token is not valid.
+         *     - `token_expired` (status 401): The token has expired.
+         *     - `token_revoked` (status 401): The token was revoked.
+         *     - `identity_provider_unavailable` (status 503, retryable): The keys of the identity provider cannot be fetched.
          *     - `forbidden` (status 403): The API key does not have the required scope.
+         *     - `token_limit` (status 403): The upload token does not allow this.
+         *     - `token_used_up` (status 429): The upload token has no more files or bytes left.
          *     - `cross_site` (status 403): Cross-site request refused: the page has another origin than this API.
          *     - `host_unknown` (a request for a host that the API does not serve): This server does not serve this host name.
          *     - `rate_limited` (status 429, retryable): Too many requests.
@@ -417,6 +423,13 @@ export interface components {
          *     - `headers_too_large` (a request that is refused before routing): The request headers are too large.
          *     - `not_found` (a path without a route): No such route.
          *     - `upload_not_found` (status 404): No upload with this id.
+         *     - `user_not_found` (status 404): No user with this id.
+         *     - `key_not_found` (status 404): No API key with this id.
+         *     - `webhook_not_found` (status 404): No webhook with this id.
+         *     - `delivery_not_found` (status 404): No delivery with this id.
+         *     - `webhook_url_refused` (status 400): Webhooks are not sent to this URL.
+         *     - `too_many_keys` (status 409): The tenant has as many API keys as it may have.
+         *     - `too_many_webhooks` (status 409): The tenant has as many webhooks as it may have.
          *     - `variant_not_found` (status 404): The upload has no variant with this name.
          *     - `preset_unknown` (status 400): No preset with this name.
          *     - `upload_too_large` (status 413): The file is larger than the limit.
@@ -467,7 +480,7 @@ export interface components {
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "forbidden" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "user_not_found" | "key_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -910,7 +923,7 @@ export interface operations {
                     "application/json": components["schemas"]["Cluster"];
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -918,7 +931,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -966,7 +979,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance is overloaded. */
+            /** @description The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -976,7 +989,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "overloaded";
+                        code: "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1009,7 +1022,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1017,7 +1030,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -1065,7 +1078,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance is overloaded. */
+            /** @description The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1075,7 +1088,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "overloaded";
+                        code: "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1128,7 +1141,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1136,7 +1149,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -1184,7 +1197,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1194,7 +1207,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1301,7 +1314,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1309,7 +1322,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -1357,7 +1370,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description This instance is overloaded. */
+            /** @description The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1367,7 +1380,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "overloaded";
+                        code: "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1467,7 +1480,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1475,7 +1488,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -1523,7 +1536,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1533,7 +1546,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1582,7 +1595,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1590,7 +1603,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -1680,7 +1693,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1690,7 +1703,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1716,7 +1729,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1724,7 +1737,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -1772,7 +1785,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1782,7 +1795,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1885,7 +1898,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1893,7 +1906,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -2027,7 +2040,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2037,7 +2050,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2121,7 +2134,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2129,7 +2142,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -2177,7 +2190,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2187,7 +2200,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2246,7 +2259,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2254,7 +2267,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -2388,7 +2401,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2398,7 +2411,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2461,7 +2474,7 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2469,7 +2482,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -2531,7 +2544,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2541,7 +2554,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2585,7 +2598,7 @@ export interface operations {
                     "application/json": components["schemas"]["Receipt"];
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2593,7 +2606,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -2669,7 +2682,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2679,7 +2692,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2759,7 +2772,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2767,7 +2780,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -2885,7 +2898,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -2895,7 +2908,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -2961,7 +2974,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2969,7 +2982,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -3031,7 +3044,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3041,7 +3054,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3073,7 +3086,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3081,7 +3094,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -3157,7 +3170,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3167,7 +3180,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3217,7 +3230,7 @@ export interface operations {
                     "application/json": components["schemas"]["SentParts"];
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3225,7 +3238,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -3301,7 +3314,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3311,7 +3324,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3383,7 +3396,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3391,7 +3404,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -3509,7 +3522,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3519,7 +3532,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3590,7 +3603,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3598,7 +3611,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -3716,7 +3729,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3726,7 +3739,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -3760,7 +3773,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The API key is unknown or missing. */
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3768,7 +3781,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "unauthenticated";
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
                         /** @constant */
                         status: 401;
                     };
@@ -3844,7 +3857,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -3854,7 +3867,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };

@@ -22,7 +22,7 @@ export function clusterRoutes(
   })
 
   api.get('/admin/cluster/events', { config }, (request, reply) => {
-    const holder = budgetHolder(request, request.apiKey?.owner)
+    const holder = budgetHolder(request, request.caller?.owner)
     return eventStreams.send(reply, { holder, ...endedIdentities.lifetimeOf(request) }, events)
   })
 

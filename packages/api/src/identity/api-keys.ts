@@ -1,29 +1,20 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { type ReportProblem, throwProblem } from '@millrace/shared/service/environment.ts'
-import { Owner } from '@millrace/shared/uploads/owner.ts'
-import Type, { type Static } from 'typebox'
+import { TenantName } from '@millrace/shared/uploads/owner.ts'
 import { Compile } from 'typebox/compile'
-
-/** What a request may do. Sessions may read and write uploads; only API keys may have the scope `admin`. */
-export const Scope = Type.Union([
-  Type.Literal('uploads:read'),
-  Type.Literal('uploads:write'),
-  Type.Literal('admin'),
-])
-export type Scope = Static<typeof Scope>
+import { type Caller, Scope } from './caller.ts'
 
 /**
- * A configured API key: its owner, its scopes and its hash, but not the key itself. The id is a part of the hash; it
- * distinguishes keys of one owner.
+ * A configured API key: its tenant, its scopes and its hash, but not the key itself. The id is a part of the hash; it
+ * distinguishes keys of one tenant.
  */
-export type ApiKey = { id: string; owner: string; scopes: ReadonlySet<Scope>; sha256: Buffer }
+export type ApiKey = { id: string; tenant: string; scopes: ReadonlySet<Scope>; sha256: Buffer }
 
 /** Hexadecimal digits of a hash that a key's id has. */
 const idLength = 32
 
-const owner = Compile(Owner)
+const tenantName = Compile(TenantName)
 const scope = Compile(Scope)
-const sessionOwnerPrefix = 's-'
 
 /**
  * Reads the configured keys.
@@ -39,10 +30,8 @@ export function readApiKeys(text: string, report: ReportProblem = throwProblem):
     const [name = '', scopeList = '', sha256 = ''] = entry.trim().split('/')
     const scopes = scopeList.split('+')
     const validScopes = scopes.filter((candidate): candidate is Scope => scope.Check(candidate))
-    // The prefix of sessions' owners: a key must not act for a session.
-    const isOwner = owner.Check(name) && !name.startsWith(sessionOwnerPrefix)
-    const problem = !isOwner
-      ? `its owner must be up to 63 lower-case letters, digits and dashes, and must not begin with a dash or "${sessionOwnerPrefix}"`
+    const problem = !tenantName.Check(name)
+      ? 'its owner must be up to 63 lower-case letters, digits and dashes, and must not begin with a dash, "s-" or "u-"'
       : validScopes.length < scopes.length
         ? `its scopes must be of ${Scope.anyOf.map((literal) => literal.const).join(', ')}`
         : /^[0-9a-f]{64}$/.test(sha256)
@@ -50,7 +39,7 @@ export function readApiKeys(text: string, report: ReportProblem = throwProblem):
           : 'its hash must be 64 lower-case hexadecimal digits'
     if (problem === undefined) {
       const id = `key-${sha256.slice(0, idLength)}`
-      return [{ id, owner: name, scopes: new Set(validScopes), sha256: Buffer.from(sha256, 'hex') }]
+      return [{ id, tenant: name, scopes: new Set(validScopes), sha256: Buffer.from(sha256, 'hex') }]
     }
     report(`API_KEYS: entry ${index + 1} must be owner/scope+scope/sha256; ${problem}.`)
     return []
@@ -64,12 +53,25 @@ export function createApiKeys(configured: ApiKey[]) {
      * Returns the configured key of a bearer token, if there is one. It compares with every key, each in
      * constant time, so that its duration reveals nothing about the keys.
      */
-    find(token: string): ApiKey | undefined {
+    find(token: string): Caller | undefined {
       const digest = createHash('sha256').update(token).digest()
       let match: ApiKey | undefined
       for (const key of configured) if (timingSafeEqual(key.sha256, digest)) match = key
-      return match
+      return match && callerOf(match)
     },
+  }
+}
+
+function callerOf({ id, tenant, scopes }: ApiKey): Caller {
+  return {
+    kind: 'key',
+    id,
+    tenant,
+    user: undefined,
+    owner: tenant,
+    scopes,
+    endsAtMs: undefined,
+    hasEnded: async () => false,
   }
 }
 

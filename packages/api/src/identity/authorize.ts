@@ -2,12 +2,12 @@ import type { IncomingMessage } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { requestedHost } from '../http/known-hosts.ts'
-import type { ApiKey, ApiKeys, Scope } from './api-keys.ts'
+import { type Caller, type FindCaller, hasScope, type Scope } from './caller.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The API key of the request; null if it has none. */
-    apiKey: ApiKey | null
+    /** Who sent the request, if it proves it; null if it has no credential. */
+    caller: Caller | null
   }
   interface FastifyContextConfig {
     /**
@@ -29,34 +29,59 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
  *
  * @param scope the routes that have an owner
+ * @param options.finders find the caller of a bearer token, each of one kind; the first that knows it decides
  * @param options.publicOrigin the origin that browsers show in their address bar
  * @param options.openAdmin accepts requests without a key on routes that need the scope `admin`
  * @param options.anonymousUploads accepts requests without a key on routes that need the scope `uploads:write`
  */
 export function authorize(
   scope: FastifyInstance,
-  options: { apiKeys: ApiKeys; publicOrigin: string; openAdmin: boolean; anonymousUploads: boolean },
+  options: {
+    finders: readonly FindCaller[]
+    publicOrigin: string
+    openAdmin: boolean
+    anonymousUploads: boolean
+  },
 ): void {
-  const { apiKeys, publicOrigin, openAdmin, anonymousUploads } = options
-  scope.decorateRequest('apiKey', null)
+  const { finders, publicOrigin, openAdmin, anonymousUploads } = options
+  scope.decorateRequest('caller', null)
   scope.addHook('onRequest', (request, _reply, done) => {
-    done(authorizationError(request))
+    const { authorization } = request.headers
+    // Nearly all requests of browsers end here, without a promise.
+    if (authorization === undefined) done(refusalOfAnonymous(request))
+    else identify(request, authorization).then(() => done(), done)
   })
 
-  function authorizationError(request: FastifyRequest): AppError | undefined {
-    const { config } = request.routeOptions
-    const requiredScope = config.scope ?? defaultScope(request.method)
-    const { authorization } = request.headers
-    if (authorization !== undefined) {
-      const key = apiKeys.find(bearerToken(authorization))
-      if (!key) return new AppError('unauthenticated')
-      if (!key.scopes.has(requiredScope)) {
-        return new AppError('forbidden', { message: `The API key does not have the scope ${requiredScope}.` })
-      }
-      request.apiKey = key
-      return undefined
+  /** @throws AppError `unauthenticated`, `forbidden`, and those of the token */
+  async function identify(request: FastifyRequest, authorization: string): Promise<void> {
+    const caller = await findCaller(bearerToken(authorization))
+    if (!caller) throw new AppError('unauthenticated')
+    const requiredScope = requiredScopeOf(request)
+    if (!hasScope(caller, requiredScope)) {
+      const name = caller.kind === 'key' ? 'API key' : 'token'
+      throw new AppError('forbidden', { message: `The ${name} does not have the scope ${requiredScope}.` })
     }
+    request.caller = caller
+  }
+
+  async function findCaller(token: string): Promise<Caller | undefined> {
+    for (const find of finders) {
+      const caller = await find(token)
+      if (caller) return caller
+    }
+    return undefined
+  }
+
+  function requiredScopeOf(request: FastifyRequest): Scope {
+    return request.routeOptions.config.scope ?? defaultScope(request.method)
+  }
+
+  function refusalOfAnonymous(request: FastifyRequest): AppError | undefined {
+    const { config } = request.routeOptions
+    const requiredScope = requiredScopeOf(request)
     if (requiredScope === 'admin' && !openAdmin) return new AppError('unauthenticated')
+    // They need to know the tenant, or the user that it names.
+    if (['act-as', 'tokens', 'tenant'].includes(requiredScope)) return new AppError('unauthenticated')
     if (requiredScope === 'uploads:write' && !anonymousUploads && !config.sendsNoFile) return keyRequired()
     // Some protocols write with GET. Admin routes are protected like writes, whatever their method.
     const writes =

@@ -33,11 +33,11 @@ export function createEndedIdentities(deps: {
 
   return {
     /**
-     * Returns the lifetime of a request's identity. An API key of the environment does not end while the process runs. A
+     * Returns the lifetime of a request's identity. A
      * request without an identity, which only `OPEN_ADMIN` serves, has no end either.
      */
     lifetimeOf(request: FastifyRequest): IdentityLifetime {
-      if (request.apiKey) return endless
+      if (request.caller) return request.caller
       const session = readSession(request)
       if (!session) return endless
       return {

@@ -45,10 +45,10 @@ export function createIdentity(deps: {
     owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     endedIdentities,
-    callerOf: (request: FastifyRequest) => request.apiKey?.id ?? cookie.peek(request)?.owner,
+    callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
-      authorize(scope, { apiKeys, publicOrigin, openAdmin, anonymousUploads })
+      authorize(scope, { finders: [apiKeys.find], publicOrigin, openAdmin, anonymousUploads })
       cookie.register(scope)
       sessionRoutes(scope, { cookie, sessions, endedIdentities, instance })
     },

@@ -6,7 +6,7 @@ import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 
 /**
- * Creates the lookup of a request's owner: the owner of its API key, otherwise of its session.
+ * Creates the lookup of a request's owner: the owner of its caller, otherwise of its session.
  *
  * @param deps.anonymousUploads whether sessions may own new uploads
  */
@@ -31,7 +31,7 @@ export function createRequestOwner(deps: {
    *   address has too many new owners
    */
   async function findForUpload(request: FastifyRequest): Promise<string | undefined> {
-    if (request.apiKey) return request.apiKey.owner
+    if (request.caller) return request.caller.owner
     // `authorize` has refused the request already, unless a route's scope is wrong.
     if (!anonymousUploads) throw keyRequired()
     const session = await activeSession(request)
@@ -45,7 +45,7 @@ export function createRequestOwner(deps: {
   return {
     /** Returns the owner, or undefined for an anonymous request, which has no uploads. */
     async find(request: FastifyRequest): Promise<string | undefined> {
-      return request.apiKey?.owner ?? (await activeSession(request))?.owner
+      return request.caller?.owner ?? (await activeSession(request))?.owner
     },
 
     findForUpload,

@@ -21,7 +21,15 @@ const commonCodes: readonly ErrorCode[] = ['internal', 'overloaded']
 /** Codes of operations that read stored data. */
 const storedDataCodes: readonly ErrorCode[] = ['unreadable_record']
 /** Codes of operations that authenticate the request. */
-const authenticationCodes: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'rate_limited']
+const authenticationCodes: readonly ErrorCode[] = [
+  'unauthenticated',
+  'token_invalid',
+  'token_expired',
+  'token_revoked',
+  'identity_provider_unavailable',
+  'forbidden',
+  'rate_limited',
+]
 /** Codes of authenticated operations that write. */
 const writeCodes: readonly ErrorCode[] = ['cross_site']
 /**

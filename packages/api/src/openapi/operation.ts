@@ -9,6 +9,8 @@ export const securityRequirements = {
   write: [{ session: [] }, { apiKey: ['uploads:write'] }],
   /** A request without session and API key starts a new session. */
   writeOrNewSession: [{}, { session: [] }, { apiKey: ['uploads:write'] }],
+  tokens: [{ apiKey: ['tokens'] }],
+  tenant: [{ apiKey: ['tenant'] }],
   admin: [{ apiKey: ['admin'] }],
 } as const
 
@@ -19,6 +21,10 @@ export const tags = [
   {
     name: 'session',
     description: 'A sealed cookie identifies the session. All instances share it.',
+  },
+  {
+    name: 'tenant',
+    description: 'What the backend of an app does: its users, their tokens, its API keys and webhooks.',
   },
   { name: 'operation', description: 'Health checks and the state of the fleet.' },
 ] as const

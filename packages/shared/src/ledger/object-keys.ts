@@ -16,6 +16,12 @@
  *   erasures/{owner}/{uploadId}                           erasure marker, empty; written by the API before it
  *                                                         deletes anything. Nothing that was begun before
  *                                                         restores the upload
+ *   users/{owner}.json                                    written by the API before the first upload of a tenant's user:
+ *                                                         its tenant and its id, as they were given
+ *   keys/{tenantKey}/{keyId}.json                         written by the API: an API key made at run time, as a hash
+ *   webhooks/{tenantKey}/{webhookId}.json                 written by the API: where a tenant's events are sent
+ *   outbox/{tenantKey}/{uploadId}/{eventId}.json          written before what the event tells: an event of an upload that
+ *                                                         is not delivered yet. Deleted once every webhook has it
  *   sweep/state.json                                      written by the worker that sweeps the bucket: how far
  *                                                         the current run is, and what the last one verified
  */
@@ -37,6 +43,32 @@ export const unfinishedPrefix = 'unfinished/'
 export const erasuresPrefix = 'erasures/'
 /** Each region sweeps its own bucket, so S3 copies nothing under this prefix. */
 export const sweepPrefix = 'sweep/'
+
+/** Tenants' users. Owners of one tenant's users begin alike (`owner.ts`), so they are listed together. */
+export const usersPrefix = 'users/'
+export const apiKeysPrefix = 'keys/'
+export const webhooksPrefix = 'webhooks/'
+export const outboxPrefix = 'outbox/'
+
+/** Returns the key of a tenant's user. */
+export function userKey(owner: string): string {
+  return `${usersPrefix}${owner}.json`
+}
+
+/** Returns the key of an API key that was made at run time. */
+export function apiKeyKey(tenantKey: string, id: string): string {
+  return `${apiKeysPrefix}${tenantKey}/${id}.json`
+}
+
+/** Returns the key of a webhook. */
+export function webhookKey(tenantKey: string, id: string): string {
+  return `${webhooksPrefix}${tenantKey}/${id}.json`
+}
+
+/** Returns the key of an event that is not delivered yet. */
+export function outboxKey(tenantKey: string, uploadId: string, eventId: string): string {
+  return `${outboxPrefix}${tenantKey}/${uploadId}/${eventId}.json`
+}
 
 /** Returns the key of the sweep's state. */
 export function sweepStateKey(): string {

@@ -1,0 +1,63 @@
+import Type, { type Static } from 'typebox'
+
+/** What a request may do. */
+export const Scope = Type.Union([
+  Type.Literal('uploads:read'),
+  Type.Literal('uploads:write'),
+  Type.Literal('act-as', { description: 'name a user of the tenant in `Millrace-User`' }),
+  Type.Literal('tokens', { description: 'make upload tokens for users of the tenant' }),
+  Type.Literal('tenant', {
+    description: 'administer the tenant: its keys, webhooks and users, and what they use',
+  }),
+  Type.Literal('admin', { description: 'operate the service; includes `tenant`' }),
+])
+export type Scope = Static<typeof Scope>
+
+/** Limits of an upload token. What is absent is not limited. */
+export const TokenLimits = Type.Object(
+  {
+    maxFileBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'of each file' })),
+    maxFiles: Type.Optional(Type.Integer({ minimum: 1, description: 'of all files with this token' })),
+    maxBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'of all files with this token' })),
+    accept: Type.Optional(Type.Array(Type.String(), { description: 'media types, such as `image/*`' })),
+    presets: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+  },
+  { additionalProperties: false },
+)
+export type TokenLimits = Static<typeof TokenLimits>
+
+/**
+ * Who sent a request, if it proves it: by an API key, by an upload token of ours, by a JWT of the team's identity provider,
+ * or by a session that was signed in with one of these. A request without a caller may have a session of its own.
+ */
+export type Caller = {
+  kind: 'key' | 'token' | 'jwt'
+  /** Distinguishes credentials of one owner, for rate limits and logs: `key-…`, `token-…`, `jwt-…`. Not secret. */
+  id: string
+  tenant: string
+  /** The tenant's user that it acts for; undefined: the tenant itself. */
+  user: string | undefined
+  /** Whose uploads it has: the tenant's name, or `userOwner(tenant, user)`. */
+  owner: string
+  scopes: ReadonlySet<Scope>
+  /** When the credential ends, in ms since 1970; undefined: never. */
+  endsAtMs: number | undefined
+  /** Whether it was revoked since. */
+  hasEnded(): Promise<boolean>
+  /** What an upload token allows; undefined: no limits of its own. */
+  limits?: TokenLimits
+  /** What is stamped on each upload; the bearer cannot change it. */
+  metadata?: Readonly<Record<string, string>>
+}
+
+/**
+ * Finds the caller of a bearer token.
+ * @returns undefined if the token is not of this kind, so that another kind is tried
+ * @throws AppError `token_invalid`, `token_expired`, `token_revoked` if it is of this kind and not valid
+ */
+export type FindCaller = (token: string) => Promise<Caller | undefined> | Caller | undefined
+
+/** Whether a caller has a scope. `admin` includes `tenant`. */
+export function hasScope({ scopes }: Pick<Caller, 'scopes'>, scope: Scope): boolean {
+  return scopes.has(scope) || (scope === 'tenant' && scopes.has('admin'))
+}
