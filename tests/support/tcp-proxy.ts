@@ -38,6 +38,10 @@ export async function startTcpProxy(target: number) {
     moveTo(port: number): void {
       current = port
     },
+    /** Delivers nothing more through the connections of now, and leaves them open, as a host does that has gone. */
+    silence(): void {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
     close(): void {
       server.close()
       for (const socket of sockets) socket.destroy()

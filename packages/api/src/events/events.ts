@@ -7,6 +7,7 @@ import type { EndedIdentities } from '../identity/ended-identities.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { eventRoutes } from './event-routes.ts'
+import { createSubscriberHeartbeat } from './subscriber-heartbeat.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { createWatchOwner } from './watch-owner.ts'
 import { createWatchUpload } from './watch-upload.ts'
@@ -15,11 +16,13 @@ import { createWatchUpload } from './watch-upload.ts'
  * Adds the server-sent events of uploads.
  *
  * @param deps.subscriber a Redis connection that subscribes
+ * @param deps.redis a connection for commands
  */
 export function registerEvents(
   scope: Api,
   deps: {
     subscriber: Redis
+    redis: Redis
     prefix: string
     log: Logger
     lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'epoch'>
@@ -32,6 +35,9 @@ export function registerEvents(
   const { subscriber, prefix, log, owner, eventStreams, endedIdentities } = deps
   const { records, lookup, epoch } = deps.lifecycle
   const { findOwnUpload, listUploads } = deps.uploads
+  const heartbeat = createSubscriberHeartbeat(deps)
+  scope.addHook('onReady', async () => heartbeat.start())
+  scope.addHook('onClose', async () => heartbeat.stop())
   const changes = createUploadChanges({ redis: subscriber, prefix, epoch, log })
   eventRoutes(scope, {
     owner,
