@@ -11,6 +11,16 @@ WORKDIR /jemalloc
 ENV APT="apt-get -qq -o APT::Architecture=$TARGETARCH -o APT::Architectures=$TARGETARCH"
 RUN $APT update && $APT download libjemalloc2 && dpkg -x libjemalloc2_*.deb . && cp usr/lib/*/libjemalloc.so.2 .
 
+# A font for the text of SVG files. Without one, its letters are boxes.
+FROM --platform=$BUILDPLATFORM $NODE AS fonts
+WORKDIR /fonts
+RUN apt-get -qq update && apt-get -qq download fonts-dejavu-core && dpkg -x fonts-dejavu-core_*.deb .
+COPY <<"EOF" etc/fonts/fonts.conf
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig><dir>/usr/share/fonts</dir><cachedir>/tmp/fontconfig</cachedir></fontconfig>
+EOF
+
 # ffmpeg decodes one key frame of a video, through pipes. Debian's package needs 500 MB and can do much more. This one is made of
 # Debian's source, has some 5 MB, and contains no network protocol, one demuxer, and the decoders that posters need (LGPL).
 FROM --platform=$BUILDPLATFORM $NODE AS ffmpeg
@@ -85,6 +95,8 @@ CMD ["node", "packages/api/src/main.ts"]
 
 FROM runtime AS worker
 COPY --from=worker-packages /millrace/node_modules node_modules
+COPY --from=fonts /fonts/usr/share/fonts /usr/share/fonts
+COPY --from=fonts /fonts/etc/fonts /etc/fonts
 COPY --from=ffmpeg /ffmpeg/built/ffmpeg /usr/local/bin/
 COPY --from=ffmpeg /ffmpeg/built/libdav1d.so.* /usr/local/lib/
 COPY packages/worker packages/worker
