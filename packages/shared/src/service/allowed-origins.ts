@@ -16,8 +16,11 @@ type OriginPattern = {
   text: string
   isWildcard: boolean
   /** The origin; of a wildcard, that of its domain. */
-  url: URL
+  url: PageUrl
 }
+
+/** The parts of a URL that are compared. The types of URL in Node and in SST differ. */
+type PageUrl = { protocol: string; hostname: string; origin: string }
 
 /**
  * Where a page comes from. Same site: the browser sends cookies with its requests. That is so if scheme and registrable
@@ -98,7 +101,7 @@ function parsePattern(text: string): OriginPattern | undefined {
   return { text: url.origin.replace('://', '://*.'), isWildcard: true, url }
 }
 
-function siteOf(page: URL, own: URL): Site {
+function siteOf(page: PageUrl, own: PageUrl): Site {
   const isSame =
     page.protocol === own.protocol &&
     (registrableDomain(page) ?? page.hostname) === (registrableDomain(own) ?? own.hostname)
@@ -106,7 +109,7 @@ function siteOf(page: URL, own: URL): Site {
 }
 
 /** Returns the registrable domain; undefined of an IP address, a public suffix, or a name without a dot. */
-function registrableDomain({ hostname }: URL): string | undefined {
+function registrableDomain({ hostname }: PageUrl): string | undefined {
   // Browsers use the private part of the list as well: pages of two users of github.io are not of one site.
   return getDomain(hostname, { allowPrivateDomains: true }) ?? undefined
 }
