@@ -1,4 +1,4 @@
-import type { FastifyReply, onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
@@ -30,7 +30,7 @@ export function downloadRoutes(
     { onRequest, schema: { params: UploadParams } },
     async (request, reply) => {
       const { upload } = await findOwnUpload(request, request.params.id)
-      return redirect(reply, await signDownload.original(upload))
+      return redirect(reply, await signDownload.original(upload, readerOf(request)))
     },
   )
 
@@ -39,9 +39,14 @@ export function downloadRoutes(
     { onRequest, schema: { params: VariantParams } },
     async (request, reply) => {
       const { upload } = await findOwnUpload(request, request.params.id)
-      return redirect(reply, await signDownload.variant(upload, request.params.name))
+      return redirect(reply, await signDownload.variant(upload, request.params.name, readerOf(request)))
     },
   )
+
+  /** Browsers send `Origin` with a GET only if a script of another origin reads the response. */
+  function readerOf({ headers }: FastifyRequest) {
+    return { byScript: headers.origin !== undefined }
+  }
 
   function redirect(reply: FastifyReply, url: string) {
     return reply
