@@ -15,7 +15,6 @@ const sameSite = 'http://localhost:5173'
 const otherSite = 'http://127.0.0.1:5173'
 const wildcard = 'https://app.example.com'
 const announcement = { filename: 'a.txt', contentType: 'text/plain', size: 7 }
-const slowBodyMs = 100
 let api: ApiInstances
 let closed: ApiInstances
 
@@ -25,8 +24,6 @@ test.before(async () => {
       ALLOWED_ORIGINS: `${sameSite},${otherSite},https://*.example.com`,
       API_KEYS: [reader, writer].map(({ entry }) => entry).join(','),
       OPEN_ADMIN: 'true',
-      SLOW_BODY_MS: String(slowBodyMs),
-      UPLOAD_IDLE_TIMEOUT_MS: String(slowBodyMs),
       MAX_UPLOAD_BYTES: '1000',
     },
   })
@@ -237,9 +234,14 @@ test('pages of other origins can read errors of every kind', async () => {
   ] as const) {
     assert.equal([response.status, cors(response.headers)], [expected, [otherSite]])
   }
-  const port = Number(new URL(api.url).port)
+})
+
+test('pages of other origins can read refusals before and past the routes', async () => {
+  const impatient = await startApiInstances({
+    environment: { ALLOWED_ORIGINS: sameSite, SLOW_BODY_MS: '100', UPLOAD_IDLE_TIMEOUT_MS: '100' },
+  })
   const ask = async (head: string[], body = '') => {
-    const connection = await openConnection(port)
+    const connection = await openConnection(Number(new URL(impatient.url).port))
     connection.send(`${[...head, `origin: ${sameSite}`, ''].join('\r\n')}\r\n${body}`)
     return await connection.closed
   }
@@ -259,6 +261,7 @@ test('pages of other origins can read errors of every kind', async () => {
     assert.equal(rawCors(tooSlow), [sameSite, 'true'], head[0])
     assert.match(tooSlow, /^vary: Origin\r$/im)
   }
+  await impatient.close()
 })
 
 test('preflight requests do not count to rate limits, and pages can read a refusal', async () => {
