@@ -17,17 +17,19 @@ const abortMultipartDays = openUploadLifeMs / dayMs
 /**
  * Creates the ledger: a private, versioned bucket that accepts TLS only and is encrypted with the region's key.
  *
- * @param options.origins origins of pages that may send files to the bucket and read its responses (CORS)
+ * @param options.origin the origin of the API's own pages, which may send files to the bucket and read its responses (CORS)
+ * @param options.allowedOrigins other origins whose pages may; with one `*` at most, as S3 allows
  * @param options.cloudFrontOf the account whose CloudFront distributions may read variants
  */
 export function createBucket(options: {
   place: Place
   key: EncryptionKey
-  origins: $util.Input<$util.Input<string>[]>
+  origin: $util.Input<string>
+  allowedOrigins: string[]
   settings: Pick<Settings, 'keep' | 'originals' | 'noncurrentDays'>
   cloudFrontOf: $util.Input<string> | undefined
 }) {
-  const { place, key, origins, settings, cloudFrontOf } = options
+  const { place, key, origin, allowedOrigins, settings, cloudFrontOf } = options
   const { id } = place
   const bucket = new sst.aws.Bucket(
     id('Ledger'),
@@ -37,14 +39,21 @@ export function createBucket(options: {
       // Not `access: 'cloudfront'`: it allows distributions of any account to read everything.
       ...(cloudFrontOf && { policy: [allowCloudFront(cloudFrontOf)] }),
       cors: {
-        allowOrigins: origins,
+        allowOrigins: [origin, ...allowedOrigins],
         allowMethods: ['GET', 'HEAD', 'POST', 'PUT'],
         allowHeaders: ['*'],
         // A page needs ETag to complete a multipart upload. Uppy 5 reports an error if a form's response has no Location.
         exposeHeaders: ['ETag', 'Location'],
         maxAge: '1 hour',
       },
-      transform: { bucket: { forceDestroy: !settings.keep } },
+      transform: {
+        bucket: { forceDestroy: !settings.keep },
+        ...(allowedOrigins.length > 0 && {
+          cors(rules: aws.s3.BucketCorsConfigurationArgs) {
+            rules.corsRules = $util.output(rules.corsRules).apply((list) => [...list, redirectedPages])
+          },
+        }),
+      },
     },
     { ...place.options, retainOnDelete: settings.keep },
   )
@@ -79,6 +88,18 @@ export function createBucket(options: {
 }
 
 export type Bucket = ReturnType<typeof createBucket>
+
+/**
+ * Lets pages of other origins read what the API redirects them to: browsers then send `Origin: null` (Fetch Standard,
+ * "redirect-tainted origin"). Nobody reads anything without a signed URL.
+ */
+const redirectedPages = {
+  allowedOrigins: ['null'],
+  allowedMethods: ['GET', 'HEAD'],
+  allowedHeaders: ['*'],
+  exposeHeaders: ['ETag'],
+  maxAgeSeconds: 3_600,
+}
 
 /** Allows CloudFront distributions of one account to read variants. */
 function allowCloudFront(accountId: $util.Input<string>) {

@@ -4,6 +4,9 @@ import type { Place } from './place.ts'
 /** Seconds: as AWS's managed policy "CachingOptimized", for objects without a max-age of their own. */
 const ttl = { minTtl: 1, defaultTtl: 86_400, maxTtl: 31_536_000 }
 
+/** Headers of CORS requests. Only preflight requests have the last two. */
+const corsHeaders = ['Origin', 'Access-Control-Request-Method', 'Access-Control-Request-Headers']
+
 /**
  * Creates a CloudFront distribution for the variants. It may read the variants and nothing else in the bucket, which
  * stays private. Viewers need URLs that the API has signed with the key that is created here.
@@ -35,7 +38,8 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
       ...ttl,
       parametersInCacheKeyAndForwardedToOrigin: {
         cookiesConfig: { cookieBehavior: 'none' },
-        headersConfig: { headerBehavior: 'none' },
+        // S3 answers pages of other origins by its CORS rules, so CloudFront keeps a response for each origin.
+        headersConfig: { headerBehavior: 'whitelist', headers: { items: corsHeaders } },
         queryStringsConfig: { queryStringBehavior: 'whitelist', queryStrings: { items: ['v'] } },
       },
     },
@@ -60,7 +64,7 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
       defaultCacheBehavior: {
         targetOriginId: originId,
         viewerProtocolPolicy: 'https-only',
-        allowedMethods: ['GET', 'HEAD'],
+        allowedMethods: ['GET', 'HEAD', 'OPTIONS'],
         cachedMethods: ['GET', 'HEAD'],
         cachePolicyId: cachePolicy.id,
         trustedKeyGroups: [keyGroup.id],

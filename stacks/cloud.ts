@@ -39,6 +39,7 @@ export function createCloud(settings: Settings) {
       bucketName: bucket.name,
       queueUrl: queue.queue.url,
       sessionKeys,
+      allowedOrigins: settings.environment['ALLOWED_ORIGINS'],
       presets: settings.environment['PRESETS'],
     })
     return { url: devOrigin, bucket: bucket.name }

@@ -15,10 +15,12 @@ export function createDevCommands(options: {
   bucketName: $util.Input<string>
   queueUrl: $util.Input<string>
   sessionKeys: $util.Input<string>
+  /** As in .env.example; undefined: no other origins. */
+  allowedOrigins: string | undefined
   /** JSON of the project's presets. */
   presets: string | undefined
 }) {
-  const { region, bucketName, queueUrl, sessionKeys, presets } = options
+  const { region, bucketName, queueUrl, sessionKeys, allowedOrigins, presets } = options
   const environment = {
     AWS_REGION: region,
     REDIS_URL: `redis://127.0.0.1:${redisPort}`,
@@ -43,6 +45,7 @@ export function createDevCommands(options: {
       PUBLIC_ORIGIN: devOrigin,
       SESSION_KEYS: sessionKeys,
       ANONYMOUS_UPLOADS: 'on',
+      ...(allowedOrigins !== undefined && { ALLOWED_ORIGINS: allowedOrigins }),
     },
   })
   new sst.x.DevCommand('Worker', {

@@ -1,3 +1,4 @@
+import { readOriginPatterns } from '@millrace/shared/service/allowed-origins.ts'
 import { createBucket } from './bucket.ts'
 import { createEncryptionKey } from './encryption-key.ts'
 import { createEventsQueue, notifyQueue } from './events-queue.ts'
@@ -19,7 +20,8 @@ export function createLedger(options: {
   const bucket = createBucket({
     place,
     key,
-    origins: [origin],
+    origin,
+    allowedOrigins: readOriginPatterns(settings.environment['ALLOWED_ORIGINS'] ?? ''),
     settings,
     cloudFrontOf: settings.cdn ? accountId : undefined,
   })

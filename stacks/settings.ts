@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { isOriginPattern, originForms } from '@millrace/shared/service/allowed-origins.ts'
+import { splitList } from '@millrace/shared/service/environment.ts'
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
 import Value from 'typebox/value'
 import { readProjectPresets } from './project-presets.ts'
@@ -218,6 +220,7 @@ const variables = {
   MILLRACE_CONTINENTS: ['continents'],
   MILLRACE_DOMAIN: ['domain', 'name'],
   MILLRACE_ZONE: ['domain', 'zone'],
+  MILLRACE_ALLOWED_ORIGINS: ['environment', 'ALLOWED_ORIGINS'],
   MILLRACE_CDN: ['cdn'],
   MILLRACE_EMAIL: ['email'],
   MILLRACE_BUDGET_USD: ['budgetUsd'],
@@ -258,7 +261,7 @@ export function readSettings(stage: string, environment: Environment): Settings 
   const settings = {
     ...base,
     ...readOwnerSettings(environment),
-    environment: { ...presets, ...base.environment },
+    environment: { ...presets, ...base.environment, ...readOrigins(environment) },
   }
   return parseSettings(stage, settings, problems)
 }
@@ -274,6 +277,7 @@ export function parseSettings(stage: string, settings: unknown, problems: string
     ...problems,
     ...schemaProblems(Settings, settings, []),
     ...serviceVariableProblems(settings),
+    ...originProblems(settings),
     ...contradictions(settings),
   ]
   if (all.length === 0 && Value.Check(Settings, settings)) return settings
@@ -283,6 +287,12 @@ export function parseSettings(stage: string, settings: unknown, problems: string
 /** Graviton families have a `g` behind their generation: t4g, c7gd, m8g. */
 export function architectureOf(instanceType: string): 'arm64' | 'x86_64' {
   return /^[a-z]+\d+g/.test(instanceType) ? 'arm64' : 'x86_64'
+}
+
+/** Both the API and the bucket need them. */
+function readOrigins(environment: Environment): Record<string, string> {
+  const origins = environment['MILLRACE_ALLOWED_ORIGINS']
+  return origins ? { ALLOWED_ORIGINS: origins } : {}
 }
 
 /** @returns values of unchecked types: texts that are no numbers stay texts, which the schema refuses */
@@ -383,6 +393,15 @@ function* serviceVariableProblems(settings: unknown): Generator<string> {
     // Node, libuv and the AWS SDK read variables of their own.
     if (allowed.includes(name) || /^(NODE|UV|AWS)_/.test(name)) continue
     yield `environment.${name} is not a setting; allowed: ${allowed.join(', ')}.`
+  }
+}
+
+/** Origins that the API would refuse at its start, or S3 in the bucket's CORS rules. */
+function* originProblems(settings: unknown): Generator<string> {
+  if (!Value.Check(Type.Object({ environment: Settings.properties.environment }), settings)) return
+  for (const origin of splitList(settings.environment['ALLOWED_ORIGINS'] ?? '')) {
+    if (isOriginPattern(origin)) continue
+    yield `${nameOf(['environment', 'ALLOWED_ORIGINS'])} contains ${show(origin)}; allowed: ${originForms}.`
   }
 }
 

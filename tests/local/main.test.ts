@@ -76,6 +76,14 @@ for (const [flag, value] of [
   })
 }
 
+test('an origin that cannot be allowed is an error with exit code 2', async () => {
+  const { code, sentence } = await startError(['--port', '0'], {
+    ALLOWED_ORIGINS: 'http://localhost:5173, *',
+  })
+  assert.match(sentence, 'ALLOWED_ORIGINS contains "*"; it must be origins without a path')
+  assert.is(code, 2)
+})
+
 test('a port in use is an error before anything is started', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')

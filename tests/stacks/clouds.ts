@@ -12,14 +12,22 @@ const twoRegionsEnvironment = {
   MILLRACE_DEEP_ARCHIVE_DAYS: '365',
 }
 
-/** A developer's stage under `sst dev`. */
-export const sstDev = await buildCloud({ stage: 'ada', dev: true })
+/** A developer's stage under `sst dev`, with a frontend of its own. */
+export const sstDev = await buildCloud({
+  stage: 'ada',
+  dev: true,
+  environment: { MILLRACE_ALLOWED_ORIGINS: 'http://localhost:5173' },
+})
 /** A developer's stage, deployed. */
 export const dev = await buildCloud({ stage: 'ada' })
-/** One region, with domain and CloudFront. */
+/** One region, with domain, CloudFront and frontends on other origins. */
 export const staging = await buildCloud({
   stage: 'staging',
-  environment: { MILLRACE_DOMAIN: 'staging.example.com', MILLRACE_CDN: 'true' },
+  environment: {
+    MILLRACE_DOMAIN: 'staging.example.com',
+    MILLRACE_CDN: 'true',
+    MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.Example.org',
+  },
 })
 export const production = await buildCloud({ stage: 'production' })
 export const twoRegions = await buildCloud({ stage: 'production', environment: twoRegionsEnvironment })

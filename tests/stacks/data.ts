@@ -59,15 +59,24 @@ test('the bucket is private, accepts TLS only, is versioned, and is encrypted wi
   }
 })
 
-test("the bucket's CORS rule lets only the console's origin send files and read the ETag", () => {
-  const rule = (cloud: typeof dev) =>
-    at(
-      one(cloud, 'aws:s3/bucketCorsConfiguration:BucketCorsConfiguration', 'LedgerCors').inputs,
-      'corsRules',
-      0,
+test("the bucket's CORS rules let only the console and allowed origins send files and read the ETag", () => {
+  const rules = (cloud: typeof dev) =>
+    list(
+      one(cloud, 'aws:s3/bucketCorsConfiguration:BucketCorsConfiguration', 'LedgerCors').inputs['corsRules'],
     )
+  const rule = (cloud: typeof dev) => rules(cloud)[0]
   assert.equal(texts(at(rule(twoRegions), 'allowedOrigins')), ['https://media.example.com'])
-  assert.equal(texts(at(rule(sstDev), 'allowedOrigins')), ['http://localhost:3000'])
+  assert.equal(texts(at(rule(sstDev), 'allowedOrigins')), ['http://localhost:3000', 'http://localhost:5173'])
+  assert.equal(texts(at(rule(staging), 'allowedOrigins')), [
+    'https://staging.example.com',
+    'https://app.example.com',
+    'https://*.example.org',
+  ])
+  // After a redirect from another origin, browsers send `Origin: null`.
+  const redirected = rules(staging)[1]
+  assert.equal(texts(at(redirected, 'allowedOrigins')), ['null'])
+  assert.equal(texts(at(redirected, 'allowedMethods')), ['GET', 'HEAD'])
+  assert.is(rules(production).length, 1)
   assert.equal(texts(at(rule(production), 'allowedOrigins')), [
     'http://loadbalancer-1234567.us-east-1.elb.amazonaws.com',
   ])
@@ -197,6 +206,13 @@ test('CloudFront reads only variants, and serves only URLs that the API has sign
   assert.equal(at(distribution.inputs, 'defaultCacheBehavior', 'trustedKeyGroups'), ['CdnKeyGroup-id'])
   assert.is(at(distribution.inputs, 'defaultCacheBehavior', 'cachePolicyId'), 'CdnCache-id')
   assert.is(at(distribution.inputs, 'defaultCacheBehavior', 'viewerProtocolPolicy'), 'https-only')
+  assert.ok(texts(at(distribution.inputs, 'defaultCacheBehavior', 'allowedMethods')).includes('OPTIONS'))
+  const { parametersInCacheKeyAndForwardedToOrigin: forwarded } = one(
+    staging,
+    'aws:cloudfront/cachePolicy:CachePolicy',
+    'CdnCache',
+  ).inputs
+  assert.ok(texts(at(forwarded, 'headersConfig', 'headers', 'items')).includes('Origin'))
   const policy = statements(one(staging, 'aws:s3/bucketPolicy:BucketPolicy', 'LedgerPolicy').inputs['policy'])
   const [reader] = policy.filter(({ effect }) => effect === 'Allow')
   assert.equal(reader?.principals, ['cloudfront.amazonaws.com'])

@@ -37,6 +37,7 @@ test('environment variables become typed settings', () => {
     MILLRACE_ZONE: 'example.com',
     MILLRACE_ROUTING: 'geolocation',
     MILLRACE_CONTINENTS: 'EU=eu-west-1, AF=eu-west-1',
+    MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.example.org',
     MILLRACE_CDN: 'false',
     MILLRACE_EMAIL: 'ops@example.com',
     MILLRACE_BUDGET_USD: '899.50',
@@ -47,6 +48,7 @@ test('environment variables become typed settings', () => {
   assert.equal(settings.domain, { name: 'media.example.com', zone: 'example.com' })
   assert.is(settings.routing, 'geolocation')
   assert.equal(settings.continents, { EU: 'eu-west-1', AF: 'eu-west-1' })
+  assert.is(settings.environment['ALLOWED_ORIGINS'], 'https://app.example.com, https://*.example.org')
   assert.is(settings.cdn, false)
   assert.is(settings.email, 'ops@example.com')
   assert.is(settings.budgetUsd, 899.5)
@@ -87,6 +89,7 @@ test('an unknown MILLRACE_ variable is refused with the allowed names', () => {
     'MILLRACE_CONTINENTS',
     'MILLRACE_DOMAIN',
     'MILLRACE_ZONE',
+    'MILLRACE_ALLOWED_ORIGINS',
     'MILLRACE_CDN',
     'MILLRACE_EMAIL',
     'MILLRACE_BUDGET_USD',
@@ -114,6 +117,10 @@ test('a variable of the wrong form is refused with the allowed value and the giv
       /^MILLRACE_BUDGET_USD is .*Infinity"?; allowed: a number above 0\.$/,
     ],
     [{ MILLRACE_CDN: 'yes' }, 'MILLRACE_CDN is "yes"; allowed: true, false.'],
+    [
+      { MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com,https://*' },
+      /^MILLRACE_ALLOWED_ORIGINS contains "https:\/\/\*"; allowed: origins without a path, /,
+    ],
     [{ MILLRACE_ROUTING: 'geo' }, 'MILLRACE_ROUTING is "geo"; allowed: latency, geolocation.'],
     [
       { MILLRACE_INSTANT_RETRIEVAL_DAYS: '30d' },

@@ -51,6 +51,7 @@ test('`sst dev` runs Redis, API and worker locally, with valid settings', () => 
   assert.is(api.eventsQueueUrl, one(sstDev, 'aws:sqs/queue:Queue', 'Events').outputs['url'])
   assert.is(api.redisUrl, 'redis://127.0.0.1:6390')
   assert.is(api.anonymousUploads, true)
+  assert.equal(api.allowedOrigins, ['http://localhost:5173'])
   assert.is(readWorkerConfig(environmentOf(commands.get('Worker'))).redisUrl, api.redisUrl)
 })
 

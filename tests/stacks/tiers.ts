@@ -138,6 +138,8 @@ test('both services accept the environment that their instances get', () => {
       cloud === dev || cloud === production ? /^http:\/\/[^A-Z]+$/ : /^https:\/\/[^A-Z]+$/,
     )
     if (cloud === staging) assert.equal(api.allowedHosts, ['us-east-1.staging.example.com'])
+    const origins = ['https://app.example.com', 'https://*.example.org']
+    assert.equal(api.allowedOrigins, cloud === staging ? origins : [])
     if (api.publicOrigin.startsWith('http:')) assert.equal(api.allowedHosts, [])
     const worker = readWorkerConfig({
       ...environmentOf(cloud, 'WorkerTemplate'),

@@ -73,7 +73,7 @@ export async function createApp(
     closing,
   })
   fleet.report(app)
-  protect({ secure })
+  await protect({ secure })
   const { limitCallers } = await limitRequests(app, base)
 
   const eventStreams = createEventStreams({ limits: config.eventStreams, closing })

@@ -3,6 +3,7 @@ import { getHeapStatistics } from 'node:v8'
 import { ServiceUrl, serviceSettings, serviceVariables } from '@millrace/shared/config/service-variables.ts'
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
+import { isOriginPattern, originForms, readOriginPatterns } from '@millrace/shared/service/allowed-origins.ts'
 import {
   type Environment,
   listVariable,
@@ -44,6 +45,7 @@ const Variables = Type.Object(
     UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: 120_000, minimum: 100 }),
     ANONYMOUS_UPLOADS: Type.Enum(['on', 'off'], { default: 'off' }),
     ALLOWED_HOSTS: listVariable(isHost, 'host names or IP addresses, such as files.example or 192.0.2.7'),
+    ALLOWED_ORIGINS: listVariable(isOriginPattern, originForms),
     MAX_UPLOADS: Type.Integer({ default: 1_000, minimum: 1 }),
     MAX_UPLOADS_PER_OWNER: Type.Integer({ default: 200, minimum: 0 }),
     MAX_UPLOADS_PER_ADDRESS: Type.Integer({ default: 200, minimum: 0 }),
@@ -110,6 +112,8 @@ export function readConfig(environment: Environment) {
     anonymousUploads: variables.ANONYMOUS_UPLOADS === 'on',
     /** Hosts under which clients reach the API, in addition to `publicOrigin` and loopback. Their ports are ignored. */
     allowedHosts: splitList(variables.ALLOWED_HOSTS),
+    /** Origins whose pages may call the API, in addition to `publicOrigin`. */
+    allowedOrigins: readOriginPatterns(variables.ALLOWED_ORIGINS),
     /** Files that this instance receives at once. */
     uploadsAtOnce: {
       instance: variables.MAX_UPLOADS,

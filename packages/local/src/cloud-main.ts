@@ -1,12 +1,13 @@
 import { mkdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { startLocalCloud } from './cloud/local-cloud.ts'
+import { readLocalOrigins } from './setup/local-origins.ts'
 import { makeDataPrivate, privateUmask } from './setup/private-files.ts'
 
 /**
  * Runs the local cloud (S3 and SQS) alone, for services that are started separately, such as those in compose.yaml.
  * Presigned URLs contain the address of S3, so it must be the same inside and outside of the containers; otherwise
- * set `S3_PUBLIC_ENDPOINT`.
+ * set `S3_PUBLIC_ENDPOINT`. Pages of `--origin` and of ALLOWED_ORIGINS may use the bucket.
  */
 const { values } = parseArgs({
   options: {
@@ -26,6 +27,7 @@ const cloud = await startLocalCloud({
   directory: values.data,
   redisUrl: '',
   origins: values.origin,
+  allowedOrigins: readLocalOrigins(process.env),
   host: values.host,
   s3Port: Number(values['s3-port']),
   sqsPort: Number(values['sqs-port']),

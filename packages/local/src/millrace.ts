@@ -18,6 +18,7 @@ import { startServiceProcess } from './fleet/service-process.ts'
 import type { Options } from './options.ts'
 import { buildConsole } from './setup/console-build.ts'
 import { lockDataDirectory } from './setup/data-directory.ts'
+import { readLocalOrigins } from './setup/local-origins.ts'
 import { readLocalSecrets } from './setup/local-secrets.ts'
 import { writeServiceEnvironment } from './setup/service-environment.ts'
 
@@ -63,6 +64,7 @@ export async function startMillrace(
   },
 ) {
   const { directory, print, stopping } = options
+  const allowedOrigins = readLocalOrigins(options.environment)
   const closers: (() => unknown)[] = []
   const failures: Promise<never>[] = []
   const close = async () => {
@@ -87,8 +89,9 @@ export async function startMillrace(
     failures.push(redis.failed)
     const origin = `http://localhost:${balancer.port}`
     const origins = [origin, `http://127.0.0.1:${balancer.port}`]
-    const cloud = await waitFor(startLocalCloud({ directory, redisUrl: redis.url, origins }), (part) =>
-      part.close(),
+    const cloud = await waitFor(
+      startLocalCloud({ directory, redisUrl: redis.url, origins, allowedOrigins }),
+      (part) => part.close(),
     )
     const redisPrefix = options.environment['REDIS_PREFIX'] || 'millrace'
     const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }

@@ -22,6 +22,7 @@ export const usage = `Usage: npm start -- [options]
 Environment: REDIS_URL is the URL of a Redis server to use. By default, one is started.
 ALLOWED_HOSTS are more host names under which browsers may open the console. The names of this
 machine are always allowed: localhost, and with --host also its own name and addresses.
+ALLOWED_ORIGINS are origins whose pages may call the API, such as http://localhost:5173.
 Ctrl-C stops everything in order and exits with code 0. A second Ctrl-C exits immediately.`
 
 export type Options = NonNullable<ReturnType<typeof readOptions>>

@@ -230,6 +230,19 @@ test('with a CDN, variants have CloudFront URLs and originals have S3 URLs', asy
   }
   assert.is(await versionOf('a'.repeat(64)), 'a'.repeat(16))
   assert.is(await versionOf('b'.repeat(64)), 'b'.repeat(16))
+
+  // Browsers would give a script the response that they keep of an image, which has no CORS headers.
+  for (const signer of [sign, createDownloadSigner({ signer: createUrlSigner(api), originals })]) {
+    const addresses = [false, true].flatMap((byScript) => [
+      signer.variant(upload, 'w320', { byScript }),
+      signer.original(upload, { byScript }),
+    ])
+    assert.is(
+      new Set((await Promise.all(addresses)).map((each) => each.split(/&(?:Expires|X-Amz-Signature)=/)[0]))
+        .size,
+      4,
+    )
+  }
 })
 
 test('incomplete or invalid CloudFront settings are refused by variable name', () => {

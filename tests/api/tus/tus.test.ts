@@ -279,7 +279,7 @@ for (const [end, sizeMiB] of [
   })
 }
 
-test('OPTIONS lists versions, extensions and limits, and pages of other origins may read responses', async () => {
+test('OPTIONS lists versions, extensions and limits, and opens nothing to pages of other origins', async () => {
   const client = createHttpClient(first)
   const response = await client.request('OPTIONS', '/tus/', {
     headers: { origin: 'https://elsewhere.example', 'access-control-request-method': 'PATCH' },
@@ -290,14 +290,13 @@ test('OPTIONS lists versions, extensions and limits, and pages of other origins 
   assert.is(header('tus-extension'), 'creation,creation-with-upload,termination,expiration,checksum')
   assert.is(header('tus-checksum-algorithm'), 'sha1,sha256,md5')
   assert.is(header('tus-max-size'), String(64 * MiB))
-  assert.is(header('access-control-allow-origin'), '*')
-  assert.is(header('access-control-allow-credentials'), '')
-  assert.match(header('access-control-allow-methods'), 'PATCH')
-  assert.match(header('access-control-allow-headers'), /Authorization.*Upload-Offset.*Upload-Checksum/)
+  assert.equal(
+    [...response.headers.keys()].filter((name) => name.startsWith('access-control-')),
+    [],
+  )
   const refused = await refusedPost(client, { origin: 'https://elsewhere.example', 'upload-length': '5' })
   assert.equal([refused.status, refused.code], [403, 'cross_site'])
-  assert.is(refused.headers.get('access-control-allow-origin'), '*')
-  assert.match(refused.headers.get('access-control-expose-headers') ?? '', 'Upload-Offset')
+  assert.is(refused.headers.get('access-control-allow-origin'), null)
 })
 
 for (const [name, headers, status, code] of [

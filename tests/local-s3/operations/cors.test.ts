@@ -18,7 +18,8 @@ function preflight(headers: Record<string, string>): Promise<RawResponse> {
 }
 
 const uploads: CORSRule = {
-  AllowedOrigins: [origin, 'https://*.example.org'],
+  // `null` is what browsers send after a redirect between origins.
+  AllowedOrigins: [origin, 'https://*.example.org', 'null'],
   AllowedMethods: ['GET', 'PUT', 'POST'],
   AllowedHeaders: ['content-type', 'x-amz-*'],
   ExposeHeaders: ['ETag', 'x-amz-request-id'],
@@ -53,10 +54,14 @@ test('a preflight request that a rule allows succeeds without a signature', asyn
   assert.match(headers.vary ?? '', 'Origin')
 })
 
-test('an allowed origin with a wildcard matches its subdomains', async () => {
-  const allowed = 'https://tenant.example.org'
-  const response = await preflight({ origin: allowed, 'access-control-request-method': 'GET' })
-  assert.equal([response.status, response.headers['access-control-allow-origin']], [200, allowed])
+test('an allowed origin with a wildcard matches its subdomains, and null the origin null', async () => {
+  for (const allowed of ['https://tenant.example.org', 'https://a.b.example.org', 'null']) {
+    const { status, headers } = await preflight({ origin: allowed, 'access-control-request-method': 'GET' })
+    assert.equal(
+      [status, headers['access-control-allow-origin'], headers['access-control-allow-credentials']],
+      [200, allowed, 'true'],
+    )
+  }
 })
 
 test('a preflight request that no rule allows returns 403', async () => {

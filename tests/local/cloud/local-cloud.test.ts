@@ -21,7 +21,8 @@ test.before.each(async () => {
 
 test.after.each(() => rm(directory, { recursive: true }))
 
-const start = () => startLocalCloud({ directory, redisUrl: 'redis://127.0.0.1:6379', origins: [origin] })
+const start = (allowedOrigins: string[] = []) =>
+  startLocalCloud({ directory, redisUrl: 'redis://127.0.0.1:6379', origins: [origin], allowedOrigins })
 
 /** Creates clients as the services do: configured only by the environment variables. */
 function connect({ environment }: LocalCloud) {
@@ -90,16 +91,27 @@ test('a restart of the local cloud resends events only for originals without a m
   await second.close()
 })
 
-test("the bucket's CORS rules allow the console's origin", async () => {
-  const cloud = await start()
-  const client = connect(cloud)
-  const { CORSRules = [] } = await client.s3.send(
-    new GetBucketCorsCommand({ Bucket: cloud.environment.BUCKET }),
-  )
-  assert.equal(CORSRules[0]?.AllowedOrigins, [origin])
-  assert.equal(CORSRules[0]?.ExposeHeaders, ['ETag', 'Location'])
-  client.close()
-  await cloud.close()
+test("the bucket's CORS rules let the given origins send files, and let redirects of other origins read", async () => {
+  const others = ['http://localhost:5173', 'https://*.example.com']
+  const cases: [allowed: string[], rules: string[][]][] = [
+    [[], [[origin]]],
+    [others, [[origin, ...others], ['null']]],
+  ]
+  for (const [allowedOrigins, expected] of cases) {
+    const cloud = await start(allowedOrigins)
+    const client = connect(cloud)
+    const { CORSRules = [] } = await client.s3.send(
+      new GetBucketCorsCommand({ Bucket: cloud.environment.BUCKET }),
+    )
+    assert.equal(
+      CORSRules.map(({ AllowedOrigins }) => AllowedOrigins),
+      expected,
+    )
+    assert.equal(CORSRules[0]?.ExposeHeaders, ['ETag', 'Location'])
+    assert.equal(CORSRules[1]?.AllowedMethods, allowedOrigins.length > 0 ? ['GET', 'HEAD'] : undefined)
+    client.close()
+    await cloud.close()
+  }
 })
 
 test('the local credentials survive a restart and are readable by their owner only', async () => {

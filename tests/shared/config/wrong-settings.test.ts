@@ -56,6 +56,11 @@ for (const [service, entry, own] of [
         'files.test,*.test',
         'ALLOWED_HOSTS is "files.test,*.test"; it must be host names or IP addresses, such as files.example or 192.0.2.7, comma separated.',
       ],
+      [
+        'ALLOWED_ORIGINS',
+        'https://app.test,*',
+        'ALLOWED_ORIGINS is "https://app.test,*"; it must be origins without a path, such as https://app.example.com or http://localhost:5173, or https://*.example.com for all names under a domain of your own, comma separated.',
+      ],
       ['SESSION_KEYS', secret, 'SESSION_KEYS must be keys of 32 bytes each in base64, comma separated.'],
       [
         'API_KEYS',

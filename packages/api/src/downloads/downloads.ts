@@ -1,4 +1,5 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import type { Api } from '../http/api.ts'
 import type { Signing } from '../signing/signing.ts'
 import type { Uploads } from '../uploads/uploads.ts'
@@ -9,6 +10,7 @@ import { createDownloadSigner } from './sign-download.ts'
 export function registerDownloads(
   scope: Api,
   deps: {
+    config: { allowedOrigins: string[]; publicOrigin: string }
     lifecycle: Pick<Lifecycle, 'originals'>
     uploads: Pick<Uploads, 'findOwnUpload'>
     signing: Pick<Signing, 'signer' | 'cdn'>
@@ -18,6 +20,7 @@ export function registerDownloads(
   const { originals } = deps.lifecycle
   downloadRoutes(scope, {
     findOwnUpload: deps.uploads.findOwnUpload,
+    sameSitePages: createAllowedOrigins(deps.config).hasSameSite,
     signDownload: createDownloadSigner({ signer, originals, cdn }),
   })
 }

@@ -30,15 +30,19 @@ export function createDownloadSigner(deps: {
   return {
     /**
      * Returns a URL of a variant.
+     *
+     * @param options.byScript whether a script of a page of another origin reads it
      * @throws AppError `upload_not_ready`, `variant_not_found`
      */
-    async variant(upload: Upload, name: string): Promise<string> {
+    async variant(upload: Upload, name: string, options: { byScript?: boolean } = {}): Promise<string> {
       if (upload.state !== 'ready') throw new AppError('upload_not_ready')
       const variant = upload.variants.find((candidate) => candidate.name === name)
       if (!variant) throw new AppError('variant_not_found')
       // Reprocessing overwrites a variant under the same key, and CloudFront keeps what it has for a year.
       const version = variant.sha256?.slice(0, 16)
-      return cdn ? cdn.sign(variant.key, expiresAt(), version) : sign(variant.key, {})
+      const query = queryOf(options)
+      if (!cdn) return sign(variant.key, query)
+      return cdn.sign(variant.key, expiresAt(), { ...(version !== undefined && { v: version }), ...query })
     },
 
     /**
@@ -49,9 +53,10 @@ export function createDownloadSigner(deps: {
      * is only signed while S3 still has the same bytes, because the upload form can replace them until it
      * expires.
      *
+     * @param options.byScript as for variants
      * @throws AppError `upload_not_ready`
      */
-    async original(upload: Upload): Promise<string> {
+    async original(upload: Upload, options: { byScript?: boolean } = {}): Promise<string> {
       const { arrival, intent, findings } = upload
       if (upload.state !== 'ready' || !arrival) throw new AppError('upload_not_ready')
       if (!arrival.versionId) {
@@ -59,6 +64,7 @@ export function createDownloadSigner(deps: {
         if (present?.arrival.etag !== arrival.etag) throw new AppError('upload_not_ready')
       }
       return sign(originalKey(upload), {
+        ...queryOf(options),
         ...(arrival.versionId && { versionId: arrival.versionId }),
         'response-content-disposition': createContentDisposition(intent.filename),
         'response-content-type': servedType(findings.detectedType),
@@ -77,6 +83,15 @@ export function createDownloadSigner(deps: {
   function expiresAt(): Date {
     return new Date(signedAt().getTime() + lifeSeconds * 1000)
   }
+}
+
+/**
+ * Browsers keep S3's response to an `<img>`, which has no CORS headers, and would use it for a script as well, which then
+ * could not read it. So scripts get another URL. S3 ignores the parameter (S3 User Guide, "Logging requests": custom
+ * access log information begins with `x-`).
+ */
+function queryOf({ byScript = false }: { byScript?: boolean }): Record<string, string> {
+  return byScript ? { 'x-read-by': 'script' } : {}
 }
 
 export type DownloadSigner = ReturnType<typeof createDownloadSigner>

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import fastify from 'fastify'
 import type { Logger } from 'pino'
 import { closeUnusedConnections } from './close-unused-connections.ts'
+import { allowOrigins } from './cross-origin.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createKnownHosts } from './known-hosts.ts'
 import { registerErrorHandler, respondToUnroutable } from './problem.ts'
@@ -29,6 +31,7 @@ export function createHttp(deps: {
     proxyProtocol: boolean
     publicOrigin: string
     allowedHosts: string[]
+    allowedOrigins: string[]
   }
 }) {
   const closing = new AbortController()
@@ -60,9 +63,10 @@ export function createHttp(deps: {
     app,
     closing: closing.signal,
     /** @param options.secure whether clients reach the API over HTTPS */
-    protect(options: { secure: boolean }): void {
+    async protect(options: { secure: boolean }): Promise<void> {
       registerErrorHandler(app)
       securityHeaders(app, options)
+      await allowOrigins(app, createAllowedOrigins(deps.config))
       refuseOddRequests(app, { isKnownHost: createKnownHosts(deps.config) })
       closeUnusedConnections(app)
     },

@@ -1,6 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createMinimumRate, type TransferSample } from '@millrace/shared/service/minimum-rate.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { crossOriginHeaders } from './cross-origin.ts'
 import { closeWithProblem } from './raw-problem.ts'
 
 /** Limits of a request whose body is streamed. */
@@ -57,8 +58,9 @@ export function startTransferTimeout(
   function end(message: string): void {
     clearInterval(timer)
     controller.abort(new AppError('request_timeout', { message }))
-    if (socket.writable && !reply.raw.headersSent) closeWithProblem(socket, 'request_timeout')
-    else socket.destroy()
+    if (socket.writable && !reply.raw.headersSent) {
+      closeWithProblem(socket, 'request_timeout', crossOriginHeaders(reply))
+    } else socket.destroy()
   }
 
   reply.raw.once('close', onClose)

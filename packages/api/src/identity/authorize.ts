@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { AllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { requestedHost } from '../http/known-hosts.ts'
@@ -24,13 +25,15 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 /**
  * Authorizes the requests of a scope before anything else of them is read. A request with an API key needs a
  * valid key with the route's scope. A request without a key, with or without a cookie, is accepted unless a
- * page of another origin made the browser send a write, or anonymous uploads are off and the route writes.
+ * page of another origin made the browser send a write, or anonymous uploads are off and the route writes. Pages of
+ * allowed origins may write with a cookie if they are of the API's own site.
  *
  * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
  *
  * @param scope the routes that have an owner
  * @param options.finders find the caller of a bearer token, each of one kind; the first that knows it decides
  * @param options.publicOrigin the origin that browsers show in their address bar
+ * @param options.allowedOrigins origins of other pages that may use the API
  * @param options.openAdmin accepts requests without a key on routes that need the scope `admin`
  * @param options.anonymousUploads accepts requests without a key on routes that need the scope `uploads:write`
  */
@@ -39,11 +42,12 @@ export function authorize(
   options: {
     finders: readonly FindCaller[]
     publicOrigin: string
+    allowedOrigins: AllowedOrigins
     openAdmin: boolean
     anonymousUploads: boolean
   },
 ): void {
-  const { finders, publicOrigin, openAdmin, anonymousUploads } = options
+  const { finders, publicOrigin, allowedOrigins, openAdmin, anonymousUploads } = options
   scope.decorateRequest('caller', null)
   scope.addHook('onRequest', (request, _reply, done) => {
     const { authorization } = request.headers
@@ -86,9 +90,21 @@ export function authorize(
     // Some protocols write with GET. Admin routes are protected like writes, whatever their method.
     const writes =
       !safeMethods.has(request.method) || requiredScope === 'uploads:write' || requiredScope === 'admin'
-    return writes && isCrossSite(request, publicOrigin) ? new AppError('cross_site') : undefined
+    if (!writes || !isCrossSite(request, publicOrigin)) return undefined
+    const { origin } = request.headers
+    const site = origin === undefined ? undefined : allowedOrigins.find(origin)
+    if (site === 'same-site' && requiredScope !== 'admin') return undefined
+    return new AppError('cross_site', {
+      message: site === 'other-site' ? tokenRequired : originNotAllowed,
+    })
   }
 }
+
+const originNotAllowed =
+  'Cross-site request refused: the origin of this page is not in ALLOWED_ORIGINS, or may not do this.'
+/** Browsers send no cookie between sites, so the request would get a session that it cannot use again. */
+const tokenRequired =
+  'Cross-site request refused: this page is allowed, but it is of another site than this API, where there are no cookies. Send `Authorization: Bearer <token>`.'
 
 /** The error of a request without an API key that would upload, while anonymous uploads are off. */
 export function keyRequired(): AppError {

@@ -1,3 +1,4 @@
+import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Api } from '../http/api.ts'
@@ -28,6 +29,7 @@ export function createIdentity(deps: {
     sessionTtlMs: number
     apiKeys: ApiKey[]
     publicOrigin: string
+    allowedOrigins: string[]
     openAdmin: boolean
     anonymousUploads: boolean
     maxNewOwnersPerAddressPerHour: number
@@ -48,7 +50,8 @@ export function createIdentity(deps: {
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
-      authorize(scope, { finders: [apiKeys.find], publicOrigin, openAdmin, anonymousUploads })
+      const allowedOrigins = createAllowedOrigins(config)
+      authorize(scope, { finders: [apiKeys.find], publicOrigin, allowedOrigins, openAdmin, anonymousUploads })
       cookie.register(scope)
       sessionRoutes(scope, { cookie, sessions, endedIdentities, instance })
     },

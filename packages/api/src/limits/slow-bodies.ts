@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { crossOriginHeaders } from '../http/cross-origin.ts'
 import { closeWithProblem } from '../http/raw-problem.ts'
 
 /** Bodies with a lower average rate are timed out: they only keep a connection open. */
@@ -60,7 +61,8 @@ export function timeOutSlowBodies(app: FastifyInstance, { graceMs }: { graceMs: 
   function timeOut({ raw, log }: FastifyRequest, reply: FastifyReply): void {
     log.info({ code: 'request_timeout' }, 'request body timed out')
     // If a response was already sent, the connection only waits for the rest of the body.
-    if (raw.socket.writable && !reply.raw.headersSent) closeWithProblem(raw.socket, 'request_timeout')
-    else raw.socket.destroy()
+    if (raw.socket.writable && !reply.raw.headersSent) {
+      closeWithProblem(raw.socket, 'request_timeout', crossOriginHeaders(reply))
+    } else raw.socket.destroy()
   }
 }

@@ -29,7 +29,8 @@ const hiddenOperations: Record<string, string> = {
 
 /**
  * Gives each route that is registered from now on its operation name: the `operationId` of the OpenAPI document, or
- * the name from the list above. The request log writes it on each line. A HEAD route has the name of its GET route.
+ * the name from the list above. The request log writes it on each line. A HEAD route has the name of its GET route, and
+ * other OPTIONS routes than those of tus answer preflight requests.
  *
  * @throws Error at registration if a route has no name
  */
@@ -49,5 +50,8 @@ export function nameOperations(app: FastifyInstance): void {
 
 function nameOf(method: string, url: string): string | undefined {
   const name = (route: string) => operations[route]?.operationId ?? hiddenOperations[route]
-  return name(`${method} ${url}`) ?? (method === 'HEAD' ? name(`GET ${url}`) : undefined)
+  const own = name(`${method} ${url}`)
+  if (own !== undefined) return own
+  if (method === 'HEAD') return name(`GET ${url}`)
+  return method === 'OPTIONS' ? 'preflight' : undefined
 }

@@ -18,12 +18,13 @@ export function createCdnSigner({ origin, keyPairId, privateKey }: Cdn) {
     origin,
     /**
      * Returns a URL of the object, valid for every client until `expiresAt`.
-     * @param version names the object's bytes; undefined if they are not known. CloudFront caches each version by itself
-     *   (stacks/cdn.ts), and S3 ignores it
+     * @param query parameters that S3 ignores. CloudFront caches each value of `v` by itself (stacks/cdn.ts), which names
+     *   the object's bytes
      */
-    sign(key: string, expiresAt: Date, version?: string): string {
+    sign(key: string, expiresAt: Date, query: Record<string, string> = {}): string {
       const path = key.split('/').map(encodeURIComponent).join('/')
-      const url = `${origin}/${path}${version === undefined ? '' : `?v=${version}`}`
+      const search = new URLSearchParams(query).toString()
+      const url = `${origin}/${path}${search && `?${search}`}`
       return getSignedUrl({ url, keyPairId, privateKey, dateLessThan: expiresAt })
     },
   }

@@ -66,7 +66,6 @@ export function createTusHandler(deps: {
       datastore: store,
       locker: { newLock },
       maxSize: maxUploadBytes,
-      allowedHeaders: ['Upload-Checksum', 'X-Request-ID'],
       namingFunction: () => address.id,
       getFileIdFromRequest: () => address.id,
       // A relative URL: clients resolve it against the URL that they sent, even if a proxy has changed it.
@@ -80,7 +79,10 @@ export function createTusHandler(deps: {
     const response = await server.handleWeb(new Request(url, { method, headers }))
     if (failure !== undefined) throw toAppError(failure)
     if (response.status >= 400) throw new AppError('invalid_request', { message: await messageOf(response) })
-    const responseHeaders = [...response.headers].filter(([name]) => name !== 'content-length')
+    // Which origins are allowed is decided for all routes (http/cross-origin.ts).
+    const responseHeaders = [...response.headers].filter(
+      ([name]) => name !== 'content-length' && !name.startsWith('access-control-'),
+    )
     if (method === 'OPTIONS') responseHeaders.push(['tus-checksum-algorithm', checksumAlgorithms.join(',')])
     return { status: response.status, headers: responseHeaders }
   }

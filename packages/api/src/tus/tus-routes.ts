@@ -30,11 +30,6 @@ const tusHeaders = [
   'upload-metadata',
   'upload-offset',
 ]
-/** The response headers that pages of other origins may read. */
-const exposedHeaders = [
-  ...['Location', 'Retry-After', 'X-Request-Id', 'Tus-Checksum-Algorithm', 'Tus-Extension', 'Tus-Max-Size'],
-  ...['Tus-Resumable', 'Tus-Version', 'Upload-Expires', 'Upload-Length', 'Upload-Metadata', 'Upload-Offset'],
-].join(', ')
 
 /**
  * `/tus`: uploads by the tus protocol, version 1.0.0, with its extensions creation, creation-with-upload,
@@ -61,13 +56,8 @@ export function tusRoutes(
     // The handler receives bodies unread, whatever their type.
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _body, done) => done(null))
-    // Pages of other origins must be able to read error responses, too. Their requests have an API key or are
-    // anonymous, because CORS allows no cookies here.
     scope.addHook('onSend', async (_request, reply) => {
-      reply
-        .header('tus-resumable', version)
-        .header('access-control-allow-origin', '*')
-        .header('access-control-expose-headers', exposedHeaders)
+      reply.header('tus-resumable', version)
     })
     const schema = { hide: true }
     // HEAD, which returns the offset, is a part of sending, so all methods require the write scope.

@@ -31,12 +31,14 @@ export type LocalCloud = Awaited<ReturnType<typeof startLocalCloud>>
  * @param options.redisUrl only passed on in `environment`; this function does not start Redis
  * @param options.acceptsReplicas lets a test imitate S3's replication (`local-s3/src/storage/replica.ts`)
  * @param options.origins origins of pages that may call the bucket from a browser
+ * @param options.allowedOrigins the same for pages of other origins than the API's; a `*` stands for any text
  * @returns the environment variables that connect a service to this cloud, and `close()`
  */
 export async function startLocalCloud(options: {
   directory: string
   redisUrl: string
   origins: string[]
+  allowedOrigins?: string[]
   credentials?: { accessKeyId: string; secretAccessKey: string }
   host?: string
   s3Port?: number
@@ -75,7 +77,8 @@ export async function startLocalCloud(options: {
     const s3 = new S3Client({ endpoint: storage.endpoint, ...identity })
     closers.push(() => s3.destroy())
 
-    await setUpBucket(s3, { origins: options.origins, eventsQueueArn: queue.eventsQueueArn })
+    const { origins, allowedOrigins = [] } = options
+    await setUpBucket(s3, { origins, allowedOrigins, eventsQueueArn: queue.eventsQueueArn })
     await resendArrivalEvents({ s3, bucket, sendEvent: (body) => deliver(queue.eventsQueueArn, body) })
     return {
       environment: {
@@ -97,7 +100,11 @@ export async function startLocalCloud(options: {
 }
 
 /** Configures the bucket in the same way as stacks/ configures the bucket on AWS. */
-async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQueueArn: string }) {
+async function setUpBucket(
+  s3: S3Client,
+  options: { origins: string[]; allowedOrigins: string[]; eventsQueueArn: string },
+) {
+  const { origins, allowedOrigins } = options
   try {
     await s3.send(new CreateBucketCommand({ Bucket: bucket }))
   } catch (error) {
@@ -113,12 +120,26 @@ async function setUpBucket(s3: S3Client, options: { origins: string[]; eventsQue
       CORSConfiguration: {
         CORSRules: [
           {
-            AllowedOrigins: options.origins,
+            AllowedOrigins: [...origins, ...allowedOrigins],
             AllowedMethods: ['GET', 'HEAD', 'PUT', 'POST'],
             AllowedHeaders: ['*'],
             // Uppy 5 logs a warning if it cannot read `Location` in the response to a form.
             ExposeHeaders: ['ETag', 'Location'],
+            MaxAgeSeconds: 3_600,
           },
+          // A page of another origin gets here by a redirect of the API. Browsers then send `Origin: null` (Fetch
+          // Standard, "redirect-tainted origin"). Nobody reads anything without a signed URL.
+          ...(allowedOrigins.length > 0
+            ? [
+                {
+                  AllowedOrigins: ['null'],
+                  AllowedMethods: ['GET', 'HEAD'],
+                  AllowedHeaders: ['*'],
+                  ExposeHeaders: ['ETag'],
+                  MaxAgeSeconds: 3_600,
+                },
+              ]
+            : []),
         ],
       },
     }),

@@ -1,0 +1,336 @@
+import { createServer, type Server } from 'node:http'
+import { join } from 'node:path'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import type { Browser } from 'playwright-core'
+import * as assert from 'uvu/assert'
+import { build } from 'vite'
+import { launchChromium, openPage } from '../support/chromium.ts'
+import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
+import { suite } from '../support/suite.ts'
+import { samplePicture } from '../worker/support/sample-images.ts'
+
+const test = suite('pages of other origins', {}, { limitMs: 60_000 })
+const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
+
+let frontend: Server
+let frontendPort: number
+let sandbox: Sandbox
+let millrace: ReturnType<typeof startWithNode>
+/** The API's origin, http://localhost with a port. */
+let api: string
+let photo: string
+let browser: Browser
+
+test.before(async () => {
+  const script = await bundle()
+  frontend = createServer((request, response) => {
+    const isScript = request.url === '/page.js'
+    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
+    response.end(isScript ? script : '<!doctype html><link rel="icon" href="data:,"><title>frontend</title>')
+  })
+  // Both names lead here, and each is an origin of its own.
+  await new Promise<void>((resolve) => frontend.listen(0, '127.0.0.1', resolve))
+  const address = frontend.address()
+  frontendPort = typeof address === 'object' && address ? address.port : 0
+  sandbox = await createSandbox()
+  millrace = startWithNode(sandbox, ['--port', '0'], {
+    API_KEYS: entry,
+    ALLOWED_ORIGINS: `http://localhost:${frontendPort},http://127.0.0.1:${frontendPort}`,
+  })
+  api = new URL(await millrace.ready).origin
+  photo = (await samplePicture(400, 300).jpeg().toBuffer()).toString('base64')
+  browser = await launchChromium()
+})
+test.after(async () => {
+  await browser?.close()
+  frontend.close()
+  millrace.signal('SIGTERM')
+  await millrace.ended
+  await sandbox.remove()
+})
+
+/** Bundles what the pages use. */
+async function bundle(): Promise<string> {
+  const built = await build({
+    configFile: false,
+    logLevel: 'silent',
+    define: { 'process.env.NODE_ENV': '"production"' },
+    resolve: { alias: { '@uppy/core': 'uppy-5-core' } },
+    build: {
+      write: false,
+      minify: false,
+      lib: { entry: join(import.meta.dirname, 'other-origin.js'), formats: ['es'] },
+    },
+  })
+  const [first] = [built].flat()
+  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
+  return first.output[0].code
+}
+
+/** Opens a page of the frontend in a browser without cookies, under one of its names. */
+async function openFrontend(host: string) {
+  const context = await browser.newContext()
+  return { context, ...(await openPage(context, `http://${host}:${frontendPort}/`)) }
+}
+
+// The page's globals that are used here. The tests are type-checked with the services, which have no DOM types.
+declare class XMLHttpRequest {
+  readonly upload: { onprogress: (event: { loaded: number }) => void }
+  readonly status: number
+  readonly responseText: string
+  withCredentials: boolean
+  onloadend: () => void
+  open(method: string, url: string): void
+  setRequestHeader(name: string, value: string): void
+  send(body: Blob): void
+}
+declare class EventSource {
+  constructor(url: string, options: { withCredentials: boolean })
+  addEventListener(name: string, listener: (event: { data: string }) => void): void
+  onerror: () => void
+  close(): void
+}
+declare class Image {
+  src: string
+  naturalWidth: number
+  decode(): Promise<void>
+}
+type PageModule = {
+  createClient: typeof import('@millrace/client').createClient
+  TusUpload: new (
+    file: Blob,
+    options: {
+      endpoint: string
+      headers: Record<string, string>
+      metadata: Record<string, string>
+      chunkSize: number
+      retryDelays: null
+      onError(error: Error): void
+      onSuccess(): void
+    },
+  ) => { url: string; start(): void }
+  Uppy: new () => UppyInstance
+  AwsS3: unknown
+}
+type UppyInstance = {
+  use(plugin: unknown, options: object): UppyInstance
+  addFile(file: { name: string; data: Blob; meta: object }): string
+  upload(): Promise<{ failed: { error?: string }[]; successful: { response: { body: { key: string } } }[] }>
+}
+
+/** Sends a photo in each way of the client, and reads it back by fetch. Runs in the page. */
+async function sendAndRead([api, photo, key]: readonly [string, string, string | undefined]) {
+  const { createClient }: PageModule = await import('/page.js' as string)
+  const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
+  const credentials = key === undefined ? 'include' : 'omit'
+  const client = createClient({
+    origin: api,
+    ...(key !== undefined && { apiKey: key }),
+    fetch: (request) => fetch(new Request(request, { credentials })),
+  })
+  if (key === undefined) await fetch(`${api}/session`, { credentials })
+  const bytes = Uint8Array.from(atob(photo), (character) => character.charCodeAt(0))
+  const steps: number[] = []
+  // One PUT, then parts, which need to read ETag.
+  const { id } = await client.upload(new File([bytes], 'photo.jpg', { type: 'image/jpeg' }))
+  const parts = await client.upload(
+    new File([new Uint8Array(9 * 2 ** 20)], 'zeros.bin', { type: 'application/x-zeros' }),
+    {
+      onProgress: (sent) => steps.push(sent),
+    },
+  )
+  const [finished, inParts] = [await client.waitUntilFinished(id), await client.waitUntilFinished(parts.id)]
+  const announced = await client.api.POST('/uploads', {
+    body: { filename: 'note.txt', contentType: 'text/plain', size: 5 },
+  })
+  const { transport } = announced.data ?? {}
+  if (transport?.kind !== 'form') throw new Error('The transport is not a form.')
+  const form = new FormData()
+  for (const [name, value] of Object.entries(transport.fields)) form.append(name, value)
+  form.append('file', new Blob(['hello']))
+  const posted = await fetch(transport.url, { method: 'POST', body: form })
+
+  const direct = await new Promise<{ status: number; progress: boolean; location: string | undefined }>(
+    (resolve) => {
+      const request = new XMLHttpRequest()
+      let progress = false
+      request.withCredentials = key === undefined
+      request.upload.onprogress = () => {
+        progress = true
+      }
+      request.onloadend = () =>
+        resolve({ status: request.status, progress, location: JSON.parse(request.responseText).id })
+      request.open('POST', `${api}/upload?filename=direct.bin`)
+      request.setRequestHeader('content-type', 'application/x-zeros')
+      for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
+      request.send(new Blob([new Uint8Array(2 ** 20)]))
+    },
+  )
+  const variant = await fetch(`${api}/uploads/${id}/variants/thumbnail`, { headers, credentials })
+  const original = await fetch(`${api}/uploads/${id}/original`, {
+    headers: { ...headers, range: 'bytes=0-1' },
+    credentials,
+  })
+  const listed = await fetch(`${api}/uploads?limit=100`, { headers, credentials })
+  const problem = await fetch(`${api}/uploads/none`, { headers, credentials })
+  const page: { uploads: unknown[] } = JSON.parse(await listed.text())
+  const refusal: { code: string } = JSON.parse(await problem.text())
+  return {
+    id,
+    otherVariant: finished.variants.map(({ name }) => name).find((name) => name !== 'thumbnail'),
+    states: [finished.state, inParts.state],
+    hasProgress: steps.length > 2,
+    form: [posted.status, posted.headers.get('etag') !== null],
+    direct: [direct.status, direct.progress, direct.location !== undefined],
+    variant: [variant.status, variant.headers.get('content-type'), (await variant.blob()).size > 0],
+    original: [original.status, (await original.blob()).size],
+    count: page.uploads.length,
+    problem: [problem.status, refusal.code, problem.headers.get('x-request-id') !== null],
+  }
+}
+
+const everythingWorks = {
+  states: ['ready', 'ready'],
+  hasProgress: true,
+  form: [201, true],
+  direct: [201, true, true],
+  variant: [200, 'image/jpeg', true],
+  original: [206, 2],
+  count: 4,
+  problem: [404, 'upload_not_found', true],
+}
+
+test('a page of the same site sends and reads files with a cookie, follows events and shows pictures', async () => {
+  const { context, page, errors } = await openFrontend('localhost')
+  const { id, otherVariant, ...seen } = await page.evaluate(sendAndRead, [api, photo, undefined] as const)
+  assert.equal(seen, everythingWorks)
+  const shown = await page.evaluate(async (address) => {
+    const image = new Image()
+    image.src = address
+    await image.decode()
+    // S3's response to the picture, which the browser keeps, has no CORS headers.
+    const read = await fetch(image.src, { credentials: 'include' })
+    const api = new URL(address).origin
+    const events = new EventSource(`${api}/events`, { withCredentials: true })
+    const snapshot = await new Promise<{ uploads: unknown[] }>((resolve, reject) => {
+      events.addEventListener('snapshot', ({ data }) => resolve(JSON.parse(data)))
+      events.onerror = () => reject(new Error('The event stream failed.'))
+    })
+    events.close()
+    const ended = await fetch(`${api}/session`, { method: 'DELETE', credentials: 'include' })
+    return {
+      width: image.naturalWidth > 0,
+      read: read.status,
+      uploads: snapshot.uploads.length,
+      ended: ended.status,
+    }
+  }, `${api}/uploads/${id}/variants/${otherVariant}`)
+  assert.equal(shown, { width: true, read: 200, uploads: 4, ended: 204 })
+  // The browser writes the refused request of the test itself.
+  assert.ok(
+    errors.every((line) => line.includes('404')),
+    errors.join('\n'),
+  )
+  await context.close()
+})
+
+test('a page of another site sends and reads files with a token, and gets nothing without one', async () => {
+  const { context, page } = await openFrontend('127.0.0.1')
+  const {
+    id: _id,
+    otherVariant: _name,
+    ...seen
+  } = await page.evaluate(sendAndRead, [api, photo, key] as const)
+  assert.equal(seen, everythingWorks)
+  const tus = await page.evaluate(sendByTus, [api, key] as const)
+  assert.equal(tus, { error: undefined, isUpload: true })
+  const anonymous = await page.evaluate(async (api) => {
+    const send = (credentials: 'include' | 'omit') =>
+      fetch(`${api}/uploads`, {
+        method: 'POST',
+        credentials,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ filename: 'a', contentType: 'text/plain', size: 1 }),
+      }).then(
+        async (response) => {
+          const { code }: { code: string } = JSON.parse(await response.text())
+          return `${response.status} ${code}`
+        },
+        (error: unknown) => String(error),
+      )
+    return [await send('omit'), await send('include')]
+  }, api)
+  // With `include`, the browser does not even send the request.
+  assert.equal(anonymous, ['403 cross_site', 'TypeError: Failed to fetch'])
+  assert.equal(await context.cookies(api), [])
+  await context.close()
+})
+
+/** Sends a file with tus-js-client in several requests. Runs in the page. */
+async function sendByTus([api, key]: readonly [string, string]) {
+  const { TusUpload }: PageModule = await import('/page.js' as string)
+  return await new Promise<{ error: string | undefined; isUpload: boolean }>((resolve) => {
+    const upload = new TusUpload(new Blob([new Uint8Array(300_000)]), {
+      endpoint: `${api}/tus/`,
+      headers: { authorization: `Bearer ${key}` },
+      metadata: { filename: 'tus.bin', filetype: 'application/x-zeros' },
+      chunkSize: 100_000,
+      retryDelays: null,
+      onError: (error) => resolve({ error: String(error), isUpload: false }),
+      onSuccess: () => resolve({ error: undefined, isUpload: upload.url.startsWith(`${api}/tus/`) }),
+    })
+    upload.start()
+  })
+}
+
+test('Uppy 5 sends files with a cookie from a page of the same site, and with a token from another site', async () => {
+  for (const [host, options] of [
+    ['localhost', { cookiesRule: 'include' }],
+    ['127.0.0.1', { headers: { authorization: `Bearer ${key}` } }],
+  ] as const) {
+    const { context, page } = await openFrontend(host)
+    const sent = await page.evaluate(
+      async ([api, options]) => {
+        const { Uppy, AwsS3 }: PageModule = await import('/page.js' as string)
+        await fetch(`${api}/session`, { credentials: 'include' }).catch(() => undefined)
+        const uppy = new Uppy().use(AwsS3, {
+          endpoint: `${api}/uppy`,
+          ...options,
+          shouldUseMultipart: (file: { size: number }) => file.size > 5 * 2 ** 20,
+        })
+        for (const size of [5, 5 * 2 ** 20 + 1])
+          uppy.addFile({ name: `${size}.bin`, data: new Blob([new Uint8Array(size)]), meta: { size } })
+        const { failed, successful } = await uppy.upload()
+        return { failed: failed.map(({ error }) => error), successful: successful.length }
+      },
+      [api, options] as const,
+    )
+    assert.equal(sent, { failed: [], successful: 2 }, host)
+    await context.close()
+  }
+})
+
+test('a page whose origin is not allowed reads nothing and changes nothing', async () => {
+  const { context, page } = await openFrontend('other.localhost')
+  const attempts = await page.evaluate(async (api) => {
+    const attempt = (path: string, options: RequestInit) =>
+      fetch(api + path, { credentials: 'include', ...options }).then(
+        ({ status, type }) => `${status} ${type}`,
+        (error: unknown) => String(error),
+      )
+    return [
+      await attempt('/session', {}),
+      await attempt('/uploads', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{}',
+      }),
+      await attempt('/session', { method: 'DELETE' }),
+      await attempt('/tus', { method: 'POST', headers: { 'tus-resumable': '1.0.0' } }),
+    ]
+  }, api)
+  assert.equal([...new Set(attempts)], ['TypeError: Failed to fetch'])
+  await context.close()
+})
+
+test.run()
