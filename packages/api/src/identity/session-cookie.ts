@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { SignIn } from './sign-ins.ts'
+import { SignIn } from './sign-in.ts'
 
 declare module '@fastify/secure-session' {
   interface SessionData extends SealedSession {}

@@ -1,26 +1,14 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { Owner, UserId, userOwner } from '@millrace/shared/uploads/owner.ts'
-import Type, { type Static } from 'typebox'
+import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import { type Caller, type FindCaller, findFirst, type Scope } from './caller.ts'
 import type { Session } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
+import type { SignIn } from './sign-in.ts'
 
 /** What a session may do, whatever its credential may: the rest is for backends. */
 const sessionScopes: readonly Scope[] = ['uploads:read', 'uploads:write']
 /** The codes of a credential that has ended. */
 const endedCodes = ['token_invalid', 'token_expired', 'token_revoked']
-
-/**
- * Who signed a session in. It is sealed into the cookie, so that a loss of Redis signs nobody out. A token is sealed as it
- * was sent and verified with each request: the session ends with the token, however that ends. An API key is not put into
- * a browser, even sealed: its id is.
- */
-export const SignIn = Type.Object({
-  owner: Owner,
-  token: Type.Optional(Type.String({ minLength: 1 })),
-  key: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }), user: UserId })),
-})
-export type SignIn = Static<typeof SignIn>
 
 /** Longer tokens do not fit into a cookie: browsers accept 4,096 bytes, and sealing adds more than half. */
 const maxTokenCharacters = 2_400
@@ -45,13 +33,13 @@ export function createSignIns(deps: {
 }) {
   const { finders, findKey, sessions } = deps
 
-  async function findCaller({ token, key }: SignIn): Promise<Caller | undefined> {
-    if (token !== undefined) return findFirst(finders, token)
-    const found = key && (await findKey(key.id))
-    if (!found || !found.scopes.has('act-as')) return undefined
-    const owner = userOwner(found.tenant, key.user)
+  /** The key may have been revoked or changed since. */
+  async function findUserOfKey({ id, user }: NonNullable<SignIn['key']>): Promise<Caller | undefined> {
+    const found = await findKey(id)
+    if (!found?.scopes.has('act-as')) return undefined
+    const owner = userOwner(found.tenant, user)
     // Users of one key must not share its rate limit.
-    return { ...found, id: owner, user: key.user, owner }
+    return { ...found, id: owner, user, owner }
   }
 
   /**
@@ -59,7 +47,8 @@ export function createSignIns(deps: {
    * @throws AppError `token_expired`, `token_revoked`, `token_invalid` if the credential has ended
    */
   async function callerOf(session: SignedInSession): Promise<Caller> {
-    const caller = await findCaller(session.signIn)
+    const { token, key } = session.signIn
+    const caller = await (token === undefined ? key && findUserOfKey(key) : findFirst(finders, token))
     if (!caller) throw new AppError('token_revoked')
     return {
       ...caller,
