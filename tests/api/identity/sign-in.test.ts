@@ -9,7 +9,12 @@ import { fastify } from 'fastify'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { openEventStream } from '../../support/event-stream.ts'
-import { type Claims, signWithSecret } from '../../support/fake-identity-provider.ts'
+import {
+  type Claims,
+  createSigningKey,
+  signWithSecret,
+  startJwksServer,
+} from '../../support/fake-identity-provider.ts'
 import { bodyOf, createHttpClient, type HttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { announce } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
@@ -237,6 +242,36 @@ test('a signed-in session survives a loss of Redis', async () => {
   if (keys.length > 0) await api.redis.del(...keys)
   assert.is((await client.get(`/uploads/${id}`)).status, 200)
   assert.is(bodyOf(await client.get('/session'), SessionView).signedIn?.user, 'lena')
+})
+
+test('while the keys of a provider are unknown and it is down, its tokens get 503, and other credentials work', async () => {
+  const key = createSigningKey('ES256', 'ec-1')
+  const jwks = await startJwksServer([key])
+  jwks.respondWith((response) => void response.destroy())
+  const { JWT_ISSUER, JWT_AUDIENCE, JWT_TENANT } = provider
+  const remote = await startApiInstances({
+    environment: {
+      JWT_JWKS_URL: jwks.url,
+      JWT_ISSUER,
+      JWT_AUDIENCE,
+      JWT_TENANT,
+      API_KEYS: tenantKey.entry,
+    },
+  })
+  try {
+    const client = createHttpClient(remote.url)
+    const token = key.sign({ iss: issuer, aud: 'millrace', sub: 'quinn', exp: nowSeconds() + 60 })
+    const response = await client.get('/uploads', bearer(token))
+    assertRefused(response, 503, 'identity_provider_unavailable')
+    assert.match(response.headers.get('retry-after') ?? '', /^[1-5]$/)
+    assertRefused(await signIn(client, token), 503, 'identity_provider_unavailable')
+    assert.is(jwks.fetches(), 1)
+    assert.is((await client.get('/uploads', bearer(tenantKey.key))).status, 200)
+    assert.is((await client.get('/session')).status, 200)
+  } finally {
+    await remote.close()
+    await jwks.close()
+  }
 })
 
 test('requests of a signed-in session count to its user, not to the session', async () => {
