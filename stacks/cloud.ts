@@ -7,7 +7,7 @@ import { createPlace, type Place } from './place.ts'
 import { createRegion } from './region.ts'
 import { replicateLedgers } from './replication.ts'
 import { createSessionKeys } from './secrets.ts'
-import type { Settings } from './settings.ts'
+import { needsJwtSecret, type Settings } from './settings.ts'
 
 /**
  * Creates a stage: everything on AWS for `sst deploy`, only bucket and queue for `sst dev`.
@@ -50,6 +50,8 @@ export function createCloud(settings: Settings) {
   const workerImages = createImage({ places, tier: 'worker', instanceType: settings.worker.instanceTypes[0] })
   // Set by `npx sst secret set ApiKeys …`. The default is a comma, an empty list, because SSM refuses empty values.
   const apiKeys = new sst.Secret('ApiKeys', ',').value
+  // Without a default: a deploy that needs it stops and names it.
+  const jwtSecret = needsJwtSecret(settings.environment) ? new sst.Secret('JwtSecret').value : undefined
   const zoneId = settings.domain && findZone(settings.domain).zoneId
 
   const regions = places.map((place) =>
@@ -59,7 +61,7 @@ export function createCloud(settings: Settings) {
       accountId,
       zoneId,
       images: { api: imageIn(apiImages, place), worker: imageIn(workerImages, place) },
-      secrets: { sessionKeys, apiKeys },
+      secrets: { sessionKeys, apiKeys, jwtSecret },
     }),
   )
   if (regions.length > 1) {

@@ -13,7 +13,7 @@ import type { Place } from './place.ts'
 import { createRedis } from './redis.ts'
 import { createApiRole, createWorkerRole, type RoleDeps } from './roles.ts'
 import { recordScalingEvents } from './scaling-events.ts'
-import { createSecrets } from './secrets.ts'
+import { createSecrets, type SharedSecrets } from './secrets.ts'
 import { createSecurityGroups } from './security-groups.ts'
 import type { Settings } from './settings.ts'
 import { createWebFirewall } from './web-firewall.ts'
@@ -26,7 +26,7 @@ export function createRegion(options: {
   accountId: $util.Input<string>
   zoneId: $util.Input<string> | undefined
   images: { api: Image; worker: Image }
-  secrets: { sessionKeys: $util.Input<string>; apiKeys: $util.Input<string> }
+  secrets: SharedSecrets
 }) {
   const { place, settings, accountId, zoneId, images, secrets: shared } = options
   const { domain } = settings

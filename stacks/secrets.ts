@@ -13,6 +13,14 @@ export function createSessionKeys(generations: readonly string[]) {
   return $util.secret($resolve(keys).apply((all) => all.join(',')))
 }
 
+/** The secrets that are the same in every region. */
+export type SharedSecrets = {
+  sessionKeys: $util.Input<string>
+  apiKeys: $util.Input<string>
+  /** undefined: JWTs are verified with public keys, or not accepted. */
+  jwtSecret: $util.Input<string> | undefined
+}
+
 /**
  * Creates the secrets that instances read when they boot: parameters `/millrace/{stage}/{tier}/{VARIABLE}` in SSM,
  * encrypted with the region's key. Each tier may read its own.
@@ -24,7 +32,7 @@ export function createSecrets(options: {
   place: Place
   key: EncryptionKey
   redis: Redis
-  shared: { sessionKeys: $util.Input<string>; apiKeys: $util.Input<string> }
+  shared: SharedSecrets
   cdn: Cdn | undefined
 }) {
   const { place, key, redis, shared, cdn } = options
@@ -38,6 +46,7 @@ export function createSecrets(options: {
     create('api', 'REDIS_URL', redis.url),
     create('api', 'SESSION_KEYS', shared.sessionKeys),
     create('api', 'API_KEYS', shared.apiKeys),
+    ...(shared.jwtSecret === undefined ? [] : [create('api', 'JWT_SECRET', shared.jwtSecret)]),
     ...(cdn ? [create('api', 'CDN_PRIVATE_KEY', cdn.privateKey)] : []),
   ]
   const worker = [create('worker', 'REDIS_URL', redis.url)]

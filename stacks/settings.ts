@@ -284,6 +284,14 @@ export function parseSettings(stage: string, settings: unknown, problems: string
   throw new Error([`Settings of stage "${stage}":`, ...all.map((problem) => `- ${problem}`)].join('\n'))
 }
 
+/**
+ * Whether JWTs of the app's identity provider are verified with a secret: `environment` names their issuer, but no
+ * address of public keys.
+ */
+export function needsJwtSecret({ JWT_ISSUER, JWT_JWKS_URL }: Readonly<Record<string, string>>): boolean {
+  return Boolean(JWT_ISSUER) && !JWT_JWKS_URL
+}
+
 /** Graviton families have a `g` behind their generation: t4g, c7gd, m8g. */
 export function architectureOf(instanceType: string): 'arm64' | 'x86_64' {
   return /^[a-z]+\d+g/.test(instanceType) ? 'arm64' : 'x86_64'

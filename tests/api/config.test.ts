@@ -69,6 +69,67 @@ test('API config reports every wrong entry of API_KEYS and quotes none', () => {
   ])
 })
 
+test('API config reads the identity provider of an app, and requires issuer, audience and tenant with its keys', () => {
+  const url = 'https://id.example/jwks.json'
+  const secret = 'a'.repeat(32)
+  const provider = {
+    JWT_JWKS_URL: url,
+    JWT_ISSUER: 'https://id.example/',
+    JWT_AUDIENCE: 'a, b',
+    JWT_TENANT: 'acme',
+  }
+  assert.equal(readConfig({ ...required, ...provider }).jwt, {
+    jwksUrl: url,
+    secret: undefined,
+    issuer: 'https://id.example/',
+    audiences: ['a', 'b'],
+    audienceClaim: 'aud',
+    tenant: { name: 'acme' },
+    userClaim: 'sub',
+    scopes: ['uploads:read', 'uploads:write'],
+    scopesClaim: undefined,
+  })
+  assert.is(readConfig(required).jwt, undefined)
+  assert.equal(problemsOf({ JWT_JWKS_URL: url }).toSorted(), [
+    'JWT_AUDIENCE is missing; JWT_JWKS_URL requires it.',
+    'JWT_ISSUER is missing; JWT_JWKS_URL requires it.',
+    'JWT_TENANT or JWT_TENANT_CLAIM is missing; JWT_JWKS_URL requires one of them.',
+  ])
+  assert.equal(problemsOf({ JWT_SECRET: secret, JWT_TENANT: 'a', JWT_AUDIENCE: 'a' }), [
+    'JWT_ISSUER is missing; JWT_SECRET requires it.',
+  ])
+  assert.equal(problemsOf({ JWT_ISSUER: 'a', JWT_TENANT: 'a' }), [
+    'JWT_ISSUER is set, but neither JWT_JWKS_URL nor JWT_SECRET is; one is required.',
+    'JWT_TENANT is set, but neither JWT_JWKS_URL nor JWT_SECRET is; one is required.',
+  ])
+  assert.equal(problemsOf({ ...provider, JWT_TENANT_CLAIM: 'tenant' }), [
+    'JWT_TENANT and JWT_TENANT_CLAIM are both set; allowed: one of them.',
+  ])
+  for (const [name, wrong, problem] of [
+    ['JWT_SECRET', 'a'.repeat(31), 'must be a secret text of at least 32 bytes, not a PEM.'],
+    [
+      'JWT_SECRET',
+      `-----BEGIN PUBLIC KEY-----${secret}`,
+      'must be a secret text of at least 32 bytes, not a PEM.',
+    ],
+    ['JWT_AUDIENCE', ' , ', 'must be at least one audience, comma separated.'],
+    ['JWT_AUDIENCE_CLAIM', 'sub', 'is "sub"; allowed: aud, azp, client_id.'],
+    [
+      'JWT_TENANT',
+      'u-1',
+      'is "u-1"; it must be up to 63 lower-case letters, digits and dashes, not beginning with a dash, "s-" or "u-".',
+    ],
+    [
+      'JWT_SCOPES',
+      'uploads:read admin',
+      'is "uploads:read admin"; it must be one or more of uploads:read, uploads:write, comma separated.',
+    ],
+    ['JWT_USER_CLAIM', 'a b', 'is "a b"; it must be the name of a claim, or its path with dots.'],
+  ] as const) {
+    assert.equal(problemsOf({ ...provider, [name]: wrong }), [`${name} ${problem}`], wrong)
+  }
+})
+
 test('API config reads CloudFront settings and requires all of them with CDN_ORIGIN', () => {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
-import { parseSettings, readAppSettings, readSettings } from '../../stacks/settings.ts'
+import { needsJwtSecret, parseSettings, readAppSettings, readSettings } from '../../stacks/settings.ts'
 import { root } from '../support/sst-platform.ts'
 import { suite } from '../support/suite.ts'
 
@@ -304,6 +304,13 @@ test('region and protection of the stage are read without checks, because SST hi
   const wrong = { MILLRACE_REGIONS: 'eu-west-1, us-east-1', MILLRACE_BUDGET_USD: 'much', MILLRACE_TYPO: '1' }
   assert.equal(readAppSettings('production', wrong), { region: 'eu-west-1', keep: true })
   assert.equal(readAppSettings('ada', {}), { region: 'us-east-1', keep: false })
+})
+
+test('a stage needs the secret of an identity provider if its JWTs are not verified with public keys', () => {
+  const JWT_ISSUER = 'https://id.example/'
+  assert.is(needsJwtSecret({}), false)
+  assert.is(needsJwtSecret({ JWT_ISSUER }), true)
+  assert.is(needsJwtSecret({ JWT_ISSUER, JWT_JWKS_URL: 'https://id.example/jwks.json' }), false)
 })
 
 test.run()

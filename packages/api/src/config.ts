@@ -12,6 +12,7 @@ import {
 } from '@millrace/shared/service/environment.ts'
 import Type from 'typebox'
 import { readApiKeys } from './identity/api-keys.ts'
+import { jwtDependencies, jwtVariables, readJwtSettings } from './identity/jwt-settings.ts'
 import type { Cdn } from './signing/sign-cdn-url.ts'
 
 /** Above this, V8 spends most of its time on garbage collection. */
@@ -41,6 +42,7 @@ const Variables = Type.Object(
       (text) => readSessionKeys(text).every((key) => key.length === sessionKeyBytes),
     ),
     API_KEYS: Type.String({ default: '' }),
+    ...jwtVariables,
     SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
     UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: 120_000, minimum: 100 }),
     ANONYMOUS_UPLOADS: Type.Enum(['on', 'off'], { default: 'off' }),
@@ -80,7 +82,7 @@ const Variables = Type.Object(
       ),
     ),
   },
-  { dependentRequired: { CDN_ORIGIN: ['CDN_KEY_PAIR_ID', 'CDN_PRIVATE_KEY'] } },
+  { dependentRequired: { ...jwtDependencies, CDN_ORIGIN: ['CDN_KEY_PAIR_ID', 'CDN_PRIVATE_KEY'] } },
 )
 
 /**
@@ -92,6 +94,7 @@ const Variables = Type.Object(
 export function readConfig(environment: Environment) {
   const { text, report, complete } = openEnvironment(Variables, environment)
   const apiKeys = readApiKeys(text('API_KEYS') ?? '', report)
+  const jwt = readJwtSettings(text, report)
   const presets = readPresets({ PRESETS_FILE: text('PRESETS_FILE'), PRESETS: text('PRESETS') }, report)
   const variables = complete()
   return Object.freeze({
@@ -105,6 +108,8 @@ export function readConfig(environment: Environment) {
     /** The first key seals; all of them open. */
     sessionKeys: readSessionKeys(variables.SESSION_KEYS),
     apiKeys,
+    /** The app's own identity provider; undefined: there is none. */
+    jwt,
     sessionTtlMs: variables.SESSION_TTL_MS,
     /** How long an upload through the API may be idle before its connection is closed. */
     uploadIdleTimeoutMs: variables.UPLOAD_IDLE_TIMEOUT_MS,

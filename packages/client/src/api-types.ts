@@ -136,14 +136,16 @@ export interface paths {
          */
         get: operations["getSession"];
         /**
-         * Label the session
-         * @description `GET /session` returns the label as `user`. The label proves no identity.
+         * Sign the session in, or label it
+         * @description With `Authorization`: signs the session in as the user of an upload token or of a JWT of the app's identity provider, or as the user that an API key with the scope `act-as` names in `Millrace-User`. Until the session or the credential ends, requests with the cookie then act for that user, with the scopes `uploads:read` and `uploads:write` at most. Afterwards they get 401 until the session is signed in again or ended. A session begins anew unless the same user was signed in: uploads of an anonymous session stay with it.
+         *
+         *     Without `Authorization`: sets the label that `GET /session` returns as `user`. The label proves no identity.
          */
-        put: operations["labelSession"];
+        put: operations["putSession"];
         post?: never;
         /**
          * End the session
-         * @description Copies of the session's cookie become invalid. The session's uploads are kept, but no client can access them.
+         * @description Copies of the session's cookie become invalid. The session's uploads are kept, but no client can access them. Uploads of the user that it was signed in as stay with the user.
          */
         delete: operations["endSession"];
         options?: never;
@@ -683,13 +685,20 @@ export interface components {
             expiresAt: string;
             /** @description the instance that served this request */
             servedBy: string;
+            /** @description whom the session was signed in as; null: it is anonymous, or its credential has ended */
+            signedIn: {
+                /** @description ISO 8601: when session or credential end, whichever is first */
+                until: string;
+                /** @description the id of the user, as the credential names it */
+                user: string;
+            } | null;
             /** @description the label set by `PUT /session` */
             user: string | null;
             /** @description number of `GET /session` requests of this session */
             views: number;
         };
         SessionLabel: {
-            user: string;
+            user?: string;
         };
         SignedParts: {
             parts: components["schemas"]["PartUrl"][];
@@ -1474,6 +1483,10 @@ export interface operations {
                      *       "user": "ada",
                      *       "createdAt": "2026-11-20T08:00:00.000Z",
                      *       "expiresAt": "2026-12-20T08:00:00.000Z",
+                     *       "signedIn": {
+                     *         "user": "user_42",
+                     *         "until": "2026-11-20T09:00:00.000Z"
+                     *       },
                      *       "servedBy": "api-1"
                      *     }
                      */
@@ -1554,14 +1567,14 @@ export interface operations {
             };
         };
     };
-    labelSession: {
+    putSession: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 /**
                  * @example {
@@ -1572,7 +1585,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The session has the label. */
+            /** @description The session is signed in, or has the label. */
             204: {
                 headers: {
                     /** @description the sealed cookie, if the session is new or its cookie is renewed */

@@ -1,7 +1,13 @@
+import { registerErrorHandler } from '@millrace/api/http/problem.ts'
 import { createRequestLog, RequestLogController } from '@millrace/api/http/request-log.ts'
+import { createIdentityProvider } from '@millrace/api/identity/identity-provider.ts'
+import { jwtVariables, readJwtSettings } from '@millrace/api/identity/jwt-settings.ts'
+import { openEnvironment, throwProblem } from '@millrace/shared/service/environment.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import fastify from 'fastify'
+import Type from 'typebox'
 import * as assert from 'uvu/assert'
+import { signWithSecret } from '../../support/fake-identity-provider.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('request log')
@@ -60,6 +66,45 @@ test('the log level decides which lines of a request are written', async () => {
     (await linesOf('error')).map(({ msg }) => msg),
     ['second'],
   )
+})
+
+test('the log says why a JWT was refused, and its bearer does not learn it', async () => {
+  const lines: string[] = []
+  const log = createLog(
+    { level: 'info', instance: 'one' },
+    { write: (line: string) => void lines.push(line) },
+  )
+  const app = fastify({ loggerInstance: createRequestLog(log), logController: new RequestLogController() })
+  registerErrorHandler(app)
+  const secret = 'the secret of an identity provider in a test'
+  const variables = { JWT_SECRET: secret, JWT_ISSUER: 'https://id.example/', JWT_AUDIENCE: 'millrace' }
+  const { text } = openEnvironment(Type.Object(jwtVariables), { ...variables, JWT_TENANT: 'acme' })
+  const settings = readJwtSettings(text, throwProblem)
+  const provider = settings && createIdentityProvider(settings, { log })
+  const claims = { iss: 'https://id.example/', aud: 'millrace', sub: 'ada', exp: 4_000_000_000 }
+  const tokens = [
+    signWithSecret(secret, { ...claims, aud: 's3cret-audience' }),
+    signWithSecret(secret, { ...claims, sub: 7.5 }),
+    signWithSecret('another secret', claims),
+  ]
+  app.get('/:number', async (request) => provider?.find(tokens[Number(Object(request.params).number)] ?? ''))
+  const bodies = new Set<string>()
+  for (const number of tokens.keys()) {
+    const { code, detail } = (await app.inject(`/${number}`)).json()
+    bodies.add(`${code} ${detail}`)
+  }
+  await app.close()
+  assert.equal([...bodies], ['token_invalid The token is not valid.'])
+  const refused = lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'request refused')
+  assert.equal(
+    refused.map(({ why, claim }) => [why, claim]),
+    [
+      ['ERR_JWT_CLAIM_VALIDATION_FAILED', 'aud'],
+      ['ERR_JWT_CLAIM_VALIDATION_FAILED', 'user'],
+      ['ERR_JWS_SIGNATURE_VERIFICATION_FAILED', undefined],
+    ],
+  )
+  assert.not.match(lines.join(''), 's3cret')
 })
 
 test.run()

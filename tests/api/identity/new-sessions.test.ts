@@ -249,6 +249,7 @@ test('the mark of an ended session is renewed with its cookie, however many sess
     setsCookie: true,
     uncountedViews: 0,
     isOwner: false,
+    signIn: undefined,
   }
   const key = `${prefix}:session:${session.id}`
   const client = { ip: '203.0.113.250' }

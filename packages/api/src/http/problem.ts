@@ -107,7 +107,7 @@ export function registerErrorHandler(app: FastifyInstance): void {
     const { code, cause } = error
     if (statusOfCode[code] >= 500) request.log.error({ err: cause ?? error, code }, 'request failed')
     // Without the message, because it may quote the request.
-    else request.log.info({ code, ...(isFastifyError(cause) && { why: cause.code }) }, 'request refused')
+    else request.log.info({ code, ...whyOf(cause) }, 'request refused')
     return sendProblem(error, request, reply)
   })
 }
@@ -164,8 +164,14 @@ function toAppError(thrown: FastifyError): AppError {
   return new AppError(isOutage(thrown) ? 'dependency_unavailable' : 'internal', { cause: thrown })
 }
 
-function isFastifyError(cause: unknown): cause is FastifyError {
-  return cause instanceof Error && 'code' in cause && String(cause.code).startsWith('FST_')
+/** Returns what Fastify or the library of JWTs found. Clients are not told why their JWT is refused, so the log is. */
+function whyOf(cause: unknown): { why?: string; claim?: string } {
+  if (!(cause instanceof Error) || !('code' in cause) || !/^(FST|ERR_J[A-Z]+)_/.test(String(cause.code)))
+    return {}
+  return {
+    why: String(cause.code),
+    ...('claim' in cause && typeof cause.claim === 'string' && { claim: cause.claim }),
+  }
 }
 
 function withFullStop(message: string): string {

@@ -59,6 +59,12 @@ export function createApiKeys(configured: ApiKey[]) {
       for (const key of configured) if (timingSafeEqual(key.sha256, digest)) match = key
       return match && callerOf(match)
     },
+
+    /** Returns the configured key of an id, if there is still one. */
+    findById(id: string): Caller | undefined {
+      const match = configured.find((key) => key.id === id)
+      return match && callerOf(match)
+    },
   }
 }
 

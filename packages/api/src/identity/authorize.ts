@@ -3,7 +3,10 @@ import type { AllowedOrigins } from '@millrace/shared/service/allowed-origins.ts
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { requestedHost } from '../http/known-hosts.ts'
-import { type Caller, type FindCaller, hasScope, type Scope } from './caller.ts'
+import { type Caller, type FindCaller, findFirst, hasScope, type Scope } from './caller.ts'
+import type { SessionCookie } from './session-cookie.ts'
+import type { SessionRecords } from './session-records.ts'
+import { isSignedIn, type SignIns } from './sign-ins.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -17,6 +20,8 @@ declare module 'fastify' {
     scope?: Scope
     /** Whether a session may write with this route although anonymous uploads are off, because it sends no file. */
     sendsNoFile?: boolean
+    /** Whether the route is about the session itself, so that it is not asked who the session is signed in as. */
+    isSession?: boolean
   }
 }
 
@@ -26,15 +31,18 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  * Authorizes the requests of a scope before anything else of them is read. A request with an API key needs a
  * valid key with the route's scope. A request without a key, with or without a cookie, is accepted unless a
  * page of another origin made the browser send a write, or anonymous uploads are off and the route writes. Pages of
- * allowed origins may write with a cookie if they are of the API's own site.
+ * allowed origins may write with a cookie if they are of the API's own site. A session that was signed in has the caller
+ * that signed it in; when that has ended, its requests are refused until it signs in again, because they must not act for
+ * another owner than the user expects.
  *
- * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
+ * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`, those of the token.
  *
  * @param scope the routes that have an owner
  * @param options.finders find the caller of a bearer token, each of one kind; the first that knows it decides
  * @param options.publicOrigin the origin that browsers show in their address bar
  * @param options.allowedOrigins origins of other pages that may use the API
  * @param options.openAdmin accepts requests without a key on routes that need the scope `admin`
+ * @param options.signIns who a signed-in session acts as
  * @param options.anonymousUploads accepts requests without a key on routes that need the scope `uploads:write`
  */
 export function authorize(
@@ -45,21 +53,30 @@ export function authorize(
     allowedOrigins: AllowedOrigins
     openAdmin: boolean
     anonymousUploads: boolean
+    cookie: SessionCookie
+    sessions: SessionRecords
+    signIns: SignIns
   },
 ): void {
   const { finders, publicOrigin, allowedOrigins, openAdmin, anonymousUploads } = options
+  const { cookie, sessions, signIns } = options
   scope.decorateRequest('caller', null)
   scope.addHook('onRequest', (request, _reply, done) => {
     const { authorization } = request.headers
     // Nearly all requests of browsers end here, without a promise.
-    if (authorization === undefined) done(refusalOfAnonymous(request))
-    else identify(request, authorization).then(() => done(), done)
+    if (authorization !== undefined) identify(request, authorization).then(() => done(), done)
+    else if (!request.routeOptions.config.isSession && isSignedIn(cookie.peek(request))) {
+      identifySession(request).then(() => done(), done)
+    } else done(refusalOfAnonymous(request))
   })
 
   /** @throws AppError `unauthenticated`, `forbidden`, and those of the token */
   async function identify(request: FastifyRequest, authorization: string): Promise<void> {
-    const caller = await findCaller(bearerToken(authorization))
+    const caller = await findFirst(finders, bearerToken(authorization))
     if (!caller) throw new AppError('unauthenticated')
+    // Browsers do not add tokens themselves, but they would take the cookie of the response.
+    const refusal = request.routeOptions.config.isSession && refusalOfWrite(request)
+    if (refusal) throw refusal
     const requiredScope = requiredScopeOf(request)
     if (!hasScope(caller, requiredScope)) {
       const name = caller.kind === 'key' ? 'API key' : 'token'
@@ -68,12 +85,22 @@ export function authorize(
     request.caller = caller
   }
 
-  async function findCaller(token: string): Promise<Caller | undefined> {
-    for (const find of finders) {
-      const caller = await find(token)
-      if (caller) return caller
+  /** @throws AppError `forbidden`, `cross_site`, and those of the token */
+  async function identifySession(request: FastifyRequest): Promise<void> {
+    const session = cookie.read(request)
+    if (!isSignedIn(session) || (await sessions.isEnded(session))) {
+      const refusal = refusalOfAnonymous(request)
+      if (refusal) throw refusal
+      return
     }
-    return undefined
+    const refusedWrite = refusalOfWrite(request)
+    if (refusedWrite) throw refusedWrite
+    const caller = await signIns.callerOf(session)
+    const requiredScope = requiredScopeOf(request)
+    if (!hasScope(caller, requiredScope) && !(requiredScope === 'admin' && openAdmin)) {
+      throw new AppError('forbidden', { message: `The session does not have the scope ${requiredScope}.` })
+    }
+    request.caller = caller
   }
 
   function requiredScopeOf(request: FastifyRequest): Scope {
@@ -87,6 +114,12 @@ export function authorize(
     // They need to know the tenant, or the user that it names.
     if (['act-as', 'tokens', 'tenant'].includes(requiredScope)) return new AppError('unauthenticated')
     if (requiredScope === 'uploads:write' && !anonymousUploads && !config.sendsNoFile) return keyRequired()
+    return refusalOfWrite(request)
+  }
+
+  /** Returns why a write is refused that a page of another origin made the browser send with its cookie. */
+  function refusalOfWrite(request: FastifyRequest): AppError | undefined {
+    const requiredScope = requiredScopeOf(request)
     // Some protocols write with GET. Admin routes are protected like writes, whatever their method.
     const writes =
       !safeMethods.has(request.method) || requiredScope === 'uploads:write' || requiredScope === 'admin'
@@ -110,7 +143,7 @@ const tokenRequired =
 export function keyRequired(): AppError {
   return new AppError('unauthenticated', {
     message:
-      'Uploads need an API key here: send `Authorization: Bearer <key>`. Its operator can allow uploads without a key with ANONYMOUS_UPLOADS=on.',
+      'Uploads need an API key or a token here: send `Authorization: Bearer <key>`, or sign the session in with `PUT /session`. The operator can allow uploads without either with ANONYMOUS_UPLOADS=on.',
   })
 }
 
@@ -119,7 +152,7 @@ function defaultScope(method: string): Scope {
 }
 
 /** Returns the bearer token (RFC 6750, 2.1), or an empty string, which matches no key. */
-function bearerToken(authorization: string): string {
+export function bearerToken(authorization: string): string {
   return /^Bearer +([A-Za-z0-9._~+/=-]+) *$/i.exec(authorization)?.[1] ?? ''
 }
 

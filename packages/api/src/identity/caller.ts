@@ -57,6 +57,15 @@ export type Caller = {
  */
 export type FindCaller = (token: string) => Promise<Caller | undefined> | Caller | undefined
 
+/** Tries each kind of bearer token. @throws AppError as the finder whose kind it is */
+export async function findFirst(finders: readonly FindCaller[], token: string): Promise<Caller | undefined> {
+  for (const find of finders) {
+    const caller = await find(token)
+    if (caller) return caller
+  }
+  return undefined
+}
+
 /** Whether a caller has a scope. `admin` includes `tenant`. */
 export function hasScope({ scopes }: Pick<Caller, 'scopes'>, scope: Scope): boolean {
   return scopes.has(scope) || (scope === 'tenant' && scopes.has('admin'))

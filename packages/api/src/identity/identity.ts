@@ -1,18 +1,22 @@
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import { type ApiKey, createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
 import { createEndedIdentities } from './ended-identities.ts'
+import { createIdentityProvider } from './identity-provider.ts'
+import type { JwtSettings } from './jwt-settings.ts'
 import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
+import { createSignIns } from './sign-ins.ts'
 
 /**
- * Composes sessions and API keys.
+ * Composes sessions, API keys and the app's own identity provider.
  *
  * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
@@ -24,10 +28,12 @@ export function createIdentity(deps: {
   subscriber: Redis
   prefix: string
   secure: boolean
+  log: Pick<Logger, 'warn'>
   config: {
     sessionKeys: Buffer[]
     sessionTtlMs: number
     apiKeys: ApiKey[]
+    jwt: JwtSettings | undefined
     publicOrigin: string
     allowedOrigins: string[]
     openAdmin: boolean
@@ -36,7 +42,7 @@ export function createIdentity(deps: {
     instance: string
   }
 }) {
-  const { redis, subscriber, prefix, secure, config } = deps
+  const { redis, subscriber, prefix, secure, log, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
@@ -51,9 +57,22 @@ export function createIdentity(deps: {
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
       const allowedOrigins = createAllowedOrigins(config)
-      authorize(scope, { finders: [apiKeys.find], publicOrigin, allowedOrigins, openAdmin, anonymousUploads })
+      // The last one: it takes every JWT for one of the provider's.
+      const provider = config.jwt && createIdentityProvider(config.jwt, { log })
+      const finders = [apiKeys.find, ...(provider ? [provider.find] : [])]
+      const signIns = createSignIns({ finders, findKey: apiKeys.findById, sessions })
+      authorize(scope, {
+        finders,
+        publicOrigin,
+        allowedOrigins,
+        openAdmin,
+        anonymousUploads,
+        cookie,
+        sessions,
+        signIns,
+      })
       cookie.register(scope)
-      sessionRoutes(scope, { cookie, sessions, endedIdentities, instance })
+      sessionRoutes(scope, { cookie, sessions, signIns, endedIdentities, instance })
     },
   }
 }

@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { SignIn } from './sign-in.ts'
 
 declare module '@fastify/secure-session' {
   interface SessionData extends SealedSession {}
@@ -42,6 +43,8 @@ const SealedSession = Type.Object({
   isOwner: Type.Optional(
     Type.Boolean({ description: 'whether the session was counted as a new owner of its address' }),
   ),
+  // Versions before 0.2 take the session for an anonymous one.
+  signIn: Type.Optional(SignIn),
 })
 type SealedSession = Static<typeof SealedSession>
 
@@ -59,6 +62,8 @@ export type Session = {
   uncountedViews: number
   /** Whether the session may own uploads without being counted as a new owner. */
   isOwner: boolean
+  /** Who signed it in; undefined: it is anonymous. */
+  signIn: SignIn | undefined
 }
 
 /** A cookie's content. It contains the session, so that not every request creates it again. */
@@ -66,10 +71,11 @@ type OpenedCookie = { sealed: SealedSession; sealedWithOldKey: boolean; session:
 
 /** A cookie whose last seal is older than this is sealed again, which renews its lifetime. */
 const renewAfterMs = 24 * 60 * 60 * 1000
-/** Number of opened cookies in the cache. An entry takes about 1 KB. */
+/** Number of opened cookies in the cache. An entry takes about 1 KB, that of a signed-in session up to 8 KB. */
 const cookieCacheSize = 5_000
-/** Our cookies have some 350 characters. Longer ones are not cached, because they could fill the memory. */
-const maxCachedCharacters = 512
+/** Characters of all cookies in the cache. Ours have some 350, those of signed-in sessions up to 4,096. */
+const maxCachedCharacters = 4 * 1024 ** 2
+const maxCookieCharacters = 4_096
 
 /**
  * Returns the name of the session cookie.
@@ -104,7 +110,12 @@ export function createSessionCookie(options: {
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
-  const openedCookies = new LRUCache<string, OpenedCookie>({ max: cookieCacheSize })
+  const openedCookies = new LRUCache<string, OpenedCookie>({
+    max: cookieCacheSize,
+    maxSize: maxCachedCharacters,
+    maxEntrySize: maxCookieCharacters,
+    sizeCalculation: (_opened, text) => text.length,
+  })
   let pluginScope: FastifyInstance | undefined
 
   /** Returns the instance that has the functions of secure-session. */
@@ -130,7 +141,7 @@ export function createSessionCookie(options: {
     const sealed: unknown = unsealed.data()
     if (!sealedSession.Check(sealed)) throw unreadableRecord('A session cookie does not match its schema.')
     const opened = { sealed, sealedWithOldKey: unsealed.changed, session: describeSession(sealed, false) }
-    if (text.length <= maxCachedCharacters) openedCookies.set(text, opened)
+    openedCookies.set(text, opened)
     return opened
   }
 
@@ -142,10 +153,18 @@ export function createSessionCookie(options: {
     return plugin().serializeCookie(name, text, { ...attributes, maxAge: ttlSeconds })
   }
 
-  function describeSession(
-    { publicHalf, secretHalf, createdAtMs, sealedAtMs, uncountedViews = 0, isOwner = false }: SealedSession,
-    setsCookie: boolean,
-  ): Session {
+  function newSession(): SealedSession {
+    return {
+      publicHalf: randomBytes(16).toString('hex'),
+      secretHalf: randomBytes(16).toString('hex'),
+      createdAtMs: now(),
+      sealedAtMs: now(),
+    }
+  }
+
+  function describeSession(sealed: SealedSession, setsCookie: boolean): Session {
+    const { publicHalf, secretHalf, createdAtMs, sealedAtMs } = sealed
+    const { uncountedViews = 0, isOwner = false, signIn } = sealed
     return {
       id: `${publicHalf}${secretHalf}`,
       owner: sessionOwner(publicHalf),
@@ -154,6 +173,7 @@ export function createSessionCookie(options: {
       setsCookie,
       uncountedViews,
       isOwner,
+      signIn,
     }
   }
 
@@ -206,13 +226,20 @@ export function createSessionCookie(options: {
      * @param options.isOwner whether it was counted as a new owner
      */
     start(request: FastifyRequest, options: { uncountedViews?: number; isOwner?: boolean } = {}): Session {
-      const sealed = {
-        ...options,
-        publicHalf: randomBytes(16).toString('hex'),
-        secretHalf: randomBytes(16).toString('hex'),
-        createdAtMs: now(),
-        sealedAtMs: now(),
-      }
+      const sealed = { ...newSession(), ...options }
+      request.cookieToSend = sealed
+      return describeSession(sealed, true)
+    },
+
+    /**
+     * Seals into the cookie who signed the session in.
+     *
+     * @param keepsSession whether the request's session goes on; otherwise a new one starts, so that whoever has a copy of
+     *   the old cookie has nothing of the user
+     */
+    signIn(request: FastifyRequest, signIn: SignIn, keepsSession: boolean): Session {
+      const before = keepsSession ? open(request)?.sealed : undefined
+      const sealed = { ...(before ?? newSession()), sealedAtMs: now(), signIn }
       request.cookieToSend = sealed
       return describeSession(sealed, true)
     },

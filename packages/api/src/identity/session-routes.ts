@@ -1,10 +1,14 @@
+import { AppError } from '@millrace/shared/service/app-error.ts'
 import { undefinedIfUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { Api } from '../http/api.ts'
+import { bearerToken } from './authorize.ts'
+import type { Caller } from './caller.ts'
 import type { EndedIdentities } from './ended-identities.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
+import type { SignIns } from './sign-ins.ts'
 
 export const SessionView = Type.Object(
   {
@@ -12,13 +16,28 @@ export const SessionView = Type.Object(
     user: Type.Union([Type.String(), Type.Null()], { description: 'the label set by `PUT /session`' }),
     createdAt: Type.String({ description: 'ISO 8601' }),
     expiresAt: Type.String({ description: 'ISO 8601; is extended while the session is used' }),
+    signedIn: Type.Union(
+      [
+        Type.Object({
+          user: Type.String({ description: 'the id of the user, as the credential names it' }),
+          until: Type.String({ description: 'ISO 8601: when session or credential end, whichever is first' }),
+        }),
+        Type.Null(),
+      ],
+      {
+        description: 'whom the session was signed in as; null: it is anonymous, or its credential has ended',
+      },
+    ),
     servedBy: Type.String({ description: 'the instance that served this request' }),
   },
   { title: 'Session' },
 )
 
+const Label = Type.String({ minLength: 1, maxLength: 128 })
+
+/** With a credential, the body is optional. */
 const SessionLabel = Type.Object(
-  { user: Type.String({ minLength: 1, maxLength: 128 }) },
+  { user: Type.Optional(Label) },
   { title: 'SessionLabel', additionalProperties: false },
 )
 
@@ -33,40 +52,67 @@ export function sessionRoutes(
   deps: {
     cookie: SessionCookie
     sessions: SessionRecords
+    signIns: SignIns
     endedIdentities: EndedIdentities
     instance: string
   },
 ): void {
-  const { cookie, sessions, endedIdentities, instance } = deps
+  const { cookie, sessions, signIns, endedIdentities, instance } = deps
 
-  api.get('/session', { schema: { response: { 200: SessionView } } }, async (request, reply) => {
+  const config = { sendsNoFile: true, isSession: true }
+  api.get('/session', { config, schema: { response: { 200: SessionView } } }, async (request, reply) => {
     const session = cookie.read(request)
     const record = session && (await sessions.view(session, request))
-    if (session && record) return viewSession(reply, session, record)
+    if (session && record) return viewSession(reply, session, record, await signIns.describe(session))
     // Nothing is stored before the cookie comes back. Most never do: crawlers and attackers drop them.
     const views = 1
-    return viewSession(reply, cookie.start(request, { uncountedViews: views }), { views, user: null })
+    return viewSession(reply, cookie.start(request, { uncountedViews: views }), { views, user: null }, null)
   })
 
-  const config = { sendsNoFile: true }
-  api.put('/session', { config, schema: { body: SessionLabel } }, async (request, reply) => {
-    await sessions.label(await findOrStartSession(request), request.body.user, request)
-    return reply.code(204).send()
-  })
+  api.put(
+    '/session',
+    {
+      // Who may only read can sign in, too.
+      config: { ...config, scope: 'uploads:read' },
+      schema: { body: SessionLabel },
+      preValidation: async (request) => {
+        if (request.caller) request.body ??= {}
+      },
+    },
+    async (request, reply) => {
+      const { caller, body } = request
+      if (!caller && body.user === undefined) throw labelMissing()
+      const session = caller ? await signIn(request, caller) : await findOrStartSession(request)
+      if (body.user !== undefined) await sessions.label(session, body.user, request)
+      return reply.code(204).send()
+    },
+  )
 
   api.delete('/session', { config }, async (request, reply) => {
     const session = readToEnd(request)
     if (session) {
       await sessions.end(session, request)
       await endedIdentities.publish(session.owner)
+      if (session.signIn) await endedIdentities.publish(session.signIn.owner)
     }
     cookie.end(request)
     return reply.code(204).send()
   })
 
-  async function findOrStartSession(request: FastifyRequest): Promise<Session> {
+  async function findSession(request: FastifyRequest): Promise<Session | undefined> {
     const session = cookie.read(request)
-    return session && !(await sessions.isEnded(session)) ? session : cookie.start(request)
+    return session && !(await sessions.isEnded(session)) ? session : undefined
+  }
+
+  async function findOrStartSession(request: FastifyRequest): Promise<Session> {
+    return (await findSession(request)) ?? cookie.start(request)
+  }
+
+  /** A session goes on if the same user signs in again, because the earlier token ends. */
+  async function signIn(request: FastifyRequest, caller: Caller): Promise<Session> {
+    const sealed = signIns.seal(caller, bearerToken(request.headers.authorization ?? ''))
+    const before = await findSession(request)
+    return cookie.signIn(request, sealed, before?.signIn?.owner === caller.owner)
   }
 
   /** A cookie of another version is deleted as well: its client must not keep a session that it cannot end. */
@@ -82,6 +128,7 @@ export function sessionRoutes(
     reply: FastifyReply,
     session: Session,
     { views, user }: { views: number; user: string | null },
+    signedIn: Static<typeof SessionView>['signedIn'],
   ): Static<typeof SessionView> {
     reply.header('cache-control', 'no-store')
     return {
@@ -89,7 +136,13 @@ export function sessionRoutes(
       user,
       createdAt: session.createdAt,
       expiresAt: session.expiresAt,
+      signedIn,
       servedBy: instance,
     }
   }
+}
+
+function labelMissing(): AppError {
+  const [field, message] = ['user', 'is required without a credential']
+  return new AppError('invalid_request', { message: `${field} ${message}.`, fields: [{ field, message }] })
 }

@@ -9,6 +9,7 @@ export const securityRequirements = {
   write: [{ session: [] }, { apiKey: ['uploads:write'] }],
   /** A request without session and API key starts a new session. */
   writeOrNewSession: [{}, { session: [] }, { apiKey: ['uploads:write'] }],
+  readOrNewSession: [{}, { session: [] }, { apiKey: ['uploads:read'] }],
   tokens: [{ apiKey: ['tokens'] }],
   tenant: [{ apiKey: ['tenant'] }],
   admin: [{ apiKey: ['admin'] }],
