@@ -8,6 +8,7 @@ import { createSessionCookie } from '@millrace/api/identity/session-cookie.ts'
 import { createSessionRecords } from '@millrace/api/identity/session-records.ts'
 import { sessionRoutes } from '@millrace/api/identity/session-routes.ts'
 import { createSignIns } from '@millrace/api/identity/sign-ins.ts'
+import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
@@ -64,7 +65,16 @@ async function start(options: {
   registerErrorHandler(app)
   app.register(async (scope) => {
     const { anonymousUploads = false } = options
-    authorize(scope, { finders, publicOrigin, openAdmin: false, anonymousUploads, cookie, sessions, signIns })
+    authorize(scope, {
+      finders,
+      allowedOrigins: createAllowedOrigins({ allowedOrigins: [], publicOrigin: 'http://localhost' }),
+      publicOrigin,
+      openAdmin: false,
+      anonymousUploads,
+      cookie,
+      sessions,
+      signIns,
+    })
     cookie.register(scope)
     sessionRoutes(scope, { cookie, sessions, signIns, endedIdentities, instance: 'test' })
     scope.get('/caller', async ({ caller }) => {
