@@ -128,6 +128,9 @@ export const effortRanges = {
   original: undefined,
 } as const satisfies Record<VariantRecipe['format'], { minimum: number; maximum: number } | undefined>
 
+/** A media type, or all of a kind. */
+export const acceptPattern = '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$'
+
 /** The settings of a preset: the file types that it accepts, and the variants made of each image. */
 export const Preset = Type.Object(
   {
@@ -135,7 +138,7 @@ export const Preset = Type.Object(
     accept: Type.Optional(
       Type.Array(
         Type.String({
-          pattern: '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$',
+          pattern: acceptPattern,
           description: 'a media type such as image/png, or all of a kind such as image/*',
         }),
         {
