@@ -44,6 +44,8 @@ export function createImporter(
     unfinished: createUnfinishedUploads({ ...fleet, limits: { owner: 0, address: 0 } }),
     quota,
     addressQuota,
+    // The tokens of these tests have no counted limits.
+    tokenUse: { reserve: async () => undefined, cancel: async () => undefined },
     nameNetworks: createNameNetworks({ key: Buffer.alloc(32) }),
     originals,
     multipartUploads: createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) }),

@@ -1,14 +1,18 @@
+import type { S3Client } from '@aws-sdk/client-s3'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import { type ApiKey, createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
 import { createEndedIdentities } from './ended-identities.ts'
 import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
+import { createRevokedTokens } from './revoked-tokens.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
+import { createUploadTokens } from './upload-tokens.ts'
 
 /**
  * Composes sessions and API keys.
@@ -16,12 +20,15 @@ import { sessionRoutes } from './session-routes.ts'
  * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
  * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
- *   `cookieName`; `endedIdentities`; and `register`, which authorizes all routes of a scope and adds `/session` to it
+ *   `cookieName`; `endedIdentities`; `uploadTokens` and `revokedTokens`; and `register`, which authorizes all routes of a scope and adds `/session` to it
  */
 export function createIdentity(deps: {
   redis: Redis
   subscriber: Redis
   prefix: string
+  s3: S3Client
+  bucket: string
+  log: Logger
   secure: boolean
   config: {
     sessionKeys: Buffer[]
@@ -39,17 +46,27 @@ export function createIdentity(deps: {
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
+  const revokedTokens = createRevokedTokens(deps)
+  const uploadTokens = createUploadTokens({ sessionKeys: config.sessionKeys, revokedTokens })
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
 
   return {
     owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     endedIdentities,
+    uploadTokens,
+    revokedTokens,
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
-      authorize(scope, { finders: [apiKeys.find], publicOrigin, openAdmin, anonymousUploads })
+      authorize(scope, {
+        finders: [uploadTokens.find, apiKeys.find],
+        publicOrigin,
+        openAdmin,
+        anonymousUploads,
+      })
       cookie.register(scope)
+      scope.addHook('onClose', async () => revokedTokens.close())
       sessionRoutes(scope, { cookie, sessions, endedIdentities, instance })
     },
   }

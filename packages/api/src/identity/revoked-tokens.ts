@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { paginateListObjectsV2, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import { PutObjectCommand, paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import { revocationKey, revocationsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'

@@ -14,7 +14,7 @@ import { deriveTokenKeys, kidPrefix } from './token-keys.ts'
  */
 export const maxTokenLifeSeconds = 7 * 24 * 60 * 60
 /** How far the clocks of two instances may differ, in seconds. */
-const clockSkewSeconds = 5
+export const clockSkewSeconds = 5
 
 const algorithm = 'HS256'
 /** The type of our tokens (RFC 8725, 3.11): no other JWT that is signed with the same key can be taken for one. */

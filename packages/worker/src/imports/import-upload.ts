@@ -147,7 +147,7 @@ export function createImportUpload(deps: {
     return storeOriginal.ofUnknownSize(upload, intent, {
       chunks: checkedChunks(body, source),
       maxBytes: source.size,
-      limitBytes: maxUploadBytes,
+      limitBytes: Math.min(maxUploadBytes, source.maxBytes ?? maxUploadBytes),
       async beforeCommit(bytes) {
         checkSize(bytes, source)
         await reserveQuota(upload, reserved, bytes)
@@ -159,8 +159,9 @@ export function createImportUpload(deps: {
     })
   }
 
-  function checkSize(bytes: number, { size }: UploadSource): void {
-    if (bytes > maxUploadBytes) throw tooLarge(maxUploadBytes)
+  function checkSize(bytes: number, { size, maxBytes }: UploadSource): void {
+    const limitBytes = Math.min(maxUploadBytes, maxBytes ?? maxUploadBytes)
+    if (bytes > limitBytes) throw tooLarge(limitBytes)
     if (size === undefined || bytes === size) return
     throw new AppError('size_mismatch', {
       message: `The file at the source has ${bytes} bytes; ${size} were announced.`,
