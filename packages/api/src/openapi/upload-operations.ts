@@ -248,6 +248,7 @@ export const uploadOperations: Operations = {
     },
     errors: [
       'preset_unknown',
+      'token_limit',
       'upload_not_found',
       'upload_not_finished',
       'original_missing',

@@ -1,5 +1,6 @@
 import { mayAcceptDeclared } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { maxFileBytesName, tooLarge } from '@millrace/shared/uploads/file-errors.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import type { Caller } from '../identity/caller.ts'
 import { stampedMetadata } from '../identity/stamped-metadata.ts'
@@ -81,8 +82,7 @@ export function bodyLimit(caller: Pick<Caller, 'limits'> | undefined, maxUploadB
   const { maxFileBytes, maxBytes } = caller?.limits ?? {}
   const limits: BodyLimit[] = [{ limitBytes: maxUploadBytes }]
   if (maxFileBytes !== undefined) {
-    const message = `The file has more than ${maxFileBytes} bytes, which is maxFileBytes of the upload token.`
-    const exceeded = () => new AppError('upload_too_large', { message, limit: maxFileBytes })
+    const exceeded = () => tooLarge(maxFileBytes, maxFileBytesName)
     limits.push({ limitBytes: maxFileBytes, exceeded })
   }
   if (maxBytes !== undefined) {

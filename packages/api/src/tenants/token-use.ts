@@ -1,7 +1,7 @@
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts'
-import { arrivalGraceMs, hasExpired, type Upload } from '@millrace/shared/uploads/upload.ts'
+import { arrivalGraceMs, hasExpired, isFinished, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Redis } from 'ioredis'
 import type { Caller } from '../identity/caller.ts'
@@ -97,8 +97,9 @@ export function createTokenUse(deps: { redis: Redis; prefix: string; lookup: Pic
     await Promise.all(
       overdue.map(async (id) => {
         const upload = (await lookup.find({ owner, id }))?.upload
-        if (!upload || hasExpired(upload, nowMs)) return release({ owner, id }, tokenId)
-        if (upload.state !== 'awaiting') return confirm({ owner, id }, tokenId)
+        const isOver = upload && !upload.arrival && isFinished(upload)
+        if (!upload || isOver || hasExpired(upload, nowMs)) return release({ owner, id }, tokenId)
+        if (upload.arrival) return confirm({ owner, id }, tokenId)
         // A long file is still being sent, which has extended its time.
         await redis.zadd(open, 'XX', nowMs + arrivalGraceMs, id)
       }),
@@ -152,8 +153,8 @@ export function createTokenUse(deps: { redis: Redis; prefix: string; lookup: Pic
      * @param upload as it was before
      */
     async onErased(upload: Upload): Promise<void> {
-      const { token, state } = upload
-      if (token) await (state === 'awaiting' ? release(upload, token) : confirm(upload, token))
+      const { token, arrival } = upload
+      if (token) await (arrival ? confirm(upload, token) : release(upload, token))
     },
   }
 }
