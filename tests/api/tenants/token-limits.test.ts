@@ -24,7 +24,12 @@ let nextUser = 1
 
 test.before(async () => {
   api = await startApiInstances({
-    environment: { API_KEYS: maker.entry, PRESETS: JSON.stringify([preset]), ANONYMOUS_UPLOADS: 'off' },
+    environment: {
+      API_KEYS: maker.entry,
+      PRESETS: JSON.stringify([preset]),
+      ANONYMOUS_UPLOADS: 'off',
+      QUOTA_FILES_TOTAL: '6',
+    },
   })
 })
 test.after(() => api.close())
@@ -48,10 +53,10 @@ function problemOf(response: HttpResponse) {
 
 const isAccepted = ({ status }: HttpResponse) => status === 200 || status === 201
 const listed = async (client: HttpClient) => bodyOf(await client.get('/uploads'), UploadPage).uploads
-/** What Redis has of a user's uploads. A file whose size is known late leaves the numbers of its changes. */
+/** What Redis has of a user's uploads. A file whose size is known late leaves more, of the record that it had. */
 async function keysOf(user: string): Promise<string[]> {
   const keys = await api.redis.keys(`${api.prefix}:{${userOwner('acme', user)}}:*`)
-  return keys.filter((key) => !/:(recent|sequence)$/.test(key))
+  return keys.filter((key) => /:(upload:.*|uploads|unfinished|used|open|quota:held)$/.test(key))
 }
 
 for (const { name, size, send } of waysToAnnounce) {
@@ -219,6 +224,16 @@ test('an upload that is erased before its file arrives stops counting, and one t
     size: 7,
   })
   assert.equal(problemOf(refused), [429, 'token_used_up', 'maxFiles', 1, 0])
+})
+
+test('an upload that is not admitted, for another reason, does not count', async () => {
+  const { client: full, user } = await clientWith({})
+  const uploads = await Promise.all(Array.from({ length: 6 }, () => announce(full, 7)))
+  const { client } = await clientWith({ maxFiles: 1 }, user)
+  const post = () => client.post('/uploads', { filename: 'a.png', contentType: 'image/png', size: 7 })
+  for (let n = 0; n < 2; n++) assert.is(bodyOf(await post(), Problem).code, 'quota_exceeded')
+  await full.delete(`/uploads/${uploads[0]?.id}`)
+  assert.is((await post()).status, 201)
 })
 
 test('a repeated request with an Idempotency-Key counts once', async () => {
