@@ -4,13 +4,19 @@ import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { createUploadTokens } from '@millrace/api/identity/upload-tokens.ts'
 import { TokenView } from '@millrace/api/tenants/token-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { createClient } from '@millrace/client'
+import { planUppyParts } from '@millrace/shared/ledger/part-plan.ts'
 import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
+import Type from 'typebox'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { createBearerClient } from '../../support/bearer-client.ts'
 import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
+import { readUpload, sendPart } from '../../support/send-upload.ts'
 import { suite } from '../../support/suite.ts'
+import { createTus, tusOffset } from '../../support/tus-client.ts'
 
 const test = suite('upload tokens over HTTP')
 const maker = newApiKey('acme', ['tokens'])
@@ -25,6 +31,10 @@ test.before(async () => {
 test.after(() => api.close())
 
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
+/** More than one request takes. */
+const largeBytes = 10 * 1024 ** 2
+const UppyUpload = Type.Object({ uploadId: Type.String() })
+const UppyPart = Type.Object({ url: Type.String() })
 const announcement = { filename: 'a.png', contentType: 'image/png', size: 7 }
 const ada = { user: 'ada', expiresIn: 600, scopes: ['uploads:read', 'uploads:write'] }
 
@@ -155,6 +165,40 @@ test('a token that is not valid, or has ended, is 401 with the class of the reas
     assert.is(bodyOf(response, Problem).detail, details[code])
     assert.is(response.headers.get('www-authenticate'), 'Bearer')
   }
+})
+
+test('the client, tus and Uppy send files with a token, part by part', async () => {
+  const { token } = await makeToken({ maxFiles: 3, maxBytes: 3 * largeBytes })
+  const client = createBearerClient(api.url, token)
+  const bytes = new Uint8Array(largeBytes)
+
+  const { upload } = createClient({ origin: api.url, apiKey: token })
+  const sent = await upload(new File([bytes], 'client.bin'))
+  assert.is((await readUpload(client, sent.id)).state, 'received')
+
+  const tusHeaders = { 'tus-resumable': '1.0.0', 'content-type': 'application/offset+octet-stream' }
+  const path = await createTus(client, largeBytes)
+  const half = largeBytes / 2
+  for (const [n, base] of api.urls.entries()) {
+    const headers = { ...tusHeaders, 'upload-offset': String(n * half) }
+    assert.is((await client.request('PATCH', path, { body: 'x'.repeat(half), headers, base })).status, 204)
+  }
+  assert.is(await tusOffset(client, path), largeBytes)
+  assert.is((await readUpload(client, path.slice('/tus/'.length))).state, 'received')
+
+  const file = { filename: 'uppy.bin', type: 'image/png', metadata: { size: largeBytes } }
+  const { uploadId } = bodyOf(await client.post('/uppy/s3/multipart', file), UppyUpload)
+  const uppyPath = `/uppy/s3/multipart/${uploadId}`
+  const plan = planUppyParts(largeBytes)
+  const parts: { PartNumber: number; ETag: string }[] = []
+  for (let n = 1; n <= plan.partCount; n++) {
+    const { url } = bodyOf(await client.get(`${uppyPath}/${n}`), UppyPart)
+    const part = bytes.subarray((n - 1) * plan.partSize, n * plan.partSize)
+    parts.push({ PartNumber: n, ETag: await sendPart(url, part) })
+  }
+  assert.is((await client.post(`${uppyPath}/complete`, { parts })).status, 200)
+  assert.is((await readUpload(client, uploadId)).state, 'received')
+  assert.equal(problemOf(await client.post('/uploads', announcement)), [429, 'token_used_up'])
 })
 
 test('a revoked token is refused by all instances and its event streams end, and other tokens stay', async () => {

@@ -5,7 +5,7 @@ export type TokenKeys = {
   /** Names the key in a token's header. Not secret. */
   kid: string
   /** Signs tokens (HMAC-SHA-256), 32 bytes. */
-  signing: Uint8Array
+  signing: Uint8Array<ArrayBuffer>
   /** Authenticates the ids of tokens, 32 bytes. */
   ids: Uint8Array
 }
