@@ -9,8 +9,9 @@ export const inspectedBodyBytes = 8 * 1024
  * `tests/api/openapi/openapi.test.ts` compares this list with the API's routes.
  */
 const paths = [
-  // Announcements: file names and metadata, and source URLs of imports with up to 8 KiB.
+  // Announcements: file names and metadata, and source URLs of imports with up to 8 KiB. Tokens have metadata, too.
   'uploads',
+  'tokens',
   'uppy/s3/multipart',
   // Lists of up to 10,000 parts.
   'uploads/[^/]+/complete',

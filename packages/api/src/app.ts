@@ -3,6 +3,7 @@ import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
+import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
@@ -18,6 +19,7 @@ import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createSigning } from './signing/signing.ts'
+import { createTenants } from './tenants/tenants.ts'
 import { registerTus } from './tus/tus.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { registerUppy } from './uppy/uppy.ts'
@@ -82,11 +84,19 @@ export async function createApp(
     cookieName,
     callerOf,
     endedIdentities,
+    uploadTokens,
+    revokedTokens,
     register: registerIdentity,
   } = createIdentity({ ...base, secure })
   endedIdentities.onEnded(eventStreams.check)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
-  const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
+  const tenants = createTenants({
+    ...base,
+    ...{ lifecycle, uploadTokens, revokedTokens, endedIdentities },
+    tenantUsers: createTenantUsers({ s3, bucket }),
+  })
+  const { tokenUse } = tenants
+  const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, tokenUse, closing })
   const uploadsAtOnce = createBudget({
     unit: 'files being sent',
     code: 'too_many_uploads',
@@ -98,6 +108,7 @@ export async function createApp(
     signing,
     uploads,
     owner,
+    tokenUse,
     uploadsAtOnce,
     eventStreams,
     endedIdentities,
@@ -109,6 +120,7 @@ export async function createApp(
   app.register(async (scope: Api) => {
     registerIdentity(scope)
     limitCallers(scope, callerOf)
+    tenants.register(scope)
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)

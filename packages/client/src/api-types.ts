@@ -153,6 +153,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an upload token for a user's browser
+         * @description The token is a signed JWT, which the browser sends as `Authorization: Bearer`, also with tus and Uppy. Its uploads belong to the user: another token of the same user finds them, and no other user does. It ends by itself after `expiresIn` seconds, and also if the API key that made it is gone.
+         *
+         *     Limits apply to every way to send a file. A file over `maxFileBytes` is 413 `upload_too_large`. A preset that is not in `presets`, or a declared type that is not in `accept`, is 403 `token_limit`; the type is detected from the bytes as well, and a file of another type ends `rejected`. After `maxFiles` files, or `maxBytes` bytes, it is 429 `token_used_up`. A file counts from its announcement, and for good once it has arrived; if it never arrives, until it expires or is erased. An import with `maxBytes` must declare its size.
+         *
+         *     `metadata` is set on each upload. It wins over metadata of the same name that the bearer sends.
+         */
+        post: operations["makeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an upload token
+         * @description All instances refuse the token within seconds, and end the event streams that it opened. URLs of S3 that it got stay valid until they expire. A token that has ended or was revoked can be revoked again. The id of another tenant's token is not found.
+         */
+        delete: operations["revokeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/upload": {
         parameters: {
             query?: never;
@@ -427,6 +471,7 @@ export interface components {
          *     - `upload_not_found` (status 404): No upload with this id.
          *     - `user_not_found` (status 404): No user with this id.
          *     - `key_not_found` (status 404): No API key with this id.
+         *     - `token_not_found` (status 404): No upload token with this id.
          *     - `webhook_not_found` (status 404): No webhook with this id.
          *     - `delivery_not_found` (status 404): No delivery with this id.
          *     - `webhook_url_refused` (status 400): Webhooks are not sent to this URL.
@@ -465,7 +510,7 @@ export interface components {
          *     - `poison_file` (a rejected upload): The image makes its decoder crash, or takes too much time or memory.
          *     - `size_mismatch` (a rejected upload): The file's size differs from the announced size.
          *     - `checksum_mismatch` (a rejected upload): The file's SHA-256 differs from the announced one.
-         *     - `type_not_allowed` (a rejected upload): The preset does not accept this file type.
+         *     - `type_not_allowed` (a rejected upload): The preset or the upload token does not accept this file type.
          *     - `source_refused` (a rejected import): Files are imported from public addresses only. This address is not public or does not exist.
          *     - `source_not_found` (a rejected import): The source has no file at this URL.
          *     - `source_unusable` (a rejected import): The source's response does not contain the file.
@@ -482,7 +527,7 @@ export interface components {
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "user_not_found" | "key_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -731,6 +776,26 @@ export interface components {
             starting: number;
             tier: "api" | "worker";
         };
+        TokenRequest: {
+            /** @description media types such as `image/png`, or all of a kind such as `image/*` */
+            accept?: string[];
+            /** @description seconds. The bearer needs the token until the last part of a file has arrived */
+            expiresIn: number;
+            /** @description size of all files with this token together, in bytes */
+            maxBytes?: number;
+            /** @description size of each file, in bytes */
+            maxFileBytes?: number;
+            /** @description number of all files with this token */
+            maxFiles?: number;
+            metadata?: {
+                [key: string]: string;
+            };
+            /** @description presets that it may name */
+            presets?: string[];
+            scopes: ("uploads:read" | "uploads:write")[];
+            /** @description the tenant's own id of its user, any text */
+            user: string;
+        };
         Upload: {
             /** @description such as aac, opus, mp3, flac */
             audioCodec?: string;
@@ -800,6 +865,14 @@ export interface components {
             total?: number;
         };
         UploadState: "awaiting" | "received" | "processing" | "ready" | "rejected" | "failed";
+        UploadToken: {
+            /** @description ISO 8601 */
+            expiresAt: string;
+            /** @description revokes the token; it is not secret */
+            id: string;
+            /** @description a bearer token for this user's browser */
+            token: string;
+        };
         Variant: {
             contentType: string;
             /** @description pixels */
@@ -1816,6 +1889,296 @@ export interface operations {
             };
         };
     };
+    makeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "user": "ada",
+                 *       "expiresIn": 3600,
+                 *       "scopes": [
+                 *         "uploads:read",
+                 *         "uploads:write"
+                 *       ],
+                 *       "maxFileBytes": 10485760,
+                 *       "maxFiles": 20,
+                 *       "accept": [
+                 *         "image/*"
+                 *       ],
+                 *       "presets": [
+                 *         "default"
+                 *       ],
+                 *       "metadata": {
+                 *         "album": "summer"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The token. It is not stored, so it is returned only once. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6Im1pbGxyYWNlLXVwbG9hZCtqd3QifQ.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
+                     *       "id": "1795867200-8f434346648f6b96-5d41402abc4b2a76b9719d911017c592-3c6e0b8a9c15224a-a1d0c6e83f027327",
+                     *       "expiresAt": "2026-11-27T13:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UploadToken"];
+                };
+            };
+            /** @description No preset with this name. Or: The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "preset_unknown" | "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description the id of a token
+                 * @example 1795867200-8f434346648f6b96-5d41402abc4b2a76b9719d911017c592-3c6e0b8a9c15224a-a1d0c6e83f027327
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The token is revoked, or has ended. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No upload token with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "token_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
     sendFile: {
         parameters: {
             query?: {
@@ -1925,7 +2288,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1933,7 +2296,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
+                        code: "token_limit" | "forbidden" | "cross_site";
                         /** @constant */
                         status: 403;
                     };
@@ -2025,7 +2388,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2033,7 +2396,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -2286,7 +2649,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2294,7 +2657,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
+                        code: "token_limit" | "forbidden" | "cross_site";
                         /** @constant */
                         status: 403;
                     };
@@ -2386,7 +2749,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many requests. */
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2394,7 +2757,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "rate_limited";
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "rate_limited";
                         /** @constant */
                         status: 429;
                     };
@@ -3630,7 +3993,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3638,7 +4001,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
+                        code: "token_limit" | "forbidden" | "cross_site";
                         /** @constant */
                         status: 403;
                     };

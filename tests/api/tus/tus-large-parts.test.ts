@@ -2,6 +2,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import { createTokenUse } from '@millrace/api/tenants/token-use.ts'
 import { readChecksum } from '@millrace/api/tus/tus-checksum.ts'
 import { createReceiveChunk } from '@millrace/api/tus/tus-chunk.ts'
 import { createTusParts } from '@millrace/api/tus/tus-parts.ts'
@@ -54,6 +55,7 @@ test.before(async () => {
       multipartUploads,
       abortMultipartUploads: createAbortMultipartUploads({ s3, bucket }),
       unfinished: createUnfinishedUploads({ redis, prefix, limits: { owner: 0, address: 0 } }),
+      tokenUse: createTokenUse({ redis, prefix, lookup: lifecycle.lookup }),
       nameNetworks: createNameNetworks({ key: Buffer.alloc(0) }),
       log: createLog({ level: 'silent', instance: 'test' }),
     }),

@@ -88,6 +88,24 @@ test('a file whose detected type the preset does not accept is rejected and dele
   }
 })
 
+test('a file whose detected type its upload token does not accept is rejected and deleted', async () => {
+  const [png, jpeg] = [await sampleImage('image/png'), await sampleImage('image/jpeg')]
+  const accept = ['image/png', 'application/pdf']
+  const cases: [preset: string, bytes: Buffer, problem: string | undefined][] = [
+    ['photo', png, undefined],
+    ['photo', jpeg, 'The file type is image/jpeg; accepted: image/png, application/pdf.'],
+    ['photo', pdf, 'The file type is application/pdf; accepted: image/*.'],
+    ['default', Buffer.from('words'), 'The file type is text/plain; accepted: image/png, application/pdf.'],
+  ]
+  for (const [preset, bytes, problem] of cases) {
+    const address = await fleet.arrive(bytes, { preset, accept, contentType: 'image/png' })
+    const upload = await fleet.finished(address)
+    assert.is(upload.error?.message, problem)
+    assert.is(upload.state, problem === undefined ? 'ready' : 'rejected')
+    assert.is(await hasOriginal(address), problem === undefined)
+  }
+})
+
 test('a file of another size or SHA-256 than announced is deleted, a damaged image is not', async () => {
   const short = await fleet.announce(Buffer.alloc(1000))
   await fleet.arrive(Buffer.alloc(999), short)

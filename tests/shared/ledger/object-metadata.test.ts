@@ -26,7 +26,11 @@ test('an intent is read from the object metadata that it was converted to', () =
         size: 7,
         preset: 'default',
         metadata,
-        ...(withHash && { declaredSha256: 'ab'.repeat(32) }),
+        ...(withHash && {
+          declaredSha256: 'ab'.repeat(32),
+          accept: ['image/*', 'text/csv'],
+          stamped: ['a', 'b.c'],
+        }),
         traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       }
       const objectMetadata = toObjectMetadata(intent)

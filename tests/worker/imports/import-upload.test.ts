@@ -204,6 +204,29 @@ test('imports that are missing, refused, too large, empty or over quota are reje
   assert.is(await reservedBytes(), before)
 })
 
+test('an import is not larger than its upload token allows, whether the source tells its size or not', async () => {
+  const bytes = Buffer.alloc(3 * MiB, 'x')
+  source.on('/told', (_request, response) =>
+    response.writeHead(200, { 'content-length': bytes.length }).end(bytes),
+  )
+  source.on('/untold', (_request, response) => response.end(bytes))
+  const worker = await fleet.startWorker()
+  const before = await reservedBytes()
+  for (const path of ['/told', '/untold']) {
+    const announceWith = (maxFileBytes: number) =>
+      importer.announce(source.url(path), {}, undefined, { maxFileBytes })
+    const upload = await fleet.finished(await announceWith(bytes.length - 1))
+    assert.is(upload.state, 'rejected')
+    assert.equal(upload.error, {
+      code: 'upload_too_large',
+      message: `The file has more than ${bytes.length - 1} bytes, which is maxFileBytes of the upload token.`,
+    })
+    assert.is((await fleet.finished(await announceWith(bytes.length))).state, 'ready')
+  }
+  await worker.close()
+  assert.is(await reservedBytes(), before + 2 * bytes.length)
+})
+
 test('an import counts its size for the address that announced it, as soon as it is known', async () => {
   const bytes = Buffer.alloc(6 * MiB, 'x')
   source.on('/sized', (_request, response) =>

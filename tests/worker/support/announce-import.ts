@@ -1,3 +1,4 @@
+import type { Caller, TokenLimits } from '@millrace/api/identity/caller.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
 import { createAdmitUpload } from '@millrace/api/uploads/admit-upload.ts'
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'
@@ -44,6 +45,8 @@ export function createImporter(
     unfinished: createUnfinishedUploads({ ...fleet, limits: { owner: 0, address: 0 } }),
     quota,
     addressQuota,
+    // The tokens of these tests have no counted limits.
+    tokenUse: { reserve: async () => undefined, cancel: async () => undefined },
     nameNetworks: createNameNetworks({ key: Buffer.alloc(32) }),
     originals,
     multipartUploads: createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) }),
@@ -55,16 +58,34 @@ export function createImporter(
   return {
     imports,
     quota,
-    /** Does the same as `POST /uploads`. @param clientAddress undefined for a client with an API key */
+    /**
+     * Does the same as `POST /uploads`.
+     * @param clientAddress undefined for a client with an API key
+     * @param tokenLimits of a client with an upload token
+     */
     async announce(
       sourceUrl: string,
       request: Omit<ImportRequest, 'sourceUrl'> = {},
       clientAddress?: string,
+      tokenLimits?: TokenLimits,
     ): Promise<UploadAddress> {
-      const { id } = await startImport({ owner, address: clientAddress }, { sourceUrl, ...request })
+      const caller = tokenLimits && callerWith(owner, tokenLimits)
+      const { id } = await startImport({ owner, address: clientAddress, caller }, { sourceUrl, ...request })
       return { owner, id }
     },
     close: () => imports.close(),
+  }
+}
+
+/** Returns the caller of a request with an upload token. */
+function callerWith(owner: string, limits: TokenLimits): Caller {
+  return {
+    kind: 'token',
+    id: 'token-test',
+    ...{ tenant: 'acme', user: 'ada', owner, limits },
+    scopes: new Set(['uploads:write']),
+    endsAtMs: undefined,
+    hasEnded: async () => false,
   }
 }
 

@@ -4,10 +4,11 @@ import type { StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
 import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import type { Arrival, Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import { bodyLimit } from '../tenants/token-limits.ts'
+import type { TokenUse } from '../tenants/token-use.ts'
 import type { AdmittedUpload, AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { KeyedId } from '../uploads/idempotency-key.ts'
 import type { IncomingFile } from './incoming-file.ts'
@@ -25,13 +26,14 @@ export function createDirectUpload(deps: {
   records: UploadRecords
   admitUpload: AdmitUpload
   quota: Quota
+  tokenUse: Pick<TokenUse, 'reserve'>
   storeOriginal: StoreOriginal
   abortMultipartUploads: AbortMultipartUploads
   receiveUpload: ReceiveUpload
   keepUploadOpen: KeepUploadOpen
   maxUploadBytes: number
 }) {
-  const { records, admitUpload, quota, storeOriginal, abortMultipartUploads, receiveUpload } = deps
+  const { records, admitUpload, quota, tokenUse, storeOriginal, abortMultipartUploads, receiveUpload } = deps
   const { keepUploadOpen, maxUploadBytes } = deps
 
   /**
@@ -84,18 +86,20 @@ export function createDirectUpload(deps: {
   async function store(
     upload: AdmittedUpload,
     { bytes, size, sizeBound, confirm }: IncomingFile,
-    buffering: { signal: AbortSignal; holder: BudgetHolder },
+    buffering: { signal: AbortSignal; holder: UploadHolder },
   ): Promise<Arrival> {
     const { intent } = upload
+    const { caller } = buffering.holder
     if (size !== undefined) return storeOriginal.ofKnownSize(upload, intent, bytes, buffering.signal)
     return storeOriginal.ofUnknownSize(upload, intent, {
       // If the file is rejected while it streams, the connection must stay open for the response.
       chunks: bytes.iterator({ destroyOnReturn: false }),
       maxBytes: sizeBound,
-      limitBytes: maxUploadBytes,
+      ...bodyLimit(caller, maxUploadBytes),
       async beforeCommit(size) {
         await confirm()
         if (intent.size !== size) {
+          await tokenUse.reserve(caller, upload, size, Date.now() + directUploadLifeMs)
           await quota.resize(upload, { from: intent.size, to: size }, Date.now() + directUploadLifeMs)
         }
         // Before S3 publishes the object's event, because a worker compares the object with the intent.

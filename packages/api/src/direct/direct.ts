@@ -2,6 +2,7 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
+import type { TokenUse } from '../tenants/token-use.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
@@ -17,6 +18,7 @@ export function registerDirectUpload(
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
     uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
+    tokenUse: TokenUse
     uploadsAtOnce: Budget
     log: Logger
     config: { maxUploadBytes: number; uploadIdleTimeoutMs: number; minUploadBytesPerSecond: number }
@@ -29,6 +31,7 @@ export function registerDirectUpload(
     records,
     admitUpload,
     quota,
+    tokenUse: deps.tokenUse,
     storeOriginal,
     abortMultipartUploads,
     receiveUpload,

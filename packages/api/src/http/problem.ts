@@ -27,6 +27,7 @@ export const statusOfCode = {
   upload_not_found: 404,
   user_not_found: 404,
   key_not_found: 404,
+  token_not_found: 404,
   webhook_not_found: 404,
   delivery_not_found: 404,
   webhook_url_refused: 400,

@@ -1,11 +1,16 @@
 import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
 import type { FastifyRequest } from 'fastify'
 import { clientAddress } from '../http/client-address.ts'
+import type { Caller } from './caller.ts'
 
-/** Returns to whom a request's share of a budget counts: to its owner and, without a caller, to its address. */
+/**
+ * Returns to whom a request's share of a budget counts: to its owner and, without a caller, to its address. The caller, if
+ * there is one, tells the limits of its token.
+ */
 export function budgetHolder<Owner extends string | undefined>(
   request: FastifyRequest,
   owner: Owner,
-): BudgetHolder & { owner: Owner } {
-  return { owner, ...(request.caller === null && { address: clientAddress(request) }) }
+): BudgetHolder & { owner: Owner; caller?: Caller } {
+  const { caller } = request
+  return { owner, ...(caller ? { caller } : { address: clientAddress(request) }) }
 }

@@ -1,3 +1,4 @@
+import { acceptPattern, PresetName } from '@millrace/shared/presets/preset.ts'
 import Type, { type Static } from 'typebox'
 
 /** What a request may do. */
@@ -13,14 +14,25 @@ export const Scope = Type.Union([
 ])
 export type Scope = Static<typeof Scope>
 
+const Count = (description: string) =>
+  Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description })
+
 /** Limits of an upload token. What is absent is not limited. */
 export const TokenLimits = Type.Object(
   {
-    maxFileBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'of each file' })),
-    maxFiles: Type.Optional(Type.Integer({ minimum: 1, description: 'of all files with this token' })),
-    maxBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'of all files with this token' })),
-    accept: Type.Optional(Type.Array(Type.String(), { description: 'media types, such as `image/*`' })),
-    presets: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+    maxFileBytes: Type.Optional(Count('size of each file, in bytes')),
+    maxFiles: Type.Optional(Count('number of all files with this token')),
+    maxBytes: Type.Optional(Count('size of all files with this token together, in bytes')),
+    accept: Type.Optional(
+      Type.Array(Type.String({ pattern: acceptPattern }), {
+        minItems: 1,
+        maxItems: 32,
+        description: 'media types such as `image/png`, or all of a kind such as `image/*`',
+      }),
+    ),
+    presets: Type.Optional(
+      Type.Array(PresetName, { minItems: 1, maxItems: 32, description: 'presets that it may name' }),
+    ),
   },
   { additionalProperties: false },
 )

@@ -1,3 +1,4 @@
+import type { S3Client } from '@aws-sdk/client-s3'
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
@@ -10,25 +11,29 @@ import { createIdentityProvider } from './identity-provider.ts'
 import type { JwtSettings } from './jwt-settings.ts'
 import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
+import { createRevokedTokens } from './revoked-tokens.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { createSignIns } from './sign-ins.ts'
+import { createUploadTokens } from './upload-tokens.ts'
 
 /**
- * Composes sessions, API keys and the app's own identity provider.
+ * Composes sessions, API keys, upload tokens and the app's own identity provider.
  *
  * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
  * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
- *   `cookieName`; `endedIdentities`; and `register`, which authorizes all routes of a scope and adds `/session` to it
+ *   `cookieName`; `endedIdentities`; `uploadTokens` and `revokedTokens`; and `register`, which authorizes all routes of a scope and adds `/session` to it
  */
 export function createIdentity(deps: {
   redis: Redis
   subscriber: Redis
   prefix: string
+  s3: S3Client
+  bucket: string
+  log: Logger
   secure: boolean
-  log: Pick<Logger, 'warn'>
   config: {
     sessionKeys: Buffer[]
     sessionTtlMs: number
@@ -47,19 +52,23 @@ export function createIdentity(deps: {
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
+  const revokedTokens = createRevokedTokens(deps)
+  const uploadTokens = createUploadTokens({ sessionKeys: config.sessionKeys, revokedTokens })
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
 
   return {
     owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     endedIdentities,
+    uploadTokens,
+    revokedTokens,
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
       const allowedOrigins = createAllowedOrigins(config)
       // The last one: it takes every JWT for one of the provider's.
       const provider = config.jwt && createIdentityProvider(config.jwt, { log })
-      const finders = [apiKeys.find, ...(provider ? [provider.find] : [])]
+      const finders = [uploadTokens.find, apiKeys.find, ...(provider ? [provider.find] : [])]
       const signIns = createSignIns({ finders, findKey: apiKeys.findById, sessions })
       authorize(scope, {
         finders,
@@ -72,6 +81,7 @@ export function createIdentity(deps: {
         signIns,
       })
       cookie.register(scope)
+      scope.addHook('onClose', async () => revokedTokens.close())
       sessionRoutes(scope, { cookie, sessions, signIns, endedIdentities, instance })
     },
   }

@@ -33,6 +33,8 @@ const idempotencyDescription =
   'An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, ' +
   'it continues with the same upload, also if the instance died. While the first request runs, the response is 409 ' +
   '`idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404.'
+/** Limits of an upload token. */
+const tokenErrors = ['token_limit', 'token_used_up'] as const
 const quotaErrors = ['quota_exceeded', 'quota_exhausted_today', 'too_many_unfinished_uploads'] as const
 const redirect = {
   302: {
@@ -84,6 +86,7 @@ export const uploadOperations: Operations = {
       'preset_unknown',
       'upload_too_large',
       ...quotaErrors,
+      ...tokenErrors,
       ...idempotencyErrors,
       'too_many_sessions',
       'storage_busy',
@@ -174,6 +177,7 @@ export const uploadOperations: Operations = {
       'preset_unknown',
       'upload_too_large',
       ...quotaErrors,
+      ...tokenErrors,
       ...idempotencyErrors,
       'too_many_sessions',
       'storage_busy',
@@ -244,6 +248,7 @@ export const uploadOperations: Operations = {
     },
     errors: [
       'preset_unknown',
+      'token_limit',
       'upload_not_found',
       'upload_not_finished',
       'original_missing',

@@ -14,6 +14,9 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
+import type { Caller } from '../identity/caller.ts'
+import { applyTokenLimits } from '../tenants/token-limits.ts'
+import { isCounted, type TokenUse } from '../tenants/token-use.ts'
 import type { CheckIntent } from './check-intent.ts'
 import type { KeyedId } from './idempotency-key.ts'
 import type { MultipartUploads } from './multipart-uploads.ts'
@@ -22,8 +25,8 @@ import type { NameNetworks } from './name-networks.ts'
 /** An upload with a record. It expires if its bytes have not arrived by `expiresAt` (ISO 8601). */
 export type AdmittedUpload = Upload & { state: 'awaiting'; expiresAt: string }
 
-/** Who announces a file. Without an API key, it also counts to the client's address. */
-export type UploadHolder = { owner: string; address?: string | undefined }
+/** Who announces a file. Without a caller, it also counts to the client's address. */
+export type UploadHolder = { owner: string; address?: string | undefined; caller?: Caller | undefined }
 
 /** The options that differ between the ways to send a file. */
 export type Admission<Result> = {
@@ -47,7 +50,8 @@ type UndoStep = { name: string; run: () => Promise<void> }
 /**
  * Admits files, whichever way they are sent:
  *
- * check the intent → check Redis' memory → count it as unfinished → reserve quota → keep the Idempotency-Key →
+ * apply the token's limits → check the intent → check Redis' memory → count it as unfinished → count it for the token →
+ * reserve quota → keep the Idempotency-Key →
  * open a multipart upload in S3, if there is a plan → write the
  * record → announce the parts in S3, if the client sends them → `begin`
  *
@@ -65,6 +69,7 @@ export function createAdmitUpload(deps: {
   unfinished: UnfinishedUploads
   quota: Pick<Quota, 'reserve' | 'cancel'>
   addressQuota: AddressQuota
+  tokenUse: Pick<TokenUse, 'reserve' | 'cancel'>
   nameNetworks: NameNetworks
   originals: Pick<Originals, 'find'>
   multipartUploads: Pick<MultipartUploads, 'open' | 'findOpen' | 'abort'>
@@ -79,6 +84,7 @@ export function createAdmitUpload(deps: {
     unfinished,
     quota,
     addressQuota,
+    tokenUse,
     nameNetworks,
     originals,
     multipartUploads,
@@ -90,17 +96,19 @@ export function createAdmitUpload(deps: {
   /**
    * Admits a file of `intent.size` bytes.
    *
-   * @param holder the owner of the file, and the address that counts
+   * @param holder the owner of the file, the caller, and the address that counts
+   * @param announced what the client announced. The upload has the intent that its token makes of it
    * @returns the result of `begin`
-   * @throws AppError `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
+   * @throws AppError `token_limit`, `token_used_up`, `upload_too_large`, `preset_unknown`, `invalid_request` if name and metadata are too
    *   long, `storage_busy`, `too_many_unfinished_uploads`, `quota_exceeded` or `quota_exhausted_today`; `conflict` if the bytes of an earlier request with the same
    *   Idempotency-Key arrive meanwhile; and whatever `begin` throws
    */
   return async function admitUpload<Result>(
-    { owner, address: clientAddress }: UploadHolder,
-    intent: UploadIntent,
+    { owner, address: clientAddress, caller }: UploadHolder,
+    announced: UploadIntent,
     admission: Admission<Result>,
   ): Promise<Result> {
+    const intent = applyTokenLimits(caller, announced)
     checkIntent(intent)
     const { keyed, lifeMs, plan, recordFields = multipartField, begin } = admission
     const id = keyed?.id ?? admission.id ?? newUploadId()
@@ -116,6 +124,8 @@ export function createAdmitUpload(deps: {
     try {
       undoSteps.push({ name: 'stop counting it', run: () => unfinished.remove(address, networks) })
       await unfinished.add(address, networks, expiresAtMs)
+      undoSteps.push({ name: 'stop counting it for its token', run: () => tokenUse.cancel(caller, address) })
+      await tokenUse.reserve(caller, address, intent.size, expiresAtMs)
       undoSteps.push({ name: 'cancel the reservation', run: () => quota.cancel(address) })
       // A worker may know more of an import's size than its client.
       await quota.reserve(address, Math.max(intent.size, earlier?.intent.size ?? 0), expiresAtMs)
@@ -145,6 +155,7 @@ export function createAdmitUpload(deps: {
         state: 'awaiting',
         intent,
         ...recordFields(multipart),
+        ...(caller && isCounted(caller) && { token: caller.id }),
         findings: {},
         variants: [],
         createdAt,

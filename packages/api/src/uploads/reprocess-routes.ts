@@ -1,6 +1,7 @@
 import { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
+import { checkTokenPreset } from '../tenants/token-limits.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import type { ReprocessUpload } from './reprocess-upload.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
@@ -28,8 +29,10 @@ export function reprocessRoutes(
     },
     async (request, reply) => {
       const { upload } = await findOwnUpload(request, request.params.id)
+      const { preset } = request.body
+      if (preset !== undefined) checkTokenPreset(request.caller, preset)
       reply.code(202)
-      return viewUpload(await reprocessUpload(upload, request.body.preset))
+      return viewUpload(await reprocessUpload(upload, preset))
     },
   )
 }

@@ -4,6 +4,7 @@ import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { UploadIntent, UploadMetadata, UploadState } from '@millrace/shared/uploads/upload.ts'
+import { checkTokenImport } from '../tenants/token-limits.ts'
 import type { AdmitUpload, UploadHolder } from './admit-upload.ts'
 import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 
@@ -51,7 +52,7 @@ export function createStartImport(deps: {
    * record and ends.
    *
    * @param keyed the id of the request's Idempotency-Key. The job has the same id, so that a repeated request adds none
-   * @throws AppError `invalid_request` if the URL is not allowed, and as `admitUpload` does
+   * @throws AppError `invalid_request` if the URL is not allowed, `token_limit` if a token needs the size, and as `admitUpload` does
    */
   return async function startImport(
     holder: UploadHolder,
@@ -68,11 +69,14 @@ export function createStartImport(deps: {
         sourceUrlMaxLength,
       )
     }
+    checkTokenImport(holder.caller, size)
+    const maxFileBytes = holder.caller?.limits?.maxFileBytes
     const source = {
       url: url.href,
       ...(filename !== undefined && { filename }),
       ...(contentType !== undefined && { contentType }),
       ...(size !== undefined && { size }),
+      ...(maxFileBytes !== undefined && { maxBytes: maxFileBytes }),
     }
     return admitUpload(holder, intentOf(request, url), {
       keyed,

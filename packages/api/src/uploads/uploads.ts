@@ -16,6 +16,7 @@ import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Signing } from '../signing/signing.ts'
+import type { TokenUse } from '../tenants/token-use.ts'
 import { createAdmitUpload } from './admit-upload.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteIndex } from './complete-index.ts'
@@ -50,6 +51,7 @@ export function createUploads(deps: {
   queues: { queue: UploadQueue; imports: ImportQueue }
   signing: Signing
   owner: RequestOwner
+  tokenUse: TokenUse
   closing: AbortSignal
   config: {
     presets: Presets
@@ -60,7 +62,7 @@ export function createUploads(deps: {
     sessionKeys: readonly Buffer[]
   }
 }) {
-  const { redis, prefix, s3, bucket, log, queues, signing, owner, closing, config } = deps
+  const { redis, prefix, s3, bucket, log, queues, signing, owner, tokenUse, closing, config } = deps
   const { records, lookup, originals, manifests, quota, addressQuota, receiveUpload, epoch } = deps.lifecycle
   const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
@@ -75,6 +77,7 @@ export function createUploads(deps: {
     unfinished: createUnfinishedUploads({ redis, prefix, limits: config.unfinishedUploads }),
     quota,
     addressQuota,
+    tokenUse,
     nameNetworks: createNameNetworks({ key: config.sessionKeys[0] ?? Buffer.alloc(0) }),
     originals,
     multipartUploads,
@@ -105,7 +108,13 @@ export function createUploads(deps: {
     receiveUpload,
     isErased,
   })
-  const eraseUpload = createEraseUpload({ records, ...queues, erasures, finishErasure })
+  const eraseUpload = createEraseUpload({
+    records,
+    ...queues,
+    erasures,
+    finishErasure,
+    onErased: tokenUse.onErased,
+  })
 
   return {
     admitUpload,

@@ -67,7 +67,7 @@ export function uppyRoutes(
       return admitUpload(await holderOf(request), intent, {
         lifeMs: formLifeMs,
         async begin(upload) {
-          const { url, fields } = await deps.signForm(upload, intent)
+          const { url, fields } = await deps.signForm(upload, upload.intent)
           return { method: 'POST', url, fields }
         },
       })

@@ -19,6 +19,8 @@
  *   users/{owner}.json                                    written by the API before the first upload of a tenant's user:
  *                                                         its tenant and its id, as they were given
  *   keys/{tenantKey}/{keyId}.json                         written by the API: an API key made at run time, as a hash
+ *   revocations/{tokenId}                                 written by the API, empty: an upload token that was revoked. Its
+ *                                                         id begins with its end, in seconds since 1970
  *   webhooks/{tenantKey}/{webhookId}.json                 written by the API: where a tenant's events are sent
  *   outbox/{tenantKey}/{uploadId}/{eventId}.json          written before what the event tells: an event of an upload that
  *                                                         is not delivered yet. Deleted once every webhook has it
@@ -47,6 +49,8 @@ export const sweepPrefix = 'sweep/'
 /** Tenants' users. Owners of one tenant's users begin alike (`owner.ts`), so they are listed together. */
 export const usersPrefix = 'users/'
 export const apiKeysPrefix = 'keys/'
+/** Revoked upload tokens, sorted by their end. */
+export const revocationsPrefix = 'revocations/'
 export const webhooksPrefix = 'webhooks/'
 export const outboxPrefix = 'outbox/'
 
@@ -58,6 +62,11 @@ export function userKey(owner: string): string {
 /** Returns the key of an API key that was made at run time. */
 export function apiKeyKey(tenantKey: string, id: string): string {
   return `${apiKeysPrefix}${tenantKey}/${id}.json`
+}
+
+/** Returns the key of the revocation of an upload token. */
+export function revocationKey(tokenId: string): string {
+  return `${revocationsPrefix}${tokenId}`
 }
 
 /** Returns the key of a webhook. */

@@ -27,6 +27,8 @@ export function toObjectMetadata(intent: UploadIntent): Record<string, string> {
   if (intent.metadata) metadata['notes'] = encodeURIComponent(JSON.stringify(intent.metadata))
   if (intent.declaredSha256) metadata['sha256'] = intent.declaredSha256
   if (intent.traceparent) metadata['traceparent'] = intent.traceparent
+  if (intent.stamped) metadata['stamped'] = intent.stamped.join(',')
+  if (intent.accept) metadata['accept'] = intent.accept.join(',')
   return metadata
 }
 
@@ -59,6 +61,8 @@ export function fromObjectMetadata(
     ...(uploadMetadata.Check(intentMetadata) && { metadata: intentMetadata }),
     ...(sha256.Check(metadata['sha256']) && { declaredSha256: metadata['sha256'] }),
     ...(traceparent.Check(metadata['traceparent']) && { traceparent: metadata['traceparent'] }),
+    ...(metadata['stamped'] && { stamped: metadata['stamped'].split(',') }),
+    ...(metadata['accept'] && { accept: metadata['accept'].split(',') }),
   }
 }
 

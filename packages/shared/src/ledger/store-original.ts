@@ -31,6 +31,8 @@ export type GrowingOriginal = {
   maxBytes?: number | undefined
   /** Limit of the file's size, in bytes. A larger file is rejected as soon as it exceeds the limit. */
   limitBytes: number
+  /** Creates the error of a larger file, if the limit is not the service's own. */
+  exceeded?: (() => AppError) | undefined
   /** Called with the size after the last byte, before S3 creates the object. If it throws, sending ends. */
   beforeCommit: (size: number) => Promise<void>
   /** To whom the memory of the parts counts. Its signal ends the whole upload. */
@@ -105,7 +107,7 @@ export function createStoreOriginal(deps: {
       intent: UploadIntent,
       original: GrowingOriginal,
     ): Promise<Arrival> {
-      const { chunks, maxBytes, beforeCommit, buffering } = original
+      const { chunks, maxBytes, beforeCommit, buffering, exceeded = () => tooLarge(limitBytes) } = original
       const { signal } = buffering
       const limitBytes = Math.min(original.limitBytes, unknownSizeLimitBytes)
       const multipart = createMultipart(address, intent, signal)
@@ -116,7 +118,7 @@ export function createStoreOriginal(deps: {
         maxBytes,
         onChunk(chunk: Buffer) {
           size += chunk.length
-          if (size > limitBytes) throw tooLarge(limitBytes)
+          if (size > limitBytes) throw exceeded()
         },
         send: (_partNumber: number, bytes: Buffer) => multipart.send({ bytes }),
         buffering,

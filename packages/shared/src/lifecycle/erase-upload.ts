@@ -3,6 +3,7 @@ import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { ErasedObject } from '../ledger/erase-objects.ts'
 import type { Erasures } from '../ledger/erasures.ts'
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
+import type { Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 import type { FinishErasure } from './finish-erasure.ts'
@@ -17,8 +18,10 @@ export function createEraseUpload(deps: {
   imports: Pick<ImportQueue, 'remove'>
   erasures: Erasures
   finishErasure: FinishErasure
+  /** Called with what the record was, if there was one. */
+  onErased?: (upload: Upload) => Promise<void>
 }) {
-  const { records, queue, imports, erasures, finishErasure } = deps
+  const { records, queue, imports, erasures, finishErasure, onErased } = deps
 
   /**
    * Writes the erasure marker to S3 first. After that, nothing restores the upload: no active job, no late event, no
@@ -33,6 +36,7 @@ export function createEraseUpload(deps: {
     const etag = found?.upload.arrival?.etag
     if (etag !== undefined) await queue.remove({ owner, id, etag })
     else await imports.remove({ owner, id })
+    if (found) await onErased?.(found.upload)
     const erased = await finishErasure({ owner, id })
     return { id, erased, verifiedAt: new Date().toISOString() }
   }

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { namesOfType } from './type-names.ts'
+import { namesOfType, typesNamed } from './type-names.ts'
 
 const namePattern = '^[a-z0-9][a-z0-9-]{0,31}$'
 
@@ -128,6 +128,9 @@ export const effortRanges = {
   original: undefined,
 } as const satisfies Record<VariantRecipe['format'], { minimum: number; maximum: number } | undefined>
 
+/** A media type, or all of a kind. */
+export const acceptPattern = '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$'
+
 /** The settings of a preset: the file types that it accepts, and the variants made of each image. */
 export const Preset = Type.Object(
   {
@@ -135,7 +138,7 @@ export const Preset = Type.Object(
     accept: Type.Optional(
       Type.Array(
         Type.String({
-          pattern: '^[a-z]+/(\\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$',
+          pattern: acceptPattern,
           description: 'a media type such as image/png, or all of a kind such as image/*',
         }),
         {
@@ -151,11 +154,14 @@ export const Preset = Type.Object(
 )
 export type Preset = Static<typeof Preset>
 
+/** A list of media types, or of kinds. Without it, every file is accepted. */
+type Accepting = Preset | Pick<Preset, 'accept'>
+
 /**
- * Returns whether a preset accepts files of a type.
- * @param detectedType detected from the bytes; undefined if unknown, which only a preset without a list accepts
+ * Returns whether a preset, or another list of types, accepts files of a type.
+ * @param detectedType detected from the bytes; undefined if unknown, which only one without a list accepts
  */
-export function acceptsType({ accept }: Preset, detectedType: string | undefined): boolean {
+export function acceptsType({ accept }: Accepting, detectedType: string | undefined): boolean {
   if (!accept) return true
   if (detectedType === undefined) return false
   return namesOfType(detectedType).some((name) =>
@@ -163,6 +169,16 @@ export function acceptsType({ accept }: Preset, detectedType: string | undefined
       pattern.endsWith('/*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern,
     ),
   )
+}
+
+/**
+ * Returns whether files that are declared as a type may be accepted. Their bytes decide later.
+ * @param declaredType as the client sent it. `application/octet-stream` declares nothing
+ */
+export function mayAcceptDeclared(list: Accepting, declaredType: string): boolean {
+  const type = declaredType.split(';')[0]?.trim().toLowerCase() ?? ''
+  if (type === 'application/octet-stream') return true
+  return typesNamed(type).some((detectedType) => acceptsType(list, detectedType))
 }
 
 export type Presets = ReadonlyMap<string, Preset>

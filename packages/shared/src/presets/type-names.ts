@@ -30,3 +30,9 @@ const otherNames: Record<string, string[]> = {
 export function namesOfType(detectedType: string): string[] {
   return [detectedType, ...(otherNames[detectedType] ?? [])]
 }
+
+/** Returns all types that may be detected of a file that is declared as a type: the type itself first. */
+export function typesNamed(declaredType: string): string[] {
+  const detected = Object.keys(otherNames).filter((name) => otherNames[name]?.includes(declaredType))
+  return [declaredType, ...detected]
+}

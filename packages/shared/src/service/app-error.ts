@@ -33,6 +33,7 @@ export const errorCatalogue = {
   upload_not_found: { retryable: false, message: 'No upload with this id.' },
   user_not_found: { retryable: false, message: 'No user with this id.' },
   key_not_found: { retryable: false, message: 'No API key with this id.' },
+  token_not_found: { retryable: false, message: 'No upload token with this id.' },
   webhook_not_found: { retryable: false, message: 'No webhook with this id.' },
   delivery_not_found: { retryable: false, message: 'No delivery with this id.' },
   webhook_url_refused: { retryable: false, message: 'Webhooks are not sent to this URL.' },
@@ -124,7 +125,10 @@ export const errorCatalogue = {
     retryable: false,
     message: "The file's SHA-256 differs from the announced one.",
   },
-  type_not_allowed: { retryable: false, message: 'The preset does not accept this file type.' },
+  type_not_allowed: {
+    retryable: false,
+    message: 'The preset or the upload token does not accept this file type.',
+  },
   // Errors of an import's source: the upload finishes as `rejected`, or as `failed` if a retry may help. The messages do
   // not distinguish an address that is not public from one that does not exist.
   source_refused: {

@@ -76,6 +76,14 @@ export const UploadIntent = Type.Object({
   metadata: Type.Optional(UploadMetadata),
   declaredSha256: Type.Optional(Type.String({ description: '64 hex digits' })),
   traceparent: Type.Optional(Type.String({ description: 'W3C Trace Context' })),
+  stamped: Type.Optional(
+    Type.Array(Type.String(), { description: 'names of metadata that an upload token set' }),
+  ),
+  accept: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'types that the upload token accepts, as in a preset; they are detected from the bytes',
+    }),
+  ),
 })
 export type UploadIntent = Static<typeof UploadIntent>
 
@@ -157,6 +165,7 @@ export const UploadSource = Type.Object({
   filename: Type.Optional(Type.String()),
   contentType: Type.Optional(Type.String()),
   size: Type.Optional(Bytes),
+  maxBytes: Type.Optional(Type.Integer({ minimum: 1, description: 'limit of the upload token, in bytes' })),
 })
 export type UploadSource = Static<typeof UploadSource>
 
@@ -172,6 +181,9 @@ export const Upload = Type.Object({
   multipart: Type.Optional(OpenMultipart),
   source: Type.Optional(UploadSource),
   tus: Type.Optional(TusState),
+  token: Type.Optional(
+    Type.String({ description: 'id of the upload token that counts the upload, as of a caller' }),
+  ),
   arrival: Type.Optional(Arrival),
   findings: Findings,
   variants: Type.Array(Variant),

@@ -8,7 +8,7 @@ import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { tooLarge } from '@millrace/shared/uploads/file-errors.ts'
+import { maxFileBytesName, tooLarge } from '@millrace/shared/uploads/file-errors.ts'
 import type { Arrival, Upload, UploadIntent, UploadSource } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
@@ -147,7 +147,7 @@ export function createImportUpload(deps: {
     return storeOriginal.ofUnknownSize(upload, intent, {
       chunks: checkedChunks(body, source),
       maxBytes: source.size,
-      limitBytes: maxUploadBytes,
+      ...limitOf(source),
       async beforeCommit(bytes) {
         checkSize(bytes, source)
         await reserveQuota(upload, reserved, bytes)
@@ -159,12 +159,19 @@ export function createImportUpload(deps: {
     })
   }
 
-  function checkSize(bytes: number, { size }: UploadSource): void {
+  function checkSize(bytes: number, { size, maxBytes }: UploadSource): void {
+    if (maxBytes !== undefined && bytes > maxBytes) throw tooLarge(maxBytes, maxFileBytesName)
     if (bytes > maxUploadBytes) throw tooLarge(maxUploadBytes)
     if (size === undefined || bytes === size) return
     throw new AppError('size_mismatch', {
       message: `The file at the source has ${bytes} bytes; ${size} were announced.`,
     })
+  }
+
+  /** Returns the limit of a source that does not declare its size. */
+  function limitOf({ maxBytes }: UploadSource) {
+    if (maxBytes === undefined || maxBytes >= maxUploadBytes) return { limitBytes: maxUploadBytes }
+    return { limitBytes: maxBytes, exceeded: () => tooLarge(maxBytes, maxFileBytesName) }
   }
 
   async function reserveQuota(address: UploadAddress, from: number, to: number): Promise<void> {

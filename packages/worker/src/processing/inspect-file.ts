@@ -52,7 +52,7 @@ export function createFileInspector(deps: {
     if (detectedType) report.findings.detectedType = detectedType
     if (typeFoundBy) report.foundTypeBy(typeFoundBy)
     report.require('size', () => checkSize(upload, opened))
-    if (preset.accept) report.require('type', () => checkType(preset, opened))
+    if (preset.accept || upload.intent.accept) report.require('type', () => checkType(preset, upload, opened))
     if (isImageKind(detectedType) && !deps.disabledTypes.has(detectedType)) {
       const image: ImageFile = {
         kind: detectedType,
@@ -169,11 +169,14 @@ function checkSize({ intent }: Upload, { size }: OpenedOriginal): void {
   })
 }
 
-function checkType(preset: Preset, { detectedType }: OpenedOriginal): void {
-  if (acceptsType(preset, detectedType)) return
-  throw new AppError('type_not_allowed', {
-    message: `The file type is ${detectedType ?? 'unknown'}; accepted: ${preset.accept?.join(', ')}.`,
-  })
+/** Compares the type with what the preset accepts, and with what the upload's token accepts. */
+function checkType(preset: Preset, { intent }: Upload, { detectedType }: OpenedOriginal): void {
+  for (const list of [preset, intent]) {
+    if (acceptsType(list, detectedType)) continue
+    throw new AppError('type_not_allowed', {
+      message: `The file type is ${detectedType ?? 'unknown'}; accepted: ${list.accept?.join(', ')}.`,
+    })
+  }
 }
 
 function checkSha256({ intent }: Upload, computed: string, report: Report): void {
