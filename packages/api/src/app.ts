@@ -18,6 +18,7 @@ import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createSigning } from './signing/signing.ts'
+import { registerTenants } from './tenants/tenants.ts'
 import { registerTus } from './tus/tus.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { registerUppy } from './uppy/uppy.ts'
@@ -82,9 +83,13 @@ export async function createApp(
     cookieName,
     callerOf,
     endedIdentities,
+    keyStore,
+    keyUses,
+    storedKeys,
     register: registerIdentity,
   } = createIdentity({ ...base, secure })
   endedIdentities.onEnded(eventStreams.check)
+  storedKeys.onEnded(eventStreams.checkAll)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })
   const uploadsAtOnce = createBudget({
@@ -101,6 +106,9 @@ export async function createApp(
     uploadsAtOnce,
     eventStreams,
     endedIdentities,
+    keyStore,
+    keyUses,
+    storedKeys,
     closing,
   }
 
@@ -109,6 +117,7 @@ export async function createApp(
   app.register(async (scope: Api) => {
     registerIdentity(scope)
     limitCallers(scope, callerOf)
+    registerTenants(scope, rooms)
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)

@@ -1,14 +1,19 @@
+import type { S3Client } from '@aws-sdk/client-s3'
+import { createKeyStore } from '@millrace/shared/tenants/key-store.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import { type ApiKey, createApiKeys } from './api-keys.ts'
 import { authorize } from './authorize.ts'
 import { createEndedIdentities } from './ended-identities.ts'
+import { createKeyUses } from './key-uses.ts'
 import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
+import { createStoredKeys } from './stored-keys.ts'
 
 /**
  * Composes sessions and API keys.
@@ -16,12 +21,15 @@ import { sessionRoutes } from './session-routes.ts'
  * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
  * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
- *   `cookieName`; `endedIdentities`; and `register`, which authorizes all routes of a scope and adds `/session` to it
+ *   `cookieName`; `endedIdentities`; the API keys that are made at run time; and `register`, which authorizes all routes of a scope and adds `/session` to it
  */
 export function createIdentity(deps: {
   redis: Redis
   subscriber: Redis
   prefix: string
+  s3: S3Client
+  bucket: string
+  log: Logger
   secure: boolean
   config: {
     sessionKeys: Buffer[]
@@ -34,21 +42,29 @@ export function createIdentity(deps: {
     instance: string
   }
 }) {
-  const { redis, subscriber, prefix, secure, config } = deps
+  const { redis, subscriber, prefix, s3, bucket, log, secure, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
+  const keyStore = createKeyStore({ s3, bucket })
+  const keyUses = createKeyUses({ redis, prefix })
+  const storedKeys = createStoredKeys({ store: keyStore, uses: keyUses, redis, subscriber, prefix, log })
 
   return {
     owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     endedIdentities,
+    keyStore,
+    keyUses,
+    storedKeys,
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
-      authorize(scope, { finders: [apiKeys.find], publicOrigin, openAdmin, anonymousUploads })
+      authorize(scope, { finders: [apiKeys.find, storedKeys.find], publicOrigin, openAdmin, anonymousUploads })
+      scope.addHook('onReady', async () => storedKeys.start())
+      scope.addHook('onClose', async () => storedKeys.stop())
       cookie.register(scope)
       sessionRoutes(scope, { cookie, sessions, endedIdentities, instance })
     },

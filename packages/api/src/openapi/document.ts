@@ -78,7 +78,7 @@ export function securitySchemes(cookieName: string) {
       type: 'http' as const,
       scheme: 'bearer',
       description:
-        'An API key that the operator created. Its scopes are one or more of `uploads:read`, `uploads:write`, `admin`.',
+        'An API key of a tenant. Its scopes are one or more of `uploads:read`, `uploads:write`, `act-as`, `tokens`, `tenant`, `admin`.',
     },
   }
 }

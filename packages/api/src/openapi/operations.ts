@@ -1,6 +1,7 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
+import { keyOperations } from './key-operations.ts'
 import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
@@ -9,6 +10,7 @@ import { uploadOperations } from './upload-operations.ts'
 export const operations: Operations = {
   ...uploadOperations,
   ...sessionOperations,
+  ...keyOperations,
   ...healthOperations,
   ...fleetOperations,
 }
