@@ -27,6 +27,7 @@ const authenticationCodes: readonly ErrorCode[] = [
   'token_expired',
   'token_revoked',
   'identity_provider_unavailable',
+  'dependency_unavailable',
   'forbidden',
   'rate_limited',
 ]
