@@ -56,7 +56,11 @@ test('a created key is accepted by all instances, and by none after it is revoke
   )
   assert.is((await client(0).get('/uploads', bearer(created.key))).status, 200)
   await useUntil(200, created.key, 1)
-  const write = await client(0).post('/uploads', { filename: 'a', contentType: 'a/b', size: 1 }, bearer(created.key))
+  const write = await client(0).post(
+    '/uploads',
+    { filename: 'a', contentType: 'a/b', size: 1 },
+    bearer(created.key),
+  )
   assert.is(codeOf(write), 'forbidden')
 
   assert.is((await revoke(created.id)).status, 204)
@@ -148,7 +152,8 @@ test('GET /keys lists keys page by page with the hour of their last use, without
 test('an expired key is refused, and makes room for a new one', async () => {
   const store = createKeyStore(api)
   const fields = { tenant: 'full', scopes: ['uploads:read'], description: '', createdBy: 'test' }
-  const post = () => client().post('/keys', { scopes: ['uploads:read'], tenant: 'full' }, bearer(operator.key))
+  const post = () =>
+    client().post('/keys', { scopes: ['uploads:read'], tenant: 'full' }, bearer(operator.key))
   await Promise.all(Array.from({ length: maxKeysPerTenant }, () => store.create(fields)))
   const refused = await post()
   assert.equal([refused.status, codeOf(refused)], [409, 'too_many_keys'])

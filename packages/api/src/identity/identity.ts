@@ -62,7 +62,12 @@ export function createIdentity(deps: {
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
-      authorize(scope, { finders: [apiKeys.find, storedKeys.find], publicOrigin, openAdmin, anonymousUploads })
+      authorize(scope, {
+        finders: [apiKeys.find, storedKeys.find],
+        publicOrigin,
+        openAdmin,
+        anonymousUploads,
+      })
       scope.addHook('onReady', async () => storedKeys.start())
       scope.addHook('onClose', async () => storedKeys.stop())
       cookie.register(scope)

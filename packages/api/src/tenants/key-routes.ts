@@ -76,7 +76,10 @@ const Page = Type.Object(
 export const KeyPage = Type.Object(
   {
     keys: Type.Array(KeyView),
-    nextCursor: Type.Optional({ ...ApiKeyId, description: 'cursor of the next page; absent on the last one' }),
+    nextCursor: Type.Optional({
+      ...ApiKeyId,
+      description: 'cursor of the next page; absent on the last one',
+    }),
   },
   { title: 'ApiKeyPage' },
 )
@@ -118,14 +121,18 @@ export function keyRoutes(
     },
   )
 
-  api.get('/keys', { config, schema: { querystring: Page, response: { 200: KeyPage } } }, async (request, reply) => {
-    const { cursor, limit } = request.query
-    const tenant = tenantOf(callerOf(request), request.query.tenant)
-    const { keys, ...next } = await keyStore.list(tenant, { after: cursor, limit })
-    const uses = await keyUses.find(keys.map(({ id }) => id))
-    reply.header('cache-control', 'no-store')
-    return { keys: keys.map((key) => viewKey(key, uses?.get(key.id))), ...next }
-  })
+  api.get(
+    '/keys',
+    { config, schema: { querystring: Page, response: { 200: KeyPage } } },
+    async (request, reply) => {
+      const { cursor, limit } = request.query
+      const tenant = tenantOf(callerOf(request), request.query.tenant)
+      const { keys, ...next } = await keyStore.list(tenant, { after: cursor, limit })
+      const uses = await keyUses.find(keys.map(({ id }) => id))
+      reply.header('cache-control', 'no-store')
+      return { keys: keys.map((key) => viewKey(key, uses?.get(key.id))), ...next }
+    },
+  )
 
   api.delete(
     '/keys/:id',
