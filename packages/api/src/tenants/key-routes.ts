@@ -11,10 +11,12 @@ import type { StoredKeys } from '../identity/stored-keys.ts'
 /** In seconds: 10 years. */
 const maxExpiresIn = 10 * 365 * 24 * 60 * 60
 
-const Tenant = Type.Optional({
-  ...TenantName,
-  description: "another tenant than the caller's own; needs the scope `admin`",
-})
+const Tenant = Type.Optional(
+  Type.String({
+    ...TenantName,
+    description: "another tenant than the caller's own; needs the scope `admin`",
+  }),
+)
 
 const KeyRequest = Type.Object(
   {
