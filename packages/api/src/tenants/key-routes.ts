@@ -118,6 +118,10 @@ export function keyRoutes(
         createdBy: caller.id,
         expiresAtMs: expiresIn === undefined ? undefined : Date.now() + expiresIn * 1000,
       })
+      request.log.info(
+        { event: 'api-key-created', keyId: stored.id, tenant, by: caller.id },
+        'API key created',
+      )
       reply.code(201).header('cache-control', 'no-store')
       return { key, ...viewKey(stored, null) }
     },
@@ -140,8 +144,11 @@ export function keyRoutes(
     '/keys/:id',
     { config, schema: { params: Type.Object({ id: Type.String() }), querystring: KeyQuery } },
     async (request, reply) => {
-      const tenant = tenantOf(callerOf(request), request.query.tenant)
-      if (!(await storedKeys.revoke(tenant, request.params.id))) throw new AppError('key_not_found')
+      const caller = callerOf(request)
+      const tenant = tenantOf(caller, request.query.tenant)
+      const { id } = request.params
+      if (!(await storedKeys.revoke(tenant, id))) throw new AppError('key_not_found')
+      request.log.info({ event: 'api-key-revoked', keyId: id, tenant, by: caller.id }, 'API key revoked')
       return reply.code(204).send()
     },
   )
