@@ -103,11 +103,14 @@ test('instances hear of created and revoked keys from each other, without waitin
   assert.equal([caller.tenant, caller.owner, [...caller.scopes]], ['acme', 'acme', ['uploads:read']])
   assert.is(await caller.hasEnded(), false)
 
+  assert.is(await other.findById(stored.id), caller)
+
   const ended = whenEnded(other)
   assert.ok(await one.revoke('acme', stored.id))
   assert.is(await one.find(key), undefined)
   await ended
   assert.is(await other.find(key), undefined)
+  assert.is(await other.findById(stored.id), undefined)
   assert.ok(await caller.hasEnded())
 })
 
@@ -166,6 +169,19 @@ test('while S3 does not answer at start, keys that may exist are not refused but
     assert.ok(await keys.find(key))
     assert.is(await keys.find(generateKey()), undefined)
   }
+})
+
+test('an expired key is refused, by itself and by its id', async () => {
+  const { key, stored } = await direct.create({ ...fields, expiresAtMs: Date.now() - 1 })
+  const keys = await startInstance()
+  try {
+    await keys.find(key)
+    assert.unreachable('The key was found, or is unknown.')
+  } catch (error) {
+    assert.ok(error instanceof AppError, String(error))
+    assert.equal([error.code, error.message], ['unauthenticated', 'The API key has expired.'])
+  }
+  assert.is(await keys.findById(stored.id), undefined)
 })
 
 test('known keys stay valid while S3 does not answer', async () => {

@@ -58,6 +58,7 @@ export function createStoredKeys(deps: {
   const stopped = new AbortController()
   const known = new Map<string, KnownKey>()
   const byHash = new Map<string, KnownKey>()
+  const byId = new Map<string, KnownKey>()
   /** Objects of another version, by object key: their etags. They are not read again. */
   const unreadable = new Map<string, string>()
   const endedListeners: (() => void)[] = []
@@ -133,6 +134,7 @@ export function createStoredKeys(deps: {
     const key = { etag, stored, caller: callerOf(stored, () => known.has(objectKey)) }
     known.set(objectKey, key)
     byHash.set(stored.sha256, key)
+    byId.set(stored.id, key)
   }
 
   function forget(objectKey: string): void {
@@ -140,6 +142,7 @@ export function createStoredKeys(deps: {
     if (!key) return
     known.delete(objectKey)
     byHash.delete(key.stored.sha256)
+    byId.delete(key.stored.id)
   }
 
   /** Makes the other instances list the keys at once. If this fails, they do so within the period. */
@@ -147,7 +150,7 @@ export function createStoredKeys(deps: {
     await redis.publish(channel, '').catch(() => undefined)
   }
 
-  function lookUp(token: string): Caller | undefined {
+  function callerOfToken(token: string): Caller | undefined {
     const key = byHash.get(hashOfKey(token))
     if (!key) return undefined
     const { stored, caller } = key
@@ -158,16 +161,26 @@ export function createStoredKeys(deps: {
     return caller
   }
 
+  function callerOfId(id: string): Caller | undefined {
+    const key = byId.get(id)
+    return key && !isExpired(key.stored, Date.now()) ? key.caller : undefined
+  }
+
   /** @throws AppError `dependency_unavailable` if the keys cannot be loaded: the key may exist */
-  async function lookUpWhenLoaded(token: string): Promise<Caller | undefined> {
+  async function lookUpWhenLoaded(lookUp: () => Caller | undefined): Promise<Caller | undefined> {
     try {
       await withDeadline('Loading the API keys', loadTimeoutMs, refresh)
     } catch (error) {
-      const found = lookUp(token)
+      const found = lookUp()
       if (found) return found
       throw new AppError('dependency_unavailable', { cause: error })
     }
-    return lookUp(token)
+    return lookUp()
+  }
+
+  /** Without a promise, as soon as the keys were loaded once. */
+  function lookUpNow(lookUp: () => Caller | undefined): Promise<Caller | undefined> | Caller | undefined {
+    return isLoaded ? lookUp() : (lookUp() ?? lookUpWhenLoaded(lookUp))
   }
 
   async function refreshOften(): Promise<void> {
@@ -187,8 +200,15 @@ export function createStoredKeys(deps: {
      * @throws AppError `unauthenticated` if it has expired; `dependency_unavailable` while the keys were never loaded
      */
     find(token: string): Promise<Caller | undefined> | Caller | undefined {
-      if (!isKeyText(token)) return undefined
-      return isLoaded ? lookUp(token) : (lookUp(token) ?? lookUpWhenLoaded(token))
+      return isKeyText(token) ? lookUpNow(() => callerOfToken(token)) : undefined
+    },
+
+    /**
+     * Returns the caller of the key with this id; undefined if it was revoked or has expired.
+     * @throws AppError `dependency_unavailable` while the keys were never loaded
+     */
+    findById(id: string): Promise<Caller | undefined> | Caller | undefined {
+      return lookUpNow(() => callerOfId(id))
     },
 
     /** Makes a key. This instance knows it at once. @throws AppError `too_many_keys` */
