@@ -1,8 +1,11 @@
 import {
   erasuresPrefix,
   originalsPrefix,
+  outboxPrefix,
   unfinishedPrefix,
+  usersPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -149,6 +152,17 @@ const expireReplacedOriginals = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/**
+ * Deletes for good, after a day, what was replaced or deleted of tenants: a user's id is a person's data, a webhook's secret
+ * was replaced because it should no longer be known, and each event of the outbox is deleted soon after it was written.
+ */
+const expireReplacedOfTenants = [usersPrefix, webhooksPrefix, outboxPrefix].map((prefix) => ({
+  id: `expire-replaced-${prefix.slice(0, -1)}`,
+  status: 'Enabled',
+  filter: { prefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}))
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -170,6 +184,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
     },
     expireUnfinished,
     expireReplacedOriginals,
+    ...expireReplacedOfTenants,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

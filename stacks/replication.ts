@@ -1,8 +1,11 @@
 import {
+  apiKeysPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  usersPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -12,13 +15,22 @@ type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
 
 /**
  * Prefixes that S3 copies. Not unfinished/, with the announcements of files in parts and the bytes that tus keeps between
- * two requests: S3 does not copy parts, so an upload continues in the region where it began.
+ * two requests: S3 does not copy parts, so an upload continues in the region where it began. Not outbox/: each region delivers
+ * the events that began there, so that a webhook gets them once.
  */
-const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix]
+const copiedPrefixes = [
+  originalsPrefix,
+  manifestsPrefix,
+  variantsPrefix,
+  erasuresPrefix,
+  apiKeysPrefix,
+  usersPrefix,
+  webhooksPrefix,
+]
 
 /**
  * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and
- * rebuild everything. S3 does not copy the deletion of versions; erasure markers under erasures/ announce it
+ * rebuild everything, and API keys, users and webhooks, so that a tenant is the same in each. S3 does not copy the deletion of versions; erasure markers under erasures/ announce it
  * (docs/decisions/0018-replicate-objects-between-regions.md).
  */
 export function replicateLedgers(ledgers: Ledger[]) {

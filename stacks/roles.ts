@@ -1,12 +1,16 @@
 import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
 import {
+  apiKeysPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  outboxPrefix,
   sweepPrefix,
   unfinishedPrefix,
+  usersPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -35,7 +39,7 @@ export type RoleDeps = {
   groupName: string
 }
 
-/** Creates the API's role: accept and sign uploads, read them, erase them. */
+/** Creates the API's role: accept and sign uploads, read them, erase them, keep what belongs to tenants. */
 export function createApiRole(deps: RoleDeps) {
   const { bucket, queue } = deps
   return createInstanceRole('api', deps, [
@@ -75,6 +79,7 @@ export function createApiRole(deps: RoleDeps) {
       Action: ['s3:GetObject', 's3:PutObject'],
       Resource: objectsUnder(bucket, erasuresPrefix),
     },
+    keepStatement(bucket, 'KeepTenants', [apiKeysPrefix, usersPrefix, webhooksPrefix, outboxPrefix]),
     {
       Sid: 'CheckQueue',
       Effect: 'Allow',
@@ -136,6 +141,8 @@ export function createWorkerRole(deps: RoleDeps) {
       Resource: objectsUnder(bucket, sweepPrefix),
     },
     eraseStatement(bucket),
+    // Not keys/: workers identify nobody.
+    keepStatement(bucket, 'DeliverEvents', [usersPrefix, webhooksPrefix, outboxPrefix]),
     {
       Sid: 'ReceiveEvents',
       Effect: 'Allow',
@@ -175,6 +182,19 @@ function eraseStatement(bucket: Bucket): Statement {
     Resource: [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix].map((prefix) =>
       objectsUnder(bucket, prefix),
     ),
+  }
+}
+
+/**
+ * Allows to write, read and delete what is kept of tenants. Deleted versions of users name a person, so they may be deleted
+ * for good.
+ */
+function keepStatement(bucket: Bucket, sid: string, prefixes: string[]): Statement {
+  return {
+    Sid: sid,
+    Effect: 'Allow',
+    Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:DeleteObjectVersion'],
+    Resource: prefixes.map((prefix) => objectsUnder(bucket, prefix)),
   }
 }
 

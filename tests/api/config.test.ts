@@ -64,7 +64,7 @@ test('API config accepts an origin as PUBLIC_ORIGIN, and hosts with or without a
 test('API config reports every wrong entry of API_KEYS and quotes none', () => {
   const hash = 'ab'.repeat(32)
   assert.equal(problemsOf({ API_KEYS: `s-1/admin/${hash},ok/admin/${hash},ok/admin/${hash}0` }), [
-    'API_KEYS: entry 1 must be owner/scope+scope/sha256; its owner must be up to 63 lower-case letters, digits and dashes, and must not begin with a dash or "s-".',
+    'API_KEYS: entry 1 must be owner/scope+scope/sha256; its owner must be up to 63 lower-case letters, digits and dashes, and must not begin with a dash, "s-" or "u-".',
     'API_KEYS: entry 3 must be owner/scope+scope/sha256; its hash must be 64 lower-case hexadecimal digits.',
   ])
 })
@@ -128,6 +128,18 @@ test('API config reads the identity provider of an app, and requires issuer, aud
   ] as const) {
     assert.equal(problemsOf({ ...provider, [name]: wrong }), [`${name} ${problem}`], wrong)
   }
+})
+
+test('API config accepts every scope in API_KEYS', () => {
+  const scopes = ['uploads:read', 'uploads:write', 'act-as', 'tokens', 'tenant', 'admin']
+  const [key] = readConfig({
+    ...required,
+    API_KEYS: `acme/${scopes.join('+')}/${'ab'.repeat(32)}`,
+  }).apiKeys
+  assert.equal([key?.tenant, [...(key?.scopes ?? [])]], ['acme', scopes])
+  assert.equal(problemsOf({ API_KEYS: `acme/root/${'ab'.repeat(32)}` }), [
+    'API_KEYS: entry 1 must be owner/scope+scope/sha256; its scopes must be of uploads:read, uploads:write, act-as, tokens, tenant, admin.',
+  ])
 })
 
 test('API config reads CloudFront settings and requires all of them with CDN_ORIGIN', () => {

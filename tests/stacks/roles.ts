@@ -49,16 +49,45 @@ test('no role may write to all resources', () => {
   }
 })
 
-test('the API may write originals, unfinished bytes and erasure markers, and workers originals, variants, manifests and the state of the sweep', () => {
+test('each tier may write under the prefixes that it needs, and under no others', () => {
   const puts = (policy: string, cloud = production) =>
     allowedBy(cloud, policy)
       .filter(({ actions }) => actions.includes('s3:PutObject'))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
-  assert.equal(puts('ApiPolicy').sort(), ['erasures', 'originals', 'unfinished'])
-  assert.equal(puts('WorkerPolicy').sort(), ['manifests', 'originals', 'sweep', 'variants'])
+  assert.equal(puts('ApiPolicy').sort(), [
+    'erasures',
+    'keys',
+    'originals',
+    'outbox',
+    'unfinished',
+    'users',
+    'webhooks',
+  ])
+  assert.equal(puts('WorkerPolicy').sort(), [
+    'manifests',
+    'originals',
+    'outbox',
+    'sweep',
+    'users',
+    'variants',
+    'webhooks',
+  ])
   for (const region of ['', 'EuWest1']) {
     assert.equal(puts(`ApiPolicy${region}`, twoRegions).sort(), puts('ApiPolicy').sort())
     assert.equal(puts(`WorkerPolicy${region}`, twoRegions).sort(), puts('WorkerPolicy').sort())
+  }
+})
+
+test('both tiers may read and delete what they keep of tenants, and workers no API keys', () => {
+  const kept = (policy: string, action: string) =>
+    allowedBy(production, policy)
+      .filter(({ actions }) => actions.includes(action))
+      .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2) ?? ''))
+      .filter((prefix) => ['keys', 'users', 'webhooks', 'outbox'].includes(prefix))
+      .toSorted()
+  for (const action of ['s3:GetObject', 's3:DeleteObject', 's3:DeleteObjectVersion']) {
+    assert.equal(kept('ApiPolicy', action), ['keys', 'outbox', 'users', 'webhooks'], action)
+    assert.equal(kept('WorkerPolicy', action), ['outbox', 'users', 'webhooks'], action)
   }
 })
 

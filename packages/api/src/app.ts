@@ -86,13 +86,17 @@ export async function createApp(
     endedIdentities,
     uploadTokens,
     revokedTokens,
+    keyStore,
+    keyUses,
+    storedKeys,
     register: registerIdentity,
   } = createIdentity({ ...base, secure })
   endedIdentities.onEnded(eventStreams.check)
+  storedKeys.onEnded(eventStreams.checkAll)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const tenants = createTenants({
     ...base,
-    ...{ lifecycle, uploadTokens, revokedTokens, endedIdentities },
+    ...{ lifecycle, uploadTokens, revokedTokens, endedIdentities, keyStore, keyUses, storedKeys },
     tenantUsers: createTenantUsers({ s3, bucket }),
   })
   const { tokenUse } = tenants

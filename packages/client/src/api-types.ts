@@ -83,6 +83,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of the tenant, oldest first
+         * @description Keys in the setting `API_KEYS` are not listed. Expired keys are listed until a new key needs their room.
+         */
+        get: operations["listApiKeys"];
+        put?: never;
+        /**
+         * Create an API key of the tenant
+         * @description The response shows the key, which is stored nowhere. A key can only have scopes that its creator has. The scope `admin` may name another tenant. All instances accept the key within seconds. It stays valid if its creator is revoked. A tenant may have 100 keys.
+         */
+        post: operations["createApiKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key of the tenant
+         * @description The instance that responds refuses the key at once, the others within seconds, and event streams that were opened with it end. Keys that it created stay valid.
+         */
+        delete: operations["revokeApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/load/{ms}": {
         parameters: {
             query?: never;
@@ -425,6 +469,35 @@ export interface components {
             /** @description how a file of up to 8 MiB is sent: `form` (the default), as HTML forms send it, or `put`, which S3 accepts once */
             transport?: "form" | "put";
         };
+        ApiKey: {
+            /** @description ISO 8601 */
+            createdAt: string;
+            /** @description id of the credential that created it, or `command` for `npm run api-key` */
+            createdBy: string;
+            description: string;
+            /** @description ISO 8601; absent: it never expires */
+            expiresAt?: string;
+            id: string;
+            /** @description ISO 8601, to the hour; null: not used in the last 90 days, as far as Redis knows; absent: not known at the moment */
+            lastUsedAt?: string | null;
+            scopes: string[];
+            tenant: string;
+        };
+        ApiKeyPage: {
+            keys: components["schemas"]["ApiKey"][];
+            /** @description cursor of the next page; absent on the last one */
+            nextCursor?: string;
+        };
+        ApiKeyRequest: {
+            /** @description what the key is for */
+            description?: string;
+            /** @description seconds; absent: it never expires */
+            expiresIn?: number;
+            /** @description what the key may do; only scopes that the caller has */
+            scopes: ("uploads:read" | "uploads:write" | "act-as" | "tokens" | "tenant" | "admin")[];
+            /** @description another tenant than the caller's own; needs the scope `admin` */
+            tenant?: string;
+        };
         ClaimedParts: {
             parts: {
                 /** @description ETag header of S3's response to the part */
@@ -449,6 +522,22 @@ export interface components {
         CpuBurn: {
             ms: number;
             servedBy: string;
+        };
+        CreatedApiKey: {
+            /** @description ISO 8601 */
+            createdAt: string;
+            /** @description id of the credential that created it, or `command` for `npm run api-key` */
+            createdBy: string;
+            description: string;
+            /** @description ISO 8601; absent: it never expires */
+            expiresAt?: string;
+            id: string;
+            /** @description the key itself, which is shown only now */
+            key: string;
+            /** @description ISO 8601, to the hour; null: not used in the last 90 days, as far as Redis knows; absent: not known at the moment */
+            lastUsedAt?: string | null;
+            scopes: string[];
+            tenant: string;
         };
         /**
          * @description - `invalid_request` (status 400): The request does not match the schema.
@@ -1061,7 +1150,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1071,7 +1160,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "identity_provider_unavailable" | "overloaded";
+                        code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1160,7 +1249,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1170,7 +1259,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "identity_provider_unavailable" | "overloaded";
+                        code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };
@@ -1355,6 +1444,460 @@ export interface operations {
             };
         };
     };
+    listApiKeys: {
+        parameters: {
+            query: {
+                /** @example key-0199c3a27d6f7b2e8d4f9a1c3e5b7d90 */
+                cursor?: string;
+                /** @example 100 */
+                limit: number;
+                /**
+                 * @description another tenant than the caller's own; needs the scope `admin`
+                 * @example acme
+                 */
+                tenant?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of keys. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "id": "key-0199c3a27d6f7b2e8d4f9a1c3e5b7d90",
+                     *           "tenant": "acme",
+                     *           "scopes": [
+                     *             "uploads:read",
+                     *             "act-as"
+                     *           ],
+                     *           "description": "the shop",
+                     *           "createdAt": "2026-11-27T12:00:00.000Z",
+                     *           "createdBy": "key-9f86d081884c7d659a2feaa0c55ad015",
+                     *           "lastUsedAt": "2026-11-27T15:00:00.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "key-0199c3a27d6f7b2e8d4f9a1c3e5b7d90"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiKeyPage"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    createApiKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "scopes": [
+                 *         "uploads:read",
+                 *         "act-as"
+                 *       ],
+                 *       "description": "the shop",
+                 *       "expiresIn": 31536000
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The key. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "key": "mr_3q2-7wAAB1cVdOqMZx0sN5hYkP8uT6rEiLgWjHbC_fA",
+                     *       "id": "key-0199c3a27d6f7b2e8d4f9a1c3e5b7d90",
+                     *       "tenant": "acme",
+                     *       "scopes": [
+                     *         "uploads:read",
+                     *         "act-as"
+                     *       ],
+                     *       "description": "the shop",
+                     *       "createdAt": "2026-11-27T12:00:00.000Z",
+                     *       "createdBy": "key-9f86d081884c7d659a2feaa0c55ad015",
+                     *       "lastUsedAt": null,
+                     *       "expiresAt": "2027-11-27T12:00:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CreatedApiKey"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The tenant has as many API keys as it may have. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "too_many_keys";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    revokeApiKey: {
+        parameters: {
+            query?: {
+                /**
+                 * @description another tenant than the caller's own; needs the scope `admin`
+                 * @example acme
+                 */
+                tenant?: string;
+            };
+            header?: never;
+            path: {
+                /** @example key-0199c3a27d6f7b2e8d4f9a1c3e5b7d90 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key is revoked. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No API key with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "key_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
     burnCpu: {
         parameters: {
             query?: never;
@@ -1452,7 +1995,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
             503: {
                 headers: {
                     /** @description seconds */
@@ -1462,7 +2005,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
-                        code: "identity_provider_unavailable" | "overloaded";
+                        code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { runWorkerCommand } from './setup/worker-command.ts'
+import { runServiceCommand } from './setup/service-command.ts'
 
 const usage = `Usage: npm run reconcile -- [options]
 
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
     return 0
   }
   const flags = [...(options['dry-run'] ? ['--dry-run'] : []), ...(options.all ? ['--all'] : [])]
-  return runWorkerCommand('reconcile-main.ts', [...flags, '--ids', options.ids], options.data)
+  return runServiceCommand('worker/src/reconcile-main.ts', [...flags, '--ids', options.ids], options.data)
 }
 
 process.exitCode = await main()

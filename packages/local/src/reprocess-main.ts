@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { runWorkerCommand } from './setup/worker-command.ts'
+import { runServiceCommand } from './setup/service-command.ts'
 
 const usage = `Usage: npm run reprocess -- [options]
 
@@ -50,7 +50,7 @@ async function main(): Promise<number> {
     return value === undefined ? [] : [`--${name}=${value}`]
   })
   if (options['dry-run']) parameters.push('--dry-run')
-  return runWorkerCommand('reprocess-main.ts', parameters, options.data)
+  return runServiceCommand('worker/src/reprocess-main.ts', parameters, options.data)
 }
 
 process.exitCode = await main()

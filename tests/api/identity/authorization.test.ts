@@ -136,7 +136,7 @@ test('npm run api-key generates a key and an entry with its hash only', () => {
   const { key, entry } = newApiKey('acme', ['uploads:read'])
   assert.match(key, /^mr_[A-Za-z0-9_-]{43}$/)
   assert.not.ok(entry.includes(key))
-  const program = fileURLToPath(import.meta.resolve('@millrace/api/identity/create-api-key.ts'))
+  const program = fileURLToPath(import.meta.resolve('@millrace/api/api-key-main.ts'))
   const run = (...parameters: string[]) =>
     spawnSync(process.execPath, [program, ...parameters], { encoding: 'utf8' })
   const result = run('create', 'acme')

@@ -65,7 +65,7 @@ for (const [service, entry, own] of [
       [
         'API_KEYS',
         `ok/admin/${hash},acme/root/${hash}`,
-        'API_KEYS: entry 2 must be owner/scope+scope/sha256; its scopes must be of uploads:read, uploads:write, admin.',
+        'API_KEYS: entry 2 must be owner/scope+scope/sha256; its scopes must be of uploads:read, uploads:write, act-as, tokens, tenant, admin.',
       ],
       [
         'TRUSTED_PROXIES',

@@ -211,6 +211,11 @@ export function createEventStreams(deps: {
         for (const stream of slot) if (stream.opener.holder.owner === owner) void endIfEnded(stream)
       }
     },
+
+    /** Ends all streams whose identity was ended: of an API key, any of its tenant's users may be the owner. */
+    checkAll(): void {
+      for (const slot of slots) for (const stream of slot) void endIfEnded(stream)
+    },
   }
 }
 

@@ -1,5 +1,6 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { type ReportProblem, throwProblem } from '@millrace/shared/service/environment.ts'
+import { generateKey, hashOfKey } from '@millrace/shared/tenants/generate-key.ts'
 import { TenantName } from '@millrace/shared/uploads/owner.ts'
 import { Compile } from 'typebox/compile'
 import { type Caller, Scope } from './caller.ts'
@@ -90,8 +91,8 @@ export type ApiKeys = ReturnType<typeof createApiKeys>
  * @throws EnvironmentError if the owner or a scope is not valid
  */
 export function newApiKey(name: string, scopes: string[]): { key: string; entry: string } {
-  const key = `mr_${randomBytes(32).toString('base64url')}`
-  const entry = `${name}/${scopes.join('+')}/${createHash('sha256').update(key).digest('hex')}`
+  const key = generateKey()
+  const entry = `${name}/${scopes.join('+')}/${hashOfKey(key)}`
   readApiKeys(entry)
   return { key, entry }
 }

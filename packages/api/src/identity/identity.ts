@@ -1,5 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
+import { createKeyStore } from '@millrace/shared/tenants/key-store.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -9,6 +10,7 @@ import { authorize } from './authorize.ts'
 import { createEndedIdentities } from './ended-identities.ts'
 import { createIdentityProvider } from './identity-provider.ts'
 import type { JwtSettings } from './jwt-settings.ts'
+import { createKeyUses } from './key-uses.ts'
 import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createRevokedTokens } from './revoked-tokens.ts'
@@ -16,6 +18,7 @@ import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
 import { createSessionRecords } from './session-records.ts'
 import { sessionRoutes } from './session-routes.ts'
 import { createSignIns } from './sign-ins.ts'
+import { createStoredKeys } from './stored-keys.ts'
 import { createUploadTokens } from './upload-tokens.ts'
 
 /**
@@ -24,7 +27,8 @@ import { createUploadTokens } from './upload-tokens.ts'
  * @param deps.subscriber a Redis connection that subscribes
  * @param deps.secure whether clients reach the API over HTTPS
  * @returns `owner`, the owner of a request; `callerOf`, the name of the API key or the session of an authorized request;
- *   `cookieName`; `endedIdentities`; `uploadTokens` and `revokedTokens`; and `register`, which authorizes all routes of a scope and adds `/session` to it
+ *   `cookieName`; `endedIdentities`; upload tokens and their revocations; the API keys that are made at run time; and
+ *   `register`, which authorizes all routes of a scope and adds `/session` to it
  */
 export function createIdentity(deps: {
   redis: Redis
@@ -47,7 +51,7 @@ export function createIdentity(deps: {
     instance: string
   }
 }) {
-  const { redis, subscriber, prefix, secure, log, config } = deps
+  const { redis, subscriber, prefix, s3, bucket, log, secure, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
@@ -55,6 +59,9 @@ export function createIdentity(deps: {
   const revokedTokens = createRevokedTokens(deps)
   const uploadTokens = createUploadTokens({ sessionKeys: config.sessionKeys, revokedTokens })
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
+  const keyStore = createKeyStore({ s3, bucket })
+  const keyUses = createKeyUses({ redis, prefix })
+  const storedKeys = createStoredKeys({ store: keyStore, uses: keyUses, redis, subscriber, prefix, log })
 
   return {
     owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
@@ -62,14 +69,18 @@ export function createIdentity(deps: {
     endedIdentities,
     uploadTokens,
     revokedTokens,
+    keyStore,
+    keyUses,
+    storedKeys,
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,
     register(scope: Api): void {
       const apiKeys = createApiKeys(config.apiKeys)
       const allowedOrigins = createAllowedOrigins(config)
       // The last one: it takes every JWT for one of the provider's.
       const provider = config.jwt && createIdentityProvider(config.jwt, { log })
-      const finders = [uploadTokens.find, apiKeys.find, ...(provider ? [provider.find] : [])]
-      const signIns = createSignIns({ finders, findKey: apiKeys.findById, sessions })
+      const finders = [uploadTokens.find, apiKeys.find, storedKeys.find, ...(provider ? [provider.find] : [])]
+      const findKey = (id: string) => apiKeys.findById(id) ?? storedKeys.findById(id)
+      const signIns = createSignIns({ finders, findKey, sessions })
       authorize(scope, {
         finders,
         publicOrigin,
@@ -80,6 +91,8 @@ export function createIdentity(deps: {
         sessions,
         signIns,
       })
+      scope.addHook('onReady', async () => storedKeys.start())
+      scope.addHook('onClose', async () => storedKeys.stop())
       cookie.register(scope)
       scope.addHook('onClose', async () => revokedTokens.close())
       sessionRoutes(scope, { cookie, sessions, signIns, endedIdentities, instance })

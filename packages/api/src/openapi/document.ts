@@ -27,6 +27,7 @@ const authenticationCodes: readonly ErrorCode[] = [
   'token_expired',
   'token_revoked',
   'identity_provider_unavailable',
+  'dependency_unavailable',
   'forbidden',
   'rate_limited',
 ]
@@ -78,7 +79,7 @@ export function securitySchemes(cookieName: string) {
       type: 'http' as const,
       scheme: 'bearer',
       description:
-        'An API key that the operator created. Its scopes are one or more of `uploads:read`, `uploads:write`, `admin`.',
+        'An API key of a tenant. Its scopes are one or more of `uploads:read`, `uploads:write`, `act-as`, `tokens`, `tenant`, `admin`.',
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
+import { keyOperations } from './key-operations.ts'
 import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
 import { tokenOperations } from './token-operations.ts'
@@ -11,6 +12,7 @@ export const operations: Operations = {
   ...uploadOperations,
   ...sessionOperations,
   ...tokenOperations,
+  ...keyOperations,
   ...healthOperations,
   ...fleetOperations,
 }

@@ -69,6 +69,18 @@ export function revocationKey(tokenId: string): string {
   return `${revocationsPrefix}${tokenId}`
 }
 
+/** Returns the prefix of all API keys of a tenant. */
+export function tenantApiKeysPrefix(tenantKey: string): string {
+  return `${apiKeysPrefix}${tenantKey}/`
+}
+
+const apiKeyForm = /^keys\/[0-9a-f]{16}\/(key-[0-9a-f]{32})\.json$/
+
+/** Returns the id of the API key that is stored under a key, or undefined if it is another kind of key. */
+export function parseApiKeyKey(key: string): string | undefined {
+  return apiKeyForm.exec(key)?.[1]
+}
+
 /** Returns the key of a webhook. */
 export function webhookKey(tenantKey: string, id: string): string {
   return `${webhooksPrefix}${tenantKey}/${id}.json`

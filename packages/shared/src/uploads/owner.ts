@@ -9,7 +9,7 @@ import Type from 'typebox'
 export const Owner = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' })
 
 /** A tenant's name. Not one that looks like the owner of a session or a user. */
-export const TenantName = Type.String({ pattern: '^(?![su]-)[a-z0-9][a-z0-9-]{0,62}$' })
+export const TenantName = Type.String({ pattern: '^(?![su]-)[a-z0-9][a-z0-9-]{0,62}$', maxLength: 63 })
 
 /** A user's id, as the tenant's backend or its identity provider names it. */
 export const UserId = Type.String({

@@ -2,17 +2,17 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { readServiceEnvironment } from './service-environment.ts'
 
-const workerPrograms = join(import.meta.dirname, '../../../worker/src')
+const packages = join(import.meta.dirname, '../../..')
 
 /**
- * Runs a command of the worker with the settings of a running `npm start`, or with those of a worker in the environment,
+ * Runs a command of a service with the settings of a running `npm start`, or with those of the service in the environment,
  * and passes signals on to it. If there is nothing to connect to, prints what to do.
  *
- * @param program the file under packages/worker/src
+ * @param program the file under packages/
  * @param directory the data directory of `npm start`
  * @returns the exit code
  */
-export async function runWorkerCommand(
+export async function runServiceCommand(
   program: string,
   parameters: string[],
   directory: string,
@@ -20,11 +20,25 @@ export async function runWorkerCommand(
   const environment = await environmentOf(directory)
   if (!environment) {
     process.stderr.write(
-      `Millrace does not run on ${directory}: start it with \`npm start\`, or set BUCKET, REDIS_URL and the other variables of a worker.\n`,
+      `Millrace does not run on ${directory}: start it with \`npm start\`, or set BUCKET, REDIS_URL and the other variables of the services.\n`,
     )
     return 2
   }
-  const child = spawn(process.execPath, [join(workerPrograms, program), ...parameters], {
+  return runProgram(program, parameters, environment)
+}
+
+/**
+ * Runs a program and passes signals on to it.
+ *
+ * @param program the file under packages/
+ * @returns the exit code
+ */
+export async function runProgram(
+  program: string,
+  parameters: string[],
+  environment: NodeJS.ProcessEnv,
+): Promise<number> {
+  const child = spawn(process.execPath, [join(packages, program), ...parameters], {
     stdio: 'inherit',
     env: environment,
   })

@@ -1,0 +1,75 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { writeServiceEnvironment } from '@millrace/local/setup/service-environment.ts'
+import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
+import { createHttpClient } from '../../support/http-client.ts'
+import { runCommand } from '../../support/run-command.ts'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('npm run api-key')
+const program = join(import.meta.dirname, '../../../packages/local/src/api-key-main.ts')
+let api: ApiInstances
+let directory: string
+
+test.before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'millrace-api-key-'))
+  api = await startApiInstances()
+  await writeServiceEnvironment(directory, api.environment)
+})
+test.after(async () => {
+  await api.close()
+  await rm(directory, { recursive: true })
+})
+
+const run = (...parameters: string[]) =>
+  runCommand(program, [...parameters, '--data', directory], { ...process.env })
+
+/** Uses a key until the response has this status. The message only makes the API list sooner than every 5 s. */
+async function useUntil(status: number, key: string): Promise<void> {
+  await api.redis.publish(`${api.prefix}:api-keys`, '')
+  const headers = { authorization: `Bearer ${key}` }
+  while ((await createHttpClient(api.url).get('/uploads', { headers })).status !== status);
+}
+
+test('npm run api-key creates, lists and revokes keys of a running npm start', async () => {
+  const created = await run('create', '--tenant', 'acme', '--description', 'the shop', '--expires-in', '3600')
+  assert.equal([created.code, created.errors], [0, ''])
+  const [, key = ''] = /Key, shown only now: +(mr_\S{43})\n/.exec(created.output) ?? []
+  const [id = ''] = /key-[0-9a-f]{32}/.exec(created.output) ?? []
+  await useUntil(200, key)
+
+  const listed = await run('list', '--tenant', 'acme')
+  assert.is(listed.code, 0)
+  assert.match(
+    listed.output,
+    new RegExp(`^${id} +uploads:read\\+uploads:write +created \\S+Z by command +expires \\S+Z +the shop\n$`),
+  )
+  assert.equal(await run('revoke', '--tenant', 'acme', id), {
+    code: 0,
+    output: `Revoked ${id}.\n`,
+    errors: '',
+  })
+  await useUntil(401, key)
+})
+
+test('npm run api-key refuses wrong options, and says if there is nothing to connect to', async () => {
+  const service = join(import.meta.dirname, '../../../packages/api/src/api-key-main.ts')
+  for (const wrong of [
+    ['create', '--tenant', 'acme', '--scope', 'root'],
+    ['create', '--tenant', 'acme', '--expires-in', 'soon'],
+    ['drop', '--tenant', 'acme'],
+  ]) {
+    const { code, errors } = await runCommand(service, wrong, { ...process.env })
+    assert.is(code, 2, wrong.join(' '))
+    assert.match(errors, 'Usage: npm run api-key', wrong.join(' '))
+  }
+  const alone = await runCommand(program, ['list', '--tenant', 'acme', '--data', tmpdir()], {
+    ...process.env,
+  })
+  assert.is(alone.code, 2)
+  assert.match(alone.errors, 'Millrace does not run on ')
+})
+
+test.run()
