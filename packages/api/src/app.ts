@@ -3,6 +3,7 @@ import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
+import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
@@ -76,6 +77,7 @@ export async function createApp(
   protect({ secure })
   const { limitCallers } = await limitRequests(app, base)
 
+  const tenantUsers = createTenantUsers({ s3, bucket })
   const eventStreams = createEventStreams({ limits: config.eventStreams, closing })
   const {
     owner,
@@ -83,7 +85,7 @@ export async function createApp(
     callerOf,
     endedIdentities,
     register: registerIdentity,
-  } = createIdentity({ ...base, secure })
+  } = createIdentity({ ...base, secure, tenantUsers })
   endedIdentities.onEnded(eventStreams.check)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, closing })

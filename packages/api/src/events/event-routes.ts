@@ -50,7 +50,7 @@ export function eventRoutes(
       const stored = await findOwnUpload(request, request.params.id)
       if (isFinished(stored.upload) && uploadVersion(stored) === lastEventId) return reply.code(204).send()
       return eventStreams.send(reply, openerOf(request, stored.upload.owner), (signal) =>
-        uploadEvents(stored.upload, lastEventId, signal),
+        uploadEvents(stored.upload, { lastEventId, user: request.caller?.user }, signal),
       )
     },
   )
@@ -62,7 +62,7 @@ export function eventRoutes(
     const sequence = Number(request.headers['last-event-id'])
     const position = Number.isSafeInteger(sequence) && sequence > 0 ? sequence : undefined
     return eventStreams.send(reply, openerOf(request, ownerId), (signal) =>
-      ownerEvents(watchOwner(ownerId, position, signal)),
+      ownerEvents(watchOwner(ownerId, position, signal), request.caller?.user),
     )
   })
 
@@ -70,21 +70,27 @@ export function eventRoutes(
     return { holder: budgetHolder(request, ownerId), ...endedIdentities.lifetimeOf(request) }
   }
 
-  async function* ownerEvents(changes: AsyncIterable<OwnerEvent>): AsyncGenerator<ServerSentEvent> {
+  async function* ownerEvents(
+    changes: AsyncIterable<OwnerEvent>,
+    user: string | undefined,
+  ): AsyncGenerator<ServerSentEvent> {
     for await (const event of changes) {
       if (event.kind === 'progress') yield { event: 'progress', data: event.progress }
-      else yield { id: String(event.sequence), event: event.kind, data: viewEvent(event) }
+      else yield { id: String(event.sequence), event: event.kind, data: viewEvent(event, user) }
     }
   }
 
-  function viewEvent(event: Exclude<OwnerEvent, { kind: 'progress' }>): unknown {
+  function viewEvent(event: Exclude<OwnerEvent, { kind: 'progress' }>, user: string | undefined): unknown {
     switch (event.kind) {
       case 'snapshot': {
         const { uploads, nextCursor } = event
-        return { uploads: uploads.map(viewUpload), ...(nextCursor !== undefined && { nextCursor }) }
+        return {
+          uploads: uploads.map((upload) => viewUpload(upload, user)),
+          ...(nextCursor !== undefined && { nextCursor }),
+        }
       }
       case 'upload':
-        return viewUpload(event.upload)
+        return viewUpload(event.upload, user)
       case 'erased':
         return { id: event.id }
     }
@@ -92,7 +98,7 @@ export function eventRoutes(
 
   async function* uploadEvents(
     address: { owner: string; id: string },
-    lastEventId: string | undefined,
+    { lastEventId, user }: { lastEventId: string | undefined; user: string | undefined },
     signal: AbortSignal,
   ): AsyncGenerator<ServerSentEvent> {
     for await (const stored of watchUpload(address, signal)) {
@@ -101,7 +107,7 @@ export function eventRoutes(
         continue
       }
       const id = uploadVersion(stored)
-      if (id !== lastEventId) yield { id, event: 'upload', data: viewUpload(stored.upload) }
+      if (id !== lastEventId) yield { id, event: 'upload', data: viewUpload(stored.upload, user) }
     }
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { requestedHost } from '../http/known-hosts.ts'
+import { actAsNamedUser, userHeader } from './act-as.ts'
 import { type Caller, type FindCaller, hasScope, type Scope } from './caller.ts'
 
 declare module 'fastify' {
@@ -23,7 +24,7 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
  * Authorizes the requests of a scope before anything else of them is read. A request with an API key needs a
- * valid key with the route's scope. A request without a key, with or without a cookie, is accepted unless a
+ * valid key with the route's scope, and may name its user with `act-as`. A request without a key, with or without a cookie, is accepted unless a
  * page of another origin made the browser send a write, or anonymous uploads are off and the route writes.
  *
  * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`.
@@ -61,7 +62,7 @@ export function authorize(
       const name = caller.kind === 'key' ? 'API key' : 'token'
       throw new AppError('forbidden', { message: `The ${name} does not have the scope ${requiredScope}.` })
     }
-    request.caller = caller
+    request.caller = actAsNamedUser(request, caller)
   }
 
   async function findCaller(token: string): Promise<Caller | undefined> {
@@ -79,6 +80,9 @@ export function authorize(
   function refusalOfAnonymous(request: FastifyRequest): AppError | undefined {
     const { config } = request.routeOptions
     const requiredScope = requiredScopeOf(request)
+    if (request.headers[userHeader] !== undefined) {
+      return new AppError('unauthenticated', { message: 'Millrace-User needs a key of scope act-as.' })
+    }
     if (requiredScope === 'admin' && !openAdmin) return new AppError('unauthenticated')
     // They need to know the tenant, or the user that it names.
     if (['act-as', 'tokens', 'tenant'].includes(requiredScope)) return new AppError('unauthenticated')

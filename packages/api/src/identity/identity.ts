@@ -1,3 +1,4 @@
+import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Api } from '../http/api.ts'
@@ -23,6 +24,7 @@ export function createIdentity(deps: {
   subscriber: Redis
   prefix: string
   secure: boolean
+  tenantUsers: TenantUsers
   config: {
     sessionKeys: Buffer[]
     sessionTtlMs: number
@@ -34,7 +36,7 @@ export function createIdentity(deps: {
     instance: string
   }
 }) {
-  const { redis, subscriber, prefix, secure, config } = deps
+  const { redis, subscriber, prefix, secure, tenantUsers, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
@@ -42,7 +44,7 @@ export function createIdentity(deps: {
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
 
   return {
-    owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
+    owner: createRequestOwner({ cookie, sessions, newSessions, tenantUsers, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     endedIdentities,
     callerOf: (request: FastifyRequest) => request.caller?.id ?? cookie.peek(request)?.owner,

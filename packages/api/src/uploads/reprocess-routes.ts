@@ -29,7 +29,7 @@ export function reprocessRoutes(
     async (request, reply) => {
       const { upload } = await findOwnUpload(request, request.params.id)
       reply.code(202)
-      return viewUpload(await reprocessUpload(upload, request.body.preset))
+      return viewUpload(await reprocessUpload(upload, request.body.preset), request.caller?.user)
     },
   )
 }

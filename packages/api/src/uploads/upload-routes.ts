@@ -182,7 +182,7 @@ export function uploadRoutes(
       if (!ownerId) return { uploads: [] }
       const { cursor, limit } = request.query
       const page = await listUploads(ownerId, { ...(cursor && { before: cursor }), limit })
-      return { ...page, uploads: page.uploads.map(viewUpload) }
+      return { ...page, uploads: page.uploads.map((upload) => viewUpload(upload, request.caller?.user)) }
     },
   )
 
@@ -192,7 +192,7 @@ export function uploadRoutes(
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
       const { upload } = await findOwnUpload(request, request.params.id)
-      return viewUpload(upload)
+      return viewUpload(upload, request.caller?.user)
     },
   )
 }
