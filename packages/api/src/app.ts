@@ -19,6 +19,7 @@ import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createSigning } from './signing/signing.ts'
+import { registerTenants } from './tenants/tenants.ts'
 import { registerTus } from './tus/tus.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { registerUppy } from './uppy/uppy.ts'
@@ -111,6 +112,7 @@ export async function createApp(
   app.register(async (scope: Api) => {
     registerIdentity(scope)
     limitCallers(scope, callerOf)
+    registerTenants(scope, { ...rooms, tenantUsers, eraseUpload: uploads.eraseUpload })
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)

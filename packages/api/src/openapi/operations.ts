@@ -3,12 +3,14 @@ import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
 import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
+import { tenantOperations } from './tenant-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
 
 /** All routes in the OpenAPI document. A new route needs an entry here, or a test fails. */
 export const operations: Operations = {
   ...uploadOperations,
   ...sessionOperations,
+  ...tenantOperations,
   ...healthOperations,
   ...fleetOperations,
 }
