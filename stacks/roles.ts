@@ -4,8 +4,12 @@ import {
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  receiptsPrefix,
   sweepPrefix,
   unfinishedPrefix,
+  usagePrefix,
+  userErasuresPrefix,
+  usersPrefix,
   variantsPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
@@ -74,6 +78,20 @@ export function createApiRole(deps: RoleDeps) {
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:PutObject'],
       Resource: objectsUnder(bucket, erasuresPrefix),
+    },
+    {
+      Sid: 'AdministerTenants',
+      Effect: 'Allow',
+      Action: ['s3:GetObject', 's3:PutObject'],
+      Resource: [usersPrefix, userErasuresPrefix, receiptsPrefix, usagePrefix].map((prefix) =>
+        objectsUnder(bucket, prefix),
+      ),
+    },
+    {
+      Sid: 'EraseUsersAndOldCounts',
+      Effect: 'Allow',
+      Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
+      Resource: [usersPrefix, userErasuresPrefix, usagePrefix].map((prefix) => objectsUnder(bucket, prefix)),
     },
     {
       Sid: 'CheckQueue',
