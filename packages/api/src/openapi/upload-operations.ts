@@ -96,10 +96,12 @@ export const uploadOperations: Operations = {
     description:
       'The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without ' +
       '`nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a ' +
-      'loss of Redis, an upload can be on two pages.',
+      'loss of Redis, an upload can be on two pages.\n\n' +
+      'With `user`, the uploads of this user of the tenant, for keys with the scope `tenant`. A user without uploads has an ' +
+      'empty list.',
     tag: 'uploads',
     security: [{}, ...securityRequirements.read],
-    parameters: { cursor: sampleId, limit: 50 },
+    parameters: { user: 'auth0|5f7c8ec7', cursor: sampleId, limit: 50 },
     responses: {
       200: { description: 'One page of uploads.', example: { uploads: [readyUpload], nextCursor: sampleId } },
     },
