@@ -104,6 +104,7 @@ export async function createApp(
     uploadsAtOnce,
     eventStreams,
     endedIdentities,
+    tenantUsers,
     closing,
   }
 
@@ -112,7 +113,7 @@ export async function createApp(
   app.register(async (scope: Api) => {
     registerIdentity(scope)
     limitCallers(scope, callerOf)
-    registerTenants(scope, { ...rooms, tenantUsers, eraseUpload: uploads.eraseUpload })
+    registerTenants(scope, { ...rooms, eraseUpload: uploads.eraseUpload })
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)
