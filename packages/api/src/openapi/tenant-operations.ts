@@ -12,6 +12,7 @@ const finished = {
   finishedAt: '2026-11-23T10:00:09.000Z',
 }
 const { finishedAt: _, ...begun } = finished
+const ofDay = { day: '2026-11-23', files: 12, bytes: 48_210_004 }
 const running = { ...begun, state: 'running' }
 
 export const tenantOperations: Operations = {
@@ -63,5 +64,35 @@ export const tenantOperations: Operations = {
     parameters: { id: erasureId },
     responses: { 200: { description: 'The erasure.', example: finished } },
     errors: ['erasure_not_found', 'dependency_unavailable'],
+  },
+  'GET /usage': {
+    ...administered,
+    operationId: 'getUsage',
+    summary: 'Read how many files and bytes the tenant and its users have',
+    description:
+      'Counts originals in S3, by user, in all, and by the day on which they were announced (UTC). Variants, rejected and ' +
+      'erased files do not count. The count is made when it is asked for, and again when it is older than a minute and ' +
+      'than 20 times its duration: `asOf` tells when it began. It takes one request to S3 for each thousand files, some ' +
+      '0.1 s. The first one of a tenant with many files is not there at once: the response is 202 until it is.\n\n' +
+      'Users come in pages, in no particular order; each page has the totals of the tenant. With `user`, only this user.',
+    parameters: { user: 'auth0|5f7c8ec7', cursor: '5a1f0c9e2b7d4a6f8c3e1d2b9a7f6e05' },
+    responses: {
+      200: {
+        description: 'The usage.',
+        example: {
+          asOf: '2026-11-23T10:00:00.000Z',
+          files: 5210,
+          bytes: 20_918_240_112,
+          days: [ofDay],
+          users: [{ user: 'auth0|5f7c8ec7', files: 12, bytes: 48_210_004, days: [ofDay] }],
+        },
+      },
+      202: {
+        description: 'The first count is being made.',
+        example: { state: 'counting' },
+        headers: { 'retry-after': 'seconds' },
+      },
+    },
+    errors: ['conflict', 'dependency_unavailable'],
   },
 }

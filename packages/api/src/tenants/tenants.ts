@@ -9,11 +9,14 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { EndedIdentities } from '../identity/ended-identities.ts'
+import { createCountUsage } from './count-usage.ts'
 import { createRunUserErasures } from './run-user-erasures.ts'
+import { createUsageCounts } from './usage-counts.ts'
+import { usageRoutes } from './usage-routes.ts'
 import { userRoutes } from './user-routes.ts'
 
 /**
- * Adds what the administrator of a tenant does: list and erase its users.
+ * Adds what the administrator of a tenant does: list and erase its users, and see what they use.
  *
  * @param deps.eraseUpload erases one upload
  * @param deps.closing aborts when this instance shuts down
@@ -58,4 +61,5 @@ export function registerTenants(
     void runUserErasures.keepResuming()
   })
   userRoutes(scope, { users, runUserErasures })
+  usageRoutes(scope, { users, countUsage: createCountUsage(deps), usageCounts: createUsageCounts(deps) })
 }

@@ -7,9 +7,7 @@ import Type, { type Static } from 'typebox'
 import type { Api } from '../http/api.ts'
 import type { RunUserErasures } from './run-user-erasures.ts'
 import { tenantOf } from './tenant-of.ts'
-
-/** The part of a user's owner that follows the tenant's key: 32 hex digits. */
-const UserKey = Type.String({ pattern: '^[0-9a-f]{32}$' })
+import { UserKey } from './user-key.ts'
 
 export const UserView = Type.Object(
   { user: UserId, createdAt: TenantUser.properties.createdAt },
