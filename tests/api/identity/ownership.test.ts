@@ -17,7 +17,7 @@ test.before(async () => {
 test.after(() => api.close())
 
 /** Routes whose parameter is not an upload id (files of a page, a duration). Any other route must check the owner. */
-const ownerless = new Set(['/docs/static/*', '/load/:ms', '*', '/*'])
+const ownerless = new Set(['/erasures/:id', '/docs/static/*', '/load/:ms', '*', '/*'])
 
 /** Returns a request that is valid for the route, so that it can only be refused because of its owner. */
 function requestFor(method: string, url: string, id: string) {
