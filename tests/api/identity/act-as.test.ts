@@ -150,4 +150,14 @@ test('each user has a quota of its own', async () => {
   await announceAs(shop.key, 'cora')
 })
 
+test('each user has a rate limit of its own', async () => {
+  await idsOf(shop.key, 'dora')
+  await idsOf(shop.key, 'dirk')
+  const counted = await api.redis.keys(`${api.prefix}:rate:owner:key-*`)
+  for (const user of ['dora', 'dirk']) {
+    const end = `:${userOwner('shop', user).slice(-16)}`
+    assert.is(counted.filter((key) => key.endsWith(end)).length, 1, user)
+  }
+})
+
 test.run()

@@ -2,7 +2,7 @@ import { ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { ErasureView, UserPage } from '@millrace/api/tenants/user-routes.ts'
-import { Announced } from '@millrace/api/uploads/upload-routes.ts'
+import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { manifestKey, parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import * as assert from 'uvu/assert'
@@ -45,6 +45,12 @@ async function send(key: string, user: string, size = 7, base = api.url) {
     await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key, Body: '{}' }))
   }
   return announced.id
+}
+
+async function announceOwn(key: string): Promise<string> {
+  const file = { filename: 'a.txt', contentType: 'text/plain', size: 7 }
+  const response = await createHttpClient(api.url).post('/uploads', file, { headers: bearer(key) })
+  return bodyOf(response, Announced).id
 }
 
 async function usersOf(key: string, limit = 200): Promise<string[]> {
@@ -154,6 +160,46 @@ test('a key without the scope tenant cannot administer users, nor can anonymous 
     const response = await client.request(method, path, { headers: bearer(plain.key) })
     assert.is(bodyOf(response, Problem).code, 'forbidden')
     assert.is(bodyOf(await client.request(method, path), Problem).code, 'unauthenticated')
+  }
+})
+
+test("the tenant's administrator lists the uploads of the user that it names, and of no other tenant's", async () => {
+  const own = await announceOwn(shop.key)
+  const first = await send(shop.key, 'a/ü 😀')
+  const second = await send(shop.key, 'a/ü 😀')
+  await send(shop.key, 'bob')
+  const foreign = await send(blog.key, 'a/ü 😀')
+  const list = async (key: string, query: string) => {
+    const response = await createHttpClient(api.url).get(`/uploads${query}`, { headers: bearer(key) })
+    return bodyOf(response, UploadPage).uploads.map(({ id, user }) => [id, user])
+  }
+  const query = `?user=${encodeURIComponent('a/ü 😀')}`
+  assert.equal(await list(shop.key, query), [
+    [second, 'a/ü 😀'],
+    [first, 'a/ü 😀'],
+  ])
+  assert.equal(await list(shop.key, `${query}&limit=1&cursor=${second}`), [[first, 'a/ü 😀']])
+  assert.equal(await list(blog.key, query), [[foreign, 'a/ü 😀']])
+  assert.equal(await list(shop.key, '?user=nobody'), [])
+  assert.equal(await list(shop.key, ''), [[own, undefined]])
+})
+
+test('without the scope tenant, only the own user can be named', async () => {
+  await send(plain.key, 'eve')
+  const client = createHttpClient(api.url)
+  const own = await client.get('/uploads?user=eve', as(plain.key, 'eve'))
+  assert.is(bodyOf(own, UploadPage).uploads.length, 1)
+  for (const user of [undefined, 'adam']) {
+    const response = await client.get(
+      '/uploads?user=eve',
+      user === undefined ? { headers: bearer(plain.key) } : as(plain.key, user),
+    )
+    assert.is(bodyOf(response, Problem).code, 'forbidden')
+  }
+  const anonymous = await client.get('/uploads?user=eve')
+  assert.is(bodyOf(anonymous, Problem).code, 'unauthenticated')
+  for (const query of ['user=', `user=${'a'.repeat(257)}`, 'user=%00']) {
+    assert.is((await client.get(`/uploads?${query}`, { headers: bearer(shop.key) })).status, 400, query)
   }
 })
 

@@ -8,6 +8,8 @@ import type { UploadIndex } from '../uploads/upload-index.ts'
 
 /** How many uploads are erased at once. Each takes some ten requests to S3. */
 const erasedAtOnce = 8
+/** How many uploads are listed before `mayContinue` is asked again: a second of work. */
+const listedAtOnce = 1000
 /** A user that uploads while it is erased makes further rounds necessary. More are a fault, or the erasure is of no use. */
 const maxRounds = 20
 
@@ -30,7 +32,7 @@ export function createEraseUser(deps: {
 
   /**
    * @param begun the erasure, which is recorded as running
-   * @param mayContinue is asked before each batch of uploads; may throw to interrupt the erasure
+   * @param mayContinue is asked before each batch of uploads, also while they are counted; may throw to interrupt the erasure
    * @returns the finished erasure, whose receipt is written
    * @throws AppError `conflict` if the user keeps uploading
    */
@@ -42,7 +44,7 @@ export function createEraseUser(deps: {
     let erasure = begun
     let isEntryErased = false
     for (let round = 0; round < maxRounds; round++) {
-      const counted = await count(erasure)
+      const counted = await count(erasure, mayContinue)
       const isEmpty = !counted.hasUploads && !(await eraseAnnounced(owner, mayContinue))
       if (isEmpty && isEntryErased) {
         const finished = { ...erasure, finishedAt: new Date().toISOString() }
@@ -65,11 +67,15 @@ export function createEraseUser(deps: {
   }
 
   /** Adds what came since the last count. */
-  async function count(erasure: UserErasure): Promise<{ erasure: UserErasure; hasUploads: boolean }> {
+  async function count(
+    erasure: UserErasure,
+    mayContinue: () => Promise<void>,
+  ): Promise<{ erasure: UserErasure; hasUploads: boolean }> {
     const sum = { ...erasure }
-    let hasUploads = false
+    let listed = 0
     for await (const { id, versions, bytes } of listOwnerContents(erasure.owner)) {
-      hasUploads = true
+      listed += 1
+      if (listed % listedAtOnce === 0) await mayContinue()
       // Ids rise with time, and so does the listing.
       if (id <= sum.countedUpTo) continue
       sum.uploads += 1
@@ -77,7 +83,7 @@ export function createEraseUser(deps: {
       sum.bytes += bytes
       sum.countedUpTo = id
     }
-    return { erasure: sum, hasUploads }
+    return { erasure: sum, hasUploads: listed > 0 }
   }
 
   async function eraseAll(
