@@ -2,6 +2,7 @@ import {
   erasuresPrefix,
   originalsPrefix,
   outboxPrefix,
+  revocationsPrefix,
   unfinishedPrefix,
   usersPrefix,
   variantsPrefix,
@@ -163,6 +164,15 @@ const expireReplacedOfTenants = [usersPrefix, webhooksPrefix, outboxPrefix].map(
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }))
 
+/** Expires revocations when all upload tokens of their day have ended: a token lasts 7 days at most. */
+const expireRevocations = {
+  id: 'expire-revocations',
+  status: 'Enabled',
+  filter: { prefix: revocationsPrefix },
+  expiration: { days: 8 },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -185,6 +195,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
     expireUnfinished,
     expireReplacedOriginals,
     ...expireReplacedOfTenants,
+    expireRevocations,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

@@ -3,6 +3,8 @@ import {
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  receiptsPrefix,
+  revocationsPrefix,
   usersPrefix,
   variantsPrefix,
   webhooksPrefix,
@@ -26,11 +28,14 @@ const copiedPrefixes = [
   apiKeysPrefix,
   usersPrefix,
   webhooksPrefix,
+  revocationsPrefix,
+  receiptsPrefix,
 ]
 
 /**
  * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and
- * rebuild everything, and API keys, users and webhooks, so that a tenant is the same in each. S3 does not copy the deletion of versions; erasure markers under erasures/ announce it
+ * rebuild everything, and what is of tenants, so that a tenant is the same in each. S3 does not copy the deletion of
+ * versions; erasure markers under erasures/ announce it
  * (docs/decisions/0018-replicate-objects-between-regions.md).
  */
 export function replicateLedgers(ledgers: Ledger[]) {

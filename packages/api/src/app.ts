@@ -20,6 +20,7 @@ import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createSigning } from './signing/signing.ts'
 import { createTenants } from './tenants/tenants.ts'
+import { registerUsers } from './tenants/users.ts'
 import { registerTus } from './tus/tus.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { registerUppy } from './uppy/uppy.ts'
@@ -78,6 +79,7 @@ export async function createApp(
   await protect({ secure })
   const { limitCallers } = await limitRequests(app, base)
 
+  const tenantUsers = createTenantUsers({ s3, bucket })
   const eventStreams = createEventStreams({ limits: config.eventStreams, closing })
   const {
     owner,
@@ -90,14 +92,14 @@ export async function createApp(
     keyUses,
     storedKeys,
     register: registerIdentity,
-  } = createIdentity({ ...base, secure })
+  } = createIdentity({ ...base, secure, tenantUsers })
   endedIdentities.onEnded(eventStreams.check)
   storedKeys.onEnded(eventStreams.checkAll)
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const tenants = createTenants({
     ...base,
     ...{ lifecycle, uploadTokens, revokedTokens, endedIdentities, keyStore, keyUses, storedKeys },
-    tenantUsers: createTenantUsers({ s3, bucket }),
+    tenantUsers,
   })
   const { tokenUse } = tenants
   const uploads = createUploads({ ...base, lifecycle, queues, signing, owner, tokenUse, closing })
@@ -116,6 +118,7 @@ export async function createApp(
     uploadsAtOnce,
     eventStreams,
     endedIdentities,
+    tenantUsers,
     closing,
   }
 
@@ -125,6 +128,7 @@ export async function createApp(
     registerIdentity(scope)
     limitCallers(scope, callerOf)
     tenants.register(scope)
+    registerUsers(scope, { ...rooms, tenantUsers, eraseUpload: uploads.eraseUpload })
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)

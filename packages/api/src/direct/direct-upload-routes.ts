@@ -48,14 +48,15 @@ export function directUploadRoutes(
               key: request.headers['idempotency-key'],
               content: contentOf(request),
               // S3 has the file already, so the body is not read.
-              respondAgain: viewUpload,
+              respondAgain: (upload) => viewUpload(upload, request.caller?.user),
             },
             async (ownerId, keyed) => {
               const holder = budgetHolder(request, ownerId)
               const share = uploadsAtOnce.take(holder)
               try {
                 const file = await readIncomingFile(request, request.query)
-                return viewUpload(await directUpload(holder, file, { signal: transfer.signal, keyed }))
+                const upload = await directUpload(holder, file, { signal: transfer.signal, keyed })
+                return viewUpload(upload, request.caller?.user)
               } finally {
                 share.release()
               }

@@ -1,4 +1,5 @@
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
@@ -11,6 +12,7 @@ import { createSubscriberHeartbeat } from './subscriber-heartbeat.ts'
 import { createUploadChanges } from './upload-changes.ts'
 import { createWatchOwner } from './watch-owner.ts'
 import { createWatchUpload } from './watch-upload.ts'
+import { createWatchUsers } from './watch-users.ts'
 
 /**
  * Adds the server-sent events of uploads.
@@ -30,9 +32,10 @@ export function registerEvents(
     owner: RequestOwner
     eventStreams: EventStreams
     endedIdentities: EndedIdentities
+    tenantUsers: Pick<TenantUsers, 'find'>
   },
 ): void {
-  const { subscriber, prefix, log, owner, eventStreams, endedIdentities } = deps
+  const { subscriber, prefix, log, owner, eventStreams, endedIdentities, tenantUsers } = deps
   const { records, lookup, epoch } = deps.lifecycle
   const { findOwnUpload, listUploads } = deps.uploads
   const heartbeat = createSubscriberHeartbeat(deps)
@@ -43,6 +46,8 @@ export function registerEvents(
     owner,
     findOwnUpload,
     watchUpload: createWatchUpload({ lookup, changes }),
+    watchUsers: createWatchUsers({ records, lookup, changes }),
+    tenantUsers,
     watchOwner: createWatchOwner({ records, lookup, listUploads, changes }),
     eventStreams,
     endedIdentities,

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { createSeldomWarning } from '@millrace/shared/service/seldom-warning.ts'
 import { parseJson, parseStored } from '@millrace/shared/service/stored-json.ts'
+import { Owner } from '@millrace/shared/uploads/owner.ts'
 import { Upload } from '@millrace/shared/uploads/upload.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { ProgressMessage, progressChannel } from '@millrace/shared/uploads/upload-progress.ts'
@@ -14,12 +15,14 @@ import { Compile } from 'typebox/compile'
 const sequence = Type.Integer({ description: "the change's number in the sequence of its owner's changes" })
 const Change = Type.Union([
   Type.Object({ sequence, revision: Type.Integer(), upload: Upload }),
-  Type.Object({ sequence, erased: UploadId }),
+  Type.Object({ sequence, erased: UploadId, owner: Type.Optional(Owner) }),
 ])
 const change = Compile(Change)
 const progressMessage = Compile(ProgressMessage)
 /** What is read of a change whose upload is of another version. */
-const unreadableChange = Compile(Type.Object({ sequence, upload: Type.Object({ id: UploadId }) }))
+const unreadableChange = Compile(
+  Type.Object({ sequence, upload: Type.Object({ id: UploadId, owner: Owner }) }),
+)
 
 /**
  * What a subscriber receives: a change, an erasure, a progress, the id of an upload that changed in a form which this
@@ -29,7 +32,7 @@ const unreadableChange = Compile(Type.Object({ sequence, upload: Type.Object({ i
 export type UploadChange =
   | Static<typeof Change>
   | ProgressMessage
-  | { sequence: number; unreadable: string }
+  | { sequence: number; unreadable: string; owner: string }
   | 'missed'
 
 /** How often a new epoch of Redis is looked for while there are subscribers, in ms. */
@@ -75,7 +78,8 @@ export function createUploadChanges(deps: {
       warnSeldom('change-unreadable', error, 'a change of another version cannot be read')
       const readable = parseJson(message)
       if (!unreadableChange.Check(readable)) return 'missed'
-      return { sequence: readable.sequence, unreadable: readable.upload.id }
+      const { id, owner } = readable.upload
+      return { sequence: readable.sequence, unreadable: id, owner }
     }
   }
 
@@ -115,8 +119,9 @@ export function createUploadChanges(deps: {
 
   return {
     /**
-     * Subscribes to the changes and the progress of an owner's uploads.
+     * Subscribes to the changes and the progress of an owner's uploads, or to the changes of all users of a tenant.
      *
+     * @param owner an owner, or a group of users (`usersGroup`)
      * @param listener receives every change from the moment the promise resolves
      * @returns a function that ends the subscription
      */

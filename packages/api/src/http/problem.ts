@@ -26,6 +26,7 @@ export const statusOfCode = {
   not_found: 404,
   upload_not_found: 404,
   user_not_found: 404,
+  erasure_not_found: 404,
   key_not_found: 404,
   token_not_found: 404,
   webhook_not_found: 404,

@@ -3,6 +3,7 @@ import type { AllowedOrigins } from '@millrace/shared/service/allowed-origins.ts
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { requestedHost } from '../http/known-hosts.ts'
+import { actAsNamedUser, userHeader } from './act-as.ts'
 import { type Caller, type FindCaller, findFirst, hasScope, type Scope } from './caller.ts'
 import type { SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
@@ -29,7 +30,7 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
  * Authorizes the requests of a scope before anything else of them is read. A request with an API key needs a
- * valid key with the route's scope. A request without a key, with or without a cookie, is accepted unless a
+ * valid key with the route's scope, and may name its user with `act-as`. A request without a key, with or without a cookie, is accepted unless a
  * page of another origin made the browser send a write, or anonymous uploads are off and the route writes. Pages of
  * allowed origins may write with a cookie if they are of the API's own site. A session that was signed in has the caller
  * that signed it in; when that has ended, its requests are refused until it signs in again, because they must not act for
@@ -82,7 +83,7 @@ export function authorize(
       const name = caller.kind === 'key' ? 'API key' : 'token'
       throw new AppError('forbidden', { message: `The ${name} does not have the scope ${requiredScope}.` })
     }
-    request.caller = caller
+    request.caller = actAsNamedUser(request, caller)
   }
 
   /** @throws AppError `forbidden`, `cross_site`, and those of the token */
@@ -110,6 +111,9 @@ export function authorize(
   function refusalOfAnonymous(request: FastifyRequest): AppError | undefined {
     const { config } = request.routeOptions
     const requiredScope = requiredScopeOf(request)
+    if (request.headers[userHeader] !== undefined) {
+      return new AppError('unauthenticated', { message: 'Millrace-User needs a key of scope act-as.' })
+    }
     if (requiredScope === 'admin' && !openAdmin) return new AppError('unauthenticated')
     // They need to know the tenant, or the user that it names.
     if (['act-as', 'tokens', 'tenant'].includes(requiredScope)) return new AppError('unauthenticated')

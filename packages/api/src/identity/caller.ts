@@ -46,6 +46,8 @@ export type Caller = {
   kind: 'key' | 'token' | 'jwt'
   /** Distinguishes credentials of one owner, for rate limits and logs: `key-…`, `token-…`, `jwt-…`. Not secret. */
   id: string
+  /** The id of the API key that acts for a user; `id` is another one for each user. */
+  keyId?: string
   tenant: string
   /** The tenant's user that it acts for; undefined: the tenant itself. */
   user: string | undefined

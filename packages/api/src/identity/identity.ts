@@ -1,6 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import { createKeyStore } from '@millrace/shared/tenants/key-store.ts'
+import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -38,6 +39,7 @@ export function createIdentity(deps: {
   bucket: string
   log: Logger
   secure: boolean
+  tenantUsers: TenantUsers
   config: {
     sessionKeys: Buffer[]
     sessionTtlMs: number
@@ -51,7 +53,7 @@ export function createIdentity(deps: {
     instance: string
   }
 }) {
-  const { redis, subscriber, prefix, s3, bucket, log, secure, config } = deps
+  const { redis, subscriber, prefix, s3, bucket, log, secure, tenantUsers, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
   const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
@@ -64,7 +66,7 @@ export function createIdentity(deps: {
   const storedKeys = createStoredKeys({ store: keyStore, uses: keyUses, redis, subscriber, prefix, log })
 
   return {
-    owner: createRequestOwner({ cookie, sessions, newSessions, anonymousUploads }),
+    owner: createRequestOwner({ cookie, sessions, newSessions, tenantUsers, anonymousUploads }),
     cookieName: sessionCookieName(secure),
     endedIdentities,
     uploadTokens,

@@ -1,3 +1,4 @@
+import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import type { FastifyRequest } from 'fastify'
 import { clientAddress } from '../http/client-address.ts'
 import { keyRequired } from './authorize.ts'
@@ -8,15 +9,17 @@ import type { SessionRecords } from './session-records.ts'
 /**
  * Creates the lookup of a request's owner: the owner of its caller, otherwise of its session.
  *
+ * @param deps.tenantUsers records a user before its first upload
  * @param deps.anonymousUploads whether sessions may own new uploads
  */
 export function createRequestOwner(deps: {
   cookie: SessionCookie
   sessions: SessionRecords
   newSessions: NewSessions
+  tenantUsers: Pick<TenantUsers, 'record'>
   anonymousUploads: boolean
 }) {
-  const { cookie, sessions, newSessions, anonymousUploads } = deps
+  const { cookie, sessions, newSessions, tenantUsers, anonymousUploads } = deps
 
   async function activeSession(request: FastifyRequest): Promise<Session | undefined> {
     const session = cookie.read(request)
@@ -31,7 +34,11 @@ export function createRequestOwner(deps: {
    *   address has too many new owners
    */
   async function findForUpload(request: FastifyRequest): Promise<string | undefined> {
-    if (request.caller) return request.caller.owner
+    if (request.caller) {
+      const { tenant, user, owner } = request.caller
+      if (user !== undefined) await tenantUsers.record(tenant, user)
+      return owner
+    }
     // `authorize` has refused the request already, unless a route's scope is wrong.
     if (!anonymousUploads) throw keyRequired()
     const session = await activeSession(request)

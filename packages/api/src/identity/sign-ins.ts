@@ -84,14 +84,14 @@ export function createSignIns(deps: {
      * @throws AppError `forbidden` if the caller is no user; `invalid_request` if the token is too long for a cookie
      */
     seal(caller: Caller, token: string): SignIn {
-      const { kind, id, user, owner } = caller
+      const { kind, id, keyId = id, user, owner } = caller
       if (user === undefined) {
         throw new AppError('forbidden', {
           message:
             'Only users sign in: send the token of a user, or an API key with the scope act-as and the header Millrace-User.',
         })
       }
-      if (kind === 'key') return { owner, key: { id, user } }
+      if (kind === 'key') return { owner, key: { id: keyId, user } }
       if (token.length > maxTokenCharacters) {
         throw new AppError('invalid_request', {
           message: `The token has ${token.length} characters; a session holds at most ${maxTokenCharacters}. Send it as a bearer token with each request, or have it issued with fewer claims.`,

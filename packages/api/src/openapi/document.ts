@@ -22,6 +22,8 @@ const commonCodes: readonly ErrorCode[] = ['internal', 'overloaded']
 const storedDataCodes: readonly ErrorCode[] = ['unreadable_record']
 /** Codes of operations that authenticate the request. */
 const authenticationCodes: readonly ErrorCode[] = [
+  // A wrong `Millrace-User`.
+  'invalid_request',
   'unauthenticated',
   'token_invalid',
   'token_expired',
@@ -79,7 +81,9 @@ export function securitySchemes(cookieName: string) {
       type: 'http' as const,
       scheme: 'bearer',
       description:
-        'An API key of a tenant. Its scopes are one or more of `uploads:read`, `uploads:write`, `act-as`, `tokens`, `tenant`, `admin`.',
+        'An upload token (`POST /tokens`), a JWT of the identity provider, or an API key of a tenant. Scopes of keys are one or more of `uploads:read`, `uploads:write`, `act-as`, `tokens`, `tenant`, ' +
+        '`admin`. With `act-as`, a request may name a user of the tenant in the header `Millrace-User`: its id, ' +
+        'percent-encoded as by `encodeURIComponent`. It then acts for this user alone, who owns what it uploads.',
     },
   }
 }

@@ -4,6 +4,7 @@ import { healthOperations } from './health-operations.ts'
 import { keyOperations } from './key-operations.ts'
 import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
+import { tenantOperations } from './tenant-operations.ts'
 import { tokenOperations } from './token-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
 
@@ -13,6 +14,7 @@ export const operations: Operations = {
   ...sessionOperations,
   ...tokenOperations,
   ...keyOperations,
+  ...tenantOperations,
   ...healthOperations,
   ...fleetOperations,
 }

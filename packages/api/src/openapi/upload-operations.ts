@@ -27,6 +27,11 @@ const progressDescription =
   'While a worker processes a file that takes longer than a moment, `progress` tells how far it is (schema ' +
   '`UploadProgress`): `inspecting`, `rendering` with the number of variants, then `publishing`. It comes at most four ' +
   'times a second, never after the final state, has no id, and is not repeated: a client must not depend on it.'
+/** Markdown. What `GET /events?users=all` sends. */
+const usersDescription =
+  'With `users=all`, the stream has the changes of all users of the tenant, for keys with the scope `tenant`; `user` names ' +
+  'the user, unless it was erased. It has no snapshot and no `progress`: the first event is `opened`, and `missed` tells ' +
+  'that changes may have been missed, so that the client should list what it needs.'
 const progressEvent = `event: progress\ndata: ${JSON.stringify(sampleProgress)}\n\n`
 /** Markdown. What both ways to send a file say about `Idempotency-Key`. */
 const idempotencyDescription =
@@ -99,10 +104,12 @@ export const uploadOperations: Operations = {
     description:
       'The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without ' +
       '`nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a ' +
-      'loss of Redis, an upload can be on two pages.',
+      'loss of Redis, an upload can be on two pages.\n\n' +
+      'With `user`, the uploads of this user of the tenant, for keys with the scope `tenant`. A user without uploads has an ' +
+      'empty list.',
     tag: 'uploads',
     security: [{}, ...securityRequirements.read],
-    parameters: { cursor: sampleId, limit: 50 },
+    parameters: { user: 'auth0|5f7c8ec7', cursor: sampleId, limit: 50 },
     responses: {
       200: { description: 'One page of uploads.', example: { uploads: [readyUpload], nextCursor: sampleId } },
     },
@@ -280,10 +287,10 @@ export const uploadOperations: Operations = {
       'The first event is `snapshot`, the first page of `GET /uploads`. Then `upload` follows for each change and ' +
       '`erased` for each erasure. With `Last-Event-ID`, the missed changes replace the snapshot if Redis still ' +
       'has all of them. The stream ends with the session that opened it, and after an hour at the latest: an ' +
-      `EventSource then continues after its last event.\n\n${progressDescription}`,
+      `EventSource then continues after its last event.\n\n${progressDescription}\n\n${usersDescription}`,
     tag: 'events',
     security: securityRequirements.read,
-    parameters: { 'last-event-id': '42' },
+    parameters: { users: 'all', 'last-event-id': '42' },
     responses: {
       200: {
         description: 'The event stream.',

@@ -88,7 +88,7 @@ export function partRoutes(
     async (request, reply) => {
       const { upload } = await findOwnUpload(request, request.params.id)
       reply.code(202)
-      return viewUpload(await completeUpload(upload, request.body.parts))
+      return viewUpload(await completeUpload(upload, request.body.parts), request.caller?.user)
     },
   )
 }

@@ -32,7 +32,7 @@ export function reprocessRoutes(
       const { preset } = request.body
       if (preset !== undefined) checkTokenPreset(request.caller, preset)
       reply.code(202)
-      return viewUpload(await reprocessUpload(upload, preset))
+      return viewUpload(await reprocessUpload(upload, preset), request.caller?.user)
     },
   )
 }

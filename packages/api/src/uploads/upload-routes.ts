@@ -1,15 +1,16 @@
 import { sourceUrlMaxLength } from '@millrace/shared/imports/source-url.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
+import { UserId } from '@millrace/shared/uploads/owner.ts'
 import { UploadId } from '@millrace/shared/uploads/upload-id.ts'
 import Type from 'typebox'
 import type { Api } from '../http/api.ts'
 import { traceOf } from '../http/traceparent.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
-import type { RequestOwner } from '../identity/request-owner.ts'
 import { Announcement, toIntent } from './announcement.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import { IdempotencyHeaders, type WithIdempotencyKey } from './idempotency-key.ts'
 import type { ListUploads } from './list-uploads.ts'
+import type { FindListedOwner } from './listed-owner.ts'
 import { PartUrlView } from './part-schemas.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
@@ -110,6 +111,7 @@ export const Announced = Type.Object(
 )
 
 const Page = Type.Object({
+  user: Type.Optional(UserId),
   cursor: Type.Optional(UploadId),
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
 })
@@ -130,7 +132,7 @@ export const UploadPage = Type.Object(
 export function uploadRoutes(
   api: Api,
   deps: {
-    owner: RequestOwner
+    listedOwner: FindListedOwner
     findOwnUpload: FindOwnUpload
     withIdempotencyKey: WithIdempotencyKey
     startUpload: StartUpload
@@ -138,7 +140,7 @@ export function uploadRoutes(
     listUploads: ListUploads
   },
 ): void {
-  const { owner, findOwnUpload, withIdempotencyKey, startUpload, startImport, listUploads } = deps
+  const { listedOwner, findOwnUpload, withIdempotencyKey, startUpload, startImport, listUploads } = deps
 
   api.post(
     '/uploads',
@@ -178,11 +180,11 @@ export function uploadRoutes(
     { schema: { querystring: Page, response: { 200: UploadPage } } },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      const ownerId = await owner.find(request)
-      if (!ownerId) return { uploads: [] }
       const { cursor, limit } = request.query
-      const page = await listUploads(ownerId, { ...(cursor && { before: cursor }), limit })
-      return { ...page, uploads: page.uploads.map(viewUpload) }
+      const listed = await listedOwner(request, request.query.user)
+      if (!listed) return { uploads: [] }
+      const page = await listUploads(listed.owner, { ...(cursor && { before: cursor }), limit })
+      return { ...page, uploads: page.uploads.map((upload) => viewUpload(upload, listed.user)) }
     },
   )
 
@@ -192,7 +194,7 @@ export function uploadRoutes(
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
       const { upload } = await findOwnUpload(request, request.params.id)
-      return viewUpload(upload)
+      return viewUpload(upload, request.caller?.user)
     },
   )
 }

@@ -1,4 +1,5 @@
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
+import { UserId } from '@millrace/shared/uploads/owner.ts'
 import {
   Upload,
   type UploadError,
@@ -34,6 +35,7 @@ export const UploadView = Type.Object(
   {
     id: Upload.properties.id,
     state: Upload.properties.state,
+    user: Type.Optional(UserId),
     filename: intent.properties.filename,
     contentType: intent.properties.contentType,
     detectedType: findings.properties.detectedType,
@@ -63,12 +65,16 @@ export const UploadView = Type.Object(
 )
 export type UploadView = Static<typeof UploadView>
 
-/** Converts a record to the view of its owner, without keys, etags and other internal fields. */
-export function viewUpload(upload: UploadRecord): UploadView {
+/**
+ * Converts a record to the view of its owner, without keys, etags and other internal fields.
+ * @param user the tenant's user that the owner is; undefined: it is none
+ */
+export function viewUpload(upload: UploadRecord, user: string | undefined): UploadView {
   const { id, state, intent, findings, createdAt, updatedAt } = upload
   return {
     id,
     state,
+    ...(user !== undefined && { user }),
     filename: intent.filename,
     contentType: intent.contentType,
     size: upload.arrival?.size ?? intent.size,

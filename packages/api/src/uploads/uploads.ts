@@ -26,6 +26,7 @@ import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
 import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.ts'
 import { createListUploads } from './list-uploads.ts'
+import { createListedOwner } from './listed-owner.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { createNameNetworks } from './name-networks.ts'
 import { partRoutes } from './part-routes.ts'
@@ -127,7 +128,7 @@ export function createUploads(deps: {
     withIdempotencyKey,
     register(scope: Api): void {
       uploadRoutes(scope, {
-        owner,
+        listedOwner: createListedOwner({ owner }),
         findOwnUpload,
         withIdempotencyKey,
         startUpload: createStartUpload({ admitUpload, signForm, signPut, multipartUploads }),

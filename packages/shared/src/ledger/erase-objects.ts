@@ -57,6 +57,16 @@ export function createEraseUnfinished(deps: { s3: S3Client; bucket: string }) {
 
 export type EraseUnfinished = ReturnType<typeof createEraseUnfinished>
 
+/** Erases all versions of one object that belongs to no upload. */
+export function createEraseObject(deps: { s3: S3Client; bucket: string }) {
+  const eraseVersions = createEraseVersions(deps)
+
+  /** @throws AppError `dependency_unavailable` if versions remain after all rounds */
+  return async function eraseObject(key: string): Promise<void> {
+    await eraseVersions({ keys: [key] })
+  }
+}
+
 function unfinishedKeys(address: UploadAddress): string[] {
   return [unfinishedKey(address), announcementKey(address)]
 }
@@ -66,10 +76,17 @@ type Selection = { keys: string[]; prefix?: string }
 
 function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
+  const eraseVersions = createEraseVersions({ s3, bucket })
 
   return async function erase(address: UploadAddress, selection: Selection): Promise<ErasedObject[]> {
     // If one is completed at this moment, the listing below contains its object.
     await abortMultipartUploads(originalKey(address))
+    return eraseVersions(selection)
+  }
+}
+
+function createEraseVersions({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  return async function eraseVersions(selection: Selection): Promise<ErasedObject[]> {
     const erased = new Map<string, number>()
     for (let round = 0; round < maxRounds; round++) {
       const remaining = await list(selection)
@@ -79,7 +96,7 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
       }
       for (const { Key } of remaining) erased.set(Key, (erased.get(Key) ?? 0) + 1)
     }
-    throw new AppError('dependency_unavailable', { message: 'Some objects of the upload were not erased.' })
+    throw new AppError('dependency_unavailable', { message: 'Some objects were not erased.' })
   }
 
   async function list({ keys, prefix }: Selection): Promise<Version[]> {

@@ -18,6 +18,12 @@
  *                                                         restores the upload
  *   users/{owner}.json                                    written by the API before the first upload of a tenant's user:
  *                                                         its tenant and its id, as they were given
+ *   erasing/{owner}.json                                  written by the API before it erases a user: how far it is.
+ *                                                         Deleted once nothing of the user is left
+ *   receipts/{owner}/{erasureId}.json                     written by the API when a user is erased: how much was
+ *                                                         erased. It does not contain the user's id
+ *   usage/{tenantKey}/latest.json                         written by the API: the last count of a tenant's files
+ *   usage/{tenantKey}/{countId}/{number}.json             a page of that count, by user. Deleted after the next count
  *   keys/{tenantKey}/{keyId}.json                         written by the API: an API key made at run time, as a hash
  *   revocations/{tokenId}                                 written by the API, empty: an upload token that was revoked. Its
  *                                                         id begins with its end, in seconds since 1970
@@ -48,6 +54,11 @@ export const sweepPrefix = 'sweep/'
 
 /** Tenants' users. Owners of one tenant's users begin alike (`owner.ts`), so they are listed together. */
 export const usersPrefix = 'users/'
+/** Erasures of users that are not finished. */
+export const userErasuresPrefix = 'erasing/'
+/** Finished erasures of users. */
+export const receiptsPrefix = 'receipts/'
+export const usagePrefix = 'usage/'
 export const apiKeysPrefix = 'keys/'
 /** Revoked upload tokens, sorted by their end. */
 export const revocationsPrefix = 'revocations/'
@@ -57,6 +68,36 @@ export const outboxPrefix = 'outbox/'
 /** Returns the key of a tenant's user. */
 export function userKey(owner: string): string {
   return `${usersPrefix}${owner}.json`
+}
+
+/** Returns the owner whose user has this key, or undefined if it is another kind of key. */
+export function parseUserKey(key: string): string | undefined {
+  return parseOwner(key, usersPrefix)
+}
+
+/** Returns the key of a user's erasure while it runs. */
+export function userErasureKey(owner: string): string {
+  return `${userErasuresPrefix}${owner}.json`
+}
+
+/** Returns the owner whose running erasure has this key, or undefined if it is another kind of key. */
+export function parseUserErasureKey(key: string): string | undefined {
+  return parseOwner(key, userErasuresPrefix)
+}
+
+/** Returns the key of the receipt of a user's erasure. @param id UUIDv7 */
+export function receiptKey(owner: string, id: string): string {
+  return `${receiptsPrefix}${owner}/${id}.json`
+}
+
+/** Returns the key of the last count of a tenant's files. */
+export function usageKey(tenantKey: string): string {
+  return `${usagePrefix}${tenantKey}/latest.json`
+}
+
+/** Returns the key of one page of a count. */
+export function usagePageKey(tenantKey: string, countId: string, page: number): string {
+  return `${usagePrefix}${tenantKey}/${countId}/${page}.json`
 }
 
 /** Returns the key of an API key that was made at run time. */
@@ -154,6 +195,12 @@ export function parseAnnouncementKey(key: string): UploadAddress | undefined {
 /** Returns the upload whose erasure marker has this key, or undefined if it is another kind of key. */
 export function parseErasureKey(key: string): UploadAddress | undefined {
   return parse(key, erasuresPrefix, '')
+}
+
+function parseOwner(key: string, prefix: string): string | undefined {
+  if (!key.startsWith(prefix) || !key.endsWith('.json')) return undefined
+  const owner = key.slice(prefix.length, -'.json'.length)
+  return ownerValidator.Check(owner) ? owner : undefined
 }
 
 function parse(key: string, prefix: string, suffix: string): UploadAddress | undefined {

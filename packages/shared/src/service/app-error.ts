@@ -31,6 +31,7 @@ export const errorCatalogue = {
   headers_too_large: { retryable: false, message: 'The request headers are too large.' },
   not_found: { retryable: false, message: 'No such route.' },
   upload_not_found: { retryable: false, message: 'No upload with this id.' },
+  erasure_not_found: { retryable: false, message: 'No erasure of a user with this id.' },
   user_not_found: { retryable: false, message: 'No user with this id.' },
   key_not_found: { retryable: false, message: 'No API key with this id.' },
   token_not_found: { retryable: false, message: 'No upload token with this id.' },

@@ -1,10 +1,17 @@
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  ListObjectsV2Command,
+  NoSuchKey,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
 import { LRUCache } from 'lru-cache'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { userKey } from '../ledger/object-keys.ts'
+import { createEraseObject } from '../ledger/erase-objects.ts'
+import { parseUserKey, userKey, usersPrefix } from '../ledger/object-keys.ts'
 import { parseStored } from '../service/stored-json.ts'
-import { TenantName, UserId, userOwner } from '../uploads/owner.ts'
+import { TenantName, UserId, userOwner, userOwnerPrefix } from '../uploads/owner.ts'
 
 /** A tenant's user, as it was given. */
 export const TenantUser = Type.Object({
@@ -18,6 +25,11 @@ export type TenantUser = Static<typeof TenantUser>
 const tenantUser = Compile(TenantUser)
 /** An entry takes up to 1 KB. */
 const cachedUsers = 10_000
+/**
+ * How long an instance trusts its cache, in ms. Instances are told when a user is erased. One that was not (Redis delivers
+ * at most once) records a user that comes back this much later at the latest.
+ */
+const cacheMs = 10 * 60 * 1000
 
 /**
  * Records which user an owner is. Owners of users are hashes, so this is the only place that knows the ids; it is in S3,
@@ -26,11 +38,14 @@ const cachedUsers = 10_000
  * @param deps.bucket the bucket that is the ledger
  */
 export function createTenantUsers({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  const known = new LRUCache<string, TenantUser>({ max: cachedUsers })
+  const known = new LRUCache<string, TenantUser>({ max: cachedUsers, ttl: cacheMs })
+  const eraseObject = createEraseObject({ s3, bucket })
 
   async function find(owner: string): Promise<TenantUser | undefined> {
-    const cached = known.get(owner)
-    if (cached) return cached
+    return known.get(owner) ?? read(owner)
+  }
+
+  async function read(owner: string): Promise<TenantUser | undefined> {
     try {
       const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: userKey(owner) }))
       const found = parseStored(tenantUser, (await Body?.transformToString()) ?? '', userKey(owner))
@@ -45,6 +60,48 @@ export function createTenantUsers({ s3, bucket }: { s3: S3Client; bucket: string
   return {
     /** Returns the user that an owner is; undefined for an owner that is no user, and for one without uploads. */
     find,
+
+    /** As `find`, but what S3 has now: another instance may have erased the user. */
+    read,
+
+    /**
+     * Lists the users of a tenant, in the order of their owners.
+     *
+     * @param options.after the owner after which the page begins
+     * @param options.limit at most 1,000
+     * @returns the users, and the owner of the last one if more may follow
+     */
+    async list(
+      tenant: string,
+      { after, limit }: { after?: string | undefined; limit: number },
+    ): Promise<{ users: TenantUser[]; lastOwner: string | undefined }> {
+      const { Contents = [], IsTruncated } = await s3.send(
+        new ListObjectsV2Command({
+          Bucket: bucket,
+          Prefix: `${usersPrefix}${userOwnerPrefix(tenant)}`,
+          MaxKeys: limit,
+          ...(after !== undefined && { StartAfter: userKey(after) }),
+        }),
+      )
+      const owners = Contents.flatMap(({ Key = '' }) => parseUserKey(Key) ?? [])
+      // Those that were erased since are missing.
+      const found = await Promise.all(owners.map(find))
+      return {
+        users: found.filter((user) => user !== undefined),
+        lastOwner: IsTruncated ? owners.at(-1) : undefined,
+      }
+    },
+
+    /** Erases what is known of a user, with all versions. */
+    async erase(owner: string): Promise<void> {
+      await eraseObject(userKey(owner))
+      known.delete(owner)
+    },
+
+    /** Forgets what this instance has cached of a user, which another one has erased. */
+    forget(owner: string): void {
+      known.delete(owner)
+    },
 
     /**
      * Records a user, before anything of it is stored. One that is known costs nothing.

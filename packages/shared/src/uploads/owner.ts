@@ -43,6 +43,17 @@ export function userOwnerPrefix(tenant: string): string {
   return `u-${tenantKey(tenant)}-`
 }
 
+/** Returns the name under which the changes of all users of a tenant are kept and published together. It is no owner. */
+export function usersGroup(tenant: string): string {
+  return `u-${tenantKey(tenant)}`
+}
+
+/** Returns the group of users that an owner belongs to; undefined if it is no user. */
+export function usersGroupOf(owner: string): string | undefined {
+  const key = userOwnerForm.exec(owner)?.[1]
+  return key === undefined ? undefined : `u-${key}`
+}
+
 /** Returns the key of the tenant that an owner belongs to; undefined for a session, which has none. */
 export function tenantKeyOf(owner: string): string | undefined {
   if (owner.startsWith('s-')) return undefined

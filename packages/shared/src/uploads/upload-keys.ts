@@ -12,6 +12,8 @@ import type { UploadAddress } from './upload-address.ts'
  *                                  makes the script that saves records refuse the upload
  *   {prefix}:{owner}:sequence      hash: last, since: the sequence numbers of the owner's changes
  *   {prefix}:{owner}:recent        sorted set of ids by the sequence number of their last change
+ *   {prefix}:{group}:sequence      the same for all users of a tenant (`usersGroup` in owner.ts), whose changes have
+ *   {prefix}:{group}:recent        a second number there. The sorted set has owner and id
  *   {prefix}:{owner}:unfinished    see unfinished-uploads.ts
  *   {prefix}:unfinished:{network}  the same
  *

@@ -17,6 +17,8 @@ export const confirmed = 'confirmed'
 export const keepNetworks = '-'
 /** How many of an owner's last changes a reconnecting client can receive. */
 export const maxRecentChanges = 1000
+/** The same for all users of a tenant together: some 1 MB. */
+export const maxRecentOfUsers = 10_000
 
 /** Reads the clock of Redis, in ms since 1970. */
 const readClock = `
@@ -25,19 +27,32 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 `
 
 /**
- * Gives a change the next number of its owner's sequence. Numbers are at least the current ms since 1970, so they keep
- * rising if Redis lost the last one. `since` is the start of the known sequence.
+ * Defines `publishChange`, which gives a change the next number of its owner's sequence, and of that of all users of its
+ * tenant if the owner is one, and publishes it. Numbers are at least the current ms since 1970, so they keep rising if Redis
+ * lost the last one. `since` is the start of the known sequence. KEYS and ARGV are those of the scripts below.
+ *
+ * `body` is what follows the number in the message. `usersChannel` is '' for an owner that is no user.
  */
-const nextSequence = `
-local last = tonumber(redis.call('HGET', KEYS[4], 'last') or '0')
-local sequence = math.max(last + 1, now)
-if last == 0 then redis.call('HSET', KEYS[4], 'since', string.format('%.0f', sequence - 1)) end
-local text = string.format('%.0f', sequence)
-redis.call('HSET', KEYS[4], 'last', text)
-redis.call('ZADD', KEYS[5], text, ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -${maxRecentChanges} - 1)
-keepFor(KEYS[4], ARGV[2])
-keepFor(KEYS[5], ARGV[2])
+const definePublishChange = `${defineKeepFor}
+local function nextSequence(sequenceKey, recentKey, member, maxRecent, now)
+  local last = tonumber(redis.call('HGET', sequenceKey, 'last') or '0')
+  local sequence = math.max(last + 1, now)
+  if last == 0 then redis.call('HSET', sequenceKey, 'since', string.format('%.0f', sequence - 1)) end
+  local text = string.format('%.0f', sequence)
+  redis.call('HSET', sequenceKey, 'last', text)
+  redis.call('ZADD', recentKey, text, member)
+  redis.call('ZREMRANGEBYRANK', recentKey, 0, -maxRecent - 1)
+  keepFor(sequenceKey, ARGV[2])
+  keepFor(recentKey, ARGV[2])
+  return text
+end
+local function publishChange(body, now, owner, usersChannel)
+  local text = nextSequence(KEYS[4], KEYS[5], ARGV[1], ${maxRecentChanges}, now)
+  redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. body)
+  if usersChannel == '' then return end
+  text = nextSequence(KEYS[8], KEYS[9], owner .. ' ' .. ARGV[1], ${maxRecentOfUsers}, now)
+  redis.call('PUBLISH', usersChannel, '{"sequence":' .. text .. body)
+end
 `
 
 /**
@@ -72,12 +87,13 @@ end
  * lost its data, or that is changed on a replica that lacked the last changes, has a greater revision than any before, and
  * subscribers do not take it for an old one.
  *
- * KEYS: record, index, erased, sequence, recent, listed, unfinished. ARGV: id, least life of the owner's keys in ms, channel,
+ * KEYS: record, index, erased, sequence, recent, listed, unfinished, and for a user sequence and recent of all users of its
+ * tenant. ARGV: id, least life of the owner's keys in ms, channel,
  * record, expected revision ('' for none), expiry of the record in ms, epoch in which the record was checked ('' to keep the
  * stored one), 1 to publish nothing ('' to publish), networks that count the upload ('-' to keep the stored ones), prefix of
- * their keys, until when it counts for its owner and for them ('' to end it), `GT` or `LT`.
+ * their keys, until when it counts for its owner and for them ('' to end it), `GT` or `LT`, owner, channel of all users ('' if it is no user).
  */
-export const saveScript = redisScript(`${defineCount}${defineTrimIndex}
+export const saveScript = redisScript(`${defineCount}${definePublishChange}${defineTrimIndex}
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or ''
 if revision ~= ARGV[5] then return 0 end
@@ -92,9 +108,7 @@ redis.call('ZADD', KEYS[2], 0, ARGV[1])
 keepFor(KEYS[2], ARGV[2])
 trimIndex(KEYS[2], KEYS[6], ${defaultMaxIds})
 if ARGV[8] ~= '' then return tonumber(nextRevision) end
-${nextSequence}
-redis.call('PUBLISH', ARGV[3],
-  '{"sequence":' .. text .. ',"revision":' .. nextRevision .. ',"upload":' .. ARGV[4] .. '}')
+publishChange(',"revision":' .. nextRevision .. ',"upload":' .. ARGV[4] .. '}', now, ARGV[14], ARGV[15])
 return tonumber(nextRevision)
 `)
 
@@ -108,15 +122,14 @@ return 1
 /**
  * Deletes a record and publishes that the upload no longer exists. KEYS as above. ARGV: id, least life of the owner's last
  * changes in ms, channel, one of the script's own, prefix of the networks' keys, until when the upload counts for its owner
- * and for them ('' to end it).
+ * and for them ('' to end it), owner, channel of all users ('' if it is no user).
  */
-const forget = `${defineCount}
+const forget = `${defineCount}${definePublishChange}
 ${readClock}
 count(KEYS[1], KEYS[7], ARGV[5], ARGV[1], ARGV[6], ARGV[7], 'LT', now)
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
-${nextSequence}
-redis.call('PUBLISH', ARGV[3], '{"sequence":' .. text .. ',"erased":"' .. ARGV[1] .. '"}')
+publishChange(',"erased":"' .. ARGV[1] .. '","owner":"' .. ARGV[8] .. '"}', now, ARGV[8], ARGV[9])
 return 1
 `
 

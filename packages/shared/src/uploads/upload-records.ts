@@ -9,6 +9,7 @@ import { runScript } from '../service/redis-script.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
 import { type CountedNetwork, formatNetworks, parseNetworks } from './counted-networks.ts'
 import { type KeyLives, keyLives } from './memory-budget.ts'
+import { usersGroupOf } from './owner.ts'
 import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 import { createUploadKeys } from './upload-keys.ts'
@@ -19,6 +20,7 @@ import {
   forgetScript,
   keepNetworks,
   maxRecentChanges,
+  maxRecentOfUsers,
   saveScript,
   verified,
   verifyScript,
@@ -157,6 +159,7 @@ export function createUploadRecords(deps: {
 
   function keys(address: UploadAddress): string[] {
     const { owner } = address
+    const group = usersGroupOf(owner)
     return [
       recordKey(address),
       indexKey(owner),
@@ -165,7 +168,14 @@ export function createUploadRecords(deps: {
       recentKey(owner),
       listedKey(owner),
       unfinishedKey(owner),
+      ...(group === undefined ? [] : [sequenceKey(group), recentKey(group)]),
     ]
+  }
+
+  /** Returns the owner, and the channel of all users of its tenant if it is one, as the scripts expect them. */
+  function usersChannelOf(owner: string): [owner: string, usersChannel: string] {
+    const group = usersGroupOf(owner)
+    return [owner, group === undefined ? '' : changesChannel(prefix, group)]
   }
 
   /**
@@ -180,11 +190,12 @@ export function createUploadRecords(deps: {
     const { isChecked, isQuiet = false, networks } = options
     const nowMs = Date.now()
     const lives = await keyLives(next, redisMemory.usedShare, nowMs)
+    const scriptKeys = keys(next)
     const revision = await runScript(
       redis,
       saveScript,
-      7,
-      ...keys(next),
+      scriptKeys.length,
+      ...scriptKeys,
       next.id,
       lives.ownerKeys,
       changesChannel(prefix, next.owner),
@@ -196,6 +207,7 @@ export function createUploadRecords(deps: {
       networks ? formatNetworks(networks) : keepNetworks,
       unfinishedOf(''),
       ...countsUntil(next, lives, nowMs),
+      ...usersChannelOf(next.owner),
     )
     if (revision === -1) throw new AppError('upload_not_found')
     return typeof revision === 'number' && revision > 0 ? revision : undefined
@@ -290,17 +302,19 @@ export function createUploadRecords(deps: {
     async forget(address: UploadAddress, found?: StoredUpload): Promise<boolean> {
       const channel = changesChannel(prefix, address.owner)
       const expected = found?.revision ?? ''
+      const scriptKeys = keys(address)
       const result = await runScript(
         redis,
         forgetScript,
-        7,
-        ...keys(address),
+        scriptKeys.length,
+        ...scriptKeys,
         address.id,
         changesLifeMs,
         channel,
         expected,
         unfinishedOf(''),
         ...['', ''],
+        ...usersChannelOf(address.owner),
       )
       return result === 1
     },
@@ -308,13 +322,15 @@ export function createUploadRecords(deps: {
     /** Deletes the record and sets the erasure marker, so that no active job or late event restores it. */
     async erase(address: UploadAddress): Promise<void> {
       const channel = changesChannel(prefix, address.owner)
+      const scriptKeys = keys(address)
       await runScript(
         redis,
         eraseScript,
-        7,
-        ...keys(address),
+        scriptKeys.length,
+        ...scriptKeys,
         ...[address.id, changesLifeMs, channel, erasedTtlMs, unfinishedOf('')],
         ...endedCountUntil(Date.now()),
+        ...usersChannelOf(address.owner),
       )
     },
 
@@ -359,20 +375,42 @@ export function createUploadRecords(deps: {
      * @returns undefined if Redis does not have all of them. Sequence numbers are times, so a number from before the
      *   current epoch shows that some may be lost
      */
-    async changedSince(owner: string, seen: number): Promise<{ id: string; sequence: number }[] | undefined> {
-      if (seen < (await epoch.current())) return undefined
-      const [[last, since], oldest, recent] = await Promise.all([
-        redis.hmget(sequenceKey(owner), 'last', 'since'),
-        redis.zrange(recentKey(owner), '0', '0', 'WITHSCORES'),
-        recentChanges(owner, seen),
-      ])
-      if (!last || !since || seen > Number(last) || seen < Number(since)) return undefined
-      const isTruncated = (await redis.zcard(recentKey(owner))) >= maxRecentChanges
-      if (isTruncated && seen < Number(oldest[1])) return undefined
-      return recent
+    changedSince: (owner: string, seen: number) => changedSince(owner, seen, maxRecentChanges),
+
+    /**
+     * Returns the changes of all users of a tenant after a sequence number, in their order.
+     * @param group of the users (`usersGroup`); it has a sequence of its own
+     * @returns undefined if Redis does not have all of them
+     */
+    async usersChangedSince(
+      group: string,
+      seen: number,
+    ): Promise<{ address: UploadAddress; sequence: number }[] | undefined> {
+      const changed = await changedSince(group, seen, maxRecentOfUsers)
+      return changed?.map(({ id: member, sequence }) => {
+        const [owner = '', id = ''] = member.split(' ')
+        return { address: { owner, id }, sequence }
+      })
     },
 
     recentChanges,
+  }
+
+  async function changedSince(
+    owner: string,
+    seen: number,
+    maxChanges: number,
+  ): Promise<{ id: string; sequence: number }[] | undefined> {
+    if (seen < (await epoch.current())) return undefined
+    const [[last, since], oldest, recent] = await Promise.all([
+      redis.hmget(sequenceKey(owner), 'last', 'since'),
+      redis.zrange(recentKey(owner), '0', '0', 'WITHSCORES'),
+      recentChanges(owner, seen),
+    ])
+    if (!last || !since || seen > Number(last) || seen < Number(since)) return undefined
+    const isTruncated = (await redis.zcard(recentKey(owner))) >= maxChanges
+    if (isTruncated && seen < Number(oldest[1])) return undefined
+    return recent
   }
 }
 
