@@ -92,14 +92,26 @@ export const uploadOperations: Operations = {
   },
   'GET /uploads': {
     operationId: 'listUploads',
-    summary: 'List your uploads, newest first',
+    summary: 'List or find your uploads, newest first',
     description:
       'The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without ' +
       '`nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a ' +
-      'loss of Redis, an upload can be on two pages.',
+      'loss of Redis, an upload can be on two pages.\n\n' +
+      'All conditions must be true of an upload. `state` may be repeated, or name several states with commas. A field of ' +
+      'the metadata is compared with `metadata[name]=value`. A page looks at a few hundred uploads: if few of them match, ' +
+      'it is short and has `nextCursor`. `from` and `to` cost nothing, because ids are ordered by time.',
     tag: 'uploads',
     security: [{}, ...securityRequirements.read],
-    parameters: { cursor: sampleId, limit: 50 },
+    parameters: {
+      state: ['ready', 'failed'],
+      prefix: 'harbour',
+      metadata: { album: 'summer' },
+      from: '2026-11-01',
+      to: '2026-12-01T00:00:00Z',
+      order: 'newest',
+      cursor: sampleId,
+      limit: 50,
+    },
     responses: {
       200: { description: 'One page of uploads.', example: { uploads: [readyUpload], nextCursor: sampleId } },
     },

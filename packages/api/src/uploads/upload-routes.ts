@@ -13,6 +13,7 @@ import type { ListUploads } from './list-uploads.ts'
 import { PartUrlView } from './part-schemas.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
+import { filterFields, idRangeOf, ListOrder, readFilterQuery } from './upload-filter.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 /** A file that the client will send, and how. */
@@ -109,7 +110,11 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
+/** The fields of a list's page. `state` is repeated or has commas, `metadata` is sent as `metadata[name]=value`. */
 const Page = Type.Object({
+  ...filterFields,
+  metadata: Type.Optional({ ...filterFields.metadata, style: 'deepObject', explode: true }),
+  order: Type.Optional({ ...ListOrder, description: 'by time of creation; default: `newest`' }),
   cursor: Type.Optional(UploadId),
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
 })
@@ -120,7 +125,7 @@ export const UploadPage = Type.Object(
     nextCursor: Type.Optional({
       ...UploadId,
       description:
-        'cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it',
+        'cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it. It is a position in time, and stays valid with another filter or order',
     }),
   },
   { title: 'UploadPage' },
@@ -175,13 +180,20 @@ export function uploadRoutes(
 
   api.get(
     '/uploads',
-    { schema: { querystring: Page, response: { 200: UploadPage } } },
+    {
+      schema: { querystring: Page, response: { 200: UploadPage } },
+      preValidation: async (request) => {
+        Object.assign(request, { query: readFilterQuery(request.query) })
+      },
+    },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
+      const { cursor, limit, order, ...filter } = request.query
+      // Also without an owner, invalid times are invalid.
+      idRangeOf(filter)
       const ownerId = await owner.find(request)
       if (!ownerId) return { uploads: [] }
-      const { cursor, limit } = request.query
-      const page = await listUploads(ownerId, { ...(cursor && { before: cursor }), limit })
+      const page = await listUploads(ownerId, { cursor, limit, filter, ...(order && { order }) })
       return { ...page, uploads: page.uploads.map(viewUpload) }
     },
   )

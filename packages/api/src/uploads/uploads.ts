@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { createListOldestUploadIds } from '@millrace/shared/ledger/list-oldest-upload-ids.ts'
 import { createListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
@@ -27,6 +28,8 @@ import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.t
 import { createListUploads } from './list-uploads.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { createNameNetworks } from './name-networks.ts'
+import { createNewestIds } from './newest-ids.ts'
+import { createOldestIds } from './oldest-ids.ts'
 import { partRoutes } from './part-routes.ts'
 import { reprocessRoutes } from './reprocess-routes.ts'
 import { createReprocessUpload } from './reprocess-upload.ts'
@@ -85,11 +88,12 @@ export function createUploads(deps: {
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload, announcements })
   const index = createUploadIndex({ redis, prefix })
   const listUploadIds = createListUploadIds({ s3, bucket })
+  const completeIndex = createCompleteIndex({ redis, prefix, index, listUploadIds, log, closing })
+  const listOldestUploadIds = createListOldestUploadIds({ s3, bucket })
   const listUploads = createListUploads({
     index,
-    epoch,
-    completeIndex: createCompleteIndex({ redis, prefix, index, listUploadIds, log, closing }),
-    listUploadIds,
+    newestIds: createNewestIds({ index, epoch, completeIndex, listUploadIds }),
+    oldestIds: createOldestIds({ index, epoch, completeIndex, listOldestUploadIds }),
     lookup,
   })
   const findOwnUpload = createFindOwnUpload({ owner, lookup })
