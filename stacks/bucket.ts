@@ -1,4 +1,5 @@
 import {
+  editsPrefix,
   erasuresPrefix,
   originalsPrefix,
   unfinishedPrefix,
@@ -128,6 +129,14 @@ const expireReplacedOriginals = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/** Deletes replaced edits after a day: each change of an upload's metadata is a version, and nothing reads earlier ones. */
+const expireReplacedEdits = {
+  id: 'expire-replaced-edits',
+  status: 'Enabled',
+  filter: { prefix: editsPrefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -149,6 +158,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
     },
     expireUnfinished,
     expireReplacedOriginals,
+    expireReplacedEdits,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

@@ -1,4 +1,5 @@
 import {
+  editsPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
@@ -14,10 +15,10 @@ type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
  * Prefixes that S3 copies. Not unfinished/, with the announcements of files in parts and the bytes that tus keeps between
  * two requests: S3 does not copy parts, so an upload continues in the region where it began.
  */
-const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix]
+const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix, editsPrefix]
 
 /**
- * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and
+ * Makes S3 copy originals, variants, manifests and edits from every bucket to all others, so that each region can serve and
  * rebuild everything. S3 does not copy the deletion of versions; erasure markers under erasures/ announce it
  * (docs/decisions/0018-replicate-objects-between-regions.md).
  */

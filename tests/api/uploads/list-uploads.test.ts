@@ -196,8 +196,8 @@ test('a page of dead ids costs a bounded number of lookups, and dead ids leave t
   await api.redis.zadd(key('uploads'), ...dead.flatMap((id) => [0, id]))
   seen = []
   const first = await list('?limit=10')
-  // Each is asked for its marker, original, manifest and announcement.
-  assert.ok(seen.length <= 4 * (10 + 50), `${seen.length} requests to S3`)
+  // Each is asked for its marker, original, manifest, edit and announcement.
+  assert.ok(seen.length <= 5 * (10 + 50), `${seen.length} requests to S3`)
   assert.equal(first.uploads, [])
   assert.is(await api.redis.zcard(key('uploads')), 3 + 300 - 60)
   assert.equal(await listAll('limit=10'), live)

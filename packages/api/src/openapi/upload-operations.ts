@@ -126,6 +126,26 @@ export const uploadOperations: Operations = {
     responses: { 200: { description: 'The upload.', example: readyUpload } },
     errors: ['upload_not_found', 'dependency_unavailable'],
   },
+  'PATCH /uploads/:id': {
+    ...owned,
+    operationId: 'editUpload',
+    summary: 'Change the filename and the metadata of an upload',
+    description:
+      'In any state, also while the file is being sent or processed. Fields of the metadata that the request does not name ' +
+      'stay, and `null` deletes one (JSON Merge Patch, RFC 7396). Requests at the same time are merged. Filename and metadata ' +
+      'together have the same limit as when a file is announced. Downloads get the new filename. Variants stay as they are: ' +
+      'after a change of `metadata.focus`, send `POST /uploads/{id}/reprocess`. What an upload token set cannot be changed ' +
+      'with it.',
+    security: securityRequirements.write,
+    body: { filename: 'harbour at night.jpg', metadata: { album: 'winter', draft: null } },
+    responses: {
+      200: {
+        description: 'The upload.',
+        example: { ...readyUpload, filename: 'harbour at night.jpg', metadata: { album: 'winter' } },
+      },
+    },
+    errors: ['upload_not_found', 'token_limit', 'conflict', 'dependency_unavailable'],
+  },
   'DELETE /uploads/:id': {
     ...owned,
     operationId: 'eraseUpload',

@@ -21,6 +21,8 @@ import { createAdmitUpload } from './admit-upload.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteIndex } from './complete-index.ts'
 import { createCompleteUpload } from './complete-upload.ts'
+import { editRoutes } from './edit-routes.ts'
+import { createEditUpload } from './edit-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
 import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
@@ -65,7 +67,7 @@ export function createUploads(deps: {
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, closing, config } = deps
   const { records, lookup, originals, manifests, quota, addressQuota, receiveUpload, epoch } = deps.lifecycle
-  const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
+  const { redisMemory, announcements, edits, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const { signForm, signPut } = signing
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
@@ -143,6 +145,10 @@ export function createUploads(deps: {
           queue: queues.queue,
           presets,
         }),
+      })
+      editRoutes(scope, {
+        findOwnUpload,
+        editUpload: createEditUpload({ edits, erasures, records, lookup, finishErasure }),
       })
       eraseRoutes(scope, { owner, lookup, isErased, eraseUpload })
     },

@@ -9,7 +9,7 @@ import { runScript } from '../service/redis-script.ts'
 import { isWrongType, parseStored, unreadableRecord } from '../service/stored-json.ts'
 import { type CountedNetwork, formatNetworks, parseNetworks } from './counted-networks.ts'
 import { type KeyLives, keyLives } from './memory-budget.ts'
-import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
+import { erasureMarkerLifeMs, isFinished, Upload, withEdit } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 import { createUploadKeys } from './upload-keys.ts'
 import {
@@ -251,7 +251,8 @@ export function createUploadRecords(deps: {
         if (!current) return undefined
         const next = change(current.upload)
         if (!next) return current
-        const stamped = { ...next, updatedAt: new Date().toISOString() }
+        // Whoever changes the intent, such as an import that knows the source's filename, does not undo an edit.
+        const stamped = withEdit({ ...next, updatedAt: new Date().toISOString() }, next.edit)
         const revision = await save(stamped, current.revision, { isChecked })
         if (revision !== undefined) return { upload: stamped, revision }
       }
