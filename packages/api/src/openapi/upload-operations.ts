@@ -283,6 +283,60 @@ export const uploadOperations: Operations = {
       'dependency_unavailable',
     ],
   },
+  'POST /uploads/reprocess': {
+    operationId: 'reprocessUploads',
+    summary: 'Process many uploads again',
+    description:
+      'Either those with these ids, or one page of those that match a filter (as in `GET /uploads`): the next page begins ' +
+      'after `nextCursor`. `accepted`: the upload failed, or its preset or `metadata.focus` changed since, and it has a job. ' +
+      '`up_to_date`: nothing would change. `refused`: `error` tells why. Unlike when a single upload is reprocessed, its state ' +
+      'stays, and it is served as it is until a worker replaces the result. New uploads are processed first. A repeated ' +
+      'request adds no second job. With `overloaded`, too many uploads wait: repeat the request a minute later.',
+    tag: 'uploads',
+    security: securityRequirements.write,
+    body: { filter: { state: ['failed'], from: '2026-11-01' }, limit: 100 },
+    otherBodies: { ids: { ids: [sampleId] } },
+    responses: {
+      200: {
+        description: 'What happened to each upload.',
+        example: {
+          results: [
+            { id: sampleId, outcome: 'accepted' },
+            {
+              id: sampleId.replace(/.$/, '8'),
+              outcome: 'refused',
+              error: { code: 'original_missing', message: 'S3 has no bytes of this upload.' },
+            },
+          ],
+          nextCursor: sampleId,
+        },
+      },
+    },
+    errors: ['rate_limited', 'dependency_unavailable'],
+  },
+  'POST /uploads/delete': {
+    operationId: 'eraseUploads',
+    summary: 'Erase many uploads',
+    description:
+      'Erases each upload as `DELETE /uploads/{id}` does. `deleted`: nothing of it is left. `not_found`: you have no such ' +
+      'upload. `failed`: the erasure began and will be finished, or did not begin; `error` tells why, and the request may be ' +
+      'repeated.',
+    tag: 'uploads',
+    security: securityRequirements.write,
+    body: { ids: [sampleId, sampleId.replace(/.$/, '8')] },
+    responses: {
+      200: {
+        description: 'What happened to each upload.',
+        example: {
+          results: [
+            { id: sampleId, outcome: 'deleted' },
+            { id: sampleId.replace(/.$/, '8'), outcome: 'not_found' },
+          ],
+        },
+      },
+    },
+    errors: ['rate_limited', 'dependency_unavailable'],
+  },
   'GET /uploads/:id/original': {
     ...download,
     operationId: 'getOriginal',

@@ -18,11 +18,13 @@ import type { Api } from '../http/api.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Signing } from '../signing/signing.ts'
 import { createAdmitUpload } from './admit-upload.ts'
+import { bulkRoutes } from './bulk-routes.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteIndex } from './complete-index.ts'
 import { createCompleteUpload } from './complete-upload.ts'
 import { editRoutes } from './edit-routes.ts'
 import { createEditUpload } from './edit-upload.ts'
+import { createEraseOwnUpload } from './erase-own-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
 import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
@@ -33,6 +35,7 @@ import { createNameNetworks } from './name-networks.ts'
 import { createNewestIds } from './newest-ids.ts'
 import { createOldestIds } from './oldest-ids.ts'
 import { partRoutes } from './part-routes.ts'
+import { createReprocessOutdated } from './reprocess-outdated.ts'
 import { reprocessRoutes } from './reprocess-routes.ts'
 import { createReprocessUpload } from './reprocess-upload.ts'
 import { createStartImport } from './start-import.ts'
@@ -112,6 +115,7 @@ export function createUploads(deps: {
     isErased,
   })
   const eraseUpload = createEraseUpload({ records, ...queues, erasures, finishErasure })
+  const eraseOwnUpload = createEraseOwnUpload({ lookup, isErased, eraseUpload })
 
   return {
     admitUpload,
@@ -150,7 +154,20 @@ export function createUploads(deps: {
         findOwnUpload,
         editUpload: createEditUpload({ edits, erasures, records, lookup, finishErasure }),
       })
-      eraseRoutes(scope, { owner, lookup, isErased, eraseUpload })
+      eraseRoutes(scope, { owner, eraseOwnUpload })
+      bulkRoutes(scope, {
+        owner,
+        lookup,
+        listUploads,
+        eraseOwnUpload,
+        reprocessOutdated: createReprocessOutdated({
+          originals,
+          manifests,
+          queue: queues.queue,
+          presets,
+        }),
+        queue: queues.queue,
+      })
     },
   }
 }
