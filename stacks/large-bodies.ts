@@ -12,6 +12,8 @@ const paths = [
   // Announcements: file names and metadata, and source URLs of imports with up to 8 KiB.
   'uploads',
   'uppy/s3/multipart',
+  // Changes of metadata, and lists of up to 1,000 ids (uploads/reprocess, uploads/delete).
+  'uploads/[^/]+',
   // Lists of up to 10,000 parts.
   'uploads/[^/]+/complete',
   'uppy/s3/multipart/[^/]+/complete',

@@ -2246,7 +2246,7 @@ export interface operations {
     };
     listUploads: {
         parameters: {
-            query: {
+            query?: {
                 /**
                  * @description UUIDv7
                  * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
@@ -2258,7 +2258,7 @@ export interface operations {
                  */
                 from?: string;
                 /** @example 50 */
-                limit: number;
+                limit?: number;
                 /**
                  * @description up to 10 fields of the metadata, with their exact values
                  * @example {

@@ -110,13 +110,16 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
+/** How many uploads a page has if the request does not say. */
+const defaultLimit = 50
+
 /** The fields of a list's page. `state` is repeated or has commas, `metadata` is sent as `metadata[name]=value`. */
 const Page = Type.Object({
   ...filterFields,
   metadata: Type.Optional({ ...filterFields.metadata, style: 'deepObject', explode: true }),
   order: Type.Optional({ ...ListOrder, description: 'by time of creation; default: `newest`' }),
   cursor: Type.Optional(UploadId),
-  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: defaultLimit })),
 })
 
 export const UploadPage = Type.Object(
@@ -188,7 +191,7 @@ export function uploadRoutes(
     },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      const { cursor, limit, order, ...filter } = request.query
+      const { cursor, limit = defaultLimit, order, ...filter } = request.query
       // Also without an owner, invalid times are invalid.
       idRangeOf(filter)
       const ownerId = await owner.find(request)
