@@ -1,4 +1,5 @@
 import {
+  editsPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
@@ -219,7 +220,7 @@ test('the buckets of two regions copy to each other, each with its own key', () 
     const rules = list(inputs['rules'])
     assert.equal(
       rules.map((rule) => at(rule, 'filter', 'prefix')),
-      [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix],
+      [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix, editsPrefix],
     )
     assert.is(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
     const bucketOf = (suffix = '') => one(twoRegions, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs
@@ -249,7 +250,7 @@ test('only with several regions, S3 sends events of manifests and erasures, and 
   const isReplicated = (cloud: typeof dev, template: string) =>
     userDataOf(one(cloud, 'aws:ec2/launchTemplate:LaunchTemplate', template)).includes('BUCKET_REPLICATED')
   for (const region of ['', 'EuWest1']) {
-    assert.equal(notifiedPrefixes(twoRegions, region), ['originals/', 'erasures/', 'manifests/'])
+    assert.equal(notifiedPrefixes(twoRegions, region), ['originals/', 'erasures/', 'edits/', 'manifests/'])
     const [rule, ...more] = erasures(twoRegions, region)
     assert.equal([at(rule, 'expiration'), more], [{ days: erasureMarkerLifeMs / dayMs }, []])
     assert.equal(at(rule, 'noncurrentVersionExpiration'), { noncurrentDays: 1 })
@@ -258,7 +259,7 @@ test('only with several regions, S3 sends events of manifests and erasures, and 
     )
   }
   for (const cloud of [sstDev, dev, staging, production]) {
-    assert.equal(notifiedPrefixes(cloud), ['originals/', 'erasures/'])
+    assert.equal(notifiedPrefixes(cloud), ['originals/', 'erasures/', 'edits/'])
     assert.is(erasures(cloud).length, 1)
     if (cloud !== sstDev)
       assert.not.ok(isReplicated(cloud, 'ApiTemplate') || isReplicated(cloud, 'WorkerTemplate'))

@@ -54,7 +54,7 @@ test('the API may write originals, unfinished bytes and erasure markers, and wor
     allowedBy(cloud, policy)
       .filter(({ actions }) => actions.includes('s3:PutObject'))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
-  assert.equal(puts('ApiPolicy').sort(), ['erasures', 'originals', 'unfinished'])
+  assert.equal(puts('ApiPolicy').sort(), ['edits', 'erasures', 'originals', 'unfinished'])
   assert.equal(puts('WorkerPolicy').sort(), ['manifests', 'originals', 'sweep', 'variants'])
   for (const region of ['', 'EuWest1']) {
     assert.equal(puts(`ApiPolicy${region}`, twoRegions).sort(), puts('ApiPolicy').sort())
