@@ -1,4 +1,5 @@
 import {
+  editsPrefix,
   erasuresPrefix,
   originalsPrefix,
   outboxPrefix,
@@ -173,6 +174,14 @@ const expireRevocations = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/** Deletes replaced edits after a day: each change of an upload's metadata is a version, and nothing reads earlier ones. */
+const expireReplacedEdits = {
+  id: 'expire-replaced-edits',
+  status: 'Enabled',
+  filter: { prefix: editsPrefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -196,6 +205,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
     expireReplacedOriginals,
     ...expireReplacedOfTenants,
     expireRevocations,
+    expireReplacedEdits,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

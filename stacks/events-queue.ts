@@ -1,5 +1,10 @@
 import { defaultLeaseMs, maxReceives } from '@millrace/shared/jobs/events-queue.ts'
-import { erasuresPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import {
+  editsPrefix,
+  erasuresPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
@@ -39,11 +44,11 @@ export function createEventsQueue({ place, key }: { place: Place; key: Encryptio
 
 export type EventsQueue = ReturnType<typeof createEventsQueue>
 
-/** Prefixes that S3 notifies about: arrivals and erasures, and with several regions also manifests of the others. */
-const prefixes = { always: [originalsPrefix, erasuresPrefix], isReplicated: [manifestsPrefix] }
+/** Prefixes that S3 notifies about: arrivals, erasures and edits, and with several regions also manifests of the others. */
+const prefixes = { always: [originalsPrefix, erasuresPrefix, editsPrefix], isReplicated: [manifestsPrefix] }
 
 /**
- * Makes S3 send an event for every new original and erasure marker to the queue, and with several regions also for
+ * Makes S3 send an event for every new original, erasure marker and edit to the queue, and with several regions also for
  * manifests.
  *
  * @returns the notification, which must exist before events of uploads arrive

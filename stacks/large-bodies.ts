@@ -13,6 +13,8 @@ const paths = [
   'uploads',
   'tokens',
   'uppy/s3/multipart',
+  // Changes of metadata, and lists of up to 1,000 ids (uploads/reprocess, uploads/delete).
+  'uploads/[^/]+',
   // Lists of up to 10,000 parts.
   'uploads/[^/]+/complete',
   'uppy/s3/multipart/[^/]+/complete',

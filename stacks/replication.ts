@@ -1,5 +1,6 @@
 import {
   apiKeysPrefix,
+  editsPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
@@ -25,6 +26,7 @@ const copiedPrefixes = [
   manifestsPrefix,
   variantsPrefix,
   erasuresPrefix,
+  editsPrefix,
   apiKeysPrefix,
   usersPrefix,
   webhooksPrefix,
@@ -33,7 +35,7 @@ const copiedPrefixes = [
 ]
 
 /**
- * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and
+ * Makes S3 copy originals, variants, manifests and edits from every bucket to all others, so that each region can serve and
  * rebuild everything, and what is of tenants, so that a tenant is the same in each. S3 does not copy the deletion of
  * versions; erasure markers under erasures/ announce it
  * (docs/decisions/0018-replicate-objects-between-regions.md).

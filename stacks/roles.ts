@@ -2,6 +2,7 @@ import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 import { metricNamespace } from '@millrace/shared/fleet/queue-load.ts'
 import {
   apiKeysPrefix,
+  editsPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
@@ -78,10 +79,10 @@ export function createApiRole(deps: RoleDeps) {
     },
     eraseStatement(bucket),
     {
-      Sid: 'MarkErasures',
+      Sid: 'MarkErasuresAndEdit',
       Effect: 'Allow',
       Action: ['s3:GetObject', 's3:PutObject'],
-      Resource: objectsUnder(bucket, erasuresPrefix),
+      Resource: [objectsUnder(bucket, erasuresPrefix), objectsUnder(bucket, editsPrefix)],
     },
     keepStatement(bucket, 'KeepTenants', [
       ...[apiKeysPrefix, usersPrefix, webhooksPrefix, outboxPrefix, revocationsPrefix],
@@ -136,10 +137,10 @@ export function createWorkerRole(deps: RoleDeps) {
       Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
     {
-      Sid: 'ReadErasures',
+      Sid: 'ReadErasuresAndEdits',
       Effect: 'Allow',
       Action: ['s3:GetObject'],
-      Resource: objectsUnder(bucket, erasuresPrefix),
+      Resource: [objectsUnder(bucket, erasuresPrefix), objectsUnder(bucket, editsPrefix)],
     },
     {
       Sid: 'KeepSweepState',
@@ -186,8 +187,8 @@ function eraseStatement(bucket: Bucket): Statement {
     Sid: 'Erase',
     Effect: 'Allow',
     Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
-    Resource: [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix].map((prefix) =>
-      objectsUnder(bucket, prefix),
+    Resource: [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix, editsPrefix].map(
+      (prefix) => objectsUnder(bucket, prefix),
     ),
   }
 }

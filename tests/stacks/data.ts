@@ -1,8 +1,11 @@
 import {
   apiKeysPrefix,
+  editsPrefix,
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  receiptsPrefix,
+  revocationsPrefix,
   usersPrefix,
   variantsPrefix,
   webhooksPrefix,
@@ -245,9 +248,12 @@ test('the buckets of two regions copy to each other, each with its own key', () 
         manifestsPrefix,
         variantsPrefix,
         erasuresPrefix,
+        editsPrefix,
         apiKeysPrefix,
         usersPrefix,
         webhooksPrefix,
+        revocationsPrefix,
+        receiptsPrefix,
       ],
     )
     assert.is(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
@@ -278,7 +284,7 @@ test('only with several regions, S3 sends events of manifests and erasures, and 
   const isReplicated = (cloud: typeof dev, template: string) =>
     userDataOf(one(cloud, 'aws:ec2/launchTemplate:LaunchTemplate', template)).includes('BUCKET_REPLICATED')
   for (const region of ['', 'EuWest1']) {
-    assert.equal(notifiedPrefixes(twoRegions, region), ['originals/', 'erasures/', 'manifests/'])
+    assert.equal(notifiedPrefixes(twoRegions, region), ['originals/', 'erasures/', 'edits/', 'manifests/'])
     const [rule, ...more] = erasures(twoRegions, region)
     assert.equal([at(rule, 'expiration'), more], [{ days: erasureMarkerLifeMs / dayMs }, []])
     assert.equal(at(rule, 'noncurrentVersionExpiration'), { noncurrentDays: 1 })
@@ -287,7 +293,7 @@ test('only with several regions, S3 sends events of manifests and erasures, and 
     )
   }
   for (const cloud of [sstDev, dev, staging, production]) {
-    assert.equal(notifiedPrefixes(cloud), ['originals/', 'erasures/'])
+    assert.equal(notifiedPrefixes(cloud), ['originals/', 'erasures/', 'edits/'])
     assert.is(erasures(cloud).length, 1)
     if (cloud !== sstDev)
       assert.not.ok(isReplicated(cloud, 'ApiTemplate') || isReplicated(cloud, 'WorkerTemplate'))

@@ -55,6 +55,7 @@ test('each tier may write under the prefixes that it needs, and under no others'
       .filter(({ actions }) => actions.includes('s3:PutObject'))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
   assert.equal(puts('ApiPolicy').sort(), [
+    'edits',
     'erasing',
     'erasures',
     'keys',

@@ -10,6 +10,7 @@ const test = suite('values that stacks share with the services')
 test('no stack file writes a prefix of the bucket by hand', () => {
   const names = Object.values(prefixes).filter((value) => typeof value === 'string')
   assert.equal(names.toSorted(), [
+    'edits/',
     'erasures/',
     'keys/',
     'manifests/',

@@ -15,6 +15,7 @@ import { createFleet } from './fleet/fleet.ts'
 import type { Api } from './http/api.ts'
 import { createHttp } from './http/http.ts'
 import { createEventStreams } from './http/server-sent-events.ts'
+import { refuseUnknownParameters } from './http/unknown-parameters.ts'
 import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
@@ -123,8 +124,12 @@ export async function createApp(
   }
 
   await openapiRoutes(app, { version, cookieName })
-  fleet.registerHealth(app)
   app.register(async (scope: Api) => {
+    refuseUnknownParameters(scope)
+    fleet.registerHealth(scope)
+  })
+  app.register(async (scope: Api) => {
+    refuseUnknownParameters(scope)
     registerIdentity(scope)
     limitCallers(scope, callerOf)
     tenants.register(scope)

@@ -293,10 +293,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List your uploads, newest first
+         * List or find your uploads, newest first
          * @description The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without `nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a loss of Redis, an upload can be on two pages.
          *
          *     With `user`, the uploads of this user of the tenant, for keys with the scope `tenant`. A user without uploads has an empty list.
+         *
+         *     All conditions must be true of an upload. `state` may be repeated, or name several states with commas. A field of the metadata is compared with `metadata[name]=value`. A page looks at a few hundred uploads: if few of them match, it is short and has `nextCursor`. `from` and `to` cost nothing, because ids are ordered by time.
          */
         get: operations["listUploads"];
         put?: never;
@@ -336,7 +338,11 @@ export interface paths {
         delete: operations["eraseUpload"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change the filename and the metadata of an upload
+         * @description In any state, also while the file is being sent or processed. Fields of the metadata that the request does not name stay, and `null` deletes one (JSON Merge Patch, RFC 7396). Requests at the same time are merged. Filename and metadata together have the same limit as when a file is announced. Downloads get the new filename. Variants stay as they are: after a change of `metadata.focus`, send `POST /uploads/{id}/reprocess`. What an upload token set cannot be changed with it.
+         */
+        patch: operations["editUpload"];
         trace?: never;
     };
     "/uploads/{id}/complete": {
@@ -459,6 +465,46 @@ export interface paths {
         get: operations["getVariant"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase many uploads
+         * @description Erases each upload as `DELETE /uploads/{id}` does. `deleted`: nothing of it is left. `not_found`: you have no such upload. `failed`: the erasure began and will be finished, or did not begin; `error` tells why, and the request may be repeated.
+         */
+        post: operations["eraseUploads"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/reprocess": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Process many uploads again
+         * @description Either those with these ids, or one page of those that match a filter (as in `GET /uploads`): the next page begins after `nextCursor`. `accepted`: the upload failed, or its preset or `metadata.focus` changed since, and it has a job. `up_to_date`: nothing would change. `refused`: `error` tells why. Unlike when a single upload is reprocessed, its state stays, and it is served as it is until a worker replaces the result. New uploads are processed first. A repeated request adds no second job. With `overloaded`, too many uploads wait: repeat the request a minute later.
+         */
+        post: operations["reprocessUploads"];
         delete?: never;
         options?: never;
         head?: never;
@@ -609,6 +655,23 @@ export interface components {
             scopes: string[];
             tenant: string;
         };
+        EditRequest: {
+            /** @description shown to people; never part of a key */
+            filename?: string;
+            /** @description fields to set; `null` deletes a field, and fields that are not named stay */
+            metadata?: {
+                [key: string]: string | null;
+            };
+        };
+        EraseResult: {
+            error?: components["schemas"]["ResultError"];
+            id: string;
+            outcome: "deleted" | "not_found" | "failed";
+        };
+        EraseResults: {
+            /** @description in the order of the request */
+            results: components["schemas"]["EraseResult"][];
+        };
         /**
          * @description - `invalid_request` (status 400): The request does not match the schema.
          *     - `body_too_large` (status 413): The request body is larger than this route allows.
@@ -688,6 +751,27 @@ export interface components {
          * @enum {unknown}
          */
         ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        FilteredUploads: {
+            /** @description `nextCursor` of the page before */
+            cursor?: string;
+            filter: {
+                /** @description created at this time or later. ISO 8601: a time with its offset, or a day in UTC */
+                from?: string;
+                /** @description up to 10 fields of the metadata, with their exact values */
+                metadata?: {
+                    [key: string]: string;
+                };
+                /** @description what the filename begins with */
+                prefix?: string;
+                /** @description one of these states */
+                state?: components["schemas"]["UploadState"][];
+                /** @description created before this time. ISO 8601: a time with its offset, or a day in UTC */
+                to?: string;
+            };
+            /** @description default: 200 */
+            limit?: number;
+            order?: "newest" | "oldest";
+        };
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -862,6 +946,21 @@ export interface components {
         ReprocessRequest: {
             preset?: string;
         };
+        ReprocessResult: {
+            error?: components["schemas"]["ResultError"];
+            id: string;
+            outcome: "accepted" | "up_to_date" | "refused";
+        };
+        ReprocessResults: {
+            /** @description cursor of the next page of a filter; absent on the last one */
+            nextCursor?: string;
+            /** @description in the order of the request */
+            results: components["schemas"]["ReprocessResult"][];
+        };
+        ResultError: {
+            code: components["schemas"]["ErrorCode"];
+            message: string;
+        };
         ScalingDecision: {
             /** @description ISO 8601 */
             at: string;
@@ -1012,8 +1111,11 @@ export interface components {
             code: components["schemas"]["ErrorCode"];
             message: string;
         };
+        UploadIds: {
+            ids: string[];
+        };
         UploadPage: {
-            /** @description cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it */
+            /** @description cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it. It is a position in time, and stays valid with another filter or order */
             nextCursor?: string;
             uploads: components["schemas"]["Upload"][];
         };
@@ -1704,6 +1806,20 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
             /** @description Internal error. */
             500: {
                 headers: {
@@ -2331,6 +2447,20 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Readiness"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
                 };
             };
             /** @description Internal error. */
@@ -3313,14 +3443,51 @@ export interface operations {
     };
     listUploads: {
         parameters: {
-            query: {
+            query?: {
                 /**
                  * @description UUIDv7
                  * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
                  */
                 cursor?: string;
+                /**
+                 * @description created at this time or later. ISO 8601: a time with its offset, or a day in UTC
+                 * @example 2026-11-01
+                 */
+                from?: string;
                 /** @example 50 */
-                limit: number;
+                limit?: number;
+                /**
+                 * @description up to 10 fields of the metadata, with their exact values
+                 * @example {
+                 *       "album": "summer"
+                 *     }
+                 */
+                metadata?: {
+                    [key: string]: string;
+                };
+                /**
+                 * @description by time of creation; default: `newest`
+                 * @example newest
+                 */
+                order?: "newest" | "oldest";
+                /**
+                 * @description what the filename begins with
+                 * @example harbour
+                 */
+                prefix?: string;
+                /**
+                 * @description one of these states
+                 * @example [
+                 *       "ready",
+                 *       "failed"
+                 *     ]
+                 */
+                state?: components["schemas"]["UploadState"][];
+                /**
+                 * @description created before this time. ISO 8601: a time with its offset, or a day in UTC
+                 * @example 2026-12-01T00:00:00Z
+                 */
+                to?: string;
                 /**
                  * @description the tenant's own id of its user, any text
                  * @example auth0|5f7c8ec7
@@ -3937,6 +4104,232 @@ export interface operations {
                         code: "conflict";
                         /** @constant */
                         status: 409;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    editUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "filename": "harbour at night.jpg",
+                 *       "metadata": {
+                 *         "album": "winter",
+                 *         "draft": null
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description The upload. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *       "filename": "harbour at night.jpg",
+                     *       "contentType": "image/jpeg",
+                     *       "size": 4182311,
+                     *       "preset": "default",
+                     *       "metadata": {
+                     *         "album": "winter"
+                     *       },
+                     *       "createdAt": "2026-11-23T09:30:00.000Z",
+                     *       "state": "ready",
+                     *       "detectedType": "image/jpeg",
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "width": 4032,
+                     *       "height": 3024,
+                     *       "placeholder": "3OcRJYB4d3h/iIeHeEh3eIhw+j2w",
+                     *       "variants": [
+                     *         {
+                     *           "name": "thumbnail",
+                     *           "url": "/uploads/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57/variants/thumbnail",
+                     *           "contentType": "image/jpeg",
+                     *           "width": 200,
+                     *           "height": 200,
+                     *           "size": 9120,
+                     *           "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+                     *         }
+                     *       ],
+                     *       "updatedAt": "2026-11-23T09:30:03.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "token_limit" | "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The upload is being changed by another process. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "conflict";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
                     };
                 };
             };
@@ -5154,6 +5547,351 @@ export interface operations {
                         code: "upload_not_ready";
                         /** @constant */
                         status: 409;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    eraseUploads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ids": [
+                 *         "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                 *         "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a58"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["UploadIds"];
+            };
+        };
+        responses: {
+            /** @description What happened to each upload. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "results": [
+                     *         {
+                     *           "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *           "outcome": "deleted"
+                     *         },
+                     *         {
+                     *           "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a58",
+                     *           "outcome": "not_found"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EraseResults"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    reprocessUploads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadIds"] | components["schemas"]["FilteredUploads"];
+            };
+        };
+        responses: {
+            /** @description What happened to each upload. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "results": [
+                     *         {
+                     *           "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *           "outcome": "accepted"
+                     *         },
+                     *         {
+                     *           "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a58",
+                     *           "outcome": "refused",
+                     *           "error": {
+                     *             "code": "original_missing",
+                     *             "message": "S3 has no bytes of this upload."
+                     *           }
+                     *         }
+                     *       ],
+                     *       "nextCursor": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReprocessResults"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
                     };
                 };
             };

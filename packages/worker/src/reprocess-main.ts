@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { createEdits } from '@millrace/shared/ledger/edits.ts'
 import { createManifests } from '@millrace/shared/ledger/manifest.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { connectRedis, connectS3 } from '@millrace/shared/service/connections.ts'
@@ -59,7 +60,12 @@ async function run(): Promise<number> {
     process.stderr.write(`No preset has the name ${preset}: ${[...config.presets.keys()].join(', ')}.\n`)
     return 2
   }
-  const lifecycle = { manifests: createManifests({ s3, bucket }), originals: createOriginals({ s3, bucket }) }
+  const ledger = { s3, bucket }
+  const lifecycle = {
+    manifests: createManifests(ledger),
+    edits: createEdits(ledger),
+    originals: createOriginals(ledger),
+  }
   const reprocessOutdated = createReprocessing({ s3, bucket, lifecycle, queue, config })
   const counts = await reprocessOutdated({
     filter: { preset },

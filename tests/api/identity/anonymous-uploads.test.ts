@@ -29,7 +29,13 @@ test.after(async () => {
 })
 
 /** Routes that write for sessions although anonymous uploads are off. None of them sends, changes or processes a file. */
-const withoutKey = ['PUT /session', 'DELETE /session', 'DELETE /uploads/:id']
+const withoutKey = [
+  'PUT /session',
+  'DELETE /session',
+  'DELETE /uploads/:id',
+  'PATCH /uploads/:id',
+  'POST /uploads/delete',
+]
 
 function writes({ method, scope }: Route): boolean {
   return scope === 'uploads:write' || (scope === undefined && !['GET', 'HEAD', 'OPTIONS'].includes(method))

@@ -30,6 +30,7 @@ function requestFor(method: string, url: string, id: string) {
     .replace('/*', `/${id}`)
     .replace(':partNumber', '1')
   const headers = { 'tus-resumable': '1.0.0', 'upload-offset': '0', 'x-http-method-override': 'DELETE' }
+  if (method === 'PATCH' && url === '/uploads/:id') return { path, options: { json: { filename: 'a.jpg' } } }
   if (method === 'PATCH') {
     return {
       path,

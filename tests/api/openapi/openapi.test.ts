@@ -69,7 +69,14 @@ test('the document omits only pages and other protocols', () => {
 
 test('the firewall allows large bodies for the routes that accept them, and for no other', () => {
   const accepting = new Set(registeredRoutes.filter(acceptsLargeBody).map(({ url }) => url))
-  for (const url of ['/upload', '/tus/:id', '/uploads', '/uploads/:id/complete'])
+  for (const url of [
+    '/upload',
+    '/tus/:id',
+    '/uploads',
+    '/uploads/:id',
+    '/uploads/delete',
+    '/uploads/:id/complete',
+  ])
     assert.ok(accepting.has(url), url)
   const isAllowed = (path: string) => new RegExp(largeBodies).test(path)
   for (const { url } of registeredRoutes) {
@@ -83,7 +90,7 @@ test('the firewall allows large bodies for the routes that accept them, and for 
     '/x/upload',
     '/uploads/a/b/complete',
     '/tus/a/b',
-    '/uploads/complete',
+    '/uploads/a/parts',
   ]) {
     assert.not.ok(isAllowed(path), path)
   }

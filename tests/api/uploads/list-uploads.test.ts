@@ -1,7 +1,10 @@
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { createCompleteIndex } from '@millrace/api/uploads/complete-index.ts'
 import { createListUploads } from '@millrace/api/uploads/list-uploads.ts'
+import { createNewestIds } from '@millrace/api/uploads/newest-ids.ts'
+import { createOldestIds } from '@millrace/api/uploads/oldest-ids.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
+import { createListOldestUploadIds } from '@millrace/shared/ledger/list-oldest-upload-ids.ts'
 import { createListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import { manifestKey, originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
@@ -111,13 +114,19 @@ function createList({ maxIds = 1000, pageSize = 1000 } = {}) {
   const records = createUploadRecords(deps)
   const index = createUploadIndex({ ...deps, maxIds })
   const listUploadIds = createListUploadIds({ ...s3, pageSize })
-  const listUploads = createListUploads({
+  const common = {
     index,
     epoch: createRedisEpoch({ ...deps, maxAgeMs: 0 }),
     completeIndex: createCompleteIndex({ ...deps, index, listUploadIds, log: silent }),
-    listUploadIds,
+  }
+  const listUploads = createListUploads({
+    index,
+    newestIds: createNewestIds({ ...common, listUploadIds, waitMs: 20_000 }),
+    oldestIds: createOldestIds({
+      ...common,
+      listOldestUploadIds: createListOldestUploadIds({ ...s3, pageSize }),
+    }),
     lookup: createTestLifecycle({ ...deps, ...s3 }).lookup,
-    waitMs: 20_000,
   })
   return { listUploads, index, records }
 }
@@ -189,8 +198,8 @@ test('a page of dead ids costs a bounded number of lookups, and dead ids leave t
   await api.redis.zadd(key('uploads'), ...dead.flatMap((id) => [0, id]))
   seen = []
   const first = await list('?limit=10')
-  // Each is asked for its marker, original, manifest and announcement.
-  assert.ok(seen.length <= 4 * (10 + 50), `${seen.length} requests to S3`)
+  // Each is asked for its marker, original, manifest, edit and announcement.
+  assert.ok(seen.length <= 5 * (10 + 50), `${seen.length} requests to S3`)
   assert.equal(first.uploads, [])
   assert.is(await api.redis.zcard(key('uploads')), 3 + 300 - 60)
   assert.equal(await listAll('limit=10'), live)
@@ -305,7 +314,7 @@ test('pages and cursors continue from the index to S3, newest first, without gap
   let pages = 0
   do {
     seen = []
-    const page = await listUploads(owner, { ...(before && { before }), limit: 7 })
+    const page = await listUploads(owner, { cursor: before, limit: 7 })
     assert.ok(page.uploads.length <= 7)
     const listings = seen.filter(isListing).length
     assert.ok(listings <= 50, `page ${pages} costs ${listings} listings`)

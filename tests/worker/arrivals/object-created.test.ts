@@ -68,9 +68,11 @@ function consume(
   receiveUpload: (address: UploadAddress) => Promise<undefined>,
   {
     applyErasure = async () => {},
+    applyEdit = async () => undefined,
     applyCopiedManifest,
   }: {
     applyErasure?: (address: UploadAddress) => Promise<void>
+    applyEdit?: (address: UploadAddress) => Promise<void>
     applyCopiedManifest?: (address: UploadAddress) => Promise<void>
   } = {},
 ) {
@@ -86,6 +88,7 @@ function consume(
     maxHeld: 1_000,
     minCopyAgeMs: 60_000,
     applyErasure,
+    applyEdit,
     applyCopiedManifest,
     log,
   })

@@ -2,6 +2,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
 import {
+  editKey,
   erasureKey,
   manifestKey,
   originalKey,
@@ -91,6 +92,22 @@ test('two regions render an upload once, and both serve it', async () => {
     assert.is(statusCode, 302)
     assert.is((await fetch(String(headers['location']))).status, 200, part)
   }
+})
+
+test('a change of filename and metadata reaches the other region, and both show the same', async () => {
+  const address = await here.arrive(png, { owner })
+  await here.finished(address)
+  await copyThere.copy()
+  await there.handled(manifestKey(address))
+  const payload = { filename: 'renamed.png', metadata: { album: 'winter' } }
+  const url = `/uploads/${address.id}`
+  const headers = { authorization: `Bearer ${key}` }
+  assert.is((await here.api.inject({ method: 'PATCH', url, headers, payload })).statusCode, 200)
+  await copyThere.copy()
+  await there.handled(editKey(address))
+  const intentIn = async ({ records }: Region) => (await records.find(address))?.upload.intent
+  assert.equal([(await intentIn(there))?.filename, (await intentIn(there))?.metadata], Object.values(payload))
+  assert.equal(await intentIn(here), await intentIn(there))
 })
 
 test('a copy without its manifest is received, and it is finished when the manifest arrives', async () => {

@@ -1,9 +1,11 @@
+import { createEditUpload } from '@millrace/api/uploads/edit-upload.ts'
 import { createReprocessUpload } from '@millrace/api/uploads/reprocess-upload.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { defaultPreset, type Preset, type Presets } from '@millrace/shared/presets/preset.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { quarters, sampleImage } from '../support/sample-images.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
@@ -96,12 +98,13 @@ test('a variant shows the focal point of the metadata, and another one after it 
   assert.match(left.findings.dominantColor ?? '', /^#[0-9a-f]{6}$/)
   assert.match(left.findings.perceptualHash ?? '', /^[0-9a-f]{16}$/)
   const { recipe } = (await fleet.manifests.read(address)) ?? {}
-  await fleet.records.update(address, (current) => ({
-    ...current,
-    intent: { ...current.intent, metadata: { focus: '1,0.5' } },
-  }))
+  const lifecycle = createTestLifecycle(fleet)
+  await createEditUpload(lifecycle)(left, { metadata: { focus: '1,0.5' } })
+  // Redis may deliver this change after `reprocess` has cleared the ones before.
+  await fleet.changes.until(address.id, ({ edit }) => edit !== undefined)
   await reprocess(address)
   const right = await fleet.finished(address)
+  assert.equal(right.intent.metadata, { focus: '1,0.5' })
   assert.is(await colors(right.variants[0]?.key), 'green green yellow yellow')
   assert.is.not((await fleet.manifests.read(address))?.recipe, recipe)
 })

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3'
+import { createEdits } from '@millrace/shared/ledger/edits.ts'
 import { manifestKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import type { Environment } from '@millrace/shared/service/environment.ts'
@@ -105,7 +106,7 @@ test('a dry run counts by preset and owner, and changes nothing', async () => {
   ])
   const { s3, bucket, manifests, queue } = fleet
   const config = readConfig({ ...fleet.environment, ...presetsOf(40) })
-  const lifecycle = { manifests, originals: createOriginals(fleet) }
+  const lifecycle = { manifests, edits: createEdits(fleet), originals: createOriginals(fleet) }
   const reprocessOutdated = createReprocessing({ s3, bucket, lifecycle, queue, config })
   const counts = async (options: { owner?: string; preset?: string; after?: string } = {}) => {
     const { owner, preset, after = '' } = options

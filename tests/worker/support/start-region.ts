@@ -3,7 +3,12 @@ import { ListObjectVersionsCommand, PutBucketNotificationConfigurationCommand } 
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
-import { erasuresPrefix, manifestsPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import {
+  editsPrefix,
+  erasuresPrefix,
+  manifestsPrefix,
+  originalsPrefix,
+} from '@millrace/shared/ledger/object-keys.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
@@ -44,7 +49,7 @@ export async function startRegion({ apiKey }: { apiKey: string }) {
     new PutBucketNotificationConfigurationCommand({
       Bucket: bucket,
       NotificationConfiguration: {
-        QueueConfigurations: [originalsPrefix, manifestsPrefix, erasuresPrefix].map((Value) => ({
+        QueueConfigurations: [originalsPrefix, manifestsPrefix, erasuresPrefix, editsPrefix].map((Value) => ({
           QueueArn,
           Events: ['s3:ObjectCreated:*'],
           Filter: { Key: { FilterRules: [{ Name: 'prefix', Value }] } },

@@ -16,8 +16,8 @@ type RouteOperation = {
 }
 export type Paths = Record<string, Record<string, RouteOperation>>
 
-/** Codes of all operations. */
-const commonCodes: readonly ErrorCode[] = ['internal', 'overloaded']
+/** Codes of all operations. All refuse query parameters that they do not have. */
+const commonCodes: readonly ErrorCode[] = ['invalid_request', 'internal', 'overloaded']
 /** Codes of operations that read stored data. */
 const storedDataCodes: readonly ErrorCode[] = ['unreadable_record']
 /** Codes of operations that authenticate the request. */
@@ -35,18 +35,8 @@ const authenticationCodes: readonly ErrorCode[] = [
 ]
 /** Codes of authenticated operations that write. */
 const writeCodes: readonly ErrorCode[] = ['cross_site']
-/**
- * Codes of operations with query or header parameters. Path parameters are not validated: a malformed id is
- * not found.
- */
-const parameterCodes: readonly ErrorCode[] = ['invalid_request']
 /** Codes of operations with a JSON body. */
-const jsonBodyCodes: readonly ErrorCode[] = [
-  'invalid_request',
-  'body_too_large',
-  'unsupported_media_type',
-  'request_timeout',
-]
+const jsonBodyCodes: readonly ErrorCode[] = ['body_too_large', 'unsupported_media_type', 'request_timeout']
 
 /** Returns the parts of the document that do not come from routes. */
 export function documentFrame(version: string) {
@@ -55,7 +45,8 @@ export function documentFrame(version: string) {
     info: {
       title: 'Millrace',
       version,
-      description: 'Uploads and media processing in your own S3 bucket. Errors are RFC 9457 problems.',
+      description:
+        'Uploads and media processing in your own S3 bucket. Errors are RFC 9457 problems. Unknown query parameters are errors.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/', description: 'the origin of this document' }],
@@ -124,7 +115,6 @@ function describeOperation(route: RouteOperation, operation: Operation, method: 
     ...(json && { 'application/json': { ...json, ...withExamples(operation.body, operation.otherBodies) } }),
     ...operation.bodyContent,
   }
-  const hasCheckedParameters = (route.parameters ?? []).some((parameter) => parameter.in !== 'path')
   const hasBody = Object.keys(content).length > 0
   return {
     operationId,
@@ -135,9 +125,7 @@ function describeOperation(route: RouteOperation, operation: Operation, method: 
     ...(parameters.length > 0 && { parameters }),
     ...(hasBody && { requestBody: { required: !operation.bodyOptional, content } }),
     responses: {
-      ...problemResponses(
-        errorCodes(operation, { hasJsonBody: Boolean(json), method, hasCheckedParameters }),
-      ),
+      ...problemResponses(errorCodes(operation, { hasJsonBody: Boolean(json), method })),
       ...otherResponses(operation, route),
     },
   }
@@ -176,10 +164,7 @@ function withExamples(usual: unknown, others?: Record<string, unknown>): Json {
   return { examples: Object.fromEntries(named) }
 }
 
-function errorCodes(
-  operation: Operation,
-  route: { hasJsonBody: boolean; method: string; hasCheckedParameters: boolean },
-): Set<ErrorCode> {
+function errorCodes(operation: Operation, route: { hasJsonBody: boolean; method: string }): Set<ErrorCode> {
   const isAuthenticated = operation.security.length > 0
   return new Set([
     ...operation.errors,
@@ -187,7 +172,6 @@ function errorCodes(
     ...(isAuthenticated ? authenticationCodes : []),
     ...(isAuthenticated && route.method !== 'get' ? writeCodes : []),
     ...(route.hasJsonBody ? jsonBodyCodes : []),
-    ...(route.hasCheckedParameters ? parameterCodes : []),
     ...commonCodes,
   ])
 }

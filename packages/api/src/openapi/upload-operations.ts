@@ -100,16 +100,29 @@ export const uploadOperations: Operations = {
   },
   'GET /uploads': {
     operationId: 'listUploads',
-    summary: 'List your uploads, newest first',
+    summary: 'List or find your uploads, newest first',
     description:
       'The list is empty for anonymous requests. The next page begins after `nextCursor`. Only a page without ' +
       '`nextCursor` is the last one: a page can be shorter than `limit`, or empty, although older uploads follow. While the list is read again after a ' +
       'loss of Redis, an upload can be on two pages.\n\n' +
       'With `user`, the uploads of this user of the tenant, for keys with the scope `tenant`. A user without uploads has an ' +
-      'empty list.',
+      'empty list.\n\n' +
+      'All conditions must be true of an upload. `state` may be repeated, or name several states with commas. A field of ' +
+      'the metadata is compared with `metadata[name]=value`. A page looks at a few hundred uploads: if few of them match, ' +
+      'it is short and has `nextCursor`. `from` and `to` cost nothing, because ids are ordered by time.',
     tag: 'uploads',
     security: [{}, ...securityRequirements.read],
-    parameters: { user: 'auth0|5f7c8ec7', cursor: sampleId, limit: 50 },
+    parameters: {
+      user: 'auth0|5f7c8ec7',
+      state: ['ready', 'failed'],
+      prefix: 'harbour',
+      metadata: { album: 'summer' },
+      from: '2026-11-01',
+      to: '2026-12-01T00:00:00Z',
+      order: 'newest',
+      cursor: sampleId,
+      limit: 50,
+    },
     responses: {
       200: { description: 'One page of uploads.', example: { uploads: [readyUpload], nextCursor: sampleId } },
     },
@@ -123,6 +136,26 @@ export const uploadOperations: Operations = {
     security: securityRequirements.read,
     responses: { 200: { description: 'The upload.', example: readyUpload } },
     errors: ['upload_not_found', 'dependency_unavailable'],
+  },
+  'PATCH /uploads/:id': {
+    ...owned,
+    operationId: 'editUpload',
+    summary: 'Change the filename and the metadata of an upload',
+    description:
+      'In any state, also while the file is being sent or processed. Fields of the metadata that the request does not name ' +
+      'stay, and `null` deletes one (JSON Merge Patch, RFC 7396). Requests at the same time are merged. Filename and metadata ' +
+      'together have the same limit as when a file is announced. Downloads get the new filename. Variants stay as they are: ' +
+      'after a change of `metadata.focus`, send `POST /uploads/{id}/reprocess`. What an upload token set cannot be changed ' +
+      'with it.',
+    security: securityRequirements.write,
+    body: { filename: 'harbour at night.jpg', metadata: { album: 'winter', draft: null } },
+    responses: {
+      200: {
+        description: 'The upload.',
+        example: { ...readyUpload, filename: 'harbour at night.jpg', metadata: { album: 'winter' } },
+      },
+    },
+    errors: ['upload_not_found', 'token_limit', 'conflict', 'dependency_unavailable'],
   },
   'DELETE /uploads/:id': {
     ...owned,
@@ -262,6 +295,60 @@ export const uploadOperations: Operations = {
       'conflict',
       'dependency_unavailable',
     ],
+  },
+  'POST /uploads/reprocess': {
+    operationId: 'reprocessUploads',
+    summary: 'Process many uploads again',
+    description:
+      'Either those with these ids, or one page of those that match a filter (as in `GET /uploads`): the next page begins ' +
+      'after `nextCursor`. `accepted`: the upload failed, or its preset or `metadata.focus` changed since, and it has a job. ' +
+      '`up_to_date`: nothing would change. `refused`: `error` tells why. Unlike when a single upload is reprocessed, its state ' +
+      'stays, and it is served as it is until a worker replaces the result. New uploads are processed first. A repeated ' +
+      'request adds no second job. With `overloaded`, too many uploads wait: repeat the request a minute later.',
+    tag: 'uploads',
+    security: securityRequirements.write,
+    body: { filter: { state: ['failed'], from: '2026-11-01' }, limit: 100 },
+    otherBodies: { ids: { ids: [sampleId] } },
+    responses: {
+      200: {
+        description: 'What happened to each upload.',
+        example: {
+          results: [
+            { id: sampleId, outcome: 'accepted' },
+            {
+              id: sampleId.replace(/.$/, '8'),
+              outcome: 'refused',
+              error: { code: 'original_missing', message: 'S3 has no bytes of this upload.' },
+            },
+          ],
+          nextCursor: sampleId,
+        },
+      },
+    },
+    errors: ['rate_limited', 'dependency_unavailable'],
+  },
+  'POST /uploads/delete': {
+    operationId: 'eraseUploads',
+    summary: 'Erase many uploads',
+    description:
+      'Erases each upload as `DELETE /uploads/{id}` does. `deleted`: nothing of it is left. `not_found`: you have no such ' +
+      'upload. `failed`: the erasure began and will be finished, or did not begin; `error` tells why, and the request may be ' +
+      'repeated.',
+    tag: 'uploads',
+    security: securityRequirements.write,
+    body: { ids: [sampleId, sampleId.replace(/.$/, '8')] },
+    responses: {
+      200: {
+        description: 'What happened to each upload.',
+        example: {
+          results: [
+            { id: sampleId, outcome: 'deleted' },
+            { id: sampleId.replace(/.$/, '8'), outcome: 'not_found' },
+          ],
+        },
+      },
+    },
+    errors: ['rate_limited', 'dependency_unavailable'],
   },
   'GET /uploads/:id/original': {
     ...download,

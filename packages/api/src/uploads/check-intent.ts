@@ -30,14 +30,18 @@ export function createIntentCheck(deps: { presets: Presets; maxUploadBytes: numb
       })
     }
     checkPreset(presets, intent.preset)
-    if (objectMetadataBytes(toObjectMetadata(intent)) > objectMetadataLimitBytes) {
-      throw new AppError('invalid_request', {
-        message: `filename and metadata are too long: S3 stores at most ${objectMetadataLimitBytes} bytes of them, percent-encoded.`,
-        fields: [{ field: 'metadata', message: 'is too long' }],
-        limit: objectMetadataLimitBytes,
-      })
-    }
+    checkMetadataLength(intent)
   }
+}
+
+/** @throws AppError `invalid_request` if filename and metadata are too long to be stored with an original */
+export function checkMetadataLength(intent: UploadIntent): void {
+  if (objectMetadataBytes(toObjectMetadata(intent)) <= objectMetadataLimitBytes) return
+  throw new AppError('invalid_request', {
+    message: `filename and metadata are too long: S3 stores at most ${objectMetadataLimitBytes} bytes of them, percent-encoded.`,
+    fields: [{ field: 'metadata', message: 'is too long' }],
+    limit: objectMetadataLimitBytes,
+  })
 }
 
 /** @throws AppError `preset_unknown` if there is no preset with this name */

@@ -1,75 +1,91 @@
-import type { ListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
-import { DeadlineError, withDeadline } from '@millrace/shared/service/deadline.ts'
-import type { RedisEpoch } from '@millrace/shared/service/redis-epoch.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import { hasExpired, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { largestUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import { largestUploadId, smallestUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { UploadIndex } from '@millrace/shared/uploads/upload-index.ts'
 import type { StoredUpload } from '@millrace/shared/uploads/upload-records.ts'
-import type { CompleteIndex } from './complete-index.ts'
+import type { NewestIds } from './newest-ids.ts'
+import type { OldestIds } from './oldest-ids.ts'
+import { idRangeOf, type ListOrder, matchesFilter, readsRecords, type UploadFilter } from './upload-filter.ts'
 
-/** How long a request waits for the newest uploads to be listed from S3, in ms. */
-const defaultWaitMs = 1_000
 /** How many lookups of a page may find nothing. */
 const spareLookups = 50
+/** The same for a page with a filter that reads records: of a rare match, a page looks at this many uploads. */
+const spareFilteredLookups = 300
 /** How many lookups run at once. Records in Redis are read in one call. */
 const lookupsAtOnce = 50
-/** An index with less than this part of its largest size is extended, if the owner has older uploads. */
-const roomFactor = 0.8
-/** How many rounds of listings of S3 one page may cost. One window of time is found within 10. */
-const maxRounds = 16
 
-/** Ids without gaps, newest first. `next` is the position after them; undefined if they are the last ones. */
-type Ids = { ids: string[]; next: string | undefined }
+/** What one page of a list should have. */
+export type ListOptions = {
+  /** The cursor of the previous page: excludes this id and all before it in the order. */
+  cursor?: string | undefined
+  /** The largest number of uploads of the page. */
+  limit: number
+  /** Default: `newest`. */
+  order?: ListOrder
+  filter?: UploadFilter
+}
 
 /**
- * Lists an owner's uploads, newest first. The newest ids are in Redis (`upload-index.ts`), older ones are listed from
- * S3. A page costs a bounded number of requests to either, however many uploads there are.
- *
- * @param deps.waitMs how long a request waits if Redis may have lost a part of the index, in ms
+ * Lists an owner's uploads by time. A page costs a bounded number of requests to Redis and S3, however many uploads there are
+ * and however few of them match.
  */
 export function createListUploads(deps: {
-  index: UploadIndex
-  epoch: RedisEpoch
-  completeIndex: CompleteIndex
-  listUploadIds: ListUploadIds
+  index: Pick<UploadIndex, 'remove'>
+  newestIds: NewestIds
+  oldestIds: OldestIds
   lookup: UploadLookup
-  waitMs?: number
 }) {
-  const { index, epoch, completeIndex, listUploadIds, lookup, waitMs = defaultWaitMs } = deps
+  const { index, newestIds, oldestIds, lookup } = deps
 
   /**
    * Returns one page of an owner's uploads.
    *
-   * @param options.before the cursor of the previous page: excludes this id and all newer ones
-   * @param options.limit the largest number of uploads of the page
-   * @returns the page, and the cursor of the next one, unless nothing older can follow. A page with a cursor can be
-   *   short, or empty: what was looked up no longer exists. After a loss of Redis, an upload can be on two pages
+   * A cursor is a position in time. With another filter or order, the list continues at the same position.
+   *
+   * @returns the page, and the cursor of the next one, unless nothing can follow. A page with a cursor can be short, or
+   *   empty: what was looked up no longer exists, or does not match. After a loss of Redis, an upload can be on two pages
+   * @throws AppError `invalid_request` if the filter's times are invalid
    */
   return async function listUploads(
     owner: string,
-    { before, limit }: { before?: string; limit: number },
+    { cursor, limit, order = 'newest', filter = {} }: ListOptions,
   ): Promise<{ uploads: Upload[]; nextCursor?: string }> {
+    const isNewest = order === 'newest'
+    const { after, before } = idRangeOf(filter)
+    const start = isNewest ? earliest(cursor, before) : latest(cursor, after)
+    const isBeyond = (position: string) =>
+      isNewest ? after !== undefined && position <= after : before !== undefined && position >= before
+    const isFiltered = readsRecords(filter)
+    let lookups = limit + (isFiltered ? spareFilteredLookups : spareLookups)
     const uploads: Upload[] = []
-    let lookups = limit + spareLookups
-    let cursor = before
-    for await (const { ids, next } of newestFirst(owner, before, lookups)) {
+    let position = start
+    for await (const { ids, next } of isNewest
+      ? newestIds(owner, start, lookups)
+      : oldestIds(owner, start, lookups)) {
+      const inRange = ids.filter((id) => !isBeyond(id))
       let taken = 0
-      while (taken < ids.length && uploads.length < limit && lookups > 0) {
-        const count = Math.min(lookupsAtOnce, limit - uploads.length, lookups)
-        const batch = ids.slice(taken, taken + count)
-        uploads.push(...(await findListed(owner, batch)))
-        taken += batch.length
+      while (taken < inRange.length && uploads.length < limit && lookups > 0) {
+        const most = isFiltered ? lookupsAtOnce : Math.min(lookupsAtOnce, limit - uploads.length)
+        const batch = inRange.slice(taken, taken + Math.min(most, lookups))
         lookups -= batch.length
+        const found = await findListed(owner, batch)
+        const matching = found.filter((upload) => matchesFilter(upload, filter))
+        const room = limit - uploads.length
+        uploads.push(...matching.slice(0, room))
+        const last = uploads.at(-1)
+        // What follows the last one that fits is looked up again for the next page.
+        if (matching.length > room && last) taken = inRange.indexOf(last.id) + 1
+        else taken += batch.length
       }
-      const isWhole = taken === ids.length
-      cursor = isWhole ? next : ids[taken - 1]
-      if (cursor === undefined) return { uploads }
-      if (!isWhole || uploads.length === limit || lookups <= 0) break
+      const isWhole = taken === inRange.length
+      const isEnd = isWhole && (inRange.length < ids.length || next === undefined || isBeyond(next))
+      if (isEnd) return { uploads }
+      position = isWhole ? next : inRange[taken - 1]
+      if (!isWhole || uploads.length >= limit || lookups <= 0) break
     }
-    return { uploads, nextCursor: cursor ?? largestUploadId }
+    return { uploads, nextCursor: position ?? (isNewest ? largestUploadId : smallestUploadId(0)) }
   }
 
   /** Looks uploads up. Those that no longer exist leave the index. */
@@ -97,64 +113,14 @@ export function createListUploads(deps: {
       throw error
     }
   }
-
-  /**
-   * Yields the ids before a position: those of the index, then older ones from S3. If the index may be incomplete, it is
-   * completed first; if that takes longer than `waitMs`, it goes on in the background.
-   */
-  async function* newestFirst(owner: string, before: string | undefined, limit: number): AsyncGenerator<Ids> {
-    const current = await epoch.current()
-    let page = await index.page(owner, { before, limit })
-    if (page.known?.epoch !== current) {
-      const failure = await waitForNewest(owner, current)
-      page = await index.page(owner, { before, limit })
-      if (failure !== undefined && !page.known) throw failure
-    } else if (await hasRoom(owner, page.known.from)) {
-      // The instance that completed the index has died, or many uploads were erased.
-      completeIndex(owner, current).catch(() => undefined)
-    }
-    const { known } = page
-    const start = before ?? largestUploadId
-    if (!known) {
-      // The index may have gaps anywhere. So the next page begins at the same position.
-      yield { ids: page.ids, next: start }
-      return
-    }
-    const ids = page.ids.filter((id) => id >= known.from)
-    const isLimited = ids.length === limit
-    if (known.epoch !== current) {
-      // Complete in an earlier epoch, so only the last changes before this one can be missing.
-      yield { ids, next: (isLimited ? ids.at(-1) : known.from) || (ids.at(-1) ?? start) }
-      return
-    }
-    if (ids.length > 0 || known.from === '') {
-      yield { ids, next: (isLimited ? ids.at(-1) : known.from) || undefined }
-    }
-    if (isLimited || known.from === '') return
-    // These are too old for the index.
-    let [end = start] = [start, known.from].sort()
-    for await (const { ids, from } of listUploadIds(owner, { before: end, maxRounds })) {
-      // Uploads whose bytes have not arrived are only in the index.
-      const indexed = await index.between(owner, { before: end, from })
-      yield { ids: [...new Set([...ids, ...indexed])].sort().reverse(), next: from || undefined }
-      end = from
-    }
-  }
-
-  /** Whether an index that is complete from an id on can take older ids, and the owner may have some. */
-  async function hasRoom(owner: string, from: string): Promise<boolean> {
-    return from !== '' && (await index.countFrom(owner, from)) < index.maxIds * roomFactor
-  }
-
-  /** @returns why the newest ids could not be listed; undefined if they were, or if it takes longer than `waitMs` */
-  async function waitForNewest(owner: string, current: number): Promise<unknown> {
-    try {
-      await withDeadline('Listing the newest uploads', waitMs, () => completeIndex(owner, current))
-      return undefined
-    } catch (error) {
-      return error instanceof DeadlineError ? undefined : error
-    }
-  }
 }
 
 export type ListUploads = ReturnType<typeof createListUploads>
+
+function earliest(one: string | undefined, other: string | undefined): string | undefined {
+  return one === undefined || (other !== undefined && other < one) ? other : one
+}
+
+function latest(one: string | undefined, other: string | undefined): string | undefined {
+  return one === undefined || (other !== undefined && other > one) ? other : one
+}

@@ -6,6 +6,7 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import { hasSameBytes, isFinished, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { StoredUpload, UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { checkPreset } from './check-intent.ts'
+import { tooManyWaiting } from './reprocess-outdated.ts'
 
 /** Sends finished uploads to the workers again. */
 export function createReprocessUpload(deps: {
@@ -66,14 +67,8 @@ export function createReprocessUpload(deps: {
     return stored.upload
   }
 
-  /** Its job would be in Redis only, until it starts. */
   async function checkRoom(): Promise<void> {
-    if ((await queue.backfillRoom()) > 0) return
-    throw new AppError('overloaded', {
-      message: 'Too many uploads wait to be processed again.',
-      remaining: 0,
-      retryAfterSeconds: 60,
-    })
+    if ((await queue.backfillRoom()) <= 0) throw tooManyWaiting()
   }
 
   async function addJob({ upload, revision }: StoredUpload, etag: string): Promise<void> {

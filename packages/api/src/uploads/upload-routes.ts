@@ -14,6 +14,7 @@ import type { FindListedOwner } from './listed-owner.ts'
 import { PartUrlView } from './part-schemas.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
+import { filterFields, idRangeOf, ListOrder, readFilterQuery } from './upload-filter.ts'
 import { UploadView, viewUpload } from './upload-view.ts'
 
 /** A file that the client will send, and how. */
@@ -110,10 +111,17 @@ export const Announced = Type.Object(
   { title: 'AnnouncedUpload' },
 )
 
+/** How many uploads a page has if the request does not say. */
+const defaultLimit = 50
+
+/** The fields of a list's page. `state` is repeated or has commas, `metadata` is sent as `metadata[name]=value`. */
 const Page = Type.Object({
   user: Type.Optional(UserId),
+  ...filterFields,
+  metadata: Type.Optional({ ...filterFields.metadata, style: 'deepObject', explode: true }),
+  order: Type.Optional({ ...ListOrder, description: 'by time of creation; default: `newest`' }),
   cursor: Type.Optional(UploadId),
-  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: defaultLimit })),
 })
 
 export const UploadPage = Type.Object(
@@ -122,7 +130,7 @@ export const UploadPage = Type.Object(
     nextCursor: Type.Optional({
       ...UploadId,
       description:
-        'cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it',
+        'cursor of the next page; absent on the last one. A page that is shorter than `limit`, or empty, can have it. It is a position in time, and stays valid with another filter or order',
     }),
   },
   { title: 'UploadPage' },
@@ -177,13 +185,20 @@ export function uploadRoutes(
 
   api.get(
     '/uploads',
-    { schema: { querystring: Page, response: { 200: UploadPage } } },
+    {
+      schema: { querystring: Page, response: { 200: UploadPage } },
+      preValidation: async (request) => {
+        Object.assign(request, { query: readFilterQuery(request.query) })
+      },
+    },
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      const { cursor, limit } = request.query
-      const listed = await listedOwner(request, request.query.user)
+      const { user, cursor, limit = defaultLimit, order, ...filter } = request.query
+      // Also without an owner, invalid times are invalid.
+      idRangeOf(filter)
+      const listed = await listedOwner(request, user)
       if (!listed) return { uploads: [] }
-      const page = await listUploads(listed.owner, { ...(cursor && { before: cursor }), limit })
+      const page = await listUploads(listed.owner, { cursor, limit, filter, ...(order && { order }) })
       return { ...page, uploads: page.uploads.map((upload) => viewUpload(upload, listed.user)) }
     },
   )

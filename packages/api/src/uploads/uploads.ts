@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
+import { createListOldestUploadIds } from '@millrace/shared/ledger/list-oldest-upload-ids.ts'
 import { createListUploadIds } from '@millrace/shared/ledger/list-upload-ids.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
@@ -18,9 +19,13 @@ import type { RequestOwner } from '../identity/request-owner.ts'
 import type { Signing } from '../signing/signing.ts'
 import type { TokenUse } from '../tenants/token-use.ts'
 import { createAdmitUpload } from './admit-upload.ts'
+import { bulkRoutes } from './bulk-routes.ts'
 import { createIntentCheck } from './check-intent.ts'
 import { createCompleteIndex } from './complete-index.ts'
 import { createCompleteUpload } from './complete-upload.ts'
+import { editRoutes } from './edit-routes.ts'
+import { createEditUpload } from './edit-upload.ts'
+import { createEraseOwnUpload } from './erase-own-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
 import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
@@ -29,7 +34,10 @@ import { createListUploads } from './list-uploads.ts'
 import { createListedOwner } from './listed-owner.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { createNameNetworks } from './name-networks.ts'
+import { createNewestIds } from './newest-ids.ts'
+import { createOldestIds } from './oldest-ids.ts'
 import { partRoutes } from './part-routes.ts'
+import { createReprocessOutdated } from './reprocess-outdated.ts'
 import { reprocessRoutes } from './reprocess-routes.ts'
 import { createReprocessUpload } from './reprocess-upload.ts'
 import { createStartImport } from './start-import.ts'
@@ -65,7 +73,7 @@ export function createUploads(deps: {
 }) {
   const { redis, prefix, s3, bucket, log, queues, signing, owner, tokenUse, closing, config } = deps
   const { records, lookup, originals, manifests, quota, addressQuota, receiveUpload, epoch } = deps.lifecycle
-  const { redisMemory, announcements, erasures, finishErasure, isErased } = deps.lifecycle
+  const { redisMemory, announcements, edits, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
   const { signForm, signPut } = signing
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
@@ -89,11 +97,12 @@ export function createUploads(deps: {
   const completeUpload = createCompleteUpload({ lookup, multipartUploads, receiveUpload, announcements })
   const index = createUploadIndex({ redis, prefix })
   const listUploadIds = createListUploadIds({ s3, bucket })
+  const completeIndex = createCompleteIndex({ redis, prefix, index, listUploadIds, log, closing })
+  const listOldestUploadIds = createListOldestUploadIds({ s3, bucket })
   const listUploads = createListUploads({
     index,
-    epoch,
-    completeIndex: createCompleteIndex({ redis, prefix, index, listUploadIds, log, closing }),
-    listUploadIds,
+    newestIds: createNewestIds({ index, epoch, completeIndex, listUploadIds }),
+    oldestIds: createOldestIds({ index, epoch, completeIndex, listOldestUploadIds }),
     lookup,
   })
   const findOwnUpload = createFindOwnUpload({ owner, lookup })
@@ -116,6 +125,7 @@ export function createUploads(deps: {
     finishErasure,
     onErased: tokenUse.onErased,
   })
+  const eraseOwnUpload = createEraseOwnUpload({ lookup, isErased, eraseUpload })
 
   return {
     admitUpload,
@@ -150,7 +160,24 @@ export function createUploads(deps: {
           presets,
         }),
       })
-      eraseRoutes(scope, { owner, lookup, isErased, eraseUpload })
+      editRoutes(scope, {
+        findOwnUpload,
+        editUpload: createEditUpload({ edits, erasures, records, lookup, finishErasure }),
+      })
+      eraseRoutes(scope, { owner, eraseOwnUpload })
+      bulkRoutes(scope, {
+        owner,
+        lookup,
+        listUploads,
+        eraseOwnUpload,
+        reprocessOutdated: createReprocessOutdated({
+          originals,
+          manifests,
+          queue: queues.queue,
+          presets,
+        }),
+        queue: queues.queue,
+      })
     },
   }
 }

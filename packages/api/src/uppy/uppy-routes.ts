@@ -20,6 +20,8 @@ import { UppyFile, uppyFileOfQuery, uppyIntent } from './uppy-file.ts'
 const UppyParts = Type.Object({
   parts: Type.Array(Type.Object({ PartNumber, ETag: PartEtag }), { minItems: 1, maxItems: partLimit }),
 })
+/** Uppy sends the object's key beside our upload id. It is not read. */
+const UppyQuery = Type.Object({ key: Type.Optional(Type.String()) })
 const PartParams = Type.Object({ ...UploadParams.properties, partNumber: PartNumber })
 
 /**
@@ -83,15 +85,22 @@ export function uppyRoutes(
     })
   })
 
-  api.get('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {
-    const { upload, multipart } = await findOpenUpload(request, request.params.id)
-    const parts = (await multipartUploads.list(upload, multipart)) ?? []
-    return parts.map(({ partNumber, etag, size }) => ({ PartNumber: partNumber, ETag: etag, Size: size }))
-  })
+  api.get(
+    '/uppy/s3/multipart/:id',
+    { schema: { hide: true, params: UploadParams, querystring: UppyQuery } },
+    async (request) => {
+      const { upload, multipart } = await findOpenUpload(request, request.params.id)
+      const parts = (await multipartUploads.list(upload, multipart)) ?? []
+      return parts.map(({ partNumber, etag, size }) => ({ PartNumber: partNumber, ETag: etag, Size: size }))
+    },
+  )
 
   api.get(
     '/uppy/s3/multipart/:id/:partNumber',
-    { config: { scope: 'uploads:write' }, schema: { hide: true, params: PartParams } },
+    {
+      config: { scope: 'uploads:write' },
+      schema: { hide: true, params: PartParams, querystring: UppyQuery },
+    },
     async (request) => {
       const { id, partNumber } = request.params
       const { upload, multipart } = await findOpenUpload(request, id)
@@ -105,7 +114,10 @@ export function uppyRoutes(
 
   api.post(
     '/uppy/s3/multipart/:id/complete',
-    { bodyLimit: completeBodyLimitBytes, schema: { hide: true, params: UploadParams, body: UppyParts } },
+    {
+      bodyLimit: completeBodyLimitBytes,
+      schema: { hide: true, params: UploadParams, querystring: UppyQuery, body: UppyParts },
+    },
     async (request) => {
       const { upload } = await findOwnUpload(request, request.params.id)
       const parts = request.body.parts.map(({ PartNumber, ETag }) => ({ partNumber: PartNumber, etag: ETag }))
@@ -114,11 +126,15 @@ export function uppyRoutes(
     },
   )
 
-  api.delete('/uppy/s3/multipart/:id', { schema: { hide: true, params: UploadParams } }, async (request) => {
-    const { upload } = await findOpenUpload(request, request.params.id)
-    await deps.eraseUpload(upload)
-    return {}
-  })
+  api.delete(
+    '/uppy/s3/multipart/:id',
+    { schema: { hide: true, params: UploadParams, querystring: UppyQuery } },
+    async (request) => {
+      const { upload } = await findOpenUpload(request, request.params.id)
+      await deps.eraseUpload(upload)
+      return {}
+    },
+  )
 
   async function holderOf(request: FastifyRequest) {
     return budgetHolder(request, await owner.findOrCreate(request))

@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createS3Server } from '@millrace/local-s3/s3-server.ts'
-import { erasuresPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { editsPrefix, erasuresPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { readLocalSecrets } from '../setup/local-secrets.ts'
 import { listenOnPersistentPort } from './persistent-port.ts'
 import { resendArrivalEvents } from './resend-arrival-events.ts'
@@ -149,7 +149,7 @@ async function setUpBucket(
       Bucket: bucket,
       NotificationConfiguration: {
         QueueConfigurations: [
-          ...[originalsPrefix, erasuresPrefix].map((prefix) => ({
+          ...[originalsPrefix, erasuresPrefix, editsPrefix].map((prefix) => ({
             Id: prefix.replace('/', ''),
             QueueArn: options.eventsQueueArn,
             Events: ['s3:ObjectCreated:*' as const],

@@ -4,6 +4,7 @@ import type { UploadAddress } from '../uploads/upload-address.ts'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
 import {
   announcementKey,
+  editKey,
   manifestKey,
   originalKey,
   unfinishedKey,
@@ -22,8 +23,8 @@ const maxBatchSize = 1000
 const maxRounds = 5
 
 /**
- * Erases all objects of an upload: open multipart uploads, the original, its announcement, unfinished bytes, variants and
- * the manifest, with all versions and delete markers.
+ * Erases all objects of an upload: open multipart uploads, the original, its announcement, unfinished bytes, variants,
+ * the edit and the manifest, with all versions and delete markers.
  *
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
@@ -38,7 +39,7 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
    * @throws AppError `dependency_unavailable` if objects remain after all rounds
    */
   return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
-    const keys = [originalKey(address), manifestKey(address), ...unfinishedKeys(address)]
+    const keys = [originalKey(address), manifestKey(address), editKey(address), ...unfinishedKeys(address)]
     return erase(address, { keys, prefix: uploadVariantsPrefix(address) })
   }
 }

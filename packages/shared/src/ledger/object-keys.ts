@@ -16,6 +16,8 @@
  *   erasures/{owner}/{uploadId}                           erasure marker, empty; written by the API before it
  *                                                         deletes anything. Nothing that was begun before
  *                                                         restores the upload
+ *   edits/{owner}/{uploadId}.json                         written by the API: filename and metadata that were changed since
+ *                                                         the file was announced
  *   users/{owner}.json                                    written by the API before the first upload of a tenant's user:
  *                                                         its tenant and its id, as they were given
  *   erasing/{owner}.json                                  written by the API before it erases a user: how far it is.
@@ -47,6 +49,8 @@ export const manifestsPrefix = 'manifests/'
 export const variantsPrefix = 'variants/'
 /** Not under `originals/`: S3 publishes no event, and no listing mistakes the object for an upload. */
 export const unfinishedPrefix = 'unfinished/'
+/** S3 publishes an event for each edit, copies of other regions included. */
+export const editsPrefix = 'edits/'
 /** S3 publishes an event for each erasure marker under this prefix, copies of other regions included. */
 export const erasuresPrefix = 'erasures/'
 /** Each region sweeps its own bucket, so S3 copies nothing under this prefix. */
@@ -155,6 +159,11 @@ export function announcementKey({ owner, id }: UploadAddress): string {
   return `${unfinishedPrefix}${owner}/${id}.json`
 }
 
+/** Returns the key of an upload's edit. */
+export function editKey({ owner, id }: UploadAddress): string {
+  return `${editsPrefix}${owner}/${id}.json`
+}
+
 /** Returns the key of an upload's erasure marker. */
 export function erasureKey({ owner, id }: UploadAddress): string {
   return `${erasuresPrefix}${owner}/${id}`
@@ -190,6 +199,11 @@ export function parseUnfinishedKey(key: string): UploadAddress | undefined {
 /** Returns the upload whose announcement has this key, or undefined if it is another kind of key. */
 export function parseAnnouncementKey(key: string): UploadAddress | undefined {
   return parse(key, unfinishedPrefix, '.json')
+}
+
+/** Returns the upload whose edit has this key, or undefined if it is another kind of key. */
+export function parseEditKey(key: string): UploadAddress | undefined {
+  return parse(key, editsPrefix, '.json')
 }
 
 /** Returns the upload whose erasure marker has this key, or undefined if it is another kind of key. */

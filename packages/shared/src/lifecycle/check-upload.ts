@@ -1,9 +1,11 @@
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
+import type { Edits } from '../ledger/edits.ts'
 import { AppError } from '../service/app-error.ts'
 import type { WarnSeldom } from '../service/seldom-warning.ts'
 import { isUnreadable } from '../service/stored-json.ts'
-import type { Upload } from '../uploads/upload.ts'
+import { arrivalGraceMs, openUploadLifeMs, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
+import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
 import type { FinishErasure } from './finish-erasure.ts'
 import type { ReadEvidence } from './read-evidence.ts'
@@ -30,6 +32,7 @@ export type CheckedUpload = StoredUpload & { isCopy: boolean }
 export function createCheckUpload(deps: {
   records: UploadRecords
   readEvidence: ReadEvidence
+  edits: Pick<Edits, 'delete'>
   settleOriginal: SettleOriginal
   queue: Pick<UploadQueue, 'add' | 'hasRoom'>
   finishErasure: FinishErasure
@@ -68,8 +71,10 @@ export function createCheckUpload(deps: {
       }
       if (truth.kind === 'absent') {
         if (unreadable) throw unreadable
-        if (!found || (await records.forget(address, found))) return undefined
-        continue
+        if (found && !(await records.forget(address, found))) continue
+        // Without a record, its bytes may be on their way, unless it is too old.
+        if (evidence.edit && (found || isTooOld(address))) await deps.edits.delete(address)
+        return undefined
       }
       // Whoever finished the upload may have died between its manifest and this.
       if (truth.rejectedBytes) await removeRejectedBytes(address, truth.rejectedBytes)
@@ -123,6 +128,11 @@ export function createCheckUpload(deps: {
     const { traceparent } = intent
     await queue.add({ owner, id, etag: arrival.etag, ...(traceparent && { traceparent }) }, { isBackfill })
   }
+}
+
+/** Whether the bytes of an upload cannot arrive any more. */
+function isTooOld({ id }: UploadAddress): boolean {
+  return uploadIdTimeMs(id) + openUploadLifeMs + arrivalGraceMs < Date.now()
 }
 
 export type CheckUpload = ReturnType<typeof createCheckUpload>

@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import { createAnnouncements } from '../ledger/announcements.ts'
 import { createDeleteRejectedOriginal } from '../ledger/delete-rejected-original.ts'
+import { createEdits } from '../ledger/edits.ts'
 import { createEraseObjects, createEraseUnfinished } from '../ledger/erase-objects.ts'
 import { createErasures } from '../ledger/erasures.ts'
 import { createManifests } from '../ledger/manifest.ts'
@@ -57,6 +58,7 @@ export function createLifecycle(deps: {
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
   const announcements = createAnnouncements({ s3, bucket })
+  const edits = createEdits({ s3, bucket })
   const erasures = createErasures({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
   const epoch = createRedisEpoch({ redis, prefix })
@@ -82,7 +84,8 @@ export function createLifecycle(deps: {
   const settleOriginal = createSettleOriginal({ originals, originalVersions, manifests, quota })
   const checkUpload = createCheckUpload({
     records,
-    readEvidence: createReadEvidence({ erasures, manifests, originals, announcements }),
+    readEvidence: createReadEvidence({ erasures, manifests, originals, announcements, edits }),
+    edits,
     settleOriginal,
     queue,
     finishErasure,
@@ -93,6 +96,7 @@ export function createLifecycle(deps: {
     originals,
     originalVersions,
     manifests,
+    edits,
     erasures,
     announcements,
     sendParts,

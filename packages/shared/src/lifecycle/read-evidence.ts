@@ -1,4 +1,5 @@
 import type { Announcements } from '../ledger/announcements.ts'
+import type { Edits } from '../ledger/edits.ts'
 import type { Erasures } from '../ledger/erasures.ts'
 import type { Manifests } from '../ledger/manifest.ts'
 import type { Originals } from '../ledger/originals.ts'
@@ -14,25 +15,28 @@ export function createReadEvidence(deps: {
   manifests: Manifests
   originals: Originals
   announcements: Announcements
+  edits: Pick<Edits, 'read'>
 }) {
-  const { erasures, manifests, originals, announcements } = deps
+  const { erasures, manifests, originals, announcements, edits } = deps
 
   /**
    * @param hasRecord whether Redis has a record. Without one, the announcement of an upload in parts is read as well
-   * @throws AppError `unreadable_record` if this version cannot read the manifest or the announcement
+   * @throws AppError `unreadable_record` if this version cannot read the manifest, the edit or the announcement
    */
   return async function readEvidence(address: UploadAddress, hasRecord: boolean): Promise<LedgerEvidence> {
-    const [isErased, original, manifest] = await Promise.all([
+    const [isErased, original, manifest, edit] = await Promise.all([
       erasures.isMarked(address),
       originals.find(address),
       manifests.read(address),
+      edits.read(address),
     ])
-    if (isErased || original || manifest || hasRecord) return { isErased, original, manifest }
+    const found = { isErased, ...(edit && { edit }) }
+    if (isErased || original || manifest || hasRecord) return { ...found, original, manifest }
     const announced = await announcements.read(address)
-    if (!announced) return { isErased }
-    if (await announcements.isOpen(announced)) return { isErased, announced }
+    if (!announced) return found
+    if (await announcements.isOpen(announced)) return { ...found, announced }
     // It was completed since the original was read, or else aborted.
-    return { isErased, original: await originals.find(address) }
+    return { ...found, original: await originals.find(address) }
   }
 }
 

@@ -1,6 +1,14 @@
 import { type Manifest, rejectsBytes, uploadFromManifest } from '../ledger/manifest.ts'
 import type { Original } from '../ledger/originals.ts'
-import { type Arrival, hasExpired, isFinished, isSameArrival, type Upload } from '../uploads/upload.ts'
+import {
+  type Arrival,
+  hasExpired,
+  isFinished,
+  isSameArrival,
+  type Upload,
+  type UploadEdit,
+  withEdit,
+} from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { uploadIdTimeMs } from '../uploads/upload-id.ts'
 
@@ -10,6 +18,8 @@ export type Evidence = {
   isErased: boolean
   original?: Original | undefined
   manifest?: Manifest | undefined
+  /** What was changed since the file was announced. */
+  edit?: UploadEdit | undefined
   /** The awaiting upload of an announcement whose multipart upload is open. Only read if Redis has no record. */
   announced?: Upload | undefined
   /** The record in Redis. */
@@ -40,9 +50,18 @@ export type Truth =
  * 4. Without both, only the record or the announcement knows the upload: its bytes may still arrive, or its import ended
  *    without any.
  *
+ * Of an upload that exists, an edit says filename and metadata, whatever the other evidence says.
+ *
  * @param nowMs ms since 1970
  */
 export function deriveUpload(address: UploadAddress, evidence: Evidence, nowMs: number): Truth {
+  const truth = deriveUnedited(address, evidence, nowMs)
+  // S3 may have lost an edit that was deleted by hand. Redis' own stays then.
+  const edit = evidence.edit ?? evidence.record?.edit
+  return truth.kind === 'upload' ? { ...truth, upload: withEdit(truth.upload, edit) } : truth
+}
+
+function deriveUnedited(address: UploadAddress, evidence: Evidence, nowMs: number): Truth {
   const { isErased, original, manifest, announced } = evidence
   const record = evidence.record ?? announced
   if (isErased) return { kind: 'erased' }

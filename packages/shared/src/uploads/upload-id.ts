@@ -33,6 +33,11 @@ export function smallestUploadId(timeMs: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`
 }
 
+/** Returns the largest upload id of a time. @param timeMs ms since 1970 */
+export function largestUploadIdOf(timeMs: number): string {
+  return `${smallestUploadId(timeMs).slice(0, 'xxxxxxxx-xxxx-'.length)}${uploadIdTail(largestUploadId)}`
+}
+
 /** Returns what an upload id has after its time: version, variant and the 74 random bits. */
 export function uploadIdTail(id: string): string {
   return id.slice('xxxxxxxx-xxxx-'.length)

@@ -124,6 +124,23 @@ export function createUploadIndex(deps: { redis: Redis; prefix: string; maxIds?:
     },
 
     /**
+     * Returns ids in ascending order.
+     *
+     * @param range.after excludes this id and all older ones
+     * @param range.upTo excludes all ids that are newer than this one
+     * @param range.limit number of ids
+     */
+    async oldest(
+      owner: string,
+      range: { after: string | undefined; upTo?: string | undefined; limit: number },
+    ): Promise<string[]> {
+      const { after, upTo, limit } = range
+      const start = after === undefined ? '-' : `(${after}`
+      const end = upTo === undefined ? '+' : `[${upTo}`
+      return redis.zrange(keys.index(owner), start, end, 'BYLEX', 'LIMIT', 0, limit)
+    },
+
+    /**
      * Returns the ids of a range, newest first.
      *
      * @param options.before excludes this id and all newer ones

@@ -10,7 +10,7 @@ import { isWrongType, parseStored, unreadableRecord } from '../service/stored-js
 import { type CountedNetwork, formatNetworks, parseNetworks } from './counted-networks.ts'
 import { type KeyLives, keyLives } from './memory-budget.ts'
 import { usersGroupOf } from './owner.ts'
-import { erasureMarkerLifeMs, isFinished, Upload } from './upload.ts'
+import { erasureMarkerLifeMs, isFinished, Upload, withEdit } from './upload.ts'
 import type { UploadAddress } from './upload-address.ts'
 import { createUploadKeys } from './upload-keys.ts'
 import {
@@ -263,7 +263,8 @@ export function createUploadRecords(deps: {
         if (!current) return undefined
         const next = change(current.upload)
         if (!next) return current
-        const stamped = { ...next, updatedAt: new Date().toISOString() }
+        // Whoever changes the intent, such as an import that knows the source's filename, does not undo an edit.
+        const stamped = withEdit({ ...next, updatedAt: new Date().toISOString() }, next.edit)
         const revision = await save(stamped, current.revision, { isChecked })
         if (revision !== undefined) return { upload: stamped, revision }
       }

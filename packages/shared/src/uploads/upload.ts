@@ -87,6 +87,17 @@ export const UploadIntent = Type.Object({
 })
 export type UploadIntent = Static<typeof UploadIntent>
 
+/**
+ * What was changed of an intent since it was announced. It is an object of its own in S3, because object metadata cannot be
+ * changed, and takes precedence over what the original and the manifest say.
+ */
+export const UploadEdit = Type.Object({
+  revision: Type.Integer({ minimum: 1, description: 'rises with each change' }),
+  filename: Type.Optional(Type.String()),
+  metadata: Type.Optional(UploadMetadata),
+})
+export type UploadEdit = Static<typeof UploadEdit>
+
 /** The bytes in S3, identified by their etag. Other bytes under the same key are another arrival. */
 export const Arrival = Type.Object({
   etag: Type.String({ description: 'as returned by S3, without quotes' }),
@@ -178,6 +189,7 @@ export const Upload = Type.Object({
   owner: Owner,
   state: UploadState,
   intent: UploadIntent,
+  edit: Type.Optional(UploadEdit),
   multipart: Type.Optional(OpenMultipart),
   source: Type.Optional(UploadSource),
   tus: Type.Optional(TusState),
@@ -193,6 +205,23 @@ export const Upload = Type.Object({
   expiresAt: Type.Optional(Timestamp),
 })
 export type Upload = Static<typeof Upload>
+
+/** Returns an upload whose intent has an edit. Undefined: the upload as it is. */
+export function withEdit(upload: Upload, edit: UploadEdit | undefined): Upload {
+  if (!edit) return upload
+  const { metadata, ...intent } = upload.intent
+  const { filename = intent.filename, metadata: edited = metadata } = edit
+  const hasMetadata = edited !== undefined && Object.keys(edited).length > 0
+  return { ...upload, edit, intent: { ...intent, filename, ...(hasMetadata && { metadata: edited }) } }
+}
+
+/** Returns the later one of two edits of an upload. */
+export function laterEdit(
+  one: UploadEdit | undefined,
+  other: UploadEdit | undefined,
+): UploadEdit | undefined {
+  return (one?.revision ?? 0) >= (other?.revision ?? 0) ? one : other
+}
 
 /** Whether an upload's bytes have not arrived in time, and cannot arrive any more. @param nowMs ms since 1970 */
 export function hasExpired({ state, expiresAt }: Upload, nowMs: number): boolean {

@@ -4,6 +4,7 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Logger } from 'pino'
 import type { Processing } from '../processing/processing.ts'
 import { createApplyCopiedManifest } from './apply-copied-manifest.ts'
+import { createApplyEdit } from './apply-edit.ts'
 import { createApplyErasure } from './apply-erasure.ts'
 import { waitSeconds } from './message-leases.ts'
 import { createObjectCreated } from './object-created.ts'
@@ -18,7 +19,7 @@ const minCopyAgeMs = 30 * 60_000
 export const maxPollWaitMs = waitSeconds * 1000
 
 /**
- * Composes what turns originals in S3 into jobs: the relay of S3 events from SQS. It also finishes erasures, and if regions
+ * Composes what turns originals in S3 into jobs: the relay of S3 events from SQS. It also finishes erasures and edits, and if regions
  * copy to each other, it applies their manifests.
  */
 export function createArrivals(deps: {
@@ -36,7 +37,7 @@ export function createArrivals(deps: {
   log: Logger
 }) {
   const { bucket, sqs, queue, config, log } = deps
-  const { records, manifests, receiveUpload, finishErasure } = deps.lifecycle
+  const { records, manifests, receiveUpload, finishErasure, edits, lookup } = deps.lifecycle
   const { finishUpload } = deps.processing
   return createObjectCreated({
     sqs,
@@ -49,6 +50,7 @@ export function createArrivals(deps: {
     maxHeld: config.maxQueuedJobs,
     minCopyAgeMs,
     applyErasure: createApplyErasure({ records, finishErasure }),
+    applyEdit: createApplyEdit({ edits, lookup, records }),
     applyCopiedManifest: config.bucketReplicated
       ? createApplyCopiedManifest({ manifests, finishUpload })
       : undefined,

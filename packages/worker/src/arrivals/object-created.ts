@@ -1,7 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
-import { parseErasureKey, parseManifestKey, parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
+import {
+  parseEditKey,
+  parseErasureKey,
+  parseManifestKey,
+  parseOriginalKey,
+} from '@millrace/shared/ledger/object-keys.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isFinished } from '@millrace/shared/uploads/upload.ts'
@@ -9,6 +14,7 @@ import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Logger } from 'pino'
 import type { ApplyCopiedManifest } from './apply-copied-manifest.ts'
+import type { ApplyEdit } from './apply-edit.ts'
 import type { ApplyErasure } from './apply-erasure.ts'
 import { createHeldArrivals, type UnfinishedKey, type UnfinishedUpload } from './held-arrivals.ts'
 import { createMessageLeases, type LeasedMessage, messagesPerRequest } from './message-leases.ts'
@@ -49,6 +55,7 @@ const minParked = 100
  * @param deps.maxHeld the number of held messages above which nothing is received
  * @param deps.minCopyAgeMs leaves younger copies to the region of the upload; in ms since the event
  * @param deps.applyErasure handles events about erasure markers
+ * @param deps.applyEdit handles events about edits
  * @param deps.applyCopiedManifest handles events about manifests, if other regions copy theirs to this bucket
  */
 export function createObjectCreated(deps: {
@@ -62,11 +69,12 @@ export function createObjectCreated(deps: {
   maxHeld: number
   minCopyAgeMs: number
   applyErasure: ApplyErasure
+  applyEdit: ApplyEdit
   applyCopiedManifest?: ApplyCopiedManifest | undefined
   log: Logger
 }) {
   const { bucket, receiveUpload, queue, records, leaseMs, maxHeld, log } = deps
-  const { applyErasure, applyCopiedManifest } = deps
+  const { applyErasure, applyEdit, applyCopiedManifest } = deps
   const copyLimit = Math.min(maxHeldWithCopies, maxHeld / 2)
   const now = () => performance.now()
   const leases = createMessageLeases({ ...deps, now })
@@ -179,9 +187,12 @@ export function createObjectCreated(deps: {
     if (original) return handleOriginal(original, options)
     const erasure = parseErasureKey(key)
     if (erasure) await applyErasure(erasure)
+    const edit = parseEditKey(key)
+    if (edit) await applyEdit(edit)
     const manifest = applyCopiedManifest && parseManifestKey(key)
     if (manifest) await applyCopiedManifest(manifest)
-    if (!manifest && !erasure) log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'unknown key')
+    if (!manifest && !erasure && !edit)
+      log.warn({ event: 'key-unknown', key: key.slice(0, 200) }, 'unknown key')
     return undefined
   }
 

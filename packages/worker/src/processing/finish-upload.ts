@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Edits } from '@millrace/shared/ledger/edits.ts'
 import type { Erasures } from '@millrace/shared/ledger/erasures.ts'
 import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import {
@@ -19,9 +20,11 @@ import {
   type Findings,
   hasSameBytes,
   isSameArrival,
+  laterEdit,
   type Upload,
   type UploadError,
   type Variant,
+  withEdit,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 
@@ -65,13 +68,14 @@ export function isRejection(thrown: unknown): thrown is AppError {
  */
 export function createFinishUpload(deps: {
   manifests: Manifests
+  edits: Pick<Edits, 'read'>
   records: UploadRecords
   erasures: Erasures
   finishErasure: FinishErasure
   removeRejectedBytes: RemoveRejectedBytes
   originalVersions: Pick<OriginalVersions, 'has' | 'delete'>
 }) {
-  const { manifests, records, erasures, finishErasure, removeRejectedBytes, originalVersions } = deps
+  const { manifests, edits, records, erasures, finishErasure, removeRejectedBytes, originalVersions } = deps
 
   /**
    * Applies a manifest: deletes bytes that are refused, and those that were discarded, and updates the record, unless other bytes have arrived since.
@@ -96,11 +100,15 @@ export function createFinishUpload(deps: {
     const { discarded = [] } = manifest
     if (rejectsBytes(manifest)) await removeRejectedBytes(manifest, manifest.arrival)
     for (const versionId of discarded) await originalVersions.delete(manifest, versionId)
-    const finished = uploadFromManifest(manifest)
+    const found = await records.find(manifest)
+    // A record that was checked in this epoch has the edit. Whoever edits meanwhile changes the record after this.
+    const edit = found?.isChecked ? found.upload.edit : await edits.read(manifest)
+    const unedited = uploadFromManifest(manifest)
     const stored =
       (await records.update(
-        finished,
+        manifest,
         (current) => {
+          const finished = withEdit(unedited, laterEdit(current.edit, edit))
           const { arrival } = current
           const isRestored = arrival?.versionId !== undefined && discarded.includes(arrival.versionId)
           if (!arrival || !(isRestored || hasSameBytes(arrival, manifest.arrival))) return undefined
@@ -109,8 +117,8 @@ export function createFinishUpload(deps: {
           const isUnchanged = isDeepStrictEqual({ ...current, updatedAt: next.updatedAt }, next)
           return isUnchanged ? undefined : next
         },
-        { isChecked: true },
-      )) ?? (await records.create(finished))
+        { isChecked: true, found },
+      )) ?? (await records.create(withEdit(unedited, edit)))
     const { arrival } = stored.upload
     return arrival !== undefined && hasSameBytes(arrival, manifest.arrival)
   }

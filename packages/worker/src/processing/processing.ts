@@ -28,11 +28,12 @@ export function createProcessing(deps: {
   config: { presets: Presets; maxImageBytes: number; disabledTypes: readonly string[]; scan: ScanConfig }
 }) {
   const { s3, bucket, config } = deps
-  const { records, manifests, originals, originalVersions, lookup } = deps.lifecycle
+  const { records, edits, manifests, originals, originalVersions, lookup } = deps.lifecycle
   const { erasures, isErased, finishErasure, removeRejectedBytes } = deps.lifecycle
   const { presets, maxImageBytes, disabledTypes } = config
   const finishUpload = createFinishUpload({
     manifests,
+    edits,
     records,
     erasures,
     finishErasure,

@@ -1,10 +1,12 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
-import type { Manifest, Manifests } from '@millrace/shared/ledger/manifest.ts'
+import type { Edits } from '@millrace/shared/ledger/edits.ts'
+import { type Manifest, type Manifests, uploadFromManifest } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
+import { usesMetadata } from '@millrace/shared/presets/recipe-version.ts'
 import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
-import { hasSameBytes } from '@millrace/shared/uploads/upload.ts'
+import { hasSameBytes, withEdit } from '@millrace/shared/uploads/upload.ts'
 import { compareListings, type ListedUpload } from '../reconciliation/compare-listings.ts'
 import { createPace } from '../reconciliation/pace.ts'
 import type { TakeBackfillSlot } from './backfill-slots.ts'
@@ -55,13 +57,14 @@ export function createReprocessOutdated(deps: {
   s3: S3Client
   bucket: string
   manifests: Pick<Manifests, 'read'>
+  edits: Pick<Edits, 'read'>
   originals: Pick<Originals, 'find'>
   queue: Pick<UploadQueue, 'add' | 'revive' | 'states'>
   takeBackfillSlot: TakeBackfillSlot
   presets: Presets
   isReplicated: boolean
 }) {
-  const { s3, bucket, manifests, originals, queue, takeBackfillSlot, presets } = deps
+  const { s3, bucket, manifests, edits, originals, queue, takeBackfillSlot, presets } = deps
 
   /**
    * @param options.owner only uploads of this owner
@@ -129,7 +132,7 @@ export function createReprocessOutdated(deps: {
         // Undefined: it was erased since it was listed.
         const manifest = await manifests.read(upload)
         if (manifest) count('read')
-        return manifest
+        return manifest && (await applyEdit(manifest))
       } catch (error) {
         if (!isUnreadable(error)) throw error
         count('unreadable')
@@ -155,6 +158,14 @@ export function createReprocessOutdated(deps: {
     function count(name: Count): void {
       counts[name] = (counts[name] ?? 0) + 1
     }
+  }
+
+  /** Returns a manifest with the metadata that applies now, if its preset reads them. */
+  async function applyEdit(manifest: Manifest): Promise<Manifest> {
+    const preset = presets.get(manifest.intent.preset)
+    if (!preset || !usesMetadata(preset)) return manifest
+    const { intent } = withEdit(uploadFromManifest(manifest), await edits.read(manifest))
+    return { ...manifest, intent }
   }
 
   /** @returns the etag that identifies the upload's bytes in this bucket, or why they are not processed here */

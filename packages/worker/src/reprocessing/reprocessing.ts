@@ -1,5 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import type { Edits } from '@millrace/shared/ledger/edits.ts'
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
@@ -16,7 +17,7 @@ const maxWaitingJobs = 1_000
 export function createReprocessing(deps: {
   s3: S3Client
   bucket: string
-  lifecycle: { manifests: Manifests; originals: Originals }
+  lifecycle: { manifests: Manifests; edits: Edits; originals: Originals }
   queue: UploadQueue
   config: { presets: Presets; bucketReplicated: boolean; maxQueuedJobs: number }
 }) {
