@@ -89,9 +89,10 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
     /**
      * Lists a tenant's webhooks, oldest first. The list may be 5 s old, so that it costs an upload nothing; a change made by
      * this instance is seen at once. Webhooks that a newer version wrote in another form are left out.
+     * @param options.isFresh reads S3 now
      */
-    list(tenant: string): Promise<Webhook[]> {
-      const known = lists.get(tenant)
+    list(tenant: string, { isFresh = false }: { isFresh?: boolean } = {}): Promise<Webhook[]> {
+      const known = isFresh ? undefined : lists.get(tenant)
       if (known) return known
       const listed = listFromS3(tenant)
       lists.set(tenant, listed)
