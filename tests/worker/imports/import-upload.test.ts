@@ -303,6 +303,7 @@ test('an import stops when its upload is erased, and leaves no objects', async (
       records: fleet.records,
       eraseObjects: createEraseObjects(fleet),
       quota: importer.quota,
+      tellErasure: async () => {},
     }),
   })
   await eraseUpload(running)

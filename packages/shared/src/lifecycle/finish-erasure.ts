@@ -3,6 +3,7 @@ import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
 import { quotaHolders } from './further-versions.ts'
+import type { TellErasure } from './tell-erasure.ts'
 
 /**
  * Finishes erasures whose marker is in S3. Whoever notices an erasure that may be unfinished calls it: the API that
@@ -12,11 +13,12 @@ export function createFinishErasure(deps: {
   records: UploadRecords
   eraseObjects: EraseObjects
   quota: Quota
+  tellErasure: TellErasure
 }) {
-  const { records, eraseObjects, quota } = deps
+  const { records, eraseObjects, quota, tellErasure } = deps
 
   /**
-   * Deletes the record and all objects but the marker, and releases the quota. A repeated call erases what was written
+   * Deletes the record and all objects but the marker, tells webhooks, and releases the quota. A repeated call erases what was written
    * since.
    *
    * @returns the erased objects
@@ -24,7 +26,7 @@ export function createFinishErasure(deps: {
    */
   return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
     await records.erase(address)
-    const erased = await eraseObjects(address)
+    const erased = await eraseObjects(address, (keys) => tellErasure(address, keys))
     for (const holder of quotaHolders(address)) await quota.release(holder)
     await records.verifyErasure(address)
     return erased
