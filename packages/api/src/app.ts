@@ -3,6 +3,7 @@ import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
+import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
@@ -52,17 +53,22 @@ export async function createApp(
   const secure = config.publicOrigin.startsWith('https:')
 
   const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
+  const deliveryQueue = createDeliveryQueue({ redis: queues.redis, prefix })
   const lifecycle = createLifecycle({
     ...base,
     queue: queues.queue,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
     maxBufferedBytes: config.maxBufferedBytes,
+    announceEvent: deliveryQueue.announce,
   })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.
-  app.addHook('onClose', () => queues.close())
+  app.addHook('onClose', async () => {
+    await deliveryQueue.close()
+    await queues.close()
+  })
   const fleet = createFleet({
     ...base,
     sqs,
