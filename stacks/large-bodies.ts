@@ -15,6 +15,9 @@ const paths = [
   // Lists of up to 10,000 parts.
   'uploads/[^/]+/complete',
   'uppy/s3/multipart/[^/]+/complete',
+  // URLs, escaped.
+  'webhooks',
+  'webhooks/[^/]+',
   // Files.
   'upload',
   'tus',

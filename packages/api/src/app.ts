@@ -22,6 +22,7 @@ import { createSigning } from './signing/signing.ts'
 import { registerTus } from './tus/tus.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { registerUppy } from './uppy/uppy.ts'
+import { registerWebhooks } from './webhooks/webhooks.ts'
 
 const { version } = packageJson
 
@@ -121,6 +122,7 @@ export async function createApp(
     registerUppy(scope, rooms)
     registerDownloads(scope, rooms)
     registerEvents(scope, rooms)
+    registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
   })
   const { consoleDirectory: directory } = config

@@ -4,6 +4,7 @@ import { healthOperations } from './health-operations.ts'
 import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
+import { webhookOperations } from './webhook-operations.ts'
 
 /** All routes in the OpenAPI document. A new route needs an entry here, or a test fails. */
 export const operations: Operations = {
@@ -11,6 +12,7 @@ export const operations: Operations = {
   ...sessionOperations,
   ...healthOperations,
   ...fleetOperations,
+  ...webhookOperations,
 }
 
 /** Codes that no operation returns, and where they occur instead. */

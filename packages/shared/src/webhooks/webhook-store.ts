@@ -139,7 +139,7 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
           if (!conflictStatuses.has(status)) throw error
         }
       }
-      throw new AppError('conflict')
+      throw new AppError('conflict', { message: 'The webhook is being changed by another process.' })
     },
 
     /** Deletes a webhook. @returns false if the tenant has none with this id */

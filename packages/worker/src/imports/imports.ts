@@ -4,7 +4,7 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createFetchSource } from './fetch-source.ts'
 import { createFinishImport } from './finish-import.ts'
 import { createImportUpload } from './import-upload.ts'
-import { createPublicAddress } from './public-address.ts'
+import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { createSourceAddresses } from './source-addresses.ts'
 
 /** Composes imports: a source is fetched from public addresses only and stored as an original. */
