@@ -102,6 +102,7 @@ export async function createApp(
   const rooms = {
     ...base,
     lifecycle,
+    deliveryQueue,
     signing,
     uploads,
     owner,

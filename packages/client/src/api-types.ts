@@ -403,6 +403,46 @@ export interface paths {
         patch: operations["changeWebhook"];
         trace?: never;
     };
+    "/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List a webhook's deliveries
+         * @description The newest 200 of the last 7 days, newest first, each with its last attempt. A delivery appears with its first attempt. The log is for people and for replays: it may lose entries, while events that are not delivered yet are kept in S3.
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries/{deliveryId}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send the event of a delivery again
+         * @description It is a delivery of its own, with the same `webhook-id`, and is tried again like any other. It is sent at once, also while the webhook is disabled or its receiver fails. The event of an upload that was deleted cannot be sent again.
+         */
+        post: operations["replayDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/webhooks/{id}/rotate-secret": {
         parameters: {
             query?: never;
@@ -417,6 +457,26 @@ export interface paths {
          * @description Both secrets sign for 24 hours, so that the receiver can change over without missing an event. A secret that was replaced earlier ends at once: rotate twice to end a secret that others know.
          */
         post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a sample event
+         * @description Sends an event about an upload that does not exist, with `"test": true`, once. Its outcome is in the log. The body is optional; `type` is any type of event, by default the webhook's first one.
+         */
+        post: operations["testWebhook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -487,6 +547,38 @@ export interface components {
             enabled?: boolean;
             events: components["schemas"]["WebhookEventType"][];
             url: string;
+        };
+        Delivery: {
+            /** @description ISO 8601, UTC: when the last attempt began */
+            at?: string;
+            /** @description attempts so far */
+            attempt: number;
+            /** @description ISO 8601, UTC */
+            createdAt: string;
+            /** @description why there was no response: `address_refused` (not public), `dns_unavailable`, `timeout` or `connection_failed` */
+            error?: string;
+            eventId: string;
+            /** @description the first 1,000 bytes of the last response */
+            excerpt?: string;
+            id: string;
+            kind: components["schemas"]["DeliveryKind"];
+            /** @description how long the last attempt took, in ms */
+            ms?: number;
+            /** @description ISO 8601, UTC: the earliest time of the next attempt */
+            nextAttemptAt?: string;
+            /** @description `failed`: no further attempt */
+            state: "pending" | "delivered" | "failed";
+            /** @description HTTP status of the last response */
+            status?: number;
+            type: components["schemas"]["WebhookEventType"];
+            /** @description UUIDv7 */
+            uploadId: string;
+        };
+        DeliveryKind: "event" | "replay" | "test";
+        DeliveryPage: {
+            deliveries: components["schemas"]["Delivery"][];
+            /** @description cursor of the next page; absent on the last one */
+            nextCursor?: string;
         };
         /**
          * @description - `invalid_request` (status 400): The request does not match the schema.
@@ -777,6 +869,9 @@ export interface components {
         };
         SignedParts: {
             parts: components["schemas"]["PartUrl"][];
+        };
+        TestWebhookRequest: {
+            type?: components["schemas"]["WebhookEventType"];
         };
         Tier: {
             busy: number;
@@ -4741,6 +4836,302 @@ export interface operations {
             };
         };
     };
+    listDeliveries: {
+        parameters: {
+            query: {
+                /** @example dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e */
+                cursor?: string;
+                /** @example 50 */
+                limit: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description `wh_` and 24 hex digits
+                 * @example wh_5f0c2a9be1d34786a0c1d2e3
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of deliveries. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "deliveries": [
+                     *         {
+                     *           "id": "dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e",
+                     *           "kind": "event",
+                     *           "eventId": "evt_7c9e1b3d5f7a9c1e3b5d7f9a1c3e5b7d",
+                     *           "type": "upload.ready",
+                     *           "uploadId": "019ac6b0-5d1e-7c3a-9f2b-4e6d8a0c1b3d",
+                     *           "state": "pending",
+                     *           "createdAt": "2026-11-25T12:00:00.000Z",
+                     *           "attempt": 2,
+                     *           "at": "2026-11-25T12:00:05.000Z",
+                     *           "ms": 31,
+                     *           "status": 503,
+                     *           "excerpt": "try later",
+                     *           "nextAttemptAt": "2026-11-25T12:00:19.000Z"
+                     *         },
+                     *         {
+                     *           "id": "dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e",
+                     *           "kind": "event",
+                     *           "eventId": "evt_7c9e1b3d5f7a9c1e3b5d7f9a1c3e5b7d",
+                     *           "type": "upload.ready",
+                     *           "uploadId": "019ac6b0-5d1e-7c3a-9f2b-4e6d8a0c1b3d",
+                     *           "state": "delivered",
+                     *           "createdAt": "2026-11-25T12:00:00.000Z",
+                     *           "attempt": 1,
+                     *           "at": "2026-11-25T12:00:05.000Z",
+                     *           "ms": 12,
+                     *           "status": 204,
+                     *           "excerpt": ""
+                     *         }
+                     *       ],
+                     *       "nextCursor": "dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No webhook with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "webhook_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    replayDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description `dlv_` and 32 hex digits
+                 * @example dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e
+                 */
+                deliveryId: string;
+                /**
+                 * @description `wh_` and 24 hex digits
+                 * @example wh_5f0c2a9be1d34786a0c1d2e3
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new delivery. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "dlv_2e4a6c8e0b2d4f6a8c0e1f3c5a7e9b1d",
+                     *       "kind": "replay",
+                     *       "eventId": "evt_7c9e1b3d5f7a9c1e3b5d7f9a1c3e5b7d",
+                     *       "type": "upload.ready",
+                     *       "uploadId": "019ac6b0-5d1e-7c3a-9f2b-4e6d8a0c1b3d",
+                     *       "state": "pending",
+                     *       "createdAt": "2026-11-25T12:00:00.000Z",
+                     *       "attempt": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No webhook with this id. Or: No delivery with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "webhook_not_found" | "delivery_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
     rotateWebhookSecret: {
         parameters: {
             query?: never;
@@ -4842,6 +5233,195 @@ export interface operations {
                         code: "conflict";
                         /** @constant */
                         status: 409;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description `wh_` and 24 hex digits
+                 * @example wh_5f0c2a9be1d34786a0c1d2e3
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "type": "upload.ready"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TestWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description The delivery. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e",
+                     *       "kind": "test",
+                     *       "eventId": "evt_7c9e1b3d5f7a9c1e3b5d7f9a1c3e5b7d",
+                     *       "type": "upload.ready",
+                     *       "uploadId": "019ac6b0-5d1e-7c3a-9f2b-4e6d8a0c1b3d",
+                     *       "state": "pending",
+                     *       "createdAt": "2026-11-25T12:00:00.000Z",
+                     *       "attempt": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No webhook with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "webhook_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
                     };
                 };
             };

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
+import { deliveryOperations } from './delivery-operations.ts'
 import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
 import type { Operations } from './operation.ts'
@@ -13,6 +14,7 @@ export const operations: Operations = {
   ...healthOperations,
   ...fleetOperations,
   ...webhookOperations,
+  ...deliveryOperations,
 }
 
 /** Codes that no operation returns, and where they occur instead. */
