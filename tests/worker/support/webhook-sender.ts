@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { EventEmitter, on } from 'node:events'
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import type { Manifest } from '@millrace/shared/ledger/manifest.ts'
+import { createManifests, type Manifest } from '@millrace/shared/ledger/manifest.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
@@ -23,7 +23,7 @@ import { createWebhooks, type WebhookLimits } from '@millrace/worker/webhooks/we
 import type { WorkerFleet } from './worker-fleet.ts'
 
 /** The part of a local cloud that webhooks need. */
-type Cloud = Pick<WorkerFleet, 'redis' | 's3' | 'bucket' | 'manifests' | 'environment'>
+type Cloud = Pick<WorkerFleet, 'redis' | 's3' | 'bucket'>
 
 /** Short times, so that tests await events and no clock. */
 export const quickLimits = {
@@ -45,12 +45,15 @@ export const quickLimits = {
 export type WebhookSender = Awaited<ReturnType<typeof startWebhookSender>>
 
 /**
- * Starts the part of a worker that sends webhooks, under a prefix of its own, and what writes events.
+ * Starts the part of a worker that sends webhooks, and what writes events.
  *
  * @param options.limits replaces some of the quick limits
  * @param options.networks allowed networks; default: 127.0.0.1
  * @param options.dnsServers resolve the hosts of webhooks
  * @param options.maxQueuedEvents of one tenant
+ * @param options.slots jobs at once
+ * @param options.prefix of Redis' keys; default: one of its own
+ * @param options.tenant default: one of its own
  */
 export async function startWebhookSender(
   cloud: Cloud,
@@ -60,11 +63,12 @@ export async function startWebhookSender(
     dnsServers?: string[]
     maxQueuedEvents?: number
     slots?: number
+    prefix?: string
+    tenant?: string
   } = {},
 ) {
-  const { redis, s3, bucket, manifests } = cloud
-  const prefix = `test-${randomUUID()}`
-  const tenant = `tenant-${randomBytes(6).toString('hex')}`
+  const { redis, s3, bucket } = cloud
+  const { prefix = `test-${randomUUID()}`, tenant = `tenant-${randomBytes(6).toString('hex')}` } = options
   /** Emitted after each step that the log shows, and when an event has left the outbox. */
   const steps = new EventEmitter()
   const log = createLog({ level: 'info', instance: 'test' }, { write: () => steps.emit('step') })
@@ -91,7 +95,7 @@ export async function startWebhookSender(
     prefix,
     outbox,
     webhooks,
-    manifests,
+    manifests: createManifests({ s3, bucket }),
     queue,
     log,
     config: {

@@ -1,6 +1,6 @@
+import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import type { WebhookContent } from '@millrace/shared/webhooks/delivery-log.ts'
-import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { createSourceAddresses } from '@millrace/worker/imports/source-addresses.ts'
 import { createSendWebhook } from '@millrace/worker/webhooks/send-webhook.ts'
 import * as assert from 'uvu/assert'

@@ -141,7 +141,9 @@ export function createDeliverEvent(deps: {
       const { nextAttemptAt: _, ...rest } = last
       await deliveryLog.put(job.webhookId, { ...rest, state: 'failed' })
     }
-    if (job.kind !== 'test') log.error({ event: 'webhook-given-up' }, 'webhook not delivered, it is given up')
+    if (job.kind === 'test')
+      log.info({ event: 'webhook-test-failed' }, 'webhook not delivered, it was a test')
+    else log.error({ event: 'webhook-given-up' }, 'webhook not delivered, it is given up')
     return await end(job, 'gave-up')
   }
 

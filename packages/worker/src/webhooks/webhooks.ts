@@ -1,3 +1,4 @@
+import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import { createDeliveryLog } from '@millrace/shared/webhooks/delivery-log.ts'
 import type {
@@ -10,7 +11,6 @@ import type { WebhookStore } from '@millrace/shared/webhooks/webhook-store.ts'
 import { DelayedError, type Job, WaitingChildrenError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { createSourceAddresses } from '../imports/source-addresses.ts'
 import { createDeliverEvent } from './deliver-event.ts'
 import { createDistributeEvent, type ManifestTimes, usualManifestTimes } from './distribute-event.ts'
