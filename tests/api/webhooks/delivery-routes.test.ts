@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { type Receiver, startReceiver } from '../../worker/support/receiver.ts'
 import { startWebhookSender, type WebhookSender } from '../../worker/support/webhook-sender.ts'
 
@@ -103,6 +104,18 @@ test('an event is replayed with its id, after it has left the outbox', async () 
     [event.id, event.id],
   )
   assert.equal(again[1]?.content, { id: event.id, type: event.type, timestamp: event.at, data: event.upload })
+})
+
+test('an upload that is erased leaves the log, and its event cannot be replayed', async () => {
+  const webhook = await sender.hook(receiver.url, { events: ['upload.received'] })
+  const event = await sender.happen('upload.received')
+  await sender.untilGone(event.upload.id)
+  const { id } = await sender.logged(webhook.id, deliveryIdOf(event.id, webhook.id), 'delivered')
+  await createTestLifecycle(api).finishErasure({ owner: 'acme', id: event.upload.id })
+  const entry = await sender.deliveryLog.find(webhook.id, id)
+  assert.equal([entry?.state, entry?.content, entry?.excerpt], ['delivered', undefined, undefined])
+  const path = `/webhooks/${webhook.id}/deliveries/${id}/replay`
+  assertProblem(await send('POST', path), [404, 'delivery_not_found'])
 })
 
 test('deliveries are listed by pages, the newest first, without what was sent', async () => {

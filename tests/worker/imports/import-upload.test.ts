@@ -304,6 +304,7 @@ test('an import stops when its upload is erased, and leaves no objects', async (
       eraseObjects: createEraseObjects(fleet),
       quota: importer.quota,
       tellErasure: async () => {},
+      forgetDeliveries: async () => {},
     }),
   })
   await eraseUpload(running)

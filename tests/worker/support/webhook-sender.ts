@@ -32,13 +32,13 @@ export const quickLimits = {
   turnTimes: { firstDelayMs: 5, longestDelayMs: 5 },
   slotLimits: {
     slots: 4,
-    slotLifeMs: 30_000,
+    slotLifeMs: 60_000,
     failuresToOpen: 100,
     firstPauseMs: 5,
     longestPauseMs: 5,
     longestWaitMs: 20,
   },
-  sendLimits: { timeoutMs: 10_000, bodyTimeoutMs: 2_000 },
+  sendLimits: { timeoutMs: 60_000, bodyTimeoutMs: 2_000 },
   relayIntervalMs: 20,
 } satisfies WebhookLimits
 

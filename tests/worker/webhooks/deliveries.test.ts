@@ -240,27 +240,32 @@ test('a delivery is given up after its time, and the next event of the upload fo
   assert.equal([entry.attempt, entry.status, entry.nextAttemptAt], [1, 503, undefined])
 })
 
-test('a slow receiver does not delay a prompt one', async () => {
+test('a receiver that does not respond delays no other one of the same tenant', async () => {
   const { hook, happen, start, untilGone } = await sender({ slots: 6 })
   const held: (() => void)[] = []
-  const slow = await receiver((_, response) => void held.push(() => response.writeHead(200).end()))
+  const slow = await receiver((_, response, index) => {
+    const respond = () => void response.writeHead(200).end()
+    if (index === 0) respond()
+    else held.push(respond)
+  })
   const prompt = await receiver()
   await hook(slow.url, { events: ['upload.received'] })
   await hook(prompt.url, { events: ['upload.deleted'] })
   await start()
+  const introduced = await happen('upload.received')
+  await untilGone(introduced.upload.id)
   const received = []
   for (let i = 0; i < 10; i++) received.push(await happen('upload.received'))
-  await slow.received(4)
+  await slow.received(5)
   const deleted = []
   for (let i = 0; i < 10; i++) deleted.push(await happen('upload.deleted'))
-  await Promise.all(deleted.map(({ upload }) => untilGone(upload.id)))
-  assert.is(prompt.seen.length, 10)
-  assert.is(slow.seen.length, 4, 'no more than its slots')
+  await prompt.received(10)
+  assert.is(slow.seen.length, 5, 'no more than its slots')
   for (let count = 0; count < 10; count++) {
-    await slow.received(count + 1)
+    await slow.received(count + 2)
     held[count]?.()
   }
-  await Promise.all(received.map(({ upload }) => untilGone(upload.id)))
+  await Promise.all([...received, ...deleted].map(({ upload }) => untilGone(upload.id)))
 })
 
 test('a delivery whose webhook is removed ends', async () => {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
-import { createSlowWebhooks } from '@millrace/worker/webhooks/slow-webhooks.ts'
 import {
   createWebhookSlots,
   type SlotLimits,
@@ -25,18 +24,22 @@ function open(limits: Partial<SlotLimits> = {}) {
   let holders = 0
   const take = (id = 'wh', ignoresBreaker = false) =>
     slots.take(id, `holder ${holders++}`, { ignoresBreaker })
-  return { ...slots, take, prefix }
+  /** Has a first request of a webhook end, so that it is no longer new. */
+  const introduce = (id = 'wh') => slots.succeeded(id, 'first', 100)
+  return { ...slots, take, introduce, prefix }
 }
 
 const isTaken = (slot: object) => 'meanMs' in slot
 
 test('a webhook has its own slots, and those of another are free', async () => {
-  const { take, release, succeeded } = open({ slots: 2 })
+  const { take, release, succeeded, introduce } = open({ slots: 2 })
+  assert.equal((await Promise.all([take('new'), take('new')])).map(isTaken), [true, false], 'one at first')
+  await introduce()
   assert.equal((await Promise.all([take(), take(), take()])).map(isTaken), [true, true, false])
   assert.ok(isTaken(await take('other')))
-  await release('wh', 'holder 0')
+  await release('wh', 'holder 2')
   assert.ok(isTaken(await take()))
-  await succeeded('wh', 'holder 1', 10)
+  await succeeded('wh', 'holder 3', 10)
   assert.ok(isTaken(await take()))
   assert.not.ok(isTaken(await take()))
 })
@@ -65,7 +68,8 @@ test('waiting deliveries get turns one after the other, as long as requests take
 })
 
 test('after failures in a row a webhook is tried singly, with growing pauses, until it responds', async () => {
-  const { take, failed, succeeded, prefix } = open({ slots: 4, failuresToOpen: 3 })
+  const { take, failed, succeeded, introduce, prefix } = open({ slots: 4, failuresToOpen: 3 })
+  await introduce()
   const health = `${prefix}:webhook:wh:health`
   const pauseOver = () => redis.hset(health, 'until', 0)
   const remaining = async () => Number(await redis.hget(health, 'until')) - Date.now()
@@ -103,15 +107,6 @@ test('a webhook that asks for a pause gets it', async () => {
   await failed('wh', 'holder 0', { ms: 5, pauseMs: 60_000 })
   const waiting = await take()
   assert.ok('waitMs' in waiting && waiting.waitMs > 59_000)
-})
-
-test('slow webhooks together use at most half of the slots of a worker', () => {
-  const slow = createSlowWebhooks(4)
-  const [one, two, three] = [slow.take(5_000), slow.take(5_000), slow.take(5_000)]
-  assert.equal([typeof one, typeof two, three], ['function', 'function', undefined])
-  assert.type(slow.take(100), 'function')
-  one?.()
-  assert.type(slow.take(5_000), 'function')
 })
 
 test.run()

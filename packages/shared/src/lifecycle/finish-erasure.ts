@@ -2,6 +2,7 @@ import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
 import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
+import type { ForgetDeliveries } from '../webhooks/forget-deliveries.ts'
 import { quotaHolders } from './further-versions.ts'
 import type { TellErasure } from './tell-erasure.ts'
 
@@ -14,8 +15,9 @@ export function createFinishErasure(deps: {
   eraseObjects: EraseObjects
   quota: Quota
   tellErasure: TellErasure
+  forgetDeliveries: ForgetDeliveries
 }) {
-  const { records, eraseObjects, quota, tellErasure } = deps
+  const { records, eraseObjects, quota, tellErasure, forgetDeliveries } = deps
 
   /**
    * Deletes the record and all objects but the marker, tells webhooks, and releases the quota. A repeated call erases what was written
@@ -26,6 +28,7 @@ export function createFinishErasure(deps: {
    */
   return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
     await records.erase(address)
+    await forgetDeliveries(address)
     const erased = await eraseObjects(address, (keys) => tellErasure(address, keys))
     for (const holder of quotaHolders(address)) await quota.release(holder)
     await records.verifyErasure(address)

@@ -24,6 +24,8 @@ import { createRedisMemory } from '../service/redis-memory.ts'
 import { createSeldomWarning } from '../service/seldom-warning.ts'
 import { createTenantUsers } from '../tenants/tenant-users.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
+import { createDeliveryLog } from '../webhooks/delivery-log.ts'
+import { createForgetDeliveries } from '../webhooks/forget-deliveries.ts'
 import { createOutbox } from '../webhooks/outbox.ts'
 import type { WebhookEvent } from '../webhooks/webhook-event.ts'
 import { createWebhookStore } from '../webhooks/webhook-store.ts'
@@ -84,7 +86,13 @@ export function createLifecycle(deps: {
   const tenantUsers = createTenantUsers({ s3, bucket })
   const outbox = createOutbox({ s3, bucket, webhooks, tenantUsers, announce: deps.announceEvent, log })
   const tellErasure = createTellErasure({ records, erasures, outbox })
-  const finishErasure = createFinishErasure({ records, eraseObjects, quota, tellErasure })
+  const finishErasure = createFinishErasure({
+    records,
+    eraseObjects,
+    quota,
+    tellErasure,
+    forgetDeliveries: createForgetDeliveries({ webhooks, deliveryLog: createDeliveryLog({ redis, prefix }) }),
+  })
   const removeRejectedBytes = createRemoveRejectedBytes({
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
     quotaReservations,

@@ -98,6 +98,15 @@ redis.call('PEXPIRE', KEYS[2], ARGV[6])
 return 1
 `)
 
+/** KEYS: entries. ARGV: text. Returns the entries that contain it. */
+const mentionScript = redisScript(`
+local found = {}
+for _, entry in ipairs(redis.call('HVALS', KEYS[1])) do
+  if string.find(entry, ARGV[1], 1, true) then found[#found + 1] = entry end
+end
+return found
+`)
+
 /** Returns an id for a delivery that was asked for. */
 export function newDeliveryId(): string {
   return `dlv_${randomBytes(16).toString('hex')}`
@@ -179,9 +188,9 @@ export function createDeliveryLog(deps: { redis: Redis; prefix: string; limit?: 
 
     /** Removes what entries say of an upload that was deleted. They cannot be replayed any more. */
     async forget(webhookId: string, uploadId: string): Promise<void> {
-      const texts = await redis.hvals(entriesKey(webhookId))
-      for (const text of texts) {
-        const delivery = read(text, webhookId)
+      const texts = await runScript(redis, mentionScript, 1, entriesKey(webhookId), uploadId)
+      for (const text of Array.isArray(texts) ? texts : []) {
+        const delivery = read(String(text), webhookId)
         if (!delivery?.content || delivery.uploadId !== uploadId || delivery.type === 'upload.deleted')
           continue
         const { content: _, excerpt: __, ...rest } = delivery

@@ -40,10 +40,10 @@ export type DeliverEventJob = Static<typeof DeliverEventJob>
 export type EventAddress = Pick<DistributeEventJob, 'tenantKey' | 'uploadId' | 'eventId'>
 
 /**
- * How many events of one tenant may have jobs at once: some 20 MB of Redis. Further events wait in the outbox until the
+ * How many events of one tenant may have jobs at once: some 2 KB of Redis each, and 1 KB for each webhook. Further events wait in the outbox until the
  * relay finds room for them, so that a tenant whose receiver is dead fills neither Redis nor the queue.
  */
-export const defaultMaxQueuedEvents = 5_000
+export const defaultMaxQueuedEvents = 2_000
 
 /** After this an event counts as gone from the queue, whatever became of its job, in ms. Events are given up after a day. */
 const queuedEventLifeMs = 3 * 24 * 60 * 60 * 1000

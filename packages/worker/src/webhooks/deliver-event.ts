@@ -9,12 +9,15 @@ import type { Logger } from 'pino'
 import type { DeliveryEnd, EventEnds } from './event-ends.ts'
 import { type RetryTimes, retryDelay } from './retry-delay.ts'
 import type { SendResult, SendWebhook } from './send-webhook.ts'
-import type { SlowWebhooks } from './slow-webhooks.ts'
 import type { UploadTurns } from './upload-turns.ts'
 import type { WebhookSlots } from './webhook-slots.ts'
+import type { WorkerShares } from './worker-shares.ts'
 
 /** The response of a receiver that wants no more events (Standard Webhooks, "Deliverability and reliability"). */
 const goneStatus = 410
+
+/** How long a delivery to a new webhook waits for a slot of its worker, in ms. */
+const shareDelayMs = 1_000
 
 /** What a delivery does next. A failed attempt counts. */
 export type DeliveryStep = 'done' | { delayMs: number; hasFailed: boolean }
@@ -40,12 +43,12 @@ export function createDeliverEvent(deps: {
   ends: EventEnds
   deliveryLog: DeliveryLog
   slots: WebhookSlots
-  slowWebhooks: SlowWebhooks
+  shares: WorkerShares
   turns: UploadTurns
   sendWebhook: SendWebhook
   retryTimes: RetryTimes
 }) {
-  const { outbox, webhooks, ends, deliveryLog, slots, slowWebhooks, turns, sendWebhook, retryTimes } = deps
+  const { outbox, webhooks, ends, deliveryLog, slots, shares, turns, sendWebhook, retryTimes } = deps
 
   return async function deliverEvent(job: DeliverEventJob, run: DeliveryRun): Promise<DeliveryStep> {
     const { webhookId } = job
@@ -59,10 +62,10 @@ export function createDeliverEvent(deps: {
     if ('waitMs' in slot) {
       return isOverdue ? await giveUp(job, run, undefined) : { delayMs: slot.waitMs, hasFailed: false }
     }
-    const freeSlow = slowWebhooks.take(slot.meanMs)
+    const freeShare = shares.take(job.tenantKey, slot.meanMs)
     let isGivenBack = false
     try {
-      if (!freeSlow) return { delayMs: slot.meanMs, hasFailed: false }
+      if (!freeShare) return { delayMs: slot.meanMs ?? shareDelayMs, hasFailed: false }
       const webhook = await webhooks.read(job.tenantKey, webhookId)
       if (!webhook || (!webhook.enabled && job.kind === 'event')) return await end(job, 'dropped')
       const delivery = await openDelivery(job)
@@ -72,7 +75,7 @@ export function createDeliverEvent(deps: {
       isGivenBack = true
       return await record(job, run, { webhook, delivery, result, at, holder })
     } finally {
-      freeSlow?.()
+      freeShare?.()
       if (!isGivenBack) await slots.release(webhookId, holder)
     }
   }
@@ -136,7 +139,8 @@ export function createDeliverEvent(deps: {
     { log }: DeliveryRun,
     entry: StoredDelivery | undefined,
   ): Promise<DeliveryStep> {
-    const last = entry ?? (await openDelivery(job))
+    const logged = entry ?? (await deliveryLog.find(job.webhookId, job.deliveryId))
+    const last = logged ?? (await openDelivery(job))
     if (last) {
       const { nextAttemptAt: _, ...rest } = last
       await deliveryLog.put(job.webhookId, { ...rest, state: 'failed' })

@@ -10,7 +10,7 @@ import type { Logger } from 'pino'
 /** In ms. Renewed with every page, so a worker that dies blocks the others no longer than this. */
 const leaseMs = 60_000
 
-/** How often the outbox is listed, in ms: how late an event is whose job Redis lost. With a dollar a month of requests. */
+/** How often the outbox is listed, in ms: how late an event is whose job Redis lost. Half a dollar a month of requests. */
 export const usualRelayIntervalMs = 30_000
 
 /** How many pages of 1,000 events one pass lists. The next one continues there. */

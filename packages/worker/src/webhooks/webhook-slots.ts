@@ -22,8 +22,8 @@ export const usualSlotLimits: SlotLimits = {
   failuresToOpen: 10,
   firstPauseMs: 10_000,
   longestPauseMs: 10 * 60_000,
-  // Deliveries that wait learn at the latest after this time that the webhook works again. A full backlog of 5,000 asks
-  // Redis some 17 times a second.
+  // Deliveries that wait learn at the latest after this time that the webhook works again. A full backlog of 2,000 asks
+  // Redis some 7 times a second.
   longestWaitMs: 5 * 60_000,
 }
 
@@ -36,22 +36,24 @@ const firstGuessMs = 200
 /**
  * KEYS: slots, health. ARGV: holder, now, slot's life, slots, failures to open, longest wait, life, first guess, 1 to ignore
  * the breaker.
- * Returns {1, mean duration} or {0, wait in ms}. Each refused caller gets a place in a line: its wait is the time until the
+ * Returns {1, mean duration or -1} or {0, wait in ms}. Each refused caller gets a place in a line: its wait is the time until the
  * requests before it should be through, so that waiting deliveries ask as seldom as slots get free.
  */
 const takeScript = redisScript(`
 local now = tonumber(ARGV[2])
 local until_, failures, mean, line = unpack(redis.call('HMGET', KEYS[2], 'until', 'failures', 'mean', 'line'))
 until_ = tonumber(until_) or 0
+local known = tonumber(mean) or -1
 mean = tonumber(mean) or tonumber(ARGV[8])
 local slots = tonumber(ARGV[4])
+if known < 0 then slots = 1 end
 if ARGV[9] == '1' then until_ = 0
 elseif (tonumber(failures) or 0) >= tonumber(ARGV[5]) then slots = 1 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if now >= until_ and redis.call('ZCARD', KEYS[1]) < slots then
   redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {1, math.ceil(mean)}
+  return {1, math.ceil(known)}
 end
 line = math.min(math.max(now, until_, tonumber(line) or 0) + mean / slots, now + ARGV[6])
 redis.call('HSET', KEYS[2], 'line', string.format('%.0f', line))
@@ -96,7 +98,7 @@ return failures
 
 /**
  * Slots of webhooks and their circuit breakers, shared by all workers. A webhook that is slow or does not respond uses its
- * own slots only, and one if it fails all the time.
+ * own slots only, and one if it fails all the time. A new one uses one slot until its first request has ended.
  *
  *   {prefix}:webhook:{webhookId}:slots    sorted set: requests that run, by when they count as lost
  *   {prefix}:webhook:{webhookId}:health   hash: `failures` in a row; `until`, no request before; `mean` duration in ms;
@@ -116,13 +118,13 @@ export function createWebhookSlots(deps: { redis: Redis; prefix: string; limits:
      * Takes a slot.
      * @param holder of the request
      * @param options.ignoresBreaker for a request that a person asked for
-     * @returns the mean duration of the webhook's requests, or how long to wait, both in ms
+     * @returns the mean duration of the webhook's requests, undefined before the first one; or how long to wait. In ms
      */
     async take(
       webhookId: string,
       holder: string,
       { ignoresBreaker }: { ignoresBreaker: boolean },
-    ): Promise<{ meanMs: number } | { waitMs: number }> {
+    ): Promise<{ meanMs: number | undefined } | { waitMs: number }> {
       const [isTaken, ms] = readPair(
         await runScript(
           redis,
@@ -140,7 +142,8 @@ export function createWebhookSlots(deps: { redis: Redis; prefix: string; limits:
           ignoresBreaker ? 1 : 0,
         ),
       )
-      return isTaken === 1 ? { meanMs: ms } : { waitMs: ms }
+      if (isTaken !== 1) return { waitMs: ms }
+      return { meanMs: ms < 0 ? undefined : ms }
     },
 
     /** Gives a slot back whose request was not sent, or is no sign of the webhook's health. */

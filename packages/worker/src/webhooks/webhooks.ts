@@ -18,9 +18,9 @@ import { createEventEnds } from './event-ends.ts'
 import { createOutboxRelay, usualRelayIntervalMs } from './outbox-relay.ts'
 import { type RetryTimes, usualRetryTimes } from './retry-delay.ts'
 import { createSendWebhook, type SendLimits, usualSendLimits } from './send-webhook.ts'
-import { createSlowWebhooks } from './slow-webhooks.ts'
 import { createUploadTurns, type TurnTimes, usualTurnTimes } from './upload-turns.ts'
 import { createWebhookSlots, type SlotLimits, usualSlotLimits } from './webhook-slots.ts'
+import { createWorkerShares } from './worker-shares.ts'
 
 /** Jobs of webhooks that a worker runs at once. They wait for receivers and use hardly any CPU. */
 export const webhookSlotsPerWorker = 32
@@ -67,7 +67,7 @@ export function createWebhooks(deps: {
     deliveryLog,
     turns,
     slots: createWebhookSlots({ redis, prefix, limits: limits.slotLimits ?? usualSlotLimits }),
-    slowWebhooks: createSlowWebhooks(webhookSlotsPerWorker),
+    shares: createWorkerShares(webhookSlotsPerWorker),
     sendWebhook: createSendWebhook({
       addresses: createSourceAddresses({
         isPermitted: createPublicAddress(config.webhookAllowedNetworks),
