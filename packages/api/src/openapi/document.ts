@@ -101,7 +101,7 @@ export function completeDocument(collected: Paths) {
   // OpenAPI 3.1 cannot say what a server-sent event contains. The data of `progress` has a schema, to which texts refer.
   const { value, schemas } = nameSchemas({
     paths: collected,
-    webhooks: webhookRequests,
+    webhooks: JSON.parse(JSON.stringify(webhookRequests), withEnum),
     Problem,
     UploadProgress,
   })
@@ -110,6 +110,13 @@ export function completeDocument(collected: Paths) {
     webhooks: value['webhooks'],
     schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) },
   }
+}
+
+/** Writes a constant of a schema as an `enum`, as @fastify/swagger does in the routes' schemas. */
+function withEnum(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('const' in value)) return value
+  const { const: constant, ...rest } = value
+  return { ...rest, enum: [constant] }
 }
 
 function describeOperation(route: RouteOperation, operation: Operation, method: string) {
