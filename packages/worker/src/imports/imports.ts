@@ -1,10 +1,10 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createFetchSource } from './fetch-source.ts'
 import { createFinishImport } from './finish-import.ts'
 import { createImportUpload } from './import-upload.ts'
-import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { createSourceAddresses } from './source-addresses.ts'
 
 /** Composes imports: a source is fetched from public addresses only and stored as an original. */
