@@ -1,8 +1,10 @@
 import {
   erasuresPrefix,
   originalsPrefix,
+  outboxPrefix,
   unfinishedPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -128,6 +130,22 @@ const expireReplacedOriginals = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/** Deletes delivered events after a day: there is one for each change of an upload, and it may name a file. */
+const expireDeliveredEvents = {
+  id: 'expire-delivered-events',
+  status: 'Enabled',
+  filter: { prefix: outboxPrefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
+/** Deletes the secrets of changed and deleted webhooks after a day. */
+const expireChangedWebhooks = {
+  id: 'expire-changed-webhooks',
+  status: 'Enabled',
+  filter: { prefix: webhooksPrefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -149,6 +167,8 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
     },
     expireUnfinished,
     expireReplacedOriginals,
+    expireDeliveredEvents,
+    expireChangedWebhooks,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

@@ -16,8 +16,7 @@ const paths = [
   'uploads/[^/]+/complete',
   'uppy/s3/multipart/[^/]+/complete',
   // URLs, escaped.
-  'webhooks',
-  'webhooks/[^/]+',
+  'webhooks(?:/[^/]+)?',
   // Files.
   'upload',
   'tus',

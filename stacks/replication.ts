@@ -2,7 +2,9 @@ import {
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  usersPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -12,9 +14,17 @@ type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
 
 /**
  * Prefixes that S3 copies. Not unfinished/, with the announcements of files in parts and the bytes that tus keeps between
- * two requests: S3 does not copy parts, so an upload continues in the region where it began.
+ * two requests: S3 does not copy parts, so an upload continues in the region where it began. Not outbox/: the region that
+ * wrote an event delivers it, to the webhooks that all regions know.
  */
-const copiedPrefixes = [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix]
+const copiedPrefixes = [
+  originalsPrefix,
+  manifestsPrefix,
+  variantsPrefix,
+  erasuresPrefix,
+  usersPrefix,
+  webhooksPrefix,
+]
 
 /**
  * Makes S3 copy originals, variants and manifests from every bucket to all others, so that each region can serve and

@@ -4,9 +4,12 @@ import {
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  outboxPrefix,
   sweepPrefix,
   unfinishedPrefix,
+  usersPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -76,6 +79,14 @@ export function createApiRole(deps: RoleDeps) {
       Resource: objectsUnder(bucket, erasuresPrefix),
     },
     {
+      Sid: 'ManageWebhooks',
+      Effect: 'Allow',
+      Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+      Resource: objectsUnder(bucket, webhooksPrefix),
+    },
+    writeEventsStatement(bucket),
+    readUsersStatement(bucket),
+    {
       Sid: 'CheckQueue',
       Effect: 'Allow',
       Action: ['sqs:GetQueueAttributes'],
@@ -135,6 +146,14 @@ export function createWorkerRole(deps: RoleDeps) {
       Action: ['s3:GetObject', 's3:PutObject'],
       Resource: objectsUnder(bucket, sweepPrefix),
     },
+    {
+      Sid: 'DisableWebhooks',
+      Effect: 'Allow',
+      Action: ['s3:GetObject', 's3:PutObject'],
+      Resource: objectsUnder(bucket, webhooksPrefix),
+    },
+    writeEventsStatement(bucket),
+    readUsersStatement(bucket),
     eraseStatement(bucket),
     {
       Sid: 'ReceiveEvents',
@@ -164,6 +183,26 @@ function groupArn({ place, accountId, groupName }: RoleDeps): $util.Output<strin
 /** Returns the ARN of all objects under a prefix. */
 function objectsUnder(bucket: Bucket, prefix: string): $util.Output<string> {
   return $interpolate`${bucket.arn}/${prefix}*`
+}
+
+/** Both tiers write events for webhooks, and delete those that did not happen or were delivered. */
+function writeEventsStatement(bucket: Bucket): Statement {
+  return {
+    Sid: 'WriteWebhookEvents',
+    Effect: 'Allow',
+    Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+    Resource: objectsUnder(bucket, outboxPrefix),
+  }
+}
+
+/** Events name the user of an upload. */
+function readUsersStatement(bucket: Bucket): Statement {
+  return {
+    Sid: 'ReadUsers',
+    Effect: 'Allow',
+    Action: ['s3:GetObject'],
+    Resource: objectsUnder(bucket, usersPrefix),
+  }
 }
 
 /** Both tiers erase: the API on request, workers rejected and late uploads. */

@@ -2,7 +2,9 @@ import {
   erasuresPrefix,
   manifestsPrefix,
   originalsPrefix,
+  usersPrefix,
   variantsPrefix,
+  webhooksPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import * as assert from 'uvu/assert'
@@ -98,12 +100,14 @@ test('lifecycle rules remove incomplete uploads and noncurrent versions', () => 
   )
 })
 
-test('replaced originals go after a day, whatever the settings keep of other objects', () => {
+test('replaced originals, delivered events and changed webhooks go after a day, whatever the settings keep', () => {
   for (const cloud of [production, dev, twoRegions]) {
-    const noncurrentDays = list(one(cloud, lifecycleType, 'LedgerLifecycle').inputs['rules'])
-      .filter((rule) => at(rule, 'filter', 'prefix') === 'originals/')
-      .map((rule) => at(rule, 'noncurrentVersionExpiration', 'noncurrentDays'))
-    assert.ok(noncurrentDays.includes(1), JSON.stringify(noncurrentDays))
+    for (const prefix of ['originals/', 'outbox/', 'webhooks/']) {
+      const noncurrentDays = list(one(cloud, lifecycleType, 'LedgerLifecycle').inputs['rules'])
+        .filter((rule) => at(rule, 'filter', 'prefix') === prefix)
+        .map((rule) => at(rule, 'noncurrentVersionExpiration', 'noncurrentDays'))
+      assert.ok(noncurrentDays.includes(1), `${prefix}: ${JSON.stringify(noncurrentDays)}`)
+    }
   }
 })
 
@@ -219,7 +223,7 @@ test('the buckets of two regions copy to each other, each with its own key', () 
     const rules = list(inputs['rules'])
     assert.equal(
       rules.map((rule) => at(rule, 'filter', 'prefix')),
-      [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix],
+      [originalsPrefix, manifestsPrefix, variantsPrefix, erasuresPrefix, usersPrefix, webhooksPrefix],
     )
     assert.is(new Set(rules.map((rule) => at(rule, 'priority'))).size, rules.length)
     const bucketOf = (suffix = '') => one(twoRegions, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs

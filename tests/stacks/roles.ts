@@ -49,13 +49,20 @@ test('no role may write to all resources', () => {
   }
 })
 
-test('the API may write originals, unfinished bytes and erasure markers, and workers originals, variants, manifests and the state of the sweep', () => {
+test('the API may write originals, unfinished bytes, erasure markers and webhooks, workers originals, variants, manifests and the state of the sweep, and both events', () => {
   const puts = (policy: string, cloud = production) =>
     allowedBy(cloud, policy)
       .filter(({ actions }) => actions.includes('s3:PutObject'))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2)))
-  assert.equal(puts('ApiPolicy').sort(), ['erasures', 'originals', 'unfinished'])
-  assert.equal(puts('WorkerPolicy').sort(), ['manifests', 'originals', 'sweep', 'variants'])
+  assert.equal(puts('ApiPolicy').sort(), ['erasures', 'originals', 'outbox', 'unfinished', 'webhooks'])
+  assert.equal(puts('WorkerPolicy').sort(), [
+    'manifests',
+    'originals',
+    'outbox',
+    'sweep',
+    'variants',
+    'webhooks',
+  ])
   for (const region of ['', 'EuWest1']) {
     assert.equal(puts(`ApiPolicy${region}`, twoRegions).sort(), puts('ApiPolicy').sort())
     assert.equal(puts(`WorkerPolicy${region}`, twoRegions).sort(), puts('WorkerPolicy').sort())

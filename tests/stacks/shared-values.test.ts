@@ -11,11 +11,15 @@ test('no stack file writes a prefix of the bucket by hand', () => {
   const names = Object.values(prefixes).filter((value) => typeof value === 'string')
   assert.equal(names.toSorted(), [
     'erasures/',
+    'keys/',
     'manifests/',
     'originals/',
+    'outbox/',
     'sweep/',
     'unfinished/',
+    'users/',
     'variants/',
+    'webhooks/',
   ])
   const found = globSync('stacks/*.ts', { cwd: root }).flatMap((file) => {
     // Comments begin a line: `/*` also ends the resource of a policy.

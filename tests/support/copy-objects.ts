@@ -7,7 +7,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { replicaHeader } from '@millrace/local-s3/storage/replica.ts'
-import { sweepPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { outboxPrefix, sweepPrefix } from '@millrace/shared/ledger/object-keys.ts'
 
 type Bucket = { s3: S3Client; bucket: string }
 /** An object that was read from its bucket and not yet written to the other one. */
@@ -23,8 +23,9 @@ export function createObjectCopier(from: Bucket, to: Bucket) {
   /** Reads all new versions. The test calls `land` later, even if the source was deleted meanwhile. */
   async function read(): Promise<PendingCopy[]> {
     const { Versions = [] } = await from.s3.send(new ListObjectVersionsCommand({ Bucket: from.bucket }))
-    // Each region sweeps its own bucket: S3 copies no state of a sweep (stacks/replication.ts).
-    const isCopied = ({ Key = '', VersionId = '' }) => !Key.startsWith(sweepPrefix) && !seen.has(VersionId)
+    // Each region sweeps its own bucket and delivers its own events: S3 copies neither (stacks/replication.ts).
+    const isOfRegion = (key: string) => key.startsWith(sweepPrefix) || key.startsWith(outboxPrefix)
+    const isCopied = ({ Key = '', VersionId = '' }) => !isOfRegion(Key) && !seen.has(VersionId)
     const newVersions = Versions.filter(isCopied).reverse()
     const pending: PendingCopy[] = []
     for (const { Key: key = '', VersionId: versionId = '' } of newVersions) {

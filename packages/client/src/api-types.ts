@@ -484,7 +484,28 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Receive an event about an upload
+         * @description Sent to each webhook that wants events of its type, at least once. Verify the signature with a library of Standard Webhooks, and skip an event whose id you have seen. Events of one upload are sent in order. Any status but 2xx is tried again for a day; 410 disables the webhook.
+         */
+        post: operations["receiveUploadEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         AnnouncedUpload: {
@@ -831,6 +852,7 @@ export interface components {
         ReprocessRequest: {
             preset?: string;
         };
+        RotateSecretRequest: Record<string, never>;
         ScalingDecision: {
             /** @description ISO 8601 */
             at: string;
@@ -1001,6 +1023,82 @@ export interface components {
             }[];
             updatedAt: string;
             url: string;
+        };
+        WebhookEvent: {
+            data: {
+                /** @description declared by the client; never trusted */
+                contentType?: string;
+                createdAt?: string;
+                error?: {
+                    /** @description of the error catalogue; a newer version may have written a code of its own */
+                    code: string;
+                    message: string;
+                };
+                filename?: string;
+                findings?: {
+                    /** @description such as aac, opus, mp3, flac */
+                    audioCodec?: string;
+                    /** @description media type detected from the bytes */
+                    detectedType?: string;
+                    /** @description sRGB, such as #aa7733 */
+                    dominantColor?: string;
+                    /** @description of video or audio, in ms */
+                    durationMs?: number;
+                    /** @description frames of an animation */
+                    frames?: number;
+                    /** @description pixels */
+                    height?: number;
+                    /** @description pages of a document */
+                    pages?: number;
+                    /** @description 64 bits as 16 hex digits; similar pictures differ in few bits */
+                    perceptualHash?: string;
+                    /** @description thumbhash, base64 */
+                    placeholder?: string;
+                    /** @description of a video: degrees clockwise by which players turn it; 0, 90, 180 or 270 */
+                    rotation?: number;
+                    /** @description 64 hex digits */
+                    sha256?: string;
+                    /** @description such as avc, hevc, vp9, av1 */
+                    videoCodec?: string;
+                    /** @description what is odd about a file that is whole, one sentence each */
+                    warnings?: string[];
+                    /** @description pixels */
+                    width?: number;
+                };
+                /** @description UUIDv7 */
+                id: string;
+                metadata?: {
+                    [key: string]: string;
+                };
+                preset?: string;
+                /** @description bytes */
+                size?: number;
+                state: components["schemas"]["UploadState"] | "deleted";
+                updatedAt?: string;
+                /** @description the tenant's id of its user, if the upload is a user's */
+                user?: string;
+                variants?: {
+                    contentType: string;
+                    /** @description pixels */
+                    height: number;
+                    name: string;
+                    /** @description 64 hex digits; unknown for variants of earlier versions */
+                    sha256?: string;
+                    /** @description bytes */
+                    size: number;
+                    /** @description pixels */
+                    width: number;
+                }[];
+            };
+            id: string;
+            /**
+             * @description set if it was sent by request and nothing happened
+             * @enum {boolean}
+             */
+            test?: true;
+            /** @description ISO 8601, UTC: when it happened */
+            timestamp: string;
+            type: components["schemas"]["WebhookEventType"];
         };
         WebhookEventType: "upload.received" | "upload.ready" | "upload.rejected" | "upload.failed" | "upload.deleted";
         WebhookList: {
@@ -5145,7 +5243,12 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["RotateSecretRequest"];
+            };
+        };
         responses: {
             /** @description The webhook and its new secret, which is not shown again. */
             200: {
@@ -5178,6 +5281,20 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
                 };
             };
             /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
@@ -5222,6 +5339,20 @@ export interface operations {
                     };
                 };
             };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
             /** @description The upload is being changed by another process. */
             409: {
                 headers: {
@@ -5233,6 +5364,34 @@ export interface operations {
                         code: "conflict";
                         /** @constant */
                         status: 409;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
                     };
                 };
             };
@@ -5468,6 +5627,51 @@ export interface operations {
                         status: 503;
                     };
                 };
+            };
+        };
+    };
+    receiveUploadEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description the id of the event: the same whenever it is sent again
+                 * @example evt_8f14e45fceea167a5a36dedd4bea2543
+                 */
+                "webhook-id": string;
+                /**
+                 * @description one signature for each valid secret, separated by spaces
+                 * @example v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=
+                 */
+                "webhook-signature": string;
+                /**
+                 * @description when it was sent, in seconds since 1970
+                 * @example 1763890203
+                 */
+                "webhook-timestamp": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookEvent"];
+            };
+        };
+        responses: {
+            /** @description Any status from 200 to 299: the event was received. The body is ignored. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The receiver wants no more events: the webhook is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -1,8 +1,8 @@
-import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { createReprocessUpload } from '@millrace/api/uploads/reprocess-upload.ts'
 import { createImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { hasEvent } from '@millrace/shared/ledger/manifest.ts'
-import { manifestKey } from '@millrace/shared/ledger/object-keys.ts'
+import { manifestKey, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import { createEraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { defaultPreset, type Preset } from '@millrace/shared/presets/preset.ts'
@@ -295,6 +295,9 @@ test('a worker tells a deletion whose API instance died after the marker', async
 
 test('an upload that never arrived is not told as deleted', async () => {
   const address = await fleet.announce(text, {}, owner)
+  await fleet.s3.send(
+    new PutObjectCommand({ Bucket: fleet.bucket, Key: unfinishedKey(address), Body: 'bytes of tus' }),
+  )
   const { erase, close } = await eraser(fleet.s3)
   await erase(address)
   assert.equal(await typesOf(address), [])

@@ -87,6 +87,8 @@ export const webhookOperations: Operations = {
       'Both secrets sign for 24 hours, so that the receiver can change over without missing an event. A secret that was replaced earlier ends at once: rotate twice to end a secret that others know.',
     ...shared,
     parameters: { id },
+    body: {},
+    bodyOptional: true,
     responses: {
       200: {
         description: 'The webhook and its new secret, which is not shown again.',

@@ -34,6 +34,9 @@ const ChangeWebhookRequest = Type.Object(
   { title: 'ChangeWebhookRequest', additionalProperties: false, minProperties: 1 },
 )
 
+/** Nothing can be chosen yet. */
+const RotateSecretRequest = Type.Object({}, { title: 'RotateSecretRequest', additionalProperties: false })
+
 const WebhookList = Type.Object({ webhooks: Type.Array(WebhookView) }, { title: 'WebhookList' })
 
 /** `/webhooks`: where a tenant's events are sent. */
@@ -90,7 +93,13 @@ export function webhookRoutes(
 
   api.post(
     '/webhooks/:id/rotate-secret',
-    { config, schema: { params: WebhookParams, response: { 200: WebhookWithSecret } } },
+    {
+      config,
+      schema: { params: WebhookParams, body: RotateSecretRequest, response: { 200: WebhookWithSecret } },
+      preValidation: async (request) => {
+        request.body ??= {}
+      },
+    },
     async (request) => {
       const secret = newWebhookSecret()
       return viewWithSecret(
