@@ -849,6 +849,7 @@ export interface components {
             /** @description ISO 8601; when a listing of the bucket verified the erasure */
             verifiedAt: string;
         };
+        ReplayDeliveryRequest: Record<string, never>;
         ReprocessRequest: {
             preset?: string;
         };
@@ -5119,7 +5120,12 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["ReplayDeliveryRequest"];
+            };
+        };
         responses: {
             /** @description The new delivery. */
             202: {
@@ -5140,6 +5146,20 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
                 };
             };
             /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
@@ -5181,6 +5201,48 @@ export interface operations {
                         code: "webhook_not_found" | "delivery_not_found";
                         /** @constant */
                         status: 404;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The request body is larger than this route allows. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "body_too_large";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
                     };
                 };
             };

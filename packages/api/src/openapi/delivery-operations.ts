@@ -59,6 +59,8 @@ export const deliveryOperations: Operations = {
       'while the webhook is disabled or its receiver fails. The event of an upload that was deleted cannot be sent again.',
     ...shared,
     parameters: { id, deliveryId: delivery.id },
+    body: {},
+    bodyOptional: true,
     responses: {
       202: {
         description: 'The new delivery.',

@@ -29,6 +29,8 @@ const DeliveryPage = Type.Object(
   { title: 'DeliveryPage' },
 )
 
+const ReplayDeliveryRequest = Type.Object({}, { title: 'ReplayDeliveryRequest', additionalProperties: false })
+
 const TestWebhookRequest = Type.Object(
   { type: Type.Optional(WebhookEventType) },
   { title: 'TestWebhookRequest', additionalProperties: false },
@@ -55,7 +57,13 @@ export function deliveryRoutes(
 
   api.post(
     '/webhooks/:id/deliveries/:deliveryId/replay',
-    { config, schema: { params: DeliveryParams, response: { 202: Delivery } } },
+    {
+      config,
+      schema: { params: DeliveryParams, body: ReplayDeliveryRequest, response: { 202: Delivery } },
+      preValidation: async (request) => {
+        request.body ??= {}
+      },
+    },
     async (request, reply) => {
       const webhook = await findWebhook(request, request.params.id)
       reply.code(202)
