@@ -139,6 +139,27 @@ test('a failed delivery is tried again, and later events of the same upload wait
   assert.equal([entry.content, entry.excerpt], [undefined, undefined])
 })
 
+test('the end of a delivery starts the ones that wait for it', async () => {
+  const never = { firstDelayMs: 3_600_000, longestDelayMs: 3_600_000 }
+  const { hook, happen, start, untilGone, prefix } = await sender({ limits: { turnTimes: never } })
+  const first = Promise.withResolvers<() => void>()
+  const target = await receiver(({ content }, response) => {
+    const respond = () => void response.writeHead(200).end()
+    if (content.type === 'upload.received') first.resolve(respond)
+    else respond()
+  })
+  await hook(target.url)
+  const id = newUploadId()
+  await happen('upload.received', { id })
+  await happen('upload.deleted', { id })
+  await start()
+  const respond = await first.promise
+  while ((await fleet.redis.zcard(`${prefix}:webhooks:delayed`)) === 0);
+  respond()
+  await untilGone(id)
+  assert.equal(target.types(), ['received', 'deleted'])
+})
+
 test('events whose jobs Redis lost are delivered from the outbox, in order', async () => {
   const { hook, happen, write, start, startRelay, untilGone, loseRedis } = await sender()
   const target = await receiver()
