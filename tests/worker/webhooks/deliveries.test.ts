@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { type ReceivedRequest, type Receiver, startReceiver } from '../support/receiver.ts'
 import { newSecret, startWebhookSender, type WebhookSender } from '../support/webhook-sender.ts'
+import { openOutbox, webhookOf } from '../support/webhooks.ts'
 import { startWorkerFleet, type WorkerFleet } from '../support/worker-fleet.ts'
 
 const test = suite('webhook deliveries')
@@ -287,6 +288,22 @@ test('a receiver that does not respond delays no other one of the same tenant', 
     held[count]?.()
   }
   await Promise.all([...received, ...deleted].map(({ upload }) => untilGone(upload.id)))
+})
+
+test('a webhook that another instance has just created gets events', async () => {
+  const { start, tenant, tenantKey, webhooks, queue, untilGone } = await sender()
+  const target = await receiver()
+  assert.equal(await webhooks.list(tenantKey), [])
+  const other = openOutbox(fleet)
+  await other.webhooks.create(webhookOf(tenant, 'b', { url: target.url }))
+  const upload = { owner: tenant, id: newUploadId() }
+  const at = new Date().toISOString()
+  const event = await other.outbox.add({ type: 'upload.deleted', upload, at, cause: '' })
+  assert.ok(event)
+  if (event) await queue.announce(event)
+  await start()
+  await untilGone(upload.id)
+  assert.equal(target.types(), ['deleted'])
 })
 
 test('a delivery whose webhook is removed ends', async () => {
