@@ -26,7 +26,7 @@ const maxPageSize = 1000
 
 /** What happened to an upload. Of one that is deleted, only the address is known. */
 export type Happening = { at: string; cause: string } & (
-  | { type: Exclude<WebhookEventType, 'upload.deleted'>; upload: Upload }
+  | { type: Exclude<WebhookEventType, 'upload.deleted'>; upload: Upload; needsNoManifest?: true }
   | { type: 'upload.deleted'; upload: UploadAddress }
 )
 
@@ -115,6 +115,7 @@ export function createOutbox(deps: {
         owner,
         at,
         upload: { ...describe(happening), ...(user !== undefined && { user }) },
+        ...('needsNoManifest' in happening && { needsNoManifest: true }),
       }
       await s3.send(
         new PutObjectCommand({
