@@ -163,7 +163,13 @@ export async function startWebhookSender(
     /** Writes an event to the outbox without announcing it. @param options.isCommitted writes the manifest of an outcome */
     async write(
       type: WebhookEventType,
-      options: { id?: string; at?: string; isCommitted?: boolean; cause?: string } = {},
+      options: {
+        id?: string
+        at?: string
+        isCommitted?: boolean
+        cause?: string
+        needsNoManifest?: true
+      } = {},
     ): Promise<WebhookEvent> {
       const {
         id = newUploadId(),
@@ -175,7 +181,13 @@ export async function startWebhookSender(
       const event = await outbox.add(
         type === 'upload.deleted'
           ? { type, upload: address, at, cause }
-          : { type, upload: uploadOf(address, type), at, cause },
+          : {
+              type,
+              upload: uploadOf(address, type),
+              at,
+              cause,
+              ...(options.needsNoManifest && { needsNoManifest: true }),
+            },
       )
       if (!event) throw new Error('No webhook of the tenant wants the event.')
       const { state } = event.upload

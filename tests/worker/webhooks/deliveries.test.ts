@@ -199,28 +199,47 @@ test('a tenant with many undelivered events has few jobs, and all events are del
   assert.equal(new Set(target.seen.map(({ headers }) => headers['webhook-id'])).size, 6)
 })
 
-test('an outcome is delivered when its manifest names it, and dropped if the manifest names another', async () => {
-  const { hook, write, commit, start, outbox, untilGone } = await sender()
+test('an outcome is delivered once a manifest names it, and dropped if none does in time', async () => {
+  const { hook, write, commit, start, outbox, untilGone, tenantKey } = await sender()
   const target = await receiver()
   await hook(target.url)
+  const long = new Date(Date.now() - 60_001).toISOString()
   const early = await write('upload.ready', { isCommitted: false })
-  const superseded = await write('upload.failed', { isCommitted: false })
-  const superseding = await write('upload.ready', { id: superseded.upload.id, cause: 'later' })
-  const late = await write('upload.rejected', {
-    isCommitted: false,
-    at: new Date(Date.now() - 60_001).toISOString(),
-  })
+  const late = await write('upload.rejected', { isCommitted: false, at: long })
+  // Left by a worker that died, before the next attempt wrote another one.
+  const orphan = await write('upload.failed', { isCommitted: false })
+  const committed = await write('upload.ready', { id: orphan.upload.id, cause: 'later' })
+  const old = await write('upload.failed', { isCommitted: false, at: long })
+  await write('upload.ready', { id: old.upload.id, cause: 'later' })
   const erased = await write('upload.ready', { isCommitted: false })
   const deleted = await write('upload.deleted', { id: erased.upload.id })
   await start()
-  const events = [early, superseded, superseding, late, erased, deleted]
-  for (const event of events) await outbox.announce(event)
-  await Promise.all([superseded, late, erased].map(({ upload }) => untilGone(upload.id)))
+  const first = [early, late, orphan, committed, old, erased, deleted]
+  for (const event of first) await outbox.announce(event)
   const ids = () => target.seen.map(({ headers }) => headers['webhook-id']).sort()
-  assert.equal(ids(), [superseding.id, deleted.id].sort())
+  await Promise.all([late, erased].map(({ upload }) => untilGone(upload.id)))
+  await target.received(2)
+  assert.equal(ids(), [committed.id, deleted.id].sort())
   await commit(early, 'ready')
   await untilGone(early.upload.id)
-  assert.equal(ids(), [superseding.id, deleted.id, early.id].sort())
+  assert.equal(ids(), [committed.id, deleted.id, early.id].sort())
+  // The manifest of the attempt that was thought dead is written after all.
+  assert.ok((await outbox.listOfUpload(tenantKey, orphan.upload.id)).some(({ id }) => id === orphan.id))
+  await commit(orphan, 'failed')
+  await untilGone(orphan.upload.id)
+  assert.ok(ids().includes(orphan.id))
+  assert.not.ok(ids().includes(old.id))
+})
+
+test('an outcome of an import without bytes needs no manifest', async () => {
+  const { hook, write, start, outbox, untilGone } = await sender()
+  const target = await receiver()
+  await hook(target.url)
+  const event = await write('upload.rejected', { isCommitted: false, needsNoManifest: true })
+  await outbox.announce(event)
+  await start()
+  await untilGone(event.upload.id)
+  assert.equal(target.types(), ['rejected'])
 })
 
 test('a response 410 disables the webhook, and its other events are dropped', async () => {

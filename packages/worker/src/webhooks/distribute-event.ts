@@ -1,4 +1,4 @@
-import { hasEvent, type Manifests } from '@millrace/shared/ledger/manifest.ts'
+import { hasEvent, type Manifest, type Manifests } from '@millrace/shared/ledger/manifest.ts'
 import { outboxKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { DeliveryLog } from '@millrace/shared/webhooks/delivery-log.ts'
 import {
@@ -17,7 +17,7 @@ export type ManifestTimes = {
   /** The first delay, doubled each time, and the longest one. */
   firstDelayMs: number
   longestDelayMs: number
-  /** An outcome without a manifest so long after it happened was never committed, or its upload was erased. */
+  /** An outcome that no manifest names so long after it was written did not happen. */
   giveUpAfterMs: number
 }
 
@@ -58,20 +58,20 @@ export function createDistributeEvent(deps: {
     const event = await outbox.read(outboxKey(tenantKey, uploadId, eventId))
     if (!event) return 'done'
     const done = await ends.webhooksOf(eventId)
+    const manifest = await manifests.read({ owner: event.owner, id: uploadId })
+    const ofUpload = await outbox.listOfUpload(tenantKey, uploadId)
     // Once a webhook has it, it has happened.
-    if (done.size === 0 && outcomes.has(event.type)) {
-      const standing = await standingOf(event)
-      if (standing === 'open') {
+    if (done.size === 0 && !hasHappened(event, manifest)) {
+      const isErased = ofUpload.some(({ type }) => type === 'upload.deleted')
+      if (!isErased && Date.now() - Date.parse(event.at) <= times.giveUpAfterMs) {
         return { delayMs: Math.min(times.longestDelayMs, times.firstDelayMs * 2 ** Math.min(starts, 20)) }
       }
-      if (standing !== 'committed') {
-        log.info(
-          { event: 'webhook-event-dropped', type: event.type, reason: standing },
-          'webhook event dropped',
-        )
-        await remove(event)
-        return 'done'
-      }
+      log.info(
+        { event: 'webhook-event-dropped', type: event.type },
+        'webhook event dropped: no manifest names it',
+      )
+      await remove(event)
+      return 'done'
     }
     const isForEvent = ({
       id,
@@ -90,7 +90,8 @@ export function createDistributeEvent(deps: {
       await remove(event)
       return 'done'
     }
-    const earlier = (await outbox.listOfUpload(tenantKey, uploadId)).filter(precedes(event))
+    // One that no manifest names was probably left by a worker that died. It holds up no other.
+    const earlier = ofUpload.filter(precedes(event)).filter((other) => hasHappened(other, manifest))
     for (const webhook of remaining) {
       const after = earlier.filter(({ type }) => webhook.events.includes(type)).map(({ id }) => id)
       const deliveryId = deliveryIdOf(eventId, webhook.id)
@@ -100,17 +101,6 @@ export function createDistributeEvent(deps: {
       )
     }
     return 'wait'
-  }
-
-  /** Whether an outcome is the upload's, or was: its manifest names the event, which was written before it. */
-  async function standingOf(
-    event: WebhookEvent,
-  ): Promise<'committed' | 'superseded' | 'open' | 'uncommitted'> {
-    const manifest = await manifests.read({ owner: event.owner, id: event.upload.id })
-    if (manifest) return hasEvent(manifest, event.id) ? 'committed' : 'superseded'
-    if (Date.now() - Date.parse(event.at) > times.giveUpAfterMs) return 'uncommitted'
-    const later = await outbox.listOfUpload(event.tenantKey, event.upload.id)
-    return later.some(({ type }) => type === 'upload.deleted') ? 'uncommitted' : 'open'
   }
 
   async function remove(event: WebhookEvent): Promise<void> {
@@ -124,6 +114,15 @@ export function createDistributeEvent(deps: {
 }
 
 export type DistributeEvent = ReturnType<typeof createDistributeEvent>
+
+/**
+ * Whether an event has happened. An outcome is written before its manifest, which names it. While an upload is processed
+ * again, the manifest before is there, so an outcome that is not named may still happen.
+ */
+function hasHappened({ type, id, needsNoManifest }: WebhookEvent, manifest: Manifest | undefined): boolean {
+  if (!outcomes.has(type) || needsNoManifest) return true
+  return manifest !== undefined && hasEvent(manifest, id)
+}
 
 /** Returns whether another event of the same upload happened before this one. `listOfUpload` sorts them. */
 function precedes(event: WebhookEvent) {
