@@ -58,11 +58,11 @@ export function createDistributeEvent(deps: {
     const event = await outbox.read(outboxKey(tenantKey, uploadId, eventId))
     if (!event) return 'done'
     const done = await ends.webhooksOf(eventId)
-    const manifest = await manifests.read({ owner: event.owner, id: uploadId })
-    const ofUpload = await outbox.listOfUpload(tenantKey, uploadId)
     // Once a webhook has it, it has happened.
-    if (done.size === 0 && !hasHappened(event, manifest)) {
-      const isErased = ofUpload.some(({ type }) => type === 'upload.deleted')
+    if (done.size === 0 && needsManifest(event) && !isNamed(event, await manifestOf(event))) {
+      const isErased = (await outbox.listOfUpload(tenantKey, uploadId)).some(
+        ({ type }) => type === 'upload.deleted',
+      )
       if (!isErased && Date.now() - Date.parse(event.at) <= times.giveUpAfterMs) {
         return { delayMs: Math.min(times.longestDelayMs, times.firstDelayMs * 2 ** Math.min(starts, 20)) }
       }
@@ -90,8 +90,7 @@ export function createDistributeEvent(deps: {
       await remove(event)
       return 'done'
     }
-    // One that no manifest names was probably left by a worker that died. It holds up no other.
-    const earlier = ofUpload.filter(precedes(event)).filter((other) => hasHappened(other, manifest))
+    const earlier = await earlierOnes(event)
     for (const webhook of remaining) {
       const after = earlier.filter(({ type }) => webhook.events.includes(type)).map(({ id }) => id)
       const deliveryId = deliveryIdOf(eventId, webhook.id)
@@ -101,6 +100,19 @@ export function createDistributeEvent(deps: {
       )
     }
     return 'wait'
+  }
+
+  function manifestOf({ owner, upload }: WebhookEvent): Promise<Manifest | undefined> {
+    return manifests.read({ owner, id: upload.id })
+  }
+
+  /** Returns the events of the upload that happened before and are not delivered yet. */
+  async function earlierOnes(event: WebhookEvent): Promise<WebhookEvent[]> {
+    const earlier = (await outbox.listOfUpload(event.tenantKey, event.upload.id)).filter(precedes(event))
+    if (!earlier.some(needsManifest)) return earlier
+    // One that no manifest names was probably left by a worker that died. It holds up no other.
+    const manifest = await manifestOf(event)
+    return earlier.filter((other) => !needsManifest(other) || isNamed(other, manifest))
   }
 
   async function remove(event: WebhookEvent): Promise<void> {
@@ -116,11 +128,14 @@ export function createDistributeEvent(deps: {
 export type DistributeEvent = ReturnType<typeof createDistributeEvent>
 
 /**
- * Whether an event has happened. An outcome is written before its manifest, which names it. While an upload is processed
- * again, the manifest before is there, so an outcome that is not named may still happen.
+ * Whether an event has happened only if a manifest names it: an outcome is written before its manifest. While an upload is
+ * processed again, the manifest before is there, so an outcome that is not named may still happen.
  */
-function hasHappened({ type, id, needsNoManifest }: WebhookEvent, manifest: Manifest | undefined): boolean {
-  if (!outcomes.has(type) || needsNoManifest) return true
+function needsManifest({ type, needsNoManifest }: WebhookEvent): boolean {
+  return outcomes.has(type) && !needsNoManifest
+}
+
+function isNamed({ id }: WebhookEvent, manifest: Manifest | undefined): boolean {
   return manifest !== undefined && hasEvent(manifest, id)
 }
 
