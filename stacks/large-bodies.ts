@@ -18,6 +18,8 @@ const paths = [
   // Lists of up to 10,000 parts.
   'uploads/[^/]+/complete',
   'uppy/s3/multipart/[^/]+/complete',
+  // URLs, escaped.
+  'webhooks(?:/[^/]+)?',
   // Files.
   'upload',
   'tus',

@@ -37,6 +37,7 @@ export const OperationObject = Type.Object({
 export const OpenApiDocument = Type.Object({
   openapi: Type.Literal('3.1.0'),
   paths: Type.Record(Type.String(), Type.Record(Type.String(), OperationObject)),
+  webhooks: Type.Record(Type.String(), Type.Record(Type.String(), OperationObject)),
   components: Type.Object({
     schemas: Type.Record(Type.String(), Type.Object({})),
     securitySchemes: Type.Record(Type.String(), Type.Object({})),

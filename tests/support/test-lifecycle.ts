@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { createUploadQueue, type UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
+import type { WebhookEvent } from '@millrace/shared/webhooks/webhook-event.ts'
 import type { Redis } from 'ioredis'
 import { pino } from 'pino'
 
@@ -23,12 +24,14 @@ export function createTestLifecycle(
     queue?: UploadQueue
   },
   limits: QuotaLimits = {},
+  announceEvent?: (event: WebhookEvent) => Promise<void>,
 ) {
   const { redis, prefix, queue = createUploadQueue({ redis, prefix }) } = deps
   return createLifecycle({
     ...deps,
     streamingS3: deps.s3,
     queue,
+    announceEvent,
     quotaLimits: { ...quotaLimits, ...limits },
     addressQuotaLimits: {},
     maxBufferedBytes: 64 * 1024 ** 2,

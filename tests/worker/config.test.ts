@@ -54,6 +54,7 @@ test('worker config requires addresses and the bucket only', () => {
     decoderPreload: undefined,
     ffmpeg: undefined,
     importAllowedPorts: [80, 443],
+    webhookAllowedNetworks: [],
     importSlots: 8,
     importSlotsPerOwner: 4,
     importAllowedNetworks: [],

@@ -4,6 +4,7 @@ import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
+import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Config } from './config.ts'
@@ -25,6 +26,7 @@ import { registerUsers } from './tenants/users.ts'
 import { registerTus } from './tus/tus.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { registerUppy } from './uppy/uppy.ts'
+import { registerWebhooks } from './webhooks/webhooks.ts'
 
 const { version } = packageJson
 
@@ -56,17 +58,22 @@ export async function createApp(
   const secure = config.publicOrigin.startsWith('https:')
 
   const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
+  const deliveryQueue = createDeliveryQueue({ redis: queues.redis, prefix })
   const lifecycle = createLifecycle({
     ...base,
     queue: queues.queue,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
     maxBufferedBytes: config.maxBufferedBytes,
+    announceEvent: deliveryQueue.announce,
   })
   const { app, closing, protect } = createHttp(base)
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.
-  app.addHook('onClose', () => queues.close())
+  app.addHook('onClose', async () => {
+    await deliveryQueue.close()
+    await queues.close()
+  })
   const fleet = createFleet({
     ...base,
     sqs,
@@ -112,6 +119,7 @@ export async function createApp(
   const rooms = {
     ...base,
     lifecycle,
+    deliveryQueue,
     signing,
     uploads,
     owner,
@@ -140,6 +148,7 @@ export async function createApp(
     registerUppy(scope, rooms)
     registerDownloads(scope, rooms)
     registerEvents(scope, rooms)
+    registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
   })
   const { consoleDirectory: directory } = config

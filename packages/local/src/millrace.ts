@@ -104,6 +104,8 @@ export async function startMillrace(
       ...(presetsFile && { PRESETS_FILE: presetsFile }),
       PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
+      // The receiver that is being written runs on this machine as well.
+      WEBHOOK_ALLOWED_NETWORKS: options.environment['WEBHOOK_ALLOWED_NETWORKS'] ?? '127.0.0.0/8,::1',
       // Modules that have not changed since the last start are not compiled again.
       NODE_COMPILE_CACHE: options.environment['NODE_COMPILE_CACHE'] ?? join(directory, 'compile-cache'),
     }

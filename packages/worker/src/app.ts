@@ -4,6 +4,7 @@ import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
+import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import { createArrivals, maxPollWaitMs } from './arrivals/arrivals.ts'
@@ -14,13 +15,14 @@ import { createJobs } from './jobs/jobs.ts'
 import { createProcessing } from './processing/processing.ts'
 import { createReconciliation } from './reconciliation/reconciliation.ts'
 import { createTrimming } from './trimming/trimming.ts'
+import { createWebhooks } from './webhooks/webhooks.ts'
 
 /** How long handing back unfinished jobs may take after the drain's deadline, in ms. */
 const handBackTimeoutMs = 3_000
 
 /**
- * Composes the worker from its rooms: events from SQS become jobs, jobs process uploads and import files, a daily sweep
- * corrects what was missed, and trimming keeps history from filling Redis. The caller closes the clients, after the app.
+ * Composes the worker from its rooms: events from SQS become jobs, jobs process uploads, import files and send
+ * webhooks, a daily sweep corrects what was missed, and trimming keeps history from filling Redis. The caller closes the clients, after the app.
  *
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues' blocking commands
@@ -35,6 +37,7 @@ export function createApp(
   const { bucket, redisPrefix: prefix } = config
   const { redis, putFleetMetrics } = clients
   const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs })
+  const deliveryQueue = createDeliveryQueue({ redis, prefix })
   const base = { ...clients, config, log, prefix, bucket, queue }
 
   const lifecycle = createLifecycle({
@@ -42,6 +45,7 @@ export function createApp(
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
     maxBufferedBytes: config.maxBufferedBytes,
+    announceEvent: deliveryQueue.announce,
   })
   // A large image that waits uses no slot, so that others pass it.
   const decoders = createDecoders({ ...base, onLargeWaiting: (count) => jobs.setWaiting(count) })
@@ -49,8 +53,9 @@ export function createApp(
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })
+  const webhooks = createWebhooks({ ...base, ...lifecycle, queue: deliveryQueue })
   const trimming = createTrimming(base)
-  const jobs = createJobs({ ...base, processing, imports })
+  const jobs = createJobs({ ...base, processing, imports, webhooks })
   const fleetReporter = createFleetReporter({
     ...base,
     queueUrl: config.eventsQueueUrl,
@@ -70,6 +75,7 @@ export function createApp(
       await jobs.start()
       arrivals.start()
       reconciliation.start()
+      webhooks.relay.start()
       trimming.start()
       fleetReporter.start()
     },
@@ -87,11 +93,12 @@ export function createApp(
         await Promise.all([
           arrivals.stop({ waitForPoll, drained }),
           reconciliation.stop(),
+          webhooks.relay.stop(),
           trimming.stop(),
           drained.then(() => fleetReporter.stop()),
         ])
-        // The queue is closed last: an import adds a job when it ends, and so may a held message.
-        await queue.close()
+        // The queues are closed last: an import adds a job when it ends, and so may a held message.
+        await Promise.all([queue.close(), deliveryQueue.close()])
         await decoders.close()
       })
     },

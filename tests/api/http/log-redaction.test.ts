@@ -184,6 +184,9 @@ test("the worker's log of a failing job contains the error but no secret", async
     failUpload: async () => {},
     importUpload: async () => {},
     finishImport: async () => {},
+    runDistribution: async () => {},
+    runDelivery: async () => {},
+    giveUpDelivery: async () => {},
   })
   const worker = createQueueWorker({
     queueName: uploadQueueName,

@@ -125,6 +125,15 @@ test('every parameter, request body and response body has an example that matche
   }
 })
 
+test('the examples of requests to webhooks match their schema, for each kind of outcome', () => {
+  const at = ['webhooks', 'upload', 'post', 'requestBody', 'content', 'application/json']
+  const { examples = {} } =
+    document.webhooks['upload']?.['post']?.requestBody?.content['application/json'] ?? {}
+  for (const { value } of Object.values(examples)) reader.validate([...at, 'schema'], value)
+  assert.equal(Object.keys(examples), ['ready', 'rejected', 'deleted'])
+  assert.ok(document.components.schemas['WebhookEvent'])
+})
+
 test('every response has a body in the document, except 204 and 302', () => {
   const withoutBody = reader.operations.flatMap(({ path, method, operation }) =>
     Object.entries(operation.responses)

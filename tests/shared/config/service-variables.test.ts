@@ -74,6 +74,7 @@ test('API and worker read the same values from shared variables', () => {
     QUOTA_BYTES_TOTAL: '0',
     QUOTA_FILES_PER_DAY: '3',
     IMPORT_ALLOWED_PORTS: '80, 8080,65535',
+    WEBHOOK_ALLOWED_NETWORKS: '10.0.0.0/8, ::1',
     PRESETS: JSON.stringify([{ name: 'own', variants: [] }]),
   }
   const expected = {
@@ -90,6 +91,7 @@ test('API and worker read the same values from shared variables', () => {
     maxUploadBytes: 7,
     quota: { bytesTotal: 0, filesTotal: undefined, bytesPerDay: undefined, filesPerDay: 3 },
     importAllowedPorts: [80, 8080, 65_535],
+    webhookAllowedNetworks: ['10.0.0.0/8', '::1'],
   }
   for (const config of [readApiConfig(environment), readWorkerConfig(environment)]) {
     const shared = Object.fromEntries(Object.entries(config).filter(([name]) => name in expected))

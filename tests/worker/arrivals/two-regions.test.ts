@@ -9,8 +9,10 @@ import {
   unfinishedKey,
   variantKey,
 } from '@millrace/shared/ledger/object-keys.ts'
+import { tenantKey, userOwner } from '@millrace/shared/uploads/owner.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
+import type { Outbox } from '@millrace/shared/webhooks/outbox.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import {
@@ -20,10 +22,12 @@ import {
   putCopy,
 } from '../../support/copy-objects.ts'
 import { suite } from '../../support/suite.ts'
+import { createTestLifecycle } from '../../support/test-lifecycle.ts'
 import { watchForCommand } from '../../support/watch-for-command.ts'
 import { sampleImage } from '../support/sample-images.ts'
 import { type Region, startRegion } from '../support/start-region.ts'
 import { sweepNow } from '../support/sweep-now.ts'
+import { openOutbox, webhookOf } from '../support/webhooks.ts'
 
 const test = suite('two regions')
 const receipt = Compile(Receipt)
@@ -268,6 +272,27 @@ test('an erasure marker is written before anything is erased', async () => {
   assert.equal([second.statusCode, receipt.Parse(second.json()).erased.length], [200, before.length])
   await copyThere.copy()
   await there.handled(erasureKey(address))
+})
+
+test('the region of an upload tells webhooks of it, and the region that erases it of its erasure', async () => {
+  const [outboxHere, outboxThere] = [here, there].map((region) => openOutbox(region).outbox)
+  await openOutbox(here).webhooks.create(webhookOf('globex', '1'))
+  const user = userOwner('globex', 'someone')
+  await copyThere.copy()
+  const address = await here.arrive(png, { owner: user })
+  await here.finished(address)
+  await copyThere.copy()
+  await there.finished(address)
+  await there.handled(manifestKey(address))
+  const { erasures } = createTestLifecycle(there)
+  await erasures.mark(address)
+  await there.handled(erasureKey(address))
+  await copyHere.copy()
+  await here.handled(erasureKey(address))
+  const types = async (outbox?: Outbox) =>
+    (await outbox?.listOfUpload(tenantKey('globex'), address.id))?.map(({ type }) => type)
+  assert.equal(await types(outboxHere), ['upload.received', 'upload.ready'])
+  assert.equal(await types(outboxThere), ['upload.deleted'])
 })
 
 test('a worker erases late copies by its schedule', async () => {

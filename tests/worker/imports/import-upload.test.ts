@@ -326,6 +326,8 @@ test('an import stops when its upload is erased, and leaves no objects', async (
       records: fleet.records,
       eraseObjects: createEraseObjects(fleet),
       quota: importer.quota,
+      tellErasure: async () => {},
+      forgetDeliveries: async () => {},
     }),
   })
   await eraseUpload(running)

@@ -5,6 +5,7 @@ import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
 import { codesOutsideOperations, operations } from './operations.ts'
 import { sampleId } from './sample-upload.ts'
+import { webhookRequests } from './webhook-requests.ts'
 
 type Json = Record<string, unknown>
 type Parameter = { name: string; in: string; example?: unknown }
@@ -84,7 +85,7 @@ export function securitySchemes(cookieName: string) {
  * operation, and names the schemas.
  *
  * @param collected paths of an OpenAPI document with the routes' schemas only; they are changed in place
- * @returns the paths, and the schemas that they refer to
+ * @returns the paths, the requests that webhooks get, and the schemas that they refer to
  */
 export function completeDocument(collected: Paths) {
   for (const [path, methods] of Object.entries(collected)) {
@@ -94,8 +95,24 @@ export function completeDocument(collected: Paths) {
     }
   }
   // OpenAPI 3.1 cannot say what a server-sent event contains. The data of `progress` has a schema, to which texts refer.
-  const { value: paths, schemas } = nameSchemas({ paths: collected, Problem, UploadProgress })
-  return { paths: paths['paths'], schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) } }
+  const { value, schemas } = nameSchemas({
+    paths: collected,
+    webhooks: JSON.parse(JSON.stringify(webhookRequests), withEnum),
+    Problem,
+    UploadProgress,
+  })
+  return {
+    paths: value['paths'],
+    webhooks: value['webhooks'],
+    schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) },
+  }
+}
+
+/** Writes a constant of a schema as an `enum`, as @fastify/swagger does in the routes' schemas. */
+function withEnum(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('const' in value)) return value
+  const { const: constant, ...rest } = value
+  return { ...rest, enum: [constant] }
 }
 
 function describeOperation(route: RouteOperation, operation: Operation, method: string) {

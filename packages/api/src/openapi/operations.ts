@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
+import { deliveryOperations } from './delivery-operations.ts'
 import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
 import { keyOperations } from './key-operations.ts'
@@ -7,6 +8,7 @@ import { sessionOperations } from './session-operations.ts'
 import { tenantOperations } from './tenant-operations.ts'
 import { tokenOperations } from './token-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
+import { webhookOperations } from './webhook-operations.ts'
 
 /** All routes in the OpenAPI document. A new route needs an entry here, or a test fails. */
 export const operations: Operations = {
@@ -17,6 +19,8 @@ export const operations: Operations = {
   ...tenantOperations,
   ...healthOperations,
   ...fleetOperations,
+  ...webhookOperations,
+  ...deliveryOperations,
 }
 
 /** Codes that no operation returns, and where they occur instead. */

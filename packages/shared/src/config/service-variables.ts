@@ -3,6 +3,7 @@ import Type, { type Static, type TObject } from 'typebox'
 import { publishPeriodMs } from '../fleet/queue-load.ts'
 import { defaultMaxQueuedJobs, highestMaxQueuedJobs } from '../jobs/process-upload-job.ts'
 import { presetVariables } from '../presets/read-presets.ts'
+import { isAddressBlock } from '../service/address-block.ts'
 import { listVariable, splitList } from '../service/environment.ts'
 
 const MiB = 1024 ** 2
@@ -41,6 +42,7 @@ export const serviceVariables = {
   QUOTA_FILES_PER_DAY_PER_ADDRESS: Quota,
   MAX_BUFFERED_BYTES: Type.Integer({ default: 256 * MiB, minimum: 32 * MiB }),
   IMPORT_ALLOWED_PORTS: listVariable(isPort, 'ports from 1 to 65535', '80,443'),
+  WEBHOOK_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
   METRICS_STAGE: Type.Optional(Type.String(Name)),
   PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
 }
@@ -75,6 +77,8 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
     maxBufferedBytes: variables.MAX_BUFFERED_BYTES,
     /** Ports of the servers that files are imported from. */
     importAllowedPorts: splitList(variables.IMPORT_ALLOWED_PORTS).map(Number),
+    /** Addresses that are not public and to which webhooks may be sent nevertheless. */
+    webhookAllowedNetworks: splitList(variables.WEBHOOK_ALLOWED_NETWORKS),
     /** The stage under which metrics are written to CloudWatch; undefined: none are written. */
     metricsStage: variables.METRICS_STAGE,
     publishPeriodMs: variables.PUBLISH_PERIOD_MS,

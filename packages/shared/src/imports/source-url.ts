@@ -20,9 +20,21 @@ function portOf({ protocol, port }: URL): number {
  * @returns the problem, as a phrase that follows the field's name, or undefined if there is none
  */
 export function sourceUrlProblem(url: URL | null, allowedPorts: readonly number[]): string | undefined {
+  const problem = httpUrlProblem(url)
+  if (problem || !url) return problem
+  if (!allowedPorts.includes(portOf(url))) return `must use port ${allowedPorts.join(' or ')}`
+  return undefined
+}
+
+/**
+ * Validates the form of a URL to which a worker sends requests for a client.
+ *
+ * @param url from the WHATWG parser; null if it does not parse
+ * @returns the problem, as a phrase that follows the field's name, or undefined if there is none
+ */
+export function httpUrlProblem(url: URL | null): string | undefined {
   if (!url) return 'must be an absolute URL'
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must start with https:// or http://'
   if (url.username !== '' || url.password !== '') return 'must not contain a user name or a password'
-  if (!allowedPorts.includes(portOf(url))) return `must use port ${allowedPorts.join(' or ')}`
   return undefined
 }

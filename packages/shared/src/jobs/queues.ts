@@ -19,6 +19,8 @@ export function createQueues(deps: { redis: Redis; prefix: string; maxQueuedJobs
   return {
     queue,
     imports,
+    /** Their connection, for queues of other rooms, which are closed before. */
+    redis,
     async close(): Promise<void> {
       await queue.close()
       await imports.close()

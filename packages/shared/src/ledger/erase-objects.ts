@@ -35,12 +35,16 @@ export function createEraseObjects(deps: { s3: S3Client; bucket: string }) {
   /**
    * Erases the objects and verifies the result with a listing.
    *
+   * @param beforeFirst receives the keys of the objects that S3 has, before any is deleted. Not called if it has none
    * @returns the erased objects
    * @throws AppError `dependency_unavailable` if objects remain after all rounds
    */
-  return async function eraseObjects(address: UploadAddress): Promise<ErasedObject[]> {
+  return async function eraseObjects(
+    address: UploadAddress,
+    beforeFirst?: (keys: string[]) => Promise<void>,
+  ): Promise<ErasedObject[]> {
     const keys = [originalKey(address), manifestKey(address), editKey(address), ...unfinishedKeys(address)]
-    return erase(address, { keys, prefix: uploadVariantsPrefix(address) })
+    return erase(address, { keys, prefix: uploadVariantsPrefix(address) }, beforeFirst)
   }
 }
 
@@ -79,19 +83,27 @@ function createErase({ s3, bucket }: { s3: S3Client; bucket: string }) {
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
   const eraseVersions = createEraseVersions({ s3, bucket })
 
-  return async function erase(address: UploadAddress, selection: Selection): Promise<ErasedObject[]> {
+  return async function erase(
+    address: UploadAddress,
+    selection: Selection,
+    beforeFirst?: (keys: string[]) => Promise<void>,
+  ): Promise<ErasedObject[]> {
     // If one is completed at this moment, the listing below contains its object.
     await abortMultipartUploads(originalKey(address))
-    return eraseVersions(selection)
+    return eraseVersions(selection, beforeFirst)
   }
 }
 
 function createEraseVersions({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  return async function eraseVersions(selection: Selection): Promise<ErasedObject[]> {
+  return async function eraseVersions(
+    selection: Selection,
+    beforeFirst?: (keys: string[]) => Promise<void>,
+  ): Promise<ErasedObject[]> {
     const erased = new Map<string, number>()
     for (let round = 0; round < maxRounds; round++) {
       const remaining = await list(selection)
       if (remaining.length === 0) return [...erased].map(([key, versions]) => ({ key, versions }))
+      if (erased.size === 0) await beforeFirst?.(remaining.map(({ Key }) => Key))
       for (let start = 0; start < remaining.length; start += maxBatchSize) {
         await remove(remaining.slice(start, start + maxBatchSize))
       }

@@ -27,6 +27,19 @@ export function createErasures({ s3, bucket }: { s3: S3Client; bucket: string })
     await s3.send(new PutObjectCommand({ ...marker, ...condition }))
   }
 
+  async function find(address: UploadAddress): Promise<ErasureMarker | undefined> {
+    try {
+      const { LastModified, ReplicationStatus } = await s3.send(
+        new HeadObjectCommand({ Bucket: bucket, Key: erasureKey(address) }),
+      )
+      const markedAt = (LastModified ?? new Date()).toISOString()
+      return { markedAt, isCopy: ReplicationStatus === 'REPLICA' }
+    } catch (error) {
+      if (error instanceof NotFound) return undefined
+      throw error
+    }
+  }
+
   return {
     /** Marks an upload as erased, for good. A second mark writes nothing, so it publishes no event. */
     async mark(address: UploadAddress): Promise<void> {
@@ -42,15 +55,15 @@ export function createErasures({ s3, bucket }: { s3: S3Client; bucket: string })
 
     /** Whether an upload was erased, or is being erased. */
     async isMarked(address: UploadAddress): Promise<boolean> {
-      try {
-        await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: erasureKey(address) }))
-        return true
-      } catch (error) {
-        if (error instanceof NotFound) return false
-        throw error
-      }
+      return (await find(address)) !== undefined
     },
+
+    /** Finds an upload's erasure marker. */
+    find,
   }
 }
+
+/** An erasure marker: when it was written (ISO 8601), and whether S3 copied it from another region. */
+export type ErasureMarker = { markedAt: string; isCopy: boolean }
 
 export type Erasures = ReturnType<typeof createErasures>

@@ -39,6 +39,12 @@ export const Manifest = Type.Object({
       description: 'versions of the original that were rejected and deleted, besides that of `arrival`',
     }),
   ),
+  eventId: Type.Optional(
+    Type.String({ description: "of the outcome's event in the outbox, if a webhook gets it" }),
+  ),
+  earlierEventIds: Type.Optional(
+    Type.Array(Type.String(), { description: 'of the outcomes that this one replaced, the newest last' }),
+  ),
   createdAt: Type.String(),
   finishedAt: Type.String(),
 })
@@ -82,6 +88,30 @@ export function discardedVersions(manifest: Manifest): string[] {
   const { discarded = [], arrival } = manifest
   const isArrivalDeleted = rejectsBytes(manifest) && arrival.versionId !== undefined
   return isArrivalDeleted ? [...discarded, arrival.versionId ?? ''] : discarded
+}
+
+/** How many replaced outcomes a manifest knows the events of. Most events are delivered long before. */
+const maxEarlierEvents = 8
+
+/** Whether an outcome's event is true: its manifest was in force, or is. Another attempt may have written one that is not. */
+export function hasEvent({ eventId, earlierEventIds = [] }: Manifest, id: string): boolean {
+  return eventId === id || earlierEventIds.includes(id)
+}
+
+/** Returns a manifest with the event of its outcome. @param replaced the manifest that it replaces */
+export function withEvent(
+  manifest: Manifest,
+  eventId: string | undefined,
+  replaced: Manifest | undefined,
+): Manifest {
+  const { eventId: _, earlierEventIds: __, ...rest } = manifest
+  const { eventId: last, earlierEventIds = [] } = replaced ?? {}
+  const earlier = (last === undefined ? earlierEventIds : [...earlierEventIds, last]).slice(-maxEarlierEvents)
+  return {
+    ...rest,
+    ...(eventId !== undefined && { eventId }),
+    ...(earlier.length > 0 && { earlierEventIds: earlier }),
+  }
 }
 
 /** Returns the record of a finished upload, rebuilt from its manifest. */

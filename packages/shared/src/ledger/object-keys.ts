@@ -42,6 +42,7 @@ import type { UploadAddress } from '../uploads/upload-address.ts'
 import { isUploadId } from '../uploads/upload-id.ts'
 
 const ownerValidator = Compile(Owner)
+const outboxKeyForm = /^outbox\/([0-9a-f]{16})\/([^/]+)\/(evt_[0-9a-f]{32})\.json$/
 
 /** S3 publishes an event for each new object under this prefix. */
 export const originalsPrefix = 'originals/'
@@ -134,6 +135,21 @@ export function webhookKey(tenantKey: string, id: string): string {
 /** Returns the key of an event that is not delivered yet. */
 export function outboxKey(tenantKey: string, uploadId: string, eventId: string): string {
   return `${outboxPrefix}${tenantKey}/${uploadId}/${eventId}.json`
+}
+
+/** Returns the event whose object in the outbox has this key, or undefined if it is another kind of key. */
+export function parseOutboxKey(
+  key: string,
+): { tenantKey: string; uploadId: string; eventId: string } | undefined {
+  const [tenantKey, uploadId, eventId] = outboxKeyForm.exec(key)?.slice(1) ?? []
+  if (tenantKey === undefined || uploadId === undefined || eventId === undefined) return undefined
+  return isUploadId(uploadId) ? { tenantKey, uploadId, eventId } : undefined
+}
+
+/** Returns a key that follows all those of a tenant's events, and precedes those of the next tenant. */
+export function outboxTenantEnd(tenantKey: string): string {
+  // `0` is the character after `/`.
+  return `${outboxPrefix}${tenantKey}0`
 }
 
 /** Returns the key of the sweep's state. */

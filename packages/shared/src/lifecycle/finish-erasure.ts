@@ -2,7 +2,9 @@ import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
 import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
+import type { ForgetDeliveries } from '../webhooks/forget-deliveries.ts'
 import { quotaHolders } from './further-versions.ts'
+import type { TellErasure } from './tell-erasure.ts'
 
 /**
  * Finishes erasures whose marker is in S3. Whoever notices an erasure that may be unfinished calls it: the API that
@@ -12,11 +14,13 @@ export function createFinishErasure(deps: {
   records: UploadRecords
   eraseObjects: EraseObjects
   quota: Quota
+  tellErasure: TellErasure
+  forgetDeliveries: ForgetDeliveries
 }) {
-  const { records, eraseObjects, quota } = deps
+  const { records, eraseObjects, quota, tellErasure, forgetDeliveries } = deps
 
   /**
-   * Deletes the record and all objects but the marker, and releases the quota. A repeated call erases what was written
+   * Deletes the record and all objects but the marker, tells webhooks, and releases the quota. A repeated call erases what was written
    * since.
    *
    * @returns the erased objects
@@ -24,7 +28,8 @@ export function createFinishErasure(deps: {
    */
   return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
     await records.erase(address)
-    const erased = await eraseObjects(address)
+    await forgetDeliveries(address)
+    const erased = await eraseObjects(address, (keys) => tellErasure(address, keys))
     for (const holder of quotaHolders(address)) await quota.release(holder)
     await records.verifyErasure(address)
     return erased

@@ -23,7 +23,13 @@ import {
 import { createRedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory } from '../service/redis-memory.ts'
 import { createSeldomWarning } from '../service/seldom-warning.ts'
+import { createTenantUsers } from '../tenants/tenant-users.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
+import { createDeliveryLog } from '../webhooks/delivery-log.ts'
+import { createForgetDeliveries } from '../webhooks/forget-deliveries.ts'
+import { createOutbox } from '../webhooks/outbox.ts'
+import type { WebhookEvent } from '../webhooks/webhook-event.ts'
+import { createWebhookStore } from '../webhooks/webhook-store.ts'
 import { createCheckUpload } from './check-upload.ts'
 import { createFinishErasure } from './finish-erasure.ts'
 import { createIsErased } from './is-erased.ts'
@@ -31,6 +37,7 @@ import { createReadEvidence } from './read-evidence.ts'
 import { createReceiveUpload } from './receive-upload.ts'
 import { createRemoveRejectedBytes } from './remove-rejected-bytes.ts'
 import { createSettleOriginal } from './settle-original.ts'
+import { createTellErasure } from './tell-erasure.ts'
 import { createUploadLookup } from './upload-lookup.ts'
 
 /**
@@ -40,6 +47,7 @@ import { createUploadLookup } from './upload-lookup.ts'
  * @param deps.streamingS3 the client for streamed bodies
  * @param deps.queue receives a job for each upload that arrives; the caller closes it
  * @param deps.maxBufferedBytes limit of the bytes of files in memory, in bytes
+ * @param deps.announceEvent adds the deliveries of an event for webhooks to their queue
  */
 export function createLifecycle(deps: {
   redis: Redis
@@ -51,6 +59,7 @@ export function createLifecycle(deps: {
   quotaLimits: QuotaLimits
   addressQuotaLimits: AddressQuotaLimits
   maxBufferedBytes: number
+  announceEvent?: ((event: WebhookEvent) => Promise<void>) | undefined
   log: Logger
 }) {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, addressQuotaLimits, log } = deps
@@ -75,7 +84,17 @@ export function createLifecycle(deps: {
     s3,
     bucket,
   })
-  const finishErasure = createFinishErasure({ records, eraseObjects, quota })
+  const webhooks = createWebhookStore({ s3, bucket })
+  const tenantUsers = createTenantUsers({ s3, bucket })
+  const outbox = createOutbox({ s3, bucket, webhooks, tenantUsers, announce: deps.announceEvent, log })
+  const tellErasure = createTellErasure({ records, erasures, outbox })
+  const finishErasure = createFinishErasure({
+    records,
+    eraseObjects,
+    quota,
+    tellErasure,
+    forgetDeliveries: createForgetDeliveries({ webhooks, deliveryLog: createDeliveryLog({ redis, prefix }) }),
+  })
   const removeRejectedBytes = createRemoveRejectedBytes({
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
     quotaReservations,
@@ -108,6 +127,9 @@ export function createLifecycle(deps: {
     quotaReservations,
     quota,
     addressQuota,
+    tenantUsers,
+    webhooks,
+    outbox,
     finishErasure,
     removeRejectedBytes,
     isErased: createIsErased({ records, erasures }),

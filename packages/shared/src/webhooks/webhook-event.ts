@@ -47,5 +47,10 @@ export const WebhookEvent = Type.Object({
   owner: Upload.properties.owner,
   at: Type.String({ description: 'ISO 8601, UTC: when it happened' }),
   upload: WebhookUpload,
+  needsNoManifest: Type.Optional(
+    Type.Literal(true, {
+      description: 'an outcome without bytes: of an import that failed. No manifest names it',
+    }),
+  ),
 })
 export type WebhookEvent = Static<typeof WebhookEvent>

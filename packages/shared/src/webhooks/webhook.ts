@@ -9,12 +9,15 @@ const WebhookSecret = Type.Object({
   endsAt: Type.Optional(Type.String({ description: 'ISO 8601; set when a newer one replaced it' })),
 })
 
+/** Longest URL of a webhook, in characters, also after percent-encoding. */
+export const webhookUrlMaxLength = 2048
+
 /** A webhook of a tenant: where its events are sent. The object in S3. */
 export const Webhook = Type.Object({
   version: Type.Literal(1),
   id: Type.String({ pattern: '^wh_[0-9a-f]{24}$' }),
   tenant: TenantName,
-  url: Type.String({ maxLength: 2048 }),
+  url: Type.String({ maxLength: webhookUrlMaxLength }),
   events: Type.Array(WebhookEventType, { minItems: 1, uniqueItems: true }),
   description: Type.String({ maxLength: 256 }),
   enabled: Type.Boolean(),

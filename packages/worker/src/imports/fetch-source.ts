@@ -1,10 +1,8 @@
-import type { LookupAddress } from 'node:dns'
-import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
-import type { LookupFunction } from 'node:net'
+import type { IncomingMessage } from 'node:http'
 import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { parse } from 'content-disposition'
+import { openRequest } from './open-request.ts'
 import type { SourceAddresses } from './source-addresses.ts'
 import { watchSourceRate } from './source-rate.ts'
 
@@ -84,14 +82,7 @@ export function createFetchSource(deps: {
     const addresses = await sourceAddresses(url.hostname)
     signal.throwIfAborted()
     return new Promise((resolve, reject) => {
-      const [send, Agent] = url.protocol === 'https:' ? [requestHttps, HttpsAgent] : [requestHttp, HttpAgent]
-      const outgoing = send(url, {
-        // A separate agent, without kept connections and proxies.
-        agent: new Agent({ keepAlive: false }),
-        lookup: pinnedLookup(addresses),
-        // TLS checks the certificate against the name, not the address.
-        rejectUnauthorized: true,
-        insecureHTTPParser: false,
+      const outgoing = openRequest(url, addresses, {
         headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'millrace' },
         timeout: idleTimeoutMs,
         signal,
@@ -155,15 +146,6 @@ export function emptySource(): AppError {
 /** Any failure of the connection. The owner gets no details, which would describe the source's network. */
 export function unavailable(cause: unknown): AppError {
   return new AppError('source_unavailable', { cause })
-}
-
-/** Returns a lookup function that always returns the checked addresses. */
-function pinnedLookup(addresses: LookupAddress[]): LookupFunction {
-  return (_hostname, { all }, done) => {
-    const [first] = addresses
-    if (all || !first) done(null, addresses)
-    else done(null, first.address, first.family)
-  }
 }
 
 function checkStatus(status: number): void {

@@ -1,8 +1,9 @@
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
-import type { UploadError } from '@millrace/shared/uploads/upload.ts'
+import type { Upload, UploadError } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import type { TellImport } from './tell-import.ts'
 
 /** The codes that finish an import as `rejected`, since a retry would not help. */
 const finalCodes: ReadonlySet<ErrorCode> = new Set([
@@ -25,13 +26,16 @@ export function isFinalImportError(thrown: unknown): thrown is AppError {
  * Finishes imports without any bytes. They have no manifest, since a manifest describes bytes. Only the record stores
  * their outcome.
  */
-export function createFinishImport({ records, quota }: { records: UploadRecords; quota: Quota }) {
+export function createFinishImport(deps: { records: UploadRecords; quota: Quota; tellImport: TellImport }) {
+  const { records, quota, tellImport } = deps
+
   /** @param state `rejected` still counts for the day's quota; `failed` does not */
   return async function finishImport(
     address: UploadAddress,
     state: 'rejected' | 'failed',
     thrown: unknown,
   ): Promise<void> {
+    let finished: Upload | undefined
     try {
       const stored = await records.update(address, (current) => {
         if (current.state !== 'awaiting' || !current.source) return undefined
@@ -40,12 +44,14 @@ export function createFinishImport({ records, quota }: { records: UploadRecords;
       })
       // An earlier attempt that was considered lost has stored the bytes.
       if (stored?.upload.arrival) return
+      finished = stored?.upload
     } catch (error) {
       // The upload was erased meanwhile.
       if (!(error instanceof AppError) || error.code !== 'upload_not_found') throw error
     }
     if (state === 'failed') await quota.cancel(address)
     else await quota.release(address)
+    if (finished) await tellImport(finished)
   }
 }
 

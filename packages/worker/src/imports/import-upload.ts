@@ -15,6 +15,7 @@ import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Attempt } from '../processing/process-upload.ts'
 import { emptySource, type FetchedSource, type FetchSource, unavailable } from './fetch-source.ts'
 import { type FinishImport, isFinalImportError } from './finish-import.ts'
+import type { TellImport } from './tell-import.ts'
 
 /** How often a running import checks whether its upload was erased, in ms. */
 const erasedCheckMs = 1_000
@@ -40,6 +41,7 @@ export function createImportUpload(deps: {
   fetchSource: FetchSource
   storeOriginal: StoreOriginal
   finishImport: FinishImport
+  tellImport: TellImport
   maxUploadBytes: number
   timeoutMs: number
 }) {
@@ -56,8 +58,9 @@ export function createImportUpload(deps: {
 
   /** @throws errors that are retried. After a final error, the upload is finished as `rejected` instead */
   return async function importUpload(job: ImportUploadJob, { log, signal }: Attempt): Promise<void> {
-    // An earlier attempt may have crashed after the last byte, or between two parts.
-    if (await receiveUpload(job)) return
+    // An earlier attempt may have crashed after the last byte, or after it recorded an outcome, or between two parts.
+    const received = await receiveUpload(job)
+    if (received) return deps.tellImport(received.upload)
     await deps.abortMultipartUploads(originalKey(job))
     const found = await records.find(job)
     const source = found?.upload.state === 'awaiting' ? found.upload.source : undefined

@@ -1,11 +1,12 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import { createAbortMultipartUploads } from '@millrace/shared/ledger/abort-multipart-uploads.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createFetchSource } from './fetch-source.ts'
 import { createFinishImport } from './finish-import.ts'
 import { createImportUpload } from './import-upload.ts'
-import { createPublicAddress } from './public-address.ts'
 import { createSourceAddresses } from './source-addresses.ts'
+import { createTellImport } from './tell-import.ts'
 
 /** Composes imports: a source is fetched from public addresses only and stored as an original. */
 export function createImports(deps: {
@@ -23,8 +24,9 @@ export function createImports(deps: {
   }
 }) {
   const { s3, bucket, config } = deps
-  const { records, receiveUpload, isErased, finishErasure, quota, storeOriginal } = deps.lifecycle
-  const finishImport = createFinishImport({ records, quota })
+  const { records, receiveUpload, isErased, finishErasure, quota, storeOriginal, outbox } = deps.lifecycle
+  const tellImport = createTellImport({ outbox })
+  const finishImport = createFinishImport({ records, quota, tellImport })
   return {
     finishImport,
     importUpload: createImportUpload({
@@ -45,6 +47,7 @@ export function createImports(deps: {
       }),
       storeOriginal,
       finishImport,
+      tellImport,
       maxUploadBytes: config.maxUploadBytes,
       timeoutMs: config.importTimeoutMs,
     }),

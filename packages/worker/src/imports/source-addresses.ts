@@ -1,8 +1,8 @@
 import type { LookupAddress } from 'node:dns'
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import type { IsPermittedAddress } from '@millrace/shared/imports/public-address.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import type { IsPermittedAddress } from './public-address.ts'
 
 /** Timeout of one DNS query in ms, and the number of tries. */
 const queryLimits = { timeout: 3_000, tries: 2 }

@@ -4,7 +4,8 @@ import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
-import { DelayedError, type Job, UnrecoverableError } from 'bullmq'
+import { DeliverEventJob, DistributeEventJob } from '@millrace/shared/webhooks/delivery-queue.ts'
+import { DelayedError, type Job, UnrecoverableError, WaitingChildrenError } from 'bullmq'
 import type { Logger } from 'pino'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -13,6 +14,7 @@ import type { ImportUpload } from '../imports/import-upload.ts'
 import type { FailUpload } from '../processing/fail-upload.ts'
 import type { Attempt, ProcessUpload } from '../processing/process-upload.ts'
 import { createReport } from '../processing/report.ts'
+import type { Webhooks } from '../webhooks/webhooks.ts'
 import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
 import type { OldestJob } from './oldest-job.ts'
 import type { OwnerSlots } from './owner-slots.ts'
@@ -27,7 +29,7 @@ export type JobHandler = {
   /**
    * Runs one attempt.
    * @throws UnrecoverableError if the payload does not match the schema, AppError `unreadable_record` if the payload or
-   *   stored data is of a newer version
+   *   stored data is of a newer version; DelayedError or WaitingChildrenError if it has moved the job itself
    */
   run(job: UploadJob, attempt: Attempt): Promise<void>
   /** Records the upload's outcome after the last attempt failed. */
@@ -36,6 +38,8 @@ export type JobHandler = {
 
 const processUploadJob = Compile(ProcessUploadJob)
 const importUploadJob = Compile(ImportUploadJob)
+const distributeEventJob = Compile(DistributeEventJob)
+const deliverEventJob = Compile(DeliverEventJob)
 /** A payload of a newer version. */
 const newerPayload = Compile(Type.Object({ version: Type.Integer({ minimum: 2 }) }))
 /** The fields that all payloads have. */
@@ -52,6 +56,9 @@ export function createJobHandlers(deps: {
   failUpload: FailUpload
   importUpload: ImportUpload
   finishImport: FinishImport
+  runDistribution: Webhooks['runDistribution']
+  runDelivery: Webhooks['runDelivery']
+  giveUpDelivery: Webhooks['giveUpDelivery']
 }) {
   const handlers = {
     'process-upload': {
@@ -61,6 +68,15 @@ export function createJobHandlers(deps: {
     'import-upload': {
       run: (job, attempt) => deps.importUpload(readPayload(importUploadJob, job), attempt),
       onFailed: (job, error) => deps.finishImport(readPayload(importUploadJob, job), 'failed', error),
+    },
+    'distribute-event': {
+      run: (job, attempt) => deps.runDistribution(job, readPayload(distributeEventJob, job), attempt),
+      // The event stays in the outbox, and the relay adds another job.
+      async onFailed() {},
+    },
+    'deliver-event': {
+      run: (job, attempt) => deps.runDelivery(job, readPayload(deliverEventJob, job), attempt),
+      onFailed: (job) => deps.giveUpDelivery(readPayload(deliverEventJob, job)),
     },
   } satisfies Record<JobName, JobHandler>
   const byName: ReadonlyMap<string, JobHandler> = new Map(Object.entries(handlers))
@@ -115,6 +131,10 @@ export function createProcessor(deps: {
     try {
       await untilAborted(handler.run(job, attempt), signal)
     } catch (error) {
+      if (error instanceof DelayedError || error instanceof WaitingChildrenError) {
+        end = 'unfinished'
+        throw error
+      }
       if (signal.aborted) {
         end = 'unfinished'
         // Not counted as a failed attempt. The next worker starts the job again. Not `moveToWait`, which does not wake idle

@@ -5,11 +5,13 @@ import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import {
   canChange,
   discardedVersions,
+  hasEvent,
   type Manifest,
   type Manifests,
   rejectsBytes,
   type StoredManifest,
   uploadFromManifest,
+  withEvent,
 } from '@millrace/shared/ledger/manifest.ts'
 import type { OriginalVersions } from '@millrace/shared/ledger/original-versions.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
@@ -27,6 +29,8 @@ import {
   withEdit,
 } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
+import { arrivalCause, type Outbox } from '@millrace/shared/webhooks/outbox.ts'
+import type { WebhookEvent } from '@millrace/shared/webhooks/webhook-event.ts'
 
 /** The result of processing, as the manifest records it. */
 export type Outcome = {
@@ -65,6 +69,9 @@ export function isRejection(thrown: unknown): thrown is AppError {
 /**
  * Finishes uploads whose bytes have arrived. Only this module does so: it writes the manifest first, which is the commit
  * point, and then the record, which publishes the change.
+ *
+ * The event for webhooks is written before the manifest, which names it: an event that no manifest names did not happen, and
+ * none is missing. It is announced after the record, so that whoever gets it and reads the upload sees its outcome.
  */
 export function createFinishUpload(deps: {
   manifests: Manifests
@@ -74,18 +81,20 @@ export function createFinishUpload(deps: {
   finishErasure: FinishErasure
   removeRejectedBytes: RemoveRejectedBytes
   originalVersions: Pick<OriginalVersions, 'has' | 'delete'>
+  outbox: Pick<Outbox, 'add' | 'announce' | 'remove'>
 }) {
-  const { manifests, edits, records, erasures, finishErasure, removeRejectedBytes, originalVersions } = deps
+  const { manifests, edits, records, erasures, finishErasure, removeRejectedBytes } = deps
+  const { originalVersions, outbox } = deps
 
   /**
    * Applies a manifest: deletes bytes that are refused, and those that were discarded, and updates the record, unless other bytes have arrived since.
    *
    * First it reads the erasure marker in S3. Redis may have lost its own, and whoever erases lists the objects after
    * the marker was written: either that listing shows this manifest, or the marker is seen here (`erasures.ts`).
-   * @returns false if other bytes have arrived. True for an upload that was erased meanwhile: its new objects are erased,
-   *   and nothing remains to do
+   * @returns `replaced` if other bytes have arrived. `erased` for an upload that was erased meanwhile: its new objects are
+   *   erased, and nothing remains to do
    */
-  async function applyManifest(manifest: Manifest): Promise<boolean> {
+  async function applyManifest(manifest: Manifest): Promise<'applied' | 'replaced' | 'erased'> {
     try {
       if (!(await erasures.isMarked(manifest))) return await apply(manifest)
     } catch (error) {
@@ -93,10 +102,10 @@ export function createFinishUpload(deps: {
     }
     // Objects that were written after the erasure must be erased too.
     await finishErasure(manifest)
-    return true
+    return 'erased'
   }
 
-  async function apply(manifest: Manifest): Promise<boolean> {
+  async function apply(manifest: Manifest): Promise<'applied' | 'replaced'> {
     const { discarded = [] } = manifest
     if (rejectsBytes(manifest)) await removeRejectedBytes(manifest, manifest.arrival)
     for (const versionId of discarded) await originalVersions.delete(manifest, versionId)
@@ -120,7 +129,7 @@ export function createFinishUpload(deps: {
         { isChecked: true, found },
       )) ?? (await records.create(withEdit(unedited, edit)))
     const { arrival } = stored.upload
-    return arrival !== undefined && hasSameBytes(arrival, manifest.arrival)
+    return arrival !== undefined && hasSameBytes(arrival, manifest.arrival) ? 'applied' : 'replaced'
   }
 
   return {
@@ -155,12 +164,39 @@ export function createFinishUpload(deps: {
       let current = stored
       for (let attempt = 0; attempt < attempts; attempt++) {
         if (current && isSettled(current.manifest, manifest)) return inForce(current.manifest)
-        const next = current ? await replace(current.manifest, manifest) : manifest
-        if (await manifests.write(next, current)) return inForce(next)
+        const replacing = current ? await replace(current.manifest, manifest) : manifest
+        const event = await addEvent(replacing, manifest)
+        const next = withEvent(replacing, event?.id, current?.manifest)
+        if (await manifests.write(next, current)) return inForce(next, event)
         current = await manifests.readStored(upload)
+        if (event) await settleEvent(event, current?.manifest)
       }
       throw new AppError('conflict')
     },
+  }
+
+  /**
+   * Writes the event of an outcome, if a webhook gets it.
+   * @param manifest which will be in force
+   * @param attempt the result of this attempt. If it is discarded, the upload is as before, which is told again: after its
+   *   new bytes were told as received
+   */
+  function addEvent(manifest: Manifest, attempt: Manifest): Promise<WebhookEvent | undefined> {
+    return outbox.add({
+      type: `upload.${manifest.outcome}`,
+      upload: uploadFromManifest(manifest),
+      at: attempt.finishedAt,
+      cause: arrivalCause(attempt.arrival, attempt.finishedAt),
+    })
+  }
+
+  /**
+   * Removes the event of a manifest that was not written. It stays if the manifest was written after all and replaced since.
+   * @param current the manifest in S3
+   */
+  async function settleEvent(event: WebhookEvent, current: Manifest | undefined): Promise<void> {
+    if (current && hasEvent(current, event.id)) await outbox.announce(event)
+    else await outbox.remove(event)
   }
 
   /** Returns the manifest that follows after another one. It knows which versions were discarded. */
@@ -180,8 +216,12 @@ export function createFinishUpload(deps: {
     return !hasSameBytes(current.arrival, next.arrival) && originalVersions.has(current, versionId)
   }
 
-  async function inForce(manifest: Manifest): Promise<Manifest | undefined> {
-    return (await applyManifest(manifest)) ? manifest : undefined
+  /** @param event that the manifest names, if this attempt wrote it */
+  async function inForce(manifest: Manifest, event?: WebhookEvent): Promise<Manifest | undefined> {
+    const applied = await applyManifest(manifest)
+    // Of an erased upload, the erasure is the last that is told.
+    if (event) await (applied === 'erased' ? outbox.remove(event) : outbox.announce(event))
+    return applied === 'replaced' ? undefined : manifest
   }
 }
 

@@ -17,6 +17,7 @@ import { followProgress } from './follow-progress.ts'
 import type { InspectFile } from './inspect-file.ts'
 import type { createOriginalReader, OpenedOriginal } from './read-original.ts'
 import { createReport, type Report } from './report.ts'
+import type { TellReceived } from './tell-received.ts'
 
 /** What a handler gets besides the payload. */
 export type Attempt = {
@@ -36,7 +37,7 @@ type ArrivedUpload = StoredUpload & {
 /**
  * Creates the handler of `process-upload` jobs. It inspects one upload's bytes and renders the variants.
  *
- * find → read → inspect → decode once → render → write variants → write manifest → update the record
+ * find → tell that it was received → read → inspect → decode once → render → write variants → write manifest → update the record
  *
  * After a crash at any point, the next attempt repairs everything: it overwrites the same variants, and the manifest is
  * written last.
@@ -52,6 +53,7 @@ export function createProcessUpload(deps: {
   openOriginal: ReturnType<typeof createOriginalReader>
   inspectFile: InspectFile
   finishUpload: FinishUpload
+  tellReceived: TellReceived
   isErased: IsErased
   finishErasure: FinishErasure
   publishProgress: PublishProgress
@@ -161,6 +163,7 @@ export function createProcessUpload(deps: {
       arrival = original.arrival
     }
     const jobArrival = arrival
+    if (!isStarted(stored.upload, arrival)) await deps.tellReceived(stored.upload, arrival)
     const updated = await records.update(job, (current) => toProcessing(current, jobArrival))
     const isFresh = stored.upload.state === 'received' && stored.upload.arrival?.etag === job.etag
     return { ...(updated ?? stored), arrival, isFresh }
@@ -213,6 +216,11 @@ function outcomeOf({ outcome, recipe, findings, variants, error, evidence }: Man
 
 function logReplaced(log: Logger): void {
   log.info({ event: 'superseded' }, 'the bytes of this job were replaced or deleted')
+}
+
+/** Whether a worker has started to process these bytes before, according to the record. */
+function isStarted({ state, arrival }: Upload, { etag }: Arrival): boolean {
+  return arrival?.etag === etag && state !== 'awaiting' && state !== 'received'
 }
 
 /** Returns the record with the state `processing`, or undefined if it must not change. */

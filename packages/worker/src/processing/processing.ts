@@ -10,6 +10,7 @@ import { createFinishUpload } from './finish-upload.ts'
 import { createFileInspector } from './inspect-file.ts'
 import { createProcessUpload } from './process-upload.ts'
 import { createOriginalReader } from './read-original.ts'
+import { createTellReceived } from './tell-received.ts'
 import { createVariantWriter } from './write-variant.ts'
 
 /**
@@ -29,7 +30,7 @@ export function createProcessing(deps: {
 }) {
   const { s3, bucket, config } = deps
   const { records, edits, manifests, originals, originalVersions, lookup } = deps.lifecycle
-  const { erasures, isErased, finishErasure, removeRejectedBytes } = deps.lifecycle
+  const { erasures, isErased, finishErasure, removeRejectedBytes, outbox } = deps.lifecycle
   const { presets, maxImageBytes, disabledTypes } = config
   const finishUpload = createFinishUpload({
     manifests,
@@ -39,6 +40,7 @@ export function createProcessing(deps: {
     finishErasure,
     removeRejectedBytes,
     originalVersions,
+    outbox,
   })
   return {
     finishUpload,
@@ -58,6 +60,7 @@ export function createProcessing(deps: {
         openScan: createScanning({ s3, bucket, config }),
       }),
       finishUpload,
+      tellReceived: createTellReceived({ manifests, outbox }),
       isErased,
       finishErasure,
       publishProgress: createPublishProgress(deps),

@@ -25,7 +25,7 @@ const globalUnicast: Block = ipaddr.parseCIDR('2000::/3')
 const nat64: Block = ipaddr.parseCIDR('64:ff9b::/96')
 
 /**
- * Decides which addresses a source may have: public ones, and those that the operator allowed. All special-purpose
+ * Decides which addresses a source of an import or a receiver of webhooks may have: public ones, and those that the operator allowed. All special-purpose
  * addresses in IANA's registries (RFC 6890) are refused, as are invalid ones. IPv4 addresses inside IPv6 (IPv4-mapped,
  * NAT64) are checked as IPv4. 6to4 and Teredo, which are obsolete, are refused.
  *
