@@ -3,7 +3,6 @@ import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
-import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
@@ -87,7 +86,7 @@ export async function createApp(
   await protect({ secure })
   const { limitCallers } = await limitRequests(app, base)
 
-  const tenantUsers = createTenantUsers({ s3, bucket })
+  const { tenantUsers } = lifecycle
   const eventStreams = createEventStreams({ limits: config.eventStreams, closing })
   const {
     owner,
@@ -141,7 +140,7 @@ export async function createApp(
     registerIdentity(scope)
     limitCallers(scope, callerOf)
     tenants.register(scope)
-    registerUsers(scope, { ...rooms, tenantUsers, eraseUpload: uploads.eraseUpload })
+    registerUsers(scope, { ...rooms, eraseUpload: uploads.eraseUpload })
     uploads.register(scope)
     registerDirectUpload(scope, rooms)
     registerTus(scope, rooms)
