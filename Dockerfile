@@ -15,11 +15,7 @@ RUN $APT update && $APT download libjemalloc2 && dpkg -x libjemalloc2_*.deb . &&
 FROM --platform=$BUILDPLATFORM $NODE AS fonts
 WORKDIR /fonts
 RUN apt-get -qq update && apt-get -qq download fonts-dejavu-core && dpkg -x fonts-dejavu-core_*.deb .
-COPY <<"EOF" etc/fonts/fonts.conf
-<?xml version="1.0"?>
-<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
-<fontconfig><dir>/usr/share/fonts</dir><cachedir>/tmp/fontconfig</cachedir></fontconfig>
-EOF
+COPY packages/worker/fonts.conf etc/fonts/
 
 # ffmpeg decodes one key frame of a video, through pipes. Debian's package needs 500 MB and can do much more. This one is made of
 # Debian's source, has some 5 MB, and contains no network protocol, one demuxer, and the decoders that posters need (LGPL).

@@ -97,7 +97,7 @@ test('lifecycle rules remove incomplete uploads and noncurrent versions', () => 
   assert.is(days('abortIncompleteMultipartUpload', 'daysAfterInitiation'), openUploadLifeMs / dayMs)
   assert.is(days('noncurrentVersionExpiration', 'noncurrentDays'), 30)
   assert.is(days('expiration', 'expiredObjectDeleteMarker'), true)
-  // Of current objects, only unfinished bytes and announcements expire, a day after their uploads, and erasure markers.
+  // Of current objects, only these expire: unfinished bytes and announcements a day after their uploads, revocations, erasure markers.
   assert.equal(
     rules
       .filter((rule) => at(rule, 'expiration', 'days'))
@@ -108,6 +108,7 @@ test('lifecycle rules remove incomplete uploads and noncurrent versions', () => 
       ]),
     [
       ['unfinished/', openUploadLifeMs / dayMs + 1, 1],
+      ['revocations/', 8, 1],
       ['erasures/', erasureMarkerLifeMs / dayMs, 1],
     ],
   )

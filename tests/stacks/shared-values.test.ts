@@ -11,13 +11,17 @@ test('no stack file writes a prefix of the bucket by hand', () => {
   const names = Object.values(prefixes).filter((value) => typeof value === 'string')
   assert.equal(names.toSorted(), [
     'edits/',
+    'erasing/',
     'erasures/',
     'keys/',
     'manifests/',
     'originals/',
     'outbox/',
+    'receipts/',
+    'revocations/',
     'sweep/',
     'unfinished/',
+    'usage/',
     'users/',
     'variants/',
     'webhooks/',

@@ -4,12 +4,13 @@ import type { Route } from './app-routes.ts'
 /** A request as bytes, with its method and URL. */
 export type OddRequest = { method: string; url: string; bytes: Buffer }
 
-/** A session's cookie, and the ids of its uploads. */
-export type SessionUploads = { cookie: string; ids: string[] }
+/** A session's cookie, the ids of its uploads, and the `Authorization` of a tenant's administrator. */
+export type SessionUploads = { cookie: string; ids: string[]; authorization: string }
 
 /** Stands for a session and its uploads, since many requests end the one or the other. See `withSession`. */
 const placeholders: SessionUploads = {
   cookie: 'session=placeholder',
+  authorization: 'Bearer placeholder-of-a-key',
   ids: [0, 1, 2].map((number) => `00000000-0000-7000-8000-00000000000${number}`),
 }
 
@@ -215,6 +216,8 @@ const optionalFields = {
   metadata: mostly(metadata, fc.jsonValue()),
 }
 
+const uploadIds = fc.array(mostly(placeholders.ids[0], junk), { minLength: 1, maxLength: 3 })
+
 /** The JSON bodies of routes, by their URLs. */
 const bodies: Record<string, fc.Arbitrary<object>> = {
   '/uploads': fc.oneof(
@@ -235,6 +238,25 @@ const bodies: Record<string, fc.Arbitrary<object>> = {
     parts: fc.array(fc.record({ partNumber, etag }), { minLength: 1, maxLength: 3 }),
   }),
   '/uploads/:id/reprocess': fc.record({ preset }, { requiredKeys: [] }),
+  '/uploads/:id': fc.record({ filename: text, metadata }, { requiredKeys: [] }),
+  '/uploads/delete': fc.record({ ids: uploadIds }),
+  '/uploads/reprocess': fc.oneof(
+    fc.record({ ids: uploadIds }),
+    fc.record({ filter: fc.record({ state: mostly(['ready'], junk), prefix: text }, { requiredKeys: [] }) }),
+  ),
+  '/tokens': fc.record(
+    { user: text, expiresIn: mostly(60, junk), scopes: mostly(['uploads:read'], junk), metadata },
+    { requiredKeys: ['user', 'expiresIn', 'scopes'] },
+  ),
+  '/keys': fc.record(
+    { scopes: mostly(['uploads:read'], junk), description: text },
+    { requiredKeys: ['scopes'] },
+  ),
+  '/webhooks': fc.record(
+    { url: mostly('https://example.com/', junk), events: mostly(['upload.ready'], junk), description: text },
+    { requiredKeys: ['url', 'events'] },
+  ),
+  '/webhooks/:id': fc.record({ description: text, enabled: mostly(false, junk) }, { requiredKeys: [] }),
   '/session': fc.record({ user: text }),
   '/uppy/s3/multipart': fc.record({
     filename: text,
@@ -332,7 +354,7 @@ type Content = { type: string | undefined; body: Buffer }
 
 /** A body as the route expects it, with odd values. */
 function expectedContent({ url, method, readsJson }: Route): fc.Arbitrary<Content> {
-  const json = method === 'POST' || method === 'PUT' ? bodies[url] : undefined
+  const json = ['POST', 'PUT', 'PATCH'].includes(method) ? bodies[url] : undefined
   if (json) return jsonOf(json).map((body) => ({ type: 'application/json', body }))
   const bytes = fc.uint8Array({ minLength: 1, maxLength: 300 }).map((values) => Buffer.from(values))
   if (url === '/upload') {
@@ -373,6 +395,7 @@ const queries: Record<string, fc.Arbitrary<object>> = {
     },
     { requiredKeys: ['filename'] },
   ),
+  '/users': fc.record({ user: text }),
   '/uppy/s3/params': fc.record(
     { filename: text, type: mostly('image/png', junk), 'metadata[size]': size, 'metadata[title]': text },
     { requiredKeys: ['filename', 'metadata[size]'] },
@@ -386,7 +409,7 @@ function queryOf({ url }: Route): fc.Arbitrary<string> {
   )
   return fc.oneof(
     {
-      weight: 8,
+      weight: 18,
       arbitrary: (queries[url] ?? fc.constant({})).map((fields) => writeQuery(Object.entries(fields))),
     },
     { weight: 1, arbitrary: pairs.map(writeQuery) },
@@ -447,6 +470,11 @@ export function oddRequests(routes: Route[]): fc.Arbitrary<OddRequest> {
     { weight: 3, arbitrary: fc.constant<[string, string][]>([['cookie', placeholders.cookie]]) },
     { weight: 1, arbitrary: fc.constant<[string, string][]>([]) },
   )
+  const key: fc.Arbitrary<[string, string][]> = fc.constant([['authorization', placeholders.authorization]])
+  const credentialOf = ({ scope }: Route) =>
+    scope === 'tenant' || scope === 'tokens'
+      ? fc.oneof({ weight: 4, arbitrary: key }, { weight: 1, arbitrary: session })
+      : session
   const headers = fc.oneof(
     { weight: 3, arbitrary: fc.constant<[string, string][]>([]) },
     { weight: 2, arbitrary: fc.array(header, { minLength: 1, maxLength: 2 }) },
@@ -473,7 +501,11 @@ export function oddRequests(routes: Route[]): fc.Arbitrary<OddRequest> {
           { weight: 1, arbitrary: anyMethod },
         ),
         target: targetOf(route),
-        headers: fc.tuple(session, route.url.startsWith('/tus') ? tusHeaders : fc.constant([]), headers),
+        headers: fc.tuple(
+          credentialOf(route),
+          route.url.startsWith('/tus') ? tusHeaders : fc.constant([]),
+          headers,
+        ),
         content: contentOf(route),
         framing: fc.oneof(
           { weight: 12, arbitrary: fc.constant<Framing>('right') },
@@ -515,8 +547,8 @@ export function oddRequests(routes: Route[]): fc.Arbitrary<OddRequest> {
  * @param session has three uploads
  */
 export function withSession(request: OddRequest, session: SessionUploads): OddRequest {
-  const names = [placeholders.cookie, ...placeholders.ids]
-  const values = [session.cookie, ...session.ids]
+  const names = [placeholders.cookie, placeholders.authorization, ...placeholders.ids]
+  const values = [session.cookie, session.authorization, ...session.ids]
   const replace = (text: string) =>
     names.reduce((rest, name, index) => rest.replaceAll(name, values[index] ?? ''), text)
   return {

@@ -1,4 +1,5 @@
 import { Problem } from '@millrace/api/http/problem.ts'
+import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
@@ -18,6 +19,7 @@ const maxConcurrentRequests = 24
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31)
 const problem = Compile(Problem)
 const test = suite('fuzz', {}, { limitMs: 90_000 })
+const administrator = newApiKey('acme', ['tenant', 'tokens', 'act-as', 'uploads:read', 'uploads:write'])
 let api: ApiInstances
 let routes: Route[]
 let handled: () => number
@@ -33,6 +35,7 @@ test.before(async () => {
     UPLOAD_IDLE_TIMEOUT_MS: '200',
     // Otherwise no request would reach the handlers of admin routes.
     OPEN_ADMIN: 'true',
+    API_KEYS: administrator.entry,
   }
   const collected = await collectRoutes(() => startApiInstances({ environment }))
   api = collected.started
@@ -48,7 +51,11 @@ async function startSession(): Promise<SessionUploads> {
   const small = await announce(client, 5)
   const large = await announce(client, 20 * 1024 ** 2)
   const tusId = (await createTus(client, 20)).slice('/tus/'.length)
-  return { cookie: client.cookie ?? '', ids: [small.id, large.id, tusId] }
+  return {
+    cookie: client.cookie ?? '',
+    ids: [small.id, large.id, tusId],
+    authorization: `Bearer ${administrator.key}`,
+  }
 }
 
 /** Whether a response was received completely. For an event stream, its headers are enough. */
