@@ -3,6 +3,7 @@ import secureSession from '@fastify/secure-session'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { SessionView } from '@millrace/api/identity/session-routes.ts'
+import { CreatedKey } from '@millrace/api/tenants/key-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import { fastify } from 'fastify'
@@ -313,6 +314,29 @@ test('the owner of a signed-in session is the user, in S3 as well', async () => 
   const client = await signedInClient('paul')
   const { transport } = await announce(client, 7)
   assert.match(JSON.stringify(transport), userOwner('acme', 'paul'))
+})
+
+test('a backend signs a session in for its user, with a key of the environment or of run time, until the key ends', async () => {
+  const backend = createHttpClient(api.url)
+  const created = await backend.post(
+    '/keys',
+    { scopes: ['uploads:read', 'uploads:write', 'act-as'] },
+    bearer(tenantKey.key),
+  )
+  const { key, id: keyId } = bodyOf(created, CreatedKey)
+  for (const backendKey of [tenantKey.key, key]) {
+    const client = createHttpClient(api.url)
+    assert.is((await signIn(client, backendKey, { 'millrace-user': 'ada%2Flovelace' })).status, 204)
+    const { id } = await announce(client, 7)
+    assert.ok((await idsOf(client)).includes(id))
+    const asAda = { headers: { ...bearer(tenantKey.key).headers, 'millrace-user': 'ada%2Flovelace' } }
+    assert.ok((await idsOf(backend, asAda)).includes(id), 'the upload is of the user')
+    // What a session may do, whatever its key may.
+    assert.is((await client.get('/users')).status, 403)
+    if (backendKey !== key) continue
+    assert.is((await backend.request('DELETE', `/keys/${keyId}`, bearer(tenantKey.key))).status, 204)
+    assertRefused(await client.get('/uploads'), 401, 'token_revoked')
+  }
 })
 
 test.run()
