@@ -9,7 +9,7 @@ import { videoFrameKind } from '../structure/video-frame.ts'
 export const emptyDecoderBytes = 112 * 1024 ** 2
 
 /** V8 collects buffers outside of its heap when they have grown by so many bytes. */
-const garbageBytes = 64 * 1024 ** 2
+const garbageBytes = 80 * 1024 ** 2
 
 /** ffmpeg without a frame, in bytes: 55 MB, and a margin. */
 const ffmpegBytes = 64 * 1024 ** 2
