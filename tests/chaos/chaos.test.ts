@@ -17,7 +17,7 @@ const test = suite('Chaos', {}, { limitMs: 150_000 })
 test('uploads end as promised while processes die, Redis loses data, and S3 and SQS fail', async () => {
   const lines: string[] = []
   const run = await runChaos({
-    uploads: 80,
+    uploads: 48,
     // Always the same, so that a failure can be repeated.
     seed: 1,
     windowMs: 12_000,
