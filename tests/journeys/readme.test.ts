@@ -51,7 +51,9 @@ test('the curl line uploads a photo', async () => {
   assert.is(line.trim().split('\n').length, 1)
   const { stdout } = await run('bash', ['-euc', line], { cwd: directory })
   const { filename, state } = uploadView.Parse(JSON.parse(stdout))
-  assert.equal([filename, state], ['photo.jpg', 'received'])
+  assert.is(filename, 'photo.jpg')
+  // A worker may be as fast as the response.
+  assert.ok(['received', 'processing', 'ready'].includes(state), state)
 })
 
 /** Runs the README's script and returns the last state that it printed. */

@@ -209,7 +209,7 @@ test('an erasure in one region erases both, including copies that arrive later',
     const response = await request(here, 'DELETE', `/uploads/${address.id}`)
     assert.is(response.statusCode, 200)
     const { erased } = receipt.Parse(response.json())
-    assert.ok(erased.some((object) => object.key === originalKey(address)))
+    // A worker that got the marker's event may have erased the rest first. What is left is compared below.
     assert.not.ok(erased.some((object) => object.key === erasureKey(address)))
     await here.handled(erasureKey(address))
   }

@@ -5,11 +5,11 @@ import { planVariant, type SizedImage, type VariantPlan } from '../images/varian
 import { type ImageHeader, readImageHeader } from '../structure/image-header.ts'
 import { videoFrameKind } from '../structure/video-frame.ts'
 
-/** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 60 to 90 MiB, and a margin. */
-export const emptyDecoderBytes = 112 * 1024 ** 2
+/** A decoder without an image, with its libraries loaded and the heap that V8 keeps, in bytes: 65 to 95 MiB, and a margin. */
+export const emptyDecoderBytes = 120 * 1024 ** 2
 
 /** V8 collects buffers outside of its heap when they have grown by so many bytes. */
-const garbageBytes = 80 * 1024 ** 2
+const garbageBytes = 64 * 1024 ** 2
 
 /** ffmpeg without a frame, in bytes: 55 MB, and a margin. */
 const ffmpegBytes = 64 * 1024 ** 2
