@@ -56,7 +56,7 @@ test('a failed upload that is reprocessed with the same preset runs again', asyn
   const ready = await fleet.finished(address)
   const stored = await fleet.manifests.readStored(address)
   if (!stored) throw new Error('The upload has no manifest.')
-  await fleet.manifests.write({ ...stored.manifest, outcome: 'failed', variants: [] }, stored)
+  await fleet.manifests.write({ ...stored.content, outcome: 'failed', variants: [] }, stored)
   await fleet.records.update(address, (current) => ({ ...current, state: 'failed', variants: [] }))
   // Redis may deliver this change after `reprocess` has cleared the ones before.
   await fleet.finished(address, 'failed')

@@ -1,15 +1,8 @@
-import {
-  DeleteObjectsCommand,
-  GetObjectCommand,
-  NoSuchKey,
-  PutObjectCommand,
-  paginateListObjectsV2,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { DeleteObjectsCommand, paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
+import { createJsonObjects } from '@millrace/shared/ledger/json-objects.ts'
 import { usageKey, usagePageKey, usagePrefix } from '@millrace/shared/ledger/object-keys.ts'
-import { parseStored } from '@millrace/shared/service/stored-json.ts'
 import { Owner } from '@millrace/shared/uploads/owner.ts'
-import Type, { type Static, type TSchema } from 'typebox'
+import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
 const Count = { files: Type.Integer(), bytes: Type.Integer() }
@@ -50,37 +43,22 @@ const usagePage = Compile(Type.Array(UsageOfOwner))
  * @param deps.bucket the bucket that is the ledger
  */
 export function createUsageCounts({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  async function read<Schema extends TSchema>(
-    validator: ReturnType<typeof Compile<Schema>>,
-    key: string,
-  ): Promise<Static<Schema> | undefined> {
-    try {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      return parseStored(validator, (await Body?.transformToString()) ?? '', key)
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
-  }
-
-  async function write(key: string, value: unknown): Promise<void> {
-    const body = { Body: JSON.stringify(value), ContentType: 'application/json' }
-    await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, ...body }))
-  }
+  const counts = createJsonObjects({ s3, bucket }, usageCount)
+  const pages = createJsonObjects({ s3, bucket }, usagePage)
 
   return {
-    latest: (tenantKey: string) => read(usageCount, usageKey(tenantKey)),
+    latest: (tenantKey: string) => counts.read(usageKey(tenantKey)),
 
     /** @returns undefined if a later count has replaced this one */
     page: (tenantKey: string, countId: string, page: number) =>
-      read(usagePage, usagePageKey(tenantKey, countId, page)),
+      pages.read(usagePageKey(tenantKey, countId, page)),
 
     writePage: (tenantKey: string, countId: string, page: number, owners: UsageOfOwner[]) =>
-      write(usagePageKey(tenantKey, countId, page), owners),
+      pages.write(usagePageKey(tenantKey, countId, page), owners),
 
     /** Makes a count the latest one, and deletes the pages of all others. */
     async replace(tenantKey: string, count: UsageCount): Promise<void> {
-      await write(usageKey(tenantKey), count)
+      await counts.write(usageKey(tenantKey), count)
       const kept = [usageKey(tenantKey), ...count.pages.map((_, i) => usagePageKey(tenantKey, count.id, i))]
       const listed = paginateListObjectsV2(
         { client: s3 },

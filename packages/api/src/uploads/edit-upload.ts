@@ -45,12 +45,12 @@ export function createEditUpload(deps: {
   ): Promise<Upload> {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const stored = await edits.readStored(found)
-      const current = withEdit(found, stored?.edit)
+      const current = withEdit(found, stored?.content)
       const next = apply(current, change)
       checkFixed(current, next, fixed)
-      if (isDeepStrictEqual(next.intent, current.intent)) return recordEdit(found, stored?.edit)
+      if (isDeepStrictEqual(next.intent, current.intent)) return recordEdit(found, stored?.content)
       checkMetadataLength(next.intent)
-      const edit = { ...next.edit, revision: (stored?.edit.revision ?? 0) + 1 }
+      const edit = { ...next.edit, revision: (stored?.content.revision ?? 0) + 1 }
       if (!(await edits.write(found, edit, stored))) continue
       if (!(await erasures.isMarked(found))) return recordEdit(found, edit)
       await finishErasure(found)

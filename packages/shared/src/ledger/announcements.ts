@@ -1,17 +1,9 @@
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  ListPartsCommand,
-  NoSuchKey,
-  NoSuchUpload,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { ListPartsCommand, NoSuchUpload, type S3Client } from '@aws-sdk/client-s3'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
-import { parseStored } from '../service/stored-json.ts'
 import { OpenMultipart, type Upload, UploadIntent } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
+import { createJsonObjects } from './json-objects.ts'
 import { announcementKey, originalKey } from './object-keys.ts'
 
 /** What S3 itself does not know of an open multipart upload. Times in ISO 8601. */
@@ -41,28 +33,24 @@ export type AnnouncedParts = Upload & Required<Pick<Upload, 'multipart' | 'expir
  * @param deps.bucket the bucket that is the ledger
  */
 export function createAnnouncements({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  const objects = createJsonObjects({ s3, bucket }, announcementValidator)
+
   /** @throws AppError `unreadable_record` if another version wrote the announcement in another form */
   async function read(address: UploadAddress): Promise<AnnouncedParts | undefined> {
-    const key = announcementKey(address)
-    try {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      const text = (await Body?.transformToString()) ?? ''
-      const { intent, multipart, createdAt, expiresAt } = parseStored(announcementValidator, text, key)
-      return {
-        id: address.id,
-        owner: address.owner,
-        state: 'awaiting',
-        intent,
-        multipart,
-        findings: {},
-        variants: [],
-        createdAt,
-        updatedAt: createdAt,
-        expiresAt,
-      }
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
+    const announced = await objects.read(announcementKey(address))
+    if (!announced) return undefined
+    const { intent, multipart, createdAt, expiresAt } = announced
+    return {
+      id: address.id,
+      owner: address.owner,
+      state: 'awaiting',
+      intent,
+      multipart,
+      findings: {},
+      variants: [],
+      createdAt,
+      updatedAt: createdAt,
+      expiresAt,
     }
   }
 
@@ -70,14 +58,7 @@ export function createAnnouncements({ s3, bucket }: { s3: S3Client; bucket: stri
     /** Stores what the record of an awaiting upload contains. */
     async write(upload: AnnouncedParts): Promise<void> {
       const { intent, multipart, createdAt, expiresAt } = upload
-      await s3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: announcementKey(upload),
-          Body: JSON.stringify({ version: 1, intent, multipart, createdAt, expiresAt }),
-          ContentType: 'application/json',
-        }),
-      )
+      await objects.write(announcementKey(upload), { version: 1, intent, multipart, createdAt, expiresAt })
     },
 
     /**
@@ -110,7 +91,7 @@ export function createAnnouncements({ s3, bucket }: { s3: S3Client; bucket: stri
      * `unfinished/` deletes it; erasing the upload deletes it at once.
      */
     async delete(address: UploadAddress): Promise<void> {
-      await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: announcementKey(address) }))
+      await objects.delete(announcementKey(address))
     },
   }
 }

@@ -1,24 +1,14 @@
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  NoSuchKey,
-  PutObjectCommand,
-  type S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import { Compile } from 'typebox/compile'
-import { parseStored } from '../service/stored-json.ts'
 import { UploadEdit } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
+import { createJsonObjects, type StoredJson } from './json-objects.ts'
 import { editKey } from './object-keys.ts'
 
 const editValidator = Compile(UploadEdit)
 
 /** An edit as it is in S3. The etag identifies this content. */
-export type StoredEdit = { edit: UploadEdit; etag: string }
-
-/** Statuses of a conditional write that failed: the object changed, or was deleted, or is being written. */
-const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412])
+export type StoredEdit = StoredJson<UploadEdit>
 
 /**
  * Reads and writes edits: what was changed of uploads since they were announced.
@@ -29,60 +19,29 @@ const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
-export function createEdits({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  /** @throws AppError `unreadable_record` if another version wrote the edit in another form */
-  async function readStored(address: UploadAddress): Promise<StoredEdit | undefined> {
-    const key = editKey(address)
-    try {
-      const { Body, ETag: etag } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      if (!Body || etag === undefined) throw new Error('S3 sent an edit without a body or an ETag.')
-      return { edit: parseStored(editValidator, await Body.transformToString(), key), etag }
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
-  }
-
+export function createEdits(deps: { s3: S3Client; bucket: string }) {
+  const objects = createJsonObjects(deps, editValidator)
   return {
-    readStored,
+    /**
+     * Reads an edit and its etag.
+     * @throws AppError `unreadable_record` if another version wrote the edit in another form
+     */
+    readStored: (address: UploadAddress): Promise<StoredEdit | undefined> =>
+      objects.readStored(editKey(address)),
 
     /** Reads an edit, as `readStored` does. */
-    async read(address: UploadAddress): Promise<UploadEdit | undefined> {
-      return (await readStored(address))?.edit
-    },
+    read: (address: UploadAddress): Promise<UploadEdit | undefined> => objects.read(editKey(address)),
 
     /**
      * Writes an edit, unless another process wrote one since the caller read it.
      * @param expected the edit that is replaced; undefined for the first one
      * @returns false if S3 has another one: the caller reads it and decides again
      */
-    async write(
-      address: UploadAddress,
-      edit: UploadEdit,
-      expected: StoredEdit | undefined,
-    ): Promise<boolean> {
-      try {
-        await s3.send(
-          new PutObjectCommand({
-            Bucket: bucket,
-            Key: editKey(address),
-            Body: JSON.stringify(edit),
-            ContentType: 'application/json',
-            ...(expected ? { IfMatch: expected.etag } : { IfNoneMatch: '*' }),
-          }),
-        )
-        return true
-      } catch (error) {
-        const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
-        if (conflictStatuses.has(status)) return false
-        throw error
-      }
-    },
+    write: (address: UploadAddress, edit: UploadEdit, expected: StoredEdit | undefined): Promise<boolean> =>
+      objects.writeIf(editKey(address), edit, expected),
 
     /** Deletes the edit of an upload that does not exist. Erasing an upload deletes all versions of it. */
-    async delete(address: UploadAddress): Promise<void> {
-      await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: editKey(address) }))
-    },
+    delete: (address: UploadAddress): Promise<void> => objects.delete(editKey(address)),
   }
 }
 

@@ -1,20 +1,13 @@
-import { isDeepStrictEqual } from 'node:util'
-import {
-  GetObjectCommand,
-  NoSuchKey,
-  PutObjectCommand,
-  type S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3'
+import type { S3Client } from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { ErrorCode } from '../service/app-error.ts'
-import { parseStored } from '../service/stored-json.ts'
 import { Owner } from '../uploads/owner.ts'
 import { Arrival, Findings, type Upload, UploadError, UploadIntent, Variant } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { UploadId } from '../uploads/upload-id.ts'
 import { Evidence } from './evidence.ts'
+import { createJsonObjects, type StoredJson } from './json-objects.ts'
 import { manifestKey } from './object-keys.ts'
 
 /**
@@ -53,10 +46,7 @@ export type Manifest = Static<typeof Manifest>
 const manifestValidator = Compile(Manifest)
 
 /** A manifest as it is in S3. The etag identifies this content. */
-export type StoredManifest = { manifest: Manifest; etag: string }
-
-/** Statuses of a conditional write that failed: the object changed, or was deleted, or is being written. */
-const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412])
+export type StoredManifest = StoredJson<Manifest>
 
 /**
  * The rejections whose bytes are deleted: the file differs from what was announced, or a scanner refused it. Other rejected
@@ -136,68 +126,27 @@ export function uploadFromManifest(manifest: Manifest): Upload {
  * @param deps.s3 the client
  * @param deps.bucket the bucket that is the ledger
  */
-export function createManifests({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  /**
-   * Reads a manifest and its etag. Returns undefined if the upload is not finished.
-   * @throws AppError `unreadable_record` if another version wrote the manifest in another form: the upload is finished,
-   *   and its manifest must not be replaced
-   */
-  async function readStored(address: UploadAddress): Promise<StoredManifest | undefined> {
-    try {
-      const { Body, ETag: etag } = await s3.send(
-        new GetObjectCommand({ Bucket: bucket, Key: manifestKey(address) }),
-      )
-      if (!Body || etag === undefined) throw new Error('S3 sent a manifest without a body or an ETag.')
-      const text = await Body.transformToString()
-      return { manifest: parseStored(manifestValidator, text, manifestKey(address)), etag }
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
-  }
-
-  /** Writes a manifest if S3 still has the expected one. @returns false if it has another one, or has none any more */
-  async function writeIf(manifest: Manifest, expected: StoredManifest | undefined): Promise<boolean> {
-    try {
-      await s3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: manifestKey(manifest),
-          Body: JSON.stringify(manifest),
-          ContentType: 'application/json',
-          ...(expected ? { IfMatch: expected.etag } : { IfNoneMatch: '*' }),
-        }),
-      )
-      return true
-    } catch (error) {
-      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
-      if (conflictStatuses.has(status)) return false
-      throw error
-    }
-  }
-
+export function createManifests(deps: { s3: S3Client; bucket: string }) {
+  const objects = createJsonObjects(deps, manifestValidator)
   return {
-    readStored,
+    /**
+     * Reads a manifest and its etag. Returns undefined if the upload is not finished.
+     * @throws AppError `unreadable_record` if another version wrote the manifest in another form: the upload is finished,
+     *   and its manifest must not be replaced
+     */
+    readStored: (address: UploadAddress): Promise<StoredManifest | undefined> =>
+      objects.readStored(manifestKey(address)),
 
     /** Reads a manifest, as `readStored` does. */
-    async read(address: UploadAddress): Promise<Manifest | undefined> {
-      return (await readStored(address))?.manifest
-    },
+    read: (address: UploadAddress): Promise<Manifest | undefined> => objects.read(manifestKey(address)),
 
     /**
      * Commits an upload's outcome, unless another process wrote a manifest since the caller read it.
      * @param expected the manifest that is replaced; undefined for the first one
      * @returns false if S3 has another manifest: the caller reads it and decides again
      */
-    async write(manifest: Manifest, expected: StoredManifest | undefined): Promise<boolean> {
-      if (await writeIf(manifest, expected)) return true
-      // The SDK repeats a write whose response was lost. The repetition then fails because of the first one.
-      const current = await readStored(manifest)
-      return isDeepStrictEqual(
-        current?.manifest,
-        manifestValidator.Parse(JSON.parse(JSON.stringify(manifest))),
-      )
-    },
+    write: (manifest: Manifest, expected: StoredManifest | undefined): Promise<boolean> =>
+      objects.writeIf(manifestKey(manifest), manifest, expected),
   }
 }
 

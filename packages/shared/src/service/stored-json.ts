@@ -1,7 +1,7 @@
 import { AppError } from './app-error.ts'
 
 /** The part of a compiled TypeBox schema that is used here. */
-type Validator<Value> = {
+export type Validator<Value> = {
   Check(value: unknown): value is Value
   Errors(value: unknown): { instancePath: string; message: string }[]
 }

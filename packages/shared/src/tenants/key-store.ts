@@ -1,20 +1,17 @@
 import {
-  DeleteObjectCommand,
-  GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
-  NoSuchKey,
   NotFound,
-  PutObjectCommand,
   paginateListObjectsV2,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { v7 } from 'uuid'
+import { createJsonObjects } from '../ledger/json-objects.ts'
 import { apiKeyKey, apiKeysPrefix, parseApiKeyKey, tenantApiKeysPrefix } from '../ledger/object-keys.ts'
 import { AppError } from '../service/app-error.ts'
-import { isUnreadable, parseStored } from '../service/stored-json.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { TenantName, tenantKey } from '../uploads/owner.ts'
 import { generateKey, hashOfKey } from './generate-key.ts'
 
@@ -61,35 +58,17 @@ export function isExpired({ expiresAt }: Pick<StoredApiKey, 'expiresAt'>, nowMs:
  * @param deps.bucket the bucket that is the ledger
  */
 export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  async function read(objectKey: string, abortSignal?: AbortSignal): Promise<StoredApiKey | undefined> {
-    try {
-      const get = new GetObjectCommand({ Bucket: bucket, Key: objectKey })
-      const { Body } = await s3.send(get, { ...(abortSignal && { abortSignal }) })
-      return parseStored(storedApiKey, (await Body?.transformToString()) ?? '', objectKey)
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
-  }
+  const { read, write, delete: removeObject } = createJsonObjects({ s3, bucket }, storedApiKey)
 
   /** Reads keys, some at once. Those that were deleted meanwhile, and those of another version, are left out. */
   async function readAll(objectKeys: readonly string[]): Promise<StoredApiKey[]> {
     const found: StoredApiKey[] = []
     for (let start = 0; start < objectKeys.length; start += readsAtOnce) {
       const batch = objectKeys.slice(start, start + readsAtOnce)
-      const read = await Promise.all(batch.map(readReadable))
-      found.push(...read.filter((key) => key !== undefined))
+      const keys = await Promise.all(batch.map((key) => read(key).catch(undefinedIfUnreadable)))
+      found.push(...keys.filter((key) => key !== undefined))
     }
     return found
-  }
-
-  async function readReadable(objectKey: string): Promise<StoredApiKey | undefined> {
-    try {
-      return await read(objectKey)
-    } catch (error) {
-      if (isUnreadable(error)) return undefined
-      throw error
-    }
   }
 
   async function listPage(tenant: string, options: { after?: string | undefined; limit: number }) {
@@ -104,10 +83,6 @@ export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string })
     )
     const objectKeys = (page.Contents ?? []).flatMap(({ Key }) => (Key && parseApiKeyKey(Key) ? [Key] : []))
     return { objectKeys, isTruncated: page.IsTruncated === true }
-  }
-
-  async function removeObject(objectKey: string): Promise<void> {
-    await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: objectKey }))
   }
 
   /**
@@ -147,14 +122,7 @@ export function createKeyStore({ s3, bucket }: { s3: S3Client; bucket: string })
         ...(expiresAtMs !== undefined && { expiresAt: new Date(expiresAtMs).toISOString() }),
       }
       const objectKey = apiKeyKey(tenantKey(given.tenant), stored.id)
-      const { ETag: etag = '' } = await s3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: objectKey,
-          Body: JSON.stringify(stored),
-          ContentType: 'application/json',
-        }),
-      )
+      const { etag } = await write(objectKey, stored)
       return { key, stored, objectKey, etag }
     },
 

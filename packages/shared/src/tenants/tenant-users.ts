@@ -1,16 +1,10 @@
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  NoSuchKey,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3'
 import { LRUCache } from 'lru-cache'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { createEraseObject } from '../ledger/erase-objects.ts'
+import { createJsonObjects } from '../ledger/json-objects.ts'
 import { parseUserKey, userKey, usersPrefix } from '../ledger/object-keys.ts'
-import { parseStored } from '../service/stored-json.ts'
 import { TenantName, UserId, userOwner, userOwnerPrefix } from '../uploads/owner.ts'
 
 /** A tenant's user, as it was given. */
@@ -39,6 +33,7 @@ const cacheMs = 10 * 60 * 1000
  */
 export function createTenantUsers({ s3, bucket }: { s3: S3Client; bucket: string }) {
   const known = new LRUCache<string, TenantUser>({ max: cachedUsers, ttl: cacheMs })
+  const objects = createJsonObjects({ s3, bucket }, tenantUser)
   const eraseObject = createEraseObject({ s3, bucket })
 
   async function find(owner: string): Promise<TenantUser | undefined> {
@@ -46,15 +41,9 @@ export function createTenantUsers({ s3, bucket }: { s3: S3Client; bucket: string
   }
 
   async function read(owner: string): Promise<TenantUser | undefined> {
-    try {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: userKey(owner) }))
-      const found = parseStored(tenantUser, (await Body?.transformToString()) ?? '', userKey(owner))
-      known.set(owner, found)
-      return found
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
+    const found = await objects.read(userKey(owner))
+    if (found) known.set(owner, found)
+    return found
   }
 
   return {
@@ -111,14 +100,7 @@ export function createTenantUsers({ s3, bucket }: { s3: S3Client; bucket: string
       const owner = userOwner(tenant, user)
       if (known.has(owner) || (await find(owner))) return owner
       const created: TenantUser = { version: 1, tenant, user, createdAt: new Date().toISOString() }
-      await s3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: userKey(owner),
-          Body: JSON.stringify(created),
-          ContentType: 'application/json',
-        }),
-      )
+      await objects.write(userKey(owner), created)
       known.set(owner, created)
       return owner
     },

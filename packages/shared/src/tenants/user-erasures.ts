@@ -1,14 +1,7 @@
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  ListObjectsV2Command,
-  NoSuchKey,
-  PutObjectCommand,
-  paginateListObjectsV2,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { ListObjectsV2Command, paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { createJsonObjects } from '../ledger/json-objects.ts'
 import {
   parseUserErasureKey,
   receiptKey,
@@ -16,7 +9,6 @@ import {
   userErasureKey,
   userErasuresPrefix,
 } from '../ledger/object-keys.ts'
-import { parseStored } from '../service/stored-json.ts'
 import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
 
@@ -44,20 +36,7 @@ const userErasure = Compile(UserErasure)
  * @param deps.bucket the bucket that is the ledger
  */
 export function createUserErasures({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  async function read(key: string): Promise<UserErasure | undefined> {
-    try {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      return parseStored(userErasure, (await Body?.transformToString()) ?? '', key)
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
-  }
-
-  async function write(key: string, erasure: UserErasure): Promise<void> {
-    const body = { Body: JSON.stringify(erasure), ContentType: 'application/json' }
-    await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, ...body }))
-  }
+  const { read, write, delete: remove } = createJsonObjects({ s3, bucket }, userErasure)
 
   return {
     /** Returns the running erasure of a user. */
@@ -78,12 +57,14 @@ export function createUserErasures({ s3, bucket }: { s3: S3Client; bucket: strin
     },
 
     /** Records that an erasure runs, and what it has counted. */
-    save: (erasure: UserErasure): Promise<void> => write(userErasureKey(erasure.owner), erasure),
+    async save(erasure: UserErasure): Promise<void> {
+      await write(userErasureKey(erasure.owner), erasure)
+    },
 
     /** Records the receipt of an erasure, which runs no more. */
     async finish(erasure: UserErasure): Promise<void> {
       await write(receiptKey(erasure.owner, erasure.id), erasure)
-      await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: userErasureKey(erasure.owner) }))
+      await remove(userErasureKey(erasure.owner))
     },
 
     /** Returns the owners whose erasure runs, or was interrupted; at most a thousand of them. */

@@ -1,17 +1,10 @@
 import { createHash } from 'node:crypto'
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  ListObjectsV2Command,
-  NoSuchKey,
-  PutObjectCommand,
-  paginateListObjectsV2,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { ListObjectsV2Command, paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import type { Logger } from 'pino'
 import { Compile } from 'typebox/compile'
+import { createJsonObjects } from '../ledger/json-objects.ts'
 import { outboxKey, outboxPrefix } from '../ledger/object-keys.ts'
-import { parseStored, undefinedIfUnreadable } from '../service/stored-json.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import type { TenantUsers } from '../tenants/tenant-users.ts'
 import { tenantKeyOf } from '../uploads/owner.ts'
 import type { Arrival, Upload } from '../uploads/upload.ts'
@@ -74,21 +67,12 @@ export function createOutbox(deps: {
   log?: Logger | undefined
 }) {
   const { s3, bucket, webhooks, tenantUsers, log } = deps
+  const objects = createJsonObjects(deps, webhookEvent)
 
   async function isWanted(type: WebhookEventType, owner: string): Promise<boolean> {
     const tenant = tenantKeyOf(owner)
     if (tenant === undefined) return false
     return (await webhooks.list(tenant)).some(({ enabled, events }) => enabled && events.includes(type))
-  }
-
-  async function read(key: string): Promise<WebhookEvent | undefined> {
-    try {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      return parseStored(webhookEvent, (await Body?.transformToString()) ?? '', key)
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
   }
 
   return {
@@ -117,14 +101,7 @@ export function createOutbox(deps: {
         upload: { ...describe(happening), ...(user !== undefined && { user }) },
         ...('needsNoManifest' in happening && { needsNoManifest: true }),
       }
-      await s3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: keyOf(event),
-          Body: JSON.stringify(event),
-          ContentType: 'application/json',
-        }),
-      )
+      await objects.write(keyOf(event), event)
       return event
     },
 
@@ -179,7 +156,7 @@ export function createOutbox(deps: {
       )) {
         for (const { Key = '' } of Contents) keys.push(Key)
       }
-      const events = await Promise.all(keys.map((key) => read(key).catch(undefinedIfUnreadable)))
+      const events = await Promise.all(keys.map((key) => objects.read(key).catch(undefinedIfUnreadable)))
       return events.filter((event) => event !== undefined).sort(byTime)
     },
 
@@ -187,11 +164,11 @@ export function createOutbox(deps: {
      * Reads an event. Returns undefined if there is none at this key any more.
      * @throws AppError `unreadable_record` if a newer version wrote it in another form
      */
-    read,
+    read: (key: string): Promise<WebhookEvent | undefined> => objects.read(key),
 
     /** Deletes an event: every webhook has it, or it tells of something that did not happen. */
     async remove(event: Pick<WebhookEvent, 'tenantKey' | 'id'> & { upload: { id: string } }): Promise<void> {
-      await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: keyOf(event) }))
+      await objects.delete(keyOf(event))
     },
   }
 }

@@ -1,17 +1,10 @@
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  NoSuchKey,
-  PutObjectCommand,
-  paginateListObjectsV2,
-  type S3Client,
-  S3ServiceException,
-} from '@aws-sdk/client-s3'
+import { paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
 import { LRUCache } from 'lru-cache'
 import { Compile } from 'typebox/compile'
+import { createJsonObjects } from '../ledger/json-objects.ts'
 import { webhookKey, webhooksPrefix } from '../ledger/object-keys.ts'
 import { AppError } from '../service/app-error.ts'
-import { parseStored, undefinedIfUnreadable } from '../service/stored-json.ts'
+import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import { tenantKey } from '../uploads/owner.ts'
 import { Webhook } from './webhook.ts'
 
@@ -24,9 +17,6 @@ const maxLists = 1_000
 /** How often an update is tried again because another process changed the webhook meanwhile. */
 const attempts = 8
 
-/** Statuses of a conditional write that failed: the object changed, or was deleted, or is being written. */
-const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412])
-
 /**
  * Stores tenants' webhooks in S3, one object each. Redis may be lost, webhooks may not. All functions take the key of the
  * tenant (`tenantKey` of `owner.ts`).
@@ -34,37 +24,14 @@ const conflictStatuses: ReadonlySet<number | undefined> = new Set([404, 409, 412
  * @param deps.bucket the bucket that is the ledger
  */
 export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: string }) {
+  const objects = createJsonObjects({ s3, bucket }, webhookValidator)
   const lists = new LRUCache<string, Promise<Webhook[]>>({ max: maxLists, ttl: listLifeMs })
 
-  async function readStored(
-    tenant: string,
-    id: string,
-  ): Promise<{ webhook: Webhook; etag: string | undefined } | undefined> {
-    const key = webhookKey(tenant, id)
+  /** Runs a write. Also after a failure, S3 may have it, so the list is read again. */
+  async function changing<Result>(tenant: string, write: () => Promise<Result>): Promise<Result> {
     try {
-      const { Body, ETag: etag } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
-      const text = (await Body?.transformToString()) ?? ''
-      return { webhook: parseStored(webhookValidator, text, key), etag }
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined
-      throw error
-    }
-  }
-
-  /** @param IfMatch the etag that S3 must have; undefined for a new webhook */
-  async function put(tenant: string, webhook: Webhook, IfMatch?: string): Promise<void> {
-    try {
-      await s3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: webhookKey(tenant, webhook.id),
-          Body: JSON.stringify(webhook),
-          ContentType: 'application/json',
-          IfMatch,
-        }),
-      )
+      return await write()
     } finally {
-      // Also after a failure: S3 may have it all the same.
       lists.delete(tenant)
     }
   }
@@ -79,9 +46,11 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
       for (const { Key = '' } of Contents) ids.push(Key.slice(prefix.length, -'.json'.length))
     }
     // One that a newer version wrote in another form must not stop the others.
-    const found = await Promise.all(ids.map((id) => readStored(tenant, id).catch(undefinedIfUnreadable)))
+    const found = await Promise.all(
+      ids.map((id) => objects.read(webhookKey(tenant, id)).catch(undefinedIfUnreadable)),
+    )
     return found
-      .flatMap((stored) => (stored ? [stored.webhook] : []))
+      .filter((webhook) => webhook !== undefined)
       .sort((one, other) => (one.createdAt < other.createdAt ? -1 : 1))
   }
 
@@ -105,13 +74,12 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
      * Reads a webhook from S3. Returns undefined if the tenant has none with this id.
      * @throws AppError `unreadable_record` if a newer version wrote it in another form
      */
-    async read(tenant: string, id: string): Promise<Webhook | undefined> {
-      return (await readStored(tenant, id))?.webhook
-    },
+    read: (tenant: string, id: string): Promise<Webhook | undefined> => objects.read(webhookKey(tenant, id)),
 
     /** Writes a new webhook. */
     async create(webhook: Webhook): Promise<void> {
-      await put(tenantKey(webhook.tenant), webhook)
+      const tenant = tenantKey(webhook.tenant)
+      await changing(tenant, () => objects.write(webhookKey(tenant, webhook.id), webhook))
     },
 
     /**
@@ -126,28 +94,22 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
       id: string,
       change: (current: Webhook) => Webhook | undefined,
     ): Promise<Webhook | undefined> {
+      const key = webhookKey(tenant, id)
       for (let attempt = 0; attempt < attempts; attempt++) {
-        const stored = await readStored(tenant, id)
+        const stored = await objects.readStored(key)
         if (!stored) return undefined
-        const next = change(stored.webhook)
-        if (!next) return stored.webhook
-        try {
-          await put(tenant, next, stored.etag)
-          return next
-        } catch (error) {
-          const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined
-          if (!conflictStatuses.has(status)) throw error
-        }
+        const next = change(stored.content)
+        if (!next) return stored.content
+        if (await changing(tenant, () => objects.writeIf(key, next, stored))) return next
       }
       throw new AppError('conflict', { message: 'The webhook is being changed by another process.' })
     },
 
     /** Deletes a webhook. @returns false if the tenant has none with this id */
     async remove(tenant: string, id: string): Promise<boolean> {
-      const found = await readStored(tenant, id).catch(undefinedIfUnreadable)
-      if (!found) return false
-      await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: webhookKey(tenant, id) }))
-      lists.delete(tenant)
+      const key = webhookKey(tenant, id)
+      if (!(await objects.read(key).catch(undefinedIfUnreadable))) return false
+      await changing(tenant, () => objects.delete(key))
       return true
     },
   }

@@ -163,13 +163,13 @@ export function createFinishUpload(deps: {
       }
       let current = stored
       for (let attempt = 0; attempt < attempts; attempt++) {
-        if (current && isSettled(current.manifest, manifest)) return inForce(current.manifest)
-        const replacing = current ? await replace(current.manifest, manifest) : manifest
+        if (current && isSettled(current.content, manifest)) return inForce(current.content)
+        const replacing = current ? await replace(current.content, manifest) : manifest
         const event = await addEvent(replacing, manifest)
-        const next = withEvent(replacing, event?.id, current?.manifest)
+        const next = withEvent(replacing, event?.id, current?.content)
         if (await manifests.write(next, current)) return inForce(next, event)
         current = await manifests.readStored(upload)
-        if (event) await settleEvent(event, current?.manifest)
+        if (event) await settleEvent(event, current?.content)
       }
       throw new AppError('conflict')
     },

@@ -99,7 +99,7 @@ export function createProcessUpload(deps: {
         deps.openOriginal(job, { etag: job.etag, versionId: arrival.versionId, signal }),
       ]),
     )
-    const manifest = stored?.manifest
+    const manifest = stored?.content
     if (manifest && isUpToDate(manifest, upload, arrival)) {
       opened?.destroy()
       // The same bytes sent again are another version. The manifest must name the version that S3 has.
