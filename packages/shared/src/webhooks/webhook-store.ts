@@ -51,7 +51,7 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
     )
     return found
       .filter((webhook) => webhook !== undefined)
-      .sort((one, other) => (one.createdAt < other.createdAt ? -1 : 1))
+      .sort((one, other) => (ageOf(one) < ageOf(other) ? -1 : 1))
   }
 
   return {
@@ -116,3 +116,8 @@ export function createWebhookStore({ s3, bucket }: { s3: S3Client; bucket: strin
 }
 
 export type WebhookStore = ReturnType<typeof createWebhookStore>
+
+/** Sorts webhooks by age. The id decides between those of one ms, so that all instances see one order. */
+function ageOf({ createdAt, id }: Webhook): string {
+  return `${createdAt} ${id}`
+}
