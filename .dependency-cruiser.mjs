@@ -36,6 +36,7 @@ const packages = {
       'identity',
       'signing',
       'tenants',
+      'listing',
       'uploads',
       'downloads',
       'direct',

@@ -3,7 +3,7 @@ import { isUnreadable } from '@millrace/shared/service/stored-json.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
-import type { ListUploads } from '../uploads/list-uploads.ts'
+import type { ListUploads } from '../listing/list-uploads.ts'
 import { createChangeQueue, isProgress } from './change-queue.ts'
 import type { UploadChange, UploadChanges } from './upload-changes.ts'
 

@@ -9,11 +9,11 @@ import Type, { type Static } from 'typebox'
 import type { Api } from '../http/api.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
+import type { ListUploads } from '../listing/list-uploads.ts'
+import { filterFields, ListOrder } from '../listing/upload-filter.ts'
 import { eachUpload } from './each-upload.ts'
 import type { EraseOwnUpload } from './erase-own-upload.ts'
-import type { ListUploads } from './list-uploads.ts'
 import { type ReprocessOutdated, type Room, tooManyWaiting } from './reprocess-outdated.ts'
-import { filterFields, ListOrder } from './upload-filter.ts'
 
 /** How many uploads one request may name: their ids take 39 KB. */
 const maxIds = 1000
