@@ -33,6 +33,7 @@ const packages = {
       'limits',
       'openapi',
       'console',
+      'credentials',
       'identity',
       'signing',
       'tenants',

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { build } from 'vite'

@@ -5,8 +5,8 @@ import { type Environment, EnvironmentError, openEnvironment } from '@millrace/s
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { createKeyStore, type KeyStore, type StoredApiKey } from '@millrace/shared/tenants/key-store.ts'
 import Type from 'typebox'
-import { newApiKey } from './identity/api-keys.ts'
-import { Scope } from './identity/caller.ts'
+import { newApiKey } from './credentials/api-keys.ts'
+import { Scope } from './credentials/caller.ts'
 
 /**
  * Creates, lists and revokes API keys in S3, or prints an entry for API_KEYS. `npm run api-key` runs it

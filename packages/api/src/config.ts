@@ -11,8 +11,8 @@ import {
   splitList,
 } from '@millrace/shared/service/environment.ts'
 import Type from 'typebox'
-import { readApiKeys } from './identity/api-keys.ts'
-import { jwtDependencies, jwtVariables, readJwtSettings } from './identity/jwt-settings.ts'
+import { readApiKeys } from './credentials/api-keys.ts'
+import { jwtDependencies, jwtVariables, readJwtSettings } from './credentials/jwt-settings.ts'
 import type { Cdn } from './signing/sign-cdn-url.ts'
 
 /** Above this, V8 spends most of its time on garbage collection. */

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { newApiKey, readApiKeys } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey, readApiKeys } from '@millrace/api/identity/api-keys.ts'
 import { SessionView } from '@millrace/api/identity/session-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { EnvironmentError } from '@millrace/shared/service/environment.ts'

@@ -1,4 +1,4 @@
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { openEventStream } from '../../support/event-stream.ts'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { SessionView } from '@millrace/api/identity/session-routes.ts'
 import { CreatedKey } from '@millrace/api/tenants/key-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'

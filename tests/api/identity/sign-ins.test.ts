@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import type { Caller, FindCaller, Scope } from '@millrace/api/credentials/caller.ts'
 import { registerErrorHandler } from '@millrace/api/http/problem.ts'
 import { authorize } from '@millrace/api/identity/authorize.ts'
-import type { Caller, FindCaller, Scope } from '@millrace/api/identity/caller.ts'
 import { createEndedIdentities } from '@millrace/api/identity/ended-identities.ts'
 import { createNewSessions } from '@millrace/api/identity/new-sessions.ts'
 import { createSessionCookie } from '@millrace/api/identity/session-cookie.ts'

@@ -1,5 +1,5 @@
 import { ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { ErasureView } from '@millrace/api/tenants/user-routes.ts'
 import { erasuresPrefix, originalKey, userKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createTenantUsers } from '@millrace/shared/tenants/tenant-users.ts'

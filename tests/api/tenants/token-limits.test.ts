@@ -1,5 +1,5 @@
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { TokenView } from '@millrace/api/tenants/token-routes.ts'
 import { UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { parseStored } from '@millrace/shared/service/stored-json.ts'

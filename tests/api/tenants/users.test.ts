@@ -1,6 +1,6 @@
 import { ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { ErasureView, UserPage } from '@millrace/api/tenants/user-routes.ts'
 import { Announced, UploadPage } from '@millrace/api/uploads/upload-routes.ts'
 import { manifestKey, parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'

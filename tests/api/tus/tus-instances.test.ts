@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Agent } from 'node:http'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
 import { startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'

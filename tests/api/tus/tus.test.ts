@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { createTusLocks } from '@millrace/api/tus/tus-lock.ts'
 import {
   erasuresPrefix,

@@ -1,5 +1,5 @@
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { bodyOf, createHttpClient, type HttpResponse } from '../../support/http-client.ts'

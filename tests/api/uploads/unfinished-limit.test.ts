@@ -1,5 +1,5 @@
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
 import { createNameNetworks } from '@millrace/api/uploads/name-networks.ts'
 import { arrivalGraceMs } from '@millrace/shared/uploads/upload.ts'
 import * as assert from 'uvu/assert'

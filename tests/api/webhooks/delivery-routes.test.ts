@@ -1,4 +1,4 @@
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Delivery } from '@millrace/shared/webhooks/delivery-log.ts'
 import { deliveryIdOf } from '@millrace/shared/webhooks/delivery-queue.ts'
 import { Webhook as Verifier } from 'standardwebhooks'

@@ -1,4 +1,4 @@
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { tenantKey } from '@millrace/shared/uploads/owner.ts'
 import { createWebhookStore } from '@millrace/shared/webhooks/webhook-store.ts'
 import Type from 'typebox'

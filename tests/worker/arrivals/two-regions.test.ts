@@ -1,5 +1,5 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { Receipt } from '@millrace/api/uploads/erase-routes.ts'
 import {
   editKey,

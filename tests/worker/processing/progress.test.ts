@@ -1,5 +1,5 @@
 import { S3Client } from '@aws-sdk/client-s3'
-import { newApiKey } from '@millrace/api/identity/api-keys.ts'
+import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { UploadView } from '@millrace/api/uploads/upload-view.ts'
 import { createClient } from '@millrace/client'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'

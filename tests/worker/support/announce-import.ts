@@ -1,4 +1,4 @@
-import type { Caller, TokenLimits } from '@millrace/api/identity/caller.ts'
+import type { Caller, TokenLimits } from '@millrace/api/credentials/caller.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
 import { createAdmitUpload } from '@millrace/api/uploads/admit-upload.ts'
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'

@@ -1,7 +1,7 @@
 import type { BudgetHolder } from '@millrace/shared/service/budget.ts'
 import type { FastifyRequest } from 'fastify'
+import type { Caller } from '../credentials/caller.ts'
 import { clientAddress } from '../http/client-address.ts'
-import type { Caller } from './caller.ts'
 
 /**
  * Returns to whom a request's share of a budget counts: to its owner and, without a caller, to its address. The caller, if

@@ -1,6 +1,6 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
-import { type Caller, type FindCaller, findFirst, type Scope } from './caller.ts'
+import { type Caller, type FindCaller, findFirst, type Scope } from '../credentials/caller.ts'
 import type { Session } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 import type { SignIn } from './sign-in.ts'

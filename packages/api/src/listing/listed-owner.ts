@@ -1,7 +1,7 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyRequest } from 'fastify'
-import { hasScope } from '../identity/caller.ts'
+import { hasScope } from '../credentials/caller.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 
 /** Whose uploads a request lists, and the tenant's user that this is. */

@@ -3,10 +3,10 @@ import { ApiKeyId, type KeyStore, type StoredApiKey } from '@millrace/shared/ten
 import { TenantName } from '@millrace/shared/uploads/owner.ts'
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
+import { type Caller, hasScope, Scope } from '../credentials/caller.ts'
+import type { KeyUses } from '../credentials/key-uses.ts'
+import type { StoredKeys } from '../credentials/stored-keys.ts'
 import type { Api } from '../http/api.ts'
-import { type Caller, hasScope, Scope } from '../identity/caller.ts'
-import type { KeyUses } from '../identity/key-uses.ts'
-import type { StoredKeys } from '../identity/stored-keys.ts'
 
 /** In seconds: 10 years. */
 const maxExpiresIn = 10 * 365 * 24 * 60 * 60

@@ -2,8 +2,8 @@ import { mayAcceptDeclared } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { maxFileBytesName, tooLarge } from '@millrace/shared/uploads/file-errors.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
-import type { Caller } from '../identity/caller.ts'
-import { stampedMetadata } from '../identity/stamped-metadata.ts'
+import type { Caller } from '../credentials/caller.ts'
+import { stampedMetadata } from '../credentials/stamped-metadata.ts'
 
 /** Who announces a file: its upload token has limits, anything else has none. */
 type Bearer = Pick<Caller, 'kind' | 'limits' | 'metadata'>

@@ -10,16 +10,16 @@ import { tenantKeyOf, UserId } from '@millrace/shared/uploads/owner.ts'
 import { UploadMetadata } from '@millrace/shared/uploads/upload.ts'
 import type { FastifyRequest } from 'fastify'
 import Type from 'typebox'
-import type { Api } from '../http/api.ts'
-import { type Caller, TokenLimits } from '../identity/caller.ts'
-import type { EndedIdentities } from '../identity/ended-identities.ts'
-import type { RevokedTokens } from '../identity/revoked-tokens.ts'
+import { type Caller, TokenLimits } from '../credentials/caller.ts'
+import type { RevokedTokens } from '../credentials/revoked-tokens.ts'
 import {
   clockSkewSeconds,
   maxTokenLifeSeconds,
   TokenScope,
   type UploadTokens,
-} from '../identity/upload-tokens.ts'
+} from '../credentials/upload-tokens.ts'
+import type { Api } from '../http/api.ts'
+import type { EndedIdentities } from '../identity/ended-identities.ts'
 
 /**
  * Longest token, in characters. It is one header of each request: some proxies accept 8 KiB of headers in all, and pages

@@ -4,7 +4,7 @@ import { redisScript, runScript } from '@millrace/shared/service/redis-script.ts
 import { arrivalGraceMs, hasExpired, isFinished, type Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { Redis } from 'ioredis'
-import type { Caller } from '../identity/caller.ts'
+import type { Caller } from '../credentials/caller.ts'
 
 /** How long the counts are kept after the token has ended, in ms: uploads that began before may still come in. */
 const marginMs = 24 * 60 * 60 * 1000

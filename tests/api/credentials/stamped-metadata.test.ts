@@ -1,4 +1,4 @@
-import { stampedMetadata, stampedNames } from '@millrace/api/identity/stamped-metadata.ts'
+import { stampedMetadata, stampedNames } from '@millrace/api/credentials/stamped-metadata.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 

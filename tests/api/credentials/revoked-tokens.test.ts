@@ -1,5 +1,5 @@
-import { createRevokedTokens } from '@millrace/api/identity/revoked-tokens.ts'
-import { newTokenId } from '@millrace/api/identity/token-id.ts'
+import { createRevokedTokens } from '@millrace/api/credentials/revoked-tokens.ts'
+import { newTokenId } from '@millrace/api/credentials/token-id.ts'
 import { connectBlockingRedis, connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'

@@ -1,5 +1,5 @@
-import { createIdentityProvider } from '@millrace/api/identity/identity-provider.ts'
-import { jwtVariables, readJwtSettings } from '@millrace/api/identity/jwt-settings.ts'
+import { createIdentityProvider } from '@millrace/api/credentials/identity-provider.ts'
+import { jwtVariables, readJwtSettings } from '@millrace/api/credentials/jwt-settings.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { openEnvironment, throwProblem } from '@millrace/shared/service/environment.ts'
 import { userOwner } from '@millrace/shared/uploads/owner.ts'
