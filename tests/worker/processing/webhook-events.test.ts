@@ -108,25 +108,22 @@ test('a rejected upload is told with its error', async () => {
   )
 })
 
-test('an upload of a tenant without webhooks costs no more requests than one of a session', async () => {
-  const requests: string[] = []
-  workerS3.middlewareStack.add(
-    (next, context) => (args) => {
-      requests.push(String(context['commandName']))
-      return next(args)
-    },
-    { step: 'initialize', name: 'count' },
-  )
+test('an upload of a tenant without webhooks costs no request for them', async () => {
+  let requests = 0
+  const count = ({ path }: SeenRequest) => {
+    if (/\/(outbox|webhooks)\//.test(decodeURIComponent(path))) requests++
+    return 'pass' as const
+  }
   const requestsOf = async (owner: string) => {
-    requests.length = 0
+    requests = 0
+    proxy.intercept(count)
     await fleet.finished(await fleet.arrive(text, { owner }))
-    return requests.toSorted()
+    return requests
   }
   await requestsOf('quiet')
-  const ofSession = await requestsOf('s-tester')
-  assert.equal(await requestsOf('quiet'), ofSession)
-  assert.equal(await requestsOf('s-tester'), ofSession)
-  workerS3.middlewareStack.remove('count')
+  assert.is(await requestsOf('quiet'), 0)
+  assert.is(await requestsOf('s-tester'), 0)
+  assert.is.not(await requestsOf(owner), 0, 'those of a tenant with webhooks are seen')
 })
 
 test('an event whose manifest was not written is in the outbox, and the manifest does not name it', async () => {
@@ -184,8 +181,14 @@ test('an upload that is processed again is told as ready again, not as received'
   if (!stored) throw new Error('The upload has no record.')
   await reprocess(stored.upload, 'default')
   await fleet.finished(address)
-  assert.equal(await typesOf(address), ['upload.received', 'upload.ready', 'upload.ready'])
-  assert.equal(await happened(address), [false, true, true])
+  const types = await typesOf(address)
+  const named = await happened(address)
+  // The event of a second attempt, which was too late, may not be removed yet: no manifest names it.
+  assert.equal(
+    types.filter((_, at) => named[at]),
+    ['upload.ready', 'upload.ready'],
+  )
+  assert.is(types.filter((type) => type === 'upload.received').length, 1)
 })
 
 test('a replacement that is discarded is told as received, and the upload as ready again', async () => {
