@@ -82,7 +82,10 @@ const packages = {
     imports: ['shared'],
     rooms: ['traces', 'scalers', 'simulation', 'report'],
   },
-  client: { imports: [], rooms: [] },
+  client: {
+    imports: [],
+    rooms: ['api', 'sending', 'following', 'webhooks', 'routes', 'server', 'react'],
+  },
   console: { imports: ['client'], rooms: ['format', 'uploads', 'fleet'] },
 }
 
@@ -190,7 +193,7 @@ export default {
     exclude: { path: '(^|/)dist/|^bench/alternatives/|^tests/fixtures/' },
     enhancedResolveOptions: {
       exportsFields: ['exports'],
-      conditionNames: ['node', 'import', 'default'],
+      conditionNames: ['@millrace/source', 'node', 'import', 'default'],
       extensions: ['.ts', '.tsx', '.mjs', '.js'],
     },
   },

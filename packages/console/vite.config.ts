@@ -1,7 +1,8 @@
-import { defineConfig } from 'vite'
+import { defaultClientConditions, defineConfig } from 'vite'
 
 // Vite's own transform compiles JSX. It reads `jsx` and `jsxImportSource` from tsconfig.json.
 export default defineConfig({
+  resolve: { conditions: ['@millrace/source', ...defaultClientConditions] },
   build: {
     // The content security policy forbids inline scripts, and separate files can be cached forever.
     assetsInlineLimit: 0,

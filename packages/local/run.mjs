@@ -89,8 +89,10 @@ if (!nodeIsInstalled()) exitWithError(nodeIsMissing)
 
 const [file, ...parameters] = process.argv.slice(2)
 if (file !== undefined) {
+  // In this repository, `@millrace/client` is its TypeScript source. What is published is compiled.
+  const source = '--conditions=@millrace/source'
   // Compiled modules are cached, here and in all child processes: most of the start-up time is compilation.
-  const child = spawn(node, ['--import', exitWithParent, file, ...parameters], {
+  const child = spawn(node, [source, '--import', exitWithParent, file, ...parameters], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'), ...process.env },
   })

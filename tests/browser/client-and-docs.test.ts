@@ -7,7 +7,7 @@ import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
 import type { Browser, BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { build } from 'vite'
+import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { launchChromium, openPage } from '../support/chromium.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
@@ -357,17 +357,9 @@ test('the API docs page shows the routes without violating its content security 
  * @param name the file name under which the page can import the bundle
  */
 async function openPageWith(entry: string, name: string) {
-  const built = await build({
-    configFile: false,
-    logLevel: 'silent',
-    define: { 'process.env.NODE_ENV': '"production"' },
-    // npm installs `@uppy/core` 6 only under its own name. The plugin of Uppy 5 needs the core of Uppy 5.
-    resolve: { alias: entry === 'tests/browser/uppy-5.js' ? { '@uppy/core': 'uppy-5-core' } : {} },
-    build: { write: false, minify: false, lib: { entry: join(root, entry), formats: ['es'] } },
-  })
-  const [first] = [built].flat()
-  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
-  const body = first.output[0].code
+  // npm installs `@uppy/core` 6 only under its own name. The plugin of Uppy 5 needs the core of Uppy 5.
+  const alias = entry === 'tests/browser/uppy-5.js' ? { '@uppy/core': 'uppy-5-core' } : {}
+  const body = await bundleForBrowser(entry, alias)
   const context = await browser.newContext()
   await context.route(`${url}/${name}`, (route) => route.fulfill({ contentType: 'text/javascript', body }))
   return { context, ...(await openPage(context, url)) }

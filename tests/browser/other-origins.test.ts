@@ -1,9 +1,8 @@
 import { createServer, type Server } from 'node:http'
-import { join } from 'node:path'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
-import { build } from 'vite'
+import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { launchChromium, openPage } from '../support/chromium.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
@@ -22,7 +21,7 @@ let photo: string
 let browser: Browser
 
 test.before(async () => {
-  const script = await bundle()
+  const script = await bundleForBrowser('tests/browser/other-origin.js', { '@uppy/core': 'uppy-5-core' })
   frontend = createServer((request, response) => {
     const isScript = request.url === '/page.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
@@ -48,24 +47,6 @@ test.after(async () => {
   await millrace.ended
   await sandbox.remove()
 })
-
-/** Bundles what the pages use. */
-async function bundle(): Promise<string> {
-  const built = await build({
-    configFile: false,
-    logLevel: 'silent',
-    define: { 'process.env.NODE_ENV': '"production"' },
-    resolve: { alias: { '@uppy/core': 'uppy-5-core' } },
-    build: {
-      write: false,
-      minify: false,
-      lib: { entry: join(import.meta.dirname, 'other-origin.js'), formats: ['es'] },
-    },
-  })
-  const [first] = [built].flat()
-  if (!first || !('output' in first)) throw new Error('Vite returned no output.')
-  return first.output[0].code
-}
 
 /** Opens a page of the frontend in a browser without cookies, under one of its names. */
 async function openFrontend(host: string) {

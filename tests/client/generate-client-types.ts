@@ -1,9 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { generateTypes, typesFile } from '@millrace/client/generate-types.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
+import { generateTypes, typesFile } from '../../packages/client/generate-types.ts'
 import { startApiInstances } from '../support/api-instances.ts'
 
 const program = await provideProgram(redisProgram, (line) => process.stdout.write(`${line}\n`))

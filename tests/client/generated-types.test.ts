@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
-import { generateTypes, typesFile } from '@millrace/client/generate-types.ts'
 import * as assert from 'uvu/assert'
+import { generateTypes, typesFile } from '../../packages/client/generate-types.ts'
 import { startApiInstances } from '../support/api-instances.ts'
 import { suite } from '../support/suite.ts'
 

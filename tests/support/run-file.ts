@@ -39,7 +39,7 @@ export async function runTestFile(
     exitCode: null,
     durationMs: 0,
   }
-  const child = spawn(process.execPath, [path], {
+  const child = spawn(process.execPath, ['--conditions=@millrace/source', path], {
     detached: true,
     // Standard output, standard error, and the pipe for reports.
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],

@@ -1,12 +1,13 @@
 import createFetchClient from 'openapi-fetch'
-import type { paths } from './api-types.ts'
-import { createUpload } from './upload.ts'
-import { createWaitUntilFinished } from './wait-until-finished.ts'
+import type { paths } from './api/api-types.ts'
+import { createWaitUntilFinished } from './following/wait-until-finished.ts'
+import { createUpload } from './sending/upload.ts'
 
-export type { components, paths } from './api-types.ts'
-export { ApiProblem, SendError } from './millrace-error.ts'
-export type { Upload, UploadOptions } from './upload.ts'
-export type { UploadProgress } from './wait-until-finished.ts'
+export type { components, paths } from './api/api-types.ts'
+export { ApiProblem, dataOf, SendError } from './api/millrace-error.ts'
+export { isRetryable } from './api/retry.ts'
+export type { UploadProgress } from './following/wait-until-finished.ts'
+export type { Upload, UploadOptions } from './sending/upload.ts'
 
 /**
  * Creates a client of a Millrace API, for Node and for browsers.

@@ -1,5 +1,4 @@
-import { ApiProblem, type Client, SendError } from '@millrace/client'
-import { isRetryable } from '@millrace/client/retry.ts'
+import { ApiProblem, type Client, isRetryable, SendError } from '@millrace/client'
 import { createSender, isLarge, type SentFile } from './sender.ts'
 import { createTransferRate } from './transfer-rate.ts'
 

@@ -1,5 +1,5 @@
 import type { Client, components, Upload } from '@millrace/client'
-import { dataOf } from '@millrace/client/millrace-error.ts'
+import { dataOf } from '@millrace/client'
 import { createOwnerEvents } from './owner-events.ts'
 import { createTransfers } from './transfers.ts'
 import { createUploadList } from './upload-list.ts'

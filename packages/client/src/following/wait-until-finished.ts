@@ -1,9 +1,9 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import type { Client } from 'openapi-fetch'
-import type { components, paths } from './api-types.ts'
-import { dataOf } from './millrace-error.ts'
-import { delay, retry } from './retry.ts'
-import type { Upload } from './upload.ts'
+import type { components, paths } from '../api/api-types.ts'
+import { dataOf } from '../api/millrace-error.ts'
+import { delay, retry } from '../api/retry.ts'
+import type { Upload } from '../sending/upload.ts'
 
 /** What a worker does with an upload: `inspecting`, `rendering` (`done` of `total` variants) or `publishing`. */
 export type UploadProgress = components['schemas']['UploadProgress']

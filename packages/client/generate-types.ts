@@ -1,7 +1,7 @@
 import openapiTypescript, { astToString } from 'openapi-typescript'
 
 /** The file with the generated types. */
-export const typesFile = new URL('api-types.ts', import.meta.url)
+export const typesFile = new URL('src/api/api-types.ts', import.meta.url)
 
 /**
  * Generates TypeScript types from an OpenAPI document.

@@ -1,4 +1,4 @@
-import { SendError } from './millrace-error.ts'
+import { SendError } from '../api/millrace-error.ts'
 
 /** Idle timeout: a connection that sends no bytes for this long is aborted, in ms. */
 const idleTimeoutMs = 60_000

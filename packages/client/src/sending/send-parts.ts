@@ -1,7 +1,7 @@
 import type { Client } from 'openapi-fetch'
-import type { components, paths } from './api-types.ts'
-import { dataOf, SendError } from './millrace-error.ts'
-import { isRetryable, retry } from './retry.ts'
+import type { components, paths } from '../api/api-types.ts'
+import { dataOf, SendError } from '../api/millrace-error.ts'
+import { isRetryable, retry } from '../api/retry.ts'
 import { sendBody } from './send-body.ts'
 
 /** Parts of one file that are sent at the same time. */
