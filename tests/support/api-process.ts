@@ -13,11 +13,17 @@ export type ApiProcess = Awaited<ReturnType<typeof startApiProcess>>
  * @param environment all variables of its config except PORT
  */
 export async function startApiProcess(environment: Environment) {
-  const { PATH } = process.env
+  const { PATH, NODE_COMPILE_CACHE } = process.env
   const child = spawn(process.execPath, [entry], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...(PATH !== undefined && { PATH }), ...environment, PORT: '0' },
+    env: {
+      ...(PATH !== undefined && { PATH }),
+      ...(NODE_COMPILE_CACHE !== undefined && { NODE_COMPILE_CACHE }),
+      ...environment,
+      PORT: '0',
+    },
   })
+  let isKilled = false
   const lines: string[] = []
   const output = new EventEmitter()
   const listening = Promise.withResolvers<number>()
@@ -36,6 +42,8 @@ export async function startApiProcess(environment: Environment) {
     url: `http://127.0.0.1:${port}`,
     port,
     pid: child.pid,
+    /** Whether the process has ended, or was killed and is about to. */
+    hasEnded: () => isKilled || child.exitCode !== null || child.signalCode !== null,
     /** All lines of standard output and standard error so far. */
     lines,
     /** Waits until a line contains `text`. */
@@ -43,7 +51,10 @@ export async function startApiProcess(environment: Environment) {
       while (!lines.some((line) => line.includes(text))) await once(output, 'line')
     },
     /** Kills the process with SIGKILL, as a power failure would. */
-    kill: () => child.kill('SIGKILL'),
+    kill: () => {
+      isKilled = true
+      child.kill('SIGKILL')
+    },
     /** Suspends the process, as a hypervisor may do. It keeps its connections. */
     suspend: () => child.kill('SIGSTOP'),
     /** Lets a suspended process continue. */

@@ -19,6 +19,9 @@ const maxGrowthMiB = 128
 
 const test = suite('memory of direct uploads', {}, { limitMs: 30_000 + fileMiB * 50 })
 const main = fileURLToPath(import.meta.resolve('@millrace/api/main.ts'))
+const { PATH, NODE_COMPILE_CACHE } = process.env
+/** What an instance gets of the environment of the tests. */
+const inherited = { PATH, NODE_COMPILE_CACHE }
 let api: ApiInstances
 let child: ChildProcess
 let url: string
@@ -27,7 +30,7 @@ let idlePeakMiB: number
 test.before(async () => {
   api = await startApiInstances()
   child = spawn(process.execPath, [main], {
-    env: { PATH: process.env['PATH'], ...api.environment, LOG_LEVEL: 'info', PORT: '0' },
+    env: { ...inherited, ...api.environment, LOG_LEVEL: 'info', PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const lines = createInterface({ input: child.stdout ?? Readable.from([]) })

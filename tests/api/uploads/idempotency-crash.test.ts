@@ -45,25 +45,28 @@ test.before(async () => {
     environment: { API_KEYS: entry, QUOTA_FILES_TOTAL: '1000' },
   })
   proxy = await startS3Proxy(api.environment['AWS_ENDPOINT_URL_S3'] ?? '')
+  dying = await startDying()
 })
 test.before.each(async () => {
   await api.redis.flushall()
-  dying = await startApiProcess({
-    ...api.environment,
-    REDIS_URL: redisServer.url,
-    AWS_ENDPOINT_URL_S3: proxy.endpoint,
-    LOG_LEVEL: 'info',
-  })
-})
-test.after.each(() => {
-  dying.kill()
+  // Starting an instance costs more than most of the tests.
+  if (dying.hasEnded()) dying = await startDying()
 })
 test.after(async () => {
+  dying.kill()
   await api.close()
   await proxy.close()
   await redisServer.close()
   await rm(directory, { recursive: true })
 })
+
+const startDying = () =>
+  startApiProcess({
+    ...api.environment,
+    REDIS_URL: redisServer.url,
+    AWS_ENDPOINT_URL_S3: proxy.endpoint,
+    LOG_LEVEL: 'info',
+  })
 
 const client = {
   send: (key: string, body = 'the file', base = api.url) =>

@@ -1,4 +1,4 @@
-import { videoFrameKind } from '../structure/video-frame.ts'
+import { videoFrameKind } from '../structure/video-frame-kind.ts'
 import type { ImageKind } from './image-kind.ts'
 import type { OpenedImage, OpenImage, OpenLimits } from './opened-image.ts'
 

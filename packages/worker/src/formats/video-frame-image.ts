@@ -1,7 +1,8 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { decodeFrame } from '../media/run-ffmpeg.ts'
 import { openRaster } from '../pixels/raster.ts'
-import { readVideoFrame, uprightSize, type videoFrameKind } from '../structure/video-frame.ts'
+import { readVideoFrame, uprightSize } from '../structure/video-frame.ts'
+import type { videoFrameKind } from '../structure/video-frame-kind.ts'
 import type { OpenedImage, OpenLimits } from './opened-image.ts'
 import { checkPixels } from './pixel-limit.ts'
 

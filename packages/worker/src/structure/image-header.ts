@@ -8,7 +8,8 @@ import { readJxlFrame } from './jxl-structure.ts'
 import { readRawStructure } from './raw-structure.ts'
 import { checkSvg, countElements, readableSvg } from './svg-structure.ts'
 import { readTiffFrame } from './tiff-structure.ts'
-import { readVideoFrame, uprightSize, videoFrameKind } from './video-frame.ts'
+import { readVideoFrame, uprightSize } from './video-frame.ts'
+import { videoFrameKind } from './video-frame-kind.ts'
 import { checkWebp } from './webp-structure.ts'
 
 /** What a file's header says about the memory that decoding takes. */

@@ -1,12 +1,6 @@
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
-/**
- * The kind of a file with one key frame of a video, which only the worker itself makes. No file that a client sends is
- * detected as one.
- */
-export const videoFrameKind = 'video/x-millrace-frame'
-
 /** How a decoded frame becomes an upright picture. */
 export const FrameGeometry = Type.Object({
   /** Size in square pixels before it is turned. */
