@@ -1,13 +1,13 @@
 import createFetchClient from 'openapi-fetch'
 import type { paths } from './api/api-types.ts'
 import { createWaitUntilFinished } from './following/wait-until-finished.ts'
-import { createUpload } from './sending/upload.ts'
+import { createSending } from './sending/sending.ts'
 
 export type { components, paths } from './api/api-types.ts'
 export { ApiProblem, dataOf, SendError } from './api/millrace-error.ts'
 export { isRetryable } from './api/retry.ts'
 export type { UploadProgress } from './following/wait-until-finished.ts'
-export type { Upload, UploadOptions } from './sending/upload.ts'
+export type { Upload, UploadOptions, UploadTask } from './sending/upload.ts'
 
 /**
  * Creates a client of a Millrace API, for Node and for browsers.
@@ -16,8 +16,8 @@ export type { Upload, UploadOptions } from './sending/upload.ts'
  * @param options.apiKey an API key, sent as a bearer token. Without it, the session's cookie identifies the
  *   owner; browsers store it automatically
  * @param options.fetch replaces the global `fetch`, for example to store cookies in Node
- * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`:
- *   waits for the outcome of an upload
+ * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `startUpload`:
+ *   the same as a task that can be paused and aborted; `waitUntilFinished`: waits for the outcome of an upload
  */
 export function createClient(
   options: { origin?: string; apiKey?: string; fetch?: (request: Request) => Promise<Response> } = {},
@@ -28,7 +28,7 @@ export function createClient(
     ...(apiKey !== undefined && { headers: { authorization: `Bearer ${apiKey}` } }),
     ...(fetch && { fetch }),
   })
-  return { api, upload: createUpload({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
+  return { api, ...createSending({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
 }
 
 export type Client = ReturnType<typeof createClient>
