@@ -97,6 +97,7 @@ export function createSendFile(deps: { requests: UploadRequests; sendBody: SendB
       try {
         const { parts, ...plan } = await requests.listParts(id, signal)
         transfer.isKnown = true
+        onChange()
         return await sendAllParts(id, plan, [], parts)
       } catch (error) {
         if (error instanceof ApiProblem && error.code === 'upload_closed') return requests.find(id, signal)
