@@ -178,9 +178,12 @@ test('an error of a callback fails the task, and is not taken for one of the net
 
 test('a client sends a limited number of files and parts at the same time', async () => {
   let [active, most] = [0, 0]
+  const two = Promise.withResolvers<void>()
   const decide = async (): Promise<ProxyAction> => {
     active += 1
     most = Math.max(most, active)
+    if (active === 2) two.resolve()
+    await two.promise
     await new Promise((resolve) => setImmediate(resolve))
     active -= 1
     return 'pass'

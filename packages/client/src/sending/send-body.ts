@@ -8,6 +8,8 @@ export type SendBodyOptions = {
   url: string
   headers?: Record<string, string>
   body: Blob | FormData
+  /** The bytes of the file in the body. */
+  file: Blob
   /** Called with the share of the body that has been sent, from 0 to 1. */
   onProgress: (share: number) => void
   signal: AbortSignal
@@ -35,16 +37,33 @@ declare const XMLHttpRequest: { new (): UploadRequest } | undefined
  * With fetch, `onProgress` is called once, after the whole body has arrived.
  *
  * @returns the ETag of the response, or null if S3 does not expose it
- * @throws SendError if S3 refuses the request or cannot be reached; the signal's reason if it aborts
+ * @throws SendError if S3 refuses the request or cannot be reached; Error if the file cannot be read; the signal's reason if
+ *   it aborts
  */
 export async function sendBody(options: SendBodyOptions): Promise<string | null> {
   options.signal.throwIfAborted()
-  const etag =
-    typeof XMLHttpRequest === 'undefined'
-      ? await sendByFetch(options)
-      : await sendByXhr(new XMLHttpRequest(), options)
-  options.onProgress(1)
-  return etag
+  try {
+    const etag =
+      typeof XMLHttpRequest === 'undefined'
+        ? await sendByFetch(options)
+        : await sendByXhr(new XMLHttpRequest(), options)
+    options.onProgress(1)
+    return etag
+  } catch (error) {
+    if (error instanceof SendError && error.status === 0) await checkReadable(options.file)
+    throw error
+  }
+}
+
+/** For fetch and XMLHttpRequest, a file that cannot be read looks like a connection that is lost. */
+async function checkReadable(file: Blob): Promise<void> {
+  try {
+    await file.slice(0, 1).arrayBuffer()
+  } catch (cause) {
+    throw new Error('The file cannot be read: it was changed, moved or removed since it was chosen.', {
+      cause,
+    })
+  }
 }
 
 async function sendByFetch({

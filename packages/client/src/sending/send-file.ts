@@ -119,7 +119,10 @@ export function createSendFile(deps: { requests: UploadRequests; sendBody: SendB
           const isMismatch = error instanceof ApiProblem && error.code === 'parts_mismatch'
           if (!isMismatch || completions >= maxCompletions) throw error
         }
-        received = (await requests.listParts(id, signal)).parts
+        // A part with another etag has other bytes than those that were sent from here.
+        const etags = new Map(parts.map(({ partNumber, etag }) => [partNumber, etag]))
+        const listed = await requests.listParts(id, signal)
+        received = listed.parts.filter(({ partNumber, etag }) => etags.get(partNumber) === etag)
       }
     }
 

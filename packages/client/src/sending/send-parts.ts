@@ -87,7 +87,7 @@ export async function sendParts(options: {
       const url = await urlOf(partNumber)
       const onProgress = (share: number) => setSent(Math.round(share * body.size))
       try {
-        return await sendBody({ method: 'PUT', url, body, onProgress, signal })
+        return await sendBody({ method: 'PUT', url, body, file: body, onProgress, signal })
       } catch (error) {
         setSent(0)
         // URLs of a batch expire together, so all are dropped, unless another part has renewed them already.

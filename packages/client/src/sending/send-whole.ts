@@ -21,7 +21,7 @@ export async function sendWhole(options: {
   const { sendBody, transport, file, signal, onSent } = options
   // A form is a little larger than the file, so the share that was sent is applied to the file's size.
   const onProgress = (share: number) => onSent(Math.round(share * file.size))
-  const request = { ...requestOf(transport, file), onProgress, signal }
+  const request = { ...requestOf(transport, file), file, onProgress, signal }
   try {
     await retry(() => sendBody(request), {
       signal,
