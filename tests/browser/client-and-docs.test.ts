@@ -203,10 +203,12 @@ test('an upload in parts is paused, and continued after the page was loaded agai
   }, pageFile)
   await held
   const ended = page.waitForEvent('requestfailed', isLastPart)
-  const states = [await task.evaluate((task) => (task.pause(), task.state))]
+  await task.evaluate((task) => task.pause())
+  const states = [await task.evaluate(({ state }) => state)]
   await ended
   const heldAgain = page.waitForRequest(isLastPart)
-  states.push(await task.evaluate((task) => (task.resume(), task.state)))
+  await task.evaluate((task) => task.resume())
+  states.push(await task.evaluate(({ state }) => state))
   await heldAgain
   const id = await task.evaluate((task) => task.id)
   assert.equal(
