@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { UploadStorage } from '@millrace/client'
 import * as assert from 'uvu/assert'
+import { createSlots } from '../../packages/client/src/sending/slots.ts'
 import type { ProxyAction } from '../support/s3-proxy.ts'
 import { suite } from '../support/suite.ts'
 import { type ApiWithS3Proxy, startApiWithS3Proxy } from './support/api-with-s3-proxy.ts'
@@ -174,6 +175,32 @@ test('an error of a callback fails the task, and is not taken for one of the net
   assert.is(await thrownBy(task.sent), error)
   assert.is(task.state, 'failed')
   assert.ok(sent.length <= 4, `${sent}`)
+})
+
+test('slots are given in the order of the calls, and one that is not waited for any more is not given', async () => {
+  const slots = createSlots(1)
+  const never = new AbortController().signal
+  const leaving = new AbortController()
+  const order: string[] = []
+  const first = Promise.withResolvers<void>()
+  const runs = [
+    slots.run(never, () => first.promise),
+    slots.run(never, async () => void order.push('second')),
+    slots.run(leaving.signal, async () => void order.push('third')),
+    slots.run(never, async () => void order.push('fourth')),
+  ]
+  leaving.abort(new Error('left'))
+  assert.match(String(await thrownBy(Promise.resolve(runs[2]))), 'left')
+  assert.equal(order, [])
+  first.reject(new Error('failed'))
+  const outcomes = await Promise.allSettled(runs)
+  assert.equal(
+    [order, outcomes.map(({ status }) => status)],
+    [
+      ['second', 'fourth'],
+      ['rejected', 'fulfilled', 'rejected', 'fulfilled'],
+    ],
+  )
 })
 
 test('a client sends a limited number of files and parts at the same time', async () => {
