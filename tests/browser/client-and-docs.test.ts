@@ -169,6 +169,74 @@ test('the client sends a small file from a page with one PUT, and its response m
   await context.close()
 })
 
+test('an upload in parts is paused, and continued after the page was loaded again, with the missing part', async () => {
+  const { context, page, errors } = await openPageWith('packages/client/src/client.ts', 'client.js')
+  const sent: string[] = []
+  let isHeld = true
+  await page.route(
+    ({ searchParams }) => searchParams.has('X-Amz-Signature') && searchParams.has('partNumber'),
+    (route, request) => {
+      if (request.method() !== 'PUT') return route.continue()
+      const part = new URL(request.url()).searchParams.get('partNumber') ?? ''
+      sent.push(part)
+      return part === '2' && isHeld ? undefined : route.continue()
+    },
+  )
+  const isLastPart = (request: { method(): string; url(): string }) =>
+    request.method() === 'PUT' && request.url().includes('partNumber=2')
+  const pageFile = { size: 8 * MiB + 1, address: `${url}/client.js` }
+
+  const held = page.waitForRequest(isLastPart)
+  const task = await page.evaluateHandle(async ({ size, address }) => {
+    const { createClient }: typeof import('@millrace/client') = await import(address)
+    await fetch('/session')
+    const file = new File([new Uint8Array(size)], 'zeros.bin', { type: 'application/x-z', lastModified: 1 })
+    let onFirstPart = () => {}
+    const hasFirstPart = new Promise<void>((resolve) => {
+      onFirstPart = resolve
+    })
+    const task = createClient().startUpload(file, {
+      onProgress: (sent) => sent >= 8 * 2 ** 20 && onFirstPart(),
+    })
+    await hasFirstPart
+    return task
+  }, pageFile)
+  await held
+  const ended = page.waitForEvent('requestfailed', isLastPart)
+  await task.evaluate((task) => task.pause())
+  const states = [await task.evaluate(({ state }) => state)]
+  await ended
+  const heldAgain = page.waitForRequest(isLastPart)
+  await task.evaluate((task) => task.resume())
+  states.push(await task.evaluate(({ state }) => state))
+  await heldAgain
+  const id = await task.evaluate((task) => task.id)
+  assert.equal(
+    [states, sent.toSorted()],
+    [
+      ['paused', 'sending'],
+      ['1', '2', '2'],
+    ],
+  )
+
+  await page.reload()
+  isHeld = false
+  const seen = await page.evaluate(async ({ size, address }) => {
+    const { createClient }: typeof import('@millrace/client') = await import(address)
+    const client = createClient()
+    const file = new File([new Uint8Array(size)], 'zeros.bin', { type: 'application/x-z', lastModified: 1 })
+    const found = await client.findInterrupted(file)
+    const steps: number[] = []
+    const { id } = await client.upload(file, { onProgress: (sent) => steps.push(sent) })
+    const { state } = await client.waitUntilFinished(id)
+    return { found: found?.id, id, state, first: steps.at(0), last: steps.at(-1) }
+  }, pageFile)
+  assert.equal(seen, { found: id, id, state: 'ready', first: 8 * MiB, last: 8 * MiB + 1 })
+  assert.equal(sent.toSorted(), ['1', '2', '2', '2'])
+  assert.equal(errors, [])
+  await context.close()
+})
+
 /** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
 type UppyModule = {
   Uppy: {

@@ -5,7 +5,8 @@ import { createServer, request } from 'node:http'
  * Pass a request on, refuse it like an overloaded S3 (503 SlowDown), fail it like a broken one (500 InternalError) or one
  * whose disk is full (507), deny it (403 AccessDenied), time it out like an S3 that waits for the rest of the body
  * (400 RequestTimeout), cut its response off within the body, close its connection instead
- * of passing it on (`reset`), or pass it on and close its connection instead of responding (`lose`).
+ * of passing it on (`reset`), pass it on and close its connection instead of responding (`lose`), or pass it on and
+ * remove the ETag from the response, as a browser does without CORS rules for it (`hide-etag`). An object is another error of S3.
  */
 export type ProxyAction =
   | 'pass'
@@ -18,9 +19,13 @@ export type ProxyAction =
   | 'cut'
   | 'reset'
   | 'lose'
+  | 'hide-etag'
+  | S3Refusal
+
+type S3Refusal = { status: number; code: string; message?: string }
 
 /** The responses of the proxy itself. */
-const refusals: Partial<Record<ProxyAction, { status: number; code: string }>> = {
+const refusals: Record<string, S3Refusal> = {
   refuse: { status: 503, code: 'SlowDown' },
   fail: { status: 500, code: 'InternalError' },
   full: { status: 507, code: 'InsufficientStorage' },
@@ -51,11 +56,13 @@ export async function startS3Proxy(endpoint: string) {
     const action = await decide(seen)
     // The client may have given up while a test held its request.
     if (outgoing.destroyed) return
-    const refusal = refusals[action]
+    const refusal = typeof action === 'object' ? action : refusals[action]
     if (refusal) {
       incoming.resume()
-      const body = `<Error><Code>${refusal.code}</Code></Error>`
-      outgoing.writeHead(refusal.status, { connection: 'close' }).end(body)
+      const { status, code, message } = refusal
+      const reason = message === undefined ? '' : `<Message>${message}</Message>`
+      const body = `<Error><Code>${code}</Code>${reason}</Error>`
+      outgoing.writeHead(status, { connection: 'close' }).end(body)
       return
     }
     if (action === 'reset') {
@@ -72,8 +79,9 @@ export async function startS3Proxy(endpoint: string) {
           outgoing.destroy()
           return
         }
+        if (action === 'hide-etag') delete response.headers.etag
         outgoing.writeHead(response.statusCode ?? 502, response.headers)
-        if (action === 'pass') response.pipe(outgoing)
+        if (action === 'pass' || action === 'hide-etag') response.pipe(outgoing)
         else {
           response.once('data', (chunk: Buffer) =>
             outgoing.write(chunk.subarray(0, 100), () => outgoing.destroy()),

@@ -1,4 +1,5 @@
 import { ApiProblem, SendError } from './millrace-error.ts'
+import { isOffline, untilOnline } from './network.ts'
 
 /** With these delays, six attempts take about half a minute. */
 const defaultAttempts = 6
@@ -9,10 +10,14 @@ const maxRetryAfterMs = 60_000
 
 /** Statuses of temporary errors: timeouts, rate limits, server errors, instances that start or stop. */
 const retryableStatuses = [408, 429, 500, 502, 503, 504]
+/** S3's code with status 400 if a connection stood still before the whole body had come. */
+const requestTimeout = 'RequestTimeout'
 
 /** Returns whether the same request can succeed a little later. */
 export function isRetryable(error: unknown): boolean {
-  if (error instanceof SendError) return error.status === 0 || retryableStatuses.includes(error.status)
+  if (error instanceof SendError) {
+    return error.status === 0 || retryableStatuses.includes(error.status) || error.code === requestTimeout
+  }
   if (error instanceof ApiProblem) {
     return retryableStatuses.includes(error.status) || error.code === 'idempotency_key_in_use'
   }
@@ -20,9 +25,15 @@ export function isRetryable(error: unknown): boolean {
   return error instanceof TypeError
 }
 
+/** Returns whether there was no response at all. */
+function isUnreachable(error: unknown): boolean {
+  return error instanceof SendError ? error.status === 0 : error instanceof TypeError
+}
+
 /**
  * Runs a function until it succeeds. Waits between attempts with exponential back-off and full jitter
  * (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), plus the API's `Retry-After`.
+ * Requests that fail while the browser has no network do not count as attempts: the next one follows when it is online.
  *
  * @param options.isRetryable which errors are followed by another attempt
  * @param options.attempts the maximum number of attempts, 6 by default
@@ -39,6 +50,11 @@ export async function retry<Result>(
       return await work()
     } catch (error) {
       signal.throwIfAborted()
+      if (isUnreachable(error) && isOffline()) {
+        await untilOnline(signal)
+        attempt = 0
+        continue
+      }
       if (attempt >= attempts || !canRetry(error)) throw error
       const retryAfterMs = (error instanceof ApiProblem && error.retryAfterMs) || 0
       if (retryAfterMs > maxRetryAfterMs) throw error

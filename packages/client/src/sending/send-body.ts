@@ -3,15 +3,19 @@ import { SendError } from '../api/millrace-error.ts'
 /** Idle timeout: a connection that sends no bytes for this long is aborted, in ms. */
 const idleTimeoutMs = 60_000
 
-type SendBodyOptions = {
+export type SendBodyOptions = {
   method: 'POST' | 'PUT'
   url: string
   headers?: Record<string, string>
   body: Blob | FormData
+  /** The bytes of the file in the body. */
+  file: Blob
   /** Called with the share of the body that has been sent, from 0 to 1. */
   onProgress: (share: number) => void
   signal: AbortSignal
 }
+
+export type SendBody = (options: SendBodyOptions) => Promise<string | null>
 
 /** The part of XMLHttpRequest that is used. Node has none, so its types are not loaded. */
 type UploadRequest = {
@@ -33,16 +37,33 @@ declare const XMLHttpRequest: { new (): UploadRequest } | undefined
  * With fetch, `onProgress` is called once, after the whole body has arrived.
  *
  * @returns the ETag of the response, or null if S3 does not expose it
- * @throws SendError if S3 refuses the request or cannot be reached; the signal's reason if it aborts
+ * @throws SendError if S3 refuses the request or cannot be reached; Error if the file cannot be read; the signal's reason if
+ *   it aborts
  */
 export async function sendBody(options: SendBodyOptions): Promise<string | null> {
   options.signal.throwIfAborted()
-  const etag =
-    typeof XMLHttpRequest === 'undefined'
-      ? await sendByFetch(options)
-      : await sendByXhr(new XMLHttpRequest(), options)
-  options.onProgress(1)
-  return etag
+  try {
+    const etag =
+      typeof XMLHttpRequest === 'undefined'
+        ? await sendByFetch(options)
+        : await sendByXhr(new XMLHttpRequest(), options)
+    options.onProgress(1)
+    return etag
+  } catch (error) {
+    if (error instanceof SendError && error.status === 0) await checkReadable(options.file)
+    throw error
+  }
+}
+
+/** For fetch and XMLHttpRequest, a file that cannot be read looks like a connection that is lost. */
+async function checkReadable(file: Blob): Promise<void> {
+  try {
+    await file.slice(0, 1).arrayBuffer()
+  } catch (cause) {
+    throw new Error('The file cannot be read: it was changed, moved or removed since it was chosen.', {
+      cause,
+    })
+  }
 }
 
 async function sendByFetch({
@@ -55,7 +76,7 @@ async function sendByFetch({
   try {
     const response = await fetch(url, { method, headers, body, signal })
     const text = await response.text()
-    if (!response.ok) throw new SendError(response.status, errorText(response.status, text))
+    if (!response.ok) throw refusal(response.status, text)
     return response.headers.get('etag')
   } catch (error) {
     signal.throwIfAborted()
@@ -96,7 +117,7 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
       cleanUp()
       const { status, responseText } = request
       if (status >= 200 && status < 300) resolve(request.getResponseHeader('etag'))
-      else reject(new SendError(status, errorText(status, responseText)))
+      else reject(refusal(status, responseText))
     }
     request.open(method, url)
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
@@ -104,8 +125,12 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
   })
 }
 
-/** Reads the reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
-function errorText(status: number, xml: string): string {
+/** Reads code and reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+function refusal(status: number, xml: string): SendError {
+  const [, code] = /<Code>([^<]*)<\/Code>/.exec(xml) ?? []
   const [, reason] = /<Message>([^<]*)<\/Message>/.exec(xml) ?? []
-  return reason ? `The storage refused the file: ${reason}` : `The storage returned status ${status}.`
+  const message = reason
+    ? `The storage refused the file: ${reason}`
+    : `The storage returned status ${status}.`
+  return new SendError(status, message, code)
 }

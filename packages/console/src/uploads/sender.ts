@@ -59,6 +59,8 @@ export function createSender({ client }: { client: Client }): Sender {
     const options = {
       filename: file.name,
       contentType: data.type || 'application/octet-stream',
+      // A file that is cancelled and sent again is a new upload, while the old one is still being erased.
+      resume: 'never',
       signal,
       onAnnounced: (uploadId: string) => uppy.setFileMeta(file.id, { ...file.meta, uploadId }),
       onProgress(bytesUploaded: number, bytesTotal: number) {
