@@ -281,15 +281,15 @@ test('an empty file of a source is refused', async () => {
 })
 
 test('a Content-Encoding that is no encoding is ignored, and the bytes are taken as they are', async () => {
-  let encoding: string | string[] = ''
+  let encoding = ''
   source.on('/labelled', (_request, response) =>
     response.writeHead(200, { 'content-encoding': encoding }).end('cGxhaW4='),
   )
   for (encoding of [
     ...['Identity', '', ' ', ',', 'aws-chunked', 'AWS-Chunked,', 'utf-8', 'UTF8', 'base64', 'none', 'binary'],
-    ...['aws-chunked, utf-8', 'identity,identity', ['utf-8', 'base64']],
+    ...['aws-chunked, utf-8', 'identity,identity'],
   ]) {
-    assert.is(await text(source.url('/labelled')), 'cGxhaW4=', String(encoding))
+    assert.is(await text(source.url('/labelled')), 'cGxhaW4=', encoding)
   }
   const compressed = ['source_unusable', 'The source sends the file only compressed.']
   for (encoding of [
@@ -305,9 +305,8 @@ test('a Content-Encoding that is no encoding is ignored, and the bytes are taken
       'aws-chunked,gzip',
       'gzip, utf-8',
     ],
-    ...[['utf-8', 'gzip']],
   ]) {
-    assert.equal(await errorOf(source.url('/labelled')), compressed, String(encoding))
+    assert.equal(await errorOf(source.url('/labelled')), compressed, encoding)
   }
 })
 

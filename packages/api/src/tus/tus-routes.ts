@@ -33,7 +33,7 @@ const tusHeaders = [
 
 /**
  * `/tus`: uploads by the tus protocol, version 1.0.0, with its extensions creation, creation-with-upload,
- * termination, expiration and checksum. Error responses have the statuses of tus and our problems as body.
+ * creation-defer-length, termination, expiration and checksum. Error responses have the statuses of tus and our problems as body.
  *
  * @param deps.uploadsAtOnce counts the requests with bytes of a file
  * @param deps.closing aborts when this instance shuts down. The bytes that came until then are stored
