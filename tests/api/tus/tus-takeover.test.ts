@@ -113,13 +113,17 @@ test('the next PATCH continues where a connection broke unnoticed, without waiti
   assert.is(await originalOf(path), sha256(bytes))
 })
 
-test('a client that was silent continues in the same request', async () => {
+test('a client that was silent continues in the same request, also if another one sends the same bytes', async () => {
   const client = createHttpClient(first)
   const bytes = bytesOf(100_000)
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 60_000))
   while ((await tusOffset(client, path, first)) < 60_000);
+  for (const base of [first, second]) {
+    const late = await patchTus(client, base + path, { offset: 0, bytes })
+    assert.equal([late.status, late.code], [409, 'upload_offset_mismatch'])
+  }
   patch.end(bytes.subarray(60_000))
   assert.is(await patch.status, 204)
   assert.is(await originalOf(path), sha256(bytes))

@@ -29,12 +29,15 @@ export type TusLock = {
 /**
  * Locks tus uploads, across all instances: one request at a time writes (PATCH, POST with bytes, DELETE). HEAD only reads.
  *
- * **Who may take over.** Every request that wants to write may end the holder. The server cannot know whether the holder's
- * client is still there: its connection may have broken unnoticed, and the next request is then from the same client.
+ * **Who may take over.** Every request that wants to write may end the holder, except a PATCH whose offset is below what S3
+ * has: it gets 409 at once. The server cannot know whether the holder's client is still there: its connection may have
+ * broken unnoticed, and the next request is then from the same client.
  *
  * 1. The waiting request sets `wanted` and publishes the lock's key. The holder hears it at once, or at its next renewal.
  * 2. The holder ends its body, stores the bytes that it has (tus-chunk.ts), responds 423 and releases the lock.
- * 3. The waiting request acquires the lock and only then reads the offset. Its own offset may be too low by now: 409.
+ * 3. The waiting request acquires the lock and only then reads the offset. Its own offset may be too low by now: 409, and
+ *    the client reads the new one with HEAD. Bytes of a client that was silent for a second were stored before
+ *    (tus-chunk.ts), so that HEAD has told them already.
  *
  * **How long it takes.** As long as the holder needs for its last request to S3. If the holder's process is dead or
  * suspended, until its lease expires: at most `leaseMs`. If it does not respond at all, the waiting request fails after
@@ -85,17 +88,20 @@ export function createTusLocks(deps: {
      *
      * @param options.signal aborts when the lock is no longer needed
      * @param options.onWanted called when another request waits for the lock, so that the holder releases it
-     * @throws AppError `upload_locked` if the holder does not release it
+     * @param options.onHeld called once if another request has the lock, before its holder is told. If it rejects, the holder
+     *   is left alone
+     * @throws AppError `upload_locked` if the holder does not release it; and what `onHeld` throws
      */
     async acquire(
       address: UploadAddress,
-      { signal, onWanted }: { signal: AbortSignal; onWanted: () => void },
+      options: { signal: AbortSignal; onWanted: () => void; onHeld?: () => Promise<void> },
     ): Promise<TusLock> {
+      const { signal, onWanted, onHeld } = options
       const { key, wantedKey, endingKey } = keysOf(address)
       const holder = randomUUID()
       const lease = createRedisLease({ redis, key, holder, ttlMs: leaseMs })
       const deadlineMs = performance.now() + waitMs
-      for (;;) {
+      for (let isFirst = true; ; isFirst = false) {
         signal.throwIfAborted()
         const sentAtMs = performance.now()
         if (await lease.hold()) {
@@ -103,6 +109,7 @@ export function createTusLocks(deps: {
           await redis.del(wantedKey)
           return holdLock({ lease, holder, key, wantedKey, endingKey, sentAtMs, onWanted })
         }
+        if (isFirst) await onHeld?.()
         if (performance.now() > deadlineMs) throw new AppError('upload_locked')
         await redis.set(wantedKey, 1, 'PX', leaseMs)
         await redis.publish(channel, key)

@@ -108,10 +108,17 @@ export function createTusHandler(deps: {
     async function acquireLock(): Promise<TusLock> {
       const onWanted = () =>
         interrupt(new AppError('upload_locked', { message: 'Another request continues this upload.' }))
-      const acquired = await locks.acquire(address, { signal, onWanted })
+      const acquired = await locks.acquire(address, { signal, onWanted, onHeld: checkOffset })
       acquired.lost.addEventListener('abort', () => interrupt(new AppError('upload_locked')))
       signal.addEventListener('abort', () => acquired.markEnding(), { once: true })
       return acquired
+    }
+
+    /** Refuses bytes that S3 has already. @throws AppError `upload_offset_mismatch` */
+    async function checkOffset(): Promise<void> {
+      if (method !== 'PATCH') return
+      const { offset } = await tusUploads.read(address)
+      if (Number(headers['upload-offset']) < offset) throw new AppError('upload_offset_mismatch')
     }
 
     const newLock = () => ({
