@@ -110,8 +110,16 @@ export function createTusHandler(deps: {
         interrupt(new AppError('upload_locked', { message: 'Another request continues this upload.' }))
       const acquired = await locks.acquire(address, { signal, onWanted, onHeld: checkOffset })
       acquired.lost.addEventListener('abort', () => interrupt(new AppError('upload_locked')))
-      signal.addEventListener('abort', () => acquired.markEnding(), { once: true })
-      return acquired
+      const onAbort = () => void acquired.markEnding()
+      signal.addEventListener('abort', onAbort)
+      return {
+        ...acquired,
+        release() {
+          // The signal also depends on one that lives as long as the process, which would keep the listener.
+          signal.removeEventListener('abort', onAbort)
+          return acquired.release()
+        },
+      }
     }
 
     /** Refuses bytes that S3 has already. @throws AppError `upload_offset_mismatch` */

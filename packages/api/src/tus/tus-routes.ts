@@ -176,13 +176,15 @@ function pickTusHeaders(headers: FastifyRequest['headers']): Record<string, stri
 function readBodyUntil(body: IncomingMessage, signal: AbortSignal): Pick<Chunk, 'bytes' | 'interruption'> {
   const bytes = new PassThrough()
   const end = () => {
+    // The signal also depends on one that lives as long as the process, which would keep the listener.
+    signal.removeEventListener('abort', end)
     body.unpipe(bytes)
     bytes.end()
   }
   body.once('close', end)
   if (signal.aborted) end()
   else {
-    signal.addEventListener('abort', end, { once: true })
+    signal.addEventListener('abort', end)
     body.pipe(bytes)
   }
   return { bytes, interruption }
