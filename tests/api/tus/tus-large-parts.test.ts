@@ -6,6 +6,7 @@ import { createTokenUse } from '@millrace/api/tenants/token-use.ts'
 import { readChecksum } from '@millrace/api/tus/tus-checksum.ts'
 import { createReceiveChunk } from '@millrace/api/tus/tus-chunk.ts'
 import { createTusParts } from '@millrace/api/tus/tus-parts.ts'
+import { createUnsizedUploads } from '@millrace/api/tus/tus-unsized.ts'
 import { createTusUploads } from '@millrace/api/tus/tus-uploads.ts'
 import { createAdmitUpload } from '@millrace/api/uploads/admit-upload.ts'
 import { createIntentCheck } from '@millrace/api/uploads/check-intent.ts'
@@ -47,6 +48,7 @@ test.before(async () => {
   const lifecycle = createTestLifecycle({ redis, s3, bucket, prefix })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: createUrlSigner({ s3, bucket }) })
   const tusParts = createTusParts({ s3, streamingS3, bucket })
+  const unsizedUploads = createUnsizedUploads({ ...lifecycle, maxUploadBytes: 1024 * MiB })
   tusUploads = createTusUploads({
     ...lifecycle,
     admitUpload: createAdmitUpload({
@@ -61,9 +63,14 @@ test.before(async () => {
     }),
     multipartUploads,
     tusParts,
+    unsizedUploads,
   })
   const sendParts = createSendParts({ buffers })
-  receiveChunk = createReceiveChunk({ ...lifecycle, tusUploads, tusParts, sendParts, planParts: () => plan })
+  receiveChunk = createReceiveChunk({
+    ...lifecycle,
+    ...{ tusUploads, tusParts, unsizedUploads, sendParts },
+    planParts: () => plan,
+  })
 })
 test.after(() => services.close())
 

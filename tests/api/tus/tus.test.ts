@@ -172,7 +172,9 @@ test('the bytes of a client that closed the connection are stored', async () => 
   const path = await createTus(client, bytes.length)
   const patch = openPatch(client, first + path, { offset: 0, length: bytes.length })
   await patch.send(bytes.subarray(0, 8 * MiB + 100))
+  await untilLocked(path)
   patch.close()
+  await untilLocked(path, 0)
   let offset = await tusOffset(client, path, second)
   assert.ok(offset > 0, 'no bytes were stored')
   for (; offset < bytes.length; ) {
@@ -287,7 +289,10 @@ test('OPTIONS lists versions, extensions and limits, and opens nothing to pages 
   assert.is(response.status, 204)
   const header = (name: string) => response.headers.get(name) ?? ''
   assert.is(header('tus-version'), '1.0.0')
-  assert.is(header('tus-extension'), 'creation,creation-with-upload,termination,expiration,checksum')
+  assert.is(
+    header('tus-extension'),
+    'creation,creation-with-upload,creation-defer-length,termination,expiration,checksum',
+  )
   assert.is(header('tus-checksum-algorithm'), 'sha1,sha256,md5')
   assert.is(header('tus-max-size'), String(64 * MiB))
   assert.equal(
@@ -303,14 +308,18 @@ for (const [name, headers, status, code] of [
   ['another version', { 'tus-resumable': '0.2.2', 'upload-length': '5' }, 412, 'tus_version_unsupported'],
   ['no length', {}, 400, 'invalid_request'],
   ['an invalid length', { 'upload-length': '-5' }, 400, 'invalid_request'],
-  ['a deferred length', { 'upload-defer-length': '1' }, 400, 'invalid_request'],
-  ['a partial upload', { 'upload-length': '5', 'upload-concat': 'partial' }, 400, 'invalid_request'],
-  ['an empty file', { 'upload-length': '0' }, 400, 'invalid_request'],
-  ['a file over the limit', { 'upload-length': String(64 * MiB + 1) }, 413, 'upload_too_large'],
-  ['malformed metadata', { 'upload-length': '5', 'upload-metadata': 'a b c' }, 400, 'invalid_request'],
+  ['a deferred length of another value', { 'upload-defer-length': '2' }, 400, 'invalid_request'],
   [
-    'metadata of more than 4 KB, although only a part of it is kept with the file',
-    { 'upload-length': '5', 'upload-metadata': tusMetadata({ relativePath: 'p'.repeat(4_000) }) },
+    'a length that is both given and deferred',
+    { 'upload-length': '5', 'upload-defer-length': '1' },
+    400,
+    'invalid_request',
+  ],
+  ['a partial upload', { 'upload-length': '5', 'upload-concat': 'partial' }, 400, 'invalid_request'],
+  ['a file over the limit', { 'upload-length': String(64 * MiB + 1) }, 413, 'upload_too_large'],
+  [
+    'metadata of more than 8 KB, although only a part of it is kept with the file',
+    { 'upload-length': '5', 'upload-metadata': tusMetadata({ relativePath: 'p'.repeat(7_000) }) },
     400,
     'invalid_request',
   ],

@@ -141,6 +141,82 @@ test('each redirect of a source is checked like the first URL', async () => {
   assert.is(internal.connections, before)
 })
 
+/** A header's value with these characters as UTF-8, as many servers send it. Node writes header values as Latin-1. */
+const rawUtf8 = (value: string) => Buffer.from(value).toString('latin1')
+
+test('a Location with raw bytes is requested as those bytes, and what is checked is what is requested', async () => {
+  const before = internal.connections
+  dns.set('xn--hfen-loa.test', ['127.0.0.1'])
+  dns.set('xn--hfen-inside-q5a.test', ['127.0.0.2'])
+  const locations: [location: string, path: string][] = [
+    [rawUtf8('/häfen/写真 1.jpg?größe=ü#Ä'), '/h%C3%A4fen/%E5%86%99%E7%9C%9F%201.jpg?gr%C3%B6%C3%9Fe=%C3%BC'],
+    // Not UTF-8: the same bytes are sent back.
+    ['/h\u00e4fen.jpg?\u00fc', '/h%E4fen.jpg?%FC'],
+    // Encoded characters stay as they are, also beside raw ones.
+    [rawUtf8('/a%20b/%C3%A4ä'), '/a%20b/%C3%A4%C3%A4'],
+    [rawUtf8(`http://häfen.test:${source.port}/é`), '/%C3%A9'],
+    [`//files.test:${source.port}/protocol-relative`, '/protocol-relative'],
+    ['?only=query', '/raw?only=query'],
+    ['sub/../relative', '/relative'],
+  ]
+  for (const [location, path] of locations) {
+    source.redirect('/raw', location)
+    source.on(new URL(path, source.url('/')).pathname, ({ url }, response) => {
+      if (url === '/raw') response.writeHead(302, { location }).end()
+      else response.end('here')
+    })
+    assert.is(await text(source.url('/raw')), 'here', location)
+    assert.is(source.seen.at(-1)?.path, path)
+  }
+  for (const target of [
+    `http://häfen-inside.test:${source.port}/`,
+    `http://１２７.0.0.2:${source.port}/`,
+    `http://127.0.0.2:${source.port}/ä`,
+    `http://ä@127.0.0.1:${source.port}/end`,
+    `http://files.test:${source.port}．evil/`,
+  ]) {
+    source.redirect('/away', rawUtf8(target))
+    assert.equal(await errorOf(source.url('/away')), refused, target)
+  }
+  // Bytes that are not UTF-8 do not name a host.
+  source.redirect('/away', `http://h\u00e4fen.test:${source.port}/`)
+  assert.equal(await errorOf(source.url('/away')), refused)
+  assert.is(internal.connections, before)
+})
+
+test('the name of a file is read from every form of Content-Disposition that servers send', async () => {
+  const names: [disposition: string, name: string | undefined][] = [
+    [`attachment; filename*=UTF-8''h%C3%A4fen.jpg; filename="x.jpg"`, 'häfen.jpg'],
+    [`attachment; filename="x.jpg"; filename*="UTF-8''h%C3%A4fen.jpg"`, 'häfen.jpg'],
+    [`attachment; filename="x.jpg"; filename*=iso-8859-1'de'h%E4fen.jpg`, 'häfen.jpg'],
+    // Without a charset that is known, the plain name counts.
+    [`attachment; filename="x.jpg"; filename*=unknown''h%C3%A4fen.jpg`, 'x.jpg'],
+    [rawUtf8('attachment; filename="写真.jpg"'), '写真.jpg'],
+    [rawUtf8('inline; filename=写真.jpg'), '写真.jpg'],
+    ['attachment; filename="h\u00e4fen.jpg"', 'häfen.jpg'],
+    ['attachment; filename="=?UTF-8?B?5YaZ55yfLmpwZw==?="', '写真.jpg'],
+    ['attachment; filename="=?utf-8?q?h=C3=A4fen_1=5F2.jpg?="', 'häfen 1_2.jpg'],
+    ['attachment; filename="=?ISO-8859-1?Q?h=E4fen?= =?UTF-8?B?LmpwZw==?="', 'häfen.jpg'],
+    // A character that is divided between two words.
+    ['attachment; filename="=?UTF-8?B?5YY=?= =?UTF-8?B?mS5qcGc=?="', '写.jpg'],
+    ['attachment; filename="=?Shift_JIS?B?jsqQXi5qcGc=?="', '写真.jpg'],
+    ['attachment; filename="=?none?B?AA==?= a"', '=?none?B?AA==?= a'],
+    ['attachment; filename="=?UTF-8?B?*?="', '=?UTF-8?B?*?='],
+    ['attachment', undefined],
+    ['attachment; filename=""', ''],
+  ]
+  let disposition = ''
+  source.on('/named', (_request, response) =>
+    response.writeHead(200, { 'content-disposition': disposition }).end('x'),
+  )
+  for (const [sent, name] of names) {
+    disposition = sent
+    const { body, filename } = await createFetch()(source.url('/named'))
+    body.destroy()
+    assert.is(filename, name, sent)
+  }
+})
+
 test('the connection goes to the checked address even if DNS changes', async () => {
   dns.set('rebinding.test', (query) => (query === 1 ? ['127.0.0.1'] : ['127.0.0.2']))
   source.on('/', (_request, response) => response.end('outside'))
@@ -199,17 +275,39 @@ test('only status 200 of a source is accepted, and the error shows whether a ret
   }
 })
 
-test('compressed and empty files of a source are refused', async () => {
-  source.on('/gzip', (_request, response) =>
-    response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': 1 }).end('x'),
-  )
-  source.on('/identity', (_request, response) =>
-    response.writeHead(200, { 'content-encoding': 'Identity' }).end('plain'),
-  )
+test('an empty file of a source is refused', async () => {
   source.on('/empty', (_request, response) => response.writeHead(200, { 'content-length': 0 }).end())
-  assert.is((await errorOf(source.url('/gzip')))[0], 'source_unusable')
   assert.is((await errorOf(source.url('/empty')))[0], 'source_unusable')
-  assert.is(await text(source.url('/identity')), 'plain')
+})
+
+test('a Content-Encoding that is no encoding is ignored, and the bytes are taken as they are', async () => {
+  let encoding = ''
+  source.on('/labelled', (_request, response) =>
+    response.writeHead(200, { 'content-encoding': encoding }).end('cGxhaW4='),
+  )
+  for (encoding of [
+    ...['Identity', '', ' ', ',', 'aws-chunked', 'AWS-Chunked,', 'utf-8', 'UTF8', 'base64', 'none', 'binary'],
+    ...['aws-chunked, utf-8', 'identity,identity'],
+  ]) {
+    assert.is(await text(source.url('/labelled')), 'cGxhaW4=', encoding)
+  }
+  const compressed = ['source_unusable', 'The source sends the file only compressed.']
+  for (encoding of [
+    ...[
+      'gzip',
+      'x-gzip',
+      'br',
+      'deflate',
+      'zstd',
+      'compress',
+      'dcb',
+      'GZIP',
+      'aws-chunked,gzip',
+      'gzip, utf-8',
+    ],
+  ]) {
+    assert.equal(await errorOf(source.url('/labelled')), compressed, encoding)
+  }
 })
 
 test('a source that is silent, sends its headers slowly, or does not use HTTP is unavailable', async () => {

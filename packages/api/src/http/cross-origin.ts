@@ -46,7 +46,7 @@ const exposedHeaders = [
     'Tus-Version',
     'Upload-Expires',
   ],
-  ...['Upload-Length', 'Upload-Metadata', 'Upload-Offset'],
+  ...['Upload-Defer-Length', 'Upload-Length', 'Upload-Metadata', 'Upload-Offset'],
 ]
 
 /** How long browsers may remember the answer to a preflight request, in seconds. Chromium's own limit. */

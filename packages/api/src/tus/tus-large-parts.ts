@@ -4,7 +4,7 @@ import type { EarlierBytes } from '@millrace/shared/ledger/send-parts.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import type { ChunkChecksum } from './tus-checksum.ts'
-import type { TusBytes, TusParts } from './tus-parts.ts'
+import type { TusBytes } from './tus-parts.ts'
 
 /** The bytes of one request that belong to large parts. */
 export type LargeParts = {
@@ -28,6 +28,8 @@ export type LargeParts = {
   onChunk: (bytes: Buffer) => void
   /** Sends a part. */
   send: (part: TusBytes, signal: AbortSignal) => Promise<void>
+  /** Stores the bytes of a part that is not whole. */
+  putUnfinished: (part: TusBytes, signal: AbortSignal) => Promise<void>
 }
 
 /**
@@ -36,14 +38,14 @@ export type LargeParts = {
  * ends early. If a request ends within a part, its bytes are stored as unfinished bytes, after those that were stored
  * already.
  */
-export function createSendLargeParts({ tusParts }: { tusParts: TusParts }) {
+export function createSendLargeParts() {
   /**
    * Sends the rest of a request's body.
    *
    * @throws AppError the reason of an interruption, `chunk_checksum_mismatch`, and what `onChunk` and `send` throw
    */
   return async function sendLargeParts(parts: LargeParts): Promise<void> {
-    const { upload, partBytes, chunk, send } = parts
+    const { upload, partBytes, chunk, send, putUnfinished } = parts
     const { size } = upload.intent
     let { partNumber, startBytes, earlier } = parts.first
     let missingBytes = parts.bodyBytes
@@ -55,7 +57,7 @@ export function createSendLargeParts({ tusParts }: { tusParts: TusParts }) {
       const isWhole = earlierBytes + newBytes === wholeBytes
       await streamBytes(parts, { earlier, newBytes, isLast: missingBytes === 0 }, (bytes, signal) => {
         const part = { partNumber, bytes, size: earlierBytes + newBytes }
-        return isWhole ? send(part, signal) : tusParts.putUnfinished(upload, part, signal)
+        return isWhole ? send(part, signal) : putUnfinished(part, signal)
       })
       if (!isWhole) return
       startBytes += wholeBytes

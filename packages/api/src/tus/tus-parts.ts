@@ -5,6 +5,7 @@ import {
   NotFound,
   PutObjectCommand,
   type S3Client,
+  S3ServiceException,
 } from '@aws-sdk/client-s3'
 import { originalKey, unfinishedKey } from '@millrace/shared/ledger/object-keys.ts'
 import { toObjectMetadata } from '@millrace/shared/ledger/object-metadata.ts'
@@ -17,8 +18,15 @@ import type { Part } from '../uploads/multipart-uploads.ts'
 /** Name of the object metadata of unfinished bytes that contains their part number. */
 const partNumberName = 'part-number'
 
-/** Bytes at the beginning of a part. `size` in bytes. */
-export type Unfinished = { partNumber: number; size: number }
+/** Bytes at the beginning of a part. `size` in bytes; `etag` as S3 returns it. */
+export type Unfinished = { partNumber: number; size: number; etag: string | undefined }
+
+/** S3's errors of a conditional write: another one was first, or is being made (S3 User Guide, "Conditional writes"). */
+const conditionErrors: ReadonlySet<string> = new Set([
+  ...['PreconditionFailed', 'ConditionalRequestConflict'],
+  // The object to replace was deleted.
+  'NoSuchKey',
+])
 
 /** Bytes of a part: all of them, or a stream of `size` bytes. */
 export type TusBytes = { partNumber: number } & ({ bytes: Buffer } | { bytes: Readable; size: number })
@@ -47,49 +55,76 @@ export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; buck
       return { partNumber: part.partNumber, etag, size: sizeOfBytes(part) }
     },
 
-    /** Stores the original of a file that fits into one part. */
+    /**
+     * Stores the original of a file that fits into one part. Does nothing if there is one: another request has stored it,
+     * and lost its response or its lock.
+     */
     async putOriginal(
       address: UploadAddress,
       intent: UploadIntent,
       bytes: Buffer,
-      signal: AbortSignal,
+      signal?: AbortSignal,
     ): Promise<void> {
-      await streamingS3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: originalKey(address),
-          ContentType: intent.contentType,
-          Metadata: toObjectMetadata(intent),
-          Body: bytes,
-        }),
-        { abortSignal: signal },
-      )
+      try {
+        await streamingS3.send(
+          new PutObjectCommand({
+            Bucket: bucket,
+            Key: originalKey(address),
+            ContentType: intent.contentType,
+            Metadata: toObjectMetadata(intent),
+            Body: bytes,
+            IfNoneMatch: '*',
+          }),
+          signal ? { abortSignal: signal } : {},
+        )
+      } catch (error) {
+        if (!isConditionError(error)) throw error
+      }
     },
 
     /**
-     * Stores unfinished bytes with their part number. Once S3 has that part, they are ignored, so they need
-     * not be deleted at a certain moment.
+     * Stores unfinished bytes with their part number, in place of those that the request found. Once S3 has that part, they
+     * are ignored, so they need not be deleted at a certain moment.
+     *
+     * @param options.replaces the unfinished bytes that the request knows; undefined: it knows none
+     * @returns the unfinished bytes
+     * @throws AppError `upload_locked` if another request has stored others since: this one has lost its lock
      */
-    async putUnfinished(address: UploadAddress, part: TusBytes, signal: AbortSignal): Promise<void> {
-      await streamingS3.send(
-        new PutObjectCommand({
-          Bucket: bucket,
-          Key: unfinishedKey(address),
-          Metadata: { [partNumberName]: String(part.partNumber) },
-          Body: part.bytes,
-          ContentLength: sizeOfBytes(part),
-        }),
-        { abortSignal: signal },
-      )
+    async putUnfinished(
+      address: UploadAddress,
+      part: TusBytes,
+      { replaces, signal }: { replaces: Unfinished | undefined; signal: AbortSignal },
+    ): Promise<Unfinished> {
+      const size = sizeOfBytes(part)
+      try {
+        const { ETag } = await streamingS3.send(
+          new PutObjectCommand({
+            Bucket: bucket,
+            Key: unfinishedKey(address),
+            Metadata: { [partNumberName]: String(part.partNumber) },
+            Body: part.bytes,
+            ContentLength: size,
+            ...(replaces ? { IfMatch: replaces.etag } : { IfNoneMatch: '*' }),
+          }),
+          { abortSignal: signal },
+        )
+        return { partNumber: part.partNumber, size, etag: ETag }
+      } catch (error) {
+        if (!isConditionError(error)) throw error
+        throw new AppError('upload_locked', {
+          message: 'Another request continues this upload.',
+          cause: error,
+        })
+      }
     },
 
-    /** Returns the part number and size of the unfinished bytes, or undefined if there are none. */
+    /** Returns the unfinished bytes' part number, size and etag, or undefined if there are none. */
     async findUnfinished(address: UploadAddress): Promise<Unfinished | undefined> {
       try {
-        const { ContentLength, Metadata } = await s3.send(
+        const { ContentLength, Metadata, ETag } = await s3.send(
           new HeadObjectCommand({ Bucket: bucket, Key: unfinishedKey(address) }),
         )
-        return { partNumber: Number(Metadata?.[partNumberName]), size: ContentLength ?? 0 }
+        return { partNumber: Number(Metadata?.[partNumberName]), size: ContentLength ?? 0, etag: ETag }
       } catch (error) {
         if (error instanceof NotFound) return undefined
         throw error
@@ -119,6 +154,11 @@ export function createTusParts(deps: { s3: S3Client; streamingS3: S3Client; buck
 
 export type TusParts = ReturnType<typeof createTusParts>
 
-function sizeOfBytes(part: TusBytes): number {
+function isConditionError(error: unknown): boolean {
+  return error instanceof S3ServiceException && conditionErrors.has(error.name)
+}
+
+/** Returns the number of bytes. */
+export function sizeOfBytes(part: TusBytes): number {
   return 'size' in part ? part.size : part.bytes.length
 }

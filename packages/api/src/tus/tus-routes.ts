@@ -33,7 +33,7 @@ const tusHeaders = [
 
 /**
  * `/tus`: uploads by the tus protocol, version 1.0.0, with its extensions creation, creation-with-upload,
- * termination, expiration and checksum. Error responses have the statuses of tus and our problems as body.
+ * creation-defer-length, termination, expiration and checksum. Error responses have the statuses of tus and our problems as body.
  *
  * @param deps.uploadsAtOnce counts the requests with bytes of a file
  * @param deps.closing aborts when this instance shuts down. The bytes that came until then are stored
@@ -176,13 +176,15 @@ function pickTusHeaders(headers: FastifyRequest['headers']): Record<string, stri
 function readBodyUntil(body: IncomingMessage, signal: AbortSignal): Pick<Chunk, 'bytes' | 'interruption'> {
   const bytes = new PassThrough()
   const end = () => {
+    // The signal also depends on one that lives as long as the process, which would keep the listener.
+    signal.removeEventListener('abort', end)
     body.unpipe(bytes)
     bytes.end()
   }
   body.once('close', end)
   if (signal.aborted) end()
   else {
-    signal.addEventListener('abort', end, { once: true })
+    signal.addEventListener('abort', end)
     body.pipe(bytes)
   }
   return { bytes, interruption }

@@ -1,20 +1,19 @@
 import type { EraseUnfinished } from '@millrace/shared/ledger/erase-objects.ts'
-import { planGrowingParts, planParts } from '@millrace/shared/ledger/part-plan.ts'
+import { planGrowingParts, planParts, unknownSizeLimitBytes } from '@millrace/shared/ledger/part-plan.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
-import { openUploadLifeMs, type Upload, type UploadIntent } from '@millrace/shared/uploads/upload.ts'
+import {
+  openUploadLifeMs,
+  type TusState,
+  type Upload,
+  type UploadIntent,
+} from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { AdmitUpload, UploadHolder } from '../uploads/admit-upload.ts'
 import type { MultipartUploads, Part } from '../uploads/multipart-uploads.ts'
 import type { TusParts, Unfinished } from './tus-parts.ts'
-
-/**
- * Longest `Upload-Metadata` that is stored, in bytes. It is base64 of at most 2 KB that S3 stores with the file, and of names
- * that Uppy adds.
- */
-const metadataLimitBytes = 4096
+import type { UnsizedUploads } from './tus-unsized.ts'
 
 /** The bytes of an upload that S3 has. */
 export type TusProgress = {
@@ -29,51 +28,57 @@ export type TusProgress = {
   unfinished?: Unfinished
 }
 
+/** How often the offset is read again because the upload changed meanwhile. */
+const readAttempts = 8
+
 /**
  * Creates, finds and finishes tus uploads. They are admitted like any other. Their offset is read from S3, so
- * any instance can receive the next bytes. A file that fits into one part never has a multipart upload.
+ * any instance can receive the next bytes. A file that fits into one part never has a multipart upload, unless its length is
+ * declared later.
  */
 export function createTusUploads(deps: {
   lookup: UploadLookup
   admitUpload: AdmitUpload
   multipartUploads: MultipartUploads
   tusParts: TusParts
+  unsizedUploads: Pick<UnsizedUploads, 'begin'>
   receiveUpload: ReceiveUpload
   eraseUnfinished: EraseUnfinished
 }) {
-  const { lookup, admitUpload, multipartUploads, tusParts, receiveUpload } = deps
+  const { lookup, admitUpload, multipartUploads, tusParts, unsizedUploads, receiveUpload } = deps
 
   /**
-   * Admits a tus upload under the caller's id.
+   * Admits a tus upload under the caller's id. An empty file is stored at once: its client sends nothing more.
    *
    * @param holder who announces it
-   * @param metadata `Upload-Metadata` as the client sent it
-   * @throws AppError `invalid_request` if the file is empty or the metadata is too long, and as `admitUpload` does
+   * @param announced what the client announced; without a size if its length follows later
+   * @param metadata `Upload-Metadata`, normalized
+   * @throws AppError as `admitUpload` and `UnsizedUploads.begin` do
    */
   async function create(
     holder: UploadHolder,
     id: string,
-    intent: UploadIntent,
+    announced: Omit<UploadIntent, 'size'> & { size?: number },
     metadata: string,
   ): Promise<TusProgress> {
-    if (intent.size === 0) throw emptyFile()
-    if (Buffer.byteLength(metadata) > metadataLimitBytes) {
-      throw new AppError('invalid_request', {
-        message: `Upload-Metadata is longer than ${metadataLimitBytes} bytes.`,
-        fields: [{ field: 'upload-metadata', message: 'is too long' }],
-        limit: metadataLimitBytes,
-      })
-    }
-    const isOnePart = intent.size <= planGrowingParts(intent.size).partBytes(1)
-    return admitUpload(holder, intent, {
+    const { size } = announced
+    const unsized = size === undefined ? unsizedUploads.begin(holder.caller) : undefined
+    const isOnePart = size !== undefined && size <= planGrowingParts(size).partBytes(1)
+    const intent = { ...announced, size: size ?? 0 }
+    const progress = await admitUpload<TusProgress>(holder, intent, {
       id,
       lifeMs: openUploadLifeMs,
-      plan: isOnePart ? undefined : planParts(intent.size),
+      plan: isOnePart ? undefined : planParts(size ?? unknownSizeLimitBytes),
       recordFields: (multipart) => ({
-        tus: { metadata, ...(multipart && { multipartId: multipart.uploadId }) },
+        tus: {
+          metadata,
+          ...(multipart && { multipartId: multipart.uploadId }),
+          ...(unsized && { unsized }),
+        },
       }),
       begin: async (upload) => ({ upload, offset: 0, parts: [], highestPart: 0 }),
     })
+    return size === 0 ? finish(progress) : progress
   }
 
   /**
@@ -83,24 +88,60 @@ export function createTusUploads(deps: {
    * @throws AppError `upload_not_found`, also if the upload is not a tus upload; `upload_expired`
    */
   async function find(address: UploadAddress): Promise<TusProgress> {
+    const upload = await findUpload(address)
+    if (upload.state !== 'awaiting') return completeProgress(upload)
+    const stored = await listStored(upload)
+    if (!stored) return receiveCompleted(address)
+    const progress = progressOf(upload, stored)
+    const { parts } = progress
+    const hasAllParts = parts.length > 0 && !upload.tus.unsized && sizeOf(parts) === upload.intent.size
+    return hasAllParts ? finish(progress) : progress
+  }
+
+  /**
+   * Reads the progress of an upload without its lock, beside a request that may be writing. All bytes up to the offset are
+   * stored, and the offset never falls below it again: everything that is read of S3 only grows, and which parts count is
+   * read last, so bytes whose checksum may still fail are never told.
+   *
+   * @returns `isWhole`: S3 has all bytes, but the upload is not completed. Call `find` under the lock
+   * @throws AppError as `find` does; `conflict` if the upload changes all the time
+   */
+  async function read(address: UploadAddress): Promise<TusProgress & { isWhole: boolean }> {
+    let upload = await findUpload(address)
+    for (let attempt = 0; attempt < readAttempts; attempt++) {
+      if (upload.state !== 'awaiting') return { ...completeProgress(upload), isWhole: false }
+      const stored = await listStored(upload)
+      if (!stored) return { ...(await receiveCompleted(address)), isWhole: false }
+      const current = await findUpload(address)
+      if (current.state === 'awaiting') {
+        const progress = progressOf(current, stored)
+        return { ...progress, isWhole: !current.tus.unsized && progress.offset === current.intent.size }
+      }
+      upload = current
+    }
+    throw new AppError('conflict')
+  }
+
+  /** @returns the upload, with its state of tus while it awaits bytes */
+  async function findUpload(
+    address: UploadAddress,
+  ): Promise<(Upload & { state: 'awaiting'; tus: TusState }) | (Upload & { state: ArrivedState })> {
     const found = await lookup.find(address)
     if (!found) throw new AppError('upload_not_found')
-    const { upload } = found
-    if (upload.state !== 'awaiting') return completeProgress(upload)
-    if (!upload.tus) throw new AppError('upload_not_found')
-    const { multipartId, trustedParts } = upload.tus
+    const { state, tus, ...rest } = found.upload
+    if (state !== 'awaiting') return { ...found.upload, state }
+    if (!tus) throw new AppError('upload_not_found')
+    return { ...rest, state, tus }
+  }
+
+  /** Reads what S3 has of an upload. @returns undefined if its multipart upload is not open any more */
+  async function listStored(upload: Upload & { tus: TusState }): Promise<Stored | undefined> {
+    const { multipartId } = upload.tus
     const [storedParts, unfinished] = await Promise.all([
-      multipartId === undefined ? [] : multipartUploads.list(address, { uploadId: multipartId }),
-      tusParts.findUnfinished(address),
+      multipartId === undefined ? [] : multipartUploads.list(upload, { uploadId: multipartId }),
+      tusParts.findUnfinished(upload),
     ])
-    if (!storedParts) return receiveCompleted(address)
-    const parts = storedParts.slice(0, trustedParts ?? storedParts.length)
-    const partsBytes = sizeOf(parts)
-    const unfinishedCounts = unfinished?.partNumber === parts.length + 1
-    const offset = partsBytes + (unfinishedCounts ? unfinished.size : 0)
-    const highestPart = storedParts.length
-    const progress = { upload, offset, parts, highestPart, ...(unfinished && { unfinished }) }
-    return partsBytes === upload.intent.size ? finish(progress) : progress
+    return storedParts && { storedParts, unfinished }
   }
 
   /** Receives an upload whose multipart upload is not open any more, because it was completed or aborted. */
@@ -110,20 +151,43 @@ export function createTusUploads(deps: {
     return completeProgress(received.upload)
   }
 
-  /** Makes one object of all parts and adds its job. */
+  /**
+   * Makes one object of all parts and adds its job.
+   * @throws AppError `conflict` if S3 has other parts than these: another request has replaced some
+   */
   async function finish({ upload, parts, unfinished }: TusProgress): Promise<TusProgress> {
     const multipartId = upload.tus?.multipartId
-    if (multipartId !== undefined) await multipartUploads.complete(upload, { uploadId: multipartId }, parts)
+    const multipart = multipartId === undefined ? undefined : { uploadId: multipartId }
+    if (multipart && parts.length > 0) {
+      const outcome = await multipartUploads.complete(upload, multipart, parts)
+      if (outcome === 'changed') throw new AppError('conflict')
+    } else if (upload.intent.size === 0) {
+      // S3 completes no multipart upload without parts.
+      await tusParts.putOriginal(upload, upload.intent, Buffer.alloc(0))
+      if (multipart) await multipartUploads.abort(upload, multipart)
+    }
     const received = await receiveUpload(upload)
     if (!received) throw new AppError('upload_not_found')
     if (unfinished) await deps.eraseUnfinished(upload)
     return completeProgress(received.upload)
   }
 
-  return { create, find, finish }
+  return { create, find, read, finish }
 }
 
 export type TusUploads = ReturnType<typeof createTusUploads>
+
+/** What S3 has of an upload. */
+type Stored = { storedParts: Part[]; unfinished: Unfinished | undefined }
+
+type ArrivedState = Exclude<Upload['state'], 'awaiting'>
+
+function progressOf(upload: Upload & { tus: TusState }, { storedParts, unfinished }: Stored): TusProgress {
+  const parts = storedParts.slice(0, upload.tus.trustedParts ?? storedParts.length)
+  const unfinishedCounts = unfinished?.partNumber === parts.length + 1
+  const offset = sizeOf(parts) + (unfinishedCounts ? unfinished.size : 0)
+  return { upload, offset, parts, highestPart: storedParts.length, ...(unfinished && { unfinished }) }
+}
 
 /** Returns the progress of a complete upload. */
 function completeProgress(upload: Upload): TusProgress {

@@ -11,6 +11,7 @@ import { createTusLocks } from './tus-lock.ts'
 import { createTusParts } from './tus-parts.ts'
 import { createTusHandler } from './tus-protocol.ts'
 import { tusRoutes } from './tus-routes.ts'
+import { createUnsizedUploads } from './tus-unsized.ts'
 import { createTusUploads } from './tus-uploads.ts'
 
 /**
@@ -33,7 +34,14 @@ export function registerTus(
     log: Logger
     lifecycle: Pick<
       Lifecycle,
-      'records' | 'lookup' | 'sendParts' | 'receiveUpload' | 'isErased' | 'finishErasure' | 'eraseUnfinished'
+      | 'records'
+      | 'lookup'
+      | 'quota'
+      | 'sendParts'
+      | 'receiveUpload'
+      | 'isErased'
+      | 'finishErasure'
+      | 'eraseUnfinished'
     >
     uploads: Pick<Uploads, 'admitUpload' | 'multipartUploads' | 'eraseUpload'>
     owner: RequestOwner
@@ -43,23 +51,34 @@ export function registerTus(
   },
 ): void {
   const { redis, subscriber, prefix, s3, streamingS3, bucket, log, owner, closing } = deps
-  const { records, lookup, sendParts, receiveUpload, isErased, finishErasure, eraseUnfinished } =
+  const { records, lookup, quota, sendParts, receiveUpload, isErased, finishErasure, eraseUnfinished } =
     deps.lifecycle
   const { admitUpload, multipartUploads, eraseUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const tusParts = createTusParts({ s3, streamingS3, bucket })
+  const unsizedUploads = createUnsizedUploads({ records, quota, maxUploadBytes })
   const tusUploads = createTusUploads({
     lookup,
     admitUpload,
     multipartUploads,
     tusParts,
+    unsizedUploads,
     receiveUpload,
     eraseUnfinished,
   })
   const handleTusRequest = createTusHandler({
     tusUploads,
-    receiveChunk: createReceiveChunk({ records, tusUploads, tusParts, sendParts, isErased, finishErasure }),
+    receiveChunk: createReceiveChunk({
+      records,
+      tusUploads,
+      tusParts,
+      unsizedUploads,
+      sendParts,
+      isErased,
+      finishErasure,
+    }),
     locks: createTusLocks({ redis, subscriber, prefix, log }),
+    unsizedUploads,
     eraseUpload,
     maxUploadBytes,
   })

@@ -164,6 +164,16 @@ export const TusState = Type.Object({
   trustedParts: Type.Optional(
     Type.Integer({ minimum: 0, description: 'parts above this number failed their checksum' }),
   ),
+  unsized: Type.Optional(
+    Type.Object(
+      {
+        maxBytes: Type.Optional(
+          Type.Integer({ minimum: 1, description: 'limit of the upload token, in bytes' }),
+        ),
+      },
+      { description: 'exists until the client declares the length; until then the size is 0' },
+    ),
+  ),
 })
 export type TusState = Static<typeof TusState>
 

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { parse } from 'content-disposition'
 import { openRequest } from './open-request.ts'
 import type { SourceAddresses } from './source-addresses.ts'
+import { filenameOfDisposition, isEncoded, parseLocation } from './source-headers.ts'
 import { watchSourceRate } from './source-rate.ts'
 
 /** Enough for real sources. More redirects are a loop or an attack. */
@@ -19,7 +19,7 @@ export type FetchedSource = {
   /** Bytes; undefined if the source does not declare the size. */
   size: number | undefined
   contentType: string | undefined
-  /** The name in `Content-Disposition` (RFC 6266), unchanged. */
+  /** The name in `Content-Disposition` (RFC 6266), decoded and otherwise unchanged. */
   filename: string | undefined
 }
 
@@ -70,7 +70,7 @@ export function createFetchSource(deps: {
   function redirectOf({ statusCode = 0, headers }: IncomingMessage, url: URL): URL | undefined {
     const { location } = headers
     if (!redirectStatuses.has(statusCode) || location === undefined) return undefined
-    const next = checkUrl(URL.parse(location, url.href))
+    const next = checkUrl(parseLocation(location, url))
     // An encrypted source must not continue over a connection that others can read and change.
     if (url.protocol === 'https:' && next.protocol === 'http:') {
       throw new AppError('source_unusable', { message: 'The source redirects from https to http.' })
@@ -115,9 +115,8 @@ export function createFetchSource(deps: {
     const { headers } = response
     try {
       checkStatus(response.statusCode ?? 0)
-      const encoding = headers['content-encoding']?.trim().toLowerCase()
       // The request excluded compression. The decompressed size is unknown, so limits could not be checked.
-      if (encoding && encoding !== 'identity') {
+      if (isEncoded(headers['content-encoding'])) {
         throw new AppError('source_unusable', { message: 'The source sends the file only compressed.' })
       }
       const length = headers['content-length']
@@ -128,7 +127,7 @@ export function createFetchSource(deps: {
         body: response,
         size,
         contentType: headers['content-type'],
-        filename: filenameOf(headers['content-disposition']),
+        filename: filenameOfDisposition(headers['content-disposition']),
       }
     } catch (error) {
       response.destroy()
@@ -154,14 +153,4 @@ function checkStatus(status: number): void {
   const message = `The source returned status ${status} instead of the file.`
   if (status >= 500 || retryableStatuses.has(status)) throw new AppError('source_unavailable', { message })
   throw new AppError('source_unusable', { message })
-}
-
-function filenameOf(disposition: string | undefined): string | undefined {
-  if (disposition === undefined) return undefined
-  try {
-    return parse(disposition).parameters['filename']
-  } catch {
-    // An invalid header has no file name.
-    return undefined
-  }
 }
