@@ -2,15 +2,25 @@ import createFetchClient from 'openapi-fetch'
 import type { paths } from './api/api-types.ts'
 import { createAuthorizedFetch, type Fetch } from './api/authorized-fetch.ts'
 import { createWaitUntilFinished } from './following/wait-until-finished.ts'
+import { createWatch } from './following/watch.ts'
+import { createUploadManagement } from './managing/manage-uploads.ts'
 import { createUpload } from './sending/upload.ts'
 
 export type { components, paths } from './api/api-types.ts'
 export type { Fetch } from './api/authorized-fetch.ts'
 export { ApiProblem, dataOf, SendError } from './api/millrace-error.ts'
 export { isRetryable } from './api/retry.ts'
+export { isFinished, type Upload } from './api/upload.ts'
 export type { UploadProgress } from './following/wait-until-finished.ts'
-export type { Upload, UploadOptions } from './sending/upload.ts'
-export { verifyWebhook, WebhookError } from './webhooks/verify-webhook.ts'
+export type { WatchOptions } from './following/watch.ts'
+export type { ListFilter, PageOptions, Receipt, UploadEdit, UploadPage } from './managing/manage-uploads.ts'
+export type { UploadOptions } from './sending/upload.ts'
+export {
+  verifyWebhook,
+  WebhookError,
+  type WebhookErrorCode,
+  type WebhookHeaders,
+} from './webhooks/verify-webhook.ts'
 export type { WebhookEvent } from './webhooks/webhook-event.ts'
 
 export type ClientOptions = {
@@ -34,8 +44,8 @@ export type ClientOptions = {
  *
  * Without `apiKey` and `getToken`, the session's cookie identifies the owner; browsers store it automatically.
  *
- * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`:
- *   waits for the outcome of an upload
+ * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`: waits for the
+ *   outcome of an upload; `watch`: follows all uploads; `list`, `listPage`, `get`, `edit`, `reprocess`, `erase`
  * @throws Error if there are both an API key and `getToken`
  */
 export function createClient(options: ClientOptions = {}) {
@@ -50,7 +60,13 @@ export function createClient(options: ClientOptions = {}) {
     },
     fetch: getToken ? createAuthorizedFetch({ fetch, getToken }) : fetch,
   })
-  return { api, upload: createUpload({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
+  return {
+    api,
+    upload: createUpload({ api }),
+    waitUntilFinished: createWaitUntilFinished({ api }),
+    watch: createWatch({ api }),
+    ...createUploadManagement({ api }),
+  }
 }
 
 export type Client = ReturnType<typeof createClient>
