@@ -16,7 +16,7 @@ import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
 import { installPackedClient, type PackedClient } from './support/packed-client.ts'
 
-const test = suite('packed client', {}, { limitMs: 60_000 })
+const test = suite('packed client', {}, { limitMs: 120_000 })
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 const support = join(import.meta.dirname, 'support')
@@ -123,9 +123,9 @@ test("the readme's page sends a file with a token of its backend", async () => {
   await writeFile(
     join(client.folder, 'open-page.mjs'),
     `const send = globalThis.fetch
-     globalThis.fetch = (input) => String(input) === 'https://app.example.com/media-token'
+     globalThis.fetch = (...request) => String(request[0]) === 'https://app.example.com/media-token'
        ? new Response(${JSON.stringify(data?.token)})
-       : send(input)
+       : send(...request)
      const { sendFile } = await import('./page.mjs')
      const { state, user } = await sendFile(new File(['hi'], 'a.txt'), () => {})
      console.log(state, user)`,
@@ -202,7 +202,8 @@ const node = { lib: ['es2022'], types: ['node'] }
 const bundler = { module: 'esnext', moduleResolution: 'bundler' }
 const nodenext = { module: 'nodenext', moduleResolution: 'nodenext' }
 for (const [version, environments] of [
-  ['5.9', { 'bundler, DOM': { ...bundler, ...dom }, 'nodenext, Node': { ...nodenext, ...node } }],
+  // It takes ten times as long, so it checks only one of them.
+  ['5.9', { 'nodenext, DOM': { ...nodenext, ...dom } }],
   [
     '7.0',
     {

@@ -8,6 +8,8 @@ import {
   verifyWebhook,
   type WebhookEvent,
 } from '@millrace/client'
+import { createUploadHooks } from '@millrace/client/react'
+import { createUploads, route } from '@millrace/client/server'
 
 const millrace: Client = createClient({
   origin: 'https://media.example',
@@ -43,3 +45,27 @@ export function describe(body: string, headers: Headers): string {
 }
 
 export const isMissing = (error: unknown) => error instanceof ApiProblem && error.code === 'upload_not_found'
+
+const uploads = createUploads({
+  origin: 'https://media.example',
+  apiKey: 'key',
+  webhookSecret: 'whsec_c2VjcmV0',
+  routes: {
+    avatar: route({
+      maxFileBytes: 1_000_000,
+      middleware: async ({ request }) => ({
+        user: request.headers.get('x-user') ?? '',
+        metadata: { team: 'a' },
+      }),
+      onReady: ({ metadata }) => metadata.team.toUpperCase(),
+    }),
+  },
+})
+export const handler: (request: Request) => Promise<Response> = (request) => uploads.handler(request)
+
+const { useUpload } = createUploadHooks<typeof uploads>({ endpoint: '/api/uploads' })
+export function useAvatar(): number[] {
+  // @ts-expect-error: no such route
+  useUpload('banner')
+  return useUpload('avatar').uploads.map(({ progress }) => progress)
+}
