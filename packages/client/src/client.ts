@@ -13,7 +13,14 @@ export { isRetryable } from './api/retry.ts'
 export { isFinished, type Upload } from './api/upload.ts'
 export type { UploadProgress } from './following/wait-until-finished.ts'
 export type { WatchOptions } from './following/watch.ts'
-export type { ListFilter, PageOptions, Receipt, UploadEdit, UploadPage } from './managing/manage-uploads.ts'
+export type {
+  ListFilter,
+  PageOptions,
+  Receipt,
+  SignedDownload,
+  UploadEdit,
+  UploadPage,
+} from './managing/manage-uploads.ts'
 export type { UploadOptions } from './sending/upload.ts'
 export {
   verifyWebhook,
@@ -45,7 +52,7 @@ export type ClientOptions = {
  * Without `apiKey` and `getToken`, the session's cookie identifies the owner; browsers store it automatically.
  *
  * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`: waits for the
- *   outcome of an upload; `watch`: follows all uploads; `list`, `listPage`, `get`, `edit`, `reprocess`, `erase`
+ *   outcome of an upload; `watch`: follows all uploads; `list`, `listPage`, `get`, `downloadUrl`, `edit`, `reprocess`, `erase`
  * @throws Error if there are both an API key and `getToken`
  */
 export function createClient(options: ClientOptions = {}) {

@@ -40,6 +40,14 @@ assert.equal(finished.state, 'ready')
 assert.equal(finished.size, bytes.length)
 await millrace.waitUntilFinished(small.id)
 
+const { url, expiresAt } = await millrace.downloadUrl(small.id)
+assert.equal(await (await fetch(url)).text(), 'hello')
+assert.ok(Date.parse(expiresAt) > Date.now())
+await assert.rejects(
+  millrace.downloadUrl(small.id, { variant: 'none' }),
+  (error) => error instanceof ApiProblem && error.code === 'variant_not_found',
+)
+
 const watching = new AbortController()
 let snapshot = []
 await millrace.watch({

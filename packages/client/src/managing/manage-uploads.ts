@@ -18,6 +18,9 @@ export type Receipt = Schemas['Receipt']
 /** Fields of the metadata to set; `null` deletes a field, and fields that are not named stay. */
 export type UploadEdit = { filename?: string; metadata?: Record<string, string | null> }
 
+/** A URL that needs no credentials, until `expiresAt` (ISO 8601). */
+export type SignedDownload = { url: string; expiresAt: string }
+
 type Options = { signal?: AbortSignal }
 
 /** The most that the API returns at once. */
@@ -56,6 +59,32 @@ export function createUploadManagement({ api }: { api: Client<paths> }) {
       return retry(async () => dataOf(await api.GET('/uploads/{id}', { params, signal })), { signal })
     },
 
+    /**
+     * Returns a signed URL of a variant, or of the original, for an `<img>` or a download: without the token, which S3 would
+     * refuse. It is valid until `expiresAt` (ISO 8601), some ten minutes.
+     *
+     * @throws ApiProblem `upload_not_ready` before inspection has passed; `variant_not_found`
+     */
+    downloadUrl(
+      id: string,
+      { variant, signal = never }: Options & { variant?: string } = {},
+    ): Promise<SignedDownload> {
+      // A server that knows only redirects must not make this fetch the file.
+      const request = { headers: { accept: 'application/json' }, redirect: 'manual', signal } as const
+      return retry(
+        async () =>
+          signedDownloadOf(
+            variant === undefined
+              ? await api.GET('/uploads/{id}/original', { params: { path: { id } }, ...request })
+              : await api.GET('/uploads/{id}/variants/{name}', {
+                  params: { path: { id, name: variant } },
+                  ...request,
+                }),
+          ),
+        { signal },
+      )
+    },
+
     /** Changes the filename and the metadata of an upload. */
     edit(id: string, edit: UploadEdit, { signal = never }: Options = {}): Promise<Upload> {
       const params = { path: { id } }
@@ -79,4 +108,11 @@ export function createUploadManagement({ api }: { api: Client<paths> }) {
       return retry(async () => dataOf(await api.DELETE('/uploads/{id}', { params, signal })), { signal })
     },
   }
+}
+
+function signedDownloadOf(result: { data?: unknown; error?: unknown; response: Response }): SignedDownload {
+  const data = dataOf(result)
+  if (typeof data !== 'object' || data === null) throw new ApiProblem(result.response, undefined)
+  if (!('url' in data && 'expiresAt' in data)) throw new ApiProblem(result.response, undefined)
+  return { url: String(data.url), expiresAt: String(data.expiresAt) }
 }
