@@ -23,18 +23,17 @@ const support = join(import.meta.dirname, 'support')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write', 'act-as', 'tokens'])
 
 let client: PackedClient
-let system: Awaited<ReturnType<typeof startSystem>>
+let system: ReturnType<typeof startSystem>
 let origin: string
 
 test.before(async () => {
-  const starting = startSystem(['--workers', '1..1'], { API_KEYS: entry })
+  system = startSystem(['--workers', '1..1'], { API_KEYS: entry })
   // Types that a consumer of the hook has installed.
   client = await installPackedClient(['@types/node', '@types/react', 'csstype', 'react', 'undici-types'])
-  system = await starting
-  origin = new URL(system.url).origin
+  origin = new URL((await system).url).origin
 })
 test.after(async () => {
-  await system?.close()
+  await (await system).close()
   await client?.remove()
 })
 

@@ -33,6 +33,9 @@ export async function installPackedClient(alsoLinked: string[] = []) {
   const [program, ...parameters] = npm ? [process.execPath, npm] : ['npm']
   const { stdout } = await run(program, [...parameters, 'pack', '--json', '--pack-destination', folder], {
     cwd: source,
+  }).catch((error) => {
+    // The compiler prints its errors on stdout, which the message has not.
+    throw new Error(`The client was not packed.\n${error.stdout}${error.stderr}`)
   })
   // The output of the build comes first.
   const packed: unknown = JSON.parse(stdout.slice(stdout.search(/^\[$/m)))
