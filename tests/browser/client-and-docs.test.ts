@@ -1,8 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
 import type { Browser, BrowserContext } from 'playwright-core'
@@ -15,7 +10,6 @@ import { samplePicture } from '../worker/support/sample-images.ts'
 
 const test = suite('client and docs', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
-const root = join(import.meta.dirname, '../..')
 const { key, entry } = newApiKey('shop', ['uploads:read', 'uploads:write'])
 
 let sandbox: Sandbox
@@ -37,33 +31,6 @@ test.after(async () => {
   millrace.signal('SIGTERM')
   await millrace.ended
   await sandbox.remove()
-})
-
-test("the README's program uploads a photo and prints its variants", async () => {
-  const readme = await readFile(join(root, 'README.md'), 'utf8')
-  const [, program = ''] = /```js\n(\/\/ client\.mjs\n[\s\S]*?)```/.exec(readme) ?? []
-  const directory = await mkdtemp(join(tmpdir(), 'millrace-readme-client-'))
-  try {
-    await writeFile(join(directory, 'photo.jpg'), await samplePicture(1200, 800).jpeg().toBuffer())
-    await writeFile(join(directory, 'client.mjs'), program.replace('http://localhost:3000', url))
-    await mkdir(join(directory, 'node_modules/@millrace'), { recursive: true })
-    await symlink(join(root, 'packages/client'), join(directory, 'node_modules/@millrace/client'))
-    const child = spawn(process.execPath, ['client.mjs'], {
-      cwd: directory,
-      env: { ...process.env, MILLRACE_KEY: key },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    let printed = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      printed += text
-    })
-    const [code] = await once(child, 'close')
-    assert.is(code, 0)
-    assert.match(printed, /^100 %$/m)
-    assert.match(printed, /\/variants\/thumbnail$/m)
-  } finally {
-    await rm(directory, { recursive: true })
-  }
 })
 
 test('waitUntilFinished reconnects when the event stream breaks off', async () => {
