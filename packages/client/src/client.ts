@@ -9,6 +9,16 @@ export type { Fetch } from './api/authorized-fetch.ts'
 export { ApiProblem, dataOf, SendError } from './api/millrace-error.ts'
 export { isRetryable } from './api/retry.ts'
 export type { UploadProgress } from './following/wait-until-finished.ts'
+export type {
+  RouteClient,
+  RouteUploadOptions,
+  RouteUploadsOptions,
+  RouteWaitOptions,
+} from './routes/route-client.ts'
+export { createRouteClient } from './routes/route-client.ts'
+export type { RouteErrorCode } from './routes/route-error.ts'
+export { RouteError } from './routes/route-error.ts'
+export type { RouteInput, RouteName, UploadsType } from './routes/uploads-type.ts'
 export type { Upload, UploadOptions } from './sending/upload.ts'
 export { verifyWebhook, WebhookError } from './webhooks/verify-webhook.ts'
 export type { WebhookEvent } from './webhooks/webhook-event.ts'
