@@ -2,7 +2,7 @@ import createFetchClient from 'openapi-fetch'
 import type { paths } from './api/api-types.ts'
 import { createAuthorizedFetch, type Fetch } from './api/authorized-fetch.ts'
 import { createWaitUntilFinished } from './following/wait-until-finished.ts'
-import { createUpload } from './sending/upload.ts'
+import { createSending } from './sending/sending.ts'
 
 export type { components, paths } from './api/api-types.ts'
 export type { Fetch } from './api/authorized-fetch.ts'
@@ -19,7 +19,7 @@ export { createRouteClient } from './routes/route-client.ts'
 export type { RouteErrorCode } from './routes/route-error.ts'
 export { RouteError } from './routes/route-error.ts'
 export type { RouteInput, RouteName, UploadsType } from './routes/uploads-type.ts'
-export type { Upload, UploadOptions } from './sending/upload.ts'
+export type { Upload, UploadOptions, UploadTask } from './sending/upload.ts'
 export { verifyWebhook, WebhookError } from './webhooks/verify-webhook.ts'
 export type { WebhookEvent } from './webhooks/webhook-event.ts'
 
@@ -60,7 +60,7 @@ export function createClient(options: ClientOptions = {}) {
     },
     fetch: getToken ? createAuthorizedFetch({ fetch, getToken }) : fetch,
   })
-  return { api, upload: createUpload({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
+  return { api, ...createSending({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
 }
 
 export type Client = ReturnType<typeof createClient>

@@ -55,7 +55,7 @@ async function sendByFetch({
   try {
     const response = await fetch(url, { method, headers, body, signal })
     const text = await response.text()
-    if (!response.ok) throw new SendError(response.status, errorText(response.status, text))
+    if (!response.ok) throw refusal(response.status, text)
     return response.headers.get('etag')
   } catch (error) {
     signal.throwIfAborted()
@@ -96,7 +96,7 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
       cleanUp()
       const { status, responseText } = request
       if (status >= 200 && status < 300) resolve(request.getResponseHeader('etag'))
-      else reject(new SendError(status, errorText(status, responseText)))
+      else reject(refusal(status, responseText))
     }
     request.open(method, url)
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
@@ -104,8 +104,12 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
   })
 }
 
-/** Reads the reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
-function errorText(status: number, xml: string): string {
+/** Reads code and reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+function refusal(status: number, xml: string): SendError {
+  const [, code] = /<Code>([^<]*)<\/Code>/.exec(xml) ?? []
   const [, reason] = /<Message>([^<]*)<\/Message>/.exec(xml) ?? []
-  return reason ? `The storage refused the file: ${reason}` : `The storage returned status ${status}.`
+  const message = reason
+    ? `The storage refused the file: ${reason}`
+    : `The storage returned status ${status}.`
+  return new SendError(status, message, code)
 }
