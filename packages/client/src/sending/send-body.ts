@@ -3,7 +3,7 @@ import { SendError } from '../api/millrace-error.ts'
 /** Idle timeout: a connection that sends no bytes for this long is aborted, in ms. */
 const idleTimeoutMs = 60_000
 
-type SendBodyOptions = {
+export type SendBodyOptions = {
   method: 'POST' | 'PUT'
   url: string
   headers?: Record<string, string>
@@ -12,6 +12,8 @@ type SendBodyOptions = {
   onProgress: (share: number) => void
   signal: AbortSignal
 }
+
+export type SendBody = (options: SendBodyOptions) => Promise<string | null>
 
 /** The part of XMLHttpRequest that is used. Node has none, so its types are not loaded. */
 type UploadRequest = {

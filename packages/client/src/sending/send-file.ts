@@ -1,6 +1,7 @@
 import type { components } from '../api/api-types.ts'
 import { ApiProblem } from '../api/millrace-error.ts'
 import { isMultipartGone, maxRenewals, needsSignature } from './s3-errors.ts'
+import type { SendBody } from './send-body.ts'
 import { sendParts } from './send-parts.ts'
 import { sendWhole } from './send-whole.ts'
 import { startAnew, type Transfer } from './transfer.ts'
@@ -14,7 +15,9 @@ const maxCompletions = 2
 export type SendFile = ReturnType<typeof createSendFile>
 
 /** Creates the function that sends a file straight to S3, with one request or in parts: the API decides which. */
-export function createSendFile({ requests }: { requests: UploadRequests }) {
+export function createSendFile(deps: { requests: UploadRequests; sendBody: SendBody }) {
+  const { requests, sendBody } = deps
+
   /**
    * Sends a file, or the rest of it if some parts are in S3 already.
    *
@@ -59,7 +62,7 @@ export function createSendFile({ requests }: { requests: UploadRequests }) {
         if (transport.kind === 'import')
           throw new TypeError(`This client cannot send a file with the transport "${transport.kind}".`)
         try {
-          await sendWhole({ transport, file, onSent, signal })
+          await sendWhole({ sendBody, transport, file, onSent, signal })
           return await requests.find(id, signal)
         } catch (error) {
           if (!needsSignature(error) || renewals >= maxRenewals) throw error
@@ -70,6 +73,8 @@ export function createSendFile({ requests }: { requests: UploadRequests }) {
     /** Announces the file, or announces it again to get fresh signatures. */
     async function announce(): Promise<Schemas['AnnouncedUpload']> {
       const earlierId = transfer.id
+      // Before, so that nothing is announced that another page could not find.
+      onChange()
       const announced = await requests.announce(transfer, signal)
       const { id, transport, expiresAt } = announced
       const isOther = earlierId !== undefined && earlierId !== id
@@ -79,6 +84,7 @@ export function createSendFile({ requests }: { requests: UploadRequests }) {
         return { id: earlier.id, state: earlier.state, transport: { kind: 'none' } }
       }
       transfer.id = id
+      transfer.isKnown = true
       transfer.isInParts = transport.kind === 'multipart'
       if (expiresAt !== undefined) transfer.expiresAtMs = Date.parse(expiresAt)
       onChange()
@@ -90,6 +96,7 @@ export function createSendFile({ requests }: { requests: UploadRequests }) {
     async function continueParts(id: string): Promise<Upload> {
       try {
         const { parts, ...plan } = await requests.listParts(id, signal)
+        transfer.isKnown = true
         return await sendAllParts(id, plan, [], parts)
       } catch (error) {
         if (error instanceof ApiProblem && error.code === 'upload_closed') return requests.find(id, signal)
@@ -104,7 +111,7 @@ export function createSendFile({ requests }: { requests: UploadRequests }) {
       received: Schemas['SentPart'][],
     ): Promise<Upload> {
       for (let completions = 1; ; completions += 1) {
-        const parts = await sendParts({ requests, id, plan, urls, file, received, onSent, signal })
+        const parts = await sendParts({ requests, sendBody, id, plan, urls, file, received, onSent, signal })
         try {
           return await requests.complete(id, parts, signal)
         } catch (error) {
@@ -122,13 +129,14 @@ export function createSendFile({ requests }: { requests: UploadRequests }) {
      * @throws the error, if it has another cause, or if the upload was erased
      */
     async function findInstead(error: unknown): Promise<Upload | undefined> {
-      const { id } = transfer
-      if (id === undefined || !(isMultipartGone(error) || isNotFound(error))) throw error
-      const upload = await findIfThere(id)
+      const { id, isKnown, expiresAtMs = 0 } = transfer
+      if (!(isMultipartGone(error) || isNotFound(error))) throw error
+      const upload = id === undefined ? undefined : await findIfThere(id)
       if (upload && upload.state !== 'awaiting') return upload
-      if (upload) await requests.erase(id, signal)
-      // Nobody but its owner can have erased it before it expired, and an erased file must not come back.
-      else if (Date.now() < (transfer.expiresAtMs ?? 0)) throw error
+      // S3 has nothing of it, so nothing is lost.
+      if (upload) await requests.erase(upload.id, signal)
+      // Somebody erased it while it was sent, and an erased file must not come back.
+      else if (isKnown && Date.now() < expiresAtMs) throw error
       return undefined
     }
 

@@ -1,7 +1,7 @@
 import type { components } from '../api/api-types.ts'
 import { isRetryable, retry } from '../api/retry.ts'
 import { maxRenewals, needsSignature } from './s3-errors.ts'
-import { sendBody } from './send-body.ts'
+import type { SendBody } from './send-body.ts'
 import type { UploadRequests } from './upload-requests.ts'
 
 type SentPart = components['schemas']['SentPart']
@@ -23,6 +23,7 @@ const maxSignedParts = 100
  * @throws SendError, ApiProblem; the signal's reason if it aborts
  */
 export async function sendParts(options: {
+  sendBody: SendBody
   requests: Pick<UploadRequests, 'signParts' | 'listParts'>
   id: string
   plan: { partSize: number; partCount: number }
@@ -32,7 +33,7 @@ export async function sendParts(options: {
   onSent: (bytes: number) => void
   signal: AbortSignal
 }): Promise<{ partNumber: number; etag: string }[]> {
-  const { requests, id, plan, file, onSent } = options
+  const { requests, sendBody, id, plan, file, onSent } = options
   const received = options.received.filter(isWhole)
   /** The parts that S3 has. The etag is null if the response did not expose it. */
   const etags = new Map<number, string | null>(received.map(({ partNumber, etag }) => [partNumber, etag]))

@@ -1,7 +1,7 @@
 import type { components } from '../api/api-types.ts'
 import { isRetryable, retry } from '../api/retry.ts'
 import { isAlreadyStored, isBeingStored } from './s3-errors.ts'
-import { sendBody } from './send-body.ts'
+import type { SendBody } from './send-body.ts'
 
 type Schemas = components['schemas']
 
@@ -12,12 +12,13 @@ type Schemas = components['schemas']
  * @throws SendError; the signal's reason if it aborts
  */
 export async function sendWhole(options: {
+  sendBody: SendBody
   transport: Schemas['PutTransport'] | Schemas['FormTransport']
   file: Blob
   onSent: (bytes: number) => void
   signal: AbortSignal
 }): Promise<void> {
-  const { transport, file, signal, onSent } = options
+  const { sendBody, transport, file, signal, onSent } = options
   // A form is a little larger than the file, so the share that was sent is applied to the file's size.
   const onProgress = (share: number) => onSent(Math.round(share * file.size))
   const request = { ...requestOf(transport, file), onProgress, signal }

@@ -1,6 +1,4 @@
-import type { components } from '../api/api-types.ts'
-
-export type Announcement = components['schemas']['Announcement']
+import type { Announcement } from './announcement.ts'
 
 /** What is known of a file that is being sent. With it, another page can continue. */
 export type Transfer = {
@@ -13,9 +11,11 @@ export type Transfer = {
   isInParts?: boolean
   /** When the upload expires if its bytes have not arrived, in ms since 1970. */
   expiresAtMs?: number
+  /** Whether this page knows that the upload exists. One of an earlier page may have been erased since, or be another owner's. */
+  isKnown?: boolean
 }
 
-/** Returns what a transfer begins with. */
+/** Returns a transfer that was not announced yet. */
 export function newTransfer(announcement: Announcement): Transfer {
   return { key: newKey(), announcement }
 }
@@ -26,6 +26,7 @@ export function startAnew(transfer: Transfer): void {
   delete transfer.id
   delete transfer.isInParts
   delete transfer.expiresAtMs
+  delete transfer.isKnown
 }
 
 /** Has 32 random hex digits. `crypto.randomUUID` exists only in secure contexts, this works in all. */
