@@ -309,6 +309,64 @@ test('a file that is announced after the token was renewed gets a token of its o
   assert.equal(asked, [{ files: [a, b] }, { files: [a, b], renew: true }, { files: [b] }])
 })
 
+test('a file can be paused and aborted while the backend is asked', async () => {
+  const { uploads } = createBackend()
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  const page = createRouteClient<Uploads>({
+    endpoint,
+    async fetch(request) {
+      asked.resolve()
+      await answer.promise
+      return uploads.handler(request)
+    },
+  })
+  const file = new File(['a'], 'a.txt')
+  const [paused, aborted] = page.startUploads('files', [file, new File(['b'], 'b.txt')])
+  assert.ok(paused && aborted)
+  paused.pause()
+  assert.is(paused.state, 'paused')
+  await asked.promise
+  const reason = new Error('The user went away.')
+  await aborted.abort(reason)
+  assert.is(await aborted.sent.catch((error) => error), reason)
+  assert.is(aborted.state, 'aborted')
+  const signal = AbortSignal.abort(reason)
+  const stopped = page.startUpload('files', file, { signal })
+  assert.is(await stopped.sent.catch((error) => error), reason)
+  answer.resolve()
+  paused.resume()
+  assert.is((await paused.sent).filename, 'a.txt')
+  assert.equal([aborted.id, stopped.id, stopped.state], [undefined, undefined, 'aborted'])
+})
+
+test('a page that was opened again continues an upload and waits for it with a token that allows no further files', async () => {
+  const { uploads, renewals } = createBackend()
+  const parts = new File([new Uint8Array(9 * MiB)], 'large.bin')
+  const stop = new AbortController()
+  const first = openPage(uploads).startUpload('files', parts, {
+    signal: stop.signal,
+    onAnnounced: () => stop.abort(),
+  })
+  await first.sent.catch(() => {})
+  const { id } = first
+  assert.ok(id)
+  const reopened = openPage(uploads)
+  const upload = await reopened.upload('files', parts, { resume: id })
+  assert.equal([upload.id, upload.state === 'awaiting'], [id, false])
+  assert.equal(renewals, [false, true])
+
+  const last = openPage(uploads)
+  const waiting = new AbortController()
+  const waited = last.waitUntilFinished('files', id, {
+    signal: waiting.signal,
+    onChange: () => waiting.abort(),
+  })
+  await waited.catch(() => {})
+  assert.is(waiting.signal.aborted, true)
+  assert.equal(last.asked, [{ files: [], renew: true }])
+})
+
 test('a route gets the input that its schema describes', async () => {
   const page = openPage(createBackend().uploads)
   const { metadata } = await page.upload('album', new File(['a'], 'a.txt'), {
