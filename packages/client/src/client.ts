@@ -22,6 +22,16 @@ export type {
   UploadEdit,
   UploadPage,
 } from './managing/manage-uploads.ts'
+export type {
+  RouteClient,
+  RouteUploadOptions,
+  RouteUploadsOptions,
+  RouteWaitOptions,
+} from './routes/route-client.ts'
+export { createRouteClient } from './routes/route-client.ts'
+export type { RouteErrorCode } from './routes/route-error.ts'
+export { RouteError } from './routes/route-error.ts'
+export type { RouteInput, RouteName, UploadsType } from './routes/uploads-type.ts'
 export type { UploadOptions, UploadTask } from './sending/upload.ts'
 export type { UploadStorage } from './sending/upload-storage.ts'
 export {
