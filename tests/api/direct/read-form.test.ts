@@ -32,7 +32,10 @@ test('a form whose client disconnects while it is read ends with an error', asyn
 })
 
 test('a form that ends in the headers of a part, or in a part, ends with an error', async () => {
-  for (const text of ['--b\r\ncontent-disp', '--b\r\ncontent-disposition: form-data; name="a"; filename="b"\r\n\r\nx']) {
+  for (const text of [
+    '--b\r\ncontent-disp',
+    '--b\r\ncontent-disposition: form-data; name="a"; filename="b"\r\n\r\nx',
+  ]) {
     const body = new PassThrough()
     const form = readForm(body, contentType)
     body.end(text)
@@ -92,10 +95,10 @@ const filenames: [sent: string, read: string][] = [
   ['filename="a \\"b\\".png"', 'a "b".png'],
   ['filename="C:\\fakepath\\a.png"', 'a.png'],
   ['filename="../../etc/passwd"', 'passwd'],
-  ["filename=\"e.png\"; filename*=UTF-8''%E2%82%AC.png", '€.png'],
-  ["filename*=utf-8''%E2%82%AC.png; filename=\"e.png\"", '€.png'],
-  ["filename*=iso-8859-1'en'%A3.png; filename=\"e.png\"", '£.png'],
-  ["filename*=UTF-8''%E2%82.png; filename=\"e.png\"", 'e.png'],
+  ['filename="e.png"; filename*=UTF-8\'\'%E2%82%AC.png', '€.png'],
+  ['filename*=utf-8\'\'%E2%82%AC.png; filename="e.png"', '€.png'],
+  ['filename*=iso-8859-1\'en\'%A3.png; filename="e.png"', '£.png'],
+  ['filename*=UTF-8\'\'%E2%82.png; filename="e.png"', 'e.png'],
   ['filename="=?UTF-8?B?w6ku?= =?utf-8?Q?=C3=A9_a=2Epng?="', 'é.é a.png'],
   ['filename="=?ISO-8859-1?Q?caf=E9?=.png"', 'café.png'],
   ['filename="=?none?B?w6k=?=.png"', '=?none?B?w6k=?=.png'],

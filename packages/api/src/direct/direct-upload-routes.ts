@@ -39,7 +39,8 @@ export function directUploadRoutes(
     scope.addHook('onRequest', (request, _reply, done) => {
       const type = request.headers['content-type']
       // Fastify would refuse what is no media type. The declared type decides nothing.
-      if (type !== undefined && storedType(type) === unknownType) request.headers['content-type'] = unknownType
+      if (type !== undefined && storedType(type) === unknownType)
+        request.headers['content-type'] = unknownType
       done()
     })
     const schema = { headers: IdempotencyHeaders, querystring: FileQuery, response: { 201: Sent } }
@@ -48,13 +49,17 @@ export function directUploadRoutes(
     scope.put('/upload', { schema }, (request, reply) => receive(request, reply))
     scope.put(
       '/upload/*',
-      { schema: { ...schema, params: Type.Object({ '*': Type.String() }) } },
+      // A wildcard, because parameters have a limit that encoded names exceed.
+      { schema: { ...schema, hide: true, params: Type.Record(Type.String(), Type.String()) } },
       (request, reply) => receive(request, reply, request.params['*']),
     )
   })
 
   async function receive(
-    request: FastifyRequest<{ Querystring: Static<typeof FileQuery>; Headers: Static<typeof IdempotencyHeaders> }>,
+    request: FastifyRequest<{
+      Querystring: Static<typeof FileQuery>
+      Headers: Static<typeof IdempotencyHeaders>
+    }>,
     reply: FastifyReply,
     path?: string,
   ): Promise<Static<typeof Sent>> {

@@ -105,7 +105,9 @@ function openRaw(
       if (isRead) return undefined
       isRead = true
       if (!isChunked && length === undefined) {
-        throw new AppError('invalid_request', { message: 'The request has no body. An empty file has Content-Length: 0.' })
+        throw new AppError('invalid_request', {
+          message: 'The request has no body. An empty file has Content-Length: 0.',
+        })
       }
       return {
         announced: {

@@ -92,8 +92,7 @@ export function readForm(body: Readable, contentType: string): Form {
       if (fieldBytes > fieldsLimitBytes)
         throw invalidForm(`The fields of the form have more than ${fieldsLimitBytes} bytes.`)
       fields.set(name, value.toString())
-    } else if (isAnnouncing)
-      throw invalidForm(`Form field "${name}" has more than ${fieldLimitBytes} bytes.`)
+    } else if (isAnnouncing) throw invalidForm(`Form field "${name}" has more than ${fieldLimitBytes} bytes.`)
   }
 
   async function offerFile(field: string, filename: string, { contentType = '', bytes }: FormPart) {

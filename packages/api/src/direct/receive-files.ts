@@ -2,27 +2,29 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { FastifyRequest } from 'fastify'
 import { budgetHolder } from '../identity/budget-holder.ts'
-import type { WithIdempotencyKey } from '../uploads/idempotency-key.ts'
+import type { KeyedId, WithIdempotencyKey } from '../uploads/idempotency-key.ts'
 import { type UploadView, viewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { invalidForm } from './form-parts.ts'
 import type { IncomingFile, IncomingFiles } from './incoming-file.ts'
 
 /** Limit of the files of one form. Requests are counted by rate limits, not their files. */
-const fileLimit = 100
+const defaultMaxFiles = 100
 
 /**
  * Receives the files of a request one after the other. Each is an upload of its own, stored once it is whole and what
  * follows it in the form was seen. What happens to a later file does not change it.
  *
  * @param deps.uploadsAtOnce counts the files that are being received
+ * @param deps.maxFiles limit of the files of one form
  */
 export function createReceiveFiles(deps: {
   withIdempotencyKey: WithIdempotencyKey
   directUpload: DirectUpload
   uploadsAtOnce: Budget
+  maxFiles?: number
 }) {
-  const { withIdempotencyKey, directUpload, uploadsAtOnce } = deps
+  const { withIdempotencyKey, directUpload, uploadsAtOnce, maxFiles = defaultMaxFiles } = deps
 
   /**
    * Stores the files.
@@ -39,6 +41,8 @@ export function createReceiveFiles(deps: {
     options: { key: string | undefined; signal: AbortSignal },
   ): Promise<UploadView[]> {
     const uploads: UploadView[] = []
+    /** Who sends the files without a key. A client without a session has got one with the first file, and has no keys. */
+    let withoutKey: string | undefined
     try {
       const first = await receive(async () => {
         const file = await files.next()
@@ -49,8 +53,7 @@ export function createReceiveFiles(deps: {
       // Only a form can have another one. The rest of a raw body is not read if S3 has the file already.
       if (!files.isForm) return uploads
       for (let file = await files.next(); file; file = await files.next()) {
-        if (uploads.length === fileLimit)
-          throw invalidForm(`The form must contain at most ${fileLimit} files.`)
+        if (uploads.length === maxFiles) throw invalidForm(`The form must contain at most ${maxFiles} files.`)
         const next = file
         uploads.push(await receive(async () => next))
       }
@@ -64,6 +67,18 @@ export function createReceiveFiles(deps: {
       const { key, signal } = options
       const number = uploads.length + 1
       let isStored = false
+      const send = async (ownerId: string, keyed?: KeyedId) => {
+        if (!keyed) withoutKey = ownerId
+        const holder = budgetHolder(request, ownerId)
+        const share = uploadsAtOnce.take(holder)
+        try {
+          const upload = await directUpload(holder, await open(), { signal, keyed })
+          return viewUpload(upload, request.caller?.user)
+        } finally {
+          share.release()
+        }
+      }
+      if (withoutKey !== undefined) return send(withoutKey)
       const upload = await withIdempotencyKey(
         request,
         {
@@ -75,16 +90,7 @@ export function createReceiveFiles(deps: {
             return viewUpload(upload, request.caller?.user)
           },
         },
-        async (ownerId, keyed) => {
-          const holder = budgetHolder(request, ownerId)
-          const share = uploadsAtOnce.take(holder)
-          try {
-            const upload = await directUpload(holder, await open(), { signal, keyed })
-            return viewUpload(upload, request.caller?.user)
-          } finally {
-            share.release()
-          }
-        },
+        send,
       )
       // S3 has this file of the form already; others may follow it.
       if (isStored && files.isForm) (await open()).bytes.resume()

@@ -9,7 +9,9 @@ import { Receipt } from '../uploads/erase-routes.ts'
 
 /** What `POST /upload` has responded, as far as it names uploads. */
 const Sent = Type.Object({ id: UploadId })
-const Response = Compile(Type.Union([UploadId, Sent, Type.Object({ uploads: Type.Array(Sent, { minItems: 1 }) })]))
+const Response = Compile(
+  Type.Union([UploadId, Sent, Type.Object({ uploads: Type.Array(Sent, { minItems: 1 }) })]),
+)
 
 const Reverted = Type.Object(
   { receipts: Type.Array(Receipt, { description: 'in the order of the uploads' }) },

@@ -1,7 +1,4 @@
-import {
-  leastMetadataBytes,
-  objectMetadataLimitBytes,
-} from '@millrace/shared/ledger/object-metadata.ts'
+import { leastMetadataBytes, objectMetadataLimitBytes } from '@millrace/shared/ledger/object-metadata.ts'
 import { defaultPreset, type Presets } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'

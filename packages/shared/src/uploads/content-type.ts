@@ -2,8 +2,7 @@
 export const unknownType = 'application/octet-stream'
 
 /** A media type (RFC 6838, 4.2), and its parameters. S3 stores both as a header. */
-const declaredType =
-  /^([A-Za-z0-9!#$&^_.+-]{1,127}\/[A-Za-z0-9!#$&^_.+-]{1,127})(?: ?;[ -~]{0,127})?$/
+const declaredType = /^([A-Za-z0-9!#$&^_.+-]{1,127}\/[A-Za-z0-9!#$&^_.+-]{1,127})(?: ?;[ -~]{0,127})?$/
 
 /**
  * Returns the content type to store for a file. It decides nothing, so nothing is refused because of it: clients send kinds
