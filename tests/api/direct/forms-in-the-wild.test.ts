@@ -34,13 +34,14 @@ type Part =
 
 /** Encodes a form as browsers do (HTML Standard, "multipart/form-data encoding algorithm"). */
 function encode(parts: Part[], boundary = '----WebKitFormBoundaryAbCdEf0123456789'): Buffer {
-  const escape = (name: string) => name.replaceAll('"', '%22').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
+  const escapeName = (name: string) =>
+    name.replaceAll('"', '%22').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
   const encoded = parts.map((part) => {
-    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${escape(part.name)}"`
+    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${escapeName(part.name)}"`
     if ('value' in part) return Buffer.from(`${head}\r\n\r\n${part.value}\r\n`)
     const { filename, type = 'application/octet-stream', bytes } = part
     return Buffer.concat([
-      Buffer.from(`${head}; filename="${escape(filename)}"\r\nContent-Type: ${type}\r\n\r\n`),
+      Buffer.from(`${head}; filename="${escapeName(filename)}"\r\nContent-Type: ${type}\r\n\r\n`),
       Buffer.from(bytes),
       Buffer.from('\r\n'),
     ])

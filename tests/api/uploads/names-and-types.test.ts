@@ -22,7 +22,7 @@ test.before(async () => {
 test.after(() => api.close())
 
 const names: [what: string, filename: string][] = [
-  ['255 Chinese characters', '漢'.repeat(251) + '.jpg'],
+  ['255 Chinese characters', `${'漢'.repeat(251)}.jpg`],
   ['80 Hangul syllables in NFD', '각'.repeat(80).normalize('NFD')],
   ['255 emoji', '😀'.repeat(255)],
 ]

@@ -33,9 +33,9 @@ export function filenameOfDisposition(header: string | undefined): string | unde
   return (extended && decodeExtended(extended)) ?? (filename && decodeHeaderText(filename))
 }
 
-/** Decodes text of a header: UTF-8, or else Latin-1, and RFC 2047's encoded words in it. */
+/** Decodes text of a header: UTF-8, in which other bytes become U+FFFD, and RFC 2047's encoded words. */
 function decodeHeaderText(bytes: string): string {
-  return decodeWords(decodeBytes(Buffer.from(bytes, 'latin1'), 'utf-8') ?? bytes)
+  return decodeWords(Buffer.from(bytes, 'latin1').toString())
 }
 
 const encodedWord = /=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=(?:[ \t]+(?==\?))?/gi
