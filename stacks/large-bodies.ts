@@ -20,8 +20,9 @@ const paths = [
   'uppy/s3/multipart/[^/]+/complete',
   // URLs, escaped.
   'webhooks(?:/[^/]+)?',
-  // Files.
+  // Files. PUT has a file name in the path.
   'upload',
+  'upload/.+',
   'tus',
   'tus/[^/]+',
 ]

@@ -34,7 +34,12 @@ export function createHttpClient(base: string, cookie?: string) {
   async function request(
     method: string,
     path: string,
-    options: { json?: unknown; body?: string; headers?: Record<string, string>; base?: string } = {},
+    options: {
+      json?: unknown
+      body?: string | Uint8Array<ArrayBuffer>
+      headers?: Record<string, string>
+      base?: string
+    } = {},
   ): Promise<HttpResponse> {
     const url = new URL(path, options.base ?? base)
     const response = await fetch(url, {

@@ -87,6 +87,8 @@ test('a download has the name of its file, whatever characters the name has', as
     "it's (1)*.txt",
     '日本 €.png',
     'a\\b.txt',
+    '漢'.repeat(255),
+    '😀'.repeat(255),
   ]) {
     const { client, id } = await uploadInState('ready', name)
     const response = await client.get(`/uploads/${id}/original`)

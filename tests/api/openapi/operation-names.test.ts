@@ -46,6 +46,7 @@ test('only routes of one purpose share an operation name', ({ routes }) => {
     getOpenapiDocument: ['GET /docs/json', 'GET /docs/yaml', 'GET /openapi.json'],
     getDocsPage: ['GET /docs', 'GET /docs/static/index.html'],
     getDocsFile: ['GET /docs/static/*', 'GET /docs/static/swagger-initializer.js'],
+    putFile: ['PUT /upload', 'PUT /upload/*'],
     getTusExtensions: ['OPTIONS /tus', 'OPTIONS /tus/:id'],
   })
 })

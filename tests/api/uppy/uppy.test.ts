@@ -78,7 +78,7 @@ test('a request of Uppy without a size, or with invalid fields, is refused and c
   const cases: [string, number, string][] = [
     [paramsPath({}), 400, 'invalid_request'],
     [paramsPath({ size: 'much' }), 400, 'invalid_request'],
-    [paramsPath({ size: '0' }), 400, 'invalid_request'],
+    [paramsPath({ size: '-1' }), 400, 'invalid_request'],
     [paramsPath({ size: '7', preset: 'unknown' }), 400, 'preset_unknown'],
     [paramsPath({ size: '7', 'a b': 'invalid name' }), 400, 'invalid_request'],
     [paramsPath({ size: String(100 * MiB + 1) }), 413, 'upload_too_large'],

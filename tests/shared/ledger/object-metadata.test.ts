@@ -1,6 +1,8 @@
 import {
   fromObjectMetadata,
+  leastMetadataBytes,
   objectMetadataBytes,
+  objectMetadataLimitBytes,
   toObjectMetadata,
 } from '@millrace/shared/ledger/object-metadata.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
@@ -40,6 +42,39 @@ test('an intent is read from the object metadata that it was converted to', () =
         intent,
       )
     }),
+  )
+})
+
+const longNames: [name: string, filename: string][] = [
+  ['255 Chinese characters', '漢'.repeat(255)],
+  ['80 Hangul syllables in NFD', '각'.repeat(80).normalize('NFD')],
+  ['255 emoji', '😀'.repeat(255)],
+  ['ASCII with letters of other scripts', `${'a b'.repeat(60)}漢字${'ü'.repeat(73)}`],
+]
+for (const [name, filename] of longNames) {
+  test(`a name of ${name} fits into object metadata and is read back`, () => {
+    const intent: UploadIntent = {
+      ...{ filename, contentType: 'image/png', size: 7, preset: 'p'.repeat(32) },
+      metadata: { album: 'Été', note: '100 %' },
+      declaredSha256: 'ab'.repeat(32),
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    }
+    const metadata = toObjectMetadata(intent)
+    assert.ok(objectMetadataBytes(metadata) <= objectMetadataLimitBytes)
+    assert.ok(leastMetadataBytes(intent) <= objectMetadataBytes(metadata))
+    for (const value of Object.values(metadata)) assert.match(value, /^[!-~]+$/)
+    assert.equal(fromObjectMetadata({ contentType: 'image/png', size: 7, metadata }, fallback), intent)
+  })
+}
+
+test('an intent that fits percent-encoded is stored so, as earlier versions read it', () => {
+  const filename = '漢'.repeat(100)
+  const metadata = toObjectMetadata({ filename, contentType: 'a/b', size: 1, preset: 'default' })
+  assert.is(metadata['filename'], encodeURIComponent(filename))
+  assert.is(
+    fromObjectMetadata({ contentType: 'a/b', size: 1, metadata: { filename: 'utf16,ANg=' } }, fallback)
+      .filename,
+    'unnamed',
   )
 })
 

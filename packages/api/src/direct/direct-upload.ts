@@ -4,7 +4,6 @@ import type { StoreOriginal } from '@millrace/shared/ledger/store-original.ts'
 import type { ReceiveUpload } from '@millrace/shared/lifecycle/receive-upload.ts'
 import type { Quota } from '@millrace/shared/quotas/quota.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { emptyFile } from '@millrace/shared/uploads/file-errors.ts'
 import type { Arrival, Upload } from '@millrace/shared/uploads/upload.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import { bodyLimit } from '../tenants/token-limits.ts'
@@ -63,7 +62,6 @@ export function createDirectUpload(deps: {
     { signal, keyed }: DirectUploadOptions,
   ): Promise<Upload> {
     const { size } = file
-    if (size === 0) throw emptyFile()
     // An unknown size is 0. Its quota is reserved at the end of the file, before S3 creates the object.
     const intent = { ...file.announced, size: size ?? 0 }
     const { address, arrival } = await admitUpload(holder, intent, {

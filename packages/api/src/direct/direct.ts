@@ -2,14 +2,17 @@ import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
+import type { RequestOwner } from '../identity/request-owner.ts'
 import type { TokenUse } from '../tenants/token-use.ts'
 import type { Uploads } from '../uploads/uploads.ts'
 import { createDirectUpload } from './direct-upload.ts'
 import { directUploadRoutes } from './direct-upload-routes.ts'
 import { createKeepUploadOpen } from './keep-upload-open.ts'
+import { createReceiveFiles } from './receive-files.ts'
+import { revertRoutes } from './revert-routes.ts'
 
 /**
- * Adds `POST /upload`, which receives a file and streams it to S3.
+ * Adds `/upload`, which receives files and streams them to S3.
  *
  * @param deps.uploadsAtOnce counts the files that this instance receives
  */
@@ -17,7 +20,8 @@ export function registerDirectUpload(
   scope: Api,
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
-    uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
+    uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey' | 'eraseOwnUpload'>
+    owner: RequestOwner
     tokenUse: TokenUse
     uploadsAtOnce: Budget
     log: Logger
@@ -25,7 +29,7 @@ export function registerDirectUpload(
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
-  const { admitUpload, abortMultipartUploads, withIdempotencyKey } = deps.uploads
+  const { admitUpload, abortMultipartUploads, withIdempotencyKey, eraseOwnUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const directUpload = createDirectUpload({
     records,
@@ -39,9 +43,8 @@ export function registerDirectUpload(
     maxUploadBytes,
   })
   directUploadRoutes(scope, {
-    withIdempotencyKey,
-    directUpload,
-    uploadsAtOnce: deps.uploadsAtOnce,
+    receiveFiles: createReceiveFiles({ withIdempotencyKey, directUpload, uploadsAtOnce: deps.uploadsAtOnce }),
     transferLimits: { idleTimeoutMs: uploadIdleTimeoutMs, minBytesPerSecond: minUploadBytesPerSecond },
   })
+  revertRoutes(scope, { owner: deps.owner, eraseOwnUpload })
 }

@@ -2,12 +2,16 @@ import type { Readable } from 'node:stream'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
-import { parse } from 'content-disposition'
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { traceOf } from '../http/traceparent.ts'
 import { readUnsizedAnnouncement } from '../uploads/announcement.ts'
-import { readFormFile } from './read-form-file.ts'
+import { readFormFields } from './form-fields.ts'
+import { filenameOfDisposition } from './part-name.ts'
+import { readForm } from './read-form.ts'
+
+/** Name of a file that is sent by PUT to `/upload`, where nothing names it. */
+const unnamed = 'file'
 
 /** The query of a file that is sent as a raw body. */
 export const FileQuery = Type.Object(
@@ -33,80 +37,138 @@ export type IncomingFile = {
   size?: number
   /** Upper limit of the size in bytes, if the request declares one. */
   sizeBound?: number
-  /** Resolves once the rest of the body was read and is valid; otherwise rejects. */
+  /** Resolves once the file is known to be whole; otherwise rejects. */
   confirm(): Promise<void>
   /** Stops reading. */
   abandon(): void
 }
 
+/** The files of a request, which come one after the other. */
+export type IncomingFiles = {
+  /** Whether the body is a form, which may have several files. */
+  isForm: boolean
+  /**
+   * Reads the request up to the first byte of the next file, once the one before was read.
+   * @returns undefined if there is none
+   * @throws AppError `invalid_request`
+   */
+  next(): Promise<IncomingFile | undefined>
+  /** Stops reading. */
+  abandon(): void
+}
+
 /**
- * Reads a request up to the first byte of its file. The body is either the file, or a form with one file.
+ * Opens a request whose body is a file, or a form with files.
  *
+ * @param pathName the last part of the path, if it names the file
  * @throws AppError `invalid_request`, `unsupported_media_type`
  */
-export async function readIncomingFile(
+export function openIncomingFiles(
   request: FastifyRequest,
   query: Static<typeof FileQuery>,
-): Promise<IncomingFile> {
-  const encoding = request.headers['content-encoding']
+  pathName?: string,
+): IncomingFiles {
+  const { headers } = request
+  const encoding = headers['content-encoding']
   if (encoding && encoding !== 'identity') {
     throw new AppError('unsupported_media_type', {
       message: 'Content-Encoding is not supported: send the file uncompressed.',
     })
   }
-  const contentType = request.headers['content-type'] ?? 'application/octet-stream'
-  return /^multipart\/form-data\b/i.test(contentType)
-    ? readForm(request, contentType)
-    : readRaw(request, contentType, query)
+  // RFC 9110, 14.4. The rest of a file would become a file of its own.
+  if (headers['content-range'] !== undefined) {
+    throw new AppError('invalid_request', {
+      message: 'Content-Range is not supported: send the whole file, or resume it by tus or `POST /uploads`.',
+    })
+  }
+  return isForm(headers['content-type'])
+    ? openForm(request, headers['content-type'])
+    : openRaw(request, query, pathName)
 }
 
-function readRaw(
+function isForm(contentType: string | undefined): contentType is string {
+  return contentType !== undefined && /^multipart\/form-data\b/i.test(contentType)
+}
+
+function openRaw(
   request: FastifyRequest,
-  contentType: string,
   { filename, ...query }: Static<typeof FileQuery>,
-): IncomingFile {
-  const chunked = request.headers['transfer-encoding'] !== undefined
+  pathName: string | undefined,
+): IncomingFiles {
+  const { headers, raw } = request
+  const isChunked = headers['transfer-encoding'] !== undefined
+  const length = headers['content-length']
+  let isRead = false
   return {
-    announced: {
-      ...readAnnounced({ ...query, contentType, filename: filename ?? filenameOfDisposition(request) }),
-      ...traceOf(request),
+    isForm: false,
+    async next() {
+      if (isRead) return undefined
+      isRead = true
+      if (!isChunked && length === undefined) {
+        throw new AppError('invalid_request', {
+          message: 'The request has no body. An empty file has Content-Length: 0.',
+        })
+      }
+      return {
+        announced: {
+          ...readAnnounced({
+            ...query,
+            contentType: headers['content-type'],
+            filename:
+              filename ??
+              filenameOfDisposition(headers['content-disposition']) ??
+              pathName ??
+              (request.method === 'PUT' ? unnamed : undefined),
+          }),
+          ...traceOf(request),
+        },
+        bytes: raw,
+        ...(!isChunked && { size: Number(length) }),
+        confirm: async () => undefined,
+        abandon: () => raw.unpipe(),
+      }
     },
-    bytes: request.raw,
-    ...(!chunked && { size: Number(request.headers['content-length'] ?? 0) }),
-    confirm: async () => undefined,
-    abandon: () => request.raw.unpipe(),
+    abandon: () => raw.unpipe(),
   }
 }
 
-async function readForm(request: FastifyRequest, contentType: string): Promise<IncomingFile> {
-  const form = await readFormFile(request.raw, contentType)
-  try {
-    const fields = Object.fromEntries(form.fields)
-    const announced = readAnnounced({ ...fields, filename: form.filename, contentType: form.contentType })
-    const length = request.headers['content-length']
-    return {
-      announced: { ...announced, ...traceOf(request) },
-      bytes: form.file,
-      ...(length !== undefined && { sizeBound: Number(length) }),
-      confirm: () => form.ended,
-      abandon: form.abandon,
-    }
-  } catch (error) {
-    form.abandon()
-    throw error
+function openForm(request: FastifyRequest, contentType: string): IncomingFiles {
+  const form = readForm(request.raw, contentType)
+  const length = request.headers['content-length']
+  return {
+    isForm: true,
+    async next() {
+      const file = await form.nextFile()
+      if (!file) return undefined
+      const { announced, extra } = readFormFields(file)
+      const { filename, contentType, bytes, confirm } = file
+      return {
+        announced: { ...readAnnounced({ ...announced, filename, contentType }, extra), ...traceOf(request) },
+        bytes,
+        ...(length !== undefined && { sizeBound: Number(length) }),
+        confirm,
+        abandon: form.abandon,
+      }
+    },
+    abandon: form.abandon,
   }
 }
 
-/** Reads the announcement in a request's text fields. Fields that are undefined count as absent. */
-function readAnnounced({
-  metadata,
-  ...fields
-}: Record<string, string | undefined>): Omit<UploadIntent, 'size'> {
+/**
+ * Reads the announcement in a request's text fields. Fields that are undefined count as absent.
+ * @param extra metadata besides that of the field `metadata`, which wins
+ */
+function readAnnounced(
+  { metadata, ...fields }: Record<string, string | undefined>,
+  extra: Record<string, string> = {},
+): Omit<UploadIntent, 'size'> {
   const presentFields = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
-  return readUnsizedAnnouncement({
+  const intent = readUnsizedAnnouncement({
     ...presentFields,
     ...(metadata !== undefined && { metadata: parseMetadata(metadata) }),
   })
+  const all = { ...extra, ...intent.metadata }
+  return { ...intent, ...(Object.keys(all).length > 0 && { metadata: all }) }
 }
 
 function parseMetadata(text: string): unknown {
@@ -119,12 +181,4 @@ function parseMetadata(text: string): unknown {
       cause: error,
     })
   }
-}
-
-/**
- * Returns the filename in `Content-Disposition: attachment; filename*=UTF-8''…` (RFC 6266), if there is one.
- */
-function filenameOfDisposition(request: FastifyRequest): string | undefined {
-  const header = request.headers['content-disposition']
-  return header === undefined ? undefined : parse(header).parameters['filename']
 }

@@ -13,6 +13,8 @@ declare module 'fastify' {
 const allowedHeaders = [
   ...[
     'Authorization',
+    // Dropzone sends it.
+    'Cache-Control',
     'Content-Type',
     'Content-Disposition',
     'Idempotency-Key',

@@ -6,6 +6,7 @@ import fastify from 'fastify'
 import type { Logger } from 'pino'
 import { closeUnusedConnections } from './close-unused-connections.ts'
 import { allowOrigins } from './cross-origin.ts'
+import { acceptEmptyBodies } from './empty-bodies.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createKnownHosts } from './known-hosts.ts'
 import { registerErrorHandler, respondToUnroutable } from './problem.ts'
@@ -46,7 +47,7 @@ export function createHttp(deps: {
   }).withTypeProvider<TypeBoxTypeProvider>()
   if (deps.config.proxyProtocol) acceptProxyProtocol(app.server, { timeoutMs: deps.config.headersTimeoutMs })
   app.setValidatorCompiler(validatorCompiler)
-  app.removeContentTypeParser('text/plain')
+  acceptEmptyBodies(app)
   // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)

@@ -19,6 +19,8 @@ const hiddenOperations: Record<string, string> = {
   'PATCH /tus/:id': 'sendTusChunk',
   'DELETE /tus/:id': 'eraseTusUpload',
   'POST /tus/:id': 'overrideTusMethod',
+  // Described as `PUT /upload`, since a name may have more characters than OpenAPI's parameters here.
+  'PUT /upload/*': 'putFile',
   'GET /uppy/s3/params': 'signUppyForm',
   'POST /uppy/s3/multipart': 'startUppyUpload',
   'GET /uppy/s3/multipart/:id': 'listUppyParts',

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
 import { deliveryOperations } from './delivery-operations.ts'
+import { directOperations } from './direct-operations.ts'
 import { fleetOperations } from './fleet-operations.ts'
 import { healthOperations } from './health-operations.ts'
 import { keyOperations } from './key-operations.ts'
@@ -13,6 +14,7 @@ import { webhookOperations } from './webhook-operations.ts'
 /** All routes in the OpenAPI document. A new route needs an entry here, or a test fails. */
 export const operations: Operations = {
   ...uploadOperations,
+  ...directOperations,
   ...sessionOperations,
   ...tokenOperations,
   ...keyOperations,

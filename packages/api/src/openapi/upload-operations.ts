@@ -15,8 +15,8 @@ import {
 
 const owned = { tag: 'uploads', parameters: { id: sampleId } } as const
 const download = { ...owned, tag: 'downloads', security: securityRequirements.read } as const
-const idempotencyKey = { 'idempotency-key': '8e03978e-40d5-43dd-bc93-6894a57f9324' }
-const idempotencyErrors = [
+export const idempotencyKey = { 'idempotency-key': '8e03978e-40d5-43dd-bc93-6894a57f9324' }
+export const idempotencyErrors = [
   'idempotency_key_reused',
   'idempotency_key_in_use',
   'upload_not_found',
@@ -34,13 +34,13 @@ const usersDescription =
   'that changes may have been missed, so that the client should list what it needs.'
 const progressEvent = `event: progress\ndata: ${JSON.stringify(sampleProgress)}\n\n`
 /** Markdown. What both ways to send a file say about `Idempotency-Key`. */
-const idempotencyDescription =
+export const idempotencyDescription =
   'An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, ' +
   'it continues with the same upload, also if the instance died. While the first request runs, the response is 409 ' +
   '`idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404.'
 /** Limits of an upload token. */
-const tokenErrors = ['token_limit', 'token_used_up'] as const
-const quotaErrors = ['quota_exceeded', 'quota_exhausted_today', 'too_many_unfinished_uploads'] as const
+export const tokenErrors = ['token_limit', 'token_used_up'] as const
+export const quotaErrors = ['quota_exceeded', 'quota_exhausted_today', 'too_many_unfinished_uploads'] as const
 const redirect = {
   302: {
     description: 'A redirect to a signed URL of S3, valid for 10 to 15 minutes.',
@@ -168,64 +168,6 @@ export const uploadOperations: Operations = {
     security: securityRequirements.write,
     responses: { 200: { description: 'The receipt.', example: receipt } },
     errors: ['upload_not_found', 'conflict', 'dependency_unavailable'],
-  },
-  'POST /upload': {
-    operationId: 'sendFile',
-    summary: 'Send a file through the API',
-    description:
-      'For clients that cannot send files directly to S3. The body is the file itself, or a form with one file, ' +
-      'preceded by the fields `preset`, `sha256` and `metadata`. The body is streamed to S3, and limits are checked ' +
-      'while it arrives.\n\n' +
-      `${idempotencyDescription} If S3 has the file by then, the response is sent without reading the body.`,
-    tag: 'uploads',
-    security: securityRequirements.writeOrNewSession,
-    parameters: {
-      filename: 'harbour.jpg',
-      preset: 'default',
-      sha256: readyUpload.sha256,
-      metadata: '{"album":"summer"}',
-      ...idempotencyKey,
-    },
-    bodyContent: {
-      'application/octet-stream': {
-        schema: { type: 'string', description: 'the file; any media type is accepted' },
-        example: '…the bytes of the file…',
-      },
-      'multipart/form-data': {
-        schema: {
-          type: 'object',
-          required: ['file'],
-          properties: {
-            preset: { type: 'string' },
-            sha256: { type: 'string' },
-            metadata: { type: 'string', description: 'a JSON object with string values' },
-            file: { type: 'string', description: 'the last field, and the only file' },
-          },
-        },
-        example: { preset: 'default', file: '…the bytes of the file…' },
-      },
-    },
-    responses: {
-      201: {
-        description: 'The file is stored in S3 and its processing is queued.',
-        example: receivedUpload,
-        headers: { location: 'path of the upload', 'set-cookie': 'a new session, if the request had none' },
-      },
-    },
-    errors: [
-      'invalid_request',
-      'preset_unknown',
-      'upload_too_large',
-      ...quotaErrors,
-      ...tokenErrors,
-      ...idempotencyErrors,
-      'too_many_sessions',
-      'storage_busy',
-      'too_many_uploads',
-      'unsupported_media_type',
-      'request_timeout',
-      'dependency_unavailable',
-    ],
   },
   'POST /uploads/:id/parts': {
     ...owned,

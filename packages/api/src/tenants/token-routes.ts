@@ -1,8 +1,4 @@
-import {
-  objectMetadataBytes,
-  objectMetadataLimitBytes,
-  toObjectMetadata,
-} from '@millrace/shared/ledger/object-metadata.ts'
+import { leastMetadataBytes, objectMetadataLimitBytes } from '@millrace/shared/ledger/object-metadata.ts'
 import { defaultPreset, type Presets } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
@@ -27,8 +23,11 @@ import type { EndedIdentities } from '../identity/ended-identities.ts'
  */
 const maxTokenCharacters = 4_096
 
-/** What a token leaves of an object's metadata for the filename and the client's own metadata, in bytes. */
-const clientMetadataBytes = 768
+/**
+ * What a token leaves of an object's metadata for the filename, the preset, SHA-256 and trace, and the client's own metadata,
+ * in bytes. A filename of 255 UTF-16 units takes at most 694.
+ */
+const clientMetadataBytes = 896
 
 const TokenRequest = Type.Object(
   {
@@ -144,15 +143,15 @@ function mayRevoke({ tenant, user, owner }: Caller, tokenOwner: string): boolean
  * @throws AppError `invalid_request` if little room is left for the bearer's part
  */
 function checkMetadata(metadata: UploadMetadata | undefined, { accept }: TokenLimits): void {
-  const stored = toObjectMetadata({
+  const storedBytes = leastMetadataBytes({
     ...{ filename: '', contentType: '', size: 0, preset: defaultPreset.name },
     ...(metadata && { metadata, stamped: Object.keys(metadata) }),
     ...(accept && { accept }),
   })
   const limit = objectMetadataLimitBytes - clientMetadataBytes
-  if (objectMetadataBytes(stored) <= limit) return
+  if (storedBytes <= limit) return
   throw new AppError('invalid_request', {
-    message: `metadata and accept are too long: S3 stores them with each file, and they may take ${limit} bytes, percent-encoded.`,
+    message: `metadata and accept are too long: S3 stores them with each file, and they may take ${limit} bytes, encoded.`,
     fields: [{ field: 'metadata', message: 'is too long' }],
     limit,
   })

@@ -1,17 +1,20 @@
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
+import { storedType } from '@millrace/shared/uploads/content-type.ts'
 import { intentFields } from '@millrace/shared/uploads/intent-fields.ts'
 import type { UploadIntent } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { textError, validationError } from '../http/validation.ts'
 
-const UnsizedAnnouncement = Type.Object(intentFields, { additionalProperties: false })
+const fields = { ...intentFields, contentType: Type.Optional(intentFields.contentType) }
+
+const UnsizedAnnouncement = Type.Object(fields, { additionalProperties: false })
 
 /** A file that the client will send. */
 export const Announcement = Type.Object(
   {
-    ...intentFields,
-    size: Type.Integer({ minimum: 1, description: 'bytes' }),
+    ...fields,
+    size: Type.Integer({ minimum: 0, description: 'bytes' }),
   },
   { title: 'Announcement', additionalProperties: false },
 )
@@ -21,8 +24,13 @@ const unsizedValidator = Compile(UnsizedAnnouncement)
 
 /** Converts an announcement to an intent. The preset is `default` if the announcement names none. */
 export function toIntent<Announced extends Static<typeof UnsizedAnnouncement>>(announced: Announced) {
-  const { preset, sha256, ...rest } = announced
-  return { ...rest, preset: preset ?? defaultPreset.name, ...(sha256 && { declaredSha256: sha256 }) }
+  const { preset, sha256, contentType, ...rest } = announced
+  return {
+    ...rest,
+    contentType: storedType(contentType),
+    preset: preset ?? defaultPreset.name,
+    ...(sha256 && { declaredSha256: sha256.toLowerCase() }),
+  }
 }
 
 /**

@@ -38,7 +38,7 @@ export function createIntentCheck(deps: { presets: Presets; maxUploadBytes: numb
 export function checkMetadataLength(intent: UploadIntent): void {
   if (objectMetadataBytes(toObjectMetadata(intent)) <= objectMetadataLimitBytes) return
   throw new AppError('invalid_request', {
-    message: `filename and metadata are too long: S3 stores at most ${objectMetadataLimitBytes} bytes of them, percent-encoded.`,
+    message: `filename and metadata are too long: S3 stores at most ${objectMetadataLimitBytes} bytes of them, encoded.`,
     fields: [{ field: 'metadata', message: 'is too long' }],
     limit: objectMetadataLimitBytes,
   })

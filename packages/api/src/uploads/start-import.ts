@@ -1,8 +1,9 @@
-import { declaredType, filenameOfUrl, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
+import { filenameOfUrl, withShortenedFilename } from '@millrace/shared/imports/source-file.ts'
 import { sourceUrlMaxLength, sourceUrlProblem } from '@millrace/shared/imports/source-url.ts'
 import type { ImportQueue } from '@millrace/shared/jobs/import-upload-job.ts'
 import { defaultPreset } from '@millrace/shared/presets/preset.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { storedType } from '@millrace/shared/uploads/content-type.ts'
 import type { UploadIntent, UploadMetadata, UploadState } from '@millrace/shared/uploads/upload.ts'
 import { checkTokenImport } from '../tenants/token-limits.ts'
 import type { AdmitUpload, UploadHolder } from './admit-upload.ts'
@@ -74,7 +75,7 @@ export function createStartImport(deps: {
     const source = {
       url: url.href,
       ...(filename !== undefined && { filename }),
-      ...(contentType !== undefined && { contentType }),
+      ...(contentType !== undefined && { contentType: storedType(contentType) }),
       ...(size !== undefined && { size }),
       ...(maxFileBytes !== undefined && { maxBytes: maxFileBytes }),
     }
@@ -97,11 +98,11 @@ function intentOf(request: ImportRequest, url: URL): UploadIntent {
   const { filename, contentType, size, preset, sha256, metadata, traceparent } = request
   const intent = {
     filename: filename ?? filenameOfUrl(url),
-    contentType: contentType ?? declaredType(undefined),
+    contentType: storedType(contentType),
     size: size ?? 0,
     preset: preset ?? defaultPreset.name,
     ...(metadata && { metadata }),
-    ...(sha256 && { declaredSha256: sha256 }),
+    ...(sha256 && { declaredSha256: sha256.toLowerCase() }),
     ...(traceparent && { traceparent }),
   }
   return filename === undefined ? withShortenedFilename(intent) : intent

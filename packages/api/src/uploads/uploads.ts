@@ -133,6 +133,7 @@ export function createUploads(deps: {
     multipartUploads,
     completeUpload,
     eraseUpload,
+    eraseOwnUpload,
     listUploads,
     findOwnUpload,
     withIdempotencyKey,

@@ -271,15 +271,25 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        put?: never;
         /**
-         * Send a file through the API
-         * @description For clients that cannot send files directly to S3. The body is the file itself, or a form with one file, preceded by the fields `preset`, `sha256` and `metadata`. The body is streamed to S3, and limits are checked while it arrives.
+         * Send a file through the API by PUT
+         * @description For `curl -T photo.jpg https://…/upload/`, which sends it to `/upload/photo.jpg`: the last part of the path names the file. Without a name there, in `filename` or in `Content-Disposition`, it is called `file`. Otherwise it is like `POST /upload`: each request creates another upload.
+         */
+        put: operations["putFile"];
+        /**
+         * Send files through the API
+         * @description For clients that cannot send files directly to S3. The body is the file itself, or a form as HTML, FilePond, Dropzone and Uppy send it. The body is streamed to S3, and limits are checked while it arrives.
          *
-         *     An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, it continues with the same upload, also if the instance died. While the first request runs, the response is 409 `idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404. If S3 has the file by then, the response is sent without reading the body.
+         *     A form has up to 100 files, in fields of any name. Each becomes an upload. The fields `preset`, `sha256` (of a form with one file) and `metadata` come before the first file. Other text fields become metadata of the files after them, if they can be: names as in `metadata`, values up to 256 characters; the others are ignored, and so are fields after the last file. If a file is refused, those before it are stored, and the problem lists them.
+         *
+         *     An `Idempotency-Key` belongs to one upload for 24 hours. If a request is sent again because its response was lost, it continues with the same upload, also if the instance died. While the first request runs, the response is 409 `idempotency_key_in_use` with `Retry-After`. If the upload was erased meanwhile, it is 404. If S3 has the file by then, the response is sent without reading a body that is the file itself. Each file of a form counts by its position.
          */
         post: operations["sendFile"];
-        delete?: never;
+        /**
+         * Erase what was sent
+         * @description The body is an id, or a response of `POST /upload`, as text of any type: FilePond sends back what it got. Its uploads are erased as by `DELETE /uploads/{id}`.
+         */
+        delete: operations["revertUpload"];
         options?: never;
         head?: never;
         patch?: never;
@@ -723,9 +733,9 @@ export interface components {
             transport: components["schemas"]["FormTransport"] | components["schemas"]["PutTransport"] | components["schemas"]["MultipartTransport"] | components["schemas"]["ImportTransport"] | components["schemas"]["NoTransport"];
         };
         Announcement: {
-            /** @description declared media type. The file type is detected from the bytes */
-            contentType: string;
-            /** @description shown to people; never part of a key */
+            /** @description declared media type. It decides nothing: the file type is detected from the bytes. What is no media type is stored as application/octet-stream */
+            contentType?: string;
+            /** @description shown to people, up to 255 characters; never part of a key */
             filename: string;
             metadata?: {
                 [key: string]: string;
@@ -853,7 +863,7 @@ export interface components {
             nextCursor?: string;
         };
         EditRequest: {
-            /** @description shown to people; never part of a key */
+            /** @description shown to people, up to 255 characters; never part of a key */
             filename?: string;
             /** @description fields to set; `null` deletes a field, and fields that are not named stay */
             metadata?: {
@@ -988,9 +998,9 @@ export interface components {
             version: string;
         };
         ImportRequest: {
-            /** @description declared media type. The file type is detected from the bytes */
+            /** @description declared media type. It decides nothing: the file type is detected from the bytes. What is no media type is stored as application/octet-stream */
             contentType?: string;
-            /** @description shown to people; never part of a key */
+            /** @description shown to people, up to 255 characters; never part of a key */
             filename?: string;
             metadata?: {
                 [key: string]: string;
@@ -1159,6 +1169,10 @@ export interface components {
             code: components["schemas"]["ErrorCode"];
             message: string;
         };
+        Reverted: {
+            /** @description in the order of the uploads */
+            receipts: components["schemas"]["Receipt"][];
+        };
         RotateSecretRequest: Record<string, never>;
         ScalingDecision: {
             /** @description ISO 8601 */
@@ -1167,6 +1181,10 @@ export interface components {
             reason: string;
             tier: "api" | "worker";
             to: number;
+        };
+        SentFiles: {
+            /** @description in the order of the files */
+            uploads: components["schemas"]["Upload"][];
         };
         SentPart: {
             /** @description ETag header of S3's response to the part */
@@ -3508,11 +3526,11 @@ export interface operations {
             };
         };
     };
-    sendFile: {
+    putFile: {
         parameters: {
             query?: {
                 /**
-                 * @description shown to people; never part of a key
+                 * @description shown to people, up to 255 characters; never part of a key
                  * @example harbour.jpg
                  */
                 filename?: string;
@@ -3543,50 +3561,20 @@ export interface operations {
             content: {
                 /** @example …the bytes of the file… */
                 "application/octet-stream": string;
-                /**
-                 * @example {
-                 *       "preset": "default",
-                 *       "file": "…the bytes of the file…"
-                 *     }
-                 */
-                "multipart/form-data": {
-                    /** @description the last field, and the only file */
-                    file: string;
-                    /** @description a JSON object with string values */
-                    metadata?: string;
-                    preset?: string;
-                    sha256?: string;
-                };
             };
         };
         responses: {
-            /** @description The file is stored in S3 and its processing is queued. */
+            /** @description The file is stored in S3 and its processing is queued. Of a form with several files, the response lists the uploads. */
             201: {
                 headers: {
-                    /** @description path of the upload */
+                    /** @description path of the upload, if it is one */
                     location?: string;
                     /** @description a new session, if the request had none */
                     "set-cookie"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
-                     *       "filename": "harbour.jpg",
-                     *       "contentType": "image/jpeg",
-                     *       "size": 4182311,
-                     *       "preset": "default",
-                     *       "metadata": {
-                     *         "album": "summer"
-                     *       },
-                     *       "createdAt": "2026-11-23T09:30:00.000Z",
-                     *       "state": "received",
-                     *       "variants": [],
-                     *       "updatedAt": "2026-11-23T09:30:02.000Z"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Upload"];
+                    "application/json": components["schemas"]["Upload"] | components["schemas"]["SentFiles"];
                 };
             };
             /** @description The request does not match the schema. Or: No preset with this name. */
@@ -3756,6 +3744,402 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {unknown} */
                         code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    sendFile: {
+        parameters: {
+            query?: {
+                /**
+                 * @description shown to people, up to 255 characters; never part of a key
+                 * @example harbour.jpg
+                 */
+                filename?: string;
+                /**
+                 * @description JSON object with string values, as in `POST /uploads`
+                 * @example {"album":"summer"}
+                 */
+                metadata?: string;
+                /** @example default */
+                preset?: string;
+                /**
+                 * @description hex. The upload is rejected if the bytes have another SHA-256
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+                 */
+                sha256?: string;
+            };
+            header?: {
+                /**
+                 * @description belongs to one upload for 24 hours: a repeated request continues with it and creates no other
+                 * @example 8e03978e-40d5-43dd-bc93-6894a57f9324
+                 */
+                "idempotency-key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example …the bytes of the file… */
+                "application/octet-stream": string;
+                /**
+                 * @example {
+                 *       "preset": "default",
+                 *       "file": "…the bytes of the file…"
+                 *     }
+                 */
+                "multipart/form-data": {
+                    /** @description one or more files; the field may have any name */
+                    file: string;
+                    /** @description a JSON object with string values */
+                    metadata?: string;
+                    preset?: string;
+                    sha256?: string;
+                } & {
+                    [key: string]: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The file is stored in S3 and its processing is queued. Of a form with several files, the response lists the uploads. */
+            201: {
+                headers: {
+                    /** @description path of the upload, if it is one */
+                    location?: string;
+                    /** @description a new session, if the request had none */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upload"] | components["schemas"]["SentFiles"];
+                };
+            };
+            /** @description The request does not match the schema. Or: No preset with this name. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request" | "preset_unknown";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "token_limit" | "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The request was sent too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "request_timeout";
+                        /** @constant */
+                        status: 408;
+                    };
+                };
+            };
+            /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
+            409: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "idempotency_key_in_use" | "conflict";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_too_large" | "quota_exceeded";
+                        /** @constant */
+                        status: 413;
+                    };
+                };
+            };
+            /** @description This route does not accept this content type. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unsupported_media_type";
+                        /** @constant */
+                        status: 415;
+                    };
+                };
+            };
+            /** @description The Idempotency-Key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "idempotency_key_reused";
+                        /** @constant */
+                        status: 422;
+                    };
+                };
+            };
+            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                        /** @constant */
+                        status: 503;
+                    };
+                };
+            };
+        };
+    };
+    revertUpload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57 */
+                "text/plain": string;
+            };
+        };
+        responses: {
+            /** @description The receipts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "receipts": [
+                     *         {
+                     *           "id": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *           "erased": [
+                     *             {
+                     *               "key": "originals/s-0123456789abcdef0123456789abcdef/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *               "versions": 1
+                     *             }
+                     *           ],
+                     *           "verifiedAt": "2026-11-23T09:45:00.000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Reverted"];
+                };
+            };
+            /** @description The request does not match the schema. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "invalid_request";
+                        /** @constant */
+                        status: 400;
+                    };
+                };
+            };
+            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                        /** @constant */
+                        status: 401;
+                    };
+                };
+            };
+            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "forbidden" | "cross_site";
+                        /** @constant */
+                        status: 403;
+                    };
+                };
+            };
+            /** @description No upload with this id. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "upload_not_found";
+                        /** @constant */
+                        status: 404;
+                    };
+                };
+            };
+            /** @description The upload is being changed by another process. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "conflict";
+                        /** @constant */
+                        status: 409;
+                    };
+                };
+            };
+            /** @description Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "rate_limited";
+                        /** @constant */
+                        status: 429;
+                    };
+                };
+            };
+            /** @description Internal error. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "internal";
+                        /** @constant */
+                        status: 500;
+                    };
+                };
+            };
+            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+            503: {
+                headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {unknown} */
+                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                         /** @constant */
                         status: 503;
                     };

@@ -1,13 +1,9 @@
-import { Compile } from 'typebox/compile'
 import { objectMetadataBytes, objectMetadataLimitBytes, toObjectMetadata } from '../ledger/object-metadata.ts'
-import { intentFields } from '../uploads/intent-fields.ts'
+import { storedType } from '../uploads/content-type.ts'
 import type { UploadIntent } from '../uploads/upload.ts'
 
-/** Filename and content type of a file whose source declares none. */
+/** Filename of a file whose source declares none. */
 const defaultName = 'file'
-const defaultType = 'application/octet-stream'
-
-const contentType = Compile(intentFields.contentType)
 
 /**
  * Returns the filename in a URL: the last segment of its path.
@@ -39,7 +35,7 @@ export function cleanFilename(name: string): string {
 
 /** Returns the content type that a source declares, or `application/octet-stream` if it is not valid. */
 export function declaredType(header: string | undefined): string {
-  return contentType.Check(header) ? header : defaultType
+  return storedType(header)
 }
 
 /**

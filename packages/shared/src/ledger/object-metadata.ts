@@ -14,22 +14,46 @@ const uploadMetadata = Compile(UploadMetadata)
 const sha256 = Compile(Type.String({ pattern: '^[0-9a-f]{64}$' }))
 const traceparent = Compile(Type.String({ pattern: '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' }))
 
+/** Begins a value in UTF-16. `encodeURIComponent` never leaves a comma. */
+const utf16Prefix = 'utf16,'
+
 /**
  * Returns the object metadata that stores an intent with its original (`x-amz-meta-*`, names without that
- * prefix). Values are percent-encoded, because headers are ASCII only. Size and content type are fields of S3
- * itself. The upload's metadata is stored under the name `notes`.
+ * prefix). Headers are ASCII only, so values are percent-encoded. If S3 would not accept them, those become base64 of UTF-16
+ * that are shorter so: a name of 255 Chinese characters takes 2,295 bytes the one way and 686 the other. Earlier versions
+ * read percent-encoding only, and accepted nothing that does not fit in it.
+ *
+ * Size and content type are fields of S3 itself. The upload's metadata is stored under the name `notes`.
  */
 export function toObjectMetadata(intent: UploadIntent): Record<string, string> {
+  const metadata = encodeIntent(intent, encodeURIComponent)
+  return objectMetadataBytes(metadata) <= objectMetadataLimitBytes
+    ? metadata
+    : encodeIntent(intent, encodeShortest)
+}
+
+/** Returns the least number of bytes that an intent takes as object metadata. */
+export function leastMetadataBytes(intent: UploadIntent): number {
+  return objectMetadataBytes(encodeIntent(intent, encodeShortest))
+}
+
+function encodeIntent(intent: UploadIntent, encode: (text: string) => string): Record<string, string> {
   const metadata: Record<string, string> = {
-    filename: encodeURIComponent(intent.filename),
+    filename: encode(intent.filename),
     preset: intent.preset,
   }
-  if (intent.metadata) metadata['notes'] = encodeURIComponent(JSON.stringify(intent.metadata))
+  if (intent.metadata) metadata['notes'] = encode(JSON.stringify(intent.metadata))
   if (intent.declaredSha256) metadata['sha256'] = intent.declaredSha256
   if (intent.traceparent) metadata['traceparent'] = intent.traceparent
   if (intent.stamped) metadata['stamped'] = intent.stamped.join(',')
   if (intent.accept) metadata['accept'] = intent.accept.join(',')
   return metadata
+}
+
+function encodeShortest(text: string): string {
+  const escaped = encodeURIComponent(text)
+  const utf16 = utf16Prefix + Buffer.from(text, 'utf16le').toString('base64')
+  return escaped.length <= utf16.length ? escaped : utf16
 }
 
 /** Returns the size of object metadata in bytes, as S3 counts it for its limit. */
@@ -67,10 +91,14 @@ export function fromObjectMetadata(
 }
 
 function decode(value: string | undefined): string {
+  if (value?.startsWith(utf16Prefix)) {
+    const text = Buffer.from(value.slice(utf16Prefix.length), 'base64').toString('utf16le')
+    return text.isWellFormed() ? text : ''
+  }
   try {
     return decodeURIComponent(value ?? '')
   } catch {
-    // The value is not percent-encoded, so Millrace did not write it.
+    // Neither form, so Millrace did not write it.
     return ''
   }
 }

@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { Logger } from 'pino'
 import { AppError } from '../service/app-error.ts'
-import { emptyFile, tooLarge } from '../uploads/file-errors.ts'
+import { tooLarge } from '../uploads/file-errors.ts'
 import type { Arrival, UploadIntent } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import { createAbortMultipartUploads } from './abort-multipart-uploads.ts'
@@ -99,8 +99,7 @@ export function createStoreOriginal(deps: {
      * Sends a body in parts, or with one PUT if it is shorter than a part. On failure the parts are deleted.
      *
      * @returns the arrival
-     * @throws AppError `upload_too_large`, `invalid_request` if the body is empty; `too_many_uploads` or `overloaded` if
-     *   there is no memory for its first bytes
+     * @throws AppError `upload_too_large`; `too_many_uploads` or `overloaded` if there is no memory for its first bytes
      */
     async ofUnknownSize(
       address: UploadAddress,
@@ -126,7 +125,6 @@ export function createStoreOriginal(deps: {
       try {
         return await sendParts(parts, async ({ partNumber, bytes }) => {
           signal.throwIfAborted()
-          if (size === 0) throw emptyFile()
           if (partNumber === 1) {
             await beforeCommit(size)
             const response = await streamingS3.send(

@@ -149,7 +149,8 @@ async function readToEnd(
   let chunk: Buffer | undefined = head
   while (chunk) {
     if (at + chunk.length > size) throw lengthMismatch(size)
-    const taken = onChunk(chunk, at)
+    // An empty file has no chunk: an empty one would tell clamd that the file ends.
+    const taken = chunk.length > 0 ? onChunk(chunk, at) : undefined
     hash.update(chunk)
     if (taken) await taken
     at += chunk.length
