@@ -92,6 +92,8 @@ export const Problem = Type.Object(
     title: Type.String({ description: 'a sentence that is the same for all problems of this kind' }),
     status: Type.Integer(),
     detail: Type.String({ description: 'what is wrong with this request' }),
+    // RFC 9457, 3.2: a problem may have further members. Uppy 5 shows `message` of a JSON error.
+    message: Type.String({ description: 'the same as `detail`, for clients that read this name' }),
     code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }),
     requestId: Type.String({ description: 'identifies the request in the log' }),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
@@ -133,6 +135,7 @@ export function toProblem(error: AppError, requestId: string): Static<typeof Pro
     title: errorCatalogue[error.code].message,
     status: statusOfCode[error.code],
     detail: error.message,
+    message: error.message,
     code: error.code,
     requestId,
     ...(error.fields && { errors: error.fields }),

@@ -231,6 +231,7 @@ function sampleProblem(code: ErrorCode) {
     title: message,
     status: statusOfCode[code],
     detail: message,
+    message,
     code,
     requestId: sampleId,
   }
