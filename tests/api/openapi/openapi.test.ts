@@ -24,6 +24,7 @@ const hiddenPaths = [
   /^\/admin\/queues/,
 ]
 
+let allRoutes: Route[]
 let registeredRoutes: Route[]
 let api: ApiInstances
 let responseBody: unknown
@@ -33,6 +34,7 @@ let reader: ReturnType<typeof readDocument>
 test.before(async () => {
   const { started, routes } = await collectRoutes(startApiInstances)
   api = started
+  allRoutes = routes
   // Fastify adds a HEAD route for each GET route.
   registeredRoutes = routes.filter(({ method }) => method !== 'HEAD')
   const response = await createHttpClient(api.url).get('/openapi.json')
@@ -57,6 +59,15 @@ test('the document has every registered route and no other', () => {
     .map(({ method, url }) => `${method} ${url}`)
   assert.equal(documented.toSorted(), registered.toSorted())
   assert.equal(Object.keys(operations).toSorted(), registered.toSorted())
+})
+
+test('every GET route answers HEAD, except the one that creates an upload', () => {
+  const urls = (method: string) => allRoutes.filter((route) => route.method === method).map(({ url }) => url)
+  const withHead = new Set(urls('HEAD'))
+  assert.equal(
+    urls('GET').filter((url) => !withHead.has(url)),
+    ['/uppy/s3/params'],
+  )
 })
 
 test('the document omits only pages and other protocols', () => {
