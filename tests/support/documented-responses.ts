@@ -21,7 +21,8 @@ export const OperationObject = Type.Object({
       Type.Object({
         name: Type.String(),
         in: Type.String(),
-        schema: Type.Object({}),
+        required: Type.Optional(Type.Boolean()),
+        schema: Type.Object({ default: Type.Optional(Type.Unknown()) }),
         example: Type.Unknown(),
       }),
     ),
@@ -29,7 +30,11 @@ export const OperationObject = Type.Object({
   requestBody: Type.Optional(Type.Object({ content: Content })),
   responses: Type.Record(
     Type.String({ pattern: '^[1-5][0-9]{2}$' }),
-    Type.Object({ description: Type.String({ minLength: 1 }), content: Type.Optional(Content) }),
+    Type.Object({
+      description: Type.String({ minLength: 1 }),
+      headers: Type.Optional(Type.Record(Type.String(), Type.Object({}))),
+      content: Type.Optional(Content),
+    }),
   ),
 })
 
@@ -74,8 +79,7 @@ export function checkDocumentedResponse(
   response: { status: number; headers: Headers; body: unknown },
 ): void {
   const reader = readers.get(url.origin)?.()
-  const contentType = response.headers.get('content-type')
-  reader?.check({ method, path: url.pathname }, { ...response, contentType })
+  reader?.check({ method, path: url.pathname }, response)
 }
 
 /**
@@ -123,8 +127,10 @@ export function readDocument(document: OpenApiDocument) {
     /** @throws Error if the response is not documented or its body does not match the schema */
     check(
       { method, path }: { method: string; path: string },
-      { status, contentType, body }: { status: number; contentType: string | null; body: unknown },
+      response: { status: number; headers: Headers; body: unknown },
     ): void {
+      const { status, headers, body } = response
+      const contentType = headers.get('content-type')
       const { pathname } = new URL(path, 'http://localhost')
       const matching = operations.filter(({ pattern }) => pattern.test(pathname))
       // A path without parameters has priority, as in the router.
@@ -132,12 +138,15 @@ export function readDocument(document: OpenApiDocument) {
       const name = method.toLowerCase()
       const operation = found?.methods[name]
       if (!found || !operation) return
-      const response = operation.responses[status]
-      if (!response)
+      const documented = operation.responses[status]
+      if (!documented)
         throw new Error(`${method} ${found.path} responded with ${status}, which is not documented.`)
+      if (headers.has('retry-after') && !documented.headers?.['retry-after']) {
+        throw new Error(`${method} ${found.path} sent Retry-After with ${status}, which is not documented.`)
+      }
       const type = contentType?.split(';')[0] ?? ''
       if (!type) return
-      if (!response.content?.[type]) {
+      if (!documented.content?.[type]) {
         throw new Error(
           `${method} ${found.path} responded with ${status} and ${type}, which is not documented.`,
         )

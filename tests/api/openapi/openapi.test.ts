@@ -1,3 +1,4 @@
+import { codesWithRetryAfter } from '@millrace/api/http/problem.ts'
 import { codesOutsideOperations, operations } from '@millrace/api/openapi/operations.ts'
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
@@ -12,6 +13,7 @@ import { largestJsonBytes } from '../../support/largest-json.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('OpenAPI document')
+const withRetryAfter: ReadonlySet<string> = codesWithRetryAfter
 
 /** Paths outside of the OpenAPI document: pages, and protocols with a specification of their own. */
 const hiddenPaths = [
@@ -132,6 +134,29 @@ test('every parameter, request body and response body has an example that matche
         assert.ok(present.length > 0, `${at.join(' ')} has no example`)
         for (const value of present) reader.validate([...at, 'content', type, 'schema'], value)
       }
+    }
+  }
+})
+
+test('a parameter with a default is optional', () => {
+  const parameters = reader.operations.flatMap(({ operation }) =>
+    (operation.parameters ?? []).map((parameter) => ({ ...parameter, id: operation.operationId })),
+  )
+  const withDefault = parameters.filter(({ schema }) => schema.default !== undefined)
+  assert.ok(withDefault.length > 3)
+  assert.equal(
+    withDefault.filter(({ required }) => required).map(({ id, name }) => `${id} ${name}`),
+    [],
+  )
+})
+
+test('Retry-After is documented for each status that can have it', () => {
+  for (const { operation } of reader.operations) {
+    for (const [status, { headers, content }] of Object.entries(operation.responses)) {
+      const codes = Object.keys(content?.['application/problem+json']?.examples ?? {})
+      const sent = status === '503' || codes.some((code) => withRetryAfter.has(code))
+      // `GET /usage` answers 202 while it counts.
+      if (codes.length > 0) assert.is(headers?.['retry-after'] !== undefined, sent, `${operation.operationId} ${status}`)
     }
   }
 })

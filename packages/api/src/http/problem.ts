@@ -85,6 +85,17 @@ export const statusOfCode = {
   internal: 500,
 } satisfies Record<ErrorCode, number>
 
+/** Codes whose problems have the header `Retry-After`, in addition to all problems with the status 503. */
+export const codesWithRetryAfter: ReadonlySet<ErrorCode> = new Set([
+  'rate_limited',
+  'too_many_uploads',
+  'too_many_streams',
+  'too_many_unfinished_uploads',
+  'too_many_sessions',
+  'quota_exhausted_today',
+  'idempotency_key_in_use',
+])
+
 /** Body of an error response: RFC 9457, `application/problem+json`. */
 export const Problem = Type.Object(
   {

@@ -1,6 +1,6 @@
 import { type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
-import { Problem, statusOfCode } from '../http/problem.ts'
+import { codesWithRetryAfter, Problem, statusOfCode } from '../http/problem.ts'
 import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
 import { codesOutsideOperations, operations } from './operations.ts'
@@ -8,7 +8,7 @@ import { sampleId } from './sample-upload.ts'
 import { webhookRequests } from './webhook-requests.ts'
 
 type Json = Record<string, unknown>
-type Parameter = { name: string; in: string; example?: unknown }
+type Parameter = { name: string; in: string; required?: boolean; schema?: Json; example?: unknown }
 /** An operation as collected from a route. */
 type RouteOperation = {
   parameters?: Parameter[]
@@ -119,7 +119,12 @@ function describeOperation(route: RouteOperation, operation: Operation, method: 
   const { operationId, summary, description, tag, security } = operation
   const examples = operation.parameters ?? {}
   const parameters = [
-    ...(route.parameters ?? []).map((parameter) => ({ ...parameter, example: examples[parameter.name] })),
+    ...(route.parameters ?? []).map((parameter) => ({
+      ...parameter,
+      // A schema with a default requires the field in the value that handlers get, but not in the request.
+      required: parameter.required === true && parameter.schema?.['default'] === undefined,
+      example: examples[parameter.name],
+    })),
     ...Object.entries(operation.requestHeaders ?? {}).map(([name, header]) => ({
       name,
       in: 'header',
@@ -201,7 +206,9 @@ function problemResponses(codes: Set<ErrorCode>): Json {
       status,
       {
         description: group.map((code) => errorCatalogue[code].message).join(' Or: '),
-        ...((status === 503 || group.includes('idempotency_key_in_use')) && { headers: retryAfter }),
+        ...((status === 503 || group.some((code) => codesWithRetryAfter.has(code))) && {
+          headers: retryAfter,
+        }),
         content: {
           'application/problem+json': {
             schema: {

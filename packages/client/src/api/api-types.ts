@@ -396,7 +396,9 @@ export interface paths {
         };
         /**
          * Download the original file
-         * @description Redirects to the bytes that the client sent, after they passed inspection.
+         * @description The bytes that the client sent, after they passed inspection.
+         *
+         *     The response is a redirect, which browsers, curl and most libraries follow. Some clients send their `Authorization` along, and S3 refuses a request that is signed twice. With `Accept: application/json`, the response is JSON with the same URL instead: fetch it without `Authorization`. The redirect wins if the header wants the file at least as much (`*\/*`, `application/json, *\/*`). `HEAD` gets the same; its redirect can be followed with `HEAD` only.
          */
         get: operations["getOriginal"];
         put?: never;
@@ -461,6 +463,8 @@ export interface paths {
         /**
          * Download a variant
          * @description The variant is identified by its name in the preset.
+         *
+         *     The response is a redirect, which browsers, curl and most libraries follow. Some clients send their `Authorization` along, and S3 refuses a request that is signed twice. With `Accept: application/json`, the response is JSON with the same URL instead: fetch it without `Authorization`. The redirect wins if the header wants the file at least as much (`*\/*`, `application/json, *\/*`). `HEAD` gets the same; its redirect can be followed with `HEAD` only.
          */
         get: operations["getVariant"];
         put?: never;
@@ -1068,6 +1072,8 @@ export interface components {
             }[];
             /** @description the exceeded limit, in bytes or files */
             limit?: number;
+            /** @description the same as `detail`, for clients that read this name */
+            message: string;
             /** @description the remainder of the limit */
             remaining?: number;
             /** @description identifies the request in the log */
@@ -1202,6 +1208,12 @@ export interface components {
         };
         SessionLabel: {
             user?: string;
+        };
+        SignedDownload: {
+            /** @description ISO 8601 */
+            expiresAt: string;
+            /** @description signed URL of S3 or CloudFront. Send no `Authorization` with it */
+            url: string;
         };
         SignedParts: {
             parts: components["schemas"]["PartUrl"][];
@@ -1688,6 +1700,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1801,6 +1815,8 @@ export interface operations {
             /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1935,6 +1951,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2057,6 +2075,8 @@ export interface operations {
             /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2174,11 +2194,11 @@ export interface operations {
     };
     listApiKeys: {
         parameters: {
-            query: {
+            query?: {
                 /** @example key-0199c3a27d6f7b2e8d4f9a1c3e5b7d90 */
                 cursor?: string;
                 /** @example 100 */
-                limit: number;
+                limit?: number;
                 /**
                  * @description another tenant than the caller's own; needs the scope `admin`
                  * @example acme
@@ -2264,6 +2284,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2456,6 +2478,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2583,6 +2607,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2698,6 +2724,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2896,6 +2924,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3053,6 +3083,8 @@ export interface operations {
             /** @description Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3159,6 +3191,8 @@ export interface operations {
             /** @description Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3339,6 +3373,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3463,6 +3499,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3718,6 +3756,8 @@ export interface operations {
             /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3910,6 +3950,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4121,6 +4163,8 @@ export interface operations {
             /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4278,6 +4322,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4430,6 +4476,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4656,6 +4704,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -4872,6 +4922,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5018,6 +5070,8 @@ export interface operations {
             /** @description Too many event streams are open. Or: Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5076,11 +5130,30 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A redirect to a signed URL of S3, valid for 10 to 15 minutes. */
+            /** @description To a client that prefers JSON to the file: the signed URL. */
+            200: {
+                headers: {
+                    /** @description `Accept, Origin` */
+                    vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "url": "https://bucket.s3.eu-central-1.amazonaws.com/originals/u-1/0198?X-Amz-Expires=900&X-Amz-Signature=9f86d081",
+                     *       "expiresAt": "2026-11-23T09:45:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignedDownload"];
+                };
+            };
+            /** @description A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. */
             302: {
                 headers: {
                     /** @description the signed URL */
                     location?: string;
+                    /** @description `Accept, Origin` */
+                    vary?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5158,6 +5231,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5316,6 +5391,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5524,6 +5601,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5731,6 +5810,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5791,11 +5872,30 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A redirect to a signed URL of S3, valid for 10 to 15 minutes. */
+            /** @description To a client that prefers JSON to the file: the signed URL. */
+            200: {
+                headers: {
+                    /** @description `Accept, Origin` */
+                    vary?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "url": "https://bucket.s3.eu-central-1.amazonaws.com/originals/u-1/0198?X-Amz-Expires=900&X-Amz-Signature=9f86d081",
+                     *       "expiresAt": "2026-11-23T09:45:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignedDownload"];
+                };
+            };
+            /** @description A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. */
             302: {
                 headers: {
                     /** @description the signed URL */
                     location?: string;
+                    /** @description `Accept, Origin` */
+                    vary?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5873,6 +5973,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6047,6 +6149,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6218,6 +6322,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6390,6 +6496,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6435,11 +6543,11 @@ export interface operations {
     };
     listUsers: {
         parameters: {
-            query: {
+            query?: {
                 /** @example 5a1f0c9e2b7d4a6f8c3e1d2b9a7f6e05 */
                 cursor?: string;
                 /** @example 50 */
-                limit: number;
+                limit?: number;
             };
             header?: never;
             path?: never;
@@ -6511,6 +6619,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6685,6 +6795,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6814,6 +6926,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7012,6 +7126,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7138,6 +7254,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7262,6 +7380,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7467,6 +7587,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7512,11 +7634,11 @@ export interface operations {
     };
     listDeliveries: {
         parameters: {
-            query: {
+            query?: {
                 /** @example dlv_0f3c5a7e9b1d2f4a6c8e0b2d4f6a8c0e */
                 cursor?: string;
                 /** @example 50 */
-                limit: number;
+                limit?: number;
             };
             header?: never;
             path: {
@@ -7634,6 +7756,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7824,6 +7948,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8035,6 +8161,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8224,6 +8352,8 @@ export interface operations {
             /** @description Too many requests. */
             429: {
                 headers: {
+                    /** @description seconds */
+                    "retry-after"?: number;
                     [name: string]: unknown;
                 };
                 content: {
