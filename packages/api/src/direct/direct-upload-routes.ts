@@ -6,7 +6,7 @@ import { allowEarlyResponse } from '../http/early-response.ts'
 import { startTransferTimeout, type TransferLimits } from '../http/transfer-timeout.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
 import { IdempotencyHeaders, type WithIdempotencyKey } from '../uploads/idempotency-key.ts'
-import { UploadView, viewUpload } from '../uploads/upload-view.ts'
+import { UploadView, type ViewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { FileQuery, readIncomingFile } from './incoming-file.ts'
 
@@ -24,9 +24,10 @@ export function directUploadRoutes(
     directUpload: DirectUpload
     uploadsAtOnce: Budget
     transferLimits: TransferLimits
+    viewUpload: ViewUpload
   },
 ): void {
-  const { withIdempotencyKey, directUpload, uploadsAtOnce, transferLimits } = deps
+  const { withIdempotencyKey, directUpload, uploadsAtOnce, transferLimits, viewUpload } = deps
   const collectGarbageDuringStream = createCollectGarbageDuringStream()
 
   api.register(async (scope: Api) => {

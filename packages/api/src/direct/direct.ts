@@ -17,7 +17,7 @@ export function registerDirectUpload(
   scope: Api,
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
-    uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey'>
+    uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey' | 'viewUpload'>
     tokenUse: TokenUse
     uploadsAtOnce: Budget
     log: Logger
@@ -25,7 +25,7 @@ export function registerDirectUpload(
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
-  const { admitUpload, abortMultipartUploads, withIdempotencyKey } = deps.uploads
+  const { admitUpload, abortMultipartUploads, withIdempotencyKey, viewUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const directUpload = createDirectUpload({
     records,
@@ -41,6 +41,7 @@ export function registerDirectUpload(
   directUploadRoutes(scope, {
     withIdempotencyKey,
     directUpload,
+    viewUpload,
     uploadsAtOnce: deps.uploadsAtOnce,
     transferLimits: { idleTimeoutMs: uploadIdleTimeoutMs, minBytesPerSecond: minUploadBytesPerSecond },
   })

@@ -39,8 +39,12 @@ const writeCodes: readonly ErrorCode[] = ['cross_site']
 /** Codes of operations with a JSON body. */
 const jsonBodyCodes: readonly ErrorCode[] = ['body_too_large', 'unsupported_media_type', 'request_timeout']
 
-/** Returns the parts of the document that do not come from routes. */
-export function documentFrame(version: string) {
+/**
+ * Returns the parts of the document that do not come from routes.
+ *
+ * @param options.publicPath the path under which clients reach the API; empty if it has an origin for itself
+ */
+export function documentFrame({ version, publicPath }: { version: string; publicPath: string }) {
   return {
     openapi: '3.1.0',
     info: {
@@ -50,7 +54,7 @@ export function documentFrame(version: string) {
         'Uploads and media processing in your own S3 bucket. Errors are RFC 9457 problems. Unknown query parameters are errors.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    servers: [{ url: '/', description: 'the origin of this document' }],
+    servers: [{ url: publicPath || '/', description: 'on the origin of this document' }],
     tags: tags.map((tag) => ({ ...tag })),
   }
 }

@@ -10,6 +10,7 @@ const hiddenOperations: Record<string, string> = {
   'GET /docs/static/index.html': 'getDocsPage',
   'GET /docs/static/swagger-initializer.js': 'getDocsFile',
   'GET /docs/static/*': 'getDocsFile',
+  'GET /': 'getUploadsPage',
   'GET /fleet': 'getFleetPage',
   'GET /*': 'getConsoleFile',
   'OPTIONS /tus': 'getTusExtensions',

@@ -29,7 +29,7 @@ const PartParams = Type.Object({ ...UploadParams.properties, partNumber: PartNum
  * `uploadId` is our upload id; the upload must belong to the owner who sent the request. The protocol's `key`
  * is returned to Uppy, but never read from a request.
  *
- * @param deps.publicOrigin the API's origin as browsers see it
+ * @param deps.publicUrl the API's origin as browsers see it, and its path
  */
 export function uppyRoutes(
   api: Api,
@@ -41,7 +41,7 @@ export function uppyRoutes(
     multipartUploads: MultipartUploads
     completeUpload: CompleteUpload
     eraseUpload: EraseUpload
-    publicOrigin: string
+    publicUrl: string
   },
 ): void {
   const { owner, findOwnUpload, admitUpload, multipartUploads, completeUpload } = deps
@@ -122,7 +122,7 @@ export function uppyRoutes(
       const { upload } = await findOwnUpload(request, request.params.id)
       const parts = request.body.parts.map(({ PartNumber, ETag }) => ({ partNumber: PartNumber, etag: ETag }))
       await completeUpload(upload, parts)
-      return { location: `${deps.publicOrigin}/uploads/${upload.id}`, key: originalKey(upload) }
+      return { location: `${deps.publicUrl}/uploads/${upload.id}`, key: originalKey(upload) }
     },
   )
 
