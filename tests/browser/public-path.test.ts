@@ -149,7 +149,14 @@ test('the session cookie has the name of the path, so that two APIs can have one
 
 test('a proxy that keeps the path works as well', async () => {
   const client = createHttpClient(api.url)
-  for (const path of ['/media', '/media/', '/media?x=1', '/media/health', '/media/docs/', '/media/uploads?limit=1']) {
+  for (const path of [
+    '/media',
+    '/media/',
+    '/media?x=1',
+    '/media/health',
+    '/media/docs/',
+    '/media/uploads?limit=1',
+  ]) {
     assert.is((await client.get(path)).status, 200, path)
   }
   for (const path of ['/mediation', '/media/media/health', '/other/health']) {
@@ -159,7 +166,10 @@ test('a proxy that keeps the path works as well', async () => {
 
 test('the OpenAPI document names the path as its server', async () => {
   const { body } = await createHttpClient(proxy.origin).get(`${prefix}/openapi.json`)
-  const { servers } = bodyOf({ status: 200, headers: new Headers(), body }, Type.Object({ servers: Type.Unknown() }))
+  const { servers } = bodyOf(
+    { status: 200, headers: new Headers(), body },
+    Type.Object({ servers: Type.Unknown() }),
+  )
   assert.equal(servers, [{ url: prefix, description: 'on the origin of this document' }])
 })
 
@@ -172,32 +182,32 @@ test('the console uploads a file through the proxy, wherever its page was opened
       { name: `a${path.length}.txt`, type: 'text/plain', bytes: Buffer.from('hello') },
     ])
     const card = page.getByRole('listitem', { name: `a${path.length}.txt`, exact: true })
-    await card.getByRole('link', { name: /./ }).or(card.locator('.state-text')).first().waitFor()
-    await card.getByText(/wait|queue|process/i).first().waitFor()
+    await card.locator('.state-text').filter({ hasText: 'Waiting for a worker' }).waitFor()
     await page.getByRole('link', { name: 'Fleet' }).click()
     await page.getByRole('link', { name: 'Your uploads' }).waitFor()
     assert.is(page.url(), `${publicUrl}/fleet`)
     await page.getByRole('link', { name: 'Your uploads' }).click()
     await card.waitFor()
     assert.is(page.url(), `${publicUrl}/`)
-    assert.equal(errors.filter((error) => !error.includes('401')), [])
+    assert.equal(errors, [])
     await page.close()
   }
   await context.close()
 })
 
-test('the documentation loads through the proxy', async () => {
-  const context = await browser.newContext()
-  for (const path of ['/docs', '/docs/', '/docs/static/index.html']) {
-    console.time(path)
-    const { page, errors } = await openPage(context, `${publicUrl}${path}`)
-    console.timeLog(path)
-    await page.getByText('Announce a file and get its transport').waitFor({ timeout: 15_000 })
-    console.timeEnd(path)
-    assert.equal(errors, [])
-    await page.close()
+test('the pages of the documentation refer to files under the path', async () => {
+  const client = createHttpClient(proxy.origin)
+  for (const path of ['/media/docs', '/media/docs/']) {
+    const { body } = await client.get(path)
+    const files = [...String(body).matchAll(/(?:src|href)="([^"]+)"/g)].map(([, reference = '']) => reference)
+    assert.ok(files.length > 3)
+    for (const file of files) {
+      const { pathname } = new URL(file, `${proxy.origin}${path}`)
+      assert.is((await client.get(pathname)).status, 200, pathname)
+    }
   }
-  await context.close()
+  const { headers } = await client.get('/media/docs/static/index.html')
+  assert.is(headers.get('location'), '/media/docs/')
 })
 
 test.run()

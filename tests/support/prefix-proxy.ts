@@ -22,7 +22,6 @@ server.listen(0, '127.0.0.1', () => {
 process.on('message', (message: { target: string }) => {
   target = message.target
 })
-process.once('disconnect', () => process.exit())
 
 function forward(incoming: IncomingMessage, outgoing: ServerResponse, path: string): void {
   const { hostname, port } = new URL(target)

@@ -22,7 +22,7 @@ export async function startPrefixProxy(prefix: string) {
     outside,
     forwardTo: (target: string) => child.send({ target }),
     async close() {
-      child.disconnect()
+      child.kill()
       await closed
     },
   }

@@ -156,7 +156,8 @@ test('Retry-After is documented for each status that can have it', () => {
       const codes = Object.keys(content?.['application/problem+json']?.examples ?? {})
       const sent = status === '503' || codes.some((code) => withRetryAfter.has(code))
       // `GET /usage` answers 202 while it counts.
-      if (codes.length > 0) assert.is(headers?.['retry-after'] !== undefined, sent, `${operation.operationId} ${status}`)
+      if (codes.length > 0)
+        assert.is(headers?.['retry-after'] !== undefined, sent, `${operation.operationId} ${status}`)
     }
   }
 })
