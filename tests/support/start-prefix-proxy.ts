@@ -14,7 +14,9 @@ const program = join(import.meta.dirname, 'prefix-proxy.ts')
 export async function startPrefixProxy(prefix: string) {
   const child = fork(program, [prefix], { stdio: 'inherit' })
   const closed = once(child, 'close')
-  const [{ port }]: { port: number }[] = await once(child, 'message')
+  const port = await new Promise<number>((resolve) => {
+    child.once('message', (message: { port: number }) => resolve(message.port))
+  })
   const outside: string[] = []
   child.on('message', (message: { outside: string }) => outside.push(message.outside))
   return {

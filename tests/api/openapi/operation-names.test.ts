@@ -46,7 +46,6 @@ test('only routes of one purpose share an operation name', ({ routes }) => {
     getOpenapiDocument: ['GET /docs/json', 'GET /docs/yaml', 'GET /openapi.json'],
     getDocsPage: ['GET /docs', 'GET /docs/static/index.html'],
     getDocsFile: ['GET /docs/static/*', 'GET /docs/static/swagger-initializer.js'],
-    getTusExtensions: ['OPTIONS /tus', 'OPTIONS /tus/:id'],
   })
 })
 

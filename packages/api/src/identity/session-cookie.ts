@@ -113,7 +113,7 @@ export function createSessionCookie(options: {
   const { keys, ttlMs, secure, name, now = Date.now } = options
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
-  const sealedText = new RegExp(`(?:^|; ?)${RegExp.escape(name)}=([^;]+)`)
+  const sealedText = new RegExp(`(?:^|; ?)${name.replaceAll('.', '[.]')}=([^;]+)`)
   const openedCookies = new LRUCache<string, OpenedCookie>({
     max: cookieCacheSize,
     maxSize: maxCachedCharacters,

@@ -122,13 +122,17 @@ function withEnum(_key: string, value: unknown): unknown {
 function describeOperation(route: RouteOperation, operation: Operation, method: string) {
   const { operationId, summary, description, tag, security } = operation
   const examples = operation.parameters ?? {}
+  const collected = (route.parameters ?? []).filter(
+    (parameter) => !(operation.requestQuery && parameter.in === 'query'),
+  )
   const parameters = [
-    ...(route.parameters ?? []).map((parameter) => ({
+    ...collected.map((parameter) => ({
       ...parameter,
       // A schema with a default requires the field in the value that handlers get, but not in the request.
       required: parameter.required === true && parameter.schema?.['default'] === undefined,
       example: examples[parameter.name],
     })),
+    ...Object.entries(operation.requestQuery ?? {}).map(([name, query]) => ({ name, in: 'query', ...query })),
     ...Object.entries(operation.requestHeaders ?? {}).map(([name, header]) => ({
       name,
       in: 'header',

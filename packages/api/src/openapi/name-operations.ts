@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { operations } from './operations.ts'
 
-/** Operations that the OpenAPI document leaves out: tus and Uppy have their own protocols, the others are pages. */
+/** Operations that the OpenAPI document leaves out: pages, and the document itself. */
 const hiddenOperations: Record<string, string> = {
   'GET /openapi.json': 'getOpenapiDocument',
   'GET /docs/json': 'getOpenapiDocument',
@@ -13,19 +13,6 @@ const hiddenOperations: Record<string, string> = {
   'GET /': 'getUploadsPage',
   'GET /fleet': 'getFleetPage',
   'GET /*': 'getConsoleFile',
-  'OPTIONS /tus': 'getTusExtensions',
-  'OPTIONS /tus/:id': 'getTusExtensions',
-  'POST /tus': 'createTusUpload',
-  'HEAD /tus/:id': 'getTusOffset',
-  'PATCH /tus/:id': 'sendTusChunk',
-  'DELETE /tus/:id': 'eraseTusUpload',
-  'POST /tus/:id': 'overrideTusMethod',
-  'GET /uppy/s3/params': 'signUppyForm',
-  'POST /uppy/s3/multipart': 'startUppyUpload',
-  'GET /uppy/s3/multipart/:id': 'listUppyParts',
-  'GET /uppy/s3/multipart/:id/:partNumber': 'signUppyPart',
-  'POST /uppy/s3/multipart/:id/complete': 'completeUppyUpload',
-  'DELETE /uppy/s3/multipart/:id': 'eraseUppyUpload',
 }
 
 /**
