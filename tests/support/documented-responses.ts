@@ -15,6 +15,7 @@ export const OperationObject = Type.Object({
   summary: Type.String({ minLength: 1 }),
   description: Type.String({ minLength: 1 }),
   tags: Type.Array(Type.String(), { minItems: 1 }),
+  'x-codeSamples': Type.Optional(Type.Array(Type.Object({ source: Type.String() }))),
   security: Type.Array(Type.Record(Type.String(), Type.Array(Type.String()))),
   parameters: Type.Optional(
     Type.Array(

@@ -1,6 +1,7 @@
 import { type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
 import { codesWithRetryAfter, Problem, statusOfCode } from '../http/problem.ts'
+import { curlExample } from './curl-example.ts'
 import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
 import { codesOutsideOperations, operations } from './operations.ts'
@@ -95,7 +96,13 @@ export function completeDocument(collected: Paths) {
   for (const [path, methods] of Object.entries(collected)) {
     for (const [method, routeOperation] of Object.entries(methods)) {
       const operation = operations[`${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`]
-      if (operation) Object.assign(routeOperation, describeOperation(routeOperation, operation, method))
+      if (!operation) continue
+      const described = describeOperation(routeOperation, operation, method)
+      const source = curlExample(method, path, described, operation.exampleParameters)
+      Object.assign(routeOperation, described, {
+        // An extension that pages of documentation know.
+        'x-codeSamples': [{ lang: 'Shell', label: 'curl', source }],
+      })
     }
   }
   // OpenAPI 3.1 cannot say what a server-sent event contains. The data of `progress` has a schema, to which texts refer.

@@ -50,6 +50,8 @@ export async function openapiRoutes(
   })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    // The page shows no `x-codeSamples`.
+    transformSpecification: (document) => showCodeSamples(document),
     // What the page's own links begin with.
     indexPrefix: publicPath,
     staticCSP: pagePolicy,
@@ -57,4 +59,15 @@ export async function openapiRoutes(
     // The page reads the same document from /docs/json.
     uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: false },
   })
+}
+
+/** Adds the curl command of each operation to its description. @param document a copy */
+function showCodeSamples(document: Readonly<Record<string, unknown>>) {
+  for (const methods of Object.values(document['paths'] ?? {})) {
+    for (const operation of Object.values<{ description: string; 'x-codeSamples'?: { source: string }[] }>(methods)) {
+      const [sample] = operation['x-codeSamples'] ?? []
+      if (sample) operation.description += `\n\n\`\`\`sh\n${sample.source}\n\`\`\``
+    }
+  }
+  return document
 }

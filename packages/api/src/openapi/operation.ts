@@ -59,8 +59,10 @@ export type Operation = {
   security: readonly Record<string, readonly string[]>[]
   /** Examples of path, query and header parameters, by name. */
   parameters?: Record<string, unknown>
+  /** Optional parameters that the example request has. It has all that are required. */
+  exampleParameters?: readonly string[]
   /** Headers that the handler reads without a schema, and their examples. */
-  requestHeaders?: Record<string, { description: string; example: string }>
+  requestHeaders?: Record<string, { description: string; example: string; required?: true }>
   /** Parameters of a query whose schema has no fields, in OpenAPI's form and without their names. */
   requestQuery?: Record<string, { required: boolean; schema: object; example: unknown; [field: string]: unknown }>
   /** Example of the JSON body. */

@@ -1,7 +1,7 @@
 import { type Operation, type Operations, securityRequirements } from './operation.ts'
 import { sampleId } from './sample-upload.ts'
 
-const version = { description: 'the version of tus', example: '1.0.0' }
+const version = { description: 'the version of tus', example: '1.0.0', required: true } as const
 const offsetHeader = { 'upload-offset': 'the number of bytes that the upload has' }
 const responseHeaders = { 'tus-resumable': '1.0.0' }
 const checksum = {
@@ -76,7 +76,7 @@ export const tusOperations: Operations = {
     security: securityRequirements.writeOrNewSession,
     requestHeaders: {
       'tus-resumable': version,
-      'upload-length': { description: 'the size of the file, in bytes', example: '11' },
+      'upload-length': { description: 'the size of the file, in bytes', example: '11', required: true },
       'upload-metadata': {
         description:
           'names and values in base64, separated by commas. `filename`, `filetype`, `preset` and `sha256` have the meaning of ' +
@@ -138,7 +138,7 @@ export const tusOperations: Operations = {
       'file is processed after its last byte.',
     requestHeaders: {
       'tus-resumable': version,
-      'upload-offset': { description: 'the offset that the upload has', example: '0' },
+      'upload-offset': { description: 'the offset that the upload has', example: '0', required: true },
       'upload-checksum': checksum,
     },
     bodyContent: chunk,
@@ -163,7 +163,7 @@ export const tusOperations: Operations = {
     description: 'For networks that allow only GET and POST. The response is that of the named method.',
     requestHeaders: {
       'tus-resumable': version,
-      'x-http-method-override': { description: '`HEAD`, `PATCH` or `DELETE`', example: 'HEAD' },
+      'x-http-method-override': { description: '`HEAD`, `PATCH` or `DELETE`', example: 'HEAD', required: true },
     },
     bodyOptional: true,
     bodyContent: chunk,

@@ -200,6 +200,7 @@ export const uploadOperations: Operations = {
       metadata: '{"album":"summer"}',
       ...idempotencyKey,
     },
+    exampleParameters: ['filename'],
     bodyContent: {
       'application/octet-stream': {
         schema: { type: 'string', description: 'the file; any media type is accepted' },

@@ -78,9 +78,9 @@ export const uppyOperations: Operations = {
     tag: 'uppy',
     security: securityRequirements.writeOrNewSession,
     body: {
-      filename: 'film.mp4',
-      type: 'video/mp4',
-      metadata: { name: 'film.mp4', type: 'video/mp4', relativePath: null, size: 20_971_520 },
+      filename: 'harbour.jpg',
+      type: 'image/jpeg',
+      metadata: { name: 'harbour.jpg', type: 'image/jpeg', relativePath: null, size: 11 },
     },
     responses: {
       200: objectOf(
