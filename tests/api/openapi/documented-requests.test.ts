@@ -48,7 +48,10 @@ function readCommands(): Map<string, string[]> {
   const lists = output.split('\u0001').slice(0, -1)
   assert.is(lists.length, operations.length)
   return new Map(
-    lists.map((list, index) => [operations[index]?.operation.operationId ?? '', list.split('\0').slice(0, -1)]),
+    lists.map((list, index) => [
+      operations[index]?.operation.operationId ?? '',
+      list.split('\0').slice(0, -1),
+    ]),
   )
 }
 
@@ -157,7 +160,9 @@ test('announcing, listing and changing uploads', async () => {
 test('a file in parts', async () => {
   const sizes = sentParts.map(({ size }) => size)
   await announce(sizes.reduce((sum, size) => sum + size))
-  const { parts } = (await send('signParts')).body(Type.Object({ parts: Type.Array(Type.Object({ url: Type.String() })) }))
+  const { parts } = (await send('signParts')).body(
+    Type.Object({ parts: Type.Array(Type.Object({ url: Type.String() })) }),
+  )
   for (const [index, { url }] of parts.entries()) {
     const etag = await sendPart(url, new Uint8Array(sizes[index] ?? 0))
     known.set(sentParts[index]?.etag ?? '', etag.replaceAll('"', ''))

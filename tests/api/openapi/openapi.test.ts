@@ -16,13 +16,7 @@ const test = suite('OpenAPI document')
 const withRetryAfter: ReadonlySet<string> = codesWithRetryAfter
 
 /** Paths outside of the OpenAPI document: pages, and the document itself. */
-const hiddenPaths = [
-  /^\/openapi\.json$/,
-  /^\/docs(\/|$)/,
-  /^\/?\*$/,
-  /^\/fleet$/,
-  /^\/admin\/queues/,
-]
+const hiddenPaths = [/^\/openapi\.json$/, /^\/docs(\/|$)/, /^\/?\*$/, /^\/fleet$/, /^\/admin\/queues/]
 
 let allRoutes: Route[]
 let registeredRoutes: Route[]
@@ -207,6 +201,16 @@ test('the schemas that clients use have names', () => {
     'Upload',
   ]
   for (const name of names) assert.ok(document.components.schemas[name], name)
+})
+
+test('the documentation shows the curl command of each operation', async () => {
+  const { body } = await createHttpClient(api.url).get('/docs/json')
+  for (const { operation } of readDocument(parseDocument(body)).operations) {
+    assert.ok(
+      operation.description.endsWith(`\n\n\`\`\`sh\n${operation['x-codeSamples']?.[0]?.source}\n\`\`\``),
+      operation.operationId,
+    )
+  }
 })
 
 test('/docs loads files from its own origin only', async () => {

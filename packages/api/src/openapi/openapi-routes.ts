@@ -64,7 +64,9 @@ export async function openapiRoutes(
 /** Adds the curl command of each operation to its description. @param document a copy */
 function showCodeSamples(document: Readonly<Record<string, unknown>>) {
   for (const methods of Object.values(document['paths'] ?? {})) {
-    for (const operation of Object.values<{ description: string; 'x-codeSamples'?: { source: string }[] }>(methods)) {
+    for (const operation of Object.values<{ description: string; 'x-codeSamples'?: { source: string }[] }>(
+      methods,
+    )) {
       const [sample] = operation['x-codeSamples'] ?? []
       if (sample) operation.description += `\n\n\`\`\`sh\n${sample.source}\n\`\`\``
     }

@@ -64,7 +64,10 @@ export type Operation = {
   /** Headers that the handler reads without a schema, and their examples. */
   requestHeaders?: Record<string, { description: string; example: string; required?: true }>
   /** Parameters of a query whose schema has no fields, in OpenAPI's form and without their names. */
-  requestQuery?: Record<string, { required: boolean; schema: object; example: unknown; [field: string]: unknown }>
+  requestQuery?: Record<
+    string,
+    { required: boolean; schema: object; example: unknown; [field: string]: unknown }
+  >
   /** Example of the JSON body. */
   body?: unknown
   /** Whether the request may have no body. */

@@ -113,7 +113,8 @@ export const tusOperations: Operations = {
     ...upload,
     operationId: 'getTusOffset',
     summary: 'Read how many bytes of a tus upload have arrived',
-    description: 'A client resumes with `PATCH` at this offset. Needs the scope `uploads:write`, since it is a part of sending.',
+    description:
+      'A client resumes with `PATCH` at this offset. Needs the scope `uploads:write`, since it is a part of sending.',
     requestHeaders: { 'tus-resumable': version },
     responses: {
       200: {
@@ -163,7 +164,11 @@ export const tusOperations: Operations = {
     description: 'For networks that allow only GET and POST. The response is that of the named method.',
     requestHeaders: {
       'tus-resumable': version,
-      'x-http-method-override': { description: '`HEAD`, `PATCH` or `DELETE`', example: 'HEAD', required: true },
+      'x-http-method-override': {
+        description: '`HEAD`, `PATCH` or `DELETE`',
+        example: 'HEAD',
+        required: true,
+      },
     },
     bodyOptional: true,
     bodyContent: chunk,

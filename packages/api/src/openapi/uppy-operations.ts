@@ -32,7 +32,11 @@ const protocol =
 
 const opened = { tag: 'uppy', parameters: { id: sampleId, key } } as const
 
-function objectOf(properties: Record<string, object>, example: unknown, description: string): DocumentedResponse {
+function objectOf(
+  properties: Record<string, object>,
+  example: unknown,
+  description: string,
+): DocumentedResponse {
   const schema = { type: 'object', required: Object.keys(properties), properties }
   return { description, content: { 'application/json': { schema, example } } }
 }
@@ -54,7 +58,12 @@ export const uppyOperations: Operations = {
         explode: true,
         description:
           "the file's `meta`: `size` in bytes, `preset`, `sha256`, and metadata of the upload, as `metadata[size]=11`",
-        schema: { type: 'object', required: ['size'], properties: { size: text }, additionalProperties: text },
+        schema: {
+          type: 'object',
+          required: ['size'],
+          properties: { size: text },
+          additionalProperties: text,
+        },
         example: { size: '4182311', album: 'summer' },
       },
     },
@@ -86,7 +95,7 @@ export const uppyOperations: Operations = {
       200: objectOf(
         { uploadId: text, key: text },
         { uploadId: sampleId, key },
-        "The id of the upload and its key, which Uppy sends back in `key`. Only the id is read.",
+        'The id of the upload and its key, which Uppy sends back in `key`. Only the id is read.',
       ),
     },
     errors: admissionErrors,
