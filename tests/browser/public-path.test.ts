@@ -33,6 +33,8 @@ test.before(async () => {
     environment: {
       PUBLIC_ORIGIN: publicUrl,
       API_KEYS: entry,
+      // For the page of the fleet.
+      OPEN_ADMIN: 'true',
       CONSOLE_DIRECTORY: await buildConsole(() => {}),
     },
   })
@@ -184,7 +186,7 @@ test('the console uploads a file through the proxy, wherever its page was opened
       { name: `a${path.length}.txt`, type: 'text/plain', bytes: Buffer.from('hello') },
     ])
     const card = page.getByRole('listitem', { name: `a${path.length}.txt`, exact: true })
-    await card.locator('.state-text').filter({ hasText: 'Waiting for a worker' }).waitFor()
+    await card.locator('.state-text').filter({ hasText: 'Uploaded, waiting' }).waitFor()
     await page.getByRole('link', { name: 'Fleet' }).click()
     await page.getByRole('link', { name: 'Your uploads' }).waitFor()
     assert.is(page.url(), `${publicUrl}/fleet`)
