@@ -42,7 +42,8 @@ test('API config accepts session keys of 32 bytes only', () => {
 })
 
 test('API config accepts an origin as PUBLIC_ORIGIN, and hosts with or without a port as ALLOWED_HOSTS', () => {
-  const problem = 'PUBLIC_ORIGIN must be an http:// or https:// origin without a path.'
+  const problem =
+    'PUBLIC_ORIGIN must be an http:// or https:// origin, or one with a path of letters, digits, - and _ and without a slash at its end.'
   for (const wrong of [
     'localhost',
     'http://',
@@ -51,8 +52,22 @@ test('API config accepts an origin as PUBLIC_ORIGIN, and hosts with or without a
     'http://a:x',
     'ftp://a',
     'http://a/',
+    'http://a/media/',
+    'http://a/x/../y',
+    'http://a/%61',
+    'http://a//b',
+    'http://a?b',
+    'http://a/b#c',
   ]) {
     assert.equal(problemsOf({ PUBLIC_ORIGIN: wrong }), [problem], wrong)
+  }
+  for (const [text, publicOrigin, publicPath] of [
+    ['https://app.example:8443', 'https://app.example:8443', ''],
+    ['https://app.example/media', 'https://app.example', '/media'],
+    ['http://[::1]:3000/a-1/b_2', 'http://[::1]:3000', '/a-1/b_2'],
+  ] as const) {
+    const config = readConfig({ ...required, PUBLIC_ORIGIN: text })
+    assert.equal([config.publicOrigin, config.publicPath], [publicOrigin, publicPath])
   }
   const allowed = ['Files.example', 'a', '192.0.2.7:3000', 'a:80', '[2001:db8::1]:3000']
   assert.equal(readConfig({ ...required, ALLOWED_HOSTS: allowed.join(', ') }).allowedHosts, allowed)

@@ -41,8 +41,8 @@ export async function startApiInstances(
   const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
   const directory = await mkdtemp(join(tmpdir(), 'millrace-api-'))
-  const origin = 'http://localhost:3000'
-  const cloud = await startLocalCloud({ directory, redisUrl, origins: [origin] })
+  const origin = options.environment?.['PUBLIC_ORIGIN'] ?? 'http://localhost:3000'
+  const cloud = await startLocalCloud({ directory, redisUrl, origins: [new URL(origin).origin] })
   const environment = {
     ...cloud.environment,
     PUBLIC_ORIGIN: origin,

@@ -15,13 +15,15 @@ export const OperationObject = Type.Object({
   summary: Type.String({ minLength: 1 }),
   description: Type.String({ minLength: 1 }),
   tags: Type.Array(Type.String(), { minItems: 1 }),
+  'x-codeSamples': Type.Optional(Type.Array(Type.Object({ source: Type.String() }))),
   security: Type.Array(Type.Record(Type.String(), Type.Array(Type.String()))),
   parameters: Type.Optional(
     Type.Array(
       Type.Object({
         name: Type.String(),
         in: Type.String(),
-        schema: Type.Object({}),
+        required: Type.Optional(Type.Boolean()),
+        schema: Type.Object({ default: Type.Optional(Type.Unknown()) }),
         example: Type.Unknown(),
       }),
     ),
@@ -29,7 +31,11 @@ export const OperationObject = Type.Object({
   requestBody: Type.Optional(Type.Object({ content: Content })),
   responses: Type.Record(
     Type.String({ pattern: '^[1-5][0-9]{2}$' }),
-    Type.Object({ description: Type.String({ minLength: 1 }), content: Type.Optional(Content) }),
+    Type.Object({
+      description: Type.String({ minLength: 1 }),
+      headers: Type.Optional(Type.Record(Type.String(), Type.Object({}))),
+      content: Type.Optional(Content),
+    }),
   ),
 })
 
@@ -74,8 +80,7 @@ export function checkDocumentedResponse(
   response: { status: number; headers: Headers; body: unknown },
 ): void {
   const reader = readers.get(url.origin)?.()
-  const contentType = response.headers.get('content-type')
-  reader?.check({ method, path: url.pathname }, { ...response, contentType })
+  reader?.check({ method, path: url.pathname }, response)
 }
 
 /**
@@ -123,8 +128,10 @@ export function readDocument(document: OpenApiDocument) {
     /** @throws Error if the response is not documented or its body does not match the schema */
     check(
       { method, path }: { method: string; path: string },
-      { status, contentType, body }: { status: number; contentType: string | null; body: unknown },
+      response: { status: number; headers: Headers; body: unknown },
     ): void {
+      const { status, headers, body } = response
+      const contentType = headers.get('content-type')
       const { pathname } = new URL(path, 'http://localhost')
       const matching = operations.filter(({ pattern }) => pattern.test(pathname))
       // A path without parameters has priority, as in the router.
@@ -132,17 +139,21 @@ export function readDocument(document: OpenApiDocument) {
       const name = method.toLowerCase()
       const operation = found?.methods[name]
       if (!found || !operation) return
-      const response = operation.responses[status]
-      if (!response)
+      const documented = operation.responses[status]
+      if (!documented)
         throw new Error(`${method} ${found.path} responded with ${status}, which is not documented.`)
+      if (headers.has('retry-after') && !documented.headers?.['retry-after']) {
+        throw new Error(`${method} ${found.path} sent Retry-After with ${status}, which is not documented.`)
+      }
       const type = contentType?.split(';')[0] ?? ''
-      if (!type) return
-      if (!response.content?.[type]) {
+      // tus sends a type without a body.
+      if (!type || body === '') return
+      if (!documented.content?.[type]) {
         throw new Error(
           `${method} ${found.path} responded with ${status} and ${type}, which is not documented.`,
         )
       }
-      if (!/\bjson$/.test(type)) return
+      if (!/\bjson$/.test(type) || method === 'HEAD') return
       this.validate(['paths', found.path, name, 'responses', String(status), 'content', type, 'schema'], body)
     },
   }

@@ -130,7 +130,7 @@ export async function createApp(
     closing,
   }
 
-  await openapiRoutes(app, { version, cookieName })
+  await openapiRoutes(app, { version, cookieName, publicPath: config.publicPath })
   app.register(async (scope: Api) => {
     refuseUnknownParameters(scope)
     fleet.registerHealth(scope)
@@ -150,10 +150,10 @@ export async function createApp(
     registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
   })
-  const { consoleDirectory: directory } = config
+  const { consoleDirectory: directory, publicPath } = config
   if (directory) {
     const bucketOrigin = await signing.signer.origin()
-    consoleRoutes(app, { directory, bucketOrigin, cdnOrigin: signing.cdn?.origin })
+    await consoleRoutes(app, { directory, publicPath, bucketOrigin, cdnOrigin: signing.cdn?.origin })
   }
   return app
 }

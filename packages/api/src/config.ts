@@ -28,8 +28,9 @@ const Variables = Type.Object(
     PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535 }),
     PUBLIC_ORIGIN: Type.Refine(
       Type.String({
-        pattern: '^https?://[^/]+$',
-        description: 'an http:// or https:// origin without a path',
+        pattern: '^https?://[^/?#]+(?:/[A-Za-z0-9_-]+)*$',
+        description:
+          'an http:// or https:// origin, or one with a path of letters, digits, - and _ and without a slash at its end',
       }),
       (text) => URL.canParse(text),
     ),
@@ -102,7 +103,7 @@ export function readConfig(environment: Environment) {
     presets,
     host: variables.HOST,
     port: variables.PORT,
-    publicOrigin: variables.PUBLIC_ORIGIN,
+    ...splitPublicOrigin(variables.PUBLIC_ORIGIN),
     /** The address of S3 for clients, if it differs from the services' own. */
     s3PublicEndpoint: variables.S3_PUBLIC_ENDPOINT,
     /** The first key seals; all of them open. */
@@ -176,6 +177,17 @@ function cdnSettings(variables: {
   const { CDN_ORIGIN: origin, CDN_KEY_PAIR_ID: keyPairId, CDN_PRIVATE_KEY: privateKey } = variables
   if (origin === undefined || keyPairId === undefined || privateKey === undefined) return undefined
   return { origin, keyPairId, privateKey: fromBase64(privateKey) }
+}
+
+/** @param text an origin, and the path under which a reverse proxy serves the API */
+function splitPublicOrigin(text: string) {
+  const [publicOrigin = text] = /^https?:\/\/[^/]+/.exec(text) ?? []
+  return {
+    /** The origin that browsers show in their address bar. */
+    publicOrigin,
+    /** The path under it, such as `/media`; empty if the API has the origin for itself. */
+    publicPath: text.slice(publicOrigin.length),
+  }
 }
 
 function isHost(text: string): boolean {

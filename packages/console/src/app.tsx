@@ -70,7 +70,7 @@ export function App({ uploads }: { uploads: Uploads }) {
       </main>
       <footer>
         {session && <SessionLine session={session} />}
-        <a href="/fleet">Fleet</a>
+        <a href="fleet">Fleet</a>
       </footer>
       <p class="visually-hidden" role="status" aria-live="polite">
         {outcome}

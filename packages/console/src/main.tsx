@@ -9,5 +9,7 @@ import { createUploads } from './uploads/uploads.ts'
 
 const root = document.querySelector('#app')
 if (!root) throw new Error('The page has no element with the id "app".')
-if (location.pathname === '/fleet') render(<FleetPage />, root)
-else render(<App uploads={createUploads({ client: createClient() })} />, root)
+// The API's address, which may have a path: the page's element `base`.
+const apiUrl = document.baseURI.replace(/\/$/, '')
+if (location.href.startsWith(`${apiUrl}/fleet`)) render(<FleetPage />, root)
+else render(<App uploads={createUploads({ client: createClient({ origin: apiUrl }) })} />, root)

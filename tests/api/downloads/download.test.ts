@@ -1,6 +1,7 @@
 import { generateKeyPairSync, verify } from 'node:crypto'
-import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { readConfig } from '@millrace/api/config.ts'
+import { SignedDownload } from '@millrace/api/downloads/download-routes.ts'
 import { createDownloadSigner } from '@millrace/api/downloads/sign-download.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createCdnSigner } from '@millrace/api/signing/sign-cdn-url.ts'
@@ -169,6 +170,102 @@ test('a download serves the inspected bytes, even if the form has replaced them'
   assert.equal(new Uint8Array(await file.arrayBuffer()), bytes)
 })
 
+const files = ['original', 'variants/w320'] as const
+
+test('HEAD of a file answers like GET, and its redirect can be followed with HEAD', async () => {
+  const { client, id } = await uploadInState('ready')
+  for (const file of files) {
+    const [get, head] = [
+      await client.get(`/uploads/${id}/${file}`),
+      await client.request('HEAD', `/uploads/${id}/${file}`),
+    ]
+    assert.is(head.status, 302)
+    const own = ['date', 'x-request-id', 'location', 'connection', 'keep-alive']
+    const headersOf = ({ headers }: typeof get) =>
+      Object.fromEntries([...headers].filter(([name]) => !own.includes(name)))
+    assert.equal(headersOf(head), headersOf(get))
+    const pathOf = (response: typeof get) => new URL(response.headers.get('location') ?? '').pathname
+    assert.is(pathOf(head), pathOf(get))
+    // A signature of S3 includes the method.
+    const followed = await fetch(new URL(`/uploads/${id}/${file}`, api.url), {
+      method: 'HEAD',
+      headers: { cookie: client.cookie ?? '' },
+    })
+    const got = await fetch(get.headers.get('location') ?? '')
+    assert.is(followed.status, 200)
+    for (const name of ['content-type', 'content-length', 'content-disposition', 'etag']) {
+      assert.is(followed.headers.get(name), got.headers.get(name), name)
+    }
+    await got.arrayBuffer()
+  }
+})
+
+test('a file is a redirect, unless the request prefers JSON to the file', async () => {
+  const { client, id } = await uploadInState('ready', 'a.jpg', 'image/jpeg')
+  const browserPage = 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8'
+  for (const [accept, status] of [
+    ['*/*', 302],
+    ['', 302],
+    ['image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8', 302],
+    [browserPage, 302],
+    // The default of axios: also for a file that is read as a Blob.
+    ['application/json, text/plain, */*', 302],
+    ['application/json;q=0.5, image/*', 302],
+    ['application/json;q=0, */*;q=0', 302],
+    ['text/html', 302],
+    ['application/jsonp', 302],
+    [';;,=', 302],
+    ['application/json', 200],
+    ['Application/JSON; charset=utf-8', 200],
+    ['application/*', 200],
+    ['application/json, text/javascript, */*; q=0.01', 200],
+    ['image/*;q=0, */*', 200],
+  ] as const) {
+    for (const file of files) {
+      const response = await client.get(`/uploads/${id}/${file}`, { headers: { accept } })
+      assert.is(response.status, status, `${accept} ${file}`)
+      assert.match(response.headers.get('vary') ?? '', /\baccept\b/i)
+      assert.match(response.headers.get('cache-control') ?? '', /^private, max-age=/)
+    }
+  }
+})
+
+test('a request that prefers JSON gets the signed URL and the time at which it expires', async () => {
+  const { client, id } = await uploadInState('ready')
+  for (const file of files) {
+    const headers = { accept: 'application/json' }
+    const response = await client.get(`/uploads/${id}/${file}`, { headers })
+    const { url, expiresAt } = bodyOf(response, SignedDownload)
+    const redirect = await client.get(`/uploads/${id}/${file}`)
+    assert.is(url, redirect.headers.get('location'))
+    const [, year, month, day, hour, minute] =
+      /X-Amz-Date=(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)00Z&X-Amz-Expires=900&/.exec(url) ?? []
+    const signedAtMs = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:00Z`)
+    assert.is(Date.parse(expiresAt), signedAtMs + 900_000)
+    const lifeSeconds = (Date.parse(expiresAt) - Date.now()) / 1000
+    assert.ok(lifeSeconds > 9 * 60 && lifeSeconds <= 15 * 60, `${lifeSeconds} s`)
+    assert.is((await fetch(url)).status, 200)
+
+    const head = await client.request('HEAD', `/uploads/${id}/${file}`, { headers })
+    assert.equal([head.status, head.body], [200, ''])
+    assert.is(head.headers.get('content-type'), response.headers.get('content-type'))
+    assert.is(head.headers.get('content-length'), response.headers.get('content-length'))
+  }
+})
+
+test('a URL is said to expire with the credentials that signed it, if they end earlier', async () => {
+  const { address } = await uploadInState('ready')
+  const upload = (await createUploadRecords({ redis: api.redis, prefix: api.prefix }).find(address))?.upload
+  if (!upload) throw new Error('The upload has no record.')
+  const expiration = new Date(Date.now() + 60_000)
+  const credentials = { accessKeyId: 'a', secretAccessKey: 'b', expiration }
+  const s3 = new S3Client({ region: 'eu-central-1', credentials })
+  const originals = createOriginals({ s3: api.s3, bucket: api.bucket })
+  const sign = createDownloadSigner({ signer: createUrlSigner({ s3, bucket: api.bucket }), originals })
+  assert.equal((await sign.variant(upload, 'w320')).expiresAt, expiration)
+  s3.destroy()
+})
+
 test('a replaced original without a version id is not served', async () => {
   const { client, id, form, address } = await uploadInState('ready')
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
@@ -206,7 +303,7 @@ test('with a CDN, variants have CloudFront URLs and originals have S3 URLs', asy
   const signer = createUrlSigner({ s3: api.s3, bucket: api.bucket })
   const sign = createDownloadSigner({ signer, originals, cdn })
 
-  const url = new URL(await sign.variant(upload, 'w320'))
+  const url = new URL((await sign.variant(upload, 'w320')).url)
   const resource = `${origin}/${upload.variants[0]?.key}`
   assert.is(`${url.origin}${url.pathname}`, resource)
   assert.is(url.searchParams.get('Key-Pair-Id'), 'K123')
@@ -221,14 +318,14 @@ test('with a CDN, variants have CloudFront URLs and originals have S3 URLs', asy
   )
   assert.ok(verify('sha1', Buffer.from(policy), publicKey, Buffer.from(signature, 'base64')))
 
-  assert.ok((await sign.original(upload)).startsWith(await signer.origin()))
+  assert.ok((await sign.original(upload)).url.startsWith(await signer.origin()))
 
   // CloudFront keeps a variant for a year. Bytes that a newer recipe made have another URL.
   const [variant] = upload.variants
   if (!variant) throw new Error('The upload has no variant.')
   const versionOf = async (sha256: string) => {
     const withHash = { ...upload, variants: [{ ...variant, sha256 }] }
-    return new URL(await sign.variant(withHash, 'w320')).searchParams.get('v')
+    return new URL((await sign.variant(withHash, 'w320')).url).searchParams.get('v')
   }
   assert.is(await versionOf('a'.repeat(64)), 'a'.repeat(16))
   assert.is(await versionOf('b'.repeat(64)), 'b'.repeat(16))
@@ -240,7 +337,7 @@ test('with a CDN, variants have CloudFront URLs and originals have S3 URLs', asy
       signer.original(upload, { byScript }),
     ])
     assert.is(
-      new Set((await Promise.all(addresses)).map((each) => each.split(/&(?:Expires|X-Amz-Signature)=/)[0]))
+      new Set((await Promise.all(addresses)).map(({ url }) => url.split(/&(?:Expires|X-Amz-Signature)=/)[0]))
         .size,
       4,
     )

@@ -99,7 +99,10 @@ function findDefect({ method }: OddRequest, response: string): string | undefine
   if (method === 'HEAD') return undefined
   const length = Number(/^content-length: (\d+)/im.exec(head)?.[1])
   const body = Buffer.from(rest.join('\r\n\r\n').slice(0, length), 'latin1').toString()
-  if (!problem.Check(JSON.parse(body))) return `body does not match the problem schema: ${body}`
+  const parsed: unknown = JSON.parse(body)
+  if (!problem.Check(parsed)) return `body does not match the problem schema: ${body}`
+  // Uppy 5 shows `message`.
+  if (parsed.message !== parsed.detail) return `message differs from detail: ${body}`
   return undefined
 }
 

@@ -20,6 +20,8 @@ test('every operation of the OpenAPI document refuses a query parameter that it 
   const { operations } = readDocument(parseDocument(body))
   assert.ok(operations.length > 20)
   for (const { path, method, operation } of operations) {
+    // Its query is a file as Uppy describes it, with fields that pages add.
+    if (path === '/uppy/s3/params') continue
     const concrete = path.replace('{id}', id).replaceAll(/\{\w+\}/g, '1')
     // A body is checked before the query.
     const { example, examples = {} } = operation.requestBody?.content['application/json'] ?? {}
@@ -29,6 +31,7 @@ test('every operation of the OpenAPI document refuses a query parameter that it 
     // Operations with a scope that nobody has here are refused before the query is read.
     if (response.status === 401) continue
     assert.is(response.status, 400, at)
+    if (method === 'head') continue
     const { code, errors = [] } = bodyOf(response, Problem)
     assert.is(code, 'invalid_request', at)
     assert.ok(

@@ -135,7 +135,13 @@ test('a cookie that was sealed with an older key is valid and is sealed again wi
 test('a cached cookie is valid until its lifetime ends', async () => {
   const ttlMs = 60_000
   let nowMs = Date.now()
-  const cookie = createSessionCookie({ keys: [randomBytes(32)], ttlMs, secure: false, now: () => nowMs })
+  const cookie = createSessionCookie({
+    keys: [randomBytes(32)],
+    ttlMs,
+    secure: false,
+    name: 'millrace',
+    now: () => nowMs,
+  })
   const app = fastify()
   app.register(async (scope) => {
     cookie.register(scope)

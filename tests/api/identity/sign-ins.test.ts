@@ -55,7 +55,7 @@ async function start(options: {
   anonymousUploads?: boolean
 }) {
   const prefix = `test-${randomUUID()}`
-  const cookie = createSessionCookie({ keys: [randomBytes(32)], ttlMs, secure: false })
+  const cookie = createSessionCookie({ keys: [randomBytes(32)], ttlMs, secure: false, name: 'millrace' })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: 0 })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })

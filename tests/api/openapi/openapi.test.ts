@@ -1,3 +1,4 @@
+import { codesWithRetryAfter } from '@millrace/api/http/problem.ts'
 import { codesOutsideOperations, operations } from '@millrace/api/openapi/operations.ts'
 import { errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { Validator } from '@seriousme/openapi-schema-validator'
@@ -12,20 +13,20 @@ import { largestJsonBytes } from '../../support/largest-json.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('OpenAPI document')
+const withRetryAfter: ReadonlySet<string> = codesWithRetryAfter
 
-/** Paths outside of the OpenAPI document: pages, and protocols with a specification of their own. */
+/** Paths outside of the OpenAPI document: pages, and the document itself. */
 const hiddenPaths = [
   /^\/openapi\.json$/,
   /^\/docs(\/|$)/,
   /^\/?\*$/,
-  /^\/tus(\/|$)/,
-  /^\/uppy\//,
   /^\/fleet$/,
   // Described as PUT /upload.
   /^\/upload\/\*$/,
   /^\/admin\/queues/,
 ]
 
+let allRoutes: Route[]
 let registeredRoutes: Route[]
 let api: ApiInstances
 let responseBody: unknown
@@ -35,8 +36,10 @@ let reader: ReturnType<typeof readDocument>
 test.before(async () => {
   const { started, routes } = await collectRoutes(startApiInstances)
   api = started
+  allRoutes = routes
   // Fastify adds a HEAD route for each GET route.
-  registeredRoutes = routes.filter(({ method }) => method !== 'HEAD')
+  const gets = new Set(routes.filter(({ method }) => method === 'GET').map(({ url }) => url))
+  registeredRoutes = routes.filter(({ method, url }) => !(method === 'HEAD' && gets.has(url)))
   const response = await createHttpClient(api.url).get('/openapi.json')
   assert.is(response.status, 200)
   responseBody = response.body
@@ -61,7 +64,16 @@ test('the document has every registered route and no other', () => {
   assert.equal(Object.keys(operations).toSorted(), registered.toSorted())
 })
 
-test('the document omits only pages and other protocols', () => {
+test('every GET route answers HEAD, except the one that creates an upload', () => {
+  const urls = (method: string) => allRoutes.filter((route) => route.method === method).map(({ url }) => url)
+  const withHead = new Set(urls('HEAD'))
+  assert.equal(
+    urls('GET').filter((url) => !withHead.has(url)),
+    ['/uppy/s3/params'],
+  )
+})
+
+test('the document omits only pages', () => {
   const hidden = registeredRoutes.filter(({ hidden }) => hidden).map(({ url }) => url)
   assert.equal(
     hidden.filter((url) => !hiddenPaths.some((pattern) => pattern.test(url))),
@@ -127,6 +139,30 @@ test('every parameter, request body and response body has an example that matche
   }
 })
 
+test('a parameter with a default is optional', () => {
+  const parameters = reader.operations.flatMap(({ operation }) =>
+    (operation.parameters ?? []).map((parameter) => ({ ...parameter, id: operation.operationId })),
+  )
+  const withDefault = parameters.filter(({ schema }) => schema.default !== undefined)
+  assert.ok(withDefault.length > 3)
+  assert.equal(
+    withDefault.filter(({ required }) => required).map(({ id, name }) => `${id} ${name}`),
+    [],
+  )
+})
+
+test('Retry-After is documented for each status that can have it', () => {
+  for (const { operation } of reader.operations) {
+    for (const [status, { headers, content }] of Object.entries(operation.responses)) {
+      const codes = Object.keys(content?.['application/problem+json']?.examples ?? {})
+      const sent = status === '503' || codes.some((code) => withRetryAfter.has(code))
+      // `GET /usage` answers 202 while it counts.
+      if (codes.length > 0)
+        assert.is(headers?.['retry-after'] !== undefined, sent, `${operation.operationId} ${status}`)
+    }
+  }
+})
+
 test('the examples of requests to webhooks match their schema, for each kind of outcome', () => {
   const at = ['webhooks', 'upload', 'post', 'requestBody', 'content', 'application/json']
   const { examples = {} } =
@@ -136,10 +172,11 @@ test('the examples of requests to webhooks match their schema, for each kind of 
   assert.ok(document.components.schemas['WebhookEvent'])
 })
 
-test('every response has a body in the document, except 204 and 302', () => {
+test('every response has a body in the document, except 204, 302 and those of tus', () => {
   const withoutBody = reader.operations.flatMap(({ path, method, operation }) =>
     Object.entries(operation.responses)
-      .filter(([status, { content }]) => !content && status !== '204' && status !== '302')
+      .filter(([status, { content }]) => !content && !['204', '302'].includes(status))
+      .filter(() => !path.startsWith('/tus'))
       .map(([status]) => `${method} ${path} ${status}`),
   )
   assert.equal(withoutBody, [])
@@ -172,6 +209,16 @@ test('the schemas that clients use have names', () => {
     'Upload',
   ]
   for (const name of names) assert.ok(document.components.schemas[name], name)
+})
+
+test('the documentation shows the curl command of each operation', async () => {
+  const { body } = await createHttpClient(api.url).get('/docs/json')
+  for (const { operation } of readDocument(parseDocument(body)).operations) {
+    assert.ok(
+      operation.description.endsWith(`\n\n\`\`\`sh\n${operation['x-codeSamples']?.[0]?.source}\n\`\`\``),
+      operation.operationId,
+    )
+  }
 })
 
 test('/docs loads files from its own origin only', async () => {

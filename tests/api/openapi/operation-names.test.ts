@@ -47,7 +47,6 @@ test('only routes of one purpose share an operation name', ({ routes }) => {
     getDocsPage: ['GET /docs', 'GET /docs/static/index.html'],
     getDocsFile: ['GET /docs/static/*', 'GET /docs/static/swagger-initializer.js'],
     putFile: ['PUT /upload', 'PUT /upload/*'],
-    getTusExtensions: ['OPTIONS /tus', 'OPTIONS /tus/:id'],
   })
 })
 

@@ -119,6 +119,7 @@ test('without an instance, the balancer responds 503 with a problem and Retry-Af
     title: 'A required service does not respond.',
     status: 503,
     detail: 'No API instance can be reached.',
+    message: 'No API instance can be reached.',
     code: 'dependency_unavailable',
   })
   assert.match(requestId, /^[0-9a-f-]{36}$/)

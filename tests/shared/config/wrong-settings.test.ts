@@ -50,7 +50,11 @@ for (const [service, entry, own] of [
     '@millrace/api/main.ts',
     [
       ['PORT', 'x', 'PORT is "x"; it must be an integer from 0 to 65535.'],
-      ['PUBLIC_ORIGIN', 'localhost', 'PUBLIC_ORIGIN must be an http:// or https:// origin without a path.'],
+      [
+        'PUBLIC_ORIGIN',
+        'localhost',
+        'PUBLIC_ORIGIN must be an http:// or https:// origin, or one with a path of letters, digits, - and _ and without a slash at its end.',
+      ],
       [
         'ALLOWED_HOSTS',
         'files.test,*.test',

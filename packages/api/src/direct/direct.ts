@@ -20,7 +20,10 @@ export function registerDirectUpload(
   scope: Api,
   deps: {
     lifecycle: Pick<Lifecycle, 'records' | 'quota' | 'storeOriginal' | 'receiveUpload'>
-    uploads: Pick<Uploads, 'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey' | 'eraseOwnUpload'>
+    uploads: Pick<
+      Uploads,
+      'admitUpload' | 'abortMultipartUploads' | 'withIdempotencyKey' | 'eraseOwnUpload' | 'viewUpload'
+    >
     owner: RequestOwner
     tokenUse: TokenUse
     uploadsAtOnce: Budget
@@ -29,7 +32,7 @@ export function registerDirectUpload(
   },
 ): void {
   const { records, quota, storeOriginal, receiveUpload } = deps.lifecycle
-  const { admitUpload, abortMultipartUploads, withIdempotencyKey, eraseOwnUpload } = deps.uploads
+  const { admitUpload, abortMultipartUploads, withIdempotencyKey, eraseOwnUpload, viewUpload } = deps.uploads
   const { maxUploadBytes, uploadIdleTimeoutMs, minUploadBytesPerSecond } = deps.config
   const directUpload = createDirectUpload({
     records,
@@ -43,7 +46,12 @@ export function registerDirectUpload(
     maxUploadBytes,
   })
   directUploadRoutes(scope, {
-    receiveFiles: createReceiveFiles({ withIdempotencyKey, directUpload, uploadsAtOnce: deps.uploadsAtOnce }),
+    receiveFiles: createReceiveFiles({
+      withIdempotencyKey,
+      directUpload,
+      uploadsAtOnce: deps.uploadsAtOnce,
+      viewUpload,
+    }),
     transferLimits: { idleTimeoutMs: uploadIdleTimeoutMs, minBytesPerSecond: minUploadBytesPerSecond },
   })
   revertRoutes(scope, { owner: deps.owner, eraseOwnUpload })

@@ -3,7 +3,7 @@ import type { Budget } from '@millrace/shared/service/budget.ts'
 import type { FastifyRequest } from 'fastify'
 import { budgetHolder } from '../identity/budget-holder.ts'
 import type { KeyedId, WithIdempotencyKey } from '../uploads/idempotency-key.ts'
-import { type UploadView, viewUpload } from '../uploads/upload-view.ts'
+import type { UploadView, ViewUpload } from '../uploads/upload-view.ts'
 import type { DirectUpload } from './direct-upload.ts'
 import { invalidForm } from './form-parts.ts'
 import type { IncomingFile, IncomingFiles } from './incoming-file.ts'
@@ -22,9 +22,10 @@ export function createReceiveFiles(deps: {
   withIdempotencyKey: WithIdempotencyKey
   directUpload: DirectUpload
   uploadsAtOnce: Budget
+  viewUpload: ViewUpload
   maxFiles?: number
 }) {
-  const { withIdempotencyKey, directUpload, uploadsAtOnce, maxFiles = defaultMaxFiles } = deps
+  const { withIdempotencyKey, directUpload, uploadsAtOnce, viewUpload, maxFiles = defaultMaxFiles } = deps
 
   /**
    * Stores the files.

@@ -1,14 +1,27 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import Type from 'typebox'
+import { weightOfType } from '../http/accepted-types.ts'
 import type { Api } from '../http/api.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
-import { type DownloadSigner, redirectLifeSeconds } from './sign-download.ts'
+import { servedType } from './served-type.ts'
+import { type DownloadSigner, type Reader, redirectLifeSeconds, type SignedUrl } from './sign-download.ts'
 
 const VariantParams = Type.Object({ ...UploadParams.properties, name: Type.String() })
 
+/** The answer to a client that prefers JSON to the file. */
+export const SignedDownload = Type.Object(
+  {
+    url: Type.String({ description: 'signed URL of S3 or CloudFront. Send no `Authorization` with it' }),
+    expiresAt: Type.String({ description: 'ISO 8601' }),
+  },
+  { title: 'SignedDownload' },
+)
+const schema = { response: { 200: SignedDownload } }
+
 /**
- * Adds `/uploads/{id}/original` and `/uploads/{id}/variants/{name}`: redirects to short-lived signed URLs of
- * S3.
+ * Adds `/uploads/{id}/original` and `/uploads/{id}/variants/{name}`: redirects to short-lived signed URLs of S3. A client
+ * that prefers JSON to the file gets the URL instead: S3 refuses a request with a signature in the URL and
+ * `Authorization`, and not all clients leave that header out after a redirect.
  *
  * @param deps.sameSitePages whether pages of other origins, but of the API's own site, may show files, for example in
  *   `<img>`. Browsers send no `Origin` then, so all pages of the site may
@@ -19,39 +32,57 @@ export function downloadRoutes(
 ): void {
   const { findOwnUpload, sameSitePages, signDownload } = deps
 
-  // The default, same-origin, would make browsers block the redirect (Fetch Standard, "Cross-Origin-Resource-Policy").
   const onRequest: onRequestHookHandler = (_request, reply, done) => {
+    // Refusals depend on neither, but caches need the same header on all responses of a URL. CORS sets `Origin` as well.
+    reply.header('vary', 'Accept, Origin')
+    // The default, same-origin, would make browsers block the redirect (Fetch Standard, "Cross-Origin-Resource-Policy").
     if (sameSitePages) reply.header('cross-origin-resource-policy', 'same-site')
     done()
   }
 
   api.get(
     '/uploads/:id/original',
-    { onRequest, schema: { params: UploadParams } },
+    { onRequest, schema: { ...schema, params: UploadParams } },
     async (request, reply) => {
       const { upload } = await findOwnUpload(request, request.params.id)
-      return redirect(reply, await signDownload.original(upload, readerOf(request)))
+      const type = servedType(upload.findings.detectedType)
+      return respond(request, reply, type, (reader) => signDownload.original(upload, reader))
     },
   )
 
   api.get(
     '/uploads/:id/variants/:name',
-    { onRequest, schema: { params: VariantParams } },
+    { onRequest, schema: { ...schema, params: VariantParams } },
     async (request, reply) => {
+      const { name } = request.params
       const { upload } = await findOwnUpload(request, request.params.id)
-      return redirect(reply, await signDownload.variant(upload, request.params.name, readerOf(request)))
+      const type = upload.variants.find((variant) => variant.name === name)?.contentType
+      return respond(request, reply, type, (reader) => signDownload.variant(upload, name, reader))
     },
   )
 
-  /** Browsers send `Origin` with a GET only if a script of another origin reads the response. */
-  function readerOf({ headers }: FastifyRequest) {
-    return { byScript: headers.origin !== undefined }
-  }
-
-  function redirect(reply: FastifyReply, url: string) {
-    return reply
+  /**
+   * Sends the signed URL, in the form that the client prefers.
+   *
+   * @param type of the file
+   */
+  async function respond(
+    { headers, method }: FastifyRequest,
+    reply: FastifyReply,
+    type = 'application/octet-stream',
+    sign: (reader: Reader) => Promise<SignedUrl>,
+  ) {
+    const { accept } = headers
+    const asJson = weightOfType(accept, 'application/json') > weightOfType(accept, type)
+    const { url, expiresAt } = await sign({
+      // Browsers send `Origin` with a GET only if a script of another origin reads the response.
+      byScript: headers.origin !== undefined,
+      // The client follows the redirect with the same method.
+      method: method === 'HEAD' && !asJson ? 'HEAD' : 'GET',
+    })
+    reply
       .header('cache-control', `private, max-age=${redirectLifeSeconds}`)
       .header('referrer-policy', 'no-referrer')
-      .redirect(url, 302)
+    return asJson ? { url, expiresAt: expiresAt.toISOString() } : reply.redirect(url, 302)
   }
 }

@@ -14,6 +14,17 @@ const lifeSeconds = 15 * 60
 /** How long a redirect may be cached, in seconds. It is shorter than its URL is valid. */
 export const redirectLifeSeconds = 5 * 60
 
+/** A signed URL of a file. */
+export type SignedUrl = { url: string; expiresAt: Date }
+
+/** Who reads a file, and how. */
+export type Reader = {
+  /** Whether a script of a page of another origin reads it. */
+  byScript?: boolean
+  /** A signature of S3 includes the method. Default: GET. URLs of CloudFront are for both. */
+  method?: 'GET' | 'HEAD'
+}
+
 /**
  * Creates a signer of downloads. Only uploads in state `ready` can be downloaded, so no byte is served before
  * inspection passed.
@@ -31,18 +42,19 @@ export function createDownloadSigner(deps: {
     /**
      * Returns a URL of a variant.
      *
-     * @param options.byScript whether a script of a page of another origin reads it
      * @throws AppError `upload_not_ready`, `variant_not_found`
      */
-    async variant(upload: Upload, name: string, options: { byScript?: boolean } = {}): Promise<string> {
+    async variant(upload: Upload, name: string, reader: Reader = {}): Promise<SignedUrl> {
       if (upload.state !== 'ready') throw new AppError('upload_not_ready')
       const variant = upload.variants.find((candidate) => candidate.name === name)
       if (!variant) throw new AppError('variant_not_found')
       // Reprocessing overwrites a variant under the same key, and CloudFront keeps what it has for a year.
       const version = variant.sha256?.slice(0, 16)
-      const query = queryOf(options)
-      if (!cdn) return sign(variant.key, query)
-      return cdn.sign(variant.key, expiresAt(), { ...(version !== undefined && { v: version }), ...query })
+      const query = queryOf(reader)
+      if (!cdn) return sign(variant.key, query, reader)
+      const endsAt = expiresAt()
+      const url = cdn.sign(variant.key, endsAt, { ...(version !== undefined && { v: version }), ...query })
+      return { url, expiresAt: endsAt }
     },
 
     /**
@@ -53,27 +65,34 @@ export function createDownloadSigner(deps: {
      * is only signed while S3 still has the same bytes, because the upload form can replace them until it
      * expires.
      *
-     * @param options.byScript as for variants
      * @throws AppError `upload_not_ready`
      */
-    async original(upload: Upload, options: { byScript?: boolean } = {}): Promise<string> {
+    async original(upload: Upload, reader: Reader = {}): Promise<SignedUrl> {
       const { arrival, intent, findings } = upload
       if (upload.state !== 'ready' || !arrival) throw new AppError('upload_not_ready')
       if (!arrival.versionId) {
         const present = await originals.find(upload)
         if (present?.arrival.etag !== arrival.etag) throw new AppError('upload_not_ready')
       }
-      return sign(originalKey(upload), {
-        ...queryOf(options),
+      const query = {
+        ...queryOf(reader),
         ...(arrival.versionId && { versionId: arrival.versionId }),
         'response-content-disposition': createContentDisposition(intent.filename),
         'response-content-type': servedType(findings.detectedType),
-      })
+      }
+      return sign(originalKey(upload), query, reader)
     },
   }
 
-  function sign(key: string, query: Record<string, string>): Promise<string> {
-    return signer.sign({ method: 'GET', key, query, expiresInSeconds: lifeSeconds, signedAt: signedAt() })
+  async function sign(
+    key: string,
+    query: Record<string, string>,
+    { method = 'GET' }: Reader,
+  ): Promise<SignedUrl> {
+    const signed = { method, key, query, expiresInSeconds: lifeSeconds, signedAt: signedAt() }
+    const [url, endsAt] = await Promise.all([signer.sign(signed), signer.credentialsEndAt()])
+    const ownEnd = expiresAt()
+    return { url, expiresAt: endsAt !== undefined && endsAt < ownEnd ? endsAt : ownEnd }
   }
 
   function signedAt(): Date {
@@ -90,7 +109,7 @@ export function createDownloadSigner(deps: {
  * could not read it. So scripts get another URL. S3 ignores the parameter (S3 User Guide, "Logging requests": custom
  * access log information begins with `x-`).
  */
-function queryOf({ byScript = false }: { byScript?: boolean }): Record<string, string> {
+function queryOf({ byScript = false }: Reader): Record<string, string> {
   return byScript ? { 'x-read-by': 'script' } : {}
 }
 

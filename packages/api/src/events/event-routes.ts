@@ -11,7 +11,7 @@ import { budgetHolder } from '../identity/budget-holder.ts'
 import type { EndedIdentities } from '../identity/ended-identities.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
-import { uploadVersion, viewUpload } from '../uploads/upload-view.ts'
+import { uploadVersion, type ViewUpload } from '../uploads/upload-view.ts'
 import type { OwnerEvent, WatchOwner } from './watch-owner.ts'
 import type { WatchUpload } from './watch-upload.ts'
 import type { UsersEvent, WatchUsers } from './watch-users.ts'
@@ -50,10 +50,11 @@ export function eventRoutes(
     tenantUsers: Pick<TenantUsers, 'find'>
     eventStreams: EventStreams
     endedIdentities: EndedIdentities
+    viewUpload: ViewUpload
   },
 ): void {
   const { owner, findOwnUpload, watchUpload, watchOwner, watchUsers, tenantUsers } = deps
-  const { eventStreams, endedIdentities } = deps
+  const { eventStreams, endedIdentities, viewUpload } = deps
 
   api.get(
     '/uploads/:id/events',

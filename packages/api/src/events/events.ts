@@ -28,7 +28,7 @@ export function registerEvents(
     prefix: string
     log: Logger
     lifecycle: Pick<Lifecycle, 'records' | 'lookup' | 'epoch'>
-    uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads'>
+    uploads: Pick<Uploads, 'findOwnUpload' | 'listUploads' | 'viewUpload'>
     owner: RequestOwner
     eventStreams: EventStreams
     endedIdentities: EndedIdentities
@@ -37,7 +37,7 @@ export function registerEvents(
 ): void {
   const { subscriber, prefix, log, owner, eventStreams, endedIdentities, tenantUsers } = deps
   const { records, lookup, epoch } = deps.lifecycle
-  const { findOwnUpload, listUploads } = deps.uploads
+  const { findOwnUpload, listUploads, viewUpload } = deps.uploads
   const heartbeat = createSubscriberHeartbeat(deps)
   scope.addHook('onReady', async () => heartbeat.start())
   scope.addHook('onClose', async () => heartbeat.stop())
@@ -45,6 +45,7 @@ export function registerEvents(
   eventRoutes(scope, {
     owner,
     findOwnUpload,
+    viewUpload,
     watchUpload: createWatchUpload({ lookup, changes }),
     watchUsers: createWatchUsers({ records, lookup, changes }),
     tenantUsers,

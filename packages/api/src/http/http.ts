@@ -11,6 +11,7 @@ import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createKnownHosts } from './known-hosts.ts'
 import { registerErrorHandler, respondToUnroutable } from './problem.ts'
 import { acceptProxyProtocol } from './proxy-protocol.ts'
+import { createPublicPath } from './public-path.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { securityHeaders } from './security-headers.ts'
 import { validatorCompiler } from './validation.ts'
@@ -31,16 +32,19 @@ export function createHttp(deps: {
     trustedProxies: string[]
     proxyProtocol: boolean
     publicOrigin: string
+    publicPath: string
     allowedHosts: string[]
     allowedOrigins: string[]
   }
 }) {
   const closing = new AbortController()
+  const publicPath = createPublicPath(deps.config.publicPath)
   const app = fastify({
     loggerInstance: createRequestLog(deps.log),
     logController: new RequestLogController(),
     genReqId: () => randomUUID(),
     bodyLimit: bodyLimitBytes,
+    ...(deps.config.publicPath !== '' && { rewriteUrl: publicPath.removeFrom }),
     ...httpLimits(deps.config),
     routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
     frameworkErrors: respondToUnroutable,
@@ -54,6 +58,7 @@ export function createHttp(deps: {
     done()
   })
   app.addHook('preClose', async () => closing.abort(new AppError('draining')))
+  publicPath.addToLocations(app)
   // A connection that stays open after its last response would delay the close of the instance.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (closing.signal.aborted) reply.header('connection', 'close')

@@ -85,6 +85,17 @@ export const statusOfCode = {
   internal: 500,
 } satisfies Record<ErrorCode, number>
 
+/** Codes whose problems have the header `Retry-After`, in addition to all problems with the status 503. */
+export const codesWithRetryAfter: ReadonlySet<ErrorCode> = new Set([
+  'rate_limited',
+  'too_many_uploads',
+  'too_many_streams',
+  'too_many_unfinished_uploads',
+  'too_many_sessions',
+  'quota_exhausted_today',
+  'idempotency_key_in_use',
+])
+
 /** Body of an error response: RFC 9457, `application/problem+json`. */
 export const Problem = Type.Object(
   {
@@ -92,6 +103,8 @@ export const Problem = Type.Object(
     title: Type.String({ description: 'a sentence that is the same for all problems of this kind' }),
     status: Type.Integer(),
     detail: Type.String({ description: 'what is wrong with this request' }),
+    // RFC 9457, 3.2: a problem may have further members. Uppy 5 shows `message` of a JSON error.
+    message: Type.String({ description: 'the same as `detail`, for clients that read this name' }),
     code: Type.Enum(Object.keys(errorCatalogue), { title: 'ErrorCode' }),
     requestId: Type.String({ description: 'identifies the request in the log' }),
     errors: Type.Optional(Type.Array(Type.Object({ field: Type.String(), message: Type.String() }))),
@@ -133,6 +146,7 @@ export function toProblem(error: AppError, requestId: string): Static<typeof Pro
     title: errorCatalogue[error.code].message,
     status: statusOfCode[error.code],
     detail: error.message,
+    message: error.message,
     code: error.code,
     requestId,
     ...(error.fields && { errors: error.fields }),

@@ -46,6 +46,7 @@ export function createIdentity(deps: {
     apiKeys: ApiKey[]
     jwt: JwtSettings | undefined
     publicOrigin: string
+    publicPath: string
     allowedOrigins: string[]
     openAdmin: boolean
     anonymousUploads: boolean
@@ -55,7 +56,8 @@ export function createIdentity(deps: {
 }) {
   const { redis, subscriber, prefix, s3, bucket, log, secure, tenantUsers, config } = deps
   const { sessionTtlMs: ttlMs, publicOrigin, openAdmin, anonymousUploads, instance } = config
-  const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure })
+  const cookieName = sessionCookieName({ secure, publicPath: config.publicPath })
+  const cookie = createSessionCookie({ keys: config.sessionKeys, ttlMs, secure, name: cookieName })
   const newSessions = createNewSessions({ redis, prefix, limitPerHour: config.maxNewOwnersPerAddressPerHour })
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
   const revokedTokens = createRevokedTokens(deps)
@@ -67,7 +69,7 @@ export function createIdentity(deps: {
 
   return {
     owner: createRequestOwner({ cookie, sessions, newSessions, tenantUsers, anonymousUploads }),
-    cookieName: sessionCookieName(secure),
+    cookieName,
     endedIdentities,
     uploadTokens,
     revokedTokens,

@@ -78,12 +78,15 @@ const maxCachedCharacters = 4 * 1024 ** 2
 const maxCookieCharacters = 4_096
 
 /**
- * Returns the name of the session cookie.
+ * Returns the name of the session cookie. It contains the API's path, so that two of them can have one origin. The cookie's own
+ * path is `/` all the same, as `__Host-` requires: otherwise a page of a neighbouring domain could set the cookie.
  *
- * @param secure whether browsers use https: the name's prefix `__Host-` then binds the cookie to this host
+ * @param options.secure whether browsers use https: the name's prefix `__Host-` then binds the cookie to this host
+ * @param options.publicPath the path under which clients reach the API; empty if it has an origin for itself
  */
-export function sessionCookieName(secure: boolean): string {
-  return secure ? '__Host-millrace' : 'millrace'
+export function sessionCookieName({ secure, publicPath }: { secure: boolean; publicPath: string }): string {
+  // Segments of the path have no dots (config.ts).
+  return `${secure ? '__Host-' : ''}millrace${publicPath.replaceAll('/', '.')}`
 }
 
 /**
@@ -97,19 +100,20 @@ export function sessionCookieName(secure: boolean): string {
  * @param options.keys 32 bytes each; the first one seals, all of them open
  * @param options.ttlMs lifetime of a cookie after its last seal
  * @param options.secure whether browsers use https: the cookie is then bound to this host
+ * @param options.name as `sessionCookieName` returns it
  * @param options.now the clock, ms since 1970
  */
 export function createSessionCookie(options: {
   keys: Buffer[]
   ttlMs: number
   secure: boolean
+  name: string
   now?: () => number
 }) {
-  const { keys, ttlMs, secure, now = Date.now } = options
-  const name = sessionCookieName(secure)
+  const { keys, ttlMs, secure, name, now = Date.now } = options
   const ttlSeconds = Math.floor(ttlMs / 1000)
   const attributes = { path: '/', httpOnly: true, sameSite: 'lax', secure } as const
-  const sealedText = new RegExp(`(?:^|; ?)${name}=([^;]+)`)
+  const sealedText = new RegExp(`(?:^|; ?)${name.replaceAll('.', '[.]')}=([^;]+)`)
   const openedCookies = new LRUCache<string, OpenedCookie>({
     max: cookieCacheSize,
     maxSize: maxCachedCharacters,

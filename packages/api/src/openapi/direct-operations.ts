@@ -18,6 +18,7 @@ const sent = {
     metadata: '{"album":"summer"}',
     ...idempotencyKey,
   },
+  exampleParameters: ['filename'],
   responses: {
     201: {
       description:

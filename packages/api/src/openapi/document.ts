@@ -1,6 +1,7 @@
 import { type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
 import { UploadProgress } from '@millrace/shared/uploads/upload-progress.ts'
-import { Problem, statusOfCode } from '../http/problem.ts'
+import { codesWithRetryAfter, Problem, statusOfCode } from '../http/problem.ts'
+import { curlExample } from './curl-example.ts'
 import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
 import { codesOutsideOperations, operations } from './operations.ts'
@@ -8,7 +9,7 @@ import { sampleId } from './sample-upload.ts'
 import { webhookRequests } from './webhook-requests.ts'
 
 type Json = Record<string, unknown>
-type Parameter = { name: string; in: string; example?: unknown }
+type Parameter = { name: string; in: string; required?: boolean; schema?: Json; example?: unknown }
 /** An operation as collected from a route. */
 type RouteOperation = {
   parameters?: Parameter[]
@@ -39,8 +40,12 @@ const writeCodes: readonly ErrorCode[] = ['cross_site']
 /** Codes of operations with a JSON body. */
 const jsonBodyCodes: readonly ErrorCode[] = ['body_too_large', 'unsupported_media_type', 'request_timeout']
 
-/** Returns the parts of the document that do not come from routes. */
-export function documentFrame(version: string) {
+/**
+ * Returns the parts of the document that do not come from routes.
+ *
+ * @param options.publicPath the path under which clients reach the API; empty if it has an origin for itself
+ */
+export function documentFrame({ version, publicPath }: { version: string; publicPath: string }) {
   return {
     openapi: '3.1.0',
     info: {
@@ -50,7 +55,7 @@ export function documentFrame(version: string) {
         'Uploads and media processing in your own S3 bucket. Errors are RFC 9457 problems. Unknown query parameters are errors.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    servers: [{ url: '/', description: 'the origin of this document' }],
+    servers: [{ url: publicPath || '/', description: 'on the origin of this document' }],
     tags: tags.map((tag) => ({ ...tag })),
   }
 }
@@ -91,7 +96,13 @@ export function completeDocument(collected: Paths) {
   for (const [path, methods] of Object.entries(collected)) {
     for (const [method, routeOperation] of Object.entries(methods)) {
       const operation = operations[`${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`]
-      if (operation) Object.assign(routeOperation, describeOperation(routeOperation, operation, method))
+      if (!operation) continue
+      const described = describeOperation(routeOperation, operation, method)
+      const source = curlExample(method, path, described, operation.exampleParameters)
+      Object.assign(routeOperation, described, {
+        // An extension that pages of documentation know.
+        'x-codeSamples': [{ lang: 'Shell', label: 'curl', source }],
+      })
     }
   }
   // OpenAPI 3.1 cannot say what a server-sent event contains. The data of `progress` has a schema, to which texts refer.
@@ -118,8 +129,17 @@ function withEnum(_key: string, value: unknown): unknown {
 function describeOperation(route: RouteOperation, operation: Operation, method: string) {
   const { operationId, summary, description, tag, security } = operation
   const examples = operation.parameters ?? {}
+  const collected = (route.parameters ?? []).filter(
+    (parameter) => !(operation.requestQuery && parameter.in === 'query'),
+  )
   const parameters = [
-    ...(route.parameters ?? []).map((parameter) => ({ ...parameter, example: examples[parameter.name] })),
+    ...collected.map((parameter) => ({
+      ...parameter,
+      // A schema with a default requires the field in the value that handlers get, but not in the request.
+      required: parameter.required === true && parameter.schema?.['default'] === undefined,
+      example: examples[parameter.name],
+    })),
+    ...Object.entries(operation.requestQuery ?? {}).map(([name, query]) => ({ name, in: 'query', ...query })),
     ...Object.entries(operation.requestHeaders ?? {}).map(([name, header]) => ({
       name,
       in: 'header',
@@ -201,7 +221,9 @@ function problemResponses(codes: Set<ErrorCode>): Json {
       status,
       {
         description: group.map((code) => errorCatalogue[code].message).join(' Or: '),
-        ...((status === 503 || group.includes('idempotency_key_in_use')) && { headers: retryAfter }),
+        ...((status === 503 || group.some((code) => codesWithRetryAfter.has(code))) && {
+          headers: retryAfter,
+        }),
         content: {
           'application/problem+json': {
             schema: {
@@ -231,6 +253,7 @@ function sampleProblem(code: ErrorCode) {
     title: message,
     status: statusOfCode[code],
     detail: message,
+    message,
     code,
     requestId: sampleId,
   }

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { operations } from './operations.ts'
 
-/** Operations that the OpenAPI document leaves out: tus and Uppy have their own protocols, the others are pages. */
+/** Operations that the OpenAPI document leaves out: pages, and the document itself. */
 const hiddenOperations: Record<string, string> = {
   'GET /openapi.json': 'getOpenapiDocument',
   'GET /docs/json': 'getOpenapiDocument',
@@ -10,23 +10,11 @@ const hiddenOperations: Record<string, string> = {
   'GET /docs/static/index.html': 'getDocsPage',
   'GET /docs/static/swagger-initializer.js': 'getDocsFile',
   'GET /docs/static/*': 'getDocsFile',
+  'GET /': 'getUploadsPage',
   'GET /fleet': 'getFleetPage',
   'GET /*': 'getConsoleFile',
-  'OPTIONS /tus': 'getTusExtensions',
-  'OPTIONS /tus/:id': 'getTusExtensions',
-  'POST /tus': 'createTusUpload',
-  'HEAD /tus/:id': 'getTusOffset',
-  'PATCH /tus/:id': 'sendTusChunk',
-  'DELETE /tus/:id': 'eraseTusUpload',
-  'POST /tus/:id': 'overrideTusMethod',
   // Described as `PUT /upload`, since a name may have more characters than OpenAPI's parameters here.
   'PUT /upload/*': 'putFile',
-  'GET /uppy/s3/params': 'signUppyForm',
-  'POST /uppy/s3/multipart': 'startUppyUpload',
-  'GET /uppy/s3/multipart/:id': 'listUppyParts',
-  'GET /uppy/s3/multipart/:id/:partNumber': 'signUppyPart',
-  'POST /uppy/s3/multipart/:id/complete': 'completeUppyUpload',
-  'DELETE /uppy/s3/multipart/:id': 'eraseUppyUpload',
 }
 
 /**

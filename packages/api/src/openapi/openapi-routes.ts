@@ -21,14 +21,18 @@ const pagePolicy = {
  * the first request for it. Must be registered before the routes: it names and collects each route that is added later.
  *
  * @param options.cookieName the name of the session cookie
+ * @param options.publicPath the path under which clients reach the API; empty if it has an origin for itself
  */
 export async function openapiRoutes(
   app: FastifyInstance,
-  { version, cookieName }: { version: string; cookieName: string },
+  { version, cookieName, publicPath }: { version: string; cookieName: string; publicPath: string },
 ): Promise<void> {
   nameOperations(app)
   await app.register(swagger, {
-    openapi: { ...documentFrame(version), components: { securitySchemes: securitySchemes(cookieName) } },
+    openapi: {
+      ...documentFrame({ version, publicPath }),
+      components: { securitySchemes: securitySchemes(cookieName) },
+    },
     transformObject(collected) {
       if (!('openapiObject' in collected)) throw new Error('The document is not an OpenAPI 3 document.')
       const { openapiObject } = collected
@@ -46,9 +50,26 @@ export async function openapiRoutes(
   })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    // The page shows no `x-codeSamples`.
+    transformSpecification: (document) => showCodeSamples(document),
+    // What the page's own links begin with.
+    indexPrefix: publicPath,
     staticCSP: pagePolicy,
     theme: { title: 'Millrace API' },
     // The page reads the same document from /docs/json.
     uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: false },
   })
+}
+
+/** Adds the curl command of each operation to its description. @param document a copy */
+function showCodeSamples(document: Readonly<Record<string, unknown>>) {
+  for (const methods of Object.values(document['paths'] ?? {})) {
+    for (const operation of Object.values<{ description: string; 'x-codeSamples'?: { source: string }[] }>(
+      methods,
+    )) {
+      const [sample] = operation['x-codeSamples'] ?? []
+      if (sample) operation.description += `\n\n\`\`\`sh\n${sample.source}\n\`\`\``
+    }
+  }
+  return document
 }

@@ -17,6 +17,8 @@ export const securityRequirements = {
 
 export const tags = [
   { name: 'uploads', description: 'Announce files, send them, read their state.' },
+  { name: 'tus', description: 'Files in resumable pieces, by the tus protocol 1.0.0.' },
+  { name: 'uppy', description: "What Uppy's plugin `@uppy/aws-s3` sends." },
   { name: 'events', description: 'Live changes of uploads, as server-sent events.' },
   { name: 'downloads', description: 'Originals and variants of uploads that passed inspection.' },
   {
@@ -57,8 +59,15 @@ export type Operation = {
   security: readonly Record<string, readonly string[]>[]
   /** Examples of path, query and header parameters, by name. */
   parameters?: Record<string, unknown>
+  /** Optional parameters that the example request has. It has all that are required. */
+  exampleParameters?: readonly string[]
   /** Headers that the handler reads without a schema, and their examples. */
-  requestHeaders?: Record<string, { description: string; example: string }>
+  requestHeaders?: Record<string, { description: string; example: string; required?: true }>
+  /** Parameters of a query whose schema has no fields, in OpenAPI's form and without their names. */
+  requestQuery?: Record<
+    string,
+    { required: boolean; schema: object; example: unknown; [field: string]: unknown }
+  >
   /** Example of the JSON body. */
   body?: unknown
   /** Whether the request may have no body. */

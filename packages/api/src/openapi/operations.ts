@@ -8,13 +8,17 @@ import type { Operations } from './operation.ts'
 import { sessionOperations } from './session-operations.ts'
 import { tenantOperations } from './tenant-operations.ts'
 import { tokenOperations } from './token-operations.ts'
+import { tusOperations } from './tus-operations.ts'
 import { uploadOperations } from './upload-operations.ts'
+import { uppyOperations } from './uppy-operations.ts'
 import { webhookOperations } from './webhook-operations.ts'
 
 /** All routes in the OpenAPI document. A new route needs an entry here, or a test fails. */
 export const operations: Operations = {
   ...uploadOperations,
   ...directOperations,
+  ...tusOperations,
+  ...uppyOperations,
   ...sessionOperations,
   ...tokenOperations,
   ...keyOperations,
@@ -30,11 +34,6 @@ export const codesOutsideOperations: Partial<Record<ErrorCode, string>> = {
   not_found: 'a path without a route',
   headers_too_large: 'a request that is refused before routing',
   host_unknown: 'a request for a host that the API does not serve',
-  tus_version_unsupported: 'tus, under `/tus/`',
-  upload_offset_mismatch: 'tus, under `/tus/`',
-  upload_expired: 'tus, under `/tus/`',
-  upload_locked: 'tus, under `/tus/`',
-  chunk_checksum_mismatch: 'tus, under `/tus/`',
   image_corrupt: 'a rejected upload',
   image_too_many_pixels: 'a rejected upload',
   image_too_large: 'a rejected upload',

@@ -41,12 +41,26 @@ export const idempotencyDescription =
 /** Limits of an upload token. */
 export const tokenErrors = ['token_limit', 'token_used_up'] as const
 export const quotaErrors = ['quota_exceeded', 'quota_exhausted_today', 'too_many_unfinished_uploads'] as const
-const redirect = {
+const varies = { vary: '`Accept, Origin`' }
+const signedUrl =
+  'https://bucket.s3.eu-central-1.amazonaws.com/originals/u-1/0198?X-Amz-Expires=900&X-Amz-Signature=9f86d081'
+const downloadResponses = {
+  200: {
+    description: 'To a client that prefers JSON to the file: the signed URL.',
+    headers: varies,
+    example: { url: signedUrl, expiresAt: '2026-11-23T09:45:00.000Z' },
+  },
   302: {
-    description: 'A redirect to a signed URL of S3, valid for 10 to 15 minutes.',
-    headers: { location: 'the signed URL' },
+    description: 'A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes.',
+    headers: { location: 'the signed URL', ...varies },
   },
 }
+/** Markdown. What both downloads say about their two forms. */
+const downloadForms =
+  'The response is a redirect, which browsers, curl and most libraries follow. Some clients send their `Authorization` ' +
+  'along, and S3 refuses a request that is signed twice. With `Accept: application/json`, the response is JSON with the same ' +
+  'URL instead: fetch it without `Authorization`. The redirect wins if the header wants the file at least as much ' +
+  '(`*/*`, `application/json, */*`). `HEAD` gets the same; its redirect can be followed with `HEAD` only.'
 
 export const uploadOperations: Operations = {
   'POST /uploads': {
@@ -296,17 +310,17 @@ export const uploadOperations: Operations = {
     ...download,
     operationId: 'getOriginal',
     summary: 'Download the original file',
-    description: 'Redirects to the bytes that the client sent, after they passed inspection.',
-    responses: redirect,
+    description: `The bytes that the client sent, after they passed inspection.\n\n${downloadForms}`,
+    responses: downloadResponses,
     errors: ['upload_not_found', 'upload_not_ready', 'dependency_unavailable'],
   },
   'GET /uploads/:id/variants/:name': {
     ...download,
     operationId: 'getVariant',
     summary: 'Download a variant',
-    description: 'The variant is identified by its name in the preset.',
+    description: `The variant is identified by its name in the preset.\n\n${downloadForms}`,
     parameters: { id: sampleId, name: 'thumbnail' },
-    responses: redirect,
+    responses: downloadResponses,
     errors: ['upload_not_found', 'upload_not_ready', 'variant_not_found', 'dependency_unavailable'],
   },
   'GET /events': {

@@ -4,7 +4,7 @@ import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
 
 /** A request that is signed here and sent by a client. */
 export type UrlToSign = {
-  method: 'GET' | 'PUT'
+  method: 'GET' | 'HEAD' | 'PUT'
   key: string
   /** Part of the signature, so the client cannot change it. Names begin with a lower-case letter, as all of S3's do. */
   query?: Record<string, string>
@@ -73,6 +73,11 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
     /** Returns the origin at which browsers reach the bucket, for a content security policy. */
     async origin(): Promise<string> {
       return (await findBucket()).origin
+    },
+
+    /** Returns when the credentials end, and with them all URLs that they signed; undefined: they do not end. */
+    async credentialsEndAt(): Promise<Date | undefined> {
+      return (await s3.config.credentials()).expiration
     },
 
     /** Returns the signed URL, valid for every client until it expires. */

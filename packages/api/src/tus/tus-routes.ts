@@ -59,12 +59,11 @@ export function tusRoutes(
     scope.addHook('onSend', async (_request, reply) => {
       reply.header('tus-resumable', version)
     })
-    const schema = { hide: true }
     // HEAD, which returns the offset, is a part of sending, so all methods require the write scope.
-    const options = { schema, config: { scope: 'uploads:write' } } as const
+    const options = { config: { scope: 'uploads:write', swagger: { exposeHeadRoute: true } } } as const
 
     for (const url of ['/tus', '/tus/:id']) {
-      scope.options(url, { schema }, async (request, reply) => handle(request, reply, noUpload, 'OPTIONS'))
+      scope.options(url, async (request, reply) => handle(request, reply, noUpload, 'OPTIONS'))
     }
 
     scope.post('/tus', options, async (request, reply) => {
@@ -79,7 +78,7 @@ export function tusRoutes(
         method,
         url: '/tus/:id',
         ...options,
-        schema: { ...schema, params: UploadParams },
+        schema: { params: UploadParams },
         handler: async (request, reply) => {
           checkVersion(request, reply)
           const { id } = request.params

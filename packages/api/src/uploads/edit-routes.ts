@@ -5,7 +5,7 @@ import { stampedNames } from '../credentials/stamped-metadata.ts'
 import type { Api } from '../http/api.ts'
 import type { EditUpload } from './edit-upload.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
-import { UploadView, viewUpload } from './upload-view.ts'
+import { UploadView, type ViewUpload } from './upload-view.ts'
 
 const [namePattern = ''] = Object.keys(UploadMetadata.patternProperties)
 
@@ -27,8 +27,11 @@ const EditRequest = Type.Object(
 )
 
 /** `PATCH /uploads/{id}`: changes filename and metadata of an upload in any state. */
-export function editRoutes(api: Api, deps: { findOwnUpload: FindOwnUpload; editUpload: EditUpload }): void {
-  const { findOwnUpload, editUpload } = deps
+export function editRoutes(
+  api: Api,
+  deps: { findOwnUpload: FindOwnUpload; editUpload: EditUpload; viewUpload: ViewUpload },
+): void {
+  const { findOwnUpload, editUpload, viewUpload } = deps
 
   api.patch(
     '/uploads/:id',

@@ -6,7 +6,7 @@ import type { CompleteUpload } from './complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import { type MultipartUploads, partBatch } from './multipart-uploads.ts'
 import { completeBodyLimitBytes, PartEtag, PartNumber, PartUrlView } from './part-schemas.ts'
-import { UploadView, viewUpload } from './upload-view.ts'
+import { UploadView, type ViewUpload } from './upload-view.ts'
 
 const PartsToSign = Type.Object(
   { partNumbers: Type.Array(PartNumber, { minItems: 1, maxItems: partBatch, uniqueItems: true }) },
@@ -41,9 +41,14 @@ const ClaimedParts = Type.Object(
 /** `/uploads/{id}/parts` and `/uploads/{id}/complete`: files that are sent in parts. */
 export function partRoutes(
   api: Api,
-  deps: { findOwnUpload: FindOwnUpload; multipartUploads: MultipartUploads; completeUpload: CompleteUpload },
+  deps: {
+    findOwnUpload: FindOwnUpload
+    multipartUploads: MultipartUploads
+    completeUpload: CompleteUpload
+    viewUpload: ViewUpload
+  },
 ): void {
-  const { findOwnUpload, multipartUploads, completeUpload } = deps
+  const { findOwnUpload, multipartUploads, completeUpload, viewUpload } = deps
 
   api.post(
     '/uploads/:id/parts',

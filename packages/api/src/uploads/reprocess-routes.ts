@@ -4,7 +4,7 @@ import type { Api } from '../http/api.ts'
 import { checkTokenPreset } from '../tenants/token-limits.ts'
 import { type FindOwnUpload, UploadParams } from './find-own-upload.ts'
 import type { ReprocessUpload } from './reprocess-upload.ts'
-import { UploadView, viewUpload } from './upload-view.ts'
+import { UploadView, type ViewUpload } from './upload-view.ts'
 
 const ReprocessRequest = Type.Object(
   { preset: Type.Optional(UploadIntent.properties.preset) },
@@ -14,9 +14,9 @@ const ReprocessRequest = Type.Object(
 /** `POST /uploads/{id}/reprocess`: processes a finished upload again. */
 export function reprocessRoutes(
   api: Api,
-  deps: { findOwnUpload: FindOwnUpload; reprocessUpload: ReprocessUpload },
+  deps: { findOwnUpload: FindOwnUpload; reprocessUpload: ReprocessUpload; viewUpload: ViewUpload },
 ): void {
-  const { findOwnUpload, reprocessUpload } = deps
+  const { findOwnUpload, reprocessUpload, viewUpload } = deps
 
   api.post(
     '/uploads/:id/reprocess',

@@ -15,7 +15,7 @@ import { IdempotencyHeaders, type WithIdempotencyKey } from './idempotency-key.t
 import { PartUrlView } from './part-schemas.ts'
 import type { StartedImport, StartImport } from './start-import.ts'
 import type { StartedUpload, StartUpload } from './start-upload.ts'
-import { UploadView, viewUpload } from './upload-view.ts'
+import { UploadView, type ViewUpload } from './upload-view.ts'
 
 /** A file that the client will send, and how. */
 const AnnouncedFile = Type.Object(
@@ -146,9 +146,11 @@ export function uploadRoutes(
     startUpload: StartUpload
     startImport: StartImport
     listUploads: ListUploads
+    viewUpload: ViewUpload
   },
 ): void {
-  const { listedOwner, findOwnUpload, withIdempotencyKey, startUpload, startImport, listUploads } = deps
+  const { listedOwner, findOwnUpload, withIdempotencyKey, startUpload, startImport } = deps
+  const { listUploads, viewUpload } = deps
 
   api.post(
     '/uploads',

@@ -14,7 +14,9 @@ const { intent, findings } = Upload.properties
 const VariantView = Type.Object(
   {
     name: Type.String(),
-    url: Type.String({ description: 'path on this origin; redirects to a signed URL' }),
+    url: Type.String({
+      description: 'path on this origin, with that of PUBLIC_ORIGIN; redirects to a signed URL',
+    }),
     contentType: Type.String(),
     width: Type.Integer({ description: 'pixels' }),
     height: Type.Integer({ description: 'pixels' }),
@@ -66,10 +68,18 @@ export const UploadView = Type.Object(
 export type UploadView = Static<typeof UploadView>
 
 /**
- * Converts a record to the view of its owner, without keys, etags and other internal fields.
- * @param user the tenant's user that the owner is; undefined: it is none
+ * Creates the function that converts a record to the view of its owner, without keys, etags and other internal fields. Its
+ * `user` is the tenant's user that the owner is; undefined: it is none.
+ *
+ * @param publicPath the path under which clients reach the API; empty if it has an origin for itself
  */
-export function viewUpload(upload: UploadRecord, user: string | undefined): UploadView {
+export function createViewUpload(publicPath: string) {
+  return (upload: UploadRecord, user: string | undefined) => viewUpload(upload, user, publicPath)
+}
+
+export type ViewUpload = ReturnType<typeof createViewUpload>
+
+function viewUpload(upload: UploadRecord, user: string | undefined, publicPath: string): UploadView {
   const { id, state, intent, findings, createdAt, updatedAt } = upload
   return {
     id,
@@ -83,7 +93,7 @@ export function viewUpload(upload: UploadRecord, user: string | undefined): Uplo
     ...findings,
     variants: upload.variants.map(({ name, contentType, width, height, size, sha256 }) => ({
       name,
-      url: `/uploads/${id}/variants/${name}`,
+      url: `${publicPath}/uploads/${id}/variants/${name}`,
       contentType,
       width,
       height,

@@ -43,6 +43,7 @@ import { createReprocessUpload } from './reprocess-upload.ts'
 import { createStartImport } from './start-import.ts'
 import { createStartUpload } from './start-upload.ts'
 import { uploadRoutes } from './upload-routes.ts'
+import { createViewUpload } from './upload-view.ts'
 
 /**
  * Composes `/uploads`: announces, completes, lists, reprocesses and erases uploads.
@@ -65,6 +66,7 @@ export function createUploads(deps: {
   config: {
     presets: Presets
     maxUploadBytes: number
+    publicPath: string
     importAllowedPorts: readonly number[]
     unfinishedUploads: UnfinishedLimits
     /** The first key names networks, as it seals cookies. */
@@ -126,6 +128,7 @@ export function createUploads(deps: {
     onErased: tokenUse.onErased,
   })
   const eraseOwnUpload = createEraseOwnUpload({ lookup, isErased, eraseUpload })
+  const viewUpload = createViewUpload(config.publicPath)
 
   return {
     admitUpload,
@@ -137,6 +140,7 @@ export function createUploads(deps: {
     listUploads,
     findOwnUpload,
     withIdempotencyKey,
+    viewUpload,
     register(scope: Api): void {
       uploadRoutes(scope, {
         listedOwner: createListedOwner({ owner }),
@@ -149,10 +153,12 @@ export function createUploads(deps: {
           allowedPorts: config.importAllowedPorts,
         }),
         listUploads,
+        viewUpload,
       })
-      partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload })
+      partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload, viewUpload })
       reprocessRoutes(scope, {
         findOwnUpload,
+        viewUpload,
         reprocessUpload: createReprocessUpload({
           records,
           originals,
@@ -163,6 +169,7 @@ export function createUploads(deps: {
       })
       editRoutes(scope, {
         findOwnUpload,
+        viewUpload,
         editUpload: createEditUpload({ edits, erasures, records, lookup, finishErasure }),
       })
       eraseRoutes(scope, { owner, eraseOwnUpload })

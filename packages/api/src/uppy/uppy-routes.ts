@@ -29,7 +29,7 @@ const PartParams = Type.Object({ ...UploadParams.properties, partNumber: PartNum
  * `uploadId` is our upload id; the upload must belong to the owner who sent the request. The protocol's `key`
  * is returned to Uppy, but never read from a request.
  *
- * @param deps.publicOrigin the API's origin as browsers see it
+ * @param deps.publicUrl the API's origin as browsers see it, and its path
  */
 export function uppyRoutes(
   api: Api,
@@ -41,7 +41,7 @@ export function uppyRoutes(
     multipartUploads: MultipartUploads
     completeUpload: CompleteUpload
     eraseUpload: EraseUpload
-    publicOrigin: string
+    publicUrl: string
   },
 ): void {
   const { owner, findOwnUpload, admitUpload, multipartUploads, completeUpload } = deps
@@ -56,7 +56,7 @@ export function uppyRoutes(
     {
       config: { scope: 'uploads:write' },
       exposeHeadRoute: false,
-      schema: { hide: true, querystring: Type.Record(Type.String(), Type.String()) },
+      schema: { querystring: Type.Record(Type.String(), Type.String()) },
     },
     async (request) => {
       const intent = { ...uppyIntent(uppyFileOfQuery(request.query)), ...traceOf(request) }
@@ -76,7 +76,7 @@ export function uppyRoutes(
     },
   )
 
-  api.post('/uppy/s3/multipart', { schema: { hide: true, body: UppyFile } }, async (request) => {
+  api.post('/uppy/s3/multipart', { schema: { body: UppyFile } }, async (request) => {
     const intent = { ...uppyIntent(request.body), ...traceOf(request) }
     return admitUpload(await holderOf(request), intent, {
       lifeMs: openUploadLifeMs,
@@ -87,7 +87,7 @@ export function uppyRoutes(
 
   api.get(
     '/uppy/s3/multipart/:id',
-    { schema: { hide: true, params: UploadParams, querystring: UppyQuery } },
+    { schema: { params: UploadParams, querystring: UppyQuery } },
     async (request) => {
       const { upload, multipart } = await findOpenUpload(request, request.params.id)
       const parts = (await multipartUploads.list(upload, multipart)) ?? []
@@ -99,7 +99,7 @@ export function uppyRoutes(
     '/uppy/s3/multipart/:id/:partNumber',
     {
       config: { scope: 'uploads:write' },
-      schema: { hide: true, params: PartParams, querystring: UppyQuery },
+      schema: { params: PartParams, querystring: UppyQuery },
     },
     async (request) => {
       const { id, partNumber } = request.params
@@ -116,19 +116,19 @@ export function uppyRoutes(
     '/uppy/s3/multipart/:id/complete',
     {
       bodyLimit: completeBodyLimitBytes,
-      schema: { hide: true, params: UploadParams, querystring: UppyQuery, body: UppyParts },
+      schema: { params: UploadParams, querystring: UppyQuery, body: UppyParts },
     },
     async (request) => {
       const { upload } = await findOwnUpload(request, request.params.id)
       const parts = request.body.parts.map(({ PartNumber, ETag }) => ({ partNumber: PartNumber, etag: ETag }))
       await completeUpload(upload, parts)
-      return { location: `${deps.publicOrigin}/uploads/${upload.id}`, key: originalKey(upload) }
+      return { location: `${deps.publicUrl}/uploads/${upload.id}`, key: originalKey(upload) }
     },
   )
 
   api.delete(
     '/uppy/s3/multipart/:id',
-    { schema: { hide: true, params: UploadParams, querystring: UppyQuery } },
+    { schema: { params: UploadParams, querystring: UppyQuery } },
     async (request) => {
       const { upload } = await findOpenUpload(request, request.params.id)
       await deps.eraseUpload(upload)

@@ -14,7 +14,7 @@ export function registerUppy(
     >
     signing: Pick<Signing, 'signForm'>
     owner: RequestOwner
-    config: { publicOrigin: string }
+    config: { publicOrigin: string; publicPath: string }
   },
 ): void {
   const { uploads, signing, owner, config } = deps
@@ -23,7 +23,7 @@ export function registerUppy(
       ...uploads,
       owner,
       signForm: signing.signForm,
-      publicOrigin: config.publicOrigin,
+      publicUrl: `${config.publicOrigin}${config.publicPath}`,
     }),
   )
 }

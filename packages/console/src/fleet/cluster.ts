@@ -104,7 +104,7 @@ export function followCluster(onUpdate: (update: ClusterUpdate) => void): () => 
   }
 
   function open(): void {
-    const current = new EventSource('/admin/cluster/events')
+    const current = new EventSource('admin/cluster/events')
     stream = current
     current.addEventListener('cluster', ({ data }: MessageEvent<string>) => {
       const cluster: Cluster = JSON.parse(data)
@@ -127,7 +127,7 @@ export function followCluster(onUpdate: (update: ClusterUpdate) => void): () => 
 
   /** Finds out with a plain request why the stream was refused: an EventSource does not expose the status. */
   async function checkAccess(): Promise<void> {
-    const status = await fetch('/admin/cluster').then(
+    const status = await fetch('admin/cluster').then(
       (response) => response.status,
       () => 0,
     )

@@ -25,7 +25,7 @@ export function FleetPage() {
       <header>
         <h1>Fleet</h1>
         <p>
-          <a href="/">Your uploads</a>
+          <a href="./">Your uploads</a>
         </p>
       </header>
       <main>

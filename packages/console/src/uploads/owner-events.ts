@@ -49,7 +49,7 @@ export function createOwnerEvents(deps: {
 
   function connect(): void {
     close()
-    const current = new EventSource('/events')
+    const current = new EventSource('events')
     stream = current
     current.addEventListener('snapshot', ({ data }: MessageEvent<string>) => {
       const { uploads, nextCursor }: { uploads: Upload[]; nextCursor?: string } = JSON.parse(data)

@@ -100,7 +100,7 @@ function FileLinks({ upload }: { upload: Upload }) {
       ))}
       <li>
         <FileLink
-          href={`/uploads/${upload.id}/original`}
+          href={`uploads/${upload.id}/original`}
           name="original"
           description={sizeText(upload.size)}
         />

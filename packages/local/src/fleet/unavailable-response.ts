@@ -33,6 +33,7 @@ function unavailable(detail: string): string {
     title: errorCatalogue[code].message,
     status: 503,
     detail,
+    message: detail,
     code,
     requestId: randomUUID(),
   })
