@@ -1,0 +1,73 @@
+import type { JSHandle, Page } from 'playwright-core'
+import { bundleForBrowser } from '../../support/browser-bundle.ts'
+
+/** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
+export type Uppy = {
+  on(event: 'upload-success', listener: (file: UppyFile, response: UppyResponse) => void): void
+  once(event: 'restored' | 'complete', listener: (result: UppyResult) => void): void
+  emit(event: 'restore-confirmed'): void
+  use(plugin: unknown, options?: object): Uppy
+  addFile(file: { name: string; type: string; data: Blob }): string
+  removeFile(id: string): void
+  getFile(id: string): UppyFile
+  upload(): Promise<UppyResult>
+  retryAll(): Promise<UppyResult>
+}
+export type UppyFile = { id: string; name: string; uploadURL?: string; response?: UppyResponse; error?: string }
+type UppyResponse = { body?: { key?: string; id?: string }; uploadURL?: string }
+export type UppyResult = { failed: UppyFile[]; successful: UppyFile[] }
+
+/** The versions that docs/uppy.md describes. Each has a package under clients/. */
+export const uppyVersions = [4, 5, 6] as const
+export type UppyVersion = (typeof uppyVersions)[number]
+
+/** The global object with the modules of a version. */
+const modulesOf = (version: UppyVersion) => `uppy${version}`
+
+/** Bundles versions of Uppy into one script. */
+export async function bundleUppy(versions: readonly UppyVersion[]): Promise<string> {
+  const scripts = versions.map((version) =>
+    bundleForBrowser(`clients/uppy-${version}/uppy.js`, modulesOf(version)),
+  )
+  return (await Promise.all(scripts)).join('\n')
+}
+
+/**
+ * Runs blocks of docs/uppy.md in a page.
+ *
+ * @param blocks the blocks, in order; the first makes the constant `uppy`
+ * @param scope the page's own values
+ * @param scope.millrace the API's origin
+ * @returns a handle of `uppy`
+ */
+export async function runUppyBlocks(
+  page: Page,
+  version: UppyVersion,
+  blocks: string[],
+  { millrace, token }: { millrace: string; token: string },
+): Promise<JSHandle<Uppy>> {
+  const code = blocks.join('\n').replace(/^const millrace = .*$/m, '')
+  // As an expression, since the content security policy of Millrace's own pages forbids `new Function`.
+  return page.evaluateHandle<Uppy>(`(async () => {
+    const { Uppy, AwsS3, Dashboard, GoldenRetriever, Tus, XHRUpload } = ${modulesOf(version)}
+    const millrace = ${JSON.stringify(millrace)}
+    const getToken = async () => ${JSON.stringify(token)}
+    ${code}
+    return uppy
+  })()`)
+}
+
+/** Adds a file of zeros. */
+export function addZeros(uppy: JSHandle<Uppy>, name: string, size: number): Promise<string> {
+  return uppy.evaluate(
+    (uppy, { name, size }) =>
+      uppy.addFile({ name, type: 'application/x-zeros', data: new Blob([new Uint8Array(size)]) }),
+    { name, size },
+  )
+}
+
+/** Returns an upload's id from what Uppy knows of a file that it has sent. */
+export function uploadIdOf({ response, uploadURL }: UppyFile): string {
+  const { key, id } = response?.body ?? {}
+  return id ?? (key ?? uploadURL ?? '').split('/').at(-1) ?? ''
+}
