@@ -11,6 +11,7 @@ import {
 } from './support/sending-pages.ts'
 import {
   addZeros,
+  awsS3Block,
   bundleUppy,
   runUppyBlocks,
   type Uppy,
@@ -41,26 +42,9 @@ async function openPage(place: Place, credential: Credential): Promise<SendingPa
   return opened.page
 }
 
-/** The block of docs/uppy.md that adds `@uppy/aws-s3`. */
-function awsS3Block(version: UppyVersion, place: Place, credential: Credential): string {
-  if (version !== 6) {
-    return block(`@uppy/aws-s3 4.x and 5.x, ${credential === 'a cookie' ? 'cookie' : 'token'}`)
-  }
-  if (credential === 'a token') return block('@uppy/aws-s3 6.x, token')
-  if (place === 'the same origin') return block("@uppy/aws-s3 6.x on Millrace's own origin, cookie")
-  return block('@uppy/aws-s3 6.x, token').replace(
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of the block.
-    'headers: { authorization: `Bearer ${await getToken()}` }, // with a cookie instead: ',
-    '',
-  )
-}
-
 /** The plugins, and the block that adds each. */
-const plugins: [
-  string,
-  (version: UppyVersion, place: Place, credential: Credential) => string,
-][] = [
-  ['@uppy/aws-s3', awsS3Block],
+const plugins: [string, (version: UppyVersion, place: Place, credential: Credential) => string][] = [
+  ['@uppy/aws-s3', (...sender) => awsS3Block(block, ...sender)],
   ['@uppy/tus', (_version, _place, credential) => block(`@uppy/tus, ${credential.slice(2)}`)],
   ['@uppy/xhr-upload', (_version, _place, credential) => block(`@uppy/xhr-upload, ${credential.slice(2)}`)],
 ]
@@ -79,16 +63,22 @@ for (const [place, credential] of senders) {
         const name = `${plugin.slice(6)}.bin`
         await addZeros(uppy, name, 5)
         const { failed, successful } = await uppy.evaluate((uppy: Uppy) => uppy.upload())
-        assert.equal(failed.map(({ error }) => error), [])
+        assert.equal(
+          failed.map(({ error }) => error),
+          [],
+        )
         const [file] = successful
         assert.ok(file)
-        const { state, filename, size, metadata } = await client.waitUntilFinished(uploadIdOf(file))
-        assert.equal({ state, filename, size, metadata }, {
-          state: 'ready',
-          filename: name,
-          size: 5,
-          metadata: undefined,
-        })
+        const { state, filename, size, metadata } = await client.waitUntilFinished(uploadIdOf(file.response))
+        assert.equal(
+          { state, filename, size, metadata },
+          {
+            state: 'ready',
+            filename: name,
+            size: 5,
+            metadata: undefined,
+          },
+        )
       })
     }
   }

@@ -46,7 +46,10 @@ export async function startSendingPages() {
     API_KEYS: apiKey.entry,
     ALLOWED_ORIGINS: `http://localhost:${port},http://127.0.0.1:${port}`,
   })
-  const [api, browser] = await Promise.all([millrace.ready.then((url) => new URL(url).origin), launchChromium()])
+  const [api, browser] = await Promise.all([
+    millrace.ready.then((url) => new URL(url).origin),
+    launchChromium(),
+  ])
   const { data } = await createClient({ origin: api, apiKey: apiKey.key }).api.POST('/tokens', {
     body: { user: 'ada', expiresIn: 3600, scopes: ['uploads:read', 'uploads:write'] },
   })

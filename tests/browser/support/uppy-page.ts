@@ -1,20 +1,28 @@
 import type { JSHandle, Page } from 'playwright-core'
 import { bundleForBrowser } from '../../support/browser-bundle.ts'
+import type { Credential, Place } from './sending-pages.ts'
 
 /** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
 export type Uppy = {
-  on(event: 'upload-success', listener: (file: UppyFile, response: UppyResponse) => void): void
-  once(event: 'restored' | 'complete', listener: (result: UppyResult) => void): void
-  emit(event: 'restore-confirmed'): void
+  once(event: 'upload-success', listener: (file: UppyFile, response: UppyResponse) => void): void
+  once(event: 'upload-error', listener: (file: UppyFile, error: Error) => void): void
+  getPlugin(id: string): { setOptions(options: object): void } | undefined
   use(plugin: unknown, options?: object): Uppy
   addFile(file: { name: string; type: string; data: Blob }): string
   removeFile(id: string): void
-  getFile(id: string): UppyFile
+  getFiles(): UppyFile[]
   upload(): Promise<UppyResult>
   retryAll(): Promise<UppyResult>
 }
-export type UppyFile = { id: string; name: string; uploadURL?: string; response?: UppyResponse; error?: string }
-type UppyResponse = { body?: { key?: string; id?: string }; uploadURL?: string }
+export type UppyFile = {
+  id: string
+  name: string
+  data?: Blob
+  uploadURL?: string
+  response?: UppyResponse
+  error?: string
+}
+export type UppyResponse = { body?: { key?: string; id?: string }; uploadURL?: string }
 export type UppyResult = { failed: UppyFile[]; successful: UppyFile[] }
 
 /** The versions that docs/uppy.md describes. Each has a package under clients/. */
@@ -66,8 +74,24 @@ export function addZeros(uppy: JSHandle<Uppy>, name: string, size: number): Prom
   )
 }
 
-/** Returns an upload's id from what Uppy knows of a file that it has sent. */
-export function uploadIdOf({ response, uploadURL }: UppyFile): string {
-  const { key, id } = response?.body ?? {}
+/** Returns the block of docs/uppy.md that adds `@uppy/aws-s3`. */
+export function awsS3Block(
+  block: (title: string) => string,
+  version: UppyVersion,
+  place: Place,
+  credential: Credential,
+): string {
+  if (version !== 6) {
+    return block(`@uppy/aws-s3 4.x and 5.x, ${credential === 'a cookie' ? 'cookie' : 'token'}`)
+  }
+  const signed = block('@uppy/aws-s3 6.x, token')
+  if (credential === 'a token') return signed
+  if (place === 'the same origin') return block("@uppy/aws-s3 6.x on Millrace's own origin, cookie")
+  return signed.replace(/^.*\/\/ with a cookie instead: (.*)$/m, '$1,')
+}
+
+/** Returns an upload's id from the response that Uppy has of a file. */
+export function uploadIdOf({ body, uploadURL }: UppyResponse = {}): string {
+  const { key, id } = body ?? {}
   return id ?? (key ?? uploadURL ?? '').split('/').at(-1) ?? ''
 }

@@ -1,0 +1,204 @@
+import type { JSHandle, Page, Request } from 'playwright-core'
+import * as assert from 'uvu/assert'
+import { readCodeBlocks } from '../support/code-blocks.ts'
+import { suite } from '../support/suite.ts'
+import { type Credential, type Place, type SendingPages, startSendingPages } from './support/sending-pages.ts'
+import {
+  addZeros,
+  awsS3Block,
+  bundleUppy,
+  runUppyBlocks,
+  type Uppy,
+  type UppyResponse,
+  type UppyVersion,
+  uploadIdOf,
+  uppyVersions,
+} from './support/uppy-page.ts'
+
+const test = suite('Uppy pauses and continues', {}, { limitMs: 60_000 })
+const MiB = 1024 ** 2
+
+let pages: SendingPages
+let block: (title: string) => string
+
+test.before(async () => {
+  block = await readCodeBlocks('docs/uppy.md')
+  pages = await startSendingPages()
+})
+test.after(() => pages.close())
+
+type Way = {
+  plugin: string
+  /** The name of the plugin's instance, and options that divide a small file. */
+  options: Record<string, object>
+  size: number
+  /** Where the page lies, and who it sends for. */
+  sender(version: UppyVersion): [Place, Credential]
+  addPlugin(version: UppyVersion): string
+  /** Returns where the bytes of a request belong in the file; `undefined` if it sends none. */
+  placeOf(request: Request): string | undefined
+  places: string[]
+}
+
+/** The same sender for all versions, except that `@uppy/aws-s3` 6 sends parts from Millrace's own origin only. */
+const awsS3Sender = (version: UppyVersion): [Place, Credential] =>
+  version === 6 ? ['the same origin', 'a cookie'] : ['another site', 'a token']
+
+const ways: Way[] = [
+  {
+    plugin: '@uppy/aws-s3',
+    options: { AwsS3: { shouldUseMultipart: true }, AwsS3Multipart: { shouldUseMultipart: true } },
+    size: 5 * MiB + 1,
+    sender: awsS3Sender,
+    addPlugin: (version) => awsS3Block(block, version, ...awsS3Sender(version)),
+    placeOf: (request) => new URL(request.url()).searchParams.get('partNumber') ?? undefined,
+    places: ['1', '2'],
+  },
+  {
+    plugin: '@uppy/tus',
+    options: { Tus: { chunkSize: 100_000 } },
+    size: 200_001,
+    sender: () => ['the same site', 'a cookie'],
+    addPlugin: () => block('@uppy/tus, cookie'),
+    placeOf: (request) => request.headers()['upload-offset'],
+    places: ['0', '100000', '200000'],
+  },
+]
+
+for (const version of uppyVersions) {
+  for (const { plugin, options, size, sender, addPlugin, placeOf, places } of ways) {
+    test(`${plugin} of Uppy ${version} pauses in the Dashboard, and continues after a reload`, async () => {
+      const [place, credential] = sender(version)
+      const { page, context, client, millrace } = await pages.open(
+        place,
+        credential,
+        await bundleUppy([version]),
+      )
+      const bytes = await watchBytes(page, placeOf)
+      const open = async () => {
+        const blocks = [
+          block('Uppy'),
+          ...(credential === 'a cookie' ? [block('cookie')] : []),
+          addPlugin(version),
+          block('Dashboard and Golden Retriever'),
+        ]
+        const uppy = await runUppyBlocks(page, version, blocks, { millrace, token: pages.token })
+        await uppy.evaluate((uppy, options) => {
+          for (const [id, value] of Object.entries(options)) uppy.getPlugin(id)?.setOptions(value)
+        }, options)
+        return uppy
+      }
+
+      const uppy = await open()
+      await addZeros(uppy, 'zeros.bin', size)
+      const [first = '', second = ''] = places
+      bytes.hold(second)
+      // Uppy 4 and 5 send parts at the same time.
+      const firstAccepted = page.waitForEvent('requestfinished', (request) => placeOf(request) === first)
+      await page.locator('.uppy-StatusBar-actionBtn--upload').click()
+      await Promise.all([bytes.held(), firstAccepted])
+
+      const stopped = page.waitForEvent('requestfailed', (request) => placeOf(request) === second)
+      await page.getByRole('button', { name: 'Pause', exact: true }).click()
+      await stopped
+      await page.getByRole('button', { name: 'Resume', exact: true }).waitFor()
+      assert.equal(bytes.sent().toSorted(), [first, second])
+
+      await page.getByRole('button', { name: 'Resume', exact: true }).click()
+      await bytes.held()
+      assert.equal(bytes.sent().toSorted(), [first, second, second])
+
+      await stateIsSaved(page)
+      await page.reload()
+      const restoredUppy = await open()
+      await page.waitForFunction((uppy) => uppy.getFiles().every(({ data }) => data), restoredUppy)
+      bytes.release()
+      const sending = await nextOutcome(restoredUppy)
+      await page.locator('.uppy-StatusBar-actionBtn--upload').click()
+      const { error, response } = await sending.evaluate(({ outcome }) => outcome)
+      assert.is(error, undefined)
+      // The first bytes were sent once.
+      assert.equal(bytes.sent().toSorted(), [first, second, second, ...places.slice(1)].toSorted())
+      const upload = await client.waitUntilFinished(uploadIdOf(response))
+      assert.equal([upload.state, upload.size], ['ready', size])
+      await context.close()
+    })
+  }
+}
+
+/** Records the requests that send bytes, and can hold them. */
+async function watchBytes(page: Page, placeOf: (request: Request) => string | undefined) {
+  const sent: string[] = []
+  let heldPlace: string | undefined
+  let arrived = Promise.withResolvers<void>()
+  await page.route(
+    () => true,
+    (route, request) => {
+      const place = placeOf(request)
+      if (place === undefined || !['PUT', 'PATCH'].includes(request.method())) return route.continue()
+      sent.push(place)
+      if (place !== heldPlace) return route.continue()
+      arrived.resolve()
+    },
+  )
+  return {
+    sent: () => sent,
+    /** Holds the requests that send this place. */
+    hold(place: string) {
+      heldPlace = place
+    },
+    /** Waits for the next request that is held. */
+    async held() {
+      await arrived.promise
+      arrived = Promise.withResolvers()
+    },
+    release() {
+      heldPlace = undefined
+    },
+  }
+}
+
+/** Returns a handle with what becomes of the next file. Uppy 4's event `complete` comes at once, without the restored file. */
+function nextOutcome(uppy: JSHandle<Uppy>) {
+  return uppy.evaluateHandle((uppy) => ({
+    outcome: new Promise<{ error?: string; response?: UppyResponse }>((resolve) => {
+      uppy.once('upload-success', (_file, response) => resolve({ response }))
+      uppy.once('upload-error', (_file, error) => resolve({ error: String(error) }))
+    }),
+  }))
+}
+
+declare const localStorage: { getItem(name: string): string | null }
+type Opened<T> = { result: T; onsuccess: () => void }
+declare const indexedDB: {
+  open(name: string): Opened<{
+    objectStoreNames: { contains(name: string): boolean }
+    transaction(name: string): {
+      objectStore(name: string): { get(id: string): Opened<{ metadata: string } | undefined> }
+    }
+    close(): void
+  }>
+}
+
+/** Waits until Golden Retriever has stored where the upload lies. It writes at most every half a second. */
+async function stateIsSaved(page: Page) {
+  await page.waitForFunction(async () => {
+    const wait = <T>(request: Opened<T>) =>
+      new Promise<T>((resolve) => {
+        request.onsuccess = () => resolve(request.result)
+      })
+    // Uppy 6 stores it in IndexedDB.
+    const readDatabase = async () => {
+      const database = await wait(indexedDB.open('uppy-blobs'))
+      const saved = database.objectStoreNames.contains('metadata')
+        ? await wait(database.transaction('metadata').objectStore('metadata').get('uppy'))
+        : undefined
+      database.close()
+      return saved?.metadata
+    }
+    const state = localStorage.getItem('uppyState:uppy') ?? (await readDatabase()) ?? ''
+    return state.includes('"uploadUrl"') || state.includes('"uploadId"')
+  })
+}
+
+test.run()
