@@ -17,7 +17,7 @@ export async function bundleForBrowser(entry: string, globalName?: string): Prom
     resolve: { conditions: ['@millrace/source', 'module', 'browser', 'production'] },
     build: {
       write: false,
-      minify: false,
+      minify: globalName !== undefined,
       lib: {
         entry: join(root, entry),
         ...(globalName === undefined ? { formats: ['es'] } : { formats: ['iife'], name: globalName }),
