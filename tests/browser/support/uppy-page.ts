@@ -8,11 +8,12 @@ export type Uppy = {
   once(event: 'upload-error', listener: (file: UppyFile, error: Error) => void): void
   getPlugin(id: string): { setOptions(options: object): void } | undefined
   use(plugin: unknown, options?: object): Uppy
-  addFile(file: { name: string; type: string; data: Blob }): string
+  addFile(file: { name: string; type: string; data: Blob; meta: object }): string
   removeFile(id: string): void
   getFiles(): UppyFile[]
   upload(): Promise<UppyResult>
   retryAll(): Promise<UppyResult>
+  cancelAll(): void
 }
 export type UppyFile = {
   id: string
@@ -66,11 +67,20 @@ export async function runUppyBlocks(
 }
 
 /** Adds a file of zeros. */
-export function addZeros(uppy: JSHandle<Uppy>, name: string, size: number): Promise<string> {
-  return uppy.evaluate(
-    (uppy, { name, size }) =>
-      uppy.addFile({ name, type: 'application/x-zeros', data: new Blob([new Uint8Array(size)]) }),
-    { name, size },
+export function addZeros(
+  uppy: JSHandle<Uppy>,
+  file: { name: string; size: number; meta?: Record<string, string> },
+): Promise<string> {
+  return uppy.evaluate((uppy, { name, size, meta = {} }) => {
+    const data = new Blob([new Uint8Array(size)])
+    return uppy.addFile({ name, type: 'application/x-zeros', data, meta })
+  }, file)
+}
+
+/** Returns the major versions of Uppy's core and plugins in a page: one, if each has come with its own core. */
+export function majorsOf(page: Page, version: UppyVersion): Promise<number[]> {
+  return page.evaluate<number[]>(
+    `[...new Set(Object.values(${modulesOf(version)}).map(({ VERSION }) => Number.parseInt(VERSION)))]`,
   )
 }
 

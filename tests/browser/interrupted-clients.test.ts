@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { readCodeBlocks } from '../support/code-blocks.ts'
 import { suite } from '../support/suite.ts'
 import { type Credential, type Place, type SendingPages, startSendingPages } from './support/sending-pages.ts'
+import { readTusScript, sendWithTus } from './support/tus-page.ts'
 import {
   addZeros,
   awsS3Block,
@@ -15,15 +16,16 @@ import {
   uppyVersions,
 } from './support/uppy-page.ts'
 
-const test = suite('Uppy pauses and continues', {}, { limitMs: 60_000 })
+const test = suite('clients of others that are interrupted', {}, { limitMs: 60_000 })
 const MiB = 1024 ** 2
 
 let pages: SendingPages
+let tusScript: string
 let block: (title: string) => string
 
 test.before(async () => {
   block = await readCodeBlocks('docs/uppy.md')
-  pages = await startSendingPages()
+  ;[pages, tusScript] = await Promise.all([startSendingPages(), readTusScript()])
 })
 test.after(() => pages.close())
 
@@ -44,30 +46,28 @@ type Way = {
 const awsS3Sender = (version: UppyVersion): [Place, Credential] =>
   version === 6 ? ['the same origin', 'a cookie'] : ['another site', 'a token']
 
-const ways: Way[] = [
-  {
-    plugin: '@uppy/aws-s3',
-    options: { AwsS3: { shouldUseMultipart: true }, AwsS3Multipart: { shouldUseMultipart: true } },
-    size: 5 * MiB + 1,
-    sender: awsS3Sender,
-    addPlugin: (version) => awsS3Block(block, version, ...awsS3Sender(version)),
-    placeOf: (request) => new URL(request.url()).searchParams.get('partNumber') ?? undefined,
-    places: ['1', '2'],
-  },
-  {
-    plugin: '@uppy/tus',
-    options: { Tus: { chunkSize: 100_000 } },
-    size: 200_001,
-    sender: () => ['the same site', 'a cookie'],
-    addPlugin: () => block('@uppy/tus, cookie'),
-    placeOf: (request) => request.headers()['upload-offset'],
-    places: ['0', '100000', '200000'],
-  },
-]
+const awsS3: Way = {
+  plugin: '@uppy/aws-s3',
+  options: { AwsS3: { shouldUseMultipart: true }, AwsS3Multipart: { shouldUseMultipart: true } },
+  size: 5 * MiB + 1,
+  sender: awsS3Sender,
+  addPlugin: (version) => awsS3Block(block, version, ...awsS3Sender(version)),
+  placeOf: (request) => new URL(request.url()).searchParams.get('partNumber') ?? undefined,
+  places: ['1', '2'],
+}
+const tus: Way = {
+  plugin: '@uppy/tus',
+  options: { Tus: { chunkSize: 100_000 } },
+  size: 200_001,
+  sender: () => ['the same site', 'a cookie'],
+  addPlugin: () => block('@uppy/tus, cookie'),
+  placeOf: (request) => request.headers()['upload-offset'],
+  places: ['0', '100000', '200000'],
+}
 
 for (const version of uppyVersions) {
-  for (const { plugin, options, size, sender, addPlugin, placeOf, places } of ways) {
-    test(`${plugin} of Uppy ${version} pauses in the Dashboard, and continues after a reload`, async () => {
+  for (const { plugin, options, size, sender, addPlugin, placeOf, places } of [awsS3, tus]) {
+    test(`${plugin} of Uppy ${version} pauses in the Dashboard, continues after a reload, and erases what is cancelled`, async () => {
       const [place, credential] = sender(version)
       const { page, context, client, millrace } = await pages.open(
         place,
@@ -83,14 +83,12 @@ for (const version of uppyVersions) {
           block('Dashboard and Golden Retriever'),
         ]
         const uppy = await runUppyBlocks(page, version, blocks, { millrace, token: pages.token })
-        await uppy.evaluate((uppy, options) => {
-          for (const [id, value] of Object.entries(options)) uppy.getPlugin(id)?.setOptions(value)
-        }, options)
+        await setOptions(uppy, options)
         return uppy
       }
 
       const uppy = await open()
-      await addZeros(uppy, 'zeros.bin', size)
+      await addZeros(uppy, { name: 'zeros.bin', size })
       const [first = '', second = ''] = places
       bytes.hold(second)
       // Uppy 4 and 5 send parts at the same time.
@@ -121,22 +119,113 @@ for (const version of uppyVersions) {
       assert.equal(bytes.sent().toSorted(), [first, second, second, ...places.slice(1)].toSorted())
       const upload = await client.waitUntilFinished(uploadIdOf(response))
       assert.equal([upload.state, upload.size], ['ready', size])
+
+      bytes.hold(second)
+      const cancelled = await addZeros(restoredUppy, { name: 'cancelled.bin', size })
+      await restoredUppy.evaluate((uppy) => {
+        uppy.upload()
+      })
+      await bytes.held()
+      const erased = page.waitForResponse((response) => response.request().method() === 'DELETE')
+      await restoredUppy.evaluate((uppy, file) => uppy.removeFile(file), cancelled)
+      const erasure = await erased
+      assert.ok(erasure.ok())
+      const id = new URL(erasure.url()).pathname.split('/').at(-1) ?? ''
+      const { error: problem } = await client.api.GET('/uploads/{id}', { params: { path: { id } } })
+      assert.is(problem?.code, 'upload_not_found')
       await context.close()
     })
   }
+}
+
+test('a retry of @uppy/aws-s3 of Uppy 6 sends only the parts that S3 does not have', async () => {
+  const [place, credential] = awsS3Sender(6)
+  const { page, context, client, millrace } = await pages.open(place, credential, await bundleUppy([6]))
+  const { plugin: _plugin, options, size, addPlugin, placeOf, places } = awsS3
+  const bytes = await watchBytes(page, placeOf)
+  const blocks = [block('Uppy'), block('cookie'), addPlugin(6)]
+  const uppy = await runUppyBlocks(page, 6, blocks, { millrace, token: pages.token })
+  await setOptions(uppy, options)
+  await addZeros(uppy, { name: 'zeros.bin', size })
+  bytes.refuse('2')
+  assert.is((await uppy.evaluate((uppy) => uppy.upload())).failed.length, 1)
+  bytes.release()
+  const { successful } = await uppy.evaluate((uppy) => uppy.retryAll())
+  assert.equal(bytes.sent(), [...places, '2'])
+  const upload = await client.waitUntilFinished(uploadIdOf(successful[0]?.response))
+  assert.equal([upload.state, upload.size], ['ready', size])
+  await context.close()
+})
+
+const tusBlocks = () => [block('tus-js-client, token'), block('tus-js-client, start or continue')]
+
+test('tus-js-client tries again after a lost connection, and continues after a reload', async () => {
+  const { page, context, client, millrace } = await pages.open('another site', 'a token', tusScript)
+  const bytes = await watchBytes(page, tus.placeOf)
+  const scope = {
+    ...{ millrace, token: pages.token, name: 'zeros.bin', size: tus.size },
+    options: { chunkSize: 100_000 },
+  }
+  bytes.lose('100000')
+  bytes.hold('200000')
+  await sendWithTus(page, tusBlocks(), scope)
+  await bytes.held()
+  assert.equal(bytes.sent(), ['0', '100000', '100000', '200000'])
+  await page.reload()
+  bytes.release()
+  const sending = await sendWithTus(page, tusBlocks(), scope)
+  const { error, url } = await sending.evaluate(({ outcome }) => outcome)
+  assert.is(error, undefined)
+  assert.equal(bytes.sent(), ['0', '100000', '100000', '200000', '200000'])
+  const upload = await client.waitUntilFinished(url?.split('/').at(-1) ?? '')
+  assert.equal([upload.state, upload.size], ['ready', tus.size])
+  await context.close()
+})
+
+test('tus-js-client sends a stream whose length it does not know, and one file in parallel parts', async () => {
+  const { page, context, client, millrace } = await pages.open('another site', 'a token', tusScript)
+  const scope = { millrace, token: pages.token, size: tus.size }
+  const stream = tusBlocks().map((text) => text.replace('Upload(file,', 'Upload(file.stream().getReader(),'))
+  for (const [name, blocks, options] of [
+    ['stream.bin', stream, { uploadLengthDeferred: true, chunkSize: 100_000 }],
+    ['parallel.bin', tusBlocks(), { uploadLengthDeferred: false, parallelUploads: 2 }],
+  ] as const) {
+    const sending = await sendWithTus(page, blocks, { ...scope, name, options })
+    const { error, url } = await sending.evaluate(({ outcome }) => outcome)
+    assert.is(error, undefined)
+    const upload = await client.waitUntilFinished(url?.split('/').at(-1) ?? '')
+    assert.equal([upload.state, upload.filename, upload.size], ['ready', name, tus.size])
+  }
+  await context.close()
+})
+
+/** Sets options of plugins that are in use. */
+function setOptions(uppy: JSHandle<Uppy>, options: Record<string, object>) {
+  return uppy.evaluate((uppy, options) => {
+    for (const [id, value] of Object.entries(options)) uppy.getPlugin(id)?.setOptions(value)
+  }, options)
 }
 
 /** Records the requests that send bytes, and can hold them. */
 async function watchBytes(page: Page, placeOf: (request: Request) => string | undefined) {
   const sent: string[] = []
   let heldPlace: string | undefined
+  let refusedPlace: string | undefined
+  let lostPlace: string | undefined
   let arrived = Promise.withResolvers<void>()
   await page.route(
     () => true,
-    (route, request) => {
+    async (route, request) => {
       const place = placeOf(request)
       if (place === undefined || !['PUT', 'PATCH'].includes(request.method())) return route.continue()
       sent.push(place)
+      if (place === refusedPlace) {
+        return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': '*' } })
+      }
+      if (place === lostPlace) {
+        lostPlace = undefined
+        return route.abort('connectionreset')
+      }
       if (place !== heldPlace) return route.continue()
       arrived.resolve()
     },
@@ -152,8 +241,18 @@ async function watchBytes(page: Page, placeOf: (request: Request) => string | un
       await arrived.promise
       arrived = Promise.withResolvers()
     },
+    /** Refuses the requests that send this place. */
+    refuse(place: string) {
+      refusedPlace = place
+    },
+    /** Breaks the connection of the next request that sends this place. */
+    lose(place: string) {
+      lostPlace = place
+    },
+    /** Sends all requests on from now on. */
     release() {
       heldPlace = undefined
+      refusedPlace = undefined
     },
   }
 }
