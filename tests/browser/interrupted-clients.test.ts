@@ -182,20 +182,31 @@ test('tus-js-client tries again after a lost connection, and continues after a r
   await context.close()
 })
 
-test('tus-js-client sends a stream whose length it does not know, and one file in parallel parts', async () => {
+test('tus-js-client sends a stream whose length it does not know', async () => {
   const { page, context, client, millrace } = await pages.open('another site', 'a token', tusScript)
-  const scope = { millrace, token: pages.token, size: tus.size }
-  const stream = tusBlocks().map((text) => text.replace('Upload(file,', 'Upload(file.stream().getReader(),'))
-  for (const [name, blocks, options] of [
-    ['stream.bin', stream, { uploadLengthDeferred: true, chunkSize: 100_000 }],
-    ['parallel.bin', tusBlocks(), { uploadLengthDeferred: false, parallelUploads: 2 }],
-  ] as const) {
-    const sending = await sendWithTus(page, blocks, { ...scope, name, options })
-    const { error, url } = await sending.evaluate(({ outcome }) => outcome)
-    assert.is(error, undefined)
-    const upload = await client.waitUntilFinished(url?.split('/').at(-1) ?? '')
-    assert.equal([upload.state, upload.filename, upload.size], ['ready', name, tus.size])
-  }
+  const blocks = tusBlocks().map((code) => code.replace('Upload(file,', 'Upload(file.stream().getReader(),'))
+  const sending = await sendWithTus(page, blocks, {
+    ...{ millrace, token: pages.token, name: 'stream.bin', size: tus.size },
+    options: { uploadLengthDeferred: true, chunkSize: 100_000 },
+  })
+  const { error, url } = await sending.evaluate(({ outcome }) => outcome)
+  assert.is(error, undefined)
+  const upload = await client.waitUntilFinished(url?.split('/').at(-1) ?? '')
+  assert.equal([upload.state, upload.filename, upload.size], ['ready', 'stream.bin', tus.size])
+  await context.close()
+})
+
+test('tus-js-client gets a clear refusal of parallelUploads, which would need concatenation', async () => {
+  const { page, context, client, millrace } = await pages.open('the same site', 'a cookie', tusScript)
+  const blocks = [block('cookie'), block('tus-js-client, cookie'), block('tus-js-client, start or continue')]
+  const sending = await sendWithTus(page, blocks, {
+    ...{ millrace, token: '', name: 'parallel.bin', size: tus.size },
+    options: { parallelUploads: 2 },
+  })
+  const { error } = await sending.evaluate(({ outcome }) => outcome)
+  assert.match(error ?? '', /Concatenation extension is not \(yet\) supported/)
+  const { data } = await client.api.GET('/uploads', { params: { query: { limit: 10 } } })
+  assert.equal(data?.uploads, [])
   await context.close()
 })
 
