@@ -6,7 +6,7 @@ import { type Credential, type Place, type SendingPages, startSendingPages } fro
 import { readTusScript, sendWithTus } from './support/tus-page.ts'
 import {
   addZeros,
-  awsS3Block,
+  awsS3Blocks,
   bundleUppy,
   runUppyBlocks,
   type Uppy,
@@ -51,7 +51,7 @@ const awsS3: Way = {
   options: { AwsS3: { shouldUseMultipart: true }, AwsS3Multipart: { shouldUseMultipart: true } },
   size: 5 * MiB + 1,
   sender: awsS3Sender,
-  addPlugin: (version) => awsS3Block(block, version, ...awsS3Sender(version)),
+  addPlugin: (version) => awsS3Blocks(block, version, ...awsS3Sender(version)),
   placeOf: (request) => new URL(request.url()).searchParams.get('partNumber') ?? undefined,
   places: ['1', '2'],
 }

@@ -12,7 +12,7 @@ import {
 import { readTusScript, sendWithTus } from './support/tus-page.ts'
 import {
   addZeros,
-  awsS3Block,
+  awsS3Blocks,
   bundleUppy,
   majorsOf,
   runUppyBlocks,
@@ -51,7 +51,7 @@ async function openPage(place: Place, credential: Credential): Promise<SendingPa
 
 /** The plugins, and the block that adds each. */
 const plugins: [string, (version: UppyVersion, place: Place, credential: Credential) => string][] = [
-  ['@uppy/aws-s3', (...sender) => awsS3Block(block, ...sender)],
+  ['@uppy/aws-s3', (...sender) => awsS3Blocks(block, ...sender)],
   ['@uppy/tus', (_version, _place, credential) => block(`@uppy/tus, ${short(credential)}`)],
   ['@uppy/xhr-upload', (_version, _place, credential) => block(`@uppy/xhr-upload, ${short(credential)}`)],
 ]

@@ -84,20 +84,23 @@ export function majorsOf(page: Page, version: UppyVersion): Promise<number[]> {
   )
 }
 
-/** Returns the block of docs/uppy.md that adds `@uppy/aws-s3`. */
-export function awsS3Block(
+/** Returns the blocks of docs/uppy.md that add `@uppy/aws-s3`. */
+export function awsS3Blocks(
   block: (title: string) => string,
   version: UppyVersion,
   place: Place,
   credential: Credential,
 ): string {
-  if (version !== 6) {
-    return block(`@uppy/aws-s3 4.x and 5.x, ${credential === 'a cookie' ? 'cookie' : 'token'}`)
+  const plugin = () => {
+    if (version !== 6) {
+      return block(`@uppy/aws-s3 4.x and 5.x, ${credential === 'a cookie' ? 'cookie' : 'token'}`)
+    }
+    const signed = block('@uppy/aws-s3 6.x, token')
+    if (credential === 'a token') return signed
+    if (place === 'the same origin') return block("@uppy/aws-s3 6.x on Millrace's own origin, cookie")
+    return signed.replace(/^.*\/\/ with a cookie instead: (.*)$/m, '$1,')
   }
-  const signed = block('@uppy/aws-s3 6.x, token')
-  if (credential === 'a token') return signed
-  if (place === 'the same origin') return block("@uppy/aws-s3 6.x on Millrace's own origin, cookie")
-  return signed.replace(/^.*\/\/ with a cookie instead: (.*)$/m, '$1,')
+  return `${block('@uppy/aws-s3, size')}\n${plugin()}`
 }
 
 /** Returns an upload's id from the response that Uppy has of a file. */
