@@ -117,6 +117,26 @@ for (const [plugin, blockOf] of plugins) {
   })
 }
 
+for (const version of uppyVersions) {
+  test(`@uppy/xhr-upload of Uppy ${version} sends a refused file once, and the page shows the reason`, async () => {
+    const { page, millrace } = await openPage('another site', 'a cookie')
+    const blocks = [block('Uppy'), block('@uppy/xhr-upload, token'), block('@uppy/xhr-upload, reason')]
+    const uppy = await runUppyBlocks(page, version, blocks, { millrace, token: pages.token })
+    await addZeros(uppy, { name: 'refused.bin', size: 5, meta: { preset: 'none' } })
+    let requests = 0
+    page.on('request', (request) => {
+      if (request.url().endsWith('/upload')) requests += 1
+    })
+    assert.is((await uppy.evaluate((uppy) => uppy.upload())).failed.length, 1)
+    const shown = await uppy.evaluate((uppy) => uppy.getState().info.map(({ message }) => message))
+    assert.ok(
+      shown.some((message) => message.startsWith('refused.bin: ') && message.includes('preset')),
+      shown.join(),
+    )
+    assert.is(requests, 1)
+  })
+}
+
 test('each version of Uppy has plugins of its own version', async () => {
   const { page } = await openPage('another site', 'a cookie')
   for (const version of uppyVersions) assert.equal(await majorsOf(page, version), [version])

@@ -14,6 +14,7 @@ export type Uppy = {
   upload(): Promise<UppyResult>
   retryAll(): Promise<UppyResult>
   cancelAll(): void
+  getState(): { info: { message: string }[] }
 }
 export type UppyFile = {
   id: string
