@@ -23,6 +23,15 @@ let pages: SendingPages
 let tusScript: string
 let block: (title: string) => string
 
+const scripts = new Map<UppyVersion, Promise<string>>()
+
+/** Bundles a version of Uppy, once. */
+function scriptOf(version: UppyVersion): Promise<string> {
+  const script = scripts.get(version) ?? bundleUppy([version])
+  scripts.set(version, script)
+  return script
+}
+
 test.before(async () => {
   block = await readCodeBlocks('docs/uppy.md')
   ;[pages, tusScript] = await Promise.all([startSendingPages(), readTusScript()])
@@ -69,11 +78,7 @@ for (const version of uppyVersions) {
   for (const { plugin, options, size, sender, addPlugin, placeOf, places } of [awsS3, tus]) {
     test(`${plugin} of Uppy ${version} pauses in the Dashboard, continues after a reload, and erases what is cancelled`, async () => {
       const [place, credential] = sender(version)
-      const { page, context, client, millrace } = await pages.open(
-        place,
-        credential,
-        await bundleUppy([version]),
-      )
+      const { page, context, client, millrace } = await pages.open(place, credential, await scriptOf(version))
       const bytes = await watchBytes(page, placeOf)
       const open = async () => {
         const blocks = [
@@ -140,7 +145,7 @@ for (const version of uppyVersions) {
 
 test('a retry of @uppy/aws-s3 of Uppy 6 sends only the parts that S3 does not have', async () => {
   const [place, credential] = awsS3Sender(6)
-  const { page, context, client, millrace } = await pages.open(place, credential, await bundleUppy([6]))
+  const { page, context, client, millrace } = await pages.open(place, credential, await scriptOf(6))
   const { plugin: _plugin, options, size, addPlugin, placeOf, places } = awsS3
   const bytes = await watchBytes(page, placeOf)
   const blocks = [block('Uppy'), block('cookie'), addPlugin(6)]
