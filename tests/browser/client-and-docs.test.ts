@@ -1,6 +1,6 @@
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
-import type { Browser, BrowserContext } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { launchChromium, openPage } from '../support/chromium.ts'
@@ -204,178 +204,6 @@ test('an upload in parts is paused, and continued after the page was loaded agai
   await context.close()
 })
 
-/** The part of Uppy that the tests use. Its own types need the DOM's, which the tests are checked without. */
-type UppyModule = {
-  Uppy: {
-    VERSION: string
-    new (options: {
-      onBeforeFileAdded(file: UppyFile, files: Record<string, UppyFile>): UppyFile | boolean
-    }): UppyInstance
-  }
-  BasePlugin: { new (...parameters: unknown[]): object }
-  AwsS3: { VERSION: string; prototype: object }
-  Tus: unknown
-}
-type UppyFile = {
-  id: string
-  size: number
-  meta: object
-  response?: { body: { key: string } }
-  uploadURL?: string
-}
-type UppyInstance = {
-  use(plugin: unknown, options: object): UppyInstance
-  addFile(file: { name: string; data: Blob }): string
-  removeFile(id: string): void
-  getFile(id: string): UppyFile
-  upload(): Promise<{ failed: UppyFile[]; successful: UppyFile[] }>
-  retryAll(): Promise<{ failed: UppyFile[]; successful: UppyFile[] }>
-}
-
-/**
- * Opens a page with an Uppy instance that is set up as in docs/uppy.md.
- *
- * @param options of `@uppy/aws-s3`; in addition, files above 5 MiB are sent in parts
- * @returns the page, a handle of the instance as `uppy`, `add` to add a file, and a client of the session
- */
-async function openUppy(entry: string, options: object) {
-  const opened = await openPageWith(entry, 'uppy.js')
-  const uppy = await opened.page.evaluateHandle(
-    async ([address, options]) => {
-      const { Uppy, AwsS3 }: UppyModule = await import(address)
-      // Concurrent requests without a cookie would each create a session.
-      await fetch('/session')
-      return new Uppy({
-        onBeforeFileAdded: (file, files) =>
-          !(file.id in files) && { ...file, meta: { ...file.meta, size: file.size } },
-      }).use(AwsS3, { ...options, shouldUseMultipart: (file: UppyFile) => file.size > 5 * 1024 ** 2 })
-    },
-    [`${url}/uppy.js`, options] as const,
-  )
-  const add = (name: string, size: number) =>
-    uppy.evaluate((uppy, { name, size }) => uppy.addFile({ name, data: new Blob([new Uint8Array(size)]) }), {
-      name,
-      size,
-    })
-  return { ...opened, uppy, add, millrace: clientOf(opened.context) }
-}
-
-/** Creates a client that uses the session of a browser context. */
-function clientOf(context: BrowserContext) {
-  return createClient({
-    origin: url,
-    fetch: async (request) => {
-      const cookies = await context.cookies(url)
-      request.headers.set('cookie', cookies.map(({ name, value }) => `${name}=${value}`).join('; '))
-      return fetch(request)
-    },
-  })
-}
-
-/** Returns the upload ids from the keys in the responses that Uppy received. */
-const idsOf = (files: UppyFile[]) => files.map(({ response }) => response?.body.key.split('/').at(-1) ?? '')
-
-for (const [version, entry, options] of [
-  [5, 'tests/browser/uppy-5.js', { endpoint: '/uppy' }],
-  [6, 'tests/browser/uppy-6.js', { companionEndpoint: '/uppy' }],
-] as const) {
-  test(`Uppy ${version} sends a small file as a form and a large one in parts`, async () => {
-    const { context, page, errors, uppy, add, millrace } = await openUppy(entry, options)
-    const loaded = await page.evaluate(async (address) => {
-      const { Uppy, AwsS3, BasePlugin }: UppyModule = await import(address)
-      return {
-        majors: [Uppy.VERSION, AwsS3.VERSION].map((each) => Number.parseInt(each, 10)),
-        oneCore: AwsS3.prototype instanceof BasePlugin,
-      }
-    }, `${url}/uppy.js`)
-    assert.equal(loaded, { majors: [version, version], oneCore: true })
-    await add('note.txt', 5)
-    await add('zeros.bin', 5 * MiB + 1)
-    const { failed, successful } = await uppy.evaluate((uppy) => uppy.upload())
-    assert.equal([failed.length, successful.length], [0, 2])
-    const uploads = await Promise.all(idsOf(successful).map((id) => millrace.waitUntilFinished(id)))
-    assert.equal(uploads.map(({ filename, size, state }) => [filename, size, state]).toSorted(), [
-      ['note.txt', 5, 'ready'],
-      ['zeros.bin', 5 * MiB + 1, 'ready'],
-    ])
-    assert.equal(errors, [])
-    await context.close()
-  })
-}
-
-test('Uppy resumes with the parts that S3 does not have, and a cancelled upload is erased', async () => {
-  const { context, page, uppy, add, millrace } = await openUppy('tests/browser/uppy-6.js', {
-    companionEndpoint: '/uppy',
-  })
-  const parts: string[] = []
-  let secondPart: 'refused' | 'sent' | 'held' = 'refused'
-  await page.route(
-    ({ searchParams }) => searchParams.has('X-Amz-Signature') && searchParams.has('partNumber'),
-    (route, request) => {
-      if (request.method() !== 'PUT') return route.continue()
-      const part = new URL(request.url()).searchParams.get('partNumber') ?? ''
-      parts.push(part)
-      if (part === '1' || secondPart === 'sent') return route.continue()
-      if (secondPart === 'held') return
-      return route.fulfill({ status: 400, headers: { 'access-control-allow-origin': url } })
-    },
-  )
-  await add('zeros.bin', 5 * MiB + 1)
-  assert.is((await uppy.evaluate((uppy) => uppy.upload())).failed.length, 1)
-  secondPart = 'sent'
-  const { successful } = await uppy.evaluate((uppy) => uppy.retryAll())
-  assert.equal(parts, ['1', '2', '2'])
-  const [id = ''] = idsOf(successful)
-  assert.is((await millrace.waitUntilFinished(id)).state, 'ready')
-
-  secondPart = 'held'
-  const file = await add('more zeros.bin', 5 * MiB + 1)
-  const held = page.waitForRequest(
-    (request) => request.method() === 'PUT' && request.url().includes('partNumber=2'),
-  )
-  await uppy.evaluate((uppy) => {
-    uppy.upload()
-  })
-  await held
-  const erased = page.waitForResponse((response) => response.request().method() === 'DELETE')
-  await uppy.evaluate((uppy, file) => uppy.removeFile(file), file)
-  assert.is((await erased).status(), 200)
-  const { data } = await millrace.api.GET('/uploads', { params: { query: { limit: 10 } } })
-  assert.equal(
-    data?.uploads.map((upload) => upload.id),
-    [id],
-  )
-  await context.close()
-})
-
-test('Uppy sends files with tus, in one request and in several', async () => {
-  const { context, page, errors } = await openPageWith('tests/browser/uppy-6.js', 'uppy.js')
-  const urls = await page.evaluate(async (address) => {
-    const { Uppy, Tus }: UppyModule = await import(address)
-    await fetch('/session')
-    const uppy = new Uppy({ onBeforeFileAdded: () => true }).use(Tus, {
-      endpoint: '/tus/',
-      chunkSize: 2 ** 20,
-    })
-    uppy.addFile({ name: 'note.txt', data: new Blob([new Uint8Array(5)], { type: 'text/plain' }) })
-    uppy.addFile({ name: 'zeros.bin', data: new Blob([new Uint8Array(3 * 2 ** 20 + 1)]) })
-    const { failed, successful } = await uppy.upload()
-    return [...failed, ...successful].map(({ uploadURL }) => uploadURL ?? '')
-  }, `${url}/uppy.js`)
-  const millrace = clientOf(context)
-  const ids = urls.map((address) => address.split('/').at(-1) ?? '')
-  const uploads = await Promise.all(ids.map((id) => millrace.waitUntilFinished(id)))
-  assert.equal(
-    uploads.map(({ filename, size, state, metadata }) => [filename, size, state, metadata]).toSorted(),
-    [
-      ['note.txt', 5, 'ready', undefined],
-      ['zeros.bin', 3 * MiB + 1, 'ready', undefined],
-    ],
-  )
-  assert.equal(errors, [])
-  await context.close()
-})
-
 test('the API docs page shows the routes without violating its content security policy', async () => {
   const context = await browser.newContext()
   const { page, errors } = await openPage(context, `${url}/docs`)
@@ -392,9 +220,7 @@ test('the API docs page shows the routes without violating its content security 
  * @param name the file name under which the page can import the bundle
  */
 async function openPageWith(entry: string, name: string) {
-  // npm installs `@uppy/core` 6 only under its own name. The plugin of Uppy 5 needs the core of Uppy 5.
-  const alias = entry === 'tests/browser/uppy-5.js' ? { '@uppy/core': 'uppy-5-core' } : {}
-  const body = await bundleForBrowser(entry, alias)
+  const body = await bundleForBrowser(entry)
   const context = await browser.newContext()
   await context.route(`${url}/${name}`, (route) => route.fulfill({ contentType: 'text/javascript', body }))
   return { context, ...(await openPage(context, url)) }

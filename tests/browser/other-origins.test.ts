@@ -21,7 +21,7 @@ let photo: string
 let browser: Browser
 
 test.before(async () => {
-  const script = await bundleForBrowser('tests/browser/other-origin.js', { '@uppy/core': 'uppy-5-core' })
+  const script = await bundleForBrowser('packages/client/src/client.ts')
   frontend = createServer((request, response) => {
     const isScript = request.url === '/page.js'
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
@@ -78,25 +78,6 @@ declare class Image {
 }
 type PageModule = {
   createClient: typeof import('@millrace/client').createClient
-  TusUpload: new (
-    file: Blob,
-    options: {
-      endpoint: string
-      headers: Record<string, string>
-      metadata: Record<string, string>
-      chunkSize: number
-      retryDelays: null
-      onError(error: Error): void
-      onSuccess(): void
-    },
-  ) => { url: string; start(): void }
-  Uppy: new () => UppyInstance
-  AwsS3: unknown
-}
-type UppyInstance = {
-  use(plugin: unknown, options: object): UppyInstance
-  addFile(file: { name: string; data: Blob; meta: object }): string
-  upload(): Promise<{ failed: { error?: string }[]; successful: { response: { body: { key: string } } }[] }>
 }
 
 /** Sends a photo in each way of the client, and reads it back by fetch. Runs in the page. */
@@ -223,8 +204,6 @@ test('a page of another site sends and reads files with a token, and gets nothin
     ...seen
   } = await page.evaluate(sendAndRead, [api, photo, key] as const)
   assert.equal(seen, everythingWorks)
-  const tus = await page.evaluate(sendByTus, [api, key] as const)
-  assert.equal(tus, { error: undefined, isUpload: true })
   const anonymous = await page.evaluate(async (api) => {
     const send = (credentials: 'include' | 'omit') =>
       fetch(`${api}/uploads`, {
@@ -245,50 +224,6 @@ test('a page of another site sends and reads files with a token, and gets nothin
   assert.equal(anonymous, ['403 cross_site', 'TypeError: Failed to fetch'])
   assert.equal(await context.cookies(api), [])
   await context.close()
-})
-
-/** Sends a file with tus-js-client in several requests. Runs in the page. */
-async function sendByTus([api, key]: readonly [string, string]) {
-  const { TusUpload }: PageModule = await import('/page.js' as string)
-  return await new Promise<{ error: string | undefined; isUpload: boolean }>((resolve) => {
-    const upload = new TusUpload(new Blob([new Uint8Array(300_000)]), {
-      endpoint: `${api}/tus/`,
-      headers: { authorization: `Bearer ${key}` },
-      metadata: { filename: 'tus.bin', filetype: 'application/x-zeros' },
-      chunkSize: 100_000,
-      retryDelays: null,
-      onError: (error) => resolve({ error: String(error), isUpload: false }),
-      onSuccess: () => resolve({ error: undefined, isUpload: upload.url.startsWith(`${api}/tus/`) }),
-    })
-    upload.start()
-  })
-}
-
-test('Uppy 5 sends files with a cookie from a page of the same site, and with a token from another site', async () => {
-  for (const [host, options] of [
-    ['localhost', { cookiesRule: 'include' }],
-    ['127.0.0.1', { headers: { authorization: `Bearer ${key}` } }],
-  ] as const) {
-    const { context, page } = await openFrontend(host)
-    const sent = await page.evaluate(
-      async ([api, options]) => {
-        const { Uppy, AwsS3 }: PageModule = await import('/page.js' as string)
-        await fetch(`${api}/session`, { credentials: 'include' }).catch(() => undefined)
-        const uppy = new Uppy().use(AwsS3, {
-          endpoint: `${api}/uppy`,
-          ...options,
-          shouldUseMultipart: (file: { size: number }) => file.size > 5 * 2 ** 20,
-        })
-        for (const size of [5, 5 * 2 ** 20 + 1])
-          uppy.addFile({ name: `${size}.bin`, data: new Blob([new Uint8Array(size)]), meta: { size } })
-        const { failed, successful } = await uppy.upload()
-        return { failed: failed.map(({ error }) => error), successful: successful.length }
-      },
-      [api, options] as const,
-    )
-    assert.equal(sent, { failed: [], successful: 2 }, host)
-    await context.close()
-  }
 })
 
 test('a page whose origin is not allowed reads nothing and changes nothing', async () => {

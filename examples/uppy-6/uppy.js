@@ -1,0 +1,6 @@
+export { default as AwsS3 } from '@uppy/aws-s3'
+export { default as Uppy } from '@uppy/core'
+export { default as Dashboard } from '@uppy/dashboard'
+export { default as GoldenRetriever } from '@uppy/golden-retriever'
+export { default as Tus } from '@uppy/tus'
+export { default as XHRUpload } from '@uppy/xhr-upload'
