@@ -69,7 +69,8 @@ function controlledSender() {
 /** A list with a sender that the test controls. `until` waits for a view. */
 function createControlled(options: UploadListOptions = {}) {
   const controlled = controlledSender()
-  const list = createUploadList({ sender: controlled.sender, options })
+  const created = createUploadList(options)
+  const list = { ...created, start: (files: File[]) => created.start(files, controlled.sender) }
   const states = () => list.view().uploads.map(({ state }) => state)
   const until = (isReached: () => boolean) =>
     new Promise<void>((resolve) => {

@@ -14,7 +14,7 @@ export type SendingTask = {
   readonly sent: Promise<Upload>
 }
 
-/** What sends a file and follows its upload: a client, or one route of a backend. */
+/** Sends files and follows their uploads: a client, or a route of a backend. */
 export type Sender = {
   startUpload(
     file: File,

@@ -37,26 +37,23 @@ export const emptyView: UploadListView = { uploads: [], isSending: false, progre
  * Creates a list of files that are sent and followed. It knows nothing of React, but has the form that
  * `useSyncExternalStore` needs: `view()` returns the same object until something changes.
  *
- * @param initial.sender sends the files that are added; `configure` replaces it for later ones
+ * @param initial options until `configure` replaces them
  */
-export function createUploadList(initial: { sender: Sender; options: UploadListOptions }) {
-  let { sender, options } = initial
+export function createUploadList(initial: UploadListOptions = {}) {
+  let options = initial
   let items: ListedItem[] = []
   let added = 0
   let view = emptyView
   let progressTimer: ReturnType<typeof setTimeout> | undefined
   const listeners = new Set<() => void>()
 
-  /** Replaces the sender of files that are added later, and the options. */
-  function configure(latest: { sender: Sender; options: UploadListOptions }) {
-    sender = latest.sender
-    options = latest.options
+  function configure(latest: UploadListOptions): void {
+    options = latest
   }
 
   /** Adds files, and begins to send them. */
-  function start(files: Iterable<File>): void {
-    // A copy: a page empties the list of an <input> afterwards.
-    for (const file of [...files]) {
+  function start(files: readonly File[], sender: Sender): void {
+    for (const file of files) {
       added += 1
       const item: ListedItem = createUploadItem({
         ...{ key: `file-${added}`, file, sender, onChange },
