@@ -1,32 +1,64 @@
 import createFetchClient from 'openapi-fetch'
 import type { paths } from './api/api-types.ts'
+import { createAuthorizedFetch, type Fetch } from './api/authorized-fetch.ts'
 import { createWaitUntilFinished } from './following/wait-until-finished.ts'
 import { createUpload } from './sending/upload.ts'
 
 export type { components, paths } from './api/api-types.ts'
+export type { Fetch } from './api/authorized-fetch.ts'
 export { ApiProblem, dataOf, SendError } from './api/millrace-error.ts'
 export { isRetryable } from './api/retry.ts'
 export type { UploadProgress } from './following/wait-until-finished.ts'
+export type {
+  RouteClient,
+  RouteUploadOptions,
+  RouteUploadsOptions,
+  RouteWaitOptions,
+} from './routes/route-client.ts'
+export { createRouteClient } from './routes/route-client.ts'
+export type { RouteErrorCode } from './routes/route-error.ts'
+export { RouteError } from './routes/route-error.ts'
+export type { RouteInput, RouteName, UploadsType } from './routes/uploads-type.ts'
 export type { Upload, UploadOptions } from './sending/upload.ts'
+export { verifyWebhook, WebhookError } from './webhooks/verify-webhook.ts'
+export type { WebhookEvent } from './webhooks/webhook-event.ts'
+
+export type ClientOptions = {
+  /** Where the API is, such as `https://media.example`, with its path if it has one. Optional in the API's own pages. */
+  origin?: string
+  /** An API key. Only for backends: never give it to a browser. */
+  apiKey?: string
+  /** With an API key of scope `act-as`: the user of yours that requests act for, by your own id. */
+  user?: string
+  /**
+   * Returns a token of the user: an upload token that your backend requested, or the JWT of your identity provider. Called
+   * when a request needs it; the result is kept until shortly before it expires. Called once more if the API refuses it.
+   */
+  getToken?: () => string | Promise<string>
+  /** Replaces the global `fetch` for requests to the API, for example to send cookies or to store them in Node. */
+  fetch?: Fetch
+}
 
 /**
  * Creates a client of a Millrace API, for Node and for browsers.
  *
- * @param options.origin the API's origin, such as `https://media.example`; optional in its own pages
- * @param options.apiKey an API key, sent as a bearer token. Without it, the session's cookie identifies the
- *   owner; browsers store it automatically
- * @param options.fetch replaces the global `fetch`, for example to store cookies in Node
+ * Without `apiKey` and `getToken`, the session's cookie identifies the owner; browsers store it automatically.
+ *
  * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`:
  *   waits for the outcome of an upload
+ * @throws Error if there are both an API key and `getToken`
  */
-export function createClient(
-  options: { origin?: string; apiKey?: string; fetch?: (request: Request) => Promise<Response> } = {},
-) {
-  const { origin, apiKey, fetch } = options
+export function createClient(options: ClientOptions = {}) {
+  const { origin, apiKey, user, getToken } = options
+  if (apiKey !== undefined && getToken) throw new Error('createClient takes apiKey or getToken, not both.')
+  const fetch = options.fetch ?? ((request) => globalThis.fetch(request))
   const api = createFetchClient<paths>({
     ...(origin !== undefined && { baseUrl: origin }),
-    ...(apiKey !== undefined && { headers: { authorization: `Bearer ${apiKey}` } }),
-    ...(fetch && { fetch }),
+    headers: {
+      ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
+      ...(user !== undefined && { 'millrace-user': encodeURIComponent(user) }),
+    },
+    fetch: getToken ? createAuthorizedFetch({ fetch, getToken }) : fetch,
   })
   return { api, upload: createUpload({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
 }

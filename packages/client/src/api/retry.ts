@@ -16,8 +16,12 @@ export function isRetryable(error: unknown): boolean {
   if (error instanceof ApiProblem) {
     return retryableStatuses.includes(error.status) || error.code === 'idempotency_key_in_use'
   }
-  // fetch throws a TypeError if there is no connection.
-  return error instanceof TypeError
+  // fetch throws a TypeError if there is no connection, and for a URL that will never work.
+  return error instanceof TypeError && !isInvalidUrl(error)
+}
+
+function isInvalidUrl({ cause }: Error): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ERR_INVALID_URL'
 }
 
 /**
