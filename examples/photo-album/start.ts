@@ -1,7 +1,8 @@
 // `npm start`: starts Millrace and the photo album beside it. An app of yours needs none of this: it starts as server/main.ts does,
 // with the variables in README.md, once it has an API key and a webhook (start/create-settings.ts).
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
 import { parseArgs, parseEnv } from 'node:util'
 import { createSettings } from './start/create-settings.ts'
 import { createProcesses, ProgramError } from './start/processes.ts'
@@ -13,10 +14,12 @@ const usage = `Usage: npm start -- [options]
   --data DIR            where photos and settings are kept (default .millrace in this folder)
   --help                print this text and exit
 `
+
 const here = import.meta.dirname
-const repository = join(here, '../..')
-const local = join(repository, 'packages/local/src')
-// Millrace's own programs use the client's source. The album uses its build, as every other app does.
+const packages = join(here, '../../packages')
+const vite = join(dirname(createRequire(import.meta.url).resolve('vite/package.json')), 'bin/vite.js')
+const print = (line: string) => process.stderr.write(`${line}\n`)
+/** Millrace's own programs use the client's source; the album uses what is published, as every other app does. */
 const source = '--conditions=@millrace/source'
 
 async function main(): Promise<void> {
@@ -32,30 +35,58 @@ async function main(): Promise<void> {
     process.stdout.write(usage)
     return
   }
-  const data = resolve(values.data)
-  const millraceData = join(data, 'millrace')
+  const directory = resolve(values.data)
+  const data = ['--data', join(directory, 'millrace')]
   const origin = `http://localhost:${values.port}`
-  const { run, start, stop, isStopping } = createProcesses()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  const { run, start, stop } = createProcesses()
+  const stopping = Promise.withResolvers<void>()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.resolve())
 
-  try {
+  async function startAll(): Promise<never> {
     print('Building the client and the page…')
-    await run(['run', 'build'], { cwd: join(repository, 'packages/client') })
-    await run([vite, 'build'], { cwd: here })
+    await run([join(packages, 'client/build.mjs')])
+    await run([vite, 'build', '--logLevel', 'error'], { directory: here })
 
     print('Starting Millrace…')
     const millrace = await start(
-      [source, join(local, 'main.ts'), '--port', values['millrace-port'], '--data', millraceData],
+      [source, join(packages, 'local/src/main.ts'), '--port', values['millrace-port'], ...data],
       { environment: { ALLOWED_ORIGINS: origin }, ready: /^Millrace is ready: (\S+)$/m },
     )
+    const [, millraceOrigin = ''] = millrace.match
 
-    // Once for each port, because the webhook has the album's address.
-    const settingsFile = join(data, `album-${values.port}.env`)
-    if (!existsSync(settingsFile)) {
-      const createKey = (scopes: string[]) =>
-        run([source, join(local, 'api-key-main.ts'), 'create', '--tenant', 'photo-album', '--data', millraceData])
+    // Once for each port: the webhook has the album's address.
+    const settings = join(directory, `album-${values.port}.env`)
+    if (!existsSync(settings)) {
+      const createKey = (parameters: string[]) =>
+        run([source, join(packages, 'local/src/api-key-main.ts'), 'create', ...data, ...parameters])
+      const created = await createSettings({ origin, millrace: millraceOrigin, createKey })
+      const lines = Object.entries(created).map(([name, value]) => `${name}=${value}\n`)
+      writeFileSync(settings, lines.join(''), { mode: 0o600 })
     }
+    const album = await start([join(here, 'server/main.ts')], {
+      environment: {
+        ...parseEnv(readFileSync(settings, 'utf8')),
+        ...{ PORT: values.port, MILLRACE_ORIGIN: millraceOrigin, ALBUM_DATA: directory },
+      },
+      ready: /^The photo album is ready: .*\n/m,
+    })
+    process.stdout.write(
+      `${album.match[0]}Millrace: ${millraceOrigin}\n\nPress Ctrl-C to stop. The photos are kept.\n`,
+    )
+    return Promise.race([millrace.ended, album.ended])
+  }
+
+  try {
+    await Promise.race([startAll(), stopping.promise])
   } finally {
     await stop()
   }
+}
+
+try {
+  await main()
+} catch (error) {
+  if (!(error instanceof ProgramError)) throw error
+  print(error.message)
+  process.exitCode = 1
 }

@@ -19,7 +19,6 @@ mkdirSync(directory, { recursive: true })
 const photos = createPhotoStore(join(directory, 'album.sqlite'))
 const app = await createApp({
   photos,
-  origin,
   uploads: { ...millrace, webhookSecret: read('MILLRACE_WEBHOOK_SECRET') },
   millraceOf: (user) => createClient({ ...millrace, user }),
   sessionKey: Buffer.from(read('SESSION_KEY'), 'base64'),

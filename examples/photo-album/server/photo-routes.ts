@@ -46,7 +46,8 @@ export async function photoRoutes(
     if (!photos.has(user, id)) return reply.callNotFound()
     const { response } = await millraceOf(user).api.DELETE('/uploads/{id}', { params: { path: { id } } })
     // 404: it was erased before, and the answer was lost.
-    if (!response.ok && response.status !== 404) return reply.code(502).send({ message: 'Millrace did not erase it.' })
+    if (!response.ok && response.status !== 404)
+      return reply.code(502).send({ message: 'Millrace did not erase it.' })
     photos.remove(user, id)
     return reply.code(204).send()
   })

@@ -15,7 +15,9 @@ export function createPhotoStore(file: string) {
   const insert = database.prepare(
     'INSERT INTO photos (id, user, title, width, height) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
   )
-  const select = database.prepare('SELECT id, title, width, height FROM photos WHERE user = ? ORDER BY id DESC')
+  const select = database.prepare(
+    'SELECT id, title, width, height FROM photos WHERE user = ? ORDER BY id DESC',
+  )
   const selectOne = database.prepare('SELECT 1 FROM photos WHERE user = ? AND id = ?')
   const remove = database.prepare('DELETE FROM photos WHERE user = ? AND id = ?')
   const changes = new EventEmitter<Record<string, []>>().setMaxListeners(0)

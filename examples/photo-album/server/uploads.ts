@@ -10,6 +10,8 @@ export function createPhotoUploads(
   const { photos, userOf, ...millrace } = deps
   return createUploads({
     ...millrace,
+    // Also when it was erased elsewhere, for example in the console.
+    onDeleted: ({ upload, user }) => user !== undefined && photos.remove(user, upload.id),
     routes: {
       photo: route({
         accept: ['image/*'],
@@ -17,7 +19,7 @@ export function createPhotoUploads(
         maxFiles: 100,
         middleware({ request }) {
           const user = userOf(request)
-          if (user === undefined) throw new UploadRefused('Sign in to add photos.')
+          if (user === undefined) throw new UploadRefused('Sign in to add photos.', { status: 401 })
           return { user }
         },
         onReady({ upload, user }) {

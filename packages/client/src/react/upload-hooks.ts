@@ -34,7 +34,10 @@ export function createUploadHooks<Uploads extends UploadsType>(options: { endpoi
       route: Name,
       listOptions: UploadListOptions = {},
     ): Uploading<OptionsParameter<PrepareOptions<RouteInput<Uploads, Name>>>> {
-      return useUploadList((files, ...parameters) => client.prepareUploads(route, files, ...parameters), listOptions)
+      return useUploadList(
+        (files, ...parameters) => client.prepareUploads(route, files, ...parameters),
+        listOptions,
+      )
     },
   }
 }

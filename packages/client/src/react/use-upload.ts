@@ -5,10 +5,7 @@ import { type Uploading, useUploadList } from './use-upload-list.ts'
 
 /** The part of `createClient(…)` that the hook needs. */
 export type UploadingClient = {
-  startUpload(
-    file: Blob,
-    options: UploadOptions,
-  ): ReturnType<Sender['startUpload']>
+  startUpload(file: Blob, options: UploadOptions): ReturnType<Sender['startUpload']>
   waitUntilFinished: Sender['waitUntilFinished']
 }
 

@@ -8,16 +8,23 @@ import type { DeclaredFile, GrantRequest } from './upload-grant.ts'
 import type { InputOption, OptionsParameter, RouteInput, RouteName, UploadsType } from './uploads-type.ts'
 
 /** Options of one file. The route decides the preset. */
-export type RouteUploadOptions<Input = undefined> = Omit<UploadOptions, 'preset'> & InputOption<Input>
+export type RouteUploadOptions<Input = undefined> = FileOptions & InputOption<Input>
 
 /** Options of several files. */
 export type RouteUploadsOptions<Input = undefined> = InputOption<Input> & {
   /** Returns the options of one of the files. */
-  optionsOf?: (file: Blob, index: number) => Omit<UploadOptions, 'preset'>
+  optionsOf?: (file: Blob, index: number) => FileOptions
 }
 
-export type RouteWaitOptions<Input = undefined> = InputOption<Input> &
-  NonNullable<Parameters<ReturnType<typeof createWaitUntilFinished>>[1]>
+export type RouteWaitOptions<Input = undefined> = InputOption<Input> & FollowOptions
+
+/** Options of files that are sent one after the other: what the route needs to know of all of them. */
+export type PrepareOptions<Input = undefined> = InputOption<Input>
+
+/** What can be said of a single file. */
+type FileOptions = Omit<UploadOptions, 'preset'>
+
+type FollowOptions = NonNullable<Parameters<ReturnType<typeof createWaitUntilFinished>>[1]>
 
 type Session = Awaited<ReturnType<typeof openRouteSession>>
 
@@ -55,22 +62,23 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
       requestGrant({ endpoint, fetch }, route, { ...body, ...(input !== undefined && { input }) }, signal)
     let session: Promise<Session> | undefined
     return () => {
-      session ??= openRouteSession(ask, files, { isRenewal })
-      return session
+      if (session) return session
+      const opened = openRouteSession(ask, files, { isRenewal })
+      session = opened
+      // The backend is asked again if a file that it refused, or did not answer for, is started again.
+      opened.catch(() => {
+        session = undefined
+      })
+      return opened
     }
   }
 
-  function startAll(
-    route: string,
-    files: readonly { file: Blob; options: Omit<UploadOptions, 'preset'> }[],
-    input: unknown,
-  ): UploadTask[] {
+  /** Prepares files to be sent with one token, for which the backend is asked with the first of them. */
+  function prepare(route: string, declared: readonly DeclaredFile[], input: unknown, isRenewal: boolean) {
     // The token serves all files, so no file's signal may end it.
     const { signal } = new AbortController()
-    const isRenewal = files.every(({ options }) => options.resume !== undefined)
-    const declared = files.map(({ file, options }) => declare(file, options))
     const session = createSession(route, input, declared, isRenewal, signal)
-    return files.map(({ file, options }) =>
+    return (file: Blob, options: FileOptions): UploadTask =>
       startRouteTask(
         async () => {
           const { api, grant } = await session()
@@ -83,8 +91,27 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
         },
         file,
         options.signal,
-      ),
-    )
+      )
+  }
+
+  function startAll(
+    route: string,
+    files: readonly { file: Blob; options: FileOptions }[],
+    input: unknown,
+  ): UploadTask[] {
+    const isRenewal = files.every(({ options }) => options.resume !== undefined)
+    const declared = files.map(({ file, options }) => declare(file, options))
+    const start = prepare(route, declared, input, isRenewal)
+    return files.map(({ file, options }) => start(file, options))
+  }
+
+  async function follow(route: string, id: string, input: unknown, options: FollowOptions): Promise<Upload> {
+    const signal = options.signal ?? new AbortController().signal
+    const session = sessions.get(id) ?? createSession(route, input, [], true, signal)()
+    const { api } = await session
+    const upload = await createWaitUntilFinished({ api })(id, options)
+    sessions.delete(id)
+    return upload
   }
 
   function startUpload<Name extends RouteName<Uploads>>(
@@ -122,6 +149,27 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
     },
 
     /**
+     * Prepares several files to be sent one after the other. The backend is asked once, when the first one is started.
+     *
+     * @returns `startUpload`, which starts one of the files, also again after it failed, and `waitUntilFinished`, both without
+     *   the route and its input
+     */
+    prepareUploads<Name extends RouteName<Uploads>>(
+      route: Name,
+      files: readonly Blob[],
+      ...[options]: OptionsParameter<PrepareOptions<RouteInput<Uploads, Name>>>
+    ) {
+      const { input }: PrepareOptions<unknown> = options ?? {}
+      const declared = files.map((file) => declare(file, {}))
+      const start = prepare(route, declared, input, false)
+      return {
+        startUpload: (file: Blob, fileOptions: FileOptions = {}) => start(file, fileOptions),
+        waitUntilFinished: (id: string, followOptions: FollowOptions = {}) =>
+          follow(route, id, input, followOptions),
+      }
+    },
+
+    /**
      * Sends a file to a route.
      * @returns the upload, once S3 has all its bytes
      * @throws RouteError if the backend refuses the file; what `upload` of `createClient` throws
@@ -141,18 +189,13 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
      * @param options those of `waitUntilFinished` of `createClient`, and `input`, if the route has one
      * @returns the upload once it is `ready`, `rejected` or `failed`
      */
-    async waitUntilFinished<Name extends RouteName<Uploads>>(
+    waitUntilFinished<Name extends RouteName<Uploads>>(
       route: Name,
       id: string,
       ...[options]: OptionsParameter<RouteWaitOptions<RouteInput<Uploads, Name>>>
     ): Promise<Upload> {
       const { input, ...rest }: RouteWaitOptions<unknown> = options ?? {}
-      const signal = rest.signal ?? new AbortController().signal
-      const session = sessions.get(id) ?? createSession(route, input, [], true, signal)()
-      const { api } = await session
-      const upload = await createWaitUntilFinished({ api })(id, rest)
-      sessions.delete(id)
-      return upload
+      return follow(route, id, input, rest)
     },
   }
 }
