@@ -21,7 +21,14 @@ const Count = (description: string) =>
 export const TokenLimits = Type.Object(
   {
     maxFileBytes: Type.Optional(Count('size of each file, in bytes')),
-    maxFiles: Type.Optional(Count('number of all files with this token')),
+    maxFiles: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description:
+          'number of all files with this token. 0: the bearer announces none, and only goes on with what its user has announced',
+      }),
+    ),
     maxBytes: Type.Optional(Count('size of all files with this token together, in bytes')),
     accept: Type.Optional(
       Type.Array(Type.String({ pattern: acceptPattern }), {

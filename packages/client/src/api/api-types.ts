@@ -1246,7 +1246,7 @@ export interface components {
             maxBytes?: number;
             /** @description size of each file, in bytes */
             maxFileBytes?: number;
-            /** @description number of all files with this token */
+            /** @description number of all files with this token. 0: the bearer announces none, and only goes on with what its user has announced */
             maxFiles?: number;
             metadata?: {
                 [key: string]: string;
@@ -1474,6 +1474,8 @@ export interface components {
                 preset?: string;
                 /** @description bytes */
                 size?: number;
+                /** @description names of metadata that an upload token set; any other name may be set by the user */
+                stamped?: string[];
                 state: components["schemas"]["UploadState"] | "deleted";
                 updatedAt?: string;
                 /** @description the tenant's id of its user, if the upload is a user's */

@@ -188,7 +188,7 @@ function describe(happening: Happening): WebhookUpload {
   const { id } = happening.upload
   if (happening.type === 'upload.deleted') return { id, state: 'deleted' }
   const { state, intent, findings, variants, error, arrival, createdAt, updatedAt } = happening.upload
-  const { filename, contentType, size, preset, metadata } = intent
+  const { filename, contentType, size, preset, metadata, stamped } = intent
   return {
     id,
     state,
@@ -197,6 +197,7 @@ function describe(happening: Happening): WebhookUpload {
     size: arrival?.size ?? size,
     preset,
     ...(metadata && { metadata }),
+    ...(stamped && { stamped }),
     findings,
     variants: variants.map(({ key: _, ...variant }) => variant),
     ...(error && { error }),

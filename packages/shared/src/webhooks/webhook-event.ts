@@ -27,6 +27,11 @@ export const WebhookUpload = Type.Object({
   size: Type.Optional(Type.Integer({ minimum: 0, description: 'bytes' })),
   preset: Type.Optional(intent.properties.preset),
   metadata: intent.properties.metadata,
+  stamped: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'names of metadata that an upload token set; any other name may be set by the user',
+    }),
+  ),
   findings: Type.Optional(Findings),
   variants: Type.Optional(Type.Array(Type.Omit(Variant, ['key']))),
   error: Type.Optional(UploadError),
