@@ -2,7 +2,8 @@ import createFetchClient from 'openapi-fetch'
 import type { paths } from './api/api-types.ts'
 import { createAuthorizedFetch, type Fetch } from './api/authorized-fetch.ts'
 import { createWaitUntilFinished } from './following/wait-until-finished.ts'
-import { createUpload } from './sending/upload.ts'
+import { createSending } from './sending/sending.ts'
+import type { UploadStorage } from './sending/upload-storage.ts'
 
 export type { components, paths } from './api/api-types.ts'
 export type { Fetch } from './api/authorized-fetch.ts'
@@ -19,7 +20,8 @@ export { createRouteClient } from './routes/route-client.ts'
 export type { RouteErrorCode } from './routes/route-error.ts'
 export { RouteError } from './routes/route-error.ts'
 export type { RouteInput, RouteName, UploadsType } from './routes/uploads-type.ts'
-export type { Upload, UploadOptions } from './sending/upload.ts'
+export type { Upload, UploadOptions, UploadTask } from './sending/upload.ts'
+export type { UploadStorage } from './sending/upload-storage.ts'
 export { verifyWebhook, WebhookError } from './webhooks/verify-webhook.ts'
 export type { WebhookEvent } from './webhooks/webhook-event.ts'
 
@@ -37,6 +39,10 @@ export type ClientOptions = {
   getToken?: () => string | Promise<string>
   /** Replaces the global `fetch` for requests to the API, for example to send cookies or to store them in Node. */
   fetch?: Fetch
+  /** Remembers uploads that are being sent, so that they can be resumed: localStorage in browsers, nothing elsewhere. */
+  storage?: UploadStorage
+  /** How many files are sent at the same time, and how many requests to S3; 6 by default. */
+  concurrency?: number
 }
 
 /**
@@ -44,12 +50,13 @@ export type ClientOptions = {
  *
  * Without `apiKey` and `getToken`, the session's cookie identifies the owner; browsers store it automatically.
  *
- * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `waitUntilFinished`:
- *   waits for the outcome of an upload
+ * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `startUpload`:
+ *   the same as a task that can be paused and aborted; `findInterrupted`: finds the upload of a file that was being sent
+ *   when the page was closed; `waitUntilFinished`: waits for the outcome of an upload
  * @throws Error if there are both an API key and `getToken`
  */
 export function createClient(options: ClientOptions = {}) {
-  const { origin, apiKey, user, getToken } = options
+  const { origin, apiKey, user, getToken, storage, concurrency } = options
   if (apiKey !== undefined && getToken) throw new Error('createClient takes apiKey or getToken, not both.')
   const fetch = options.fetch ?? ((request) => globalThis.fetch(request))
   const api = createFetchClient<paths>({
@@ -60,7 +67,11 @@ export function createClient(options: ClientOptions = {}) {
     },
     fetch: getToken ? createAuthorizedFetch({ fetch, getToken }) : fetch,
   })
-  return { api, upload: createUpload({ api }), waitUntilFinished: createWaitUntilFinished({ api }) }
+  return {
+    api,
+    ...createSending({ api, origin, storage, concurrency }),
+    waitUntilFinished: createWaitUntilFinished({ api }),
+  }
 }
 
 export type Client = ReturnType<typeof createClient>

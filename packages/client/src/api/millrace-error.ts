@@ -26,10 +26,13 @@ export class ApiProblem extends Error {
 export class SendError extends Error {
   override readonly name = 'SendError'
   readonly status: number
+  /** S3's own code, such as `SlowDown`, if its response had one. */
+  readonly code: string | undefined
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, code?: string) {
     super(message)
     this.status = status
+    this.code = code
   }
 }
 

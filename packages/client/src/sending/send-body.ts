@@ -3,7 +3,7 @@ import { SendError } from '../api/millrace-error.ts'
 /** Idle timeout: a connection that sends no bytes for this long is aborted, in ms. */
 const idleTimeoutMs = 60_000
 
-type SendBodyOptions = {
+export type SendBodyOptions = {
   method: 'POST' | 'PUT'
   url: string
   headers?: Record<string, string>
@@ -12,6 +12,8 @@ type SendBodyOptions = {
   onProgress: (share: number) => void
   signal: AbortSignal
 }
+
+export type SendBody = (options: SendBodyOptions) => Promise<string | null>
 
 /** The part of XMLHttpRequest that is used. Node has none, so its types are not loaded. */
 type UploadRequest = {
@@ -55,7 +57,7 @@ async function sendByFetch({
   try {
     const response = await fetch(url, { method, headers, body, signal })
     const text = await response.text()
-    if (!response.ok) throw new SendError(response.status, errorText(response.status, text))
+    if (!response.ok) throw refusal(response.status, text)
     return response.headers.get('etag')
   } catch (error) {
     signal.throwIfAborted()
@@ -96,7 +98,7 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
       cleanUp()
       const { status, responseText } = request
       if (status >= 200 && status < 300) resolve(request.getResponseHeader('etag'))
-      else reject(new SendError(status, errorText(status, responseText)))
+      else reject(refusal(status, responseText))
     }
     request.open(method, url)
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
@@ -104,8 +106,12 @@ function sendByXhr(request: UploadRequest, options: SendBodyOptions): Promise<st
   })
 }
 
-/** Reads the reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
-function errorText(status: number, xml: string): string {
+/** Reads code and reason in S3's XML: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+function refusal(status: number, xml: string): SendError {
+  const [, code] = /<Code>([^<]*)<\/Code>/.exec(xml) ?? []
   const [, reason] = /<Message>([^<]*)<\/Message>/.exec(xml) ?? []
-  return reason ? `The storage refused the file: ${reason}` : `The storage returned status ${status}.`
+  const message = reason
+    ? `The storage refused the file: ${reason}`
+    : `The storage returned status ${status}.`
+  return new SendError(status, message, code)
 }

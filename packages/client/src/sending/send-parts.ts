@@ -1,17 +1,15 @@
-import type { Client } from 'openapi-fetch'
-import type { components, paths } from '../api/api-types.ts'
-import { dataOf, SendError } from '../api/millrace-error.ts'
+import type { components } from '../api/api-types.ts'
 import { isRetryable, retry } from '../api/retry.ts'
-import { sendBody } from './send-body.ts'
+import { maxRenewals, needsSignature } from './s3-errors.ts'
+import type { SendBody } from './send-body.ts'
+import type { UploadRequests } from './upload-requests.ts'
+
+type SentPart = components['schemas']['SentPart']
 
 /** Parts of one file that are sent at the same time. */
 const concurrentParts = 4
 /** The API signs at most this many parts per request. */
 const maxSignedParts = 100
-/** The status that S3 returns if a signature has expired. */
-const forbiddenStatus = 403
-/** How often one part gets a fresh signature. If S3 still refuses it then, it fails. */
-const maxRenewals = 2
 
 /**
  * Sends a file in parts, several at a time. Each part is retried on its own. Signed URLs are requested in
@@ -25,18 +23,21 @@ const maxRenewals = 2
  * @throws SendError, ApiProblem; the signal's reason if it aborts
  */
 export async function sendParts(options: {
-  api: Client<paths>
+  sendBody: SendBody
+  requests: Pick<UploadRequests, 'signParts' | 'listParts'>
   id: string
   plan: { partSize: number; partCount: number }
   urls: components['schemas']['PartUrl'][]
   file: Blob
-  received: components['schemas']['SentPart'][]
+  received: SentPart[]
   onSent: (bytes: number) => void
   signal: AbortSignal
 }): Promise<{ partNumber: number; etag: string }[]> {
-  const { api, id, plan, file, onSent } = options
-  const etags = new Map(options.received.map(({ partNumber, etag }) => [partNumber, etag]))
-  const sentBytes = new Map(options.received.map(({ partNumber, size }) => [partNumber, size]))
+  const { requests, sendBody, id, plan, file, onSent } = options
+  const received = options.received.filter(isWhole)
+  /** The parts that S3 has. The etag is null if the response did not expose it. */
+  const etags = new Map<number, string | null>(received.map(({ partNumber, etag }) => [partNumber, etag]))
+  const sentBytes = new Map(received.map(({ partNumber, size }) => [partNumber, size]))
   const urls = new Map(options.urls.map(({ partNumber, url }) => [partNumber, url]))
   const missing = Array.from({ length: plan.partCount }, (_, index) => index + 1).filter((n) => !etags.has(n))
   let signing: Promise<void> | undefined
@@ -57,9 +58,18 @@ export async function sendParts(options: {
   // Waits for all of them, so that nothing reads the file after this function has ended.
   await Promise.allSettled(senders)
   signal.throwIfAborted()
+  await findHiddenEtags()
   return [...etags]
-    .map(([partNumber, etag]) => ({ partNumber, etag }))
+    .flatMap(([partNumber, etag]) => (etag === null ? [] : [{ partNumber, etag }]))
     .sort((a, b) => a.partNumber - b.partNumber)
+
+  function bytesOf(partNumber: number): number {
+    return Math.min(plan.partSize, file.size - (partNumber - 1) * plan.partSize)
+  }
+
+  function isWhole({ partNumber, size }: SentPart): boolean {
+    return size === bytesOf(partNumber)
+  }
 
   function reportSent(): void {
     onSent([...sentBytes.values()].reduce((sum, bytes) => sum + bytes, 0))
@@ -67,7 +77,7 @@ export async function sendParts(options: {
 
   async function sendPart(partNumber: number): Promise<void> {
     const start = (partNumber - 1) * plan.partSize
-    const body = file.slice(start, Math.min(start + plan.partSize, file.size))
+    const body = file.slice(start, start + bytesOf(partNumber))
     const setSent = (bytes: number) => {
       sentBytes.set(partNumber, bytes)
       reportSent()
@@ -81,23 +91,24 @@ export async function sendParts(options: {
       } catch (error) {
         setSent(0)
         // URLs of a batch expire together, so all are dropped, unless another part has renewed them already.
-        if (isForbidden(error) && urls.get(partNumber) === url) urls.clear()
+        if (needsSignature(error) && urls.get(partNumber) === url) urls.clear()
         throw error
       }
     }
     const isPartRetryable = (error: unknown) => {
-      if (!isForbidden(error)) return isRetryable(error)
+      if (!needsSignature(error)) return isRetryable(error)
       renewals += 1
       return renewals <= maxRenewals
     }
     const etag = await retry(send, { signal, isRetryable: isPartRetryable })
-    if (etag === null) {
-      throw new SendError(
-        0,
-        "The response of the storage has no ETag: the bucket's CORS rules must expose ETag.",
-      )
-    }
-    etags.set(partNumber, etag.replaceAll('"', ''))
+    etags.set(partNumber, etag?.replaceAll('"', '') ?? null)
+  }
+
+  /** If the bucket's CORS rules do not expose ETag, the API tells the etags: it lists the parts. */
+  async function findHiddenEtags(): Promise<void> {
+    if (![...etags.values()].includes(null)) return
+    const { parts } = await requests.listParts(id, signal)
+    for (const { partNumber, etag } of parts.filter(isWhole)) etags.set(partNumber, etag)
   }
 
   async function urlOf(partNumber: number): Promise<string> {
@@ -115,17 +126,7 @@ export async function sendParts(options: {
 
   async function signFrom(partNumber: number): Promise<void> {
     const unsent = missing.filter((number) => number >= partNumber && !etags.has(number))
-    const { parts } = dataOf(
-      await api.POST('/uploads/{id}/parts', {
-        params: { path: { id } },
-        body: { partNumbers: unsent.slice(0, maxSignedParts) },
-        signal,
-      }),
-    )
+    const parts = await requests.signParts(id, unsent.slice(0, maxSignedParts), signal)
     for (const part of parts) urls.set(part.partNumber, part.url)
   }
-}
-
-function isForbidden(error: unknown): boolean {
-  return error instanceof SendError && error.status === forbiddenStatus
 }
