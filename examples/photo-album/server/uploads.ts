@@ -23,8 +23,8 @@ export function createPhotoUploads(
           return { user }
         },
         onReady({ upload, user }) {
-          const { id, filename, width, height } = upload
-          photos.add({ id, user, title: filename, width: width ?? 0, height: height ?? 0 })
+          const { id, filename, findings } = upload
+          photos.add({ id, user, title: filename, width: findings.width ?? 0, height: findings.height ?? 0 })
         },
       }),
     },

@@ -1,6 +1,7 @@
 import type { Client } from 'openapi-fetch'
 import type { paths } from '../api/api-types.ts'
-import { createUpload, type Upload, type UploadOptions } from '../sending/upload.ts'
+import { createSending } from '../sending/sending.ts'
+import type { Upload, UploadOptions } from '../sending/upload.ts'
 
 /** A file that is being sent. */
 export type UploadTask = {
@@ -34,7 +35,7 @@ export function startRouteTask(
   async function send(): Promise<Upload> {
     opened = await open(stopSignal)
     const { api, options } = opened
-    return createUpload({ api })(file, {
+    return createSending({ api }).upload(file, {
       ...options,
       signal: stopSignal,
       onAnnounced(announcedId) {
