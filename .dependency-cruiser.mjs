@@ -84,7 +84,7 @@ const packages = {
   },
   client: {
     imports: [],
-    rooms: ['api', 'sending', 'following', 'webhooks', 'routes', 'server', 'react'],
+    rooms: ['api', 'sending', 'following', 'managing', 'webhooks', 'routes', 'server', 'react'],
   },
   console: { imports: ['client'], rooms: ['format', 'uploads', 'fleet'] },
 }

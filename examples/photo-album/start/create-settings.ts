@@ -24,7 +24,8 @@ export async function createSettings(options: {
   if (apiKey === undefined) throw new Error(`There is no key in: ${printed}`)
 
   const { secret } = await ensureWebhook({ origin: millrace, apiKey, url: `${origin}/api/uploads` })
-  if (secret === undefined) throw new Error('The webhook exists, and its secret is not shown again: delete .millrace.')
+  if (secret === undefined)
+    throw new Error('The webhook exists, and its secret is not shown again: delete .millrace.')
   return {
     MILLRACE_API_KEY: apiKey,
     MILLRACE_WEBHOOK_SECRET: secret,

@@ -2,6 +2,8 @@ import createFetchClient from 'openapi-fetch'
 import type { paths } from './api/api-types.ts'
 import { createAuthorizedFetch, type Fetch } from './api/authorized-fetch.ts'
 import { createWaitUntilFinished } from './following/wait-until-finished.ts'
+import { createWatch } from './following/watch.ts'
+import { createUploadManagement } from './managing/manage-uploads.ts'
 import { createSending } from './sending/sending.ts'
 import type { UploadStorage } from './sending/upload-storage.ts'
 
@@ -9,7 +11,10 @@ export type { components, paths } from './api/api-types.ts'
 export type { Fetch } from './api/authorized-fetch.ts'
 export { ApiProblem, dataOf, SendError } from './api/millrace-error.ts'
 export { isRetryable } from './api/retry.ts'
+export { isFinished, type Upload } from './api/upload.ts'
 export type { UploadProgress } from './following/wait-until-finished.ts'
+export type { WatchOptions } from './following/watch.ts'
+export type { ListFilter, PageOptions, Receipt, UploadEdit, UploadPage } from './managing/manage-uploads.ts'
 export type {
   RouteClient,
   RouteUploadOptions,
@@ -20,9 +25,14 @@ export { createRouteClient } from './routes/route-client.ts'
 export type { RouteErrorCode } from './routes/route-error.ts'
 export { RouteError } from './routes/route-error.ts'
 export type { RouteInput, RouteName, UploadsType } from './routes/uploads-type.ts'
-export type { Upload, UploadOptions, UploadTask } from './sending/upload.ts'
+export type { UploadOptions, UploadTask } from './sending/upload.ts'
 export type { UploadStorage } from './sending/upload-storage.ts'
-export { verifyWebhook, WebhookError } from './webhooks/verify-webhook.ts'
+export {
+  verifyWebhook,
+  WebhookError,
+  type WebhookErrorCode,
+  type WebhookHeaders,
+} from './webhooks/verify-webhook.ts'
 export type { WebhookEvent } from './webhooks/webhook-event.ts'
 
 export type ClientOptions = {
@@ -50,9 +60,10 @@ export type ClientOptions = {
  *
  * Without `apiKey` and `getToken`, the session's cookie identifies the owner; browsers store it automatically.
  *
- * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `startUpload`:
- *   the same as a task that can be paused and aborted; `findInterrupted`: finds the upload of a file that was being sent
- *   when the page was closed; `waitUntilFinished`: waits for the outcome of an upload
+ * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `startUpload`: the same as a task that
+ *   can be paused and aborted; `findInterrupted`: finds the upload of a file that was being sent when the page was closed;
+ *   `waitUntilFinished`: waits for the outcome of an upload; `watch`: follows all uploads; `list`, `listPage`, `get`, `edit`,
+ *   `reprocess`, `erase`
  * @throws Error if there are both an API key and `getToken`
  */
 export function createClient(options: ClientOptions = {}) {
@@ -71,6 +82,8 @@ export function createClient(options: ClientOptions = {}) {
     api,
     ...createSending({ api, origin, storage, concurrency }),
     waitUntilFinished: createWaitUntilFinished({ api }),
+    watch: createWatch({ api }),
+    ...createUploadManagement({ api }),
   }
 }
 
