@@ -1,10 +1,10 @@
 // `npm start`: starts Millrace and the photo album beside it. An app of yours needs none of this: it starts as server/main.ts does,
 // with the variables in README.md, once it has an API key and a webhook (start/create-settings.ts).
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs, parseEnv } from 'node:util'
 import { createSettings } from './start/create-settings.ts'
+import { isBuilt } from './start/is-built.ts'
 import { createProcesses, ProgramError } from './start/processes.ts'
 
 const usage = `Usage: npm start -- [options]
@@ -17,7 +17,9 @@ const usage = `Usage: npm start -- [options]
 
 const here = import.meta.dirname
 const packages = join(here, '../../packages')
-const vite = join(dirname(createRequire(import.meta.url).resolve('vite/package.json')), 'bin/vite.js')
+const client = join(packages, 'client')
+const vite = join(here, '../../node_modules/vite/bin/vite.js')
+const tsc = join(here, '../../node_modules/typescript/bin/tsc')
 const print = (line: string) => process.stderr.write(`${line}\n`)
 /** Millrace's own programs use the client's source; the album uses what is published, as every other app does. */
 const source = '--conditions=@millrace/source'
@@ -43,8 +45,9 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.resolve())
 
   async function startAll(): Promise<never> {
-    print('Building the client and the page…')
-    await run([join(packages, 'client/build.mjs')])
+    print('Building…')
+    // An app that installs the client from npm gets it built.
+    if (!isBuilt(client)) await run([tsc, '-p', join(client, 'tsconfig.build.json')])
     await run([vite, 'build', '--logLevel', 'error'], { directory: here })
 
     print('Starting Millrace…')

@@ -1,7 +1,8 @@
 import type { components } from '../api/api-types.ts'
 import { ApiProblem, SendError } from '../api/millrace-error.ts'
+import { isFinished, type Upload } from '../api/upload.ts'
+import { RouteError } from '../routes/route-error.ts'
 
-type Upload = components['schemas']['Upload']
 type UploadProgress = components['schemas']['UploadProgress']
 
 /** A file that is being sent: the part of an `UploadTask` that a list needs. */
@@ -57,7 +58,8 @@ export type UploadItem = {
   readonly upload: Upload | undefined
   /** The rendered variants; empty unless the state is `ready`. */
   readonly variants: Upload['variants']
-  /** Why the file was rejected, or what failed. `code` is one of the API's, `send_failed` (S3) or `unknown`. */
+  /** Why the file was rejected, or what failed. `code` is one of the API's or of the route's, `send_failed` (S3) or
+   * `unknown`. */
   readonly error: { readonly code: string; readonly message: string } | undefined
   /** Pauses sending. */
   readonly pause: () => void
@@ -199,10 +201,8 @@ export function createUploadItem(deps: {
 
 export type ListedItem = ReturnType<typeof createUploadItem>
 
-const isFinished = ({ state }: Upload) => state === 'ready' || state === 'rejected' || state === 'failed'
-
 function describeError(error: unknown): { code: string; message: string } {
   const message = error instanceof Error ? error.message : String(error)
-  if (error instanceof ApiProblem) return { code: error.code, message }
+  if (error instanceof ApiProblem || error instanceof RouteError) return { code: error.code, message }
   return { code: error instanceof SendError ? 'send_failed' : 'unknown', message }
 }

@@ -1,7 +1,5 @@
-import type { components } from '../api/api-types.ts'
+import type { Upload } from '../api/upload.ts'
 import { createUploadItem, type ListedItem, type Sender, type UploadItem } from './upload-item.ts'
-
-type Upload = components['schemas']['Upload']
 
 /** Files that are sent at the same time, by default. Each one sends several parts at a time. */
 const defaultConcurrentFiles = 3
