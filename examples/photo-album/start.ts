@@ -1,11 +1,10 @@
 // `npm start`: starts Millrace and the photo album beside it. An app of yours needs none of this: it starts as server/main.ts does,
-// with the variables in README.md, once it has an API key and a webhook (start/create-settings.ts).
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+// with the variables in README.md.
 import { join, resolve } from 'node:path'
-import { parseArgs, parseEnv } from 'node:util'
-import { createSettings } from './start/create-settings.ts'
+import { parseArgs } from 'node:util'
 import { isBuilt } from './start/is-built.ts'
 import { createProcesses, ProgramError } from './start/processes.ts'
+import { openSettings } from './start/settings.ts'
 
 const usage = `Usage: npm start -- [options]
 
@@ -18,8 +17,8 @@ const usage = `Usage: npm start -- [options]
 const here = import.meta.dirname
 const packages = join(here, '../../packages')
 const client = join(packages, 'client')
-const vite = join(here, '../../node_modules/vite/bin/vite.js')
 const tsc = join(here, '../../node_modules/typescript/bin/tsc')
+const vite = join(here, '../../node_modules/vite/bin/vite.js')
 const print = (line: string) => process.stderr.write(`${line}\n`)
 /** Millrace's own programs use the client's source; the album uses what is published, as every other app does. */
 const source = '--conditions=@millrace/source'
@@ -37,44 +36,36 @@ async function main(): Promise<void> {
     process.stdout.write(usage)
     return
   }
-  const directory = resolve(values.data)
-  const data = ['--data', join(directory, 'millrace')]
-  const origin = `http://localhost:${values.port}`
   const { run, start, stop } = createProcesses()
   const stopping = Promise.withResolvers<void>()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.resolve())
+  const directory = resolve(values.data)
+  const origin = `http://localhost:${values.port}`
 
   async function startAll(): Promise<never> {
-    print('Building…')
+    print('Building the page…')
     // An app that installs the client from npm gets it built.
     if (!isBuilt(client)) await run([tsc, '-p', join(client, 'tsconfig.build.json')])
     await run([vite, 'build', '--logLevel', 'error'], { directory: here })
 
     print('Starting Millrace…')
+    const { settings, apiKeys, provideWebhook } = openSettings(join(directory, `album-${values.port}.env`))
     const millrace = await start(
-      [source, join(packages, 'local/src/main.ts'), '--port', values['millrace-port'], ...data],
-      { environment: { ALLOWED_ORIGINS: origin }, ready: /^Millrace is ready: (\S+)$/m },
+      [
+        ...[source, join(packages, 'local/src/main.ts')],
+        ...['--port', values['millrace-port'], '--data', join(directory, 'millrace')],
+      ],
+      { environment: { ALLOWED_ORIGINS: origin, API_KEYS: apiKeys }, ready: /^Millrace is ready: (\S+)$/m },
     )
     const [, millraceOrigin = ''] = millrace.match
+    await provideWebhook({ millrace: millraceOrigin, url: `${origin}/api/uploads` })
 
-    // Once for each port: the webhook has the album's address.
-    const settings = join(directory, `album-${values.port}.env`)
-    if (!existsSync(settings)) {
-      const createKey = (parameters: string[]) =>
-        run([source, join(packages, 'local/src/api-key-main.ts'), 'create', ...data, ...parameters])
-      const created = await createSettings({ origin, millrace: millraceOrigin, createKey })
-      const lines = Object.entries(created).map(([name, value]) => `${name}=${value}\n`)
-      writeFileSync(settings, lines.join(''), { mode: 0o600 })
-    }
     const album = await start([join(here, 'server/main.ts')], {
-      environment: {
-        ...parseEnv(readFileSync(settings, 'utf8')),
-        ...{ PORT: values.port, MILLRACE_ORIGIN: millraceOrigin, ALBUM_DATA: directory },
-      },
-      ready: /^The photo album is ready: .*\n/m,
+      environment: { ...settings, PORT: values.port, MILLRACE_ORIGIN: millraceOrigin, ALBUM_DATA: directory },
+      ready: /^The photo album is ready: .*$/m,
     })
     process.stdout.write(
-      `${album.match[0]}Millrace: ${millraceOrigin}\n\nPress Ctrl-C to stop. The photos are kept.\n`,
+      `${album.match[0]}\nMillrace: ${millraceOrigin}\n\nPress Ctrl-C to stop. The photos are kept.\n`,
     )
     return Promise.race([millrace.ended, album.ended])
   }
