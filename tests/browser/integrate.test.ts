@@ -145,25 +145,25 @@ async function bundle(name: string): Promise<string> {
 }
 
 /** Opens a page with a script of the page, as a user of the app. */
-async function openWith(script: string, origin = app, user = 'ada') {
+async function openWith(script: string) {
   const context = await browser.newContext()
-  await context.addCookies([{ name: 'user', value: user, url: origin }])
-  const opened = await openPage(context, origin === app ? app : `${origin}/health`)
-  if (origin !== app) await opened.page.setContent(html)
+  await context.addCookies([{ name: 'user', value: 'ada', url: app }])
+  const opened = await openPage(context, app)
   const body = await bundle(script)
-  await context.route(`${origin}/script.js`, (route) =>
-    route.fulfill({ contentType: 'text/javascript', body }),
-  )
-  await opened.page.evaluate((address) => import(address), `${origin}/script.js`)
+  await context.route(`${app}/script.js`, (route) => route.fulfill({ contentType: 'text/javascript', body }))
+  await opened.page.evaluate((address) => import(address), `${app}/script.js`)
   return { context, ...opened }
 }
 
 const chosen = () => ({ name: 'harbour.jpg', mimeType: 'image/jpeg', buffer: photo })
 
 test('a page of the same origin sends a file by its cookie, and shows the variant', async () => {
-  const { context, page } = await openWith('same-origin.js', api)
+  // The frontend is the reverse proxy.
+  backendPort = Number(new URL(api).port)
+  const { context, page, errors } = await openWith('same-origin.js')
   await page.locator('input').setInputFiles(chosen())
   await page.getByAltText('harbour.jpg').waitFor()
+  assert.equal(errors, [])
   await context.close()
 })
 
