@@ -90,6 +90,9 @@ for (const { name, size, send } of waysToAnnounce) {
     assert.equal(problemOf(await send(files.client, {})), [429, 'token_used_up', 'maxFiles', 2, 0])
     const other = await clientWith({ maxFiles: 1 }, files.user)
     assert.ok(isAccepted(await send(other.client, {})))
+    const none = await clientWith({ maxFiles: 0 }, files.user)
+    assert.equal(problemOf(await send(none.client, {})), [429, 'token_used_up', 'maxFiles', 0, 0])
+    assert.is((await listed(none.client)).length, 3)
 
     const maxBytes = size + 1
     const bytes = await clientWith({ maxBytes })

@@ -110,7 +110,7 @@ test('a request for a token that is out of bounds is refused, with the field tha
     [{ scopes: undefined }, 'scopes'],
     [{ scopes: ['admin'] }, 'scopes.0'],
     [{ scopes: ['tokens'] }, 'scopes.0'],
-    [{ maxFiles: 0 }, 'maxFiles'],
+    [{ maxFiles: -1 }, 'maxFiles'],
     [{ maxBytes: -1 }, 'maxBytes'],
     [{ maxFileBytes: 2 ** 53 }, 'maxFileBytes'],
     [{ accept: [] }, 'accept'],

@@ -1,9 +1,10 @@
 import type { Fetch } from '../api/authorized-fetch.ts'
 import { createWaitUntilFinished } from '../following/wait-until-finished.ts'
-import type { Upload, UploadOptions } from '../sending/upload.ts'
+import type { Upload, UploadOptions, UploadTask } from '../sending/upload.ts'
+import type { UploadStorage } from '../sending/upload-storage.ts'
 import { requestGrant } from './request-grant.ts'
-import { openRouteSession } from './route-session.ts'
-import { startRouteTask, type UploadTask } from './route-task.ts'
+import { openRouteSession, type RouteSession } from './route-session.ts'
+import { startRouteTask } from './route-task.ts'
 import type { DeclaredFile, GrantRequest } from './upload-grant.ts'
 import type { InputOption, OptionsParameter, RouteInput, RouteName, UploadsType } from './uploads-type.ts'
 
@@ -26,8 +27,6 @@ type FileOptions = Omit<UploadOptions, 'preset'>
 
 type FollowOptions = NonNullable<Parameters<ReturnType<typeof createWaitUntilFinished>>[1]>
 
-type Session = Awaited<ReturnType<typeof openRouteSession>>
-
 /**
  * Creates the client of an app's own upload routes, for its pages. It asks the app's backend, which knows its user, for a
  * token, and sends the files straight to Millrace.
@@ -43,12 +42,18 @@ type Session = Awaited<ReturnType<typeof openRouteSession>>
  * @param options.endpoint where the backend's handler is mounted: a path, or a URL on another origin
  * @param options.fetch replaces the global `fetch` for requests to the endpoint, for example to send headers. Requests to
  *   Millrace have the token instead
+ * @param options.storage remembers uploads that are being sent, so that they can be resumed: localStorage in browsers, nothing
+ *   elsewhere
  */
-export function createRouteClient<Uploads extends UploadsType>(options: { endpoint: string; fetch?: Fetch }) {
-  const { endpoint } = options
+export function createRouteClient<Uploads extends UploadsType>(options: {
+  endpoint: string
+  fetch?: Fetch
+  storage?: UploadStorage
+}) {
+  const { endpoint, storage } = options
   const fetch: Fetch = options.fetch ?? ((request) => globalThis.fetch(request))
   /** The sessions of files that this page sends, by the upload's id. */
-  const sessions = new Map<string, Promise<Session>>()
+  const sessions = new Map<string, RouteSession>()
 
   /** Opens a session with the first call, for one or several files. */
   function createSession(
@@ -57,13 +62,13 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
     files: readonly DeclaredFile[],
     isRenewal: boolean,
     signal: AbortSignal,
-  ): () => Promise<Session> {
+  ): () => Promise<RouteSession> {
     const ask = (body: GrantRequest) =>
       requestGrant({ endpoint, fetch }, route, { ...body, ...(input !== undefined && { input }) }, signal)
-    let session: Promise<Session> | undefined
+    let session: Promise<RouteSession> | undefined
     return () => {
       if (session) return session
-      const opened = openRouteSession(ask, files, { isRenewal })
+      const opened = openRouteSession(ask, files, { isRenewal, storage })
       session = opened
       // The backend is asked again if a file that it refused, or did not answer for, is started again.
       opened.catch(() => {
@@ -78,20 +83,23 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
     // The token serves all files, so no file's signal may end it.
     const { signal } = new AbortController()
     const session = createSession(route, input, declared, isRenewal, signal)
+    // What the backend stamps on a file follows from the route and its input.
+    const defaultScope = JSON.stringify([endpoint, route, input])
     return (file: Blob, options: FileOptions): UploadTask =>
-      startRouteTask(
-        async () => {
-          const { api, grant } = await session()
-          const { preset } = grant
-          const onAnnounced = (id: string) => {
-            sessions.set(id, session())
-            options.onAnnounced?.(id)
-          }
-          return { api, options: { ...options, onAnnounced, ...(preset !== undefined && { preset }) } }
-        },
-        file,
-        options.signal,
-      )
+      startRouteTask(async () => {
+        const opened = await session()
+        const { preset } = opened.grant
+        const onAnnounced = (id: string) => {
+          sessions.set(id, opened)
+          options.onAnnounced?.(id)
+        }
+        const { resumeScope = defaultScope } = options
+        return () =>
+          opened.startUpload(file, {
+            ...{ ...options, resumeScope, onAnnounced },
+            ...(preset !== undefined && { preset }),
+          })
+      }, options.signal)
   }
 
   function startAll(
@@ -99,7 +107,7 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
     files: readonly { file: Blob; options: FileOptions }[],
     input: unknown,
   ): UploadTask[] {
-    const isRenewal = files.every(({ options }) => options.resume !== undefined)
+    const isRenewal = files.every(({ options }) => isIdOfUpload(options.resume))
     const declared = files.map(({ file, options }) => declare(file, options))
     const start = prepare(route, declared, input, isRenewal)
     return files.map(({ file, options }) => start(file, options))
@@ -107,8 +115,7 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
 
   async function follow(route: string, id: string, input: unknown, options: FollowOptions): Promise<Upload> {
     const signal = options.signal ?? new AbortController().signal
-    const session = sessions.get(id) ?? createSession(route, input, [], true, signal)()
-    const { api } = await session
+    const { api } = sessions.get(id) ?? (await createSession(route, input, [], true, signal)())
     const upload = await createWaitUntilFinished({ api })(id, options)
     sessions.delete(id)
     return upload
@@ -201,6 +208,11 @@ export function createRouteClient<Uploads extends UploadsType>(options: { endpoi
 }
 
 export type RouteClient<Uploads extends UploadsType> = ReturnType<typeof createRouteClient<Uploads>>
+
+/** Returns whether the option names an upload that was announced before. */
+function isIdOfUpload(resume: UploadOptions['resume']): boolean {
+  return resume !== undefined && resume !== 'auto' && resume !== 'never'
+}
 
 function declare(file: Blob, { filename, contentType }: Pick<UploadOptions, 'filename' | 'contentType'>) {
   return {

@@ -1,6 +1,8 @@
-import createFetchClient, { type Client } from 'openapi-fetch'
+import createFetchClient from 'openapi-fetch'
 import type { paths } from '../api/api-types.ts'
 import { createAuthorizedFetch, type Fetch } from '../api/authorized-fetch.ts'
+import { createSending } from '../sending/sending.ts'
+import type { UploadStorage } from '../sending/upload-storage.ts'
 import type { DeclaredFile, GrantRequest, UploadGrant } from './upload-grant.ts'
 
 type Ask = (body: GrantRequest) => Promise<UploadGrant>
@@ -17,13 +19,14 @@ const usedUpCode = 'token_used_up'
  * @param ask asks the backend, with the same input each time
  * @param files what the page is about to send, or has announced in an earlier page
  * @param options.isRenewal the files are announced already
- * @returns `grant`, and `api`, which sends the token with each request
+ * @param options.storage remembers uploads that are being sent
+ * @returns `grant`; `api`, which sends the token with each request; `startUpload`
  */
 export async function openRouteSession(
   ask: Ask,
   files: readonly DeclaredFile[],
-  options: { isRenewal?: boolean } = {},
-): Promise<{ grant: UploadGrant; api: Client<paths> }> {
+  options: { isRenewal?: boolean; storage?: UploadStorage | undefined } = {},
+) {
   const grant = await ask({ files, ...(options.isRenewal && { renew: true }) })
   let first: UploadGrant | undefined = grant
   const getToken = async () => {
@@ -32,8 +35,13 @@ export async function openRouteSession(
     return token
   }
   const fetch = createAuthorizedFetch({ fetch: createGrantingFetch(ask), getToken })
-  return { grant, api: createFetchClient<paths>({ baseUrl: grant.origin, fetch }) }
+  const { origin } = grant
+  const api = createFetchClient<paths>({ baseUrl: origin, fetch })
+  const { startUpload } = createSending({ api, origin, storage: options.storage })
+  return { grant, api, startUpload }
 }
+
+export type RouteSession = Awaited<ReturnType<typeof openRouteSession>>
 
 /** Returns a fetch that asks for another token if an announcement is refused because the token has no files left. */
 function createGrantingFetch(ask: Ask): Fetch {

@@ -1,77 +1,69 @@
-import type { Client } from 'openapi-fetch'
-import type { paths } from '../api/api-types.ts'
-import { createSending } from '../sending/sending.ts'
-import type { Upload, UploadOptions } from '../sending/upload.ts'
-
-/** A file that is being sent. */
-export type UploadTask = {
-  /** The upload's id, once it is announced. */
-  readonly id: string | undefined
-  readonly state: 'sending' | 'paused' | 'sent' | 'failed' | 'aborted'
-  pause(): void
-  resume(): void
-  /** Stops sending, and erases what was announced. */
-  abort(): Promise<void>
-  /** The upload, once S3 has all its bytes. Rejects if it fails or is aborted. */
-  readonly sent: Promise<Upload>
-}
+import type { UploadTask } from '../sending/upload.ts'
 
 /**
- * Starts to send a file as soon as the app's backend allows it.
+ * Starts to send a file as soon as the app's backend has allowed it. Until then, the task can be paused and aborted as well.
  *
- * @param open asks the backend, and returns the API to send it to
+ * @param allow asks the backend, and returns what starts to send
+ * @param signal stops it
  */
 export function startRouteTask(
-  open: (signal: AbortSignal) => Promise<{ api: Client<paths>; options: UploadOptions }>,
-  file: Blob,
+  allow: () => Promise<() => UploadTask>,
   signal: AbortSignal | undefined,
 ): UploadTask {
-  const stop = new AbortController()
-  const stopSignal = signal ? AbortSignal.any([stop.signal, signal]) : stop.signal
+  /** The state before the file is allowed. */
   let state: UploadTask['state'] = 'sending'
-  let id: string | undefined
-  let opened: { api: Client<paths>; options: UploadOptions } | undefined
+  let task: UploadTask | undefined
+  let rejectEnded: (reason: unknown) => void = () => {}
+  const ended = new Promise<never>((_, reject) => {
+    rejectEnded = reject
+  })
 
-  async function send(): Promise<Upload> {
-    opened = await open(stopSignal)
-    const { api, options } = opened
-    return createSending({ api }).upload(file, {
-      ...options,
-      signal: stopSignal,
-      onAnnounced(announcedId) {
-        id = announcedId
-        options.onAnnounced?.(announcedId)
-      },
-    })
+  function end(reason: unknown): void {
+    if (task || state === 'failed') return
+    state = 'aborted'
+    rejectEnded(reason)
+  }
+  const onSignal = () => end(signal?.reason)
+  signal?.addEventListener('abort', onSignal, { once: true })
+  if (signal?.aborted) onSignal()
+
+  async function send() {
+    try {
+      const start = await Promise.race([allow(), ended])
+      task = start()
+      if (state === 'paused') task.pause()
+      return await task.sent
+    } catch (error) {
+      if (!task && state !== 'aborted') state = 'failed'
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', onSignal)
+    }
   }
 
-  const sent = send().then(
-    (upload) => {
-      state = 'sent'
-      return upload
-    },
-    (error) => {
-      state = stopSignal.aborted ? 'aborted' : 'failed'
-      throw error
-    },
-  )
-  // Whoever awaits `sent` gets the error.
+  const sent = send()
+  // It is the caller's choice to follow the promise or the callbacks.
   sent.catch(() => undefined)
 
   return {
     get id() {
-      return id
+      return task?.id
     },
     get state() {
-      return state
-    },
-    pause() {},
-    resume() {},
-    async abort() {
-      stop.abort()
-      await sent.catch(() => undefined)
-      if (id !== undefined && opened) await opened.api.DELETE('/uploads/{id}', { params: { path: { id } } })
+      return task?.state ?? state
     },
     sent,
+    pause() {
+      if (task) task.pause()
+      else if (state === 'sending') state = 'paused'
+    },
+    resume() {
+      if (task) task.resume()
+      else if (state === 'paused') state = 'sending'
+    },
+    async abort(reason: unknown = new DOMException('The upload is aborted.', 'AbortError')) {
+      if (task) await task.abort(reason)
+      else end(reason)
+    },
   }
 }

@@ -15,7 +15,11 @@ const defaultTokenSeconds = 15 * 60
 /** Routes of which a handler called with `Context` can run each. */
 type Routes<Context> = Readonly<Record<string, UploadRoute<unknown, Context>>>
 
-export type UploadsOptions<Context, Declared extends Routes<Context>> = {
+/** What the middlewares of all routes need. */
+type ContextOf<Declared> =
+  Declared[keyof Declared] extends UploadRoute<unknown, infer Context> ? Context : unknown
+
+export type UploadsOptions<Declared extends Routes<never>> = {
   /** Where this backend reaches Millrace's API, such as `https://media.example`. */
   origin: string
   /** Where pages reach it, if that is elsewhere. */
@@ -25,7 +29,7 @@ export type UploadsOptions<Context, Declared extends Routes<Context>> = {
   /** The secret of the webhook (`whsec_…`); several while it is changed. */
   webhookSecret: string | readonly string[] | undefined
   /** The routes, each made by `route(…)`. */
-  routes: Declared & Routes<Context>
+  routes: Declared & Routes<ContextOf<Declared>>
   /** How long a token lasts, in seconds: 15 minutes. */
   tokenSeconds?: number
   /** Other origins whose pages may ask for tokens, with cookies: `https://app.example`. */
@@ -69,10 +73,10 @@ type HandlerParameters<Context> = unknown extends Context
  *
  * @returns `handler`: mount it for POST, in Node through `toNodeHandler`; `routes`, whose type `createRouteClient` needs
  */
-export function createUploads<const Declared extends Routes<Context>, Context = unknown>(
-  options: UploadsOptions<Context, Declared>,
-) {
+export function createUploads<const Declared extends Routes<never>>(options: UploadsOptions<Declared>) {
+  type Context = ContextOf<Declared>
   const { origin, apiKey, webhookSecret, onDeleted, fetch } = options
+  const declared: Declared = options.routes
   const routes: Routes<Context> = options.routes
   const onError = options.onError ?? ((error: unknown) => console.error(error))
   const pages = createPageOrigins(options.allowedOrigins ?? [])
@@ -123,7 +127,7 @@ export function createUploads<const Declared extends Routes<Context>, Context = 
   }
 
   return {
-    routes: options.routes,
+    routes: declared,
 
     /** Answers a request. It never rejects. */
     async handler(...[request, context]: HandlerParameters<Context>): Promise<Response> {

@@ -83,9 +83,9 @@ export type UploadRoute<Input = unknown, Context = unknown> = RouteType<Input> &
   readonly limits: RouteLimits
   readonly preset: string | undefined
   /** @returns why the input is invalid, or who uploads. @throws what the middleware throws */
-  authorize(
+  readonly authorize: (
     given: MiddlewareArguments<unknown, Context>,
-  ): Promise<{ invalidInput: string } | { user: string; metadata: Record<string, string> }>
+  ) => Promise<{ invalidInput: string } | { user: string; metadata: Record<string, string> }>
   /** Calls the callback of an outcome. @throws what it throws */
   receive(outcome: Outcome): Promise<void>
 }
