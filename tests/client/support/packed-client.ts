@@ -11,10 +11,13 @@ const root = join(import.meta.dirname, '../../..')
 const source = join(root, 'packages/client')
 
 const Packed = Compile(
-  Type.Array(Type.Object({ filename: Type.String(), files: Type.Array(Type.Object({ path: Type.String() })) }), {
-    minItems: 1,
-    maxItems: 1,
-  }),
+  Type.Array(
+    Type.Object({ filename: Type.String(), files: Type.Array(Type.Object({ path: Type.String() })) }),
+    {
+      minItems: 1,
+      maxItems: 1,
+    },
+  ),
 )
 const Manifest = Compile(Type.Object({ dependencies: Type.Record(Type.String(), Type.String()) }))
 
