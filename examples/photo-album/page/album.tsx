@@ -28,7 +28,11 @@ export function Album() {
                 loading="lazy"
               />
             </a>
-            <button type="button" aria-label={`Delete ${photo.title}`} onClick={() => deletePhoto(photo.id)}>
+            <button
+              type="button"
+              aria-label={`Delete ${photo.title}`}
+              onClick={() => deletePhoto(photo.id).catch((error) => window.alert(error.message))}
+            >
               Delete
             </button>
           </li>

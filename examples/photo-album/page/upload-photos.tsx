@@ -8,6 +8,7 @@ const { useUpload } = createUploadHooks<Uploads>({ endpoint: '/api/uploads' })
 export function UploadPhotos() {
   const { start, uploads, isSending, progress } = useUpload('photo')
   const [isOver, setIsOver] = useState(false)
+  const readyCount = uploads.filter(({ state }) => state === 'ready').length
 
   // The browser asks before it leaves the page, as long as files are being sent.
   useEffect(() => {
@@ -46,6 +47,10 @@ export function UploadPhotos() {
         />
         Choose photos, or drop them here
       </label>
+      {/* What screen readers announce: not each step of each file. */}
+      <p role="status" className="note">
+        {uploads.length > 0 && `${readyCount} of ${uploads.length} photos are ready.`}
+      </p>
       {isSending && <progress value={progress} aria-label="All files" />}
       <ul className="uploads">
         {uploads.map((upload) => (
@@ -62,9 +67,7 @@ function UploadRow({ upload }: { upload: UploadItem }) {
   return (
     <li>
       <span className="name">{file.name}</span>
-      <span className="state" role="status">
-        {describe(upload)}
-      </span>
+      <span className="state">{describe(upload)}</span>
       {isUnsent && <progress value={progress} aria-label={`${file.name}: sent`} />}
       <span className="actions">
         {state === 'sending' && <Action name="Pause" file={file} onClick={pause} />}
