@@ -4,7 +4,7 @@
  *
  * A package may import the packages that `imports` lists. `rooms` are its folders under `src/`, lowest first: a room
  * may import the rooms before it. Files directly in `src/` (`main.ts`, `app.ts`, `config.ts`) lie above all rooms.
- * A new package or room needs an entry here. Tests and benchmarks may import everything.
+ * A new package or room needs an entry here. Tests and benchmarks may import everything, examples only the client.
  *
  * @type {Record<string, { imports: string[]; rooms: string[] }>}
  */
@@ -149,10 +149,17 @@ export default {
     },
     {
       name: 'product-imports-setup',
-      comment: 'Packages do not import tests, benchmarks or the definition of the cloud.',
+      comment: 'Packages do not import tests, benchmarks, examples or the definition of the cloud.',
       severity: 'error',
       from: { path: '^packages/' },
-      to: { path: `^(tests|bench)/|${stacks}` },
+      to: { path: `^(tests|bench|examples)/|${stacks}` },
+    },
+    {
+      name: 'example',
+      comment: 'Of ours, examples import what people can install: client.',
+      severity: 'error',
+      from: { path: '^examples/' },
+      to: { path: `^(packages|tests|bench)/|${stacks}`, pathNot: '^packages/client/' },
     },
     {
       name: 'stacks',

@@ -63,6 +63,10 @@ const sound = {
   'stacks/bucket.ts':
     "import type { Key } from '@millrace/shared/ledger/keys.ts'\nexport type Prefix = Key\n",
   'sst.config.ts': "import('./stacks/bucket.ts')\n",
+  'examples/album/server.ts':
+    "import { createClient } from '@millrace/client'\nexport default createClient\n",
+  'packages/client/package.json': '{ "name": "@millrace/client", "exports": { ".": "./src/client.ts" } }',
+  'packages/client/src/client.ts': 'export const createClient = 1\n',
   'bench/run.ts': "import { app } from '../packages/api/src/app.ts'\nexport default app\n",
   'tests/all.test.ts':
     "import { app } from '../packages/api/src/app.ts'\nimport { render } from '@millrace/worker/images/render.ts'\nexport default [app, render]\n",
@@ -135,6 +139,19 @@ const cases: Record<string, Case> = {
     },
     violation: ['product-imports-setup', 'packages/api/src/j.ts', 'tests/all.test.ts'],
   },
+  'a package may not import an example': {
+    files: {
+      'packages/console/src/x.ts':
+        "import server from '../../../examples/album/server.ts'\nexport default server\n",
+    },
+    violation: ['product-imports-setup', 'packages/console/src/x.ts', 'examples/album/server.ts'],
+  },
+  'an example may import no package but the client': {
+    files: {
+      'examples/album/y.ts': "import { log } from '@millrace/shared/service/log.ts'\nexport default log\n",
+    },
+    violation: ['example', 'examples/album/y.ts', 'packages/shared/src/service/log.ts'],
+  },
   'a package may not import the definition of the cloud': {
     files: {
       'packages/api/src/k.ts':
@@ -197,7 +214,7 @@ test.before(async (context) => {
     for (const [path, text] of Object.entries(files)) write(path, text)
   }
   mkdirSync(join(context.planted, 'node_modules/@millrace'))
-  for (const name of ['shared', 'worker']) {
+  for (const name of ['shared', 'worker', 'client']) {
     symlinkSync(`../../packages/${name}`, join(context.planted, 'node_modules/@millrace', name))
   }
   for (const file of ['biome.json', '.gitignore']) cpSync(join(root, file), join(context.planted, file))

@@ -7,14 +7,20 @@ const root = join(import.meta.dirname, '../..')
  * Bundles a module and all that it imports into one script for browsers, as an app's bundler does.
  *
  * @param entry a path below the repository's root
- * @param globalName for a classic script, which makes the exports an object of this name; without it, the script is a module
+ * @param options.globalName for a classic script, which makes the exports an object of this name; without it, the script is
+ *   a module
+ * @param options.alias packages that are replaced: npm installs a package's other versions under other names
  */
-export async function bundleForBrowser(entry: string, globalName?: string): Promise<string> {
+export async function bundleForBrowser(
+  entry: string,
+  options: { globalName?: string; alias?: Record<string, string> } = {},
+): Promise<string> {
+  const { globalName, alias = {} } = options
   const built = await build({
     configFile: false,
     logLevel: 'silent',
     define: { 'process.env.NODE_ENV': '"production"' },
-    resolve: { conditions: ['@millrace/source', 'module', 'browser', 'production'] },
+    resolve: { alias, conditions: ['@millrace/source', 'module', 'browser', 'production'] },
     build: {
       write: false,
       minify: globalName !== undefined,

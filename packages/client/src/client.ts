@@ -67,9 +67,10 @@ export type ClientOptions = {
  *
  * Without `apiKey` and `getToken`, the session's cookie identifies the owner; browsers store it automatically.
  *
- * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `startUpload`: the
- *   same as a task that can be paused and aborted; `findInterrupted`: finds the upload of a file that was being sent when the
- *   page was closed; `waitUntilFinished`: waits for the outcome of an upload; `watch`: follows all uploads; `list`, `listPage`, `get`, `downloadUrl`, `edit`, `reprocess`, `erase`
+ * @returns `api`: all routes, typed from the OpenAPI document; `upload`: sends a file; `startUpload`: the same as a task that
+ *   can be paused and aborted; `findInterrupted`: finds the upload of a file that was being sent when the page was closed;
+ *   `waitUntilFinished`: waits for the outcome of an upload; `watch`: follows all uploads; `list`, `listPage`, `get`,
+ *   `downloadUrl`, `edit`, `reprocess`, `erase`
  * @throws Error if there are both an API key and `getToken`
  */
 export function createClient(options: ClientOptions = {}) {

@@ -37,7 +37,7 @@ const modulesOf = (version: UppyVersion) => `uppy${version}`
 /** Bundles versions of Uppy into one script. */
 export async function bundleUppy(versions: readonly UppyVersion[]): Promise<string> {
   const scripts = versions.map((version) =>
-    bundleForBrowser(`examples/uppy-${version}/uppy.js`, modulesOf(version)),
+    bundleForBrowser(`examples/uppy-${version}/uppy.js`, { globalName: modulesOf(version) }),
   )
   return (await Promise.all(scripts)).join('\n')
 }
