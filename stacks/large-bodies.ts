@@ -22,7 +22,7 @@ const paths = [
   'webhooks(?:/[^/]+)?',
   // Files. PUT has a file name in the path.
   'upload',
-  'upload/.+',
+  'upload(?:/[^/]+)+',
   'tus',
   'tus/[^/]+',
 ]

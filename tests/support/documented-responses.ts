@@ -87,11 +87,27 @@ export function checkDocumentedResponse(
  * Validates the document's structure.
  * @throws Error that names what the document lacks
  */
-export function parseDocument(document: unknown): OpenApiDocument {
+export function parseDocument(collected: unknown): OpenApiDocument {
   const validator = Compile(OpenApiDocument)
+  const document = withExamples(collected)
   if (validator.Check(document)) return document
   const problems = validator.Errors(document).map(({ instancePath, message }) => `${instancePath} ${message}`)
   throw new Error(`The OpenAPI document is incomplete (packages/api/src/openapi): ${problems.join('; ')}`)
+}
+
+/** Puts the examples of the document's components where it refers to them. */
+function withExamples(document: unknown): unknown {
+  const prefix = '#/components/examples/'
+  const components = Compile(
+    Type.Object({ components: Type.Object({ examples: Type.Record(Type.String(), Type.Unknown()) }) }),
+  )
+  if (!components.Check(document)) return document
+  const { examples } = document.components
+  return JSON.parse(JSON.stringify(document), (_key, value) =>
+    typeof value?.$ref === 'string' && value.$ref.startsWith(prefix)
+      ? examples[value.$ref.slice(prefix.length)]
+      : value,
+  )
 }
 
 /** Returns the document's operations, and functions that check values and responses against it. */

@@ -90,7 +90,7 @@ export function securitySchemes(cookieName: string) {
  * operation, and names the schemas.
  *
  * @param collected paths of an OpenAPI document with the routes' schemas only; they are changed in place
- * @returns the paths, the requests that webhooks get, and the schemas that they refer to
+ * @returns the paths, the requests that webhooks get, and the schemas and examples that they refer to
  */
 export function completeDocument(collected: Paths) {
   for (const [path, methods] of Object.entries(collected)) {
@@ -116,6 +116,7 @@ export function completeDocument(collected: Paths) {
     paths: value['paths'],
     webhooks: value['webhooks'],
     schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) },
+    examples: problemExamples(),
   }
 }
 
@@ -236,7 +237,9 @@ function problemResponses(codes: Set<ErrorCode>): Json {
                 },
               ],
             },
-            examples: Object.fromEntries(group.map((code) => [code, { value: sampleProblem(code) }])),
+            examples: Object.fromEntries(
+              group.map((code) => [code, { $ref: `#/components/examples/${code}` }]),
+            ),
           },
         },
       },
@@ -246,17 +249,17 @@ function problemResponses(codes: Set<ErrorCode>): Json {
 
 const retryAfter = { 'retry-after': { description: 'seconds', schema: { type: 'integer' } } }
 
-function sampleProblem(code: ErrorCode) {
-  const { message } = errorCatalogue[code]
-  return {
-    type: `urn:millrace:problem:${code}`,
-    title: message,
-    status: statusOfCode[code],
-    detail: message,
-    message,
-    code,
-    requestId: sampleId,
-  }
+/** Returns an example of each problem. The document would be three times as large with them at each operation. */
+function problemExamples() {
+  const statuses = new Map(Object.entries(statusOfCode))
+  return Object.fromEntries(
+    Object.entries(errorCatalogue).map(([code, { message }]) => {
+      const type = `urn:millrace:problem:${code}`
+      const status = statuses.get(code)
+      const value = { type, title: message, status, detail: message, message, code, requestId: sampleId }
+      return [code, { value }]
+    }),
+  )
 }
 
 /**

@@ -36,11 +36,13 @@ export async function openapiRoutes(
     transformObject(collected) {
       if (!('openapiObject' in collected)) throw new Error('The document is not an OpenAPI 3 document.')
       const { openapiObject } = collected
-      const { paths, webhooks, schemas } = completeDocument(JSON.parse(JSON.stringify(openapiObject.paths)))
+      const { paths, webhooks, schemas, examples } = completeDocument(
+        JSON.parse(JSON.stringify(openapiObject.paths)),
+      )
       return Object.assign({}, openapiObject, {
         paths,
         webhooks,
-        components: { ...openapiObject.components, schemas },
+        components: { ...openapiObject.components, schemas, examples },
       })
     },
   })
