@@ -89,25 +89,25 @@ export function checkDocumentedResponse(
  */
 export function parseDocument(collected: unknown): OpenApiDocument {
   const validator = Compile(OpenApiDocument)
-  const document = withExamples(collected)
+  const document = withComponents(collected)
   if (validator.Check(document)) return document
   const problems = validator.Errors(document).map(({ instancePath, message }) => `${instancePath} ${message}`)
   throw new Error(`The OpenAPI document is incomplete (packages/api/src/openapi): ${problems.join('; ')}`)
 }
 
-/** Puts the examples of the document's components where it refers to them. */
-function withExamples(document: unknown): unknown {
-  const prefix = '#/components/examples/'
-  const components = Compile(
-    Type.Object({ components: Type.Object({ examples: Type.Record(Type.String(), Type.Unknown()) }) }),
-  )
-  if (!components.Check(document)) return document
-  const { examples } = document.components
-  return JSON.parse(JSON.stringify(document), (_key, value) =>
-    typeof value?.$ref === 'string' && value.$ref.startsWith(prefix)
-      ? examples[value.$ref.slice(prefix.length)]
-      : value,
-  )
+/** Puts the responses and examples of the document's components where it refers to them. */
+function withComponents(document: unknown): unknown {
+  const named = Type.Record(Type.String(), Type.Unknown())
+  const withNamed = Compile(Type.Object({ components: Type.Object({ examples: named, responses: named }) }))
+  if (!withNamed.Check(document)) return document
+  const { components } = document
+  const resolve = (value: unknown): unknown =>
+    JSON.parse(JSON.stringify(value), (_key, field) => {
+      const [, kind, name = ''] = /^#\/components\/(examples|responses)\/(.+)$/.exec(field?.$ref ?? '') ?? []
+      if (kind === 'examples') return components.examples[name]
+      return kind === 'responses' ? resolve(components.responses[name]) : field
+    })
+  return resolve(document)
 }
 
 /** Returns the document's operations, and functions that check values and responses against it. */

@@ -6,6 +6,7 @@ import { nameSchemas } from './name-schemas.ts'
 import { type Operation, tags } from './operation.ts'
 import { codesOutsideOperations, operations } from './operations.ts'
 import { sampleId } from './sample-upload.ts'
+import { shareProblems } from './share-problems.ts'
 import { webhookRequests } from './webhook-requests.ts'
 
 type Json = Record<string, unknown>
@@ -90,7 +91,7 @@ export function securitySchemes(cookieName: string) {
  * operation, and names the schemas.
  *
  * @param collected paths of an OpenAPI document with the routes' schemas only; they are changed in place
- * @returns the paths, the requests that webhooks get, and the schemas and examples that they refer to
+ * @returns the paths, the requests that webhooks get, and the components that they refer to
  */
 export function completeDocument(collected: Paths) {
   for (const [path, methods] of Object.entries(collected)) {
@@ -112,9 +113,11 @@ export function completeDocument(collected: Paths) {
     Problem,
     UploadProgress,
   })
+  const { paths, responses } = shareProblems(value['paths'])
   return {
-    paths: value['paths'],
+    paths,
     webhooks: value['webhooks'],
+    responses,
     schemas: { ...schemas, ErrorCode: describeCodes(schemas['ErrorCode']) },
     examples: problemExamples(),
   }

@@ -36,13 +36,13 @@ export async function openapiRoutes(
     transformObject(collected) {
       if (!('openapiObject' in collected)) throw new Error('The document is not an OpenAPI 3 document.')
       const { openapiObject } = collected
-      const { paths, webhooks, schemas, examples } = completeDocument(
+      const { paths, webhooks, ...components } = completeDocument(
         JSON.parse(JSON.stringify(openapiObject.paths)),
       )
       return Object.assign({}, openapiObject, {
         paths,
         webhooks,
-        components: { ...openapiObject.components, schemas, examples },
+        components: { ...openapiObject.components, ...components },
       })
     },
   })

@@ -1722,7 +1722,778 @@ export interface components {
             url: string;
         };
     };
-    responses: never;
+    responses: {
+        /** @description The request does not match the schema. */
+        Problem400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "invalid_request";
+                    /** @constant */
+                    status: 400;
+                };
+            };
+        };
+        /** @description No preset with this name. Or: The request does not match the schema. */
+        Problem400v2: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "preset_unknown" | "invalid_request";
+                    /** @constant */
+                    status: 400;
+                };
+            };
+        };
+        /** @description Webhooks are not sent to this URL. Or: The request does not match the schema. */
+        Problem400v3: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "webhook_url_refused" | "invalid_request";
+                    /** @constant */
+                    status: 400;
+                };
+            };
+        };
+        /** @description The request does not match the schema. Or: No preset with this name. */
+        Problem400v4: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "invalid_request" | "preset_unknown";
+                    /** @constant */
+                    status: 400;
+                };
+            };
+        };
+        /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
+        Problem401: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
+                    /** @constant */
+                    status: 401;
+                };
+            };
+        };
+        /** @description The API key does not have the required scope. */
+        Problem403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "forbidden";
+                    /** @constant */
+                    status: 403;
+                };
+            };
+        };
+        /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+        Problem403v2: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "forbidden" | "cross_site";
+                    /** @constant */
+                    status: 403;
+                };
+            };
+        };
+        /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
+        Problem403v3: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "token_limit" | "forbidden" | "cross_site";
+                    /** @constant */
+                    status: 403;
+                };
+            };
+        };
+        /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
+        Problem403v4: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "cross_site" | "forbidden";
+                    /** @constant */
+                    status: 403;
+                };
+            };
+        };
+        /** @description The upload token does not allow this. Or: Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
+        Problem403v5: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "token_limit" | "cross_site" | "forbidden";
+                    /** @constant */
+                    status: 403;
+                };
+            };
+        };
+        /** @description No API key with this id. */
+        Problem404: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "key_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No upload token with this id. */
+        Problem404v2: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "token_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No user with this id. */
+        Problem404v3: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "user_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No erasure of a user with this id. */
+        Problem404v4: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "erasure_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No upload with this id. */
+        Problem404v5: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No upload with this id. Or: The upload has no variant with this name. */
+        Problem404v6: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_not_found" | "variant_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No webhook with this id. */
+        Problem404v7: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "webhook_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description No webhook with this id. Or: No delivery with this id. */
+        Problem404v8: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "webhook_not_found" | "delivery_not_found";
+                    /** @constant */
+                    status: 404;
+                };
+            };
+        };
+        /** @description The request was sent too slowly. */
+        Problem408: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "request_timeout";
+                    /** @constant */
+                    status: 408;
+                };
+            };
+        };
+        /** @description The tenant has as many API keys as it may have. */
+        Problem409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "too_many_keys";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload is being changed by another process. */
+        Problem409v2: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
+        Problem409v3: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "idempotency_key_in_use" | "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload was already received. Or: The upload is not a multipart upload. */
+        Problem409v4: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_closed" | "upload_not_multipart";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload is not a multipart upload. Or: The parts do not match the announced file. Or: The upload is being changed by another process. */
+        Problem409v5: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_not_multipart" | "parts_mismatch" | "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload is not finished yet, so it cannot be processed again. Or: S3 has no bytes of this upload, so it cannot be processed again. Or: The upload is being changed by another process. */
+        Problem409v6: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_not_finished" | "original_missing" | "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload has not passed inspection, so nothing of it is served. */
+        Problem409v7: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_not_ready";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The tenant has as many webhooks as it may have. */
+        Problem409v8: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "too_many_webhooks";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description Upload-Offset does not match the upload's current offset. Or: The upload is being changed by another process. */
+        Problem409v9: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_offset_mismatch" | "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload was already received. Or: The upload is not a multipart upload. Or: The upload is being changed by another process. */
+        Problem409v10: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_closed" | "upload_not_multipart" | "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload is not a multipart upload. Or: The parts do not match the announced file. Or: The upload was already received. Or: The upload is being changed by another process. */
+        Problem409v11: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_not_multipart" | "parts_mismatch" | "upload_closed" | "conflict";
+                    /** @constant */
+                    status: 409;
+                };
+            };
+        };
+        /** @description The upload expired before all bytes arrived. */
+        Problem410: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_expired";
+                    /** @constant */
+                    status: 410;
+                };
+            };
+        };
+        /** @description Unsupported tus version: send Tus-Resumable: 1.0.0. */
+        Problem412: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "tus_version_unsupported";
+                    /** @constant */
+                    status: 412;
+                };
+            };
+        };
+        /** @description The request body is larger than this route allows. */
+        Problem413: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "body_too_large";
+                    /** @constant */
+                    status: 413;
+                };
+            };
+        };
+        /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. Or: The request body is larger than this route allows. */
+        Problem413v2: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_too_large" | "quota_exceeded" | "body_too_large";
+                    /** @constant */
+                    status: 413;
+                };
+            };
+        };
+        /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
+        Problem413v3: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_too_large" | "quota_exceeded";
+                    /** @constant */
+                    status: 413;
+                };
+            };
+        };
+        /** @description This route does not accept this content type. */
+        Problem415: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "unsupported_media_type";
+                    /** @constant */
+                    status: 415;
+                };
+            };
+        };
+        /** @description The Idempotency-Key was used for a different request. */
+        Problem422: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "idempotency_key_reused";
+                    /** @constant */
+                    status: 422;
+                };
+            };
+        };
+        /** @description Another request is writing to this upload. */
+        Problem423: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "upload_locked";
+                    /** @constant */
+                    status: 423;
+                };
+            };
+        };
+        /** @description Too many requests. */
+        Problem429: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description Too many new sessions. Or: Too many requests. */
+        Problem429v2: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "too_many_sessions" | "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many requests. */
+        Problem429v3: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description Too many event streams are open. Or: Too many requests. */
+        Problem429v4: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "too_many_streams" | "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
+        Problem429v5: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description The upload token has no more files or bytes left. Or: Too many files are being sent at once. Or: Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many requests. */
+        Problem429v6: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "token_used_up" | "too_many_uploads" | "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description The upload token has no more files or bytes left. Or: Too many files are being sent at once. Or: Today's quota is used up. Or: Too many requests. */
+        Problem429v7: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "token_used_up" | "too_many_uploads" | "quota_exhausted_today" | "rate_limited";
+                    /** @constant */
+                    status: 429;
+                };
+            };
+        };
+        /** @description The request body does not match its checksum. */
+        Problem460: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "chunk_checksum_mismatch";
+                    /** @constant */
+                    status: 460;
+                };
+            };
+        };
+        /** @description Internal error. */
+        Problem500: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "internal";
+                    /** @constant */
+                    status: 500;
+                };
+            };
+        };
+        /** @description This instance is overloaded. */
+        Problem503: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "overloaded";
+                    /** @constant */
+                    status: 503;
+                };
+            };
+        };
+        /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+        Problem503v2: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                    /** @constant */
+                    status: 503;
+                };
+            };
+        };
+        /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+        Problem503v3: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                    /** @constant */
+                    status: 503;
+                };
+            };
+        };
+        /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
+        Problem503v4: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
+                    /** @constant */
+                    status: 503;
+                };
+            };
+        };
+        /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
+        Problem503v5: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "dependency_unavailable" | "unreadable_record" | "overloaded";
+                    /** @constant */
+                    status: 503;
+                };
+            };
+        };
+        /** @description A required service does not respond. Or: No new uploads are accepted at the moment: Redis is almost full. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
+        Problem503v6: {
+            headers: {
+                /** @description seconds */
+                "retry-after"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "dependency_unavailable" | "storage_busy" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
+                    /** @constant */
+                    status: 503;
+                };
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -1839,94 +2610,12 @@ export interface operations {
                     "application/json": components["schemas"]["Cluster"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "cross_site" | "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v4"];
         };
     };
     watchCluster: {
@@ -1954,94 +2643,12 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "cross_site" | "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many event streams are open. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_streams" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            429: components["responses"]["Problem429v4"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v4"];
         };
     };
     getErasure: {
@@ -2076,108 +2683,13 @@ export interface operations {
                     "application/json": components["schemas"]["UserErasure"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No erasure of a user with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "erasure_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     watchUploads: {
@@ -2214,94 +2726,12 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many event streams are open. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_streams" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429v4"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     getHealth: {
@@ -2330,50 +2760,9 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
         };
     };
     listApiKeys: {
@@ -2423,94 +2812,12 @@ export interface operations {
                     "application/json": components["schemas"]["ApiKeyPage"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     createApiKey: {
@@ -2561,150 +2868,16 @@ export interface operations {
                     "application/json": components["schemas"]["CreatedApiKey"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The tenant has as many API keys as it may have. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_keys";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     revokeApiKey: {
@@ -2732,108 +2905,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No API key with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "key_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     burnCpu: {
@@ -2863,94 +2941,12 @@ export interface operations {
                     "application/json": components["schemas"]["CpuBurn"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "cross_site" | "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description The keys of the identity provider cannot be fetched. Or: A required service does not respond. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "identity_provider_unavailable" | "dependency_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v4"];
         };
     };
     getReadiness: {
@@ -2981,34 +2977,8 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            500: components["responses"]["Problem500"];
             /** @description A dependency does not respond, Redis accepts no writes, or the instance is shutting down. */
             503: {
                 headers: {
@@ -3063,94 +3033,12 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     putSession: {
@@ -3180,136 +3068,15 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many new sessions. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_sessions" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429v2"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     endSession: {
@@ -3330,94 +3097,12 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many new sessions. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_sessions" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            429: components["responses"]["Problem429v2"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     makeToken: {
@@ -3470,136 +3155,15 @@ export interface operations {
                     "application/json": components["schemas"]["UploadToken"];
                 };
             };
-            /** @description No preset with this name. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "preset_unknown" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v2"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     revokeToken: {
@@ -3624,108 +3188,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload token with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v2"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     createTusUpload: {
@@ -3785,220 +3254,21 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description No preset with this name. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "preset_unknown" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description Upload-Offset does not match the upload's current offset. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_offset_mismatch" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The upload expired before all bytes arrived. */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_expired";
-                        /** @constant */
-                        status: 410;
-                    };
-                };
-            };
-            /** @description Unsupported tus version: send Tus-Resumable: 1.0.0. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "tus_version_unsupported";
-                        /** @constant */
-                        status: 412;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Another request is writing to this upload. */
-            423: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_locked";
-                        /** @constant */
-                        status: 423;
-                    };
-                };
-            };
-            /** @description The upload token has no more files or bytes left. Or: Too many files are being sent at once. Or: Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: Too many new sessions. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_used_up" | "too_many_uploads" | "quota_exhausted_today" | "too_many_unfinished_uploads" | "too_many_sessions" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description The request body does not match its checksum. */
-            460: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "chunk_checksum_mismatch";
-                        /** @constant */
-                        status: 460;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: No new uploads are accepted at the moment: Redis is almost full. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "storage_busy" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v2"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v9"];
+            410: components["responses"]["Problem410"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413v3"];
+            415: components["responses"]["Problem415"];
+            423: components["responses"]["Problem423"];
+            429: components["responses"]["Problem429v6"];
+            460: components["responses"]["Problem460"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v6"];
         };
     };
     getTusExtensions: {
@@ -4027,64 +3297,10 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            408: components["responses"]["Problem408"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v5"];
         };
     };
     overrideTusMethod: {
@@ -4138,220 +3354,21 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description Upload-Offset does not match the upload's current offset. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_offset_mismatch" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The upload expired before all bytes arrived. */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_expired";
-                        /** @constant */
-                        status: 410;
-                    };
-                };
-            };
-            /** @description Unsupported tus version: send Tus-Resumable: 1.0.0. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "tus_version_unsupported";
-                        /** @constant */
-                        status: 412;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Another request is writing to this upload. */
-            423: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_locked";
-                        /** @constant */
-                        status: 423;
-                    };
-                };
-            };
-            /** @description The upload token has no more files or bytes left. Or: Too many files are being sent at once. Or: Today's quota is used up. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_used_up" | "too_many_uploads" | "quota_exhausted_today" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description The request body does not match its checksum. */
-            460: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "chunk_checksum_mismatch";
-                        /** @constant */
-                        status: 460;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: No new uploads are accepted at the moment: Redis is almost full. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "storage_busy" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v9"];
+            410: components["responses"]["Problem410"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413v3"];
+            415: components["responses"]["Problem415"];
+            423: components["responses"]["Problem423"];
+            429: components["responses"]["Problem429v7"];
+            460: components["responses"]["Problem460"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v6"];
         };
     };
     eraseTusUpload: {
@@ -4384,178 +3401,18 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The upload expired before all bytes arrived. */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_expired";
-                        /** @constant */
-                        status: 410;
-                    };
-                };
-            };
-            /** @description Unsupported tus version: send Tus-Resumable: 1.0.0. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "tus_version_unsupported";
-                        /** @constant */
-                        status: 412;
-                    };
-                };
-            };
-            /** @description Another request is writing to this upload. */
-            423: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_locked";
-                        /** @constant */
-                        status: 423;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v2"];
+            410: components["responses"]["Problem410"];
+            412: components["responses"]["Problem412"];
+            423: components["responses"]["Problem423"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     getTusExtensionsOfUpload: {
@@ -4587,64 +3444,10 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            408: components["responses"]["Problem408"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v5"];
         };
     };
     getTusOffset: {
@@ -4687,178 +3490,18 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The upload expired before all bytes arrived. */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_expired";
-                        /** @constant */
-                        status: 410;
-                    };
-                };
-            };
-            /** @description Unsupported tus version: send Tus-Resumable: 1.0.0. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "tus_version_unsupported";
-                        /** @constant */
-                        status: 412;
-                    };
-                };
-            };
-            /** @description Another request is writing to this upload. */
-            423: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_locked";
-                        /** @constant */
-                        status: 423;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v2"];
+            410: components["responses"]["Problem410"];
+            412: components["responses"]["Problem412"];
+            423: components["responses"]["Problem423"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     sendTusChunk: {
@@ -4913,220 +3556,21 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description Upload-Offset does not match the upload's current offset. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_offset_mismatch" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The upload expired before all bytes arrived. */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_expired";
-                        /** @constant */
-                        status: 410;
-                    };
-                };
-            };
-            /** @description Unsupported tus version: send Tus-Resumable: 1.0.0. */
-            412: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "tus_version_unsupported";
-                        /** @constant */
-                        status: 412;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Another request is writing to this upload. */
-            423: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_locked";
-                        /** @constant */
-                        status: 423;
-                    };
-                };
-            };
-            /** @description The upload token has no more files or bytes left. Or: Too many files are being sent at once. Or: Today's quota is used up. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_used_up" | "too_many_uploads" | "quota_exhausted_today" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description The request body does not match its checksum. */
-            460: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "chunk_checksum_mismatch";
-                        /** @constant */
-                        status: 460;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: No new uploads are accepted at the moment: Redis is almost full. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "storage_busy" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v9"];
+            410: components["responses"]["Problem410"];
+            412: components["responses"]["Problem412"];
+            413: components["responses"]["Problem413v3"];
+            415: components["responses"]["Problem415"];
+            423: components["responses"]["Problem423"];
+            429: components["responses"]["Problem429v7"];
+            460: components["responses"]["Problem460"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v6"];
         };
     };
     putFile: {
@@ -5180,180 +3624,18 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"] | components["schemas"]["SentFiles"];
                 };
             };
-            /** @description The request does not match the schema. Or: No preset with this name. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request" | "preset_unknown";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "idempotency_key_in_use" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description The Idempotency-Key was used for a different request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "idempotency_key_reused";
-                        /** @constant */
-                        status: 422;
-                    };
-                };
-            };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v4"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v3"];
+            413: components["responses"]["Problem413v3"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429v5"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v3"];
         };
     };
     sendFile: {
@@ -5423,180 +3705,18 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"] | components["schemas"]["SentFiles"];
                 };
             };
-            /** @description The request does not match the schema. Or: No preset with this name. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request" | "preset_unknown";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "idempotency_key_in_use" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description The Idempotency-Key was used for a different request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "idempotency_key_reused";
-                        /** @constant */
-                        status: 422;
-                    };
-                };
-            };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many files are being sent at once. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "too_many_uploads" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v4"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v3"];
+            413: components["responses"]["Problem413v3"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429v5"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v3"];
         };
     };
     revertUpload: {
@@ -5638,122 +3758,14 @@ export interface operations {
                     "application/json": components["schemas"]["Reverted"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v2"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     listUploads: {
@@ -5860,94 +3872,12 @@ export interface operations {
                     "application/json": components["schemas"]["UploadPage"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     announceUpload: {
@@ -5987,180 +3917,18 @@ export interface operations {
                     "application/json": components["schemas"]["AnnouncedUpload"];
                 };
             };
-            /** @description No preset with this name. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "preset_unknown" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The first request with this Idempotency-Key is still running. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "idempotency_key_in_use" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. Or: The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded" | "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description The Idempotency-Key was used for a different request. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "idempotency_key_reused";
-                        /** @constant */
-                        status: 422;
-                    };
-                };
-            };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v2"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v3"];
+            413: components["responses"]["Problem413v2"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429v3"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v3"];
         };
     };
     getUpload: {
@@ -6218,108 +3986,13 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     eraseUpload: {
@@ -6358,122 +4031,14 @@ export interface operations {
                     "application/json": components["schemas"]["Receipt"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v2"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     editUpload: {
@@ -6544,164 +4109,17 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v2"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     completeUpload: {
@@ -6762,164 +4180,17 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is not a multipart upload. Or: The parts do not match the announced file. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_multipart" | "parts_mismatch" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v5"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     watchUpload: {
@@ -6966,108 +4237,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many event streams are open. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_streams" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            429: components["responses"]["Problem429v4"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     getOriginal: {
@@ -7113,122 +4289,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload has not passed inspection, so nothing of it is served. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_ready";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v7"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     listParts: {
@@ -7273,122 +4341,14 @@ export interface operations {
                     "application/json": components["schemas"]["SentParts"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload was already received. Or: The upload is not a multipart upload. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_closed" | "upload_not_multipart";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     signParts: {
@@ -7441,164 +4401,17 @@ export interface operations {
                     "application/json": components["schemas"]["SignedParts"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload was already received. Or: The upload is not a multipart upload. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_closed" | "upload_not_multipart";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v4"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     reprocessUpload: {
@@ -7650,164 +4463,17 @@ export interface operations {
                     "application/json": components["schemas"]["Upload"];
                 };
             };
-            /** @description No preset with this name. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "preset_unknown" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is not finished yet, so it cannot be processed again. Or: S3 has no bytes of this upload, so it cannot be processed again. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_finished" | "original_missing" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v2"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v6"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     getVariant: {
@@ -7855,122 +4521,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. Or: The upload has no variant with this name. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found" | "variant_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload has not passed inspection, so nothing of it is served. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_ready";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v6"];
+            409: components["responses"]["Problem409v7"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     eraseUploads: {
@@ -8017,136 +4575,15 @@ export interface operations {
                     "application/json": components["schemas"]["EraseResults"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     reprocessUploads: {
@@ -8190,136 +4627,15 @@ export interface operations {
                     "application/json": components["schemas"]["ReprocessResults"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     startUppyUpload: {
@@ -8371,164 +4687,17 @@ export interface operations {
                     };
                 };
             };
-            /** @description No preset with this name. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "preset_unknown" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. Or: The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded" | "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v2"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v2"];
+            413: components["responses"]["Problem413v2"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429v3"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v3"];
         };
     };
     listUppyParts: {
@@ -8571,122 +4740,14 @@ export interface operations {
                     }[];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload was already received. Or: The upload is not a multipart upload. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_closed" | "upload_not_multipart";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     eraseUppyUpload: {
@@ -8717,122 +4778,14 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload was already received. Or: The upload is not a multipart upload. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_closed" | "upload_not_multipart" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v10"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     signUppyPart: {
@@ -8871,122 +4824,14 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "cross_site" | "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload was already received. Or: The upload is not a multipart upload. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_closed" | "upload_not_multipart";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     completeUppyUpload: {
@@ -9045,164 +4890,17 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is not a multipart upload. Or: The parts do not match the announced file. Or: The upload was already received. Or: The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_multipart" | "parts_mismatch" | "upload_closed" | "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v5"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v11"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     signUppyForm: {
@@ -9258,136 +4956,15 @@ export interface operations {
                     };
                 };
             };
-            /** @description No preset with this name. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "preset_unknown" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The upload token does not allow this. Or: Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "token_limit" | "cross_site" | "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No upload with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The file is larger than the limit. Or: The file exceeds the remaining quota. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "upload_too_large" | "quota_exceeded";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description Today's quota is used up. Or: Too many uploads were announced whose files have not arrived yet. Or: The upload token has no more files or bytes left. Or: Too many new sessions. Or: Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "quota_exhausted_today" | "too_many_unfinished_uploads" | "token_used_up" | "too_many_sessions" | "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description No new uploads are accepted at the moment: Redis is almost full. Or: A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "storage_busy" | "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v2"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v5"];
+            404: components["responses"]["Problem404v5"];
+            409: components["responses"]["Problem409v2"];
+            413: components["responses"]["Problem413v3"];
+            429: components["responses"]["Problem429v3"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v3"];
         };
     };
     getUsage: {
@@ -9460,108 +5037,13 @@ export interface operations {
                     "application/json": components["schemas"]["UsageCounting"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409v2"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     listUsers: {
@@ -9597,94 +5079,12 @@ export interface operations {
                     "application/json": components["schemas"]["UserPage"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     eraseUser: {
@@ -9745,122 +5145,14 @@ export interface operations {
                     "application/json": components["schemas"]["UserErasure"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No user with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "user_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v3"];
+            409: components["responses"]["Problem409v2"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     listWebhooks: {
@@ -9904,94 +5196,12 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookList"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     createWebhook: {
@@ -10048,150 +5258,16 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecret"];
                 };
             };
-            /** @description Webhooks are not sent to this URL. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_url_refused" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The tenant has as many webhooks as it may have. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "too_many_webhooks";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v3"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v8"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     readWebhook: {
@@ -10218,108 +5294,13 @@ export interface operations {
                     "application/json": components["schemas"]["Webhook"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v7"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     deleteWebhook: {
@@ -10344,108 +5325,13 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v7"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     changeWebhook: {
@@ -10495,164 +5381,17 @@ export interface operations {
                     "application/json": components["schemas"]["Webhook"];
                 };
             };
-            /** @description Webhooks are not sent to this URL. Or: The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_url_refused" | "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400v3"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v7"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v2"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     listDeliveries: {
@@ -10720,108 +5459,13 @@ export interface operations {
                     "application/json": components["schemas"]["DeliveryPage"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v7"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     replayDelivery: {
@@ -10870,150 +5514,16 @@ export interface operations {
                     "application/json": components["schemas"]["Delivery"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. Or: No delivery with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found" | "delivery_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v8"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     rotateWebhookSecret: {
@@ -11069,164 +5579,17 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecret"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The upload is being changed by another process. */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "conflict";
-                        /** @constant */
-                        status: 409;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v7"];
+            408: components["responses"]["Problem408"];
+            409: components["responses"]["Problem409v2"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     testWebhook: {
@@ -11274,150 +5637,16 @@ export interface operations {
                     "application/json": components["schemas"]["Delivery"];
                 };
             };
-            /** @description The request does not match the schema. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "invalid_request";
-                        /** @constant */
-                        status: 400;
-                    };
-                };
-            };
-            /** @description The API key is unknown or missing. Or: The token is not valid. Or: The token has expired. Or: The token was revoked. */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked";
-                        /** @constant */
-                        status: 401;
-                    };
-                };
-            };
-            /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "forbidden" | "cross_site";
-                        /** @constant */
-                        status: 403;
-                    };
-                };
-            };
-            /** @description No webhook with this id. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "webhook_not_found";
-                        /** @constant */
-                        status: 404;
-                    };
-                };
-            };
-            /** @description The request was sent too slowly. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "request_timeout";
-                        /** @constant */
-                        status: 408;
-                    };
-                };
-            };
-            /** @description The request body is larger than this route allows. */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "body_too_large";
-                        /** @constant */
-                        status: 413;
-                    };
-                };
-            };
-            /** @description This route does not accept this content type. */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "unsupported_media_type";
-                        /** @constant */
-                        status: 415;
-                    };
-                };
-            };
-            /** @description Too many requests. */
-            429: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "rate_limited";
-                        /** @constant */
-                        status: 429;
-                    };
-                };
-            };
-            /** @description Internal error. */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "internal";
-                        /** @constant */
-                        status: 500;
-                    };
-                };
-            };
-            /** @description A required service does not respond. Or: Another version of Millrace stored this in a form that this instance cannot read. Or: The keys of the identity provider cannot be fetched. Or: This instance is overloaded. */
-            503: {
-                headers: {
-                    /** @description seconds */
-                    "retry-after"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {unknown} */
-                        code: "dependency_unavailable" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
-                        /** @constant */
-                        status: 503;
-                    };
-                };
-            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v2"];
+            404: components["responses"]["Problem404v7"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
         };
     };
     receiveUploadEvent: {
