@@ -58,9 +58,7 @@ async function main(): Promise<void> {
       { environment: { ALLOWED_ORIGINS: origin, API_KEYS: apiKeys }, ready: /^Millrace is ready: (\S+)$/m },
     )
     const [, millraceOrigin = ''] = millrace.match
-    // Millrace resolves names by DNS only, where localhost may be unknown.
-    const url = `http://127.0.0.1:${values.port}/api/uploads`
-    await provideWebhook({ millrace: millraceOrigin, url })
+    await provideWebhook({ millrace: millraceOrigin, url: `${origin}/api/uploads` })
 
     const album = await start([join(here, 'server/main.ts')], {
       environment: { ...settings, PORT: values.port, MILLRACE_ORIGIN: millraceOrigin, ALBUM_DATA: directory },

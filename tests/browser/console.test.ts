@@ -146,9 +146,10 @@ test('a damaged photo is rejected with a sentence that names the reason', async 
   assert.equal(errors, [])
 })
 
-test('an empty file is refused in the page, without a request', async () => {
+test('an empty file is sent, and its original can be downloaded', async () => {
   await dropFiles(dropZone(), [{ name: 'nothing.txt', type: 'text/plain', size: 0 }])
-  await state('nothing.txt', 'The file is empty.').waitFor()
+  await state('nothing.txt', 'Ready (stored, no variants)').waitFor()
+  assert.is((await download(card('nothing.txt').getByRole('link'))).length, 0)
   assert.equal(errors, [])
 })
 

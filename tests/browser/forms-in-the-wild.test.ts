@@ -1,31 +1,25 @@
-import type { Browser, BrowserContext } from 'playwright-core'
+import type { BrowserContext } from 'playwright-core'
 import * as assert from 'uvu/assert'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
-import { launchChromium, openPage } from '../support/chromium.ts'
-import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
+import { openPage } from '../support/chromium.ts'
+import { readCodeBlocks } from '../support/code-blocks.ts'
 import { suite } from '../support/suite.ts'
+import { type Credential, type Place, type SendingPages, startSendingPages } from './support/sending-pages.ts'
 
 const test = suite('forms in the wild', {}, { limitMs: 60_000 })
 
-let sandbox: Sandbox
-let millrace: ReturnType<typeof startWithNode>
+let pages: SendingPages
+let block: (title: string) => string
 let url: string
-let browser: Browser
 let script: string
 
 test.before(async () => {
-  sandbox = await createSandbox()
-  millrace = startWithNode(sandbox, ['--port', '0'])
-  url = new URL(await millrace.ready).origin
+  block = await readCodeBlocks('docs/integrate.md')
   script = await bundleForBrowser('tests/browser/forms-in-the-wild.js')
-  browser = await launchChromium()
+  pages = await startSendingPages()
+  url = pages.api
 })
-test.after(async () => {
-  await browser?.close()
-  millrace.signal('SIGTERM')
-  await millrace.ended
-  await sandbox.remove()
-})
+test.after(() => pages.close())
 
 // The page's globals that are used here. The tests are type-checked with the services, which have no DOM types.
 type FilePondInstance = {
@@ -45,7 +39,7 @@ declare const document: { querySelector(selector: string): unknown }
 
 /** Opens a page of the API's origin, in a browser of its own that has a session. */
 async function openOwnPage(html: string) {
-  const context = await browser.newContext()
+  const context = await pages.browser.newContext()
   await context.route(`${url}/own/**`, (route) =>
     route.request().url().endsWith('.js')
       ? route.fulfill({ contentType: 'text/javascript', body: script })
@@ -122,6 +116,76 @@ for (const uploadMultiple of [false, true]) {
       ['b.txt', 2, { album: 'summer' }],
     ])
     assert.is(/"uploads":/.test(JSON.stringify(responses)), uploadMultiple)
+    assert.equal(errors, [])
+    await context.close()
+  })
+}
+
+const otherOrigins: [Place, Credential, name: string][] = [
+  ['the same site', 'a cookie', 'cookie'],
+  ['another site', 'a token', 'token'],
+]
+
+/**
+ * Opens a page of another origin, with an element for FilePond and one for Dropzone, and runs a block of docs/integrate.md.
+ *
+ * @param result the name of the block's constant
+ */
+async function openOtherPage(place: Place, credential: Credential, code: string, result: string) {
+  const opened = await pages.open(place, credential, '')
+  await opened.context.route('**/forms.js', (route) =>
+    route.fulfill({ contentType: 'text/javascript', body: script }),
+  )
+  const scope = { millrace: opened.millrace, token: pages.token }
+  await opened.page.evaluate(`(async () => {
+    const { createFilePond: create, Dropzone } = await import('/forms.js')
+    const { millrace, token } = ${JSON.stringify(scope)}
+    const getToken = async () => token
+    document.body.innerHTML = '<input type="file" name="filepond" multiple><div id="dropzone"></div>'
+    ${code.replace(/^const millrace = .*$/m, '')}
+    window.field = ${result}
+  })()`)
+  return opened
+}
+
+for (const [place, credential, name] of otherOrigins) {
+  test(`FilePond on a page of ${place} sends files and reverts one, with ${credential}`, async () => {
+    const code = block(`FilePond, ${name}`)
+    const { context, client, page, errors } = await openOtherPage(place, credential, code, 'pond')
+    await page.evaluate(() => {
+      const pond = window['field'] as FilePondInstance
+      window['sent'] = new Promise((resolve) => pond.on('processfiles', resolve))
+    })
+    await page.locator('.filepond--browser').setInputFiles([file('pond-a.txt', 'a'), file('pond-b.txt', '')])
+    await page.evaluate(() => window['sent'])
+    const names = async () => {
+      const { data } = await client.api.GET('/uploads')
+      return data?.uploads.map(({ filename }) => filename).filter((name) => name.startsWith('pond-'))
+    }
+    assert.equal((await names())?.sort(), ['pond-a.txt', 'pond-b.txt'])
+    const reverted = page.waitForResponse((response) => response.request().method() === 'DELETE')
+    await page.evaluate(() => (window['field'] as FilePondInstance).removeFile({ revert: true }))
+    assert.is((await reverted).status(), 200)
+    assert.is((await names())?.length, 1)
+    assert.equal(errors, [])
+    await context.close()
+  })
+
+  test(`Dropzone on a page of ${place} sends files with ${credential}`, async () => {
+    const code = block(`Dropzone, ${name}`)
+    const { context, client, page, errors } = await openOtherPage(place, credential, code, 'dropzone')
+    await page.evaluate(() => {
+      const zone = window['field'] as DropzoneInstance
+      window['sent'] = new Promise((resolve, reject) => {
+        zone.on('queuecomplete', () => resolve(undefined))
+        zone.on('error', (_file, message) => reject(new Error(JSON.stringify(message))))
+      })
+    })
+    await page.locator('.dz-hidden-input').setInputFiles([file('zone-a.txt', 'a'), file('zone-b.txt', 'bb')])
+    await page.evaluate(() => window['sent'])
+    const { data } = await client.api.GET('/uploads')
+    const sent = data?.uploads.map(({ filename }) => filename).filter((name) => name.startsWith('zone-'))
+    assert.equal(sent?.sort(), ['zone-a.txt', 'zone-b.txt'])
     assert.equal(errors, [])
     await context.close()
   })

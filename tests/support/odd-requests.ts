@@ -352,12 +352,27 @@ const anyBody = fc.oneof(
 
 type Content = { type: string | undefined; body: Buffer }
 
+/** The body of `DELETE /upload`: an id, or a response of `POST /upload`. Browsers send it as text, or without a type. */
+const revert: fc.Arbitrary<Content> = fc
+  .tuple(
+    fc.constantFrom('text/plain;charset=UTF-8', 'application/json', undefined),
+    uploadIds,
+    fc.oneof(
+      fc.constant((ids: unknown[]) => String(ids[0])),
+      fc.constant((ids: unknown[]) => JSON.stringify(ids[0])),
+      fc.constant((ids: unknown[]) => JSON.stringify({ id: ids[0] })),
+      fc.constant((ids: unknown[]) => JSON.stringify({ uploads: ids.map((id) => ({ id })) })),
+    ),
+  )
+  .map(([type, ids, write]) => ({ type, body: Buffer.from(write(ids)) }))
+
 /** A body as the route expects it, with odd values. */
 function expectedContent({ url, method, readsJson }: Route): fc.Arbitrary<Content> {
   const json = ['POST', 'PUT', 'PATCH'].includes(method) ? bodies[url] : undefined
   if (json) return jsonOf(json).map((body) => ({ type: 'application/json', body }))
   const bytes = fc.uint8Array({ minLength: 1, maxLength: 300 }).map((values) => Buffer.from(values))
-  if (url === '/upload') {
+  if (url === '/upload' && method === 'DELETE') return revert
+  if (url === '/upload' || url === '/upload/*') {
     return fc.oneof(
       bytes.map((body) => ({ type: 'image/png', body })),
       formBody.map((body) => ({ type: 'multipart/form-data; boundary=b', body })),
@@ -377,13 +392,9 @@ const contentOf = (route: Route): fc.Arbitrary<Content> =>
     },
   )
 
-/** The queries of routes, by their URLs. */
-const queries: Record<string, fc.Arbitrary<object>> = {
-  '/uploads': fc.record(
-    { limit: mostly(fc.constantFrom('1', '50', '200'), junk), cursor: mostly(fc.uuid({ version: 7 }), text) },
-    { requiredKeys: [] },
-  ),
-  '/upload': fc.record(
+/** The query of a file that is the body of its request. */
+const fileQuery = (requiredKeys: 'filename'[]): fc.Arbitrary<object> =>
+  fc.record(
     {
       filename: text,
       preset,
@@ -393,8 +404,17 @@ const queries: Record<string, fc.Arbitrary<object>> = {
         junk,
       ),
     },
-    { requiredKeys: ['filename'] },
+    { requiredKeys },
+  )
+
+/** The queries of routes, by their URLs. */
+const queries: Record<string, fc.Arbitrary<object>> = {
+  '/uploads': fc.record(
+    { limit: mostly(fc.constantFrom('1', '50', '200'), junk), cursor: mostly(fc.uuid({ version: 7 }), text) },
+    { requiredKeys: [] },
   ),
+  '/upload': fileQuery(['filename']),
+  '/upload/*': fileQuery([]),
   '/users': fc.record({ user: text }),
   '/uppy/s3/params': fc.record(
     { filename: text, type: mostly('image/png', junk), 'metadata[size]': size, 'metadata[title]': text },
@@ -402,7 +422,10 @@ const queries: Record<string, fc.Arbitrary<object>> = {
   ),
 }
 
-function queryOf({ url }: Route): fc.Arbitrary<string> {
+function queryOf({ url, method }: Route): fc.Arbitrary<string> {
+  // DELETE /upload has no query: its body names what is erased.
+  const sendsFile = method !== 'DELETE' || url !== '/upload'
+  const expected = (sendsFile && queries[url]) || fc.constant({})
   const pairs = fc.array(
     fc.tuple(fc.constantFrom('limit', 'cursor', 'filename', 'preset', 'metadata', '__proto__', 'a[]'), text),
     { maxLength: 4 },
@@ -410,7 +433,7 @@ function queryOf({ url }: Route): fc.Arbitrary<string> {
   return fc.oneof(
     {
       weight: 18,
-      arbitrary: (queries[url] ?? fc.constant({})).map((fields) => writeQuery(Object.entries(fields))),
+      arbitrary: expected.map((fields) => writeQuery(Object.entries(fields))),
     },
     { weight: 1, arbitrary: pairs.map(writeQuery) },
     { weight: 1, arbitrary: junk.map((value) => `?${printable(value)}`) },

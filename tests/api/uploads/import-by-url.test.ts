@@ -58,6 +58,13 @@ test('POST /uploads with sourceUrl adds a job with the trace and without the URL
   assert.is(await queue.getJob(id), undefined)
 })
 
+test('an import may announce an empty file', async () => {
+  const client = await createSessionClient()
+  const response = await client.post('/uploads', { sourceUrl: url, size: 0 })
+  assert.is(response.status, 201)
+  assert.is((await client.post('/uploads', { sourceUrl: url, size: -1 })).status, 400)
+})
+
 test('repeated import requests with one Idempotency-Key create one import', async () => {
   const client = await createSessionClient()
   const headers = { 'idempotency-key': 'once' }
@@ -94,7 +101,7 @@ test('POST /uploads names the invalid fields of an import or of an announcement'
   const client = await createSessionClient()
   const cases: [body: unknown, fields: string[]][] = [
     [{ sourceUrl: 7 }, ['sourceUrl']],
-    [{ sourceUrl: url, filename: '', size: 0 }, ['filename', 'size']],
+    [{ sourceUrl: url, filename: '', size: -1 }, ['filename', 'size']],
     [{ sourceUrl: url, sha: 'x' }, ['sha']],
     [{ sourceUrl: `https://files.example/${'x'.repeat(4100)}` }, ['sourceUrl']],
     [{ sourceUrl: `https://files.example/${'ü'.repeat(1000)}` }, ['sourceUrl']],

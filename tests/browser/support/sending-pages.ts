@@ -64,6 +64,7 @@ export async function startSendingPages() {
   return {
     api,
     token,
+    browser,
     /**
      * Opens a page in a browser without cookies.
      *

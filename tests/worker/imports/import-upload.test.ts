@@ -155,7 +155,36 @@ test('an import of unknown size is stored in parts, and its quota is its real si
   await worker.close()
 })
 
-test('imports that are missing, refused, too large, empty or over quota are rejected', async () => {
+/** Sources of an empty file: `/no-bytes` tells its size, `/nothing` does not. */
+function startEmptySources(): void {
+  source.on('/no-bytes', (_request, response) => response.writeHead(200, { 'content-length': 0 }).end())
+  source.on('/nothing', (_request, response) => {
+    response.write('')
+    response.end()
+  })
+}
+
+test('an empty file of a source is a file', async () => {
+  startEmptySources()
+  const before = await reservedBytes()
+  const worker = await fleet.startWorker()
+  for (const [path, request] of [
+    ['/no-bytes', {}],
+    ['/no-bytes', { size: 0, sha256: createHash('sha256').digest('hex') }],
+    ['/nothing', {}],
+    ['/nothing', { size: 0, contentType: 'text/plain' }],
+  ] as const) {
+    const address = await announce({ path, ...request })
+    const { state, error, arrival, intent, findings } = await fleet.finished(address)
+    assert.equal([state, error, arrival?.size, intent.size], ['ready', undefined, 0, 0], path)
+    assert.is(findings.detectedType, undefined)
+    assert.equal(await fleet.object(originalKey(address)), Buffer.alloc(0))
+  }
+  await worker.close()
+  assert.is(await reservedBytes(), before)
+})
+
+test('imports that are missing, refused, too large or over quota are rejected', async () => {
   const before = await reservedBytes()
   const endless = (path: string, headers: Record<string, string | number>) =>
     source.on(path, (_request, response) => {
@@ -171,10 +200,7 @@ test('imports that are missing, refused, too large, empty or over quota are reje
   endless('/beyond-quota', { 'content-length': 45 * MiB })
   source.redirect('/metadata', 'http://169.254.169.254/latest/meta-data/iam/')
   source.on('/five', (_request, response) => response.writeHead(200, { 'content-length': 5 }).end('bytes'))
-  source.on('/nothing', (_request, response) => {
-    response.write('')
-    response.end()
-  })
+  startEmptySources()
   const worker = await fleet.startWorker()
   const remaining = limits.bytesTotal - before
   const otherUpload = { owner, id: newUploadId() }
@@ -185,7 +211,8 @@ test('imports that are missing, refused, too large, empty or over quota are reje
     ['/endless', 'upload_too_large'],
     ['/endless', 'size_mismatch', { size: 9 * MiB }],
     ['/five', 'size_mismatch', { size: 6 }],
-    ['/nothing', 'source_unusable'],
+    ['/nothing', 'size_mismatch', { size: 1 }],
+    ['/no-bytes', 'size_mismatch', { size: 1 }],
     ['/beyond-quota', 'quota_exceeded'],
   ]
   for (const [path, code, request] of expected) {

@@ -29,12 +29,13 @@ async function receiverThat(respond: Parameters<typeof startReceiver>[0]): Promi
 
 function send(
   url: string,
-  options: { timeoutMs?: number; bodyTimeoutMs?: number; signal?: AbortSignal } = {},
+  options: { timeoutMs?: number; bodyTimeoutMs?: number; signal?: AbortSignal; networks?: string[] } = {},
 ) {
   const { timeoutMs = 10_000, bodyTimeoutMs = 10_000, signal = new AbortController().signal } = options
+  const { networks = ['127.0.0.1/32'] } = options
   const sendWebhook = createSendWebhook({
     addresses: createSourceAddresses({
-      isPermitted: createPublicAddress(['127.0.0.1/32']),
+      isPermitted: createPublicAddress(networks),
       dnsServers: [dns.server],
     }),
     limits: { timeoutMs, bodyTimeoutMs },
@@ -61,13 +62,34 @@ test('names that resolve to private addresses are refused at each request, witho
   dns.set('metadata.test', ['169.254.169.254'])
   assert.is(await errorOf(`http://app.test:${target.port}/`), '204')
   assert.is(await errorOf(`http://app.test:${target.port}/`), 'address_refused')
-  for (const host of ['mixed.test', 'metadata.test', 'nowhere.test', '[::1]', '10.0.0.1', 'localhost']) {
+  for (const host of ['mixed.test', 'metadata.test', 'nowhere.test', '[::1]', '10.0.0.1']) {
     assert.is(await errorOf(`http://${host}:${target.port}/`), 'address_refused', host)
   }
   assert.is(await errorOf('ftp://127.0.0.1/'), 'address_refused')
   dns.set('failing.test', 'failure')
   assert.is(await errorOf(`http://failing.test:${target.port}/`), 'dns_unavailable')
   assert.is(target.seen.length, 1)
+})
+
+test('localhost is this machine without asking DNS, at the addresses that are permitted', async () => {
+  const target = await receiverThat(undefined)
+  dns.set('localhost', ['10.0.0.1'])
+  dns.set('app.localhost', ['10.0.0.1'])
+  for (const host of ['localhost', 'localhost.', 'app.localhost']) {
+    const url = `http://${host}:${target.port}/`
+    assert.is(await errorOf(url, { networks: ['127.0.0.0/8'] }), '204', host)
+    assert.is(await errorOf(url, { networks: ['127.0.0.1', '::1'] }), '204', host)
+    for (const networks of [[], ['10.0.0.0/8', '127.0.0.2']]) {
+      assert.is(await errorOf(url, { networks }), 'address_refused', host)
+    }
+  }
+  // The receiver does not listen there.
+  const url = `http://localhost:${target.port}/`
+  assert.is(await errorOf(url, { networks: ['::1'] }), 'connection_failed')
+  for (const host of ['notlocalhost', 'localhost.test']) {
+    assert.is(await errorOf(`http://${host}:${target.port}/`), 'address_refused', host)
+  }
+  assert.is(target.seen.length, 6)
 })
 
 test('a redirect is not followed', async () => {

@@ -43,7 +43,9 @@ export function divideAtSilence(chunks: AsyncIterable<Buffer>) {
 async function unlessSilent<T>(next: Promise<T>, silenceMs: number): Promise<T | undefined> {
   if (silenceMs === Number.POSITIVE_INFINITY) return next
   const silence = Promise.withResolvers<undefined>()
-  const timer = setTimeout(silence.resolve, silenceMs, undefined)
+  // When a busy process comes back to its timers, bytes may have come that it has not read yet. It reads them before it
+  // calls setImmediate's functions, so that its own delay is no silence of the client.
+  const timer = setTimeout(() => setImmediate(silence.resolve, undefined), silenceMs)
   try {
     return await Promise.race([next, silence.promise])
   } finally {

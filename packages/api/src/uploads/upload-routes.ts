@@ -43,7 +43,7 @@ const ImportRequest = Type.Object(
     contentType: Type.Optional(intentFields.contentType),
     size: Type.Optional(
       Type.Integer({
-        minimum: 1,
+        minimum: 0,
         description: 'bytes; the upload is rejected if the source has a different size',
       }),
     ),

@@ -60,12 +60,7 @@ export function createTransfers(deps: {
 
     /** Sends files. Each is identified by its key. */
     start(files: { key: string; file: File }[]): void {
-      for (const { key, file } of files) {
-        if (file.size === 0) {
-          onTransfer(key, { phase: 'failed', problem: 'The file is empty.', retryable: false })
-        }
-      }
-      add(files.filter(({ file }) => file.size > 0))
+      add(files)
     },
 
     /** Sends a failed or cancelled file again. A large file that failed is resumed from its parts in S3. */

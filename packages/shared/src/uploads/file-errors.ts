@@ -1,13 +1,5 @@
 import { AppError } from '../service/app-error.ts'
 
-/** The error for a file of 0 bytes. */
-export function emptyFile(): AppError {
-  return new AppError('invalid_request', {
-    message: 'The file is empty.',
-    fields: [{ field: 'size', message: 'must be >= 1' }],
-  })
-}
-
 /** What an upload token's limit of each file is called. */
 export const maxFileBytesName = 'maxFileBytes of the upload token'
 

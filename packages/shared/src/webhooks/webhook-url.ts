@@ -1,10 +1,8 @@
 import { isIP } from 'node:net'
+import { loopbackAddresses } from '../imports/loopback-name.ts'
 import { createPublicAddress } from '../imports/public-address.ts'
 import { httpUrlProblem } from '../imports/source-url.ts'
 import { webhookUrlMaxLength } from './webhook.ts'
-
-/** What a name for this machine resolves to (RFC 6761, 6.3). */
-const loopback = ['127.0.0.1', '::1']
 
 /**
  * Creates the check of a webhook's URL. Names are resolved when an event is sent, since their addresses may change; a
@@ -22,16 +20,15 @@ export function createWebhookUrlCheck(allowedNetworks: readonly string[]) {
     if (problem || !url) return problem
     // Encoding makes it longer.
     if (url.href.length > webhookUrlMaxLength) return `must have at most ${webhookUrlMaxLength} characters`
-    if (addressesIn(url.hostname).every(isPermitted)) return undefined
+    if (mayBePermitted(url.hostname)) return undefined
     return 'must be at a public address, or in a network of WEBHOOK_ALLOWED_NETWORKS'
+  }
+
+  /** Returns false for an address that is refused, whatever DNS says later. @param hostname from the WHATWG parser */
+  function mayBePermitted(hostname: string): boolean {
+    const host = hostname.replace(/^\[(.*)\]$/, '$1')
+    return isIP(host) === 0 ? (loopbackAddresses(host)?.some(isPermitted) ?? true) : isPermitted(host)
   }
 }
 
 export type WebhookUrlCheck = ReturnType<typeof createWebhookUrlCheck>
-
-/** Returns the addresses that a host is without asking anyone. @param hostname of a URL from the WHATWG parser */
-function addressesIn(hostname: string): string[] {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '')
-  if (isIP(host) !== 0) return [host]
-  return host === 'localhost' || host.endsWith('.localhost') ? loopback : []
-}

@@ -121,7 +121,6 @@ export function createFetchSource(deps: {
       }
       const length = headers['content-length']
       const size = length === undefined ? undefined : Number(length)
-      if (size === 0) throw emptySource()
       watchSourceRate(response, { minBytesPerSecond, windowMs: idleTimeoutMs })
       return {
         body: response,
@@ -137,10 +136,6 @@ export function createFetchSource(deps: {
 }
 
 export type FetchSource = ReturnType<typeof createFetchSource>
-
-export function emptySource(): AppError {
-  return new AppError('source_unusable', { message: 'The file at the source is empty.' })
-}
 
 /** Any failure of the connection. The owner gets no details, which would describe the source's network. */
 export function unavailable(cause: unknown): AppError {

@@ -13,7 +13,7 @@ import type { Arrival, Upload, UploadIntent, UploadSource } from '@millrace/shar
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Attempt } from '../processing/process-upload.ts'
-import { emptySource, type FetchedSource, type FetchSource, unavailable } from './fetch-source.ts'
+import { type FetchedSource, type FetchSource, unavailable } from './fetch-source.ts'
 import { type FinishImport, isFinalImportError } from './finish-import.ts'
 import type { TellImport } from './tell-import.ts'
 
@@ -206,7 +206,7 @@ function intentOf(
   })
 }
 
-/** Passes chunks on. Throws if the body is empty or larger than announced. */
+/** Passes chunks on. Throws if the body is larger than announced. */
 async function* checkedChunks(
   chunks: AsyncIterable<Buffer>,
   { size = Number.POSITIVE_INFINITY }: UploadSource,
@@ -221,5 +221,4 @@ async function* checkedChunks(
     }
     yield chunk
   }
-  if (receivedBytes === 0) throw emptySource()
 }

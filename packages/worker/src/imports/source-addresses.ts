@@ -1,6 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { loopbackAddresses } from '@millrace/shared/imports/loopback-name.ts'
 import type { IsPermittedAddress } from '@millrace/shared/imports/public-address.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 
@@ -12,7 +13,8 @@ const noAddress = new Set(['ENOTFOUND', 'ENODATA', 'EBADNAME', 'EFORMERR'])
 
 /**
  * Resolves the addresses of sources. Connections are made to these addresses only. It queries DNS directly, since the
- * system's resolver also knows this machine's own names (`/etc/hosts`, search domains).
+ * system's resolver also knows this machine's own names (`/etc/hosts`, search domains). Of those, only `localhost` is
+ * known here, without DNS.
  *
  * @param deps.isPermitted decides which addresses are permitted
  * @param deps.dnsServers `address` or `address:port` of each; empty: the system's servers
@@ -34,7 +36,8 @@ export function createSourceAddresses(deps: {
     // In URLs, IPv6 addresses are in brackets.
     const host = hostname.replace(/^\[(.*)\]$/, '$1')
     // Node does not call `lookup` for a literal address, so it must be checked here.
-    const addresses = isIP(host) === 0 ? await resolve(host) : [host]
+    const addresses =
+      isIP(host) === 0 ? (loopbackAddresses(host)?.filter(isPermitted) ?? (await resolve(host))) : [host]
     // One address that is not permitted refuses the name. Mixing it with public addresses is a known attack.
     if (addresses.length === 0 || !addresses.every(isPermitted)) throw new AppError('source_refused')
     return addresses.map((address) => ({ address, family: isIP(address) }))
