@@ -56,7 +56,11 @@ export async function startNextApp(environment: NodeJS.ProcessEnv) {
 }
 
 /** @throws Error with what the program printed */
-async function runStep(program: string, parameters: string[], options: { cwd: string; env: NodeJS.ProcessEnv }) {
+async function runStep(
+  program: string,
+  parameters: string[],
+  options: { cwd: string; env: NodeJS.ProcessEnv },
+) {
   await run(program, parameters, options).catch((error) => {
     throw new Error(`${error.message}\n${error.stdout}${error.stderr}`)
   })
