@@ -10,6 +10,10 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, '../../..')
 const source = join(root, 'packages/client')
 
+const npm = process.env['npm_execpath']
+/** The npm that runs the tests, otherwise that of the machine. */
+export const npmCommand: [string, ...string[]] = npm ? [process.execPath, npm] : ['npm']
+
 const Packed = Compile(
   Type.Array(
     Type.Object({ filename: Type.String(), files: Type.Array(Type.Object({ path: Type.String() })) }),
@@ -22,15 +26,14 @@ const Packed = Compile(
 const Manifest = Compile(Type.Object({ dependencies: Type.Record(Type.String(), Type.String()) }))
 
 /**
- * Packs the client as `npm publish` does, and installs it into an empty folder, which has nothing else but the packages that
- * the client declares as its dependencies. They are linked, so that no registry is needed.
+ * Packs the client as `npm publish` does.
  *
- * @param alsoLinked further packages that the folder's programs import
+ * @param folder where the tarball goes
+ * @returns the tarball's path, and the paths in it
+ * @throws Error if the client does not compile
  */
-export async function installPackedClient(alsoLinked: string[] = []) {
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-packed-client-'))
-  const npm = process.env['npm_execpath']
-  const [program, ...parameters] = npm ? [process.execPath, npm] : ['npm']
+export async function packClient(folder: string) {
+  const [program, ...parameters] = npmCommand
   const { stdout } = await run(program, [...parameters, 'pack', '--json', '--pack-destination', folder], {
     cwd: source,
   }).catch((error) => {
@@ -41,7 +44,18 @@ export async function installPackedClient(alsoLinked: string[] = []) {
   const packed: unknown = JSON.parse(stdout.slice(stdout.search(/^\[$/m)))
   if (!Packed.Check(packed)) throw new Error(`npm pack printed something else:\n${stdout}`)
   const [{ filename, files } = { filename: '', files: [] }] = packed
-  const tarball = join(folder, filename)
+  return { tarball: join(folder, filename), files: files.map(({ path }) => path) }
+}
+
+/**
+ * Packs the client and installs it into an empty folder, which has nothing else but the packages that the client declares as
+ * its dependencies. They are linked, so that no registry is needed.
+ *
+ * @param alsoLinked further packages that the folder's programs import
+ */
+export async function installPackedClient(alsoLinked: string[] = []) {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-packed-client-'))
+  const { tarball, files } = await packClient(folder)
   const installed = join(folder, 'node_modules/@millrace/client')
   await mkdir(installed, { recursive: true })
   await run('tar', ['-xzf', tarball, '-C', installed, '--strip-components=1'])
@@ -57,7 +71,7 @@ export async function installPackedClient(alsoLinked: string[] = []) {
     folder,
     tarball,
     /** Paths in the package. */
-    files: files.map(({ path }) => path),
+    files,
     manifest,
     remove: () => rm(folder, { recursive: true }),
   }
