@@ -33,6 +33,7 @@ const withoutKey = [
   'PUT /session',
   'DELETE /session',
   'DELETE /uploads/:id',
+  'DELETE /upload',
   'PATCH /uploads/:id',
   'POST /uploads/delete',
 ]

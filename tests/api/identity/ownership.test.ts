@@ -17,7 +17,16 @@ test.before(async () => {
 test.after(() => api.close())
 
 /** Routes whose parameter is not an upload id (files of a page, a duration, a token, a receipt). Any other route must check the owner. */
-const ownerless = new Set(['/docs/static/*', '/load/:ms', '/tokens/:id', '/erasures/:id', '*', '/*'])
+const ownerless = new Set([
+  '/docs/static/*',
+  '/load/:ms',
+  '/tokens/:id',
+  '/erasures/:id',
+  // The name of a new file.
+  '/upload/*',
+  '*',
+  '/*',
+])
 
 /** Scopes of routes that belong to a tenant, not to an owner: only its keys may use them. */
 const tenantScopes = new Set(['tenant', 'tokens'])

@@ -61,6 +61,7 @@ function bodyOf({ requestBody }: Described): { type: string; option: string } | 
   if (type === 'application/json') {
     return { type, option: `-d ${quote(JSON.stringify(example ?? examples?.['usual']?.value))}` }
   }
+  if (type === 'text/plain') return { type, option: `-d ${quote(String(example))}` }
   return requestBody?.required === false ? undefined : { type, option: '--data-binary @harbour.jpg' }
 }
 
