@@ -1,3 +1,4 @@
+import { decodeWords } from '@millrace/shared/uploads/encoded-words.ts'
 import { decodeExtended, parse } from 'content-disposition'
 
 /** The names in a part's `Content-Disposition`. */
@@ -36,32 +37,6 @@ export function filenameOfDisposition(header: string | undefined): string | unde
 /** Decodes text of a header: UTF-8, in which other bytes become U+FFFD, and RFC 2047's encoded words. */
 function decodeHeaderText(bytes: string): string {
   return decodeWords(Buffer.from(bytes, 'latin1').toString())
-}
-
-const encodedWord = /=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=(?:[ \t]+(?==\?))?/gi
-
-/** Decodes encoded words (RFC 2047), which mail programs and old HTTP clients send. Malformed ones stay as they are. */
-function decodeWords(text: string): string {
-  return text.replace(encodedWord, (word, charset: string, encoding: string, value: string) => {
-    const bytes = encoding.toLowerCase() === 'b' ? Buffer.from(value, 'base64') : bytesOfQuoted(value)
-    return decodeBytes(bytes, charset) ?? word
-  })
-}
-
-function bytesOfQuoted(value: string): Buffer {
-  const bytes = value
-    .replaceAll('_', ' ')
-    .replace(/=([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-  return Buffer.from(bytes, 'latin1')
-}
-
-/** @returns undefined if the charset is unknown, or the bytes are not text in it */
-function decodeBytes(bytes: Buffer, charset: string): string | undefined {
-  try {
-    return new TextDecoder(charset, { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    return undefined
-  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Fetch } from '../api/authorized-fetch.ts'
+import type { Upload } from '../api/upload.ts'
 import { createWaitUntilFinished } from '../following/wait-until-finished.ts'
-import type { Upload, UploadOptions, UploadTask } from '../sending/upload.ts'
+import type { UploadOptions, UploadTask } from '../sending/upload.ts'
 import type { UploadStorage } from '../sending/upload-storage.ts'
 import { requestGrant } from './request-grant.ts'
 import { openRouteSession, type RouteSession } from './route-session.ts'

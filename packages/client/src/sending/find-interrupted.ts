@@ -1,5 +1,6 @@
+import type { Upload } from '../api/upload.ts'
 import type { InterruptedUploads } from './interrupted-uploads.ts'
-import { isNotFound, type Upload, type UploadRequests } from './upload-requests.ts'
+import { isNotFound, type UploadRequests } from './upload-requests.ts'
 
 /** Creates the function that finds interrupted uploads. */
 export function createFindInterrupted(deps: { requests: UploadRequests; interrupted: InterruptedUploads }) {

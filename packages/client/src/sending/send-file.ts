@@ -1,11 +1,12 @@
 import type { components } from '../api/api-types.ts'
 import { ApiProblem } from '../api/millrace-error.ts'
+import type { Upload } from '../api/upload.ts'
 import { isMultipartGone, maxRenewals, needsSignature } from './s3-errors.ts'
 import type { SendBody } from './send-body.ts'
 import { sendParts } from './send-parts.ts'
 import { sendWhole } from './send-whole.ts'
 import { startAnew, type Transfer } from './transfer.ts'
-import { isNotFound, type Upload, type UploadRequests } from './upload-requests.ts'
+import { isNotFound, type UploadRequests } from './upload-requests.ts'
 
 type Schemas = components['schemas']
 

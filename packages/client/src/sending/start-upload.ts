@@ -1,10 +1,11 @@
 import { isRetryable } from '../api/retry.ts'
+import type { Upload } from '../api/upload.ts'
 import { announcementOf, isSameAnnouncement } from './announcement.ts'
 import type { InterruptedUploads, TransferMemory } from './interrupted-uploads.ts'
 import type { SendFile } from './send-file.ts'
 import type { Slots } from './slots.ts'
 import { newTransfer, type Transfer } from './transfer.ts'
-import type { Upload, UploadRequests } from './upload-requests.ts'
+import type { UploadRequests } from './upload-requests.ts'
 
 export type UploadOptions = {
   /** Replaces the file's own name. */

@@ -2,10 +2,10 @@ import type { Client } from 'openapi-fetch'
 import type { components, paths } from '../api/api-types.ts'
 import { ApiProblem, dataOf } from '../api/millrace-error.ts'
 import { retry } from '../api/retry.ts'
+import type { Upload } from '../api/upload.ts'
 import type { Transfer } from './transfer.ts'
 
 type Schemas = components['schemas']
-export type Upload = Schemas['Upload']
 
 const notFound = 404
 

@@ -1,5 +1,5 @@
+import type { Upload } from '../api/upload.ts'
 import type { StartUpload, UploadOptions } from './start-upload.ts'
-import type { Upload } from './upload-requests.ts'
 
 /** Creates the function that sends a file and waits until S3 has it. */
 export function createUpload({ startUpload }: { startUpload: StartUpload }) {
@@ -16,4 +16,3 @@ export function createUpload({ startUpload }: { startUpload: StartUpload }) {
 }
 
 export type { UploadOptions, UploadTask } from './start-upload.ts'
-export type { Upload } from './upload-requests.ts'

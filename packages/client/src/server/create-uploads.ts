@@ -131,6 +131,7 @@ export function createUploads<const Declared extends Routes<never>>(options: Upl
 
     /** Answers a request. It never rejects. */
     async handler(...[request, context]: HandlerParameters<Context>): Promise<Response> {
+      // The type of the parameters requires a context wherever a route needs one.
       const response = await respond(request, context as Context).catch((error) =>
         respondToError(error, request),
       )

@@ -1,5 +1,5 @@
+import { decodeWords } from '@millrace/shared/uploads/encoded-words.ts'
 import { decodeExtended, parse } from 'content-disposition'
-import { decodeWords } from './encoded-words.ts'
 
 /**
  * The content codings of IANA's HTTP registry except `identity`, with their aliases (RFC 9110, 8.4.1). All of them change

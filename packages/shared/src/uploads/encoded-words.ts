@@ -4,7 +4,8 @@ const wordPattern =
 const base64Pattern = /^[A-Za-z0-9+/]*={0,2}$/
 
 /**
- * Decodes encoded words in a text (RFC 2047). They are made for e-mail, but servers send them as filenames too.
+ * Decodes encoded words in a text (RFC 2047). They are made for e-mail, but some servers and HTTP clients send
+ * them as filenames too.
  *
  * @returns the text, with words as they are if their charset is unknown or their text is not valid
  */
@@ -48,7 +49,7 @@ function bytesOf(encoding: string, word: string): Buffer | undefined {
 
 function decodeBytes(bytes: Buffer, charset: string): string | undefined {
   try {
-    return new TextDecoder(charset, { fatal: true }).decode(bytes)
+    return new TextDecoder(charset, { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch {
     // The charset is unknown, or the bytes are not of this charset.
     return undefined
