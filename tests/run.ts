@@ -43,6 +43,10 @@ function rank(path: string) {
   return index === -1 ? slowFolders.length : index
 }
 
+function usesBrowser(path: string): boolean {
+  return relative(root, path).startsWith('browser/')
+}
+
 function findFiles() {
   return globSync('**/*.test.ts', { cwd: root, exclude: ['**/node_modules', '**/fixtures'] })
     .map((path) => join(root, path))
@@ -66,7 +70,7 @@ function show(result: FileResult) {
 
 /** Installs Chromium if a browser test will run and Chromium is missing. */
 async function provideChromium(files: string[]) {
-  const isNeeded = files.some((path) => relative(root, path).startsWith('browser/'))
+  const isNeeded = files.some(usesBrowser)
   if (isNeeded && !process.env['CHROMIUM']) await provideProgram(chromiumProgram, print)
 }
 
@@ -103,17 +107,21 @@ async function openRedis() {
 
 async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
   const results: FileResult[] = []
-  const waiting = files.values()
-  const runNext = async () => {
-    for (const path of waiting) {
-      if (stopping.signal.aborted) return
+  // A browser has many processes: several at once make each of them late.
+  const withBrowser = files.filter(usesBrowser)
+  const others = files.filter((path) => !usesBrowser(path))
+  const runAllOf = async (first: string[], second: string[]) => {
+    for (;;) {
+      const path = first.shift() ?? second.shift()
+      if (path === undefined || stopping.signal.aborted) return
       const limitMs = Number(values['limit-seconds']) * 1000
       const result = await runTestFile(path, { environment, limitMs, signal: stopping.signal })
       show(result)
       results.push(result)
     }
   }
-  await Promise.all(Array.from({ length: filesAtOnce }, runNext))
+  const lanes = Array.from({ length: filesAtOnce - 1 }, () => runAllOf(others, withBrowser))
+  await Promise.all([runAllOf(withBrowser, others), ...lanes])
   return results
 }
 

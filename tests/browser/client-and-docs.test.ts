@@ -207,8 +207,8 @@ test('an upload in parts is paused, and continued after the page was loaded agai
 test('the API docs page shows the routes without violating its content security policy', async () => {
   const context = await browser.newContext()
   const { page, errors } = await openPage(context, `${url}/docs`)
-  await page.getByText('Announce a file and get its transport').click({ timeout: 20_000 })
-  await page.getByText('harbour.jpg').first().waitFor({ timeout: 20_000 })
+  await page.getByText('Announce a file and get its transport').click({ timeout: 40_000 })
+  await page.getByText('harbour.jpg').first().waitFor()
   assert.equal(errors, [])
   await context.close()
 })
