@@ -100,6 +100,12 @@ async function writeBlocks() {
   }
 }
 
+/** A module that tells the parent process when the program listens. The program itself prints nothing then. */
+const tellListening = `data:text/javascript,${encodeURIComponent(`
+  import { subscribe } from 'node:diagnostics_channel'
+  subscribe('tracing:net.server.listen:asyncEnd', () => process.send('listening'))
+`)}`
+
 /** Starts a program of the page, and forwards requests to it. */
 async function startBackend(program: string, environment: NodeJS.ProcessEnv = {}) {
   const server = createServer()
@@ -107,21 +113,20 @@ async function startBackend(program: string, environment: NodeJS.ProcessEnv = {}
   server.close()
   await once(server, 'close')
   const own = { MILLRACE_ORIGIN: api, MILLRACE_API_KEY: key, PORT: String(backendPort), ...environment }
-  const child = spawn(process.execPath, ['--conditions=@millrace/source', program], {
-    cwd: folder,
-    stdio: 'inherit',
-    env: { ...process.env, ...own },
+  const child = spawn(
+    process.execPath,
+    ['--conditions=@millrace/source', '--import', tellListening, program],
+    {
+      cwd: folder,
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+      env: { ...process.env, ...own },
+    },
+  )
+  const exited = once(child, 'exit').then(([code]) => {
+    throw new Error(`${program} exited with ${code}.`)
   })
-  // The program prints nothing when it listens.
-  while (
-    !(await fetch(`http://127.0.0.1:${backendPort}/`).then(
-      () => true,
-      () => false,
-    ))
-  ) {
-    if (child.exitCode !== null) throw new Error(`${program} exited with ${child.exitCode}.`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  await Promise.race([once(child, 'message'), exited])
+  exited.catch(() => undefined)
   return child
 }
 

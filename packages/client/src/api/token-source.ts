@@ -42,8 +42,6 @@ export function createTokenSource(getToken: () => string | Promise<string>) {
   }
 }
 
-export type TokenSource = ReturnType<typeof createTokenSource>
-
 /** Returns when a JWT expires, in ms since 1970, or undefined if it is another kind of token or does not say. */
 function expiryOf(token: string): number | undefined {
   const [, claims = ''] = token.split('.')

@@ -29,8 +29,6 @@ export function createClaims() {
   }
 }
 
-export type Claim = ReturnType<typeof createClaims>
-
 /** @returns a function that unlocks; undefined if another page has the lock */
 function lock(name: string): Promise<(() => void) | undefined> {
   const noLock = () => {}

@@ -52,8 +52,6 @@ export function createPageOrigins(allowedOrigins: readonly string[]) {
   }
 }
 
-export type PageOrigins = ReturnType<typeof createPageOrigins>
-
 /** Browsers before Safari 16.4, and pages without TLS, do not send `Sec-Fetch-Site`. They send `Origin`. */
 function isOwnPage({ headers, url }: Request): boolean {
   const site = headers.get('sec-fetch-site')

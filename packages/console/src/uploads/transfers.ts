@@ -106,8 +106,6 @@ export function createTransfers(deps: {
   }
 }
 
-export type Transfers = ReturnType<typeof createTransfers>
-
 function describe(error: { message: string }): { problem: string; retryable: boolean } {
   if (error instanceof ApiProblem) return { problem: messageOf(error), retryable: isRetryable(error) }
   // Only requests to the API fail with a TypeError: failures of S3 become a SendError.
