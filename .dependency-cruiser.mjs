@@ -76,7 +76,7 @@ const packages = {
   },
   local: {
     imports: ['shared', 'local-s3'],
-    rooms: ['setup', 'cloud', 'fleet'],
+    rooms: ['setup', 'cloud', 'fleet', 'doctor'],
   },
   simulator: {
     imports: ['shared'],

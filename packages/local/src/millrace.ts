@@ -95,13 +95,16 @@ export async function startMillrace(
     )
     const redisPrefix = options.environment['REDIS_PREFIX'] || 'millrace'
     const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }
-    closers.push(await writeServiceEnvironment(directory, variables))
-    const consoleDirectory = await buildConsole(print)
     const presetsFile = findPresetsFile(join(packages, '..'), options.environment)
+    const presets = presetsFile === undefined ? {} : { PRESETS_FILE: presetsFile }
+    closers.push(
+      await writeServiceEnvironment(directory, { ...variables, ...presets, PUBLIC_ORIGIN: origin }),
+    )
+    const consoleDirectory = await buildConsole(print)
     const shared = {
       ...options.environment,
       ...variables,
-      ...(presetsFile && { PRESETS_FILE: presetsFile }),
+      ...presets,
       PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
       LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
       // The receiver that is being written runs on this machine as well.

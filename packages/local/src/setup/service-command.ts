@@ -49,8 +49,11 @@ export async function runProgram(
   })
 }
 
-/** Returns the environment of the worker's command, or undefined if there is nothing to connect to. */
-async function environmentOf(directory: string): Promise<NodeJS.ProcessEnv | undefined> {
+/**
+ * Returns the variables that reach a system: those of this process if it names a bucket, otherwise those of a running
+ * `npm start`; undefined if there is nothing to connect to.
+ */
+export async function environmentOf(directory: string): Promise<NodeJS.ProcessEnv | undefined> {
   if (process.env['BUCKET']) return process.env
   const running = await readServiceEnvironment(directory)
   if (!running) return undefined
