@@ -1,3 +1,4 @@
+import { objectNeeds } from '@millrace/local/doctor/permission-checks.ts'
 import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
@@ -20,6 +21,24 @@ test('each tier has its own role, which only EC2 can assume', () => {
       )
       assert.is(role.inputs['managedPolicyArns'], undefined)
     }
+  }
+})
+
+test('npm run doctor tries exactly what the roles may do with objects', () => {
+  const bucketArn = String(one(production, 'aws:s3/bucket:Bucket', 'LedgerBucket').outputs['arn'])
+  for (const [tier, policy] of [
+    ['api', 'ApiPolicy'],
+    ['worker', 'WorkerPolicy'],
+  ] as const) {
+    const granted = allowedBy(production, policy).flatMap(({ actions, resources }) =>
+      resources.flatMap((resource) =>
+        resource.startsWith(`${bucketArn}/`) ? actions.map((action) => `${action} ${resource}`) : [],
+      ),
+    )
+    const tried = objectNeeds[tier].flatMap(({ prefix, actions }) =>
+      actions.map((action) => `s3:${action} ${bucketArn}/${prefix}*`),
+    )
+    assert.equal([...new Set(tried)].sort(), [...new Set(granted)].sort())
   }
 })
 

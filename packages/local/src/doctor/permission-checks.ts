@@ -42,6 +42,7 @@ type ObjectAction = keyof ReturnType<typeof createTrials>
 const keep: readonly ObjectAction[] = ['GetObject', 'PutObject', 'DeleteObject', 'DeleteObjectVersion']
 const send: readonly ObjectAction[] = [
   'GetObject',
+  'GetObjectVersion',
   'PutObject',
   'AbortMultipartUpload',
   'ListMultipartUploadParts',
@@ -176,6 +177,11 @@ function createTrials({ s3, bucket: Bucket, key: Key, signal: abortSignal }: Tar
   return {
     GetObject: () =>
       expectMissing(s3.send(new GetObjectCommand({ Bucket, Key }), { abortSignal }), ['NoSuchKey']),
+    GetObjectVersion: () =>
+      expectMissing(s3.send(new GetObjectCommand(unknownVersion), { abortSignal }), [
+        'NoSuchVersion',
+        'NoSuchKey',
+      ]),
     // Beginning an upload needs the right to write, and creates no object, so S3 sends no event.
     async PutObject() {
       const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key }), { abortSignal })

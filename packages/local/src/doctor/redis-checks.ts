@@ -82,8 +82,7 @@ function tlsFinding(url: string): Finding {
   )
 }
 
-/** Exported for a test, since no Redis here can be filled without disturbing others. */
-export function memoryFindings(state: {
+function memoryFindings(state: {
   usedShare: number
   maxBytes: number
   evictionPolicy: string | undefined
