@@ -73,7 +73,7 @@ export const objectNeeds: Record<'api' | 'worker', readonly Need[]> = {
     { prefix: originalsPrefix, actions: send },
     { prefix: unfinishedPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
     { prefix: variantsPrefix, actions: [...keep, 'AbortMultipartUpload'] },
-    { prefix: manifestsPrefix, actions: keep },
+    { prefix: manifestsPrefix, actions: [...keep, 'AbortMultipartUpload'] },
     { prefix: erasuresPrefix, actions: ['GetObject'] },
     { prefix: editsPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
     { prefix: sweepPrefix, actions: ['GetObject', 'PutObject'] },
