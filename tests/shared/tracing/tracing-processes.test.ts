@@ -1,0 +1,80 @@
+import { createServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import * as assert from 'uvu/assert'
+import { createHttpClient } from '../../support/http-client.ts'
+import { announce, formOf, sendForm } from '../../support/send-upload.ts'
+import { type Services, startServices } from '../../support/start-services.ts'
+import { suite } from '../../support/suite.ts'
+import { sampleImage } from '../../worker/support/sample-images.ts'
+
+const test = suite('tracing of processes', {}, { limitMs: 60_000 })
+const reportModules = fileURLToPath(
+  new URL('../../fixtures/services/report-telemetry-modules.mjs', import.meta.url),
+)
+let services: Services | undefined
+
+test.after.each(async () => {
+  await services?.close()
+})
+
+async function start(environment: Record<string, string>): Promise<Services> {
+  services = await startServices({
+    ANONYMOUS_UPLOADS: 'on',
+    NODE_OPTIONS: `--import=${reportModules}`,
+    ...environment,
+  })
+  return services
+}
+
+/** Sends a picture and waits until it is processed. */
+async function upload({ api, finished }: Services): Promise<void> {
+  const photo = new Uint8Array(await sampleImage('image/png'))
+  const announced = await announce(createHttpClient(api.url), photo.length, { contentType: 'image/png' })
+  await sendForm(formOf(announced), photo)
+  assert.is((await finished({ owner: '', id: announced.id })).state, 'ready')
+}
+
+/** Returns the lines of both logs. */
+function linesOf({ apiLog, worker }: Services): Record<string, unknown>[] {
+  return [...apiLog(), ...worker.log.lines]
+}
+
+/** Returns a port of 127.0.0.1 on which nothing listens. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address ? address.port : 0
+}
+
+test('without an endpoint, no module of OpenTelemetry is loaded and no log line has a trace id', async () => {
+  const started = await start({ OTEL_SERVICE_NAME: 'unused' })
+  await upload(started)
+  assert.equal(await started.stop(), [0, 0])
+  const lines = linesOf(started)
+  assert.ok(lines.some(({ event }) => event === 'processed'))
+  assert.equal(
+    lines.filter((line) => line['event'] === 'telemetry-module' || 'traceId' in line),
+    [],
+  )
+})
+
+test('an endpoint that does not answer disturbs no upload and no stop, and is logged once', async () => {
+  const started = await start({
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await freePort()}`,
+    OTEL_BSP_SCHEDULE_DELAY: '20',
+    OTEL_EXPORTER_OTLP_TIMEOUT: '200',
+  })
+  await upload(started)
+  await upload(started)
+  await started.worker.log.until(({ event }) => event === 'traces-not-exported')
+  await started.api.until('traces-not-exported')
+  assert.equal(await started.stop(), [0, 0])
+  const lines = linesOf(started)
+  assert.is(lines.filter(({ event }) => event === 'traces-not-exported').length, 2)
+  // Shows that the other test would see them.
+  assert.ok(lines.some(({ event }) => event === 'telemetry-module'))
+})
+
+test.run()
