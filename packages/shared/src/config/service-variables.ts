@@ -5,7 +5,7 @@ import { defaultMaxQueuedJobs, highestMaxQueuedJobs } from '../jobs/process-uplo
 import { presetVariables } from '../presets/read-presets.ts'
 import { isAddressBlock } from '../service/address-block.ts'
 import { listVariable, splitList } from '../service/environment.ts'
-import { tracingSettings, tracingVariables } from '../tracing/tracing-variables.ts'
+import { tracingVariables } from '../tracing/tracing-variables.ts'
 
 const MiB = 1024 ** 2
 const TiB = 1024 ** 4
@@ -84,8 +84,6 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
     /** The stage under which metrics are written to CloudWatch; undefined: none are written. */
     metricsStage: variables.METRICS_STAGE,
     publishPeriodMs: variables.PUBLISH_PERIOD_MS,
-    /** How traces are exported; undefined: nothing is traced. */
-    tracing: tracingSettings(variables),
   }
 }
 
