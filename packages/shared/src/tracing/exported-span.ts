@@ -1,4 +1,4 @@
-import { SpanKind, type SpanStatus, SpanStatusCode } from '@opentelemetry/api'
+import { type SpanContext, SpanKind, type SpanStatus, SpanStatusCode } from '@opentelemetry/api'
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-base'
 
 /**
@@ -50,7 +50,7 @@ function exported(span: ReadableSpan): ReadableSpan {
   return {
     name: span.name,
     kind: span.kind,
-    spanContext: () => span.spanContext(),
+    spanContext: () => withoutState(span.spanContext()),
     ...(span.parentSpanContext && { parentSpanContext: span.parentSpanContext }),
     startTime: span.startTime,
     endTime: span.endTime,
@@ -66,6 +66,11 @@ function exported(span: ReadableSpan): ReadableSpan {
     droppedEventsCount: 0,
     droppedLinksCount: span.droppedLinksCount,
   }
+}
+
+/** `tracestate` is a header of the client, with any content. */
+function withoutState({ traceState: _, ...context }: SpanContext): SpanContext {
+  return context
 }
 
 /** A request that was refused is no error of the server (semantic conventions for HTTP spans, "Status"). */

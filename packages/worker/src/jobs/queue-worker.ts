@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { JobName } from '@millrace/shared/jobs/job-name.ts'
 import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { Worker } from 'bullmq'
@@ -33,6 +34,8 @@ export function createQueueWorker(deps: {
   tracing?: Pick<Tracing, 'telemetry'>
 }) {
   const { log } = deps
+  /** A loop that begins within a job's context would keep it, and so would all later jobs and log lines. */
+  const outsideOfJobs = AsyncLocalStorage.snapshot()
   const { telemetry } = deps.tracing ?? noTracing
   const worker = new Worker<unknown, void, JobName>(deps.queueName, deps.processor, {
     connection: deps.redis,
@@ -59,8 +62,10 @@ export function createQueueWorker(deps: {
       worker.concurrency = deps.slots + Math.min(count, maxWaitingPerSlot * deps.slots)
       if (worker.concurrency <= before || worker.closing || worker.isPaused()) return
       // BullMQ looks at its concurrency again when a job ends, or when it resumes. Neither promise has a rejection.
-      void worker.pause(true)
-      void worker.resume()
+      outsideOfJobs(() => {
+        void worker.pause(true)
+        void worker.resume()
+      })
     },
     /** Starts taking jobs. */
     async start(): Promise<void> {
