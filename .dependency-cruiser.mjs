@@ -13,6 +13,7 @@ const packages = {
     imports: [],
     rooms: [
       'service',
+      'tracing',
       'presets',
       'uploads',
       'ledger',

@@ -62,6 +62,7 @@ test('worker config requires addresses and the bucket only', () => {
     importIdleTimeoutMs: 30_000,
     importTimeoutMs: 3_600_000,
     importMinBytesPerSecond: 10_240,
+    tracing: undefined,
     scan: { clamd: undefined, inspector: undefined },
   })
 })

@@ -100,4 +100,23 @@ test('API and worker read the same values from shared variables', () => {
   }
 })
 
+test('traces are exported only to an endpoint, over HTTP, unless the SDK is disabled', () => {
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }
+  const grpc = { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }
+  for (const readConfig of [readApiConfig, readWorkerConfig]) {
+    const tracingOf = (changes: Record<string, string>) => readConfig({ ...complete, ...changes }).tracing
+    assert.equal(tracingOf(endpoint), { protocol: 'http/protobuf' })
+    const json = { ...endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }
+    assert.equal(tracingOf(json), { protocol: 'http/json' })
+    for (const off of [{}, grpc, { ...endpoint, OTEL_SDK_DISABLED: 'True' }])
+      assert.is(tracingOf(off), undefined)
+    assert.equal(problemsOf(readConfig, { ...endpoint, ...grpc }), [
+      'OTEL_EXPORTER_OTLP_PROTOCOL is "grpc"; allowed: http/protobuf, http/json.',
+    ])
+    assert.equal(problemsOf(readConfig, { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' }), [
+      'OTEL_EXPORTER_OTLP_ENDPOINT must be an http:// or https:// URL.',
+    ])
+  }
+})
+
 test.run()

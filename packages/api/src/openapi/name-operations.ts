@@ -17,6 +17,18 @@ const hiddenOperations: Record<string, string> = {
   'PUT /upload/*': 'putFile',
 }
 
+/** Operations that no upload is behind, that never end, or that are polled: their requests are not traced. */
+const untracedOperations: ReadonlySet<string> = new Set([
+  ...Object.values(hiddenOperations).filter((name) => name !== 'putFile'),
+  'preflight',
+  'getHealth',
+  'getReadiness',
+  'getCluster',
+  'watchCluster',
+  'watchUpload',
+  'watchUploads',
+])
+
 /**
  * Gives each route that is registered from now on its operation name: the `operationId` of the OpenAPI document, or
  * the name from the list above. The request log writes it on each line. A HEAD route has the name of its GET route, and
@@ -34,7 +46,7 @@ export function nameOperations(app: FastifyInstance): void {
       )
     }
     // A new object, because several routes may share one `config`.
-    route.config = { ...route.config, operation }
+    route.config = { ...route.config, operation, otel: !untracedOperations.has(operation) }
   })
 }
 

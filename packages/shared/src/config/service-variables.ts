@@ -5,6 +5,7 @@ import { defaultMaxQueuedJobs, highestMaxQueuedJobs } from '../jobs/process-uplo
 import { presetVariables } from '../presets/read-presets.ts'
 import { isAddressBlock } from '../service/address-block.ts'
 import { listVariable, splitList } from '../service/environment.ts'
+import { tracingVariables } from '../tracing/tracing-variables.ts'
 
 const MiB = 1024 ** 2
 const TiB = 1024 ** 4
@@ -45,6 +46,7 @@ export const serviceVariables = {
   WEBHOOK_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
   METRICS_STAGE: Type.Optional(Type.String(Name)),
   PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
+  ...tracingVariables,
 }
 
 /** Returns the settings of the variables that API and workers both read, without the presets. */
