@@ -3,8 +3,7 @@
 //   node packages/local/run.mjs [file.ts [arguments…]]
 //
 // This file only checks the machine's own Node. It is written so that versions since 12.17, the first ones that run modules,
-// can parse it: no top-level await, no newer syntax, no `node:` in front of a module.
-import process from 'process'
+// can parse it: no top-level await, and no newer syntax.
 
 /** As `engines` in package.json. npm of older versions cannot be relied on to install the packages. */
 var oldestNode = 20

@@ -121,7 +121,6 @@ export async function startMillrace(
         ...common,
         name,
         entry: apiEntry,
-        readyEvent: 'listening',
         environment: {
           ...shared,
           HOST: '127.0.0.1',
@@ -156,7 +155,6 @@ export async function startMillrace(
         ...common,
         name,
         entry: workerEntry,
-        readyEvent: 'started',
         environment: { ...shared, INSTANCE: name },
         stopTimeoutMs: workerStopTimeoutMs,
         ...events,

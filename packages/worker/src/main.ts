@@ -10,6 +10,7 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
+import { reportReady } from '@millrace/shared/service/report-ready.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
@@ -79,5 +80,6 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     log.info({ event: 'health', port }, 'GET /health is available on loopback')
   }
   log.info({ event: 'started' }, 'started')
+  reportReady()
   instance.watch({ stopping, stop })
 }
