@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DiskSpace } from './disk-space.ts'
 
 /*
  * Files in the server's directory:
@@ -25,8 +26,9 @@ export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
  * Stores the bytes of objects and parts in files.
  *
  * @param directory the server's directory; `content/` is created in it
+ * @param diskSpace refuses a file before its first byte is read if the disk is full
  */
-export async function createContentFiles(directory: string) {
+export async function createContentFiles(directory: string, diskSpace: DiskSpace) {
   const root = join(directory, 'content')
   await mkdir(root, { recursive: true })
   for (let prefix = 0; prefix < 256; prefix++) {
@@ -43,9 +45,10 @@ export async function createContentFiles(directory: string) {
      * Writes a stream to a new file. One write is in flight while the next is buffered.
      *
      * @returns the file's id and size in bytes
-     * @throws the errors of `chunks` and of the file system; the file is deleted then
+     * @throws S3Error StorageFull; the errors of `chunks` and of the file system; the file is deleted then
      */
     async write(chunks: AsyncIterable<Buffer>): Promise<{ contentId: string; size: number }> {
+      await diskSpace.require()
       const contentId = randomUUID()
       const path = pathOf(contentId)
       const file = await open(path, 'wx')
