@@ -18,16 +18,21 @@ test.before.each(async () => {
 test.after.each(() => sandbox.remove())
 
 /**
- * Runs main.ts until it exits. Asserts that it prints one sentence on stderr only and leaves no process.
- * @returns the sentence and the exit code
+ * Runs main.ts until it exits. Asserts that it prints on stderr only and leaves no process.
+ * @returns the lines and the exit code
  */
-async function startError(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
+async function startErrors(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
   const millrace = startWithNode(sandbox, parameters, environment)
   const { code } = await millrace.ended
   assert.is(millrace.output(), '')
   assert.equal(sandbox.processes(), [])
-  const lines = millrace.errors().trimEnd().split('\n')
-  assert.is(lines.length, 1, millrace.errors())
+  return { code, lines: millrace.errors().trimEnd().split('\n') }
+}
+
+/** As `startErrors`, and asserts that it prints one sentence. */
+async function startError(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
+  const { code, lines } = await startErrors(parameters, environment)
+  assert.is(lines.length, 1, lines.join('\n'))
   return { code, sentence: lines[0] ?? '' }
 }
 
@@ -84,6 +89,44 @@ test('an origin that cannot be allowed is an error with exit code 2', async () =
   assert.is(code, 2)
 })
 
+test('wrong settings, also those of .env, are one sentence each before anything is started', async () => {
+  const secret = 'tenant/uploads:read/secret'
+  await writeFile(join(sandbox.directory, '.env'), `API_KEYS=${secret}\nQUOTA_BYTES_TOTAL=lots\nFFMPEG=off\n`)
+  const { code, lines } = await startErrors(['--port', '0'], {
+    PRESETS: '[{"name":"a","variants":[{"name":"b","width":0}]}]',
+    MAX_IMAGE_PIXELS: 'many',
+    FFMPEG: 'not/absolute',
+  })
+  assert.is(code, 2)
+  assert.is(lines.length, 5, lines.join('\n'))
+  for (const name of [
+    'API_KEYS',
+    'QUOTA_BYTES_TOTAL',
+    'PRESETS[0].variants[0]',
+    'MAX_IMAGE_PIXELS',
+    'FFMPEG',
+  ]) {
+    assert.is(lines.filter((line) => line.startsWith(name)).length, 1, lines.join('\n'))
+  }
+  assert.not.match(lines.join(), secret)
+  assert.not(existsSync(join(sandbox.directory, 'secrets.json')))
+})
+
+test('a PORT that is none is an error that names the variable', async () => {
+  const { code, sentence } = await startError([], { PORT: 'http' })
+  assert.is(sentence, 'PORT must be a whole number from 0 to 65535, not "http".')
+  assert.is(code, 2)
+})
+
+test('HOST of .env is the address to listen on, and HOST of the environment is ignored', async () => {
+  const environment = { PATH: '/nonexistent', HOST: 'not-an-address.invalid' }
+  // Listening comes before Redis.
+  assert.match((await startError(['--port', '0'], environment)).sentence, 'A Redis server is required')
+  await writeFile(join(sandbox.directory, '.env'), 'HOST=192.0.2.1\n')
+  const { sentence } = await startError(['--port', '0'], environment)
+  assert.match(sentence, '192.0.2.1 is not an address of this machine')
+})
+
 test('a port in use is an error before anything is started', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
@@ -114,16 +157,24 @@ test('a missing Redis that cannot be installed is an error', async () => {
   assert.is(code, 1)
 })
 
-test('a data directory that cannot be created is an error', async () => {
-  const directory = join(sandbox.directory, 'file/within')
-  await writeFile(join(sandbox.directory, 'file'), '')
-  const { code, sentence } = await startError(['--port', '0', '--data', directory])
-  assert.match(sentence, `The data directory ${directory} cannot be created: ENOTDIR`)
-  assert.is(code, 1)
+test('a data directory that cannot be used is an error', async () => {
+  const file = join(sandbox.directory, 'file')
+  await writeFile(file, '')
+  for (const [directory, problem] of [
+    [join(file, 'within'), 'cannot be created: ENOTDIR'],
+    [file, 'is a file: choose another one with --data.'],
+    ['/proc/millrace', 'cannot be created: ENOENT'],
+    ['/proc/self', 'cannot be written to: '],
+  ] as const) {
+    const { code, sentence } = await startError(['--port', '0', '--data', directory])
+    assert.match(sentence, `The data directory ${directory} ${problem}`)
+    assert.is(code, 1)
+  }
 })
 
-test('start prints the addresses, refuses a second start on the same data, and SIGTERM stops every process', async () => {
-  const millrace = startWithNode(sandbox, ['--port', '0'])
+test('start prints the addresses at any log level, refuses a second start on the same data, and SIGTERM stops every process', async () => {
+  await writeFile(join(sandbox.directory, '.env'), 'PORT=0\nLOG_LEVEL=silent\n')
+  const millrace = startWithNode(sandbox)
   const url = await millrace.ready
   assert.is((await fetch(new URL('/health', url))).status, 200)
   const pageStatus = new Map<string, number>()
@@ -131,7 +182,7 @@ test('start prints the addresses, refuses a second start on the same data, and S
     pageStatus.set(page, (await fetch(new URL(page, url))).status)
   }
 
-  const second = startWithNode(sandbox, ['--port', '0'])
+  const second = startWithNode(sandbox)
   assert.is((await second.ended).code, 1)
   assert.match(second.errors(), `Millrace already runs on ${sandbox.directory} (process `)
 
@@ -153,7 +204,7 @@ Press Ctrl-C to stop. The files are kept.
 `,
   )
   for (const page of ['/', '/docs', '/fleet']) assert.is(pageStatus.get(page), 200, page)
-  assert.is(millrace.errors(), '')
+  assert.is(millrace.errors(), 'Stopping…\nStopped.\n')
 })
 
 test('SIGINT during a start stops every process', async () => {
@@ -161,6 +212,7 @@ test('SIGINT during a start stops every process', async () => {
   while (!millrace.errors().includes('api-1')) await millrace.moreErrors()
   millrace.signal('SIGINT')
   assert.equal(await millrace.ended, { code: 0, signal: null })
+  assert.match(millrace.errors(), /Stopping…\n(?:.*\n)*Stopped\.\n$/)
   assert.equal(sandbox.processes(), [])
 })
 
