@@ -93,7 +93,7 @@ test('wrong settings, also those of .env, are one sentence each before anything 
   const secret = 'tenant/uploads:read/secret'
   await writeFile(join(sandbox.directory, '.env'), `API_KEYS=${secret}\nQUOTA_BYTES_TOTAL=lots\nFFMPEG=off\n`)
   const { code, lines } = await startErrors(['--port', '0'], {
-    PRESETS: '[{"name":"a","variants":[{"name":"b","width":0}]}]',
+    PRESETS: '[{"name":"a","variants":[{"name":"b","width":0,"format":"webp"}]}]',
     MAX_IMAGE_PIXELS: 'many',
     FFMPEG: 'not/absolute',
   })
@@ -140,14 +140,12 @@ test('a port in use is an error before anything is started', async () => {
 })
 
 test('an unreachable REDIS_URL is an error that does not contain the password', async () => {
-  const startedAt = performance.now()
   const { code, sentence } = await startError(['--port', '0'], {
     REDIS_URL: 'redis://user:secret@127.0.0.1:1',
   })
   assert.match(sentence, 'The Redis server of REDIS_URL (127.0.0.1:1) does not respond')
   assert.not.match(sentence, 'secret')
   assert.is(code, 1)
-  assert.ok(performance.now() - startedAt < 10_000)
 })
 
 test('a missing Redis that cannot be installed is an error', async () => {
