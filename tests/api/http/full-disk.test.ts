@@ -52,21 +52,21 @@ if (!disk) {
     return { status, body }
   }
   const upload = (bytes: number) =>
-    client.request('POST', '/upload', {
+    client.request('POST', '/upload?filename=photo.jpg', {
       body: new Uint8Array(bytes),
       headers: { 'content-type': 'image/jpeg' },
     })
   const contentFiles = () => countContentFiles(join(disk.directory, 'cloud/s3'))
 
-  test('a full S3 refuses files with 507, keeps nothing of them, is not ready, and can still delete', async () => {
+  test('a full S3 refuses files with 507, keeps nothing of them, is not ready, and still erases uploads', async () => {
     const kept = await upload(1_000)
-    assert.is(kept.status, 202, JSON.stringify(kept.body))
-    const announced = await announce(client, 2_000)
+    assert.is(kept.status, 201, JSON.stringify(kept.body))
+    const announced = await announce(client, 200_000)
     const files = await contentFiles()
     await fill(minFreeBytes - MiB)
 
     expectFull(await upload(5 * MiB), 'S3')
-    const refused = await sendForm(formOf(announced), new Uint8Array(2_000))
+    const refused = await sendForm(formOf(announced), new Uint8Array(200_000))
     assert.is(refused.status, 507)
     assert.match(await refused.text(), '<Code>StorageFull</Code><Message>The disk of this server is full.')
     assert.is(await contentFiles(), files)
@@ -117,7 +117,7 @@ if (!disk) {
     await rm(filler)
     // Redis tries once a second to append again.
     while (!bodyOf(await client.get('/ready'), Ready).status.startsWith('ready'));
-    assert.is((await upload(1_000)).status, 202)
+    assert.is((await upload(1_000)).status, 201)
   })
 }
 

@@ -18,6 +18,11 @@ import type { DiskSpace } from './disk-space.ts'
 /** Bytes buffered before a write: larger writes use the thread pool less often. */
 const writeBytes = 1024 * 1024
 const readBytes = 512 * 1024
+/**
+ * Bodies up to this size, in bytes, may use the space that is kept free. Those that S3's users write in order to delete
+ * something, such as markers, are small.
+ */
+const smallBytes = 64 * 1024
 
 export type ContentRange = { contentId: string; start: number; end: number }
 export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
@@ -26,7 +31,7 @@ export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
  * Stores the bytes of objects and parts in files.
  *
  * @param directory the server's directory; `content/` is created in it
- * @param diskSpace refuses a file before its first byte is read if the disk is full
+ * @param diskSpace refuses files, except for small ones, if the disk is full
  */
 export async function createContentFiles(directory: string, diskSpace: DiskSpace) {
   const root = join(directory, 'content')
@@ -48,7 +53,6 @@ export async function createContentFiles(directory: string, diskSpace: DiskSpace
      * @throws S3Error StorageFull; the errors of `chunks` and of the file system; the file is deleted then
      */
     async write(chunks: AsyncIterable<Buffer>): Promise<{ contentId: string; size: number }> {
-      await diskSpace.require()
       const contentId = randomUUID()
       const path = pathOf(contentId)
       const file = await open(path, 'wx')
@@ -70,6 +74,7 @@ export async function createContentFiles(directory: string, diskSpace: DiskSpace
         for await (const chunk of chunks) {
           gathered.push(chunk)
           gatheredBytes += chunk.length
+          if (size <= smallBytes && size + chunk.length > smallBytes) await diskSpace.require()
           size += chunk.length
           if (gatheredBytes >= writeBytes) await flush()
         }

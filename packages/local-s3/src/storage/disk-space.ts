@@ -3,8 +3,8 @@ import { statfs } from 'node:fs/promises'
 import { S3Error } from '../protocol/s3-error.ts'
 
 /**
- * Space that bodies of requests leave free on the disk, in bytes. The tables need it, so that objects can still be deleted
- * when the disk is full.
+ * Space that bodies of requests leave free on the disk, in bytes, except for small ones. The tables need it, so that objects
+ * can still be deleted when the disk is full.
  */
 export const minFreeBytes = 16 * 1024 * 1024
 
@@ -26,13 +26,13 @@ export function createDiskSpace(directory: string, warn: (sentence: string) => v
 
   function setFull(isFull: boolean): void {
     if (isFull && !wasFull)
-      warn(`The disk of ${directory} is full: S3 refuses all files until some space is free.`)
+      warn(`The disk of ${directory} is full: S3 refuses files until some space is free.`)
     if (!isFull && wasFull) warn(`The disk of ${directory} has space again: S3 accepts files.`)
     wasFull = isFull
   }
 
   return {
-    /** @throws S3Error StorageFull if there is not enough space for any file */
+    /** @throws S3Error StorageFull if there is not enough space for a file */
     async require(): Promise<void> {
       const isFull = freeBytesOf(await statfs(directory)) < minFreeBytes
       setFull(isFull)
