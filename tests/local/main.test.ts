@@ -55,32 +55,6 @@ test('a positional argument is an error with exit code 2', async () => {
   assert.is(code, 2)
 })
 
-for (const [flag, value] of [
-  ['--api', '0'],
-  ['--api', '-1'],
-  ['--api', '1.5'],
-  ['--workers', 'many'],
-  ['--workers', '0'],
-  ['--workers', '4..1'],
-  ['--workers', '1..33'],
-  ['--workers', '1..'],
-  ['--api', '0..2'],
-  ['--speed', '0'],
-  ['--port', '65536'],
-  ['--port', ''],
-] as const) {
-  test(`${flag} does not accept ${value || 'an empty value'}`, async () => {
-    const { code, sentence } = await startError([`${flag}=${value}`])
-    assert.match(
-      sentence,
-      new RegExp(
-        `^${flag} must be a whole number from \\d+ to \\d+( or a range such as 1..4)?, not "${value}"\\.$`,
-      ),
-    )
-    assert.is(code, 2)
-  })
-}
-
 test('an origin that cannot be allowed is an error with exit code 2', async () => {
   const { code, sentence } = await startError(['--port', '0'], {
     ALLOWED_ORIGINS: 'http://localhost:5173, *',
@@ -110,12 +84,6 @@ test('wrong settings, also those of .env, are one sentence each before anything 
   }
   assert.not.match(lines.join(), secret)
   assert.not(existsSync(join(sandbox.directory, 'secrets.json')))
-})
-
-test('a PORT that is none is an error that names the variable', async () => {
-  const { code, sentence } = await startError([], { PORT: 'http' })
-  assert.is(sentence, 'PORT must be a whole number from 0 to 65535, not "http".')
-  assert.is(code, 2)
 })
 
 test('HOST of .env is the address to listen on, and HOST of the environment is ignored', async () => {
@@ -156,18 +124,9 @@ test('a missing Redis that cannot be installed is an error', async () => {
 })
 
 test('a data directory that cannot be used is an error', async () => {
-  const file = join(sandbox.directory, 'file')
-  await writeFile(file, '')
-  for (const [directory, problem] of [
-    [join(file, 'within'), 'cannot be created: ENOTDIR'],
-    [file, 'is a file: choose another one with --data.'],
-    ['/proc/millrace', 'cannot be created: ENOENT'],
-    ['/proc/self', 'cannot be written to: '],
-  ] as const) {
-    const { code, sentence } = await startError(['--port', '0', '--data', directory])
-    assert.match(sentence, `The data directory ${directory} ${problem}`)
-    assert.is(code, 1)
-  }
+  const { code, sentence } = await startError(['--port', '0', '--data', '/proc/millrace'])
+  assert.match(sentence, 'The data directory /proc/millrace cannot be created: ENOENT')
+  assert.is(code, 1)
 })
 
 test('start prints the addresses at any log level, refuses a second start on the same data, and SIGTERM stops every process', async () => {

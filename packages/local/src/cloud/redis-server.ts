@@ -35,7 +35,7 @@ export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>
  * @param options.program path of the server; by default searched on PATH
  * @param options.password which clients need; without it, every user of this machine can connect
  * @returns its URL, with the password, and port; `ended`, which resolves when the server has exited; and `close()`
- * @throws StartError with Redis' output if it does not start
+ * @throws StartError with the conclusion of Redis' output if it does not start
  */
 export async function startRedisServer(options: {
   directory: string
@@ -74,8 +74,15 @@ export async function startRedisServer(options: {
     const portTaken = output.includes('Address already in use')
     if (portTaken && !options.port && attempt < maxPortAttempts) continue
     const reason = outcome === 'timeout' ? `it was not ready within ${startTimeoutMs / 1000} s` : 'it exited'
-    throw new StartError(`Redis did not start on port ${port}: ${reason}.\n${output.trim()}`)
+    throw new StartError(`Redis did not start on port ${port}: ${reason} (${conclusionOf(output)}).`)
   }
+}
+
+/** Returns the last warning of Redis' output, without process id and time, or else its last line. */
+function conclusionOf(output: string): string {
+  const lines = output.trim().split('\n')
+  const warning = lines.findLast((line) => / # /.test(line))?.replace(/^.*? # /, '')
+  return (warning ?? lines.at(-1) ?? '').trim().replace(/\.$/, '') || 'without output'
 }
 
 /**
