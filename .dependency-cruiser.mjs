@@ -104,7 +104,10 @@ const packageRules = Object.entries(packages).map(([name, { imports, files = [] 
   from: { path: `^packages/${name}/` },
   to: {
     path: '^packages/',
-    pathNot: [`^packages/${anyOf([name, ...imports])}`, ...files.map((file) => `^${file.replaceAll('.', '\\.')}$`)],
+    pathNot: [
+      `^packages/${anyOf([name, ...imports])}`,
+      ...files.map((file) => `^${file.replaceAll('.', '\\.')}$`),
+    ],
   },
 }))
 
