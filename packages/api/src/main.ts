@@ -13,6 +13,7 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
+import { reportReady } from '@millrace/shared/service/report-ready.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
 import { loadTracing, tracingDeadlineMs } from '@millrace/shared/tracing/load-tracing.ts'
 import { traceS3 } from '@millrace/shared/tracing/trace-s3.ts'
@@ -98,8 +99,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
 
   await app.listen({ host: config.host, port: config.port })
   const address = app.server.address()
-  log.info(
-    { event: 'listening', port: typeof address === 'object' ? address?.port : config.port },
-    'listening',
-  )
+  const port = typeof address === 'object' && address !== null ? address.port : config.port
+  log.info({ event: 'listening', port }, 'listening')
+  reportReady(port)
 }

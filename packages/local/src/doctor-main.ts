@@ -7,6 +7,7 @@ import { createStageDoctor, createSystemDoctor, type Doctor } from './doctor/doc
 import { exitCodeOf } from './doctor/finding.ts'
 import { formatFindings, formatSummary } from './doctor/format-findings.ts'
 import { runChecks } from './doctor/run-checks.ts'
+import { loadEnvFile } from './setup/env-file.ts'
 import { environmentOf } from './setup/service-command.ts'
 import { StartError } from './setup/start-error.ts'
 
@@ -93,6 +94,7 @@ async function main(): Promise<number> {
 
 /** @throws Error with one sentence if there is nothing to check */
 async function openDoctor({ stage, origin, data }: Options): Promise<Doctor> {
+  loadEnvFile(process.env)
   const apiKey = process.env['MILLRACE_API_KEY'] || undefined
   if (origin !== undefined && !URL.canParse(origin)) throw new StartError('--origin is not a URL.')
   if (stage !== undefined) {

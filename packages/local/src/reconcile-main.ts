@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util'
+import { loadEnvFile } from './setup/env-file.ts'
 import { runServiceCommand } from './setup/service-command.ts'
+import { withStartErrors } from './setup/with-start-errors.ts'
 
 const usage = `Usage: npm run reconcile -- [options]
 
@@ -11,7 +13,7 @@ Compares the whole bucket with Redis now, corrects what differs, and prints what
   --data DIR   data directory of the running \`npm start\` (default .millrace)
   --help       print this text and exit
 
-With BUCKET in the environment, the variables of a worker are used instead (.env.example), for example on AWS.`
+With BUCKET in the environment or in .env, the variables of a worker are used instead (.env.example), for example on AWS.`
 
 function readOptions() {
   return parseArgs({
@@ -38,8 +40,9 @@ async function main(): Promise<number> {
     process.stdout.write(`${usage}\n`)
     return 0
   }
+  loadEnvFile(process.env)
   const flags = [...(options['dry-run'] ? ['--dry-run'] : []), ...(options.all ? ['--all'] : [])]
   return runServiceCommand('worker/src/reconcile-main.ts', [...flags, '--ids', options.ids], options.data)
 }
 
-process.exitCode = await main()
+process.exitCode = await withStartErrors(main)

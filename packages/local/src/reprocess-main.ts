@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util'
+import { loadEnvFile } from './setup/env-file.ts'
 import { runServiceCommand } from './setup/service-command.ts'
+import { withStartErrors } from './setup/with-start-errors.ts'
 
 const usage = `Usage: npm run reprocess -- [options]
 
@@ -13,7 +15,7 @@ other job waits. Until then, and if it fails, the uploads are served as they are
   --data DIR        data directory of the running \`npm start\` (default .millrace)
   --help            print this text and exit
 
-With BUCKET in the environment, the variables of a worker are used instead (.env.example), for example on AWS. The presets
+With BUCKET in the environment or in .env, the variables of a worker are used instead (.env.example), for example on AWS. The presets
 must be those of the workers.`
 
 /** Options that are passed on to the worker's command. */
@@ -45,6 +47,7 @@ async function main(): Promise<number> {
     process.stdout.write(`${usage}\n`)
     return 0
   }
+  loadEnvFile(process.env)
   const parameters = passedOn.flatMap((name) => {
     const value = options[name]
     return value === undefined ? [] : [`--${name}=${value}`]
@@ -53,4 +56,4 @@ async function main(): Promise<number> {
   return runServiceCommand('worker/src/reprocess-main.ts', parameters, options.data)
 }
 
-process.exitCode = await main()
+process.exitCode = await withStartErrors(main)

@@ -10,6 +10,7 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
+import { reportReady } from '@millrace/shared/service/report-ready.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
 import { loadTracing, tracingDeadlineMs } from '@millrace/shared/tracing/load-tracing.ts'
 import { traceS3 } from '@millrace/shared/tracing/trace-s3.ts'
@@ -91,5 +92,6 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     log.info({ event: 'health', port }, 'GET /health is available on loopback')
   }
   log.info({ event: 'started' }, 'started')
+  reportReady()
   instance.watch({ stopping, stop })
 }

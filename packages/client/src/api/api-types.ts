@@ -1119,13 +1119,14 @@ export interface components {
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
          *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `storage_busy` (status 503, retryable): No new uploads are accepted at the moment: Redis is almost full.
+         *     - `storage_full` (status 507, retryable): The storage has no space left.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "storage_full" | "overloaded" | "draining" | "conflict" | "internal";
         FilteredUploads: {
             /** @description `nextCursor` of the page before */
             cursor?: string;
@@ -1302,9 +1303,12 @@ export interface components {
         };
         Readiness: {
             checks: {
-                redis: "ok" | "failed";
-                s3: "ok" | "failed";
-                sqs: "ok" | "failed";
+                /** @description `full`: it responds, but its disk has no space left */
+                redis: "ok" | "failed" | "full";
+                /** @description `full`: it responds, but its disk has no space left */
+                s3: "ok" | "failed" | "full";
+                /** @description `full`: it responds, but its disk has no space left */
+                sqs: "ok" | "failed" | "full";
             };
             status: "ready" | "unready" | "draining";
         };
@@ -2493,6 +2497,20 @@ export interface components {
                 };
             };
         };
+        /** @description The storage has no space left. */
+        Problem507: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "storage_full";
+                    /** @constant */
+                    status: 507;
+                };
+            };
+        };
     };
     parameters: never;
     requestBodies: never;
@@ -2690,6 +2708,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     watchUploads: {
@@ -2732,6 +2751,7 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getHealth: {
@@ -2818,6 +2838,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createApiKey: {
@@ -2878,6 +2899,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     revokeApiKey: {
@@ -2912,6 +2934,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     burnCpu: {
@@ -3039,6 +3062,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     putSession: {
@@ -3077,6 +3101,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     endSession: {
@@ -3103,6 +3128,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     makeToken: {
@@ -3164,6 +3190,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     revokeToken: {
@@ -3195,6 +3222,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createTusUpload: {
@@ -3269,6 +3297,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensions: {
@@ -3301,6 +3330,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
+            507: components["responses"]["Problem507"];
         };
     };
     overrideTusMethod: {
@@ -3369,6 +3399,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseTusUpload: {
@@ -3413,6 +3444,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensionsOfUpload: {
@@ -3448,6 +3480,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusOffset: {
@@ -3502,6 +3535,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     sendTusChunk: {
@@ -3571,6 +3605,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     putFile: {
@@ -3636,6 +3671,7 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     sendFile: {
@@ -3717,6 +3753,7 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     revertUpload: {
@@ -3766,6 +3803,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUploads: {
@@ -3878,6 +3916,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     announceUpload: {
@@ -3929,6 +3968,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     getUpload: {
@@ -3993,6 +4033,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUpload: {
@@ -4039,6 +4080,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     editUpload: {
@@ -4120,6 +4162,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     completeUpload: {
@@ -4191,6 +4234,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     watchUpload: {
@@ -4244,6 +4288,7 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getOriginal: {
@@ -4297,6 +4342,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listParts: {
@@ -4349,6 +4395,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signParts: {
@@ -4412,6 +4459,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     reprocessUpload: {
@@ -4474,6 +4522,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getVariant: {
@@ -4529,6 +4578,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUploads: {
@@ -4584,6 +4634,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     reprocessUploads: {
@@ -4636,6 +4687,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     startUppyUpload: {
@@ -4698,6 +4750,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUppyParts: {
@@ -4748,6 +4801,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUppyUpload: {
@@ -4786,6 +4840,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signUppyPart: {
@@ -4832,6 +4887,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     completeUppyUpload: {
@@ -4901,6 +4957,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signUppyForm: {
@@ -4965,6 +5022,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     getUsage: {
@@ -5044,6 +5102,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUsers: {
@@ -5085,6 +5144,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUser: {
@@ -5153,6 +5213,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listWebhooks: {
@@ -5202,6 +5263,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createWebhook: {
@@ -5268,6 +5330,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     readWebhook: {
@@ -5301,6 +5364,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     deleteWebhook: {
@@ -5332,6 +5396,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     changeWebhook: {
@@ -5392,6 +5457,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listDeliveries: {
@@ -5466,6 +5532,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     replayDelivery: {
@@ -5524,6 +5591,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     rotateWebhookSecret: {
@@ -5590,6 +5658,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     testWebhook: {
@@ -5647,6 +5716,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     receiveUploadEvent: {

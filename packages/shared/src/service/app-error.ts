@@ -158,6 +158,7 @@ export const errorCatalogue = {
     retryable: true,
     message: 'No new uploads are accepted at the moment: Redis is almost full.',
   },
+  storage_full: { retryable: true, message: 'The storage has no space left.' },
   overloaded: { retryable: true, message: 'This instance is overloaded.' },
   draining: { retryable: true, message: 'This instance is shutting down.' },
   conflict: { retryable: true, message: 'The upload is being changed by another process.' },
