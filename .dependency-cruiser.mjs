@@ -46,6 +46,7 @@ const packages = {
       'events',
       'webhooks',
       'fleet',
+      'admin',
     ],
   },
   worker: {

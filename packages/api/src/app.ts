@@ -6,6 +6,7 @@ import type { Clients } from '@millrace/shared/service/connections.ts'
 import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
+import { registerAdmin } from './admin/admin.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console/console-routes.ts'
 import { registerDirectUpload } from './direct/direct.ts'
@@ -149,6 +150,7 @@ export async function createApp(
     registerEvents(scope, rooms)
     registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
+    registerAdmin(scope, { ...rooms, sqs })
   })
   const { consoleDirectory: directory, publicPath } = config
   if (directory) {
