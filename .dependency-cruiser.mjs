@@ -24,6 +24,7 @@ const packages = {
       'lifecycle',
       'fleet',
       'config',
+      'command',
     ],
   },
   api: {
