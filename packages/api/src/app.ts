@@ -150,7 +150,7 @@ export async function createApp(
     registerEvents(scope, rooms)
     registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
-    registerAdmin(scope, { ...rooms, sqs })
+    registerAdmin(scope, { ...rooms, sqs, queues })
   })
   const { consoleDirectory: directory, publicPath } = config
   if (directory) {

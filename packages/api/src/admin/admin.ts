@@ -5,21 +5,28 @@ import type { UploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import type { Redis } from 'ioredis'
 import type { Api } from '../http/api.ts'
 import { deadLetterRoutes } from './dead-letter-routes.ts'
+import { createQueueBoard } from './queue-board.ts'
+import { boardPath, queueBoardRoutes } from './queue-board-routes.ts'
 
-/** Adds what operators repair with: dead letters. All routes need the scope `admin`. */
+/**
+ * Adds what operators repair with: dead letters, and the board of the queues. All routes need the scope `admin`.
+ *
+ * @param deps.queues their connection, for the board's own queues
+ */
 export function registerAdmin(
   scope: Api,
   deps: {
     redis: Redis
     prefix: string
     sqs: SQSClient
+    queues: { redis: Redis }
     bucket: string
     lifecycle: { records: UploadRecords }
-    config: { eventsQueueUrl: string; deadLetterQueueUrl: string | undefined }
+    config: { eventsQueueUrl: string; deadLetterQueueUrl: string | undefined; publicPath: string }
   },
 ): void {
-  const { sqs, bucket, lifecycle } = deps
-  const { eventsQueueUrl, deadLetterQueueUrl } = deps.config
+  const { sqs, bucket, prefix, queues, lifecycle } = deps
+  const { eventsQueueUrl, deadLetterQueueUrl, publicPath } = deps.config
   deadLetterRoutes(scope, {
     deadLetters:
       deadLetterQueueUrl === undefined
@@ -29,4 +36,7 @@ export function registerAdmin(
     records: lifecycle.records,
     bucket,
   })
+  const board = createQueueBoard({ redis: queues.redis, prefix, basePath: `${publicPath}${boardPath}` })
+  scope.addHook('onClose', () => board.close())
+  queueBoardRoutes(scope, { board })
 }
