@@ -80,15 +80,16 @@ test('the board of the queues shows them and pauses one, with the strictest poli
   for (const name of ['uploads', 'imports', 'webhooks'])
     await page.getByText(name, { exact: true }).first().waitFor()
   await page.goto(`${publicUrl}/admin/queues/queue/uploads`)
+  await page.getByText('No latest jobs').waitFor()
   const paused = page.waitForResponse((response) => response.url().endsWith('/api/queues/uploads/pause'))
-  await page.getByRole('button', { name: /pause/i }).first().click()
-  await page
-    .getByRole('button', { name: /confirm|yes|pause/i })
-    .last()
-    .click()
+  await page.locator('button').last().click()
+  await page.getByText('Pause', { exact: true }).click()
+  await page.getByRole('button', { name: 'Confirm' }).click()
   assert.is((await paused).status(), 200)
   assert.is(await api.redis.hget(`${api.prefix}:uploads:meta`, 'paused'), '1')
-  assert.equal([errors, foreign], [[], []])
+  // The board preloads scripts that it does not need at once.
+  const faults = errors.filter((text) => !text.includes('was preloaded using link preload'))
+  assert.equal([faults, foreign], [[], []])
   await context.close()
 })
 

@@ -88,7 +88,12 @@ test('the page loads nothing from other servers, and needs no inline script or s
     const { status, headers } = await createHttpClient(api.url).get(`/admin/queues/${file}`, authorized)
     assert.equal([status, headers.get('cache-control')], [200, 'private, max-age=86400'], file)
   }
-  assert.is((await createHttpClient(api.url).get('/admin/queues/static/none.js', authorized)).status, 404)
+  for (const path of ['/static/none.js', '/elsewhere', '/api/queues/uploads/none'])
+    assert.is(
+      bodyOf(await createHttpClient(api.url).get(`/admin/queues${path}`, authorized), Problem).status,
+      404,
+      path,
+    )
 })
 
 test('a paused queue starts no job on any instance until it is resumed', async () => {
@@ -141,7 +146,7 @@ test('a delayed job is promoted', async () => {
   await queue.add(job)
   await delayed.promise
   // It may be due already. Then there is nothing to promote.
-  assert.ok([204, 500].includes((await put(`/uploads/${processUploadJobId(job)}/promote`)).status))
+  assert.ok([204, 409].includes((await put(`/uploads/${processUploadJobId(job)}/promote`)).status))
   await twice.promise
   assert.equal(attempts, [job.id, job.id])
 })

@@ -22,6 +22,9 @@ const pagePolicy = [
 /** How long a browser keeps scripts and styles, in seconds. Their names contain a hash. */
 const fileSeconds = 24 * 60 * 60
 
+/** What is told of an error without a reason. */
+const defaultReason = 'Bull Board could not do this.'
+
 /**
  * What the board may change: pause and resume queues, retry failed jobs, promote delayed ones. Its other functions would break
  * what the service relies on: jobs are bounded, are added with a turn and a message behind them, and are removed by their
@@ -51,18 +54,27 @@ export function queueBoardRoutes(api: Api, { board }: { board: QueueBoard }): vo
       })
     }
     request.log.info({ event: 'queues-changed', change: path }, 'an operator changed a queue')
-    return send(reply, await board.respond({ method: 'PUT', path }))
+    const response = await board.respond({ method: 'PUT', path })
+    if (response.status >= 500) {
+      throw new AppError('conflict', { message: `The queue was not changed: ${reasonOf(response)}` })
+    }
+    return send(reply, response)
   })
 
   async function show(request: FastifyRequest, reply: FastifyReply) {
     const method = request.method === 'HEAD' ? 'HEAD' : 'GET'
-    return send(reply, await board.respond({ method, path: pathOf(request) }))
+    const response = await board.respond({ method, path: pathOf(request) })
+    if (response.status >= 500) throw new AppError('dependency_unavailable', { message: reasonOf(response) })
+    return send(reply, response)
   }
 
+  /** @throws AppError with the board's reason, so that errors have the API's form */
   function send(
     reply: FastifyReply,
     { status, contentType, body }: Awaited<ReturnType<QueueBoard['respond']>>,
   ) {
+    if (status === 404) throw new AppError('not_found')
+    if (status >= 400) throw new AppError('invalid_request', { message: reasonOf({ body }) })
     const isFile = /^(?:text\/(?:css|javascript)|application\/javascript|image\/)/.test(contentType)
     return reply
       .code(status)
@@ -70,6 +82,17 @@ export function queueBoardRoutes(api: Api, { board }: { board: QueueBoard }): vo
       .header('cache-control', isFile && status === 200 ? `private, max-age=${fileSeconds}` : 'no-store')
       .type(contentType)
       .send(body)
+  }
+}
+
+/** Returns the reason that the board gives for an error. */
+function reasonOf({ body }: { body: Buffer | string }): string {
+  try {
+    const parsed: unknown = JSON.parse(String(body))
+    const texts = typeof parsed === 'object' && parsed !== null ? Object.values(parsed) : []
+    return texts.find((text) => typeof text === 'string' && text.includes(' ')) ?? defaultReason
+  } catch {
+    return defaultReason
   }
 }
 

@@ -51,6 +51,8 @@ export function createQueueBoard(deps: { redis: Redis; prefix: string; basePath:
         uiConfig: {
           boardTitle: 'Millrace queues',
           hideDocsLink: true,
+          // Its icon has a style of its own, which the policy forbids.
+          hideRedisDetails: true,
           // Redis' list of its clients has thousands of entries in a large fleet. `GET /admin/cluster` has the workers.
           showWorkers: false,
           pollingInterval: { forceInterval: refreshSeconds },
