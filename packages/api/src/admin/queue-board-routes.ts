@@ -45,7 +45,14 @@ export function queueBoardRoutes(api: Api, { board }: { board: QueueBoard }): vo
 
   api.get(boardPath, { config, schema }, (request, reply) => show(request, reply))
   api.get(`${boardPath}/*`, { config, schema }, (request, reply) => show(request, reply))
-  api.put(`${boardPath}/*`, { config, schema }, async (request, reply) => {
+  const change = {
+    config,
+    schema: { ...schema, body: Type.Object({}, { additionalProperties: false }) },
+    preValidation: async (request: FastifyRequest) => {
+      request.body ??= {}
+    },
+  }
+  api.put(`${boardPath}/*`, change, async (request, reply) => {
     const path = pathOf(request)
     if (!changes.some((form) => form.test(path))) {
       throw new AppError('forbidden', {
