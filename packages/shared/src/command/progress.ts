@@ -2,6 +2,8 @@
 const drawPeriodMs = 100
 /** How often a line is printed where there is no terminal, in ms. */
 const printPeriodMs = 5_000
+/** Columns of a terminal that does not say how many it has. */
+const usualColumns = 80
 /** Width of the bar, in characters. */
 const barWidth = 24
 
@@ -46,7 +48,7 @@ export function createProgress(deps: { stream: ProgressStream; isTerminal: boole
       }
       isDrawn = true
       // A longer line would wrap, and could not be drawn over.
-      const line = `${bar(state)}${describe(state)}`.slice(0, Math.max(1, (stream.columns ?? 80) - 1))
+      const line = `${bar(state)}${describe(state)}`.slice(0, (stream.columns || usualColumns) - 1)
       // ECMA-48: erase in line. So a shorter line leaves nothing of a longer one.
       stream.write(`\r\x1b[2K${line}`)
     },
