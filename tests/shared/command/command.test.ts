@@ -92,7 +92,7 @@ test('on a terminal, progress is one line that is drawn again and removed at the
   )
   for (const line of show(true, [[0, 1_000_000, 4_000_000]], 30)) assert.ok(line.length <= erase.length + 29)
   // A terminal that does not know its width.
-  assert.match(show(true, [[0, 1, 4]], 0)[0], '1 of about 4 read')
+  assert.match(show(true, [[0, 1, 4]], 0).join(''), '1 of about 4 read')
 })
 
 test('elsewhere, progress is a line of text each five seconds', () => {
