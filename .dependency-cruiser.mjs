@@ -25,6 +25,7 @@ const packages = {
       'lifecycle',
       'fleet',
       'config',
+      'command',
     ],
   },
   api: {
@@ -47,6 +48,7 @@ const packages = {
       'events',
       'webhooks',
       'fleet',
+      'admin',
     ],
   },
   worker: {

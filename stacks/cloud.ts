@@ -38,6 +38,7 @@ export function createCloud(settings: Settings) {
       region: home,
       bucketName: bucket.name,
       queueUrl: queue.queue.url,
+      deadLetterQueueUrl: queue.deadLetters.url,
       sessionKeys,
       allowedOrigins: settings.environment['ALLOWED_ORIGINS'],
       presets: settings.environment['PRESETS'],

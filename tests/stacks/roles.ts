@@ -140,11 +140,23 @@ test("both tiers may read the bucket's versioning, which they check at start", (
   }
 })
 
-test('only workers may receive messages, and no role may send them', () => {
-  const actions = (policy: string) => allowedBy(production, policy).flatMap(({ actions }) => actions)
-  assert.not.ok(actions('ApiPolicy').some((action) => /^sqs:(Receive|Delete|Send)/.test(action)))
-  assert.ok(actions('WorkerPolicy').includes('sqs:ReceiveMessage'))
-  assert.not.ok(actions('WorkerPolicy').includes('sqs:SendMessage'))
+test('only workers may receive events; both tiers may take dead letters and send them to the events queue', () => {
+  const [events, deadLetters] = ['Events', 'DeadLetters'].map(
+    (name) => one(production, 'aws:sqs/queue:Queue', name).outputs['arn'],
+  )
+  const queuesOf = (policy: string, action: string) =>
+    allowedBy(production, policy)
+      .filter(({ actions }) => actions.includes(action))
+      .flatMap(({ resources }) => resources)
+      .toSorted()
+  assert.equal(queuesOf('WorkerPolicy', 'sqs:ReceiveMessage'), [deadLetters, events].toSorted())
+  for (const action of ['ReceiveMessage', 'DeleteMessage', 'ChangeMessageVisibility']) {
+    assert.equal(queuesOf('ApiPolicy', `sqs:${action}`), [deadLetters], action)
+  }
+  for (const policy of ['ApiPolicy', 'WorkerPolicy']) {
+    assert.equal(queuesOf(policy, 'sqs:SendMessage'), [events], policy)
+    assert.ok(queuesOf(policy, 'sqs:GetQueueAttributes').includes(String(deadLetters)), policy)
+  }
 })
 
 test("a tier's role is limited to its own secrets, its region's key and its own group", () => {

@@ -23,6 +23,7 @@ test('worker config requires addresses and the bucket only', () => {
     bucket: 'millrace',
     bucketReplicated: false,
     eventsQueueUrl: required.EVENTS_QUEUE_URL,
+    deadLetterQueueUrl: undefined,
     maxQueuedJobs: 10_000,
     logLevel: 'info',
     presets: builtInPresets,

@@ -7,6 +7,7 @@ import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
+import { registerAdmin } from './admin/admin.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console/console-routes.ts'
 import { registerDirectUpload } from './direct/direct.ts'
@@ -154,6 +155,7 @@ export async function createApp(
     registerEvents(scope, rooms)
     registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
+    registerAdmin(scope, { ...rooms, sqs, queues })
   })
   const { consoleDirectory: directory, publicPath } = config
   if (directory) {

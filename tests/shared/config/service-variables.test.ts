@@ -34,6 +34,7 @@ test('API and worker report the same problems for each shared variable', () => {
     ['REDIS_PREFIX', 'a:b', 'REDIS_PREFIX is "a:b"; it must be letters, digits, "-" and "_".'],
     ['BUCKET', 'ab', 'BUCKET is "ab"; it must be a text of at least 3 characters.'],
     ['BUCKET_REPLICATED', 'no', 'BUCKET_REPLICATED is "no"; it must be true or false.'],
+    ['DEAD_LETTER_QUEUE_URL', 'sqs', 'DEAD_LETTER_QUEUE_URL must be an http:// or https:// URL.'],
     ['EVENTS_QUEUE_URL', 'sqs', 'EVENTS_QUEUE_URL must be an http:// or https:// URL.'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL is "loud"; allowed: trace, debug, info, warn, error, fatal, silent.'],
     ['PRESETS', '{}', 'PRESETS is an object; it must be a list.'],

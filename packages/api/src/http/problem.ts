@@ -76,6 +76,7 @@ export const statusOfCode = {
   source_unavailable: 502,
   processing_failed: 500,
   scan_unavailable: 503,
+  not_configured: 501,
   dependency_unavailable: 503,
   unreadable_record: 503,
   storage_busy: 503,

@@ -13,6 +13,9 @@ const hiddenOperations: Record<string, string> = {
   'GET /': 'getUploadsPage',
   'GET /console/*': 'getConsolePage',
   'GET /*': 'getConsoleFile',
+  'GET /admin/queues': 'getQueuesPage',
+  'GET /admin/queues/*': 'getQueuesFile',
+  'PUT /admin/queues/*': 'changeQueues',
   // Described as `PUT /upload`, since a name may have more characters than OpenAPI's parameters here.
   'PUT /upload/*': 'putFile',
 }

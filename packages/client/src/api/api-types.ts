@@ -41,6 +41,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List events that no worker could handle
+         * @description S3's events that were received too often without being handled: SQS has moved them to the dead-letter queue. SQS has no pages: each request returns some messages, and all of them if there are no more than `limit`. `state` is that of the upload, if Redis has its record: events of finished uploads change nothing.
+         */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/dead-letters/redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let workers try dead letters again
+         * @description Sends messages of the dead-letter queue to the events queue, where workers try each for about an hour again. Send the request again while `count` is above 0. A message is sent before it is deleted: an interrupted request loses none.
+         */
+        post: operations["redriveDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/erasures/{id}": {
         parameters: {
             query?: never;
@@ -998,6 +1038,43 @@ export interface components {
             events: components["schemas"]["WebhookEventType"][];
             url: string;
         };
+        DeadLetter: {
+            /** @description the first 300 characters, if it is not an S3 event */
+            excerpt?: string;
+            /** @description SQS' id of the message; log lines have it as `messageId` */
+            id: string;
+            /** @description what was written to the bucket; absent if it is not an S3 event */
+            objects?: components["schemas"]["DeadLetterObject"][];
+            /** @description why it failed last; absent if its workers ended before they could say, or if Redis lost it. The log has more */
+            reason?: {
+                /** @description ISO 8601, UTC */
+                at: string;
+                /** @description of the error catalogue, or the name of another error */
+                code: string;
+            };
+            /** @description how often it was received; each list counts as well */
+            receivedCount: number;
+            /** @description when S3 sent it; ISO 8601, UTC */
+            sentAt: string;
+        };
+        DeadLetterList: {
+            /** @description messages that can be read and moved now; SQS counts approximately */
+            count: number;
+            /** @description messages that another reader has, for at most some minutes */
+            hidden: number;
+            /** @description some of them, the oldest first */
+            messages: components["schemas"]["DeadLetter"][];
+        };
+        DeadLetterObject: {
+            /** @description the object's key in the bucket */
+            key: string;
+            /** @enum {unknown} */
+            kind: "original" | "erasure" | "edit" | "manifest" | "other";
+            owner?: string;
+            state?: components["schemas"]["UploadState"];
+            /** @description UUIDv7 */
+            uploadId?: string;
+        };
         Delivery: {
             /** @description ISO 8601, UTC: when the last attempt began */
             at?: string;
@@ -1116,17 +1193,17 @@ export interface components {
          *     - `source_unavailable` (a failed import, retryable): The source did not respond or closed the connection.
          *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
          *     - `scan_unavailable` (an upload whose processing is retried, retryable): The virus scanner or the inspector does not respond, so the file is not served yet.
+         *     - `not_configured` (status 501): This server is not configured for this request.
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
          *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `storage_busy` (status 503, retryable): No new uploads are accepted at the moment: Redis is almost full.
-         *     - `storage_full` (status 507, retryable): The storage has no space left.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "storage_full" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "not_configured" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
         FilteredUploads: {
             /** @description `nextCursor` of the page before */
             cursor?: string;
@@ -1303,12 +1380,9 @@ export interface components {
         };
         Readiness: {
             checks: {
-                /** @description `full`: it responds, but its disk has no space left */
-                redis: "ok" | "failed" | "full";
-                /** @description `full`: it responds, but its disk has no space left */
-                s3: "ok" | "failed" | "full";
-                /** @description `full`: it responds, but its disk has no space left */
-                sqs: "ok" | "failed" | "full";
+                redis: "ok" | "failed";
+                s3: "ok" | "failed";
+                sqs: "ok" | "failed";
             };
             status: "ready" | "unready" | "draining";
         };
@@ -1323,6 +1397,18 @@ export interface components {
             id: string;
             /** @description ISO 8601; when a listing of the bucket verified the erasure */
             verifiedAt: string;
+        };
+        RedriveRequest: {
+            /** @description how many at most; default: 1000 */
+            limit?: number;
+        };
+        RedriveResponse: {
+            /** @description messages that can be read and moved now; SQS counts approximately */
+            count: number;
+            /** @description messages that another reader has, for at most some minutes */
+            hidden: number;
+            /** @description messages that are in the events queue again */
+            moved: number;
         };
         ReplayDeliveryRequest: Record<string, never>;
         ReprocessRequest: {
@@ -2401,6 +2487,20 @@ export interface components {
                 };
             };
         };
+        /** @description This server is not configured for this request. */
+        Problem501: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "not_configured";
+                    /** @constant */
+                    status: 501;
+                };
+            };
+        };
         /** @description This instance is overloaded. */
         Problem503: {
             headers: {
@@ -2494,20 +2594,6 @@ export interface components {
                     code: "dependency_unavailable" | "storage_busy" | "unreadable_record" | "identity_provider_unavailable" | "overloaded";
                     /** @constant */
                     status: 503;
-                };
-            };
-        };
-        /** @description The storage has no space left. */
-        Problem507: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code: "storage_full";
-                    /** @constant */
-                    status: 507;
                 };
             };
         };
@@ -2669,6 +2755,108 @@ export interface operations {
             503: components["responses"]["Problem503v4"];
         };
     };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                /** @example 50 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many there are, and some of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "count": 1,
+                     *       "hidden": 0,
+                     *       "messages": [
+                     *         {
+                     *           "id": "5fea7756-0ea4-451a-a703-a558b933e274",
+                     *           "sentAt": "2026-11-25T12:00:00.000Z",
+                     *           "receivedCount": 61,
+                     *           "objects": [
+                     *             {
+                     *               "key": "originals/acme/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *               "kind": "original",
+                     *               "owner": "acme",
+                     *               "uploadId": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *               "state": "received"
+                     *             }
+                     *           ],
+                     *           "reason": {
+                     *             "code": "TypeError",
+                     *             "at": "2026-11-25T13:01:12.000Z"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeadLetterList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            501: components["responses"]["Problem501"];
+            503: components["responses"]["Problem503v2"];
+        };
+    };
+    redriveDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "limit": 100
+                 *     }
+                 */
+                "application/json": components["schemas"]["RedriveRequest"];
+            };
+        };
+        responses: {
+            /** @description How many were moved, and are left. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "moved": 1,
+                     *       "count": 0,
+                     *       "hidden": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RedriveResponse"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            501: components["responses"]["Problem501"];
+            503: components["responses"]["Problem503v2"];
+        };
+    };
     getErasure: {
         parameters: {
             query?: never;
@@ -2708,7 +2896,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     watchUploads: {
@@ -2751,7 +2938,6 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     getHealth: {
@@ -2838,7 +3024,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     createApiKey: {
@@ -2899,7 +3084,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     revokeApiKey: {
@@ -2934,7 +3118,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     burnCpu: {
@@ -3062,7 +3245,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     putSession: {
@@ -3101,7 +3283,6 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     endSession: {
@@ -3128,7 +3309,6 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     makeToken: {
@@ -3190,7 +3370,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     revokeToken: {
@@ -3222,7 +3401,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     createTusUpload: {
@@ -3297,7 +3475,6 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
-            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensions: {
@@ -3330,7 +3507,6 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
-            507: components["responses"]["Problem507"];
         };
     };
     overrideTusMethod: {
@@ -3399,7 +3575,6 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
-            507: components["responses"]["Problem507"];
         };
     };
     eraseTusUpload: {
@@ -3444,7 +3619,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensionsOfUpload: {
@@ -3480,7 +3654,6 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
-            507: components["responses"]["Problem507"];
         };
     };
     getTusOffset: {
@@ -3535,7 +3708,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     sendTusChunk: {
@@ -3605,7 +3777,6 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
-            507: components["responses"]["Problem507"];
         };
     };
     putFile: {
@@ -3671,7 +3842,6 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
-            507: components["responses"]["Problem507"];
         };
     };
     sendFile: {
@@ -3753,7 +3923,6 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
-            507: components["responses"]["Problem507"];
         };
     };
     revertUpload: {
@@ -3803,7 +3972,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     listUploads: {
@@ -3916,7 +4084,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     announceUpload: {
@@ -3968,7 +4135,6 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
-            507: components["responses"]["Problem507"];
         };
     };
     getUpload: {
@@ -4033,7 +4199,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     eraseUpload: {
@@ -4080,7 +4245,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     editUpload: {
@@ -4162,7 +4326,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     completeUpload: {
@@ -4234,7 +4397,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     watchUpload: {
@@ -4288,7 +4450,6 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     getOriginal: {
@@ -4342,7 +4503,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     listParts: {
@@ -4395,7 +4555,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     signParts: {
@@ -4459,7 +4618,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     reprocessUpload: {
@@ -4522,7 +4680,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     getVariant: {
@@ -4578,7 +4735,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     eraseUploads: {
@@ -4634,7 +4790,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     reprocessUploads: {
@@ -4687,7 +4842,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     startUppyUpload: {
@@ -4750,7 +4904,6 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
-            507: components["responses"]["Problem507"];
         };
     };
     listUppyParts: {
@@ -4801,7 +4954,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     eraseUppyUpload: {
@@ -4840,7 +4992,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     signUppyPart: {
@@ -4887,7 +5038,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     completeUppyUpload: {
@@ -4957,7 +5107,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     signUppyForm: {
@@ -5022,7 +5171,6 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
-            507: components["responses"]["Problem507"];
         };
     };
     getUsage: {
@@ -5102,7 +5250,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     listUsers: {
@@ -5144,7 +5291,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     eraseUser: {
@@ -5213,7 +5359,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     listWebhooks: {
@@ -5263,7 +5408,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     createWebhook: {
@@ -5330,7 +5474,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     readWebhook: {
@@ -5364,7 +5507,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     deleteWebhook: {
@@ -5396,7 +5538,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     changeWebhook: {
@@ -5457,7 +5598,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     listDeliveries: {
@@ -5532,7 +5672,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     replayDelivery: {
@@ -5591,7 +5730,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     rotateWebhookSecret: {
@@ -5658,7 +5796,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     testWebhook: {
@@ -5716,7 +5853,6 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
-            507: components["responses"]["Problem507"];
         };
     };
     receiveUploadEvent: {

@@ -30,6 +30,7 @@ export const serviceVariables = {
   BUCKET: Type.String({ minLength: 3, showValue: true }),
   BUCKET_REPLICATED: Type.Boolean({ default: false }),
   EVENTS_QUEUE_URL: ServiceUrl,
+  DEAD_LETTER_QUEUE_URL: Type.Optional(ServiceUrl),
   MAX_QUEUED_JOBS: Type.Integer({ minimum: 1, maximum: highestMaxQueuedJobs, default: defaultMaxQueuedJobs }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
@@ -58,6 +59,8 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
     /** Whether this bucket and those of other regions replicate to each other. */
     bucketReplicated: variables.BUCKET_REPLICATED,
     eventsQueueUrl: variables.EVENTS_QUEUE_URL,
+    /** Where SQS moves events that were received too often; undefined: not known. */
+    deadLetterQueueUrl: variables.DEAD_LETTER_QUEUE_URL,
     /** Jobs in Redis; further uploads wait in SQS. */
     maxQueuedJobs: variables.MAX_QUEUED_JOBS,
     instance: variables.INSTANCE,

@@ -149,6 +149,7 @@ export const errorCatalogue = {
     retryable: true,
     message: 'The virus scanner or the inspector does not respond, so the file is not served yet.',
   },
+  not_configured: { retryable: false, message: 'This server is not configured for this request.' },
   dependency_unavailable: { retryable: true, message: 'A required service does not respond.' },
   unreadable_record: {
     retryable: true,
