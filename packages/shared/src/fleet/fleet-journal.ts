@@ -15,6 +15,11 @@ export const QueueLoadSample = Type.Object(
     waiting: Count,
     prioritized: Count,
     active: Count,
+    // Missing in samples of older versions.
+    delayed: Type.Optional(Type.Integer({ minimum: 0, description: 'jobs that wait for another attempt' })),
+    failed: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'failed jobs that are kept for the operator' }),
+    ),
     notRelayed: Type.Integer({ minimum: 0, description: 'messages in SQS without a job yet' }),
     slots: Type.Integer({ minimum: 0, description: 'of all workers that are not draining' }),
     oldestJobAgeMs: Type.Number({ minimum: 0, description: 'of the longest waiting job' }),
