@@ -120,8 +120,9 @@ export function createFleetJournal({ redis, prefix }: { redis: Redis; prefix: st
     async sample(): Promise<QueueLoadSample | undefined> {
       return readSample(await redis.get(key('sample')))[0]
     },
-    async points(): Promise<QueueLoadPoint[]> {
-      return (await redis.lrange(key('load'), 0, -1)).flatMap(readPoint)
+    /** Returns points, newest first. @param count how many; default all */
+    async points(count = maxPoints): Promise<QueueLoadPoint[]> {
+      return (await redis.lrange(key('load'), 0, count - 1)).flatMap(readPoint)
     },
     async scaling(): Promise<TierScaling[]> {
       return (await redis.mget(key('scaling:api'), key('scaling:worker'))).flatMap(readScaling)

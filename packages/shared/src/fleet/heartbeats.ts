@@ -75,7 +75,7 @@ export function createHeartbeats({ redis, prefix }: { redis: Redis; prefix: stri
     },
     /** Forgets that processes stopped. */
     async forgetStopped(ids: string[]): Promise<void> {
-      if (ids.length > 0) await redis.hdel(stopped, ids)
+      if (ids.length > 0) await redis.hdel(stopped, ...ids)
     },
     /** Returns the heartbeats of all running processes, sorted by id. Skips those of an unknown shape. */
     async list(): Promise<Heartbeat[]> {
