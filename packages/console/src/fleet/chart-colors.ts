@@ -1,23 +1,23 @@
-/** The colors of the charts, as the canvas takes them. `series` begins with color 1. */
-export type ChartColors = { ink: string; line: string; limit: string; series: string[] }
+/** The colors of the charts, as the canvas takes them. `series` begins with color 1, and `area` is below its line. */
+export type ChartColors = { ink: string; line: string; limit: string; area: string; series: string[] }
 
-const tokens = { ink: '--ink-soft', line: '--line', limit: '--line-strong' }
-const seriesTokens = ['--chart-1', '--chart-2', '--chart-3', '--chart-4']
+const seriesColors = [1, 2, 3, 4].map((number) => `var(--chart-${number})`)
 
 /** Reads the tokens' current values. A canvas knows neither custom properties nor `light-dark()`. */
 export function readChartColors(): ChartColors {
   const probe = document.createElement('span')
   probe.hidden = true
   document.body.append(probe)
-  const read = (token: string) => {
-    probe.style.color = `var(${token})`
+  const read = (color: string) => {
+    probe.style.color = color
     return getComputedStyle(probe).color
   }
   const colors = {
-    ink: read(tokens.ink),
-    line: read(tokens.line),
-    limit: read(tokens.limit),
-    series: seriesTokens.map(read),
+    ink: read('var(--ink-soft)'),
+    line: read('var(--line)'),
+    limit: read('var(--line-strong)'),
+    area: read('color-mix(in srgb, var(--chart-1) 11%, transparent)'),
+    series: seriesColors.map(read),
   }
   probe.remove()
   return colors

@@ -1,5 +1,5 @@
 import type { Cluster, FleetPoint, TierName } from './fleet-feed.ts'
-import { bytesPerMinute, count, duration, milliseconds, percent, type Quantity, ratio } from './quantities.ts'
+import { bytesPerMinute, count, duration, percent, type Quantity, ratio } from './quantities.ts'
 import { words } from './words.ts'
 
 /** A point of the history, or the current state, of which no finished uploads are known yet. */
@@ -63,7 +63,7 @@ export const trafficCharts: ChartDefinition[] = [
     id: 'response-time',
     title: 'Response time',
     explanation: words.responseTime,
-    quantity: milliseconds,
+    quantity: duration('per request'),
     series: percentiles('api'),
     minTop: 10,
   },
@@ -106,7 +106,7 @@ export const workCharts: ChartDefinition[] = [
     id: 'oldest-job',
     title: 'Oldest waiting upload',
     explanation: words.oldestJob,
-    quantity: duration,
+    quantity: duration('waiting time'),
     series: [{ label: 'Oldest', color: 1, value: ({ queue }) => queue.oldestJobAgeMs }],
     minTop: 1_000,
   },
@@ -126,7 +126,7 @@ export const workCharts: ChartDefinition[] = [
     id: 'job-duration',
     title: 'Job duration',
     explanation: words.jobDuration,
-    quantity: duration,
+    quantity: duration('per job'),
     series: percentiles('worker'),
     minTop: 100,
   },

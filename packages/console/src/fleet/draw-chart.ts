@@ -13,6 +13,14 @@ const crosshair = 'millrace-fleet'
 const wholeSteps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
 
+/** Returns the first multiple of a round step that is not below the highest value: 0.93 → 1, 430 → 500. */
+function niceTop(highest: number): number {
+  const power = 10 ** Math.floor(Math.log10(highest))
+  const step =
+    [0.1, 0.2, 0.25, 0.5].map((part) => part * power * 2).find((size) => highest / size <= 5) ?? power
+  return Math.ceil(highest / step - 1e-9) * step
+}
+
 /** What a chart shows. Times are ms since 1970. */
 export type ChartContent = { columns: ChartColumns; fromMs: number; toMs: number }
 
@@ -40,7 +48,7 @@ export function drawChart(
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, sync: { key: crosshair } },
       scales: {
         x: { time: true, range: () => range },
-        y: { range: (_, __, highest) => [0, Math.max(minTop, (highest ?? 0) * 1.1)] },
+        y: { range: (_, __, highest) => [0, niceTop(Math.max(minTop, highest ?? 0))] },
       },
       axes: [
         {
@@ -56,7 +64,7 @@ export function drawChart(
           stroke: () => colors.ink,
           font,
           space: labelSpace.y,
-          size: 58,
+          size: 54,
           gap: 6,
           grid: { stroke: () => colors.line, width: 1 },
           ticks: { show: false },
@@ -66,7 +74,8 @@ export function drawChart(
       ],
       series: [
         {},
-        ...series.map(({ color, dash }) => ({
+        ...series.map(({ color, dash }, index) => ({
+          ...(index === 0 && { fill: () => colors.area }),
           stroke: () => colors.series[color - 1] ?? colors.ink,
           width: 1.75,
           points: { show: false },

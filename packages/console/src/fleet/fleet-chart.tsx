@@ -18,7 +18,7 @@ export function FleetChart(props: {
   toMs: number
 }) {
   const { definition, points, fromMs, toMs } = props
-  const { id, title, explanation, quantity, series, limit } = definition
+  const { title, explanation, quantity, series, limit } = definition
   const columns = chartColumns(points, series, fromMs)
   const [hovered, setHovered] = useState<number>()
   const element = useDrawnChart(definition, { columns, fromMs, toMs }, setHovered)
@@ -26,9 +26,9 @@ export function FleetChart(props: {
   const summaries = series.map(({ label }, index) => summaryOf(label, values[index] ?? [], quantity.text))
   const hoveredTime = hovered === undefined ? undefined : times[hovered]
   return (
-    <figure class="fleet-chart" aria-labelledby={`chart-${id}`}>
+    <figure class="fleet-chart" aria-label={title}>
       <figcaption>
-        <h3 id={`chart-${id}`}>
+        <h3>
           <Explained word={title}>{explanation}</Explained>
         </h3>
         <span class="fleet-chart-unit">

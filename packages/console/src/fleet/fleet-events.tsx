@@ -53,12 +53,6 @@ export function FleetEvents({ cluster }: { cluster: Cluster }) {
     <>
       <p class="fleet-events-summary">
         Last 24 hours: scaled out {times(out)}, scaled in {times(recent.length - out)}.{' '}
-        {scaling.map(({ tier, desired, starting, min, max, reason }) => (
-          <span key={tier}>
-            {tierNames[tier]}: {desired} of {min} to {max}
-            {starting > 0 && `, ${starting} starting`}. {reason}.{' '}
-          </span>
-        ))}
         {scaling.length === 0 && decisions.length === 0 && (
           <>
             The local autoscaler runs within a range, for example <code>npm start -- --workers 1..4</code>. On
@@ -66,6 +60,15 @@ export function FleetEvents({ cluster }: { cluster: Cluster }) {
           </>
         )}
       </p>
+      {scaling.map(({ tier, desired, starting, min, max, reason }) => (
+        <p key={tier} class="fleet-events-summary">
+          <strong>
+            {tierNames[tier]}: {desired}
+          </strong>{' '}
+          of {min} to {max}
+          {starting > 0 && `, ${starting} starting`}. The autoscaler now says: {reason}.
+        </p>
+      ))}
       <ol class="fleet-events">
         {(showsAll ? entries : entries.slice(0, shownAtFirst)).map(
           ({ key, at, icon: Icon, title, reason, isBad }) => (

@@ -35,14 +35,15 @@ export function createFleetPage({ client, identity }: { client: Client; identity
 
   return function FleetPage() {
     const { cluster, problem } = feed.state.value
-    const [minutes, setMinutes] = useState(15)
+    const [chosen, setChosen] = useState<number>()
+    const minutes = chosen ?? (cluster ? fittingMinutes(cluster) : 15)
     const signedIn = identity.signedIn.value
     // Another user may see the fleet, or may not.
     useEffect(() => feed.follow(), [signedIn])
     return (
       <>
         <PageHeader title="Fleet" note="What runs, how busy it is, and what scaled it.">
-          {cluster && <RangeChoice minutes={minutes} onChoose={setMinutes} />}
+          {cluster && <RangeChoice minutes={minutes} onChoose={setChosen} />}
         </PageHeader>
         <div role="status">
           {problem === 'unreachable' && (
@@ -74,6 +75,12 @@ export function createFleetPage({ client, identity }: { client: Client; identity
       </>
     )
   }
+}
+
+/** Returns the range that a fleet fills: one that has just started would fill a corner of the longer ones. */
+function fittingMinutes({ at, history: [oldest] }: Cluster): number {
+  const knownMs = oldest ? Date.parse(at) - Date.parse(oldest.at) : 0
+  return knownMs > 5 * 60_000 ? 15 : 5
 }
 
 /** Without a credential, only the API knows whether strangers may upload. */

@@ -3,7 +3,7 @@ import { Explained } from '../design/explained.tsx'
 import '../design/table.css'
 import { durationText, sizeText } from '../format/format-quantities.ts'
 import type { Cluster } from './fleet-feed.ts'
-import { countText, percentText } from './quantities.ts'
+import { countedText, countText, percentText } from './quantities.ts'
 import { words } from './words.ts'
 import './instance-table.css'
 
@@ -76,7 +76,7 @@ function InstanceRow({ instance, nowMs }: { instance: Instance; nowMs: number })
         {percentText(cpuPercent)}
       </td>
       <td>{sizeText(rssBytes)}</td>
-      <td>{slots > 0 ? `${busy} of ${slots} slots` : `${busy} requests`}</td>
+      <td>{slots > 0 ? `${busy} of ${slots} slots` : countedText(busy, 'request')}</td>
       <td>{countText(perSecond * 60)}</td>
       <td>{latencyMs ? [latencyMs.p50, latencyMs.p95, latencyMs.p99].map(durationText).join(' · ') : '–'}</td>
     </tr>

@@ -2,7 +2,7 @@ import { ApiProblem, type Client, dataOf } from '@millrace/client'
 import { signal } from '@preact/signals'
 
 /** How long each request keeps a core busy, in ms. */
-const burnMs = 500
+const burnMs = 1_000
 /** How long to wait after an instance refused because all its cores are busy, in ms. */
 const refusedDelayMs = 500
 

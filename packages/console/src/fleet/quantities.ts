@@ -15,7 +15,11 @@ export const percentText = (value: number) => `${Math.round(value)}\u00a0%`
 
 export const count = (axis: string): Quantity => ({ axis, text: countText })
 export const percent: Quantity = { axis: '% of one core', text: percentText }
-export const duration: Quantity = { axis: 'time', text: durationText }
-export const milliseconds: Quantity = { axis: 'ms', text: durationText }
-export const ratio: Quantity = { axis: 'share of the slots', text: numberText }
+export const duration = (axis: string): Quantity => ({ axis, text: durationText })
+export const ratio: Quantity = { axis: '÷ slots', text: numberText }
 export const bytesPerMinute: Quantity = { axis: 'bytes per minute', text: sizeText }
+
+/** Writes a count with its noun: 1 worker, 2 workers. */
+export function countedText(value: number, noun: string): string {
+  return `${countText(value)} ${noun}${value === 1 ? '' : 's'}`
+}

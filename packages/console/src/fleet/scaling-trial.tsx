@@ -42,7 +42,7 @@ function LoadPart({ loadMaker }: { loadMaker: LoadMaker }) {
   const state = loadMaker.state.value
   return (
     <section aria-labelledby="load-heading">
-      <h3 id="load-heading">Load on the API</h3>
+      <h2 id="load-heading">Load on the API</h2>
       <p>Requests that each keep one core of an API instance busy. Watch CPU, requests and response time.</p>
       <div class="scaling-trial-fields">
         <label class="field">
@@ -98,7 +98,7 @@ function SamplePart({ sampleUploads, mayUpload }: { sampleUploads: SampleUploads
   const isRunning = state?.isRunning ?? false
   return (
     <section aria-labelledby="samples-heading">
-      <h3 id="samples-heading">A burst of sample uploads</h3>
+      <h2 id="samples-heading">A burst of sample uploads</h2>
       <p>Small pictures, drawn by this page and sent as your uploads. Watch queue, workers and throughput.</p>
       <div class="scaling-trial-fields">
         <label class="field">

@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact'
 import { Explained } from '../design/explained.tsx'
 import { durationText, sizeText } from '../format/format-quantities.ts'
 import type { Cluster, FleetPoint } from './fleet-feed.ts'
-import { countText, percentText } from './quantities.ts'
+import { countedText, countText, percentText } from './quantities.ts'
 import { words } from './words.ts'
 import './stat-tiles.css'
 
@@ -27,7 +27,7 @@ export function StatTiles({ cluster }: { cluster: Cluster }) {
   return (
     <dl class="stat-tiles">
       <Tile word="Active instances" explanation={words.instances} value={countText(total - lost)}>
-        {api?.instances ?? 0} API, {worker?.instances ?? 0} workers
+        {api?.instances ?? 0} API, {countedText(worker?.instances ?? 0, 'worker')}
       </Tile>
       <Tile
         word="Health"
@@ -44,7 +44,7 @@ export function StatTiles({ cluster }: { cluster: Cluster }) {
         unit="per minute"
         tone={(api?.errorsPerMinute ?? 0) > 0 ? 'bad' : undefined}
       >
-        {countText(api?.errorsPerMinute ?? 0)} errors
+        {countedText(api?.errorsPerMinute ?? 0, 'error')}
       </Tile>
       <Tile
         word="Response time"
@@ -65,10 +65,9 @@ export function StatTiles({ cluster }: { cluster: Cluster }) {
         value={waiting === undefined ? '–' : countText(waiting)}
         unit="waiting"
       >
-        {load
-          ? `Oldest: ${load.oldestJobAgeMs > 0 ? durationText(load.oldestJobAgeMs) : 'none'}`
-          : 'Not measured'}
-        {worker && `, ${worker.busy} of ${worker.slots} slots busy`}
+        {!load && 'Not measured'}
+        {load &&
+          (load.oldestJobAgeMs > 0 ? `The oldest for ${durationText(load.oldestJobAgeMs)}` : 'Nothing waits')}
       </Tile>
       <Tile
         word="Throughput"
