@@ -26,6 +26,8 @@ export type ChartDefinition = {
   limit?: { value: number; label: string }
   isWhole?: boolean
   isStepped?: boolean
+  /** Fills what is below the first line. */
+  hasArea?: boolean
 }
 
 const dashed = [6, 4]
@@ -57,6 +59,7 @@ export const trafficCharts: ChartDefinition[] = [
       { label: 'Requests', color: 1, value: ({ api }) => api.perMinute },
       { label: 'Errors', color: 2, dash: dashed, value: ({ api }) => api.errorsPerMinute },
     ],
+    hasArea: true,
     minTop: 10,
   },
   {
@@ -73,6 +76,7 @@ export const trafficCharts: ChartDefinition[] = [
     explanation: words.cpu,
     quantity: percent,
     series: tiers(({ cpuPercent }) => cpuPercent),
+    hasArea: true,
     minTop: 100,
   },
   {
@@ -100,6 +104,7 @@ export const workCharts: ChartDefinition[] = [
       { label: 'In SQS', color: 3, dash: dotted, value: ({ queue }) => queue.notRelayed },
       { label: 'Retrying', color: 4, dash: [8, 3, 2, 3], value: ({ queue }) => queue.delayed },
     ],
+    hasArea: true,
     minTop: 5,
   },
   {
@@ -108,6 +113,7 @@ export const workCharts: ChartDefinition[] = [
     explanation: words.oldestJob,
     quantity: duration('waiting time'),
     series: [{ label: 'Oldest', color: 1, value: ({ queue }) => queue.oldestJobAgeMs }],
+    hasArea: true,
     minTop: 1_000,
   },
   {
@@ -119,8 +125,9 @@ export const workCharts: ChartDefinition[] = [
       { label: 'Queue load', color: 1, value: ({ queue }) => queue.load },
       { label: 'Demand', color: 2, dash: dashed, value: ({ queue }) => queue.demand },
     ],
+    hasArea: true,
     minTop: 1.2,
-    limit: { value: 1, label: 'At the line, all slots are in use' },
+    limit: { value: 1, label: 'At 1, all slots are in use' },
   },
   {
     id: 'job-duration',
@@ -140,6 +147,7 @@ export const workCharts: ChartDefinition[] = [
       { label: 'Rejected', color: 2, dash: dashed, value: perMinute(({ rejected }) => rejected) },
       { label: 'Failed', color: 3, dash: dotted, value: perMinute(({ failed }) => failed) },
     ],
+    hasArea: true,
     minTop: 10,
   },
   {
@@ -148,6 +156,7 @@ export const workCharts: ChartDefinition[] = [
     explanation: words.throughput,
     quantity: bytesPerMinute,
     series: [{ label: 'Originals', color: 1, value: perMinute(({ bytes }) => bytes) }],
+    hasArea: true,
     minTop: 1e6,
   },
 ]

@@ -34,7 +34,7 @@ export function drawChart(
   deps: { definition: ChartDefinition; onHover: (index: number | undefined) => void },
 ) {
   const { definition, onHover } = deps
-  const { series, quantity, minTop, limit, isWhole, isStepped } = definition
+  const { series, quantity, minTop, limit, isWhole, isStepped, hasArea } = definition
   let colors: ChartColors = readChartColors()
   let range: [number, number] = [0, 1]
   const stepped = uPlot.paths.stepped?.({ align: -1 })
@@ -43,7 +43,7 @@ export function drawChart(
     {
       width: Math.max(1, element.clientWidth),
       height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 }, sync: { key: crosshair } },
       scales: {
@@ -75,7 +75,7 @@ export function drawChart(
       series: [
         {},
         ...series.map(({ color, dash }, index) => ({
-          ...(index === 0 && { fill: () => colors.area }),
+          ...(hasArea && index === 0 && { fill: () => colors.area }),
           stroke: () => colors.series[color - 1] ?? colors.ink,
           width: 1.75,
           points: { show: false },

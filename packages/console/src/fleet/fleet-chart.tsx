@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Explained } from '../design/explained.tsx'
 import { type ChartDefinition, type ChartPoint, chartColumns } from './charts.ts'
 import { type ChartContent, drawChart } from './draw-chart.ts'
@@ -19,10 +19,13 @@ export function FleetChart(props: {
 }) {
   const { definition, points, fromMs, toMs } = props
   const { title, explanation, quantity, series, limit } = definition
-  const columns = chartColumns(points, series, fromMs)
+  const content = useMemo(
+    () => ({ columns: chartColumns(points, series, fromMs), fromMs, toMs }),
+    [points, series, fromMs, toMs],
+  )
   const [hovered, setHovered] = useState<number>()
-  const element = useDrawnChart(definition, { columns, fromMs, toMs }, setHovered)
-  const [times, ...values] = columns
+  const element = useDrawnChart(definition, content, setHovered)
+  const [times, ...values] = content.columns
   const summaries = series.map(({ label }, index) => summaryOf(label, values[index] ?? [], quantity.text))
   const hoveredTime = hovered === undefined ? undefined : times[hovered]
   return (
@@ -45,9 +48,16 @@ export function FleetChart(props: {
             <strong>{valueText(valueAt(values[index] ?? [], hovered), quantity.text)}</strong>
           </li>
         ))}
+        {limit && (
+          <li>
+            <svg viewBox="0 0 18 4" aria-hidden="true" class="is-limit">
+              <line x1="0" x2="18" y1="2" y2="2" />
+            </svg>
+            {limit.label}
+          </li>
+        )}
       </ul>
       <div class="fleet-chart-plot" ref={element} aria-hidden="true" />
-      {limit && <p class="fleet-chart-note">{limit.label}.</p>}
       <p class="visually-hidden">{summaries.join(' ')}</p>
       <ValueTable definition={definition} times={times} values={values} />
     </figure>
@@ -68,7 +78,8 @@ function useDrawnChart(
     chart.current = drawn
     return () => drawn.remove()
   }, [definition, onHover])
-  useEffect(() => chart.current?.show(content))
+  // Not for each movement of the crosshair.
+  useEffect(() => chart.current?.show(content), [content])
   return element
 }
 

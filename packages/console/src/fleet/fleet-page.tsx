@@ -1,6 +1,6 @@
 import type { Client } from '@millrace/client'
 import { Activity, LockKeyhole, Unplug } from 'lucide-preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useMemo, useState } from 'preact/hooks'
 import { Button } from '../design/button.tsx'
 import { EmptyState } from '../design/empty-state.tsx'
 import { Explained } from '../design/explained.tsx'
@@ -121,7 +121,7 @@ function RangeChoice({ minutes, onChoose }: { minutes: number; onChoose: (minute
 }
 
 function ChartSections({ cluster, minutes }: { cluster: Cluster; minutes: number }) {
-  const points = chartPoints(cluster)
+  const points = useMemo(() => chartPoints(cluster), [cluster])
   const toMs = Date.parse(cluster.at)
   const span = { points, fromMs: toMs - minutes * 60_000, toMs }
   return (

@@ -50,7 +50,9 @@ export function InstanceTable({ cluster }: { cluster: Cluster }) {
               <td>
                 <Badge text="Lost" tone="bad" />
               </td>
-              <td colSpan={6}>No heartbeat since {ageText(nowMs - Date.parse(lostAt))} ago.</td>
+              <td colSpan={6}>
+                Lost {ageText(nowMs - Date.parse(lostAt))} ago: its heartbeats ended without notice.
+              </td>
             </tr>
           ))}
         </tbody>
