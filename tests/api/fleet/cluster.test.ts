@@ -27,6 +27,10 @@ test.before(async () => {
   const keys = [admin, writer].map(({ entry }) => entry).join(',')
   closed = await startApiInstances({ count: 2, environment: { API_KEYS: keys } })
   open = await startApiInstances({ environment: { OPEN_ADMIN: 'true' } })
+  // Only the tests publish: without a worker, an API instance would after ten seconds.
+  for (const { redis, prefix } of [closed, open]) {
+    await redis.set(`${prefix}:{fleet}:publisher`, 'this test', 'PX', 10 * 60_000)
+  }
 })
 test.after(async () => {
   await closed.close()
@@ -34,6 +38,8 @@ test.after(async () => {
 })
 
 const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
+
+const startedAt = new Date(0).toISOString()
 
 /** Returns the heartbeat of an instance with requests or jobs of these durations, in ms. */
 function heartbeatOf(
@@ -45,7 +51,7 @@ function heartbeatOf(
     id,
     tier,
     state: 'serving',
-    since: new Date(0).toISOString(),
+    since: startedAt,
     version: '0.1.0',
     cpuPercent: 10,
     rssBytes: 1,
@@ -122,8 +128,8 @@ test('tier percentiles are computed from all requests, not averaged over instanc
   assert.is(workers.perSecond, 4)
   const slow = instances.find(({ id }) => id === 'worker-slow')
   assert.ok((slow?.latencyMs?.p50 ?? 0) > 900)
-  await heartbeats.remove('worker-fast', '')
-  await heartbeats.remove('worker-slow', '')
+  await heartbeats.remove('worker-fast', startedAt)
+  await heartbeats.remove('worker-slow', startedAt)
 })
 
 test('the cluster view omits instances without a heartbeat and unreadable heartbeats', async () => {
@@ -138,7 +144,7 @@ test('the cluster view omits instances without a heartbeat and unreadable heartb
     ['api-1', 'api-2'],
   )
   assert.is(await redis.sismember(`${prefix}:{fleet}:processes`, 'worker-dead'), 0)
-  await heartbeats.remove('worker-odd', '')
+  await heartbeats.remove('worker-odd', startedAt)
   assert.ok((await redis.pttl(`${prefix}:{fleet}:heartbeat:api-1`)) > 0)
 })
 

@@ -66,7 +66,8 @@ const eventsTtlMs = 24 * 60 * 60 * 1000
  * Auto Scaling groups did. The publisher of the fleet's metrics calls `update`; the next publisher continues.
  *
  *   {prefix}:{fleet}:known             hash: each instance of the last `update`, by id; expires
- *   {prefix}:{fleet}:instance-events   sorted set: events by time. An event has one entry, whoever finds it
+ *   {prefix}:{fleet}:instance-events   sorted set: events by time. What happens to a process again moves
+ *                                      to its latest time, so an event has one entry, whoever finds it
  */
 export function createInstanceEvents(deps: {
   redis: Redis
@@ -153,7 +154,7 @@ export function createInstanceEvents(deps: {
     }
     transaction.pexpire(knownKey, knownTtlMs)
     for (const { at, ...event } of events) {
-      transaction.zadd(eventsKey, 'NX', Date.parse(at), JSON.stringify(event))
+      transaction.zadd(eventsKey, Date.parse(at), JSON.stringify(event))
     }
     if (events.length > 0) {
       transaction.zremrangebyrank(eventsKey, 0, -maxEvents - 1).pexpire(eventsKey, eventsTtlMs)
