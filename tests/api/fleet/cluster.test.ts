@@ -14,6 +14,7 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { watchCluster } from '../../support/watch-cluster.ts'
 
 const test = suite('cluster')
 const admin = newApiKey('ops', ['admin'])
@@ -62,28 +63,12 @@ function heartbeatOf(
   }
 }
 
-/** Reads cluster events until one matches. */
+/** Follows the fleet until it matches. */
 async function waitForCluster(api: ApiInstances, matches: (cluster: Cluster) => boolean, key?: string) {
-  const events = await openEventStream(
-    new URL('/admin/cluster/events', api.url),
-    createHttpClient(api.url),
-    undefined,
-    key,
-  )
-  let current: Cluster | undefined
-  for (;;) {
-    const event = await events.next()
-    if (!event) throw new Error('The stream ended.')
-    assert.is(event.event, current ? 'cluster-change' : 'cluster')
-    current = current ? applyChange(current, clusterChange.Parse(event.data)) : cluster.Parse(event.data)
-    if (!matches(current)) continue
-    events.close()
-    return current
-  }
-}
-
-function applyChange(current: Cluster, change: ClusterChange): Cluster {
-  return { ...current, ...change, history: [...current.history, ...(change.history ?? [])] }
+  const events = await watchCluster(api.url, createHttpClient(api.url), key)
+  const current = await events.until(matches)
+  events.close()
+  return current
 }
 
 test('every instance returns the live state of all instances', async () => {
