@@ -84,7 +84,7 @@ export function StatTiles({ cluster }: { cluster: Cluster }) {
         unit="failed"
         tone={lastHour.failed > 0 ? 'bad' : undefined}
       >
-        {countText(lastHour.rejected)} rejected. Both in the last hour
+        {countText(lastHour.rejected)} rejected, last hour
       </Tile>
     </dl>
   )
