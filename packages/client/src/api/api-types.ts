@@ -10,7 +10,7 @@ export interface paths {
         };
         /**
          * Read the state of the whole fleet
-         * @description All running instances, the queue load, and the decisions of the local autoscaler. Percentiles are computed from all requests of a tier, not averaged over instances.
+         * @description All running instances, the queue load, the last hour in points of ten seconds, what happened to instances, and the decisions of the local autoscaler. Percentiles are computed from all requests of a tier, not averaged over instances.
          */
         get: operations["getCluster"];
         put?: never;
@@ -30,7 +30,7 @@ export interface paths {
         };
         /**
          * Follow the state of the whole fleet
-         * @description Sends an event `cluster` each second. Its data is the response body of `GET /admin/cluster`.
+         * @description Sends an event `cluster` first: its data is the response body of `GET /admin/cluster`. Then it sends an event `cluster-change` each second, with the properties that have changed. `history` has new points only; all other properties are whole.
          */
         get: operations["watchCluster"];
         put?: never;
@@ -1003,11 +1003,16 @@ export interface components {
             at: string;
             /** @description newest first */
             decisions: components["schemas"]["ScalingDecision"][];
+            /** @description arriving work ÷ slots, in the last period of the metrics; null if there is none */
+            demand: number | null;
             /** @description newest first */
-            history: components["schemas"]["QueueLoadPoint"][];
+            events: components["schemas"]["InstanceEvent"][];
+            /** @description of the last hour, oldest first */
+            history: components["schemas"]["FleetPoint"][];
             instances: components["schemas"]["Instance"][];
             /** @description the last sample of the queue; null if there is no recent one */
             load: components["schemas"]["QueueLoadSample"] | null;
+            lost: components["schemas"]["LostInstance"][];
             /** @description of tiers that the local autoscaler manages */
             scaling: components["schemas"]["TierScaling"][];
             tiers: components["schemas"]["Tier"][];
@@ -1225,6 +1230,38 @@ export interface components {
             limit?: number;
             order?: "newest" | "oldest";
         };
+        FleetPoint: {
+            api: components["schemas"]["TierPoint"];
+            /** @description the end of the period, ISO 8601 */
+            at: string;
+            periodMs: number;
+            queue: {
+                active: number;
+                /** @description average number of jobs that wait for another attempt */
+                delayed: number;
+                /** @description arriving work ÷ slots; null if not measured */
+                demand: number | null;
+                /** @description failed jobs that are kept, at the end of the period */
+                failed: number;
+                /** @description average queue load */
+                load: number;
+                /** @description average number of messages without a job yet */
+                notRelayed: number;
+                /** @description maximum */
+                oldestJobAgeMs: number;
+                slots: number;
+                /** @description average number of waiting jobs */
+                waiting: number;
+            };
+            uploads: {
+                /** @description of the originals */
+                bytes: number;
+                failed: number;
+                ready: number;
+                rejected: number;
+            };
+            worker: components["schemas"]["TierPoint"];
+        };
         FormTransport: {
             /** @description all of these form fields must come before the file */
             fields: {
@@ -1271,6 +1308,8 @@ export interface components {
             busy: number;
             /** @description of one core, since the previous heartbeat */
             cpuPercent: number;
+            /** @description responses with a status of 500 or more, over the last minute */
+            errorsPerMinute?: number;
             /** @description instance name, as in log lines */
             id: string;
             /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
@@ -1289,6 +1328,26 @@ export interface components {
             state: "serving" | "draining";
             tier: "api" | "worker";
             version: string;
+        };
+        InstanceEvent: {
+            /** @description ISO 8601 */
+            at: string;
+            /** @description instance name */
+            id: string;
+            /** @description `restarted`: another process with the same name. `stopped`: it ended by itself, after draining. `lost`: its heartbeats ended without notice. `returned`: a lost process is heard again */
+            kind: "started" | "restarted" | "draining" | "stopped" | "lost" | "returned";
+            /** @description start time of the process, ISO 8601 */
+            since: string;
+            tier: "api" | "worker";
+        };
+        LostInstance: {
+            /** @description instance name */
+            id: string;
+            /** @description ISO 8601 */
+            lostAt: string;
+            /** @description start time, ISO 8601 */
+            since: string;
+            tier: "api" | "worker";
         };
         MultipartTransport: {
             /** @enum {string} */
@@ -1346,27 +1405,14 @@ export interface components {
             /** @description PUT the bytes of the file to this URL */
             url: string;
         };
-        QueueLoadPoint: {
-            /** @description the end of the period, ISO 8601 */
-            at: string;
-            /** @description arriving work ÷ slots */
-            demand: number;
-            /** @description average; null if no job finished */
-            jobDurationMs: number | null;
-            jobsFinished: number;
-            /** @description average queue load */
-            load: number;
-            /** @description maximum */
-            oldestJobAgeMs: number;
-            /** @description average number of waiting jobs and messages */
-            queueDepth: number;
-            /** @description average */
-            slots: number;
-        };
         QueueLoadSample: {
             active: number;
             /** @description ISO 8601 */
             at: string;
+            /** @description jobs that wait for another attempt */
+            delayed?: number;
+            /** @description failed jobs that are kept for the operator */
+            failed?: number;
             /** @description queue load: jobs ÷ worker slots */
             load: number;
             /** @description messages in SQS without a job yet */
@@ -1495,6 +1541,10 @@ export interface components {
         };
         Tier: {
             busy: number;
+            /** @description average of serving instances, of one core; null without any */
+            cpuPercent: number | null;
+            /** @description responses with a status of 500 or more, over the last minute */
+            errorsPerMinute: number;
             /** @description including draining instances */
             instances: number;
             /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
@@ -1503,11 +1553,34 @@ export interface components {
                 p95: number;
                 p99: number;
             } | null;
+            /** @description instances whose heartbeats ended without notice, in the last two minutes */
+            lost: number;
             perSecond: number;
+            /** @description instances that take work */
             serving: number;
             /** @description of serving instances */
             slots: number;
             tier: "api" | "worker";
+        };
+        TierPoint: {
+            /** @description average number of active requests or jobs */
+            busy: number;
+            /** @description average of the instances that take work, of one core; null without any */
+            cpuPercent: number | null;
+            /** @description responses with a status of 500 or more */
+            errorsPerMinute: number;
+            /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
+            latencyMs: {
+                p50: number;
+                p95: number;
+                p99: number;
+            } | null;
+            /** @description requests (API) or jobs (workers) in the last minute */
+            perMinute: number;
+            /** @description instances that take work */
+            serving: number;
+            /** @description all instances: those that take work, drain, or have stopped responding */
+            total: number;
         };
         TierScaling: {
             /** @description ISO 8601 */
@@ -2628,9 +2701,12 @@ export interface operations {
                      *           "tier": "worker",
                      *           "instances": 1,
                      *           "serving": 1,
+                     *           "lost": 0,
+                     *           "cpuPercent": 87.5,
                      *           "slots": 4,
                      *           "busy": 3,
                      *           "perSecond": 4.2,
+                     *           "errorsPerMinute": 0,
                      *           "latencyMs": {
                      *             "p50": 12.5,
                      *             "p95": 41,
@@ -2641,9 +2717,12 @@ export interface operations {
                      *           "tier": "api",
                      *           "instances": 0,
                      *           "serving": 0,
+                     *           "lost": 0,
+                     *           "cpuPercent": null,
                      *           "slots": 0,
                      *           "busy": 0,
                      *           "perSecond": 0,
+                     *           "errorsPerMinute": 0,
                      *           "latencyMs": null
                      *         }
                      *       ],
@@ -2659,6 +2738,7 @@ export interface operations {
                      *           "slots": 4,
                      *           "busy": 3,
                      *           "perSecond": 4.2,
+                     *           "errorsPerMinute": 0,
                      *           "latencyMs": {
                      *             "p50": 12.5,
                      *             "p95": 41,
@@ -2672,22 +2752,59 @@ export interface operations {
                      *         "waiting": 0,
                      *         "prioritized": 0,
                      *         "active": 3,
+                     *         "delayed": 0,
+                     *         "failed": 0,
                      *         "notRelayed": 0,
                      *         "slots": 4,
                      *         "oldestJobAgeMs": 0
                      *       },
+                     *       "demand": 0.7,
                      *       "history": [
                      *         {
                      *           "at": "2026-11-25T12:00:00.000Z",
-                     *           "load": 0.8,
-                     *           "demand": 0.7,
-                     *           "queueDepth": 0.1,
-                     *           "oldestJobAgeMs": 130,
-                     *           "jobsFinished": 42,
-                     *           "jobDurationMs": 710,
-                     *           "slots": 4
+                     *           "periodMs": 10000,
+                     *           "api": {
+                     *             "serving": 0,
+                     *             "total": 0,
+                     *             "cpuPercent": null,
+                     *             "perMinute": 0,
+                     *             "errorsPerMinute": 0,
+                     *             "latencyMs": null,
+                     *             "busy": 0
+                     *           },
+                     *           "worker": {
+                     *             "serving": 1,
+                     *             "total": 1,
+                     *             "cpuPercent": 87.5,
+                     *             "perMinute": 252,
+                     *             "errorsPerMinute": 0,
+                     *             "latencyMs": {
+                     *               "p50": 12.5,
+                     *               "p95": 41,
+                     *               "p99": 88.2
+                     *             },
+                     *             "busy": 3
+                     *           },
+                     *           "queue": {
+                     *             "load": 0.8,
+                     *             "demand": 0.7,
+                     *             "waiting": 0.1,
+                     *             "active": 3.1,
+                     *             "delayed": 0,
+                     *             "notRelayed": 0,
+                     *             "failed": 0,
+                     *             "slots": 4,
+                     *             "oldestJobAgeMs": 130
+                     *           },
+                     *           "uploads": {
+                     *             "ready": 41,
+                     *             "rejected": 1,
+                     *             "failed": 0,
+                     *             "bytes": 126000000
+                     *           }
                      *         }
                      *       ],
+                     *       "lost": [],
                      *       "scaling": [
                      *         {
                      *           "tier": "worker",
@@ -2707,6 +2824,15 @@ export interface operations {
                      *           "from": 2,
                      *           "to": 1,
                      *           "reason": "Load 0.12 is at most 0.4: 50 % less"
+                     *         }
+                     *       ],
+                     *       "events": [
+                     *         {
+                     *           "at": "2026-11-25T12:00:00.000Z",
+                     *           "tier": "worker",
+                     *           "id": "worker-2",
+                     *           "since": "2026-11-25T12:00:00.000Z",
+                     *           "kind": "stopped"
                      *         }
                      *       ]
                      *     }
@@ -2741,7 +2867,7 @@ export interface operations {
                      * @example retry: 2000
                      *
                      *     id: 2026-11-25T12:00:00.000Z
-                     *     event: cluster
+                     *     event: cluster-change
                      *     data: {"at":"2026-11-25T12:00:00.000Z"}
                      */
                     "text/event-stream": string;

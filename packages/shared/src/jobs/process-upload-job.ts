@@ -239,15 +239,16 @@ export function createUploadQueue(deps: {
     },
     /**
      * Returns the number of jobs by state, and when the longest waiting job was added, in ms since 1970. Waiting jobs
-     * have a turn and are `prioritized`; those that stalled are `waiting`, and start first.
+     * have a turn and are `prioritized`; those that stalled are `waiting`, and start first. Those that wait for another
+     * attempt are `delayed`.
      */
     async counts() {
       const [counts, oldest] = await Promise.all([
-        queue.getJobCounts('waiting', 'prioritized', 'active'),
+        queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed'),
         oldestAddedAt(),
       ])
-      const { waiting = 0, prioritized = 0, active = 0 } = counts
-      return { waiting, prioritized, active, oldestAddedAt: oldest }
+      const { waiting = 0, prioritized = 0, active = 0, delayed = 0, failed = 0 } = counts
+      return { waiting, prioritized, active, delayed, failed, oldestAddedAt: oldest }
     },
     async close(): Promise<void> {
       await queue.close()
