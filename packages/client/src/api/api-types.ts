@@ -1202,13 +1202,14 @@ export interface components {
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
          *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `storage_busy` (status 503, retryable): No new uploads are accepted at the moment: Redis is almost full.
+         *     - `storage_full` (status 507, retryable): The storage has no space left.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "not_configured" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "not_configured" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "storage_full" | "overloaded" | "draining" | "conflict" | "internal";
         FilteredUploads: {
             /** @description `nextCursor` of the page before */
             cursor?: string;
@@ -1426,9 +1427,12 @@ export interface components {
         };
         Readiness: {
             checks: {
-                redis: "ok" | "failed";
-                s3: "ok" | "failed";
-                sqs: "ok" | "failed";
+                /** @description `full`: it responds, but its disk has no space left */
+                redis: "ok" | "failed" | "full";
+                /** @description `full`: it responds, but its disk has no space left */
+                s3: "ok" | "failed" | "full";
+                /** @description `full`: it responds, but its disk has no space left */
+                sqs: "ok" | "failed" | "full";
             };
             status: "ready" | "unready" | "draining";
         };
@@ -2670,6 +2674,20 @@ export interface components {
                 };
             };
         };
+        /** @description The storage has no space left. */
+        Problem507: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "storage_full";
+                    /** @constant */
+                    status: 507;
+                };
+            };
+        };
     };
     parameters: never;
     requestBodies: never;
@@ -2935,6 +2953,7 @@ export interface operations {
             500: components["responses"]["Problem500"];
             501: components["responses"]["Problem501"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     redriveDeadLetters: {
@@ -2981,6 +3000,7 @@ export interface operations {
             500: components["responses"]["Problem500"];
             501: components["responses"]["Problem501"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getErasure: {
@@ -3022,6 +3042,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     watchUploads: {
@@ -3064,6 +3085,7 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getHealth: {
@@ -3150,6 +3172,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createApiKey: {
@@ -3210,6 +3233,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     revokeApiKey: {
@@ -3244,6 +3268,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     burnCpu: {
@@ -3371,6 +3396,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     putSession: {
@@ -3409,6 +3435,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     endSession: {
@@ -3435,6 +3462,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     makeToken: {
@@ -3496,6 +3524,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     revokeToken: {
@@ -3527,6 +3556,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createTusUpload: {
@@ -3601,6 +3631,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensions: {
@@ -3633,6 +3664,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
+            507: components["responses"]["Problem507"];
         };
     };
     overrideTusMethod: {
@@ -3701,6 +3733,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseTusUpload: {
@@ -3745,6 +3778,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensionsOfUpload: {
@@ -3780,6 +3814,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusOffset: {
@@ -3834,6 +3869,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     sendTusChunk: {
@@ -3903,6 +3939,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     putFile: {
@@ -3968,6 +4005,7 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     sendFile: {
@@ -4049,6 +4087,7 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     revertUpload: {
@@ -4098,6 +4137,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUploads: {
@@ -4210,6 +4250,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     announceUpload: {
@@ -4261,6 +4302,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     getUpload: {
@@ -4325,6 +4367,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUpload: {
@@ -4371,6 +4414,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     editUpload: {
@@ -4452,6 +4496,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     completeUpload: {
@@ -4523,6 +4568,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     watchUpload: {
@@ -4576,6 +4622,7 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getOriginal: {
@@ -4629,6 +4676,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listParts: {
@@ -4681,6 +4729,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signParts: {
@@ -4744,6 +4793,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     reprocessUpload: {
@@ -4806,6 +4856,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getVariant: {
@@ -4861,6 +4912,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUploads: {
@@ -4916,6 +4968,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     reprocessUploads: {
@@ -4968,6 +5021,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     startUppyUpload: {
@@ -5030,6 +5084,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUppyParts: {
@@ -5080,6 +5135,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUppyUpload: {
@@ -5118,6 +5174,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signUppyPart: {
@@ -5164,6 +5221,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     completeUppyUpload: {
@@ -5233,6 +5291,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signUppyForm: {
@@ -5297,6 +5356,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     getUsage: {
@@ -5376,6 +5436,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUsers: {
@@ -5417,6 +5478,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUser: {
@@ -5485,6 +5547,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listWebhooks: {
@@ -5534,6 +5597,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createWebhook: {
@@ -5600,6 +5664,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     readWebhook: {
@@ -5633,6 +5698,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     deleteWebhook: {
@@ -5664,6 +5730,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     changeWebhook: {
@@ -5724,6 +5791,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listDeliveries: {
@@ -5798,6 +5866,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     replayDelivery: {
@@ -5856,6 +5925,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     rotateWebhookSecret: {
@@ -5922,6 +5992,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     testWebhook: {
@@ -5979,6 +6050,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     receiveUploadEvent: {
