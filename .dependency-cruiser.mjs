@@ -13,6 +13,7 @@ const packages = {
     imports: [],
     rooms: [
       'service',
+      'metrics',
       'presets',
       'uploads',
       'ledger',
@@ -30,6 +31,7 @@ const packages = {
     imports: ['shared'],
     rooms: [
       'http',
+      'metrics',
       'limits',
       'openapi',
       'console',

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
+import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
+import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
 import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
@@ -14,6 +17,7 @@ import {
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
+import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { disablePretenuring } from './http/disable-pretenuring.ts'
@@ -36,12 +40,15 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
   const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
   const streamingS3 = connectStreamingS3()
   const sqs = connectSqs()
-  const metrics = await connectMetrics(config.metricsStage)
+  const fleetMetrics = await connectMetrics(config.metricsStage)
+  const metrics = createMetrics({ service: 'api', instance: config.instance, version: packageJson.version })
+  metrics.watchProcess()
+  observeClients({ redis: [redis, subscriber], s3: [s3, streamingS3], sqs }, metrics.callsOf)
   addPhase({
     name: 'connections',
     deadlineMs: connectionsDeadlineMs,
     close() {
-      metrics.close()
+      fleetMetrics.close()
       sqs.destroy()
       streamingS3.destroy()
       publicS3.destroy()
@@ -64,7 +71,8 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     streamingS3,
     draining: stopping,
     sqs,
-    putFleetMetrics: metrics.putFleetMetrics,
+    metrics,
+    putFleetMetrics: fleetMetrics.putFleetMetrics,
   })
   addPhase({
     name: 'http',
@@ -82,6 +90,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     close: ({ afterFailure }) => (afterFailure ? undefined : delay(config.closeDelayMs)),
   })
 
+  await startMetricsServer({ config, metrics, log })
   await app.listen({ host: config.host, port: config.port })
   const address = app.server.address()
   log.info(

@@ -1,21 +1,24 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import type { Logger } from 'pino'
 import type { ReadMetrics } from './metrics.ts'
 
 /**
  * Serves `GET /metrics` without authentication on a port of its own, so that Prometheus reads each instance and not one
  * behind a load balancer. The server runs until the process exits.
  *
- * @param options.host address to listen on. Everyone who reaches it can read the metrics
- * @param options.port 0: any free port
+ * @param options.config.metricsHost address to listen on. Everyone who reaches it can read the metrics
+ * @param options.config.metricsPort 0: any free port; undefined: there is no server
  * @returns the port
  */
 export async function startMetricsServer(options: {
-  host: string
-  port: number
+  config: { metricsHost: string; metricsPort: number | undefined }
   metrics: ReadMetrics
-}): Promise<number> {
-  const { host, port, metrics } = options
+  log: Pick<Logger, 'info' | 'warn'>
+}): Promise<number | undefined> {
+  const { metrics, log } = options
+  const { metricsHost: host, metricsPort } = options.config
+  if (metricsPort === undefined) return undefined
   const server = createServer((request, response) => {
     response.setHeader('connection', 'close')
     if (request.url?.split('?', 1)[0] !== '/metrics') return void response.writeHead(404).end()
@@ -23,16 +26,23 @@ export async function startMetricsServer(options: {
       return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
     }
     metrics.read().then(
-      (text) =>
-        response.writeHead(200, { 'content-type': metrics.contentType, 'cache-control': 'no-store' }).end(text),
-      () => response.writeHead(500).end(),
+      (text) => {
+        response
+          .writeHead(200, { 'content-type': metrics.contentType, 'cache-control': 'no-store' })
+          .end(text)
+      },
+      (error: unknown) => {
+        log.warn({ err: error, event: 'metrics-failed' }, 'metrics could not be read')
+        response.writeHead(500).end()
+      },
     )
   })
-  server.listen(port, host)
+  server.listen(metricsPort, host)
   await once(server, 'listening')
   // It alone does not keep the process running.
   server.unref()
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('The metrics server has no port.')
+  log.info({ event: 'metrics', host, port: address.port }, 'GET /metrics is available')
   return address.port
 }
