@@ -53,6 +53,7 @@ const packages = {
   worker: {
     imports: ['shared'],
     rooms: [
+      'metrics',
       'scanning',
       'structure',
       'types',

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import type { ReadMetrics } from './metrics.ts'
 
@@ -14,28 +14,15 @@ import type { ReadMetrics } from './metrics.ts'
 export async function startMetricsServer(options: {
   config: { metricsHost: string; metricsPort: number | undefined }
   metrics: ReadMetrics
-  log: Pick<Logger, 'info' | 'warn'>
+  log: Pick<Logger, 'info'>
 }): Promise<number | undefined> {
   const { metrics, log } = options
   const { metricsHost: host, metricsPort } = options.config
   if (metricsPort === undefined) return undefined
   const server = createServer((request, response) => {
-    response.setHeader('connection', 'close')
-    if (request.url?.split('?', 1)[0] !== '/metrics') return void response.writeHead(404).end()
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
-    }
-    metrics.read().then(
-      (text) => {
-        response
-          .writeHead(200, { 'content-type': metrics.contentType, 'cache-control': 'no-store' })
-          .end(text)
-      },
-      (error: unknown) => {
-        log.warn({ err: error, event: 'metrics-failed' }, 'metrics could not be read')
-        response.writeHead(500).end()
-      },
-    )
+    const [path] = request.url?.split('?', 1) ?? []
+    if (path === '/metrics') return sendMetrics(metrics, request, response)
+    response.writeHead(404, { connection: 'close' }).end()
   })
   server.listen(metricsPort, host)
   await once(server, 'listening')
@@ -45,4 +32,20 @@ export async function startMetricsServer(options: {
   if (address === null || typeof address === 'string') throw new Error('The metrics server has no port.')
   log.info({ event: 'metrics', host, port: address.port }, 'GET /metrics is available')
   return address.port
+}
+
+/** Answers a request for the metrics. */
+export function sendMetrics(metrics: ReadMetrics, { method }: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('connection', 'close')
+  if (method !== 'GET' && method !== 'HEAD') {
+    response.writeHead(405, { allow: 'GET, HEAD' }).end()
+    return
+  }
+  metrics.read().then(
+    (text) => {
+      response.writeHead(200, { 'content-type': metrics.contentType, 'cache-control': 'no-store' }).end(text)
+    },
+    // A fault of ours. What can fail, such as Redis, is left out by `beforeRead`.
+    () => response.writeHead(500).end(),
+  )
 }

@@ -26,6 +26,7 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
   const limits: Record<string, number> = {}
   const tools: Record<string, string> = {}
   let typeFoundBy: string | undefined
+  let outcome: 'ready' | 'rejected' | undefined
   let onReached: (step: ProgressStep) => void = () => {}
 
   function warn(sentence: string): void {
@@ -90,6 +91,15 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
         steps.push({ name, ms: Math.round(performance.now() - stepStartedAt), ...used })
       }
     },
+
+    /** Records what became of the upload. */
+    settle(settled: 'ready' | 'rejected' | 'failed'): void {
+      if (settled !== 'failed') outcome = settled
+    },
+    /** Returns what became of the upload; undefined if this attempt did not decide it. */
+    outcome: () => outcome,
+    /** Returns the steps so far. */
+    steps: (): readonly Step[] => steps,
 
     /** Calls a function with each step that is reached from now on. */
     onReached(listener: (step: ProgressStep) => void): void {

@@ -12,6 +12,7 @@ import { DelayedError, type Job, WaitingChildrenError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { createSourceAddresses } from '../imports/source-addresses.ts'
+import { ignoreWebhooks, type RecordWebhooks } from '../metrics/metrics.ts'
 import { createDeliverEvent } from './deliver-event.ts'
 import { createDistributeEvent, type ManifestTimes, usualManifestTimes } from './distribute-event.ts'
 import { createEventEnds } from './event-ends.ts'
@@ -48,9 +49,10 @@ export function createWebhooks(deps: {
   queue: DeliveryQueue
   log: Logger
   config: { webhookAllowedNetworks: string[]; importDnsServers: string[] }
+  recordWebhooks?: RecordWebhooks
   limits?: WebhookLimits
 }) {
-  const { redis, prefix, queue, config, limits = {} } = deps
+  const { redis, prefix, queue, config, recordWebhooks: record = ignoreWebhooks, limits = {} } = deps
   const { retryTimes = usualRetryTimes } = limits
   const ends = createEventEnds({ redis, prefix })
   const deliveryLog = createDeliveryLog({ redis, prefix })
@@ -76,6 +78,7 @@ export function createWebhooks(deps: {
       limits: limits.sendLimits ?? usualSendLimits,
     }),
     retryTimes,
+    record,
   })
 
   return {
