@@ -63,8 +63,7 @@ export function parsePrometheusText(text: string): Map<string, ParsedFamily> {
 }
 
 function parseSample(line: string): Sample | undefined {
-  const [, name = '', body, value = ''] =
-    /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/.exec(line) ?? []
+  const [, name = '', body, value = ''] = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/.exec(line) ?? []
   if (!number.test(value)) return undefined
   const labels: Record<string, string> = {}
   let end = 0

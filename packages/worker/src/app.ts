@@ -1,6 +1,6 @@
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
-import { createFleetReporter } from '@millrace/shared/fleet/fleet-reporter.ts'
 import { createFleetJournal } from '@millrace/shared/fleet/fleet-journal.ts'
+import { createFleetReporter } from '@millrace/shared/fleet/fleet-reporter.ts'
 import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createMetrics, type Metrics } from '@millrace/shared/metrics/metrics.ts'

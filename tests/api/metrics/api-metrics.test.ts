@@ -48,7 +48,10 @@ test('/metrics requires the scope admin', async () => {
 test('requests are counted by operation, method and class of status, on the instance that answered', async () => {
   const [, other = ''] = api.urls
   const client = createHttpClient(other)
-  const photo = { body: new Uint8Array(1000), headers: { ...bearer(writer.key).headers, 'content-type': 'image/png' } }
+  const photo = {
+    body: new Uint8Array(1000),
+    headers: { ...bearer(writer.key).headers, 'content-type': 'image/png' },
+  }
   assert.is((await client.request('POST', '/upload?filename=a.png', photo)).status, 201)
   // The quota is one file.
   const refused = await client.request('POST', '/upload?filename=b.png', photo)
@@ -82,13 +85,10 @@ test('odd requests add no series of their own', async () => {
   assert.match(await connection.closed, 'HTTP/1.1 400')
   const families = await read()
   const unknown = families.get(requests)?.samples.filter(({ labels }) => labels['operation'] === 'noRoute')
-  assert.equal(
-    unknown?.map(({ labels, value }) => [labels['method'], labels['status'], value]).sort(),
-    [
-      ['GET', '4xx', 6],
-      ['other', '4xx', 2],
-    ],
-  )
+  assert.equal(unknown?.map(({ labels, value }) => [labels['method'], labels['status'], value]).sort(), [
+    ['GET', '4xx', 6],
+    ['other', '4xx', 2],
+  ])
   assert.is(sumOf(families, problems, { code: 'not_found' }), 8)
   assert.is(sumOf(families, problems, { code: 'invalid_request' }), 1)
   for (const [name, family] of Object.entries(metricFamilies)) {

@@ -10,9 +10,9 @@ import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
+import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 import { parsePrometheusText, sumOf } from '../../support/prometheus-text.ts'
 import { suite } from '../../support/suite.ts'
-import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
 
 const test = suite('metrics')
 const log = createLog({ level: 'silent', instance: 'test' })
@@ -149,7 +149,10 @@ test('calls of S3 are counted by operation and outcome, each attempt', async () 
   try {
     const Bucket = api.bucket
     await s3.send(new HeadBucketCommand({ Bucket }))
-    await assertRejects(s3.send(new GetObjectCommand({ Bucket, Key: 'originals/none' })), /NoSuchKey|not exist/)
+    await assertRejects(
+      s3.send(new GetObjectCommand({ Bucket, Key: 'originals/none' })),
+      /NoSuchKey|not exist/,
+    )
     const aborted = { abortSignal: AbortSignal.abort() }
     await assertRejects(s3.send(new HeadBucketCommand({ Bucket }), aborted), /abort/i)
     await assertRejects(away.s3.send(new HeadBucketCommand({ Bucket })), /./)
@@ -168,7 +171,11 @@ test('calls of S3 are counted by operation and outcome, each attempt', async () 
 test('the queue of the fleet is read from its last sample, and absent without one', async () => {
   const metrics = newMetrics()
   const sample = { waiting: 3, prioritized: 2, active: 1, notRelayed: 7, slots: 4, oldestJobAgeMs: 1500 }
-  const answers = [async () => sample, async () => undefined, () => Promise.reject(new Error('Redis is away.'))]
+  const answers = [
+    async () => sample,
+    async () => undefined,
+    () => Promise.reject(new Error('Redis is away.')),
+  ]
   watchQueue(metrics, () => (answers.shift() ?? (async () => undefined))())
   const name = 'millrace_queue_jobs'
   const families = await read(metrics)

@@ -35,7 +35,11 @@ export async function startMetricsServer(options: {
 }
 
 /** Answers a request for the metrics. */
-export function sendMetrics(metrics: ReadMetrics, { method }: IncomingMessage, response: ServerResponse): void {
+export function sendMetrics(
+  metrics: ReadMetrics,
+  { method }: IncomingMessage,
+  response: ServerResponse,
+): void {
   response.setHeader('connection', 'close')
   if (method !== 'GET' && method !== 'HEAD') {
     response.writeHead(405, { allow: 'GET, HEAD' }).end()
