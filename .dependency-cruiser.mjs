@@ -14,6 +14,7 @@ const packages = {
     rooms: [
       'service',
       'tracing',
+      'metrics',
       'presets',
       'uploads',
       'ledger',
@@ -32,6 +33,7 @@ const packages = {
     imports: ['shared'],
     rooms: [
       'http',
+      'metrics',
       'limits',
       'openapi',
       'console',
@@ -54,6 +56,7 @@ const packages = {
   worker: {
     imports: ['shared'],
     rooms: [
+      'metrics',
       'scanning',
       'structure',
       'types',

@@ -201,6 +201,8 @@ test('Compose publishes its ports on loopback only, and waits for healthy depend
     'redis-session-store': ['127.0.0.1:6379:6379'],
     'redis-commander': ['127.0.0.1:8081:8081'],
     clamd: [],
+    prometheus: ['127.0.0.1:9090:9090'],
+    grafana: ['127.0.0.1:3030:3000'],
   })
   assert.equal(services['redis-commander']?.profiles, ['tools'])
   assert.equal(services['clamd']?.profiles, ['scan'])

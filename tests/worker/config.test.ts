@@ -36,6 +36,8 @@ test('worker config requires addresses and the bucket only', () => {
     healthPort: undefined,
     arrivalLeaseMs: 60_000,
     reconcileIntervalMs: 86_400_000,
+    metricsHost: '127.0.0.1',
+    metricsPort: undefined,
     metricsStage: undefined,
     publishPeriodMs: 10_000,
     maxImageBytes: 256 * 1024 * 1024,

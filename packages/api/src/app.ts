@@ -1,6 +1,9 @@
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
+import { createFleetJournal } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createMetrics, type Metrics } from '@millrace/shared/metrics/metrics.ts'
+import { watchQueue } from '@millrace/shared/metrics/watch-queue.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
@@ -20,6 +23,8 @@ import { createEventStreams } from './http/server-sent-events.ts'
 import { refuseUnknownParameters } from './http/unknown-parameters.ts'
 import { createIdentity } from './identity/identity.ts'
 import { limitRequests } from './limits/limits.ts'
+import { createApiMetrics } from './metrics/metrics.ts'
+import { metricsRoutes } from './metrics/metrics-routes.ts'
 import { openapiRoutes } from './openapi/openapi-routes.ts'
 import { createSigning } from './signing/signing.ts'
 import { createTenants } from './tenants/tenants.ts'
@@ -40,6 +45,7 @@ const { version } = packageJson
  * @param deps.publicS3 signs requests that clients send to S3; default: `s3`
  * @param deps.draining aborts when the instance should get no more requests; it may run on for a while
  * @param deps.streamingS3 for bodies that pass through
+ * @param deps.metrics of the process; default: metrics without its clients and its Node
  * @param deps.putFleetMetrics writes the fleet's metrics to CloudWatch; undefined: they are in Redis only
  * @param deps.tracing of this process; default: nothing is traced
  * @param deps.traceRequests makes each request a span; undefined: none is
@@ -51,6 +57,7 @@ export async function createApp(
     subscriber: Clients['redis']
     publicS3?: Clients['s3']
     draining?: AbortSignal
+    metrics?: Metrics
     putFleetMetrics?: PutFleetMetrics | undefined
     tracing?: Tracing
     traceRequests?: TraceRequests | undefined
@@ -58,7 +65,9 @@ export async function createApp(
 ) {
   const { config, log, subscriber, putFleetMetrics, redis, s3, streamingS3, sqs } = deps
   const { publicS3 = s3, tracing = noTracing, traceRequests } = deps
+  const { metrics = createMetrics({ service: 'api', instance: config.instance, version }) } = deps
   const { bucket, redisPrefix: prefix } = config
+  const { countProblem, observeRequest, watchActiveRequests } = createApiMetrics(metrics)
   const base = { config, log, redis, prefix, s3, streamingS3, bucket, subscriber, tracing }
   const secure = config.publicOrigin.startsWith('https:')
 
@@ -72,7 +81,7 @@ export async function createApp(
     maxBufferedBytes: config.maxBufferedBytes,
     announceEvent: deliveryQueue.announce,
   })
-  const { app, closing, protect } = createHttp({ ...base, traceRequests })
+  const { app, closing, protect } = createHttp({ ...base, traceRequests, countProblem })
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.
   app.addHook('onClose', async () => {
@@ -87,8 +96,10 @@ export async function createApp(
     putFleetMetrics,
     draining,
     closing,
+    observeRequest,
   })
-  fleet.report(app)
+  watchActiveRequests(fleet.report(app))
+  watchQueue(metrics, createFleetJournal({ redis, prefix }).sample)
   await protect({ secure })
   const { limitCallers } = await limitRequests(app, base)
 
@@ -156,6 +167,7 @@ export async function createApp(
     registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
     registerAdmin(scope, { ...rooms, sqs, queues })
+    metricsRoutes(scope, metrics)
   })
   const { consoleDirectory: directory, publicPath } = config
   if (directory) {

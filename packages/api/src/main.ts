@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
+import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
+import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
 import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
@@ -49,12 +52,15 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
   const streamingS3 = connectStreamingS3()
   for (const client of [s3, streamingS3]) traceS3(client, tracing)
   const sqs = connectSqs()
-  const metrics = await connectMetrics(config.metricsStage)
+  const fleetMetrics = await connectMetrics(config.metricsStage)
+  const metrics = createMetrics({ service: 'api', instance: config.instance, version: packageJson.version })
+  metrics.watchProcess()
+  observeClients({ redis: [redis, subscriber], s3: [s3, streamingS3], sqs }, metrics.callsOf)
   addPhase({
     name: 'connections',
     deadlineMs: connectionsDeadlineMs,
     close() {
-      metrics.close()
+      fleetMetrics.close()
       sqs.destroy()
       streamingS3.destroy()
       publicS3.destroy()
@@ -77,7 +83,8 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     streamingS3,
     draining: stopping,
     sqs,
-    putFleetMetrics: metrics.putFleetMetrics,
+    metrics,
+    putFleetMetrics: fleetMetrics.putFleetMetrics,
     tracing,
     traceRequests: tracing.isOn ? (await import('./http/trace-requests.ts')).traceRequests : undefined,
   })
@@ -97,6 +104,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     close: ({ afterFailure }) => (afterFailure ? undefined : delay(config.closeDelayMs)),
   })
 
+  await startMetricsServer({ config, metrics, log })
   await app.listen({ host: config.host, port: config.port })
   const address = app.server.address()
   const port = typeof address === 'object' && address !== null ? address.port : config.port

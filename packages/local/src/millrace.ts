@@ -114,6 +114,8 @@ export async function startMillrace(
       LOG_LEVEL: options.environment['LOG_LEVEL'] || 'info',
       // The receiver that is being written runs on this machine as well.
       WEBHOOK_ALLOWED_NETWORKS: options.environment['WEBHOOK_ALLOWED_NETWORKS'] || '127.0.0.0/8,::1',
+      // Processes cannot share a port: each gets a free one, which its log names.
+      ...(options.environment['METRICS_PORT'] && { METRICS_PORT: '0' }),
       // Modules that have not changed since the last start are not compiled again.
       NODE_COMPILE_CACHE: options.environment['NODE_COMPILE_CACHE'] ?? join(directory, 'compile-cache'),
     }

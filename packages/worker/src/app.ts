@@ -1,7 +1,10 @@
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
+import { createFleetJournal } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createFleetReporter } from '@millrace/shared/fleet/fleet-reporter.ts'
 import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import { createMetrics, type Metrics } from '@millrace/shared/metrics/metrics.ts'
+import { watchQueue } from '@millrace/shared/metrics/watch-queue.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
 import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
@@ -13,6 +16,7 @@ import type { Config } from './config.ts'
 import { createDecoders } from './decoders/decoders.ts'
 import { createImports } from './imports/imports.ts'
 import { createJobs } from './jobs/jobs.ts'
+import { createWorkerMetrics } from './metrics/metrics.ts'
 import { createProcessing } from './processing/processing.ts'
 import { createReconciliation } from './reconciliation/reconciliation.ts'
 import { createTrimming } from './trimming/trimming.ts'
@@ -28,6 +32,7 @@ const handBackTimeoutMs = 3_000
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues' blocking commands
  * @param clients.streamingS3 for streamed bodies
+ * @param clients.metrics of the process; default: metrics without its clients and its Node
  * @param clients.putFleetMetrics writes the fleet's metrics to CloudWatch; undefined: they are in Redis only
  * @param clients.tracing of this process; default: nothing is traced
  */
@@ -36,12 +41,21 @@ export function createApp(
   log: Logger,
   clients: Clients & {
     blockingRedis: Clients['redis']
+    metrics?: Metrics
     putFleetMetrics?: PutFleetMetrics | undefined
     tracing?: Tracing
   },
 ) {
   const { bucket, redisPrefix: prefix } = config
   const { redis, putFleetMetrics, tracing = noTracing } = clients
+  const {
+    metrics = createMetrics({
+      service: 'worker',
+      instance: config.instance,
+      version: packageJson.version,
+    }),
+  } = clients
+  const { observeAttempt, recordWebhooks, watchDecoders, watchJobs } = createWorkerMetrics(metrics)
   const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs, tracing })
   const deliveryQueue = createDeliveryQueue({ redis, prefix, tracing })
   const base = { ...clients, config, log, prefix, bucket, queue, tracing }
@@ -59,9 +73,12 @@ export function createApp(
   const arrivals = createArrivals({ ...base, lifecycle, processing })
   const reconciliation = createReconciliation({ ...base, lifecycle })
   const imports = createImports({ ...base, lifecycle })
-  const webhooks = createWebhooks({ ...base, ...lifecycle, queue: deliveryQueue })
+  const webhooks = createWebhooks({ ...base, ...lifecycle, queue: deliveryQueue, recordWebhooks })
   const trimming = createTrimming(base)
-  const jobs = createJobs({ ...base, processing, imports, webhooks })
+  const jobs = createJobs({ ...base, processing, imports, webhooks, observeAttempt })
+  watchDecoders(decoders.usage)
+  watchJobs(config.slots, jobs.activity.active)
+  watchQueue(metrics, createFleetJournal({ redis, prefix }).sample)
   const fleetReporter = createFleetReporter({
     ...base,
     queueUrl: config.eventsQueueUrl,

@@ -1,4 +1,7 @@
 import { connectMetrics } from '@millrace/shared/fleet/connect-metrics.ts'
+import { createMetrics } from '@millrace/shared/metrics/metrics.ts'
+import { startMetricsServer } from '@millrace/shared/metrics/metrics-server.ts'
+import { observeClients } from '@millrace/shared/metrics/observe-clients.ts'
 import { checkBucketVersioning } from '@millrace/shared/service/check-bucket-versioning.ts'
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import {
@@ -44,12 +47,16 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
   const streamingS3 = connectStreamingS3()
   for (const client of [s3, streamingS3]) traceS3(client, tracing)
   const sqs = connectSqs()
-  const metrics = await connectMetrics(config.metricsStage)
+  const fleetMetrics = await connectMetrics(config.metricsStage)
+  const { instance: name } = config
+  const metrics = createMetrics({ service: 'worker', instance: name, version: packageJson.version })
+  metrics.watchProcess()
+  observeClients({ redis: [redis, blockingRedis], s3: [s3, streamingS3], sqs }, metrics.callsOf)
   addPhase({
     name: 'connections',
     deadlineMs: connectionsDeadlineMs,
     close() {
-      metrics.close()
+      fleetMetrics.close()
       sqs.destroy()
       streamingS3.destroy()
       s3.destroy()
@@ -67,7 +74,8 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     s3,
     streamingS3,
     sqs,
-    putFleetMetrics: metrics.putFleetMetrics,
+    metrics,
+    putFleetMetrics: fleetMetrics.putFleetMetrics,
     tracing,
   })
   const instance = createInstance({ config, log, oldestJob: app.oldestJob, drainWorker: app.close })
@@ -81,6 +89,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     { event: 'ffmpeg', program: config.ffmpeg },
     config.ffmpeg ? 'videos get posters' : 'videos get no posters: ffmpeg was not found, or is off',
   )
+  await startMetricsServer({ config, metrics, log })
   await app.start()
   const { healthPort } = config
   if (healthPort !== undefined) {
@@ -88,6 +97,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
       port: healthPort,
       instance: config.instance,
       version: packageJson.version,
+      metrics,
     })
     log.info({ event: 'health', port }, 'GET /health is available on loopback')
   }

@@ -34,8 +34,8 @@ for (const [limit, environment] of [
   ['used heap', { MAX_HEAP_USED_BYTES: '1' }],
   ['event loop delay', { MAX_EVENT_LOOP_DELAY_MS: '20' }],
 ] satisfies [string, Record<string, string>][]) {
-  test(`an instance above the limit of ${limit} refuses requests, except /health and /ready`, async () => {
-    api = await startApiInstances({ environment })
+  test(`an instance above the limit of ${limit} refuses requests, except /health, /ready and /metrics`, async () => {
+    api = await startApiInstances({ environment: { ...environment, OPEN_ADMIN: 'true' } })
     const client = createHttpClient(api.url)
     const unblock = limit === 'event loop delay' ? blockEventLoop(60) : () => undefined
     let refused = await client.get('/uploads')
@@ -47,6 +47,7 @@ for (const [limit, environment] of [
     assert.is((await client.get('/nowhere')).status, 503)
     assert.is((await client.get('/health')).status, 200)
     assert.is((await client.get('/ready')).status, 200)
+    assert.is((await client.get('/metrics')).status, 200)
     unblock()
   })
 }

@@ -144,7 +144,15 @@ async function makeReady(): Promise<void> {
 }
 
 test('health and sessions', async () => {
-  for (const id of ['getHealth', 'getReadiness', 'getSession', 'putSession', 'getSession', 'endSession'])
+  for (const id of [
+    'getHealth',
+    'getReadiness',
+    'getMetrics',
+    'getSession',
+    'putSession',
+    'getSession',
+    'endSession',
+  ])
     await send(id)
 })
 

@@ -13,6 +13,7 @@ import type { Logger } from 'pino'
 import type { Api } from '../http/api.ts'
 import type { EventStreams } from '../http/server-sent-events.ts'
 import type { EndedIdentities } from '../identity/ended-identities.ts'
+import type { ObserveRequest } from '../metrics/metrics.ts'
 import { clusterRoutes } from './cluster-routes.ts'
 import { createClusterView } from './cluster-view.ts'
 import { createBurnCpu } from './cpu-burn.ts'
@@ -41,15 +42,19 @@ export function createFleet(deps: {
   putFleetMetrics: PutFleetMetrics | undefined
   draining: AbortSignal
   closing: AbortSignal
+  observeRequest: ObserveRequest
 }) {
   const { redis, prefix, s3, bucket, sqs, queue, log, version, putFleetMetrics, draining, closing } = deps
   const { eventsQueueUrl: queueUrl, instance, publishPeriodMs } = deps.config
 
   return {
-    /** Counts the requests of an app, and sends heartbeats from `listen` until it closes. */
-    report(app: Api): void {
+    /**
+     * Counts the requests of an app, and sends heartbeats from `listen` until it closes.
+     * @returns a function that returns the number of active requests
+     */
+    report(app: Api): () => number {
       const activity = createRecentActivity()
-      trackRequests(app, activity)
+      trackRequests(app, activity, deps.observeRequest)
       const reporter = createFleetReporter({
         redis,
         prefix,
@@ -68,6 +73,7 @@ export function createFleet(deps: {
       app.addHook('onListen', async () => reporter.start())
       app.addHook('preClose', async () => reporter.drain())
       app.addHook('onClose', async () => reporter.stop())
+      return activity.active
     },
     /** Adds `/health` and `/ready`. */
     registerHealth(app: Api): void {

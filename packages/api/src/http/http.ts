@@ -9,7 +9,7 @@ import { allowOrigins } from './cross-origin.ts'
 import { acceptEmptyBodies } from './empty-bodies.ts'
 import { httpLimits, refuseOddRequests, routerLimits } from './http-limits.ts'
 import { createKnownHosts } from './known-hosts.ts'
-import { registerErrorHandler, respondToUnroutable } from './problem.ts'
+import { type CountProblem, registerErrorHandler, respondToUnroutable } from './problem.ts'
 import { acceptProxyProtocol } from './proxy-protocol.ts'
 import { createPublicPath } from './public-path.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
@@ -32,6 +32,7 @@ export type TraceRequests = (app: FastifyInstance) => void
 export function createHttp(deps: {
   log: Logger
   traceRequests?: TraceRequests | undefined
+  countProblem: CountProblem
   config: {
     headersTimeoutMs: number
     trustedProxies: string[]
@@ -52,7 +53,10 @@ export function createHttp(deps: {
     ...(deps.config.publicPath !== '' && { rewriteUrl: publicPath.removeFrom }),
     ...httpLimits(deps.config),
     routerOptions: { ignoreTrailingSlash: true, ...routerLimits },
-    frameworkErrors: respondToUnroutable,
+    frameworkErrors(error, request, reply) {
+      deps.countProblem('invalid_request')
+      respondToUnroutable(error, request, reply)
+    },
   }).withTypeProvider<TypeBoxTypeProvider>()
   if (deps.config.proxyProtocol) acceptProxyProtocol(app.server, { timeoutMs: deps.config.headersTimeoutMs })
   deps.traceRequests?.(app)
@@ -76,7 +80,7 @@ export function createHttp(deps: {
     closing: closing.signal,
     /** @param options.secure whether clients reach the API over HTTPS */
     async protect(options: { secure: boolean }): Promise<void> {
-      registerErrorHandler(app)
+      registerErrorHandler(app, deps.countProblem)
       securityHeaders(app, options)
       await allowOrigins(app, createAllowedOrigins(deps.config))
       refuseOddRequests(app, { isKnownHost: createKnownHosts(deps.config) })

@@ -4,6 +4,9 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import Type, { type Static } from 'typebox'
 import { logOperation } from './request-log.ts'
 
+/** Counts a problem that was sent. */
+export type CountProblem = (code: ErrorCode) => void
+
 /** The HTTP status of each error code. */
 export const statusOfCode = {
   invalid_request: 400,
@@ -117,12 +120,20 @@ export const Problem = Type.Object(
   { title: 'Problem' },
 )
 
-/** Makes an app send a problem for every error and for every path without a route. */
-export function registerErrorHandler(app: FastifyInstance): void {
-  app.setNotFoundHandler((request, reply) => sendProblem(new AppError('not_found'), request, reply))
+/**
+ * Makes an app send a problem for every error and for every path without a route.
+ *
+ * @param countProblem counts each
+ */
+export function registerErrorHandler(app: FastifyInstance, countProblem: CountProblem = () => {}): void {
+  app.setNotFoundHandler((request, reply) => {
+    countProblem('not_found')
+    return sendProblem(new AppError('not_found'), request, reply)
+  })
   app.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = toAppError(thrown)
     const { code, cause } = error
+    countProblem(code)
     if (statusOfCode[code] >= 500) request.log.error({ err: cause ?? error, code }, 'request failed')
     // Without the message, because it may quote the request.
     else request.log.info({ code, ...whyOf(cause) }, 'request refused')

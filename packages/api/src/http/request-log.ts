@@ -44,9 +44,7 @@ class LazyLog implements FastifyBaseLogger {
 
   #log(): Logger {
     this.#logger ??= this.#parent.child(
-      this.#request
-        ? { ...this.#bindings, operation: this.#request.routeOptions.config.operation ?? noRoute }
-        : this.#bindings,
+      this.#request ? { ...this.#bindings, operation: operationOf(this.#request) } : this.#bindings,
       this.#options,
     )
     return this.#logger
@@ -93,6 +91,11 @@ class LazyLog implements FastifyBaseLogger {
 
 /** The operation of a request that no route matches. */
 const noRoute = 'noRoute'
+
+/** Returns the name of a request's operation, the same for all requests that no route matches. */
+export function operationOf(request: FastifyRequest): string {
+  return request.routeOptions.config.operation ?? noRoute
+}
 
 /** Adds the name of the request's operation to each line of its log. */
 export function logOperation(request: FastifyRequest): void {

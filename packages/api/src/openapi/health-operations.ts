@@ -34,4 +34,27 @@ export const healthOperations: Operations = {
     },
     errors: [],
   },
+  'GET /metrics': {
+    operationId: 'getMetrics',
+    summary: 'Read the metrics of this instance',
+    description:
+      "In Prometheus' text format (version 0.0.4). Behind a load balancer each response is of another instance, so Prometheus " +
+      'should read the port METRICS_PORT of each instance instead. docs/metrics.md describes the families.',
+    tag: 'operation',
+    security: securityRequirements.admin,
+    responses: {
+      200: {
+        description: 'The metrics of the instance that answers.',
+        content: {
+          'text/plain': {
+            schema: { type: 'string' },
+            example:
+              '# HELP millrace_http_requests_active Requests that have no complete response yet, event streams included\n' +
+              '# TYPE millrace_http_requests_active gauge\nmillrace_http_requests_active 3\n',
+          },
+        },
+      },
+    },
+    errors: ['cross_site'],
+  },
 }

@@ -209,6 +209,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the metrics of this instance
+         * @description In Prometheus' text format (version 0.0.4). Behind a load balancer each response is of another instance, so Prometheus should read the port METRICS_PORT of each instance instead. docs/metrics.md describes the families.
+         */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ready": {
         parameters: {
             query?: never;
@@ -3296,6 +3316,37 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["CpuBurn"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v4"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v4"];
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metrics of the instance that answers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example # HELP millrace_http_requests_active Requests that have no complete response yet, event streams included
+                     *     # TYPE millrace_http_requests_active gauge
+                     *     millrace_http_requests_active 3
+                     */
+                    "text/plain": string;
                 };
             };
             400: components["responses"]["Problem400"];

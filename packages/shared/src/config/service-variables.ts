@@ -45,6 +45,8 @@ export const serviceVariables = {
   MAX_BUFFERED_BYTES: Type.Integer({ default: 256 * MiB, minimum: 32 * MiB }),
   IMPORT_ALLOWED_PORTS: listVariable(isPort, 'ports from 1 to 65535', '80,443'),
   WEBHOOK_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
+  METRICS_HOST: Type.String({ default: '127.0.0.1' }),
+  METRICS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
   METRICS_STAGE: Type.Optional(Type.String(Name)),
   PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
   ...tracingVariables,
@@ -84,6 +86,9 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
     importAllowedPorts: splitList(variables.IMPORT_ALLOWED_PORTS).map(Number),
     /** Addresses that are not public and to which webhooks may be sent nevertheless. */
     webhookAllowedNetworks: splitList(variables.WEBHOOK_ALLOWED_NETWORKS),
+    /** Where `GET /metrics` is served without authentication; undefined: nowhere. */
+    metricsHost: variables.METRICS_HOST,
+    metricsPort: variables.METRICS_PORT,
     /** The stage under which metrics are written to CloudWatch; undefined: none are written. */
     metricsStage: variables.METRICS_STAGE,
     publishPeriodMs: variables.PUBLISH_PERIOD_MS,

@@ -75,6 +75,9 @@ export function createAdmission(deps: {
   }
 
   return {
+    /** Returns the sum of the shares that are held. */
+    used: () => used,
+
     /**
      * Waits for a share.
      * @returns a function that gives it back; later calls of it do nothing

@@ -5,6 +5,7 @@ import { openImage } from '../formats/open-image.ts'
 import type { OpenedImage } from '../formats/opened-image.ts'
 import { mediaToolVersions, toolVersions } from '../formats/tool-versions.ts'
 import { renderVariants } from '../images/render-variants.ts'
+import { libvipsPeakBytes } from '../pixels/sharp-setup.ts'
 import type { DecoderAnswer } from './decoder-messages.ts'
 import { serveDecoder } from './serve-decoder.ts'
 
@@ -37,7 +38,7 @@ await serveDecoder(async ({ kind, preset, maxPixels, focus, size, ffmpeg }, byte
       // The worker kills the process to abort.
       signal: new AbortController().signal,
     })
-    answer({ type: 'rendered', findings, tools })
+    answer({ type: 'rendered', findings, tools, libvipsPeakBytes: libvipsPeakBytes() })
   } catch (error) {
     answer(toAnswer(error, tools))
   }

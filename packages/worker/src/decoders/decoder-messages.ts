@@ -46,7 +46,13 @@ export const DecoderAnswer = Type.Union([
   /** The decoder waits for a range of the file, from `start` to before `end`. */
   Type.Object({ type: Type.Literal('range'), start: Type.Integer(), end: Type.Integer() }),
   /** What only the pixels say, such as the placeholder. */
-  Type.Object({ type: Type.Literal('rendered'), findings: Findings, tools: Tools }),
+  Type.Object({
+    type: Type.Literal('rendered'),
+    findings: Findings,
+    tools: Tools,
+    /** The most memory that libvips used at once since the decoder started. */
+    libvipsPeakBytes: Type.Optional(Type.Integer()),
+  }),
   /** An error of the catalogue: the file's fault, or a lack of memory. */
   Type.Object({
     type: Type.Literal('refused'),

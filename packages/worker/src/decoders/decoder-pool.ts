@@ -24,8 +24,8 @@ export function createDecoderPool(deps: {
   type Member = { decoder: DecoderProcess; jobs: number }
   /** The last one was used last, so the others may be swapped out. */
   const idle: Member[] = []
-  /** All processes that have not ended. */
-  const living = new Set<DecoderProcess>()
+  /** All processes that have not ended, and the most memory that libvips used in each, in bytes. */
+  const living = new Map<DecoderProcess, number>()
   let isClosed = false
 
   function take(fresh: boolean): Member {
@@ -37,7 +37,7 @@ export function createDecoderPool(deps: {
     }
     if (isClosed) throw new Error('The decoders are closed.')
     const decoder = startDecoderProcess({ program, environment })
-    living.add(decoder)
+    living.set(decoder, 0)
     decoder.exited.then(() => living.delete(decoder))
     return { decoder, jobs: 0 }
   }
@@ -51,7 +51,19 @@ export function createDecoderPool(deps: {
   return {
     /** Returns the process ids of decoders that run a job. */
     busyPids: (): (number | undefined)[] =>
-      [...living].filter((one) => idle.every(({ decoder }) => decoder !== one)).map(({ pid }) => pid),
+      [...living.keys()].filter((one) => idle.every(({ decoder }) => decoder !== one)).map(({ pid }) => pid),
+
+    /** Returns what all decoders use, with the programs that they started. Sizes in bytes. */
+    usage() {
+      const isIdle = new Set(idle.map(({ decoder }) => decoder))
+      const all = [...living.keys()].filter((decoder) => decoder.isAlive())
+      return {
+        idle: all.filter((decoder) => isIdle.has(decoder)).length,
+        busy: all.filter((decoder) => !isIdle.has(decoder)).length,
+        rssBytes: all.reduce((sum, decoder) => sum + (decoder.usage()?.rssBytes ?? 0), 0),
+        libvipsPeakBytes: Math.max(0, ...all.map((decoder) => living.get(decoder) ?? 0)),
+      }
+    },
 
     /**
      * Runs one job in a decoder of its own.
@@ -63,6 +75,9 @@ export function createDecoderPool(deps: {
       member.jobs += 1
       try {
         const end = await member.decoder.run(input, options)
+        if (end.end === 'answered' && end.last.type === 'rendered') {
+          living.set(member.decoder, end.last.libvipsPeakBytes ?? 0)
+        }
         if (end.end === 'answered' && end.last.type !== 'broken') giveBack(member, end.used?.rssBytes)
         else member.decoder.kill()
         return end
@@ -75,7 +90,7 @@ export function createDecoderPool(deps: {
     /** Ends all decoders, and with them their jobs. */
     async close(): Promise<void> {
       isClosed = true
-      const ending = [...living]
+      const ending = [...living.keys()]
       for (const decoder of ending) decoder.kill()
       await Promise.all(ending.map(({ exited }) => exited))
     },

@@ -89,6 +89,13 @@ export function createDecoders(deps: {
       return files.acquire({ cost: size, isLarge: size > fileCapacity / 8 }, signal)
     },
 
+    /** Returns what the decoders use, and what is reserved for them and their files. Sizes in bytes. */
+    usage: () => ({
+      ...pool.usage(),
+      reserved: { files: files.used(), decoders: shared.memory.used() },
+      limits: { files: fileCapacity, decoders: memoryCapacity },
+    }),
+
     /** Ends all decoders, and with them their jobs. */
     close: pool.close,
   }

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import type { ReadMetrics } from '@millrace/shared/metrics/metrics.ts'
+import { sendMetrics } from '@millrace/shared/metrics/metrics-server.ts'
 
 /**
- * Serves `GET /health` on loopback, for the container's health check and for the instance's boot. Start it once the
+ * Serves `GET /health` on loopback, for the container's health check and for the instance's boot, and `GET /metrics`. Start it once the
  * worker takes jobs. A worker whose loops end exits, so a response means that the worker is running. The server runs
  * until the process exits.
  *
@@ -13,9 +15,11 @@ export async function startHealthServer(options: {
   port: number
   instance: string
   version: string
+  metrics: ReadMetrics
 }): Promise<number> {
-  const { instance, version } = options
+  const { instance, version, metrics } = options
   const server = createServer((request, response) => {
+    if (request.url === '/metrics') return sendMetrics(metrics, request, response)
     const isHealth = request.url === '/health'
     const uptime = Math.floor(process.uptime())
     response.writeHead(isHealth ? 200 : 404, { 'content-type': 'application/json', connection: 'close' })

@@ -12,11 +12,12 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import type { FinishImport } from '../imports/finish-import.ts'
 import type { ImportUpload } from '../imports/import-upload.ts'
+import type { AttemptOutcome, ObserveAttempt } from '../metrics/metrics.ts'
 import type { FailUpload } from '../processing/fail-upload.ts'
 import type { Attempt, ProcessUpload } from '../processing/process-upload.ts'
 import { createReport } from '../processing/report.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
-import type { ActiveJobs, AttemptEnd } from './active-jobs.ts'
+import type { ActiveJobs } from './active-jobs.ts'
 import type { OldestJob } from './oldest-job.ts'
 import type { OwnerSlots } from './owner-slots.ts'
 
@@ -41,6 +42,9 @@ const processUploadJob = Compile(ProcessUploadJob)
 const importUploadJob = Compile(ImportUploadJob)
 const distributeEventJob = Compile(DistributeEventJob)
 const deliverEventJob = Compile(DeliverEventJob)
+const jobName = Compile(JobName)
+/** Outcomes after which the job goes on. */
+const unfinished: ReadonlySet<AttemptOutcome> = new Set(['retried', 'handed-back', 'moved'])
 /** A payload of a newer version. */
 const newerPayload = Compile(Type.Object({ version: Type.Integer({ minimum: 2 }) }))
 /** The fields that all payloads have. */
@@ -104,6 +108,7 @@ const unknownJobHandler: JobHandler = {
  *
  * @param deps.activeJobs counts each attempt
  * @param deps.oldestJob measures each attempt
+ * @param deps.observeAttempt records each attempt; undefined: no metrics
  * @param deps.ownerSlots limits the slots of each owner; undefined: no limit
  * @param deps.tracing makes each attempt a span of its upload's trace; default: nothing is traced
  */
@@ -111,6 +116,7 @@ export function createProcessor(deps: {
   handlers: JobHandlers
   activeJobs: ActiveJobs
   oldestJob: Pick<OldestJob, 'begin'>
+  observeAttempt?: ObserveAttempt | undefined
   ownerSlots?: OwnerSlots
   log: Logger
   tracing?: Tracing
@@ -128,7 +134,9 @@ export function createProcessor(deps: {
     if (!freeSlot) return await moveBack(job, token, log.child({ jobId: job.id, owner }))
     const endActive = activeJobs.begin()
     const endOldest = oldestJob.begin()
-    let end: AttemptEnd = 'finished'
+    const startedAtMs = performance.now()
+    const waitMs = waitBeforeFirstStart(job)
+    let outcome: AttemptOutcome = 'failed'
     const jobLog = log.child({ job: job.name, jobId: job.id, ...logFields(job.data) })
     const report = createReport({ attempt: job.attemptsMade + 1, span: tracing.span })
     const attempt = { log: jobLog, signal, report }
@@ -137,13 +145,14 @@ export function createProcessor(deps: {
         traced(job, () => handler.run(job, attempt)),
         signal,
       )
+      outcome = attempt.report.outcome() ?? 'done'
     } catch (error) {
       if (hasMovedJob(error)) {
-        end = 'unfinished'
+        outcome = 'moved'
         throw error
       }
       if (signal.aborted) {
-        end = 'unfinished'
+        outcome = 'handed-back'
         // Not counted as a failed attempt. The next worker starts the job again. Not `moveToWait`, which does not wake idle
         // workers if the job has a priority (BullMQ 6.7).
         await job.moveToDelayed(Date.now(), token)
@@ -151,11 +160,11 @@ export function createProcessor(deps: {
         throw new DelayedError()
       }
       if (isHandedBack(error)) {
-        end = 'unfinished'
+        outcome = 'handed-back'
         return await handBackLater(job, token, error, jobLog)
       }
       if (!isFinal(job, error)) {
-        end = 'unfinished'
+        outcome = 'retried'
         jobLog.warn(
           { err: error, event: 'attempt-failed', attempt: job.attemptsMade + 1 },
           'attempt failed, job is retried',
@@ -169,14 +178,21 @@ export function createProcessor(deps: {
         // In an outage, the job must not end before its upload. Otherwise the job stays failed and its upload unfinished,
         // and reconciliation restarts the job.
         if (isHandedBack(failure)) {
-          end = 'unfinished'
+          outcome = 'handed-back'
           return await handBackLater(job, token, failure, jobLog)
         }
         throw failure
       }
       throw error instanceof UnrecoverableError ? error : new UnrecoverableError(messageOf(error))
     } finally {
-      endActive(end)
+      endActive(unfinished.has(outcome) ? 'unfinished' : 'finished')
+      deps.observeAttempt?.({
+        job: jobName.Check(job.name) ? job.name : 'unknown',
+        outcome,
+        ms: performance.now() - startedAtMs,
+        waitMs,
+        steps: attempt.report.steps(),
+      })
       endOldest()
       freeSlot()
     }
@@ -264,6 +280,11 @@ function readPayload<Payload>(schema: { Check(value: unknown): value is Payload 
     throw unreadableRecord(`The payload of the job ${job.name} has version ${job.data.version}.`)
   }
   throw new UnrecoverableError(`The payload of the job ${job.name} does not match its schema.`)
+}
+
+/** Returns how long a job waited, in ms; undefined if it was started before. Clocks of two machines may differ. */
+function waitBeforeFirstStart(job: UploadJob): number | undefined {
+  return job.attemptsStarted > 1 ? undefined : Math.max(0, Date.now() - job.timestamp)
 }
 
 function isFinal(job: UploadJob, error: unknown): boolean {

@@ -7,6 +7,7 @@ import { webhookQueueName } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Imports } from '../imports/imports.ts'
+import type { ObserveAttempt } from '../metrics/metrics.ts'
 import type { Processing } from '../processing/processing.ts'
 import { type Webhooks, webhookSlotsPerWorker } from '../webhooks/webhooks.ts'
 import { createActiveJobs, uncountedActiveJobs } from './active-jobs.ts'
@@ -30,40 +31,39 @@ export function createJobs(deps: {
   processing: Processing
   imports: Imports
   webhooks: Webhooks
+  observeAttempt: ObserveAttempt
   tracing?: Tracing
   config: { slots: number; importSlots: number; importSlotsPerOwner: number }
 }) {
-  const { redis, blockingRedis, prefix, log, processing, imports, webhooks, config } = deps
+  const { redis, blockingRedis, prefix, log, processing, imports, webhooks, observeAttempt, config } = deps
   const { tracing = noTracing } = deps
   const handlers = createJobHandlers({ ...processing, ...imports, ...webhooks })
   const activity = createRecentActivity()
   const activeJobs = createActiveJobs({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
   const oldestJob = createOldestJob()
   const base = { redis: blockingRedis, prefix, log, tracing }
+  const shared = { handlers, oldestJob, observeAttempt, log, tracing }
   const uploadQueueWorker = createQueueWorker({
     ...base,
     queueName: uploadQueueName,
     slots: config.slots,
-    processor: createProcessor({ handlers, activeJobs, oldestJob, log, tracing }),
+    processor: createProcessor({ ...shared, activeJobs }),
   })
   const importQueueWorker = createQueueWorker({
     ...base,
     queueName: importQueueName,
     slots: config.importSlots,
     processor: createProcessor({
-      handlers,
+      ...shared,
       activeJobs: uncountedActiveJobs,
-      oldestJob,
       ownerSlots: createOwnerSlots(config.importSlotsPerOwner),
-      log,
-      tracing,
     }),
   })
   const webhookQueueWorker = createQueueWorker({
     ...base,
     queueName: webhookQueueName,
     slots: webhookSlotsPerWorker,
-    processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log, tracing }),
+    processor: createProcessor({ ...shared, activeJobs: uncountedActiveJobs }),
   })
   const queueWorkers = [uploadQueueWorker, importQueueWorker, webhookQueueWorker]
 

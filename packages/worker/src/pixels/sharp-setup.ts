@@ -41,5 +41,10 @@ export async function withSvgLoader<Result>(run: () => Promise<Result>): Promise
   }
 }
 
+/** Returns the most memory for pixels that libvips used at once in this process, in bytes. sharp counts whole MiB. */
+export function libvipsPeakBytes(): number {
+  return sharp.cache().memory.high * 1024 ** 2
+}
+
 /** sharp's default pixel limit (0x3FFF squared). It must never be raised for user files. */
 export const libraryPixelLimit = 0x3fff * 0x3fff

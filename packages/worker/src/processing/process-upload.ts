@@ -117,6 +117,7 @@ export function createProcessUpload(deps: {
     const finished = await report.measure('settle', () =>
       finishUpload.finish(upload, arrival, result, stored),
     )
+    report.settle(result.outcome)
     log.info(
       {
         event: 'processed',

@@ -34,6 +34,7 @@ export function createReport({
   const limits: Record<string, number> = {}
   const tools: Record<string, string> = {}
   let typeFoundBy: string | undefined
+  let outcome: 'ready' | 'rejected' | undefined
   let onReached: (step: ProgressStep) => void = () => {}
 
   function warn(sentence: string): void {
@@ -98,6 +99,15 @@ export function createReport({
         steps.push({ name, ms: Math.round(performance.now() - stepStartedAt), ...used })
       }
     },
+
+    /** Records what became of the upload. */
+    settle(settled: 'ready' | 'rejected' | 'failed'): void {
+      if (settled !== 'failed') outcome = settled
+    },
+    /** Returns what became of the upload; undefined if this attempt did not decide it. */
+    outcome: () => outcome,
+    /** Returns the steps so far. */
+    steps: (): readonly Step[] => steps,
 
     /** Calls a function with each step that is reached from now on. */
     onReached(listener: (step: ProgressStep) => void): void {

@@ -6,6 +6,7 @@ import type { Outbox } from '@millrace/shared/webhooks/outbox.ts'
 import type { Webhook } from '@millrace/shared/webhooks/webhook.ts'
 import type { WebhookStore } from '@millrace/shared/webhooks/webhook-store.ts'
 import type { Logger } from 'pino'
+import type { RecordWebhooks } from '../metrics/metrics.ts'
 import type { DeliveryEnd, EventEnds } from './event-ends.ts'
 import { type RetryTimes, retryDelay } from './retry-delay.ts'
 import type { SendResult, SendWebhook } from './send-webhook.ts'
@@ -47,6 +48,7 @@ export function createDeliverEvent(deps: {
   turns: UploadTurns
   sendWebhook: SendWebhook
   retryTimes: RetryTimes
+  record: RecordWebhooks
 }) {
   const { outbox, webhooks, ends, deliveryLog, slots, shares, turns, sendWebhook, retryTimes } = deps
 
@@ -73,6 +75,7 @@ export function createDeliverEvent(deps: {
       const at = new Date().toISOString()
       const result = await sendWebhook(webhook, delivery.content, run.signal)
       isGivenBack = true
+      deps.record.observeWebhookRequest(result)
       return await record(job, run, { webhook, delivery, result, at, holder })
     } finally {
       freeShare?.()
@@ -130,6 +133,7 @@ export function createDeliverEvent(deps: {
       { event: 'webhook-attempt-failed', delayMs, ...('cause' in result && { err: result.cause }) },
       'webhook not delivered, it is tried again',
     )
+    deps.record.countDelivery('retried')
     return { delayMs, hasFailed: true }
   }
 
@@ -152,6 +156,7 @@ export function createDeliverEvent(deps: {
   }
 
   async function end(job: DeliverEventJob, how: DeliveryEnd): Promise<'done'> {
+    deps.record.countDelivery(how)
     if (job.kind === 'event') {
       await ends.record(job.eventId, job.webhookId, how)
       await turns.pass(job)

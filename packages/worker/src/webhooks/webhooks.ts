@@ -13,6 +13,7 @@ import { DelayedError, type Job, WaitingChildrenError } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { createSourceAddresses } from '../imports/source-addresses.ts'
+import { ignoreWebhooks, type RecordWebhooks } from '../metrics/metrics.ts'
 import { createDeliverEvent } from './deliver-event.ts'
 import { createDistributeEvent, type ManifestTimes, usualManifestTimes } from './distribute-event.ts'
 import { createEventEnds } from './event-ends.ts'
@@ -50,9 +51,10 @@ export function createWebhooks(deps: {
   log: Logger
   tracing?: Tracing
   config: { webhookAllowedNetworks: string[]; importDnsServers: string[] }
+  recordWebhooks?: RecordWebhooks
   limits?: WebhookLimits
 }) {
-  const { redis, prefix, queue, config, limits = {} } = deps
+  const { redis, prefix, queue, config, recordWebhooks: record = ignoreWebhooks, limits = {} } = deps
   const { retryTimes = usualRetryTimes } = limits
   const ends = createEventEnds({ redis, prefix })
   const deliveryLog = createDeliveryLog({ redis, prefix })
@@ -79,6 +81,7 @@ export function createWebhooks(deps: {
       tracing: deps.tracing,
     }),
     retryTimes,
+    record,
   })
 
   return {
