@@ -1,23 +1,57 @@
+import type { AddedFile } from './added-file.ts'
+import { handleOf, isFileHandle, isFolderHandle } from './file-handles.ts'
+
 /**
  * Returns all dropped files, including those in dropped folders.
  *
  * @param transfer of the drop event. It is empty after the event, so its items are read before this returns
  */
-export function droppedFiles(transfer: DataTransfer): Promise<File[]> {
-  // A file that is not from a file system, such as an image dragged from a page, has no entry.
-  const items = [...transfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
-  return Promise.all(items.map(filesOf)).then((files) => files.flat())
+export function droppedFiles(transfer: DataTransfer): Promise<AddedFile[]> {
+  const items = [...transfer.items]
+    .filter(({ kind }) => kind === 'file')
+    // A file that is not from a file system, such as an image dragged from a page, has neither handle nor entry.
+    .map((item) => ({ handle: handleOf(item), entry: item.webkitGetAsEntry(), file: item.getAsFile() }))
+  return Promise.all(items.map(filesOfItem)).then((files) => files.flat())
 }
 
-async function filesOf(item: FileSystemEntry | File | null): Promise<File[]> {
-  if (item === null) return []
-  if (item instanceof File) return [item]
-  if (isFileEntry(item)) return [await new Promise<File>((resolve, reject) => item.file(resolve, reject))]
-  if (isDirectoryEntry(item)) {
-    const files = await Promise.all((await readDirectory(item)).map(filesOf))
-    return files.flat()
+async function filesOfItem(item: {
+  handle: Promise<FileSystemHandle | undefined>
+  entry: FileSystemEntry | null
+  file: File | null
+}): Promise<AddedFile[]> {
+  const { entry, file } = item
+  const handle = await item.handle
+  if (isFolderHandle(handle)) return filesOfFolder(handle, handle, handle.name)
+  if (isFileHandle(handle)) return [{ file: file ?? (await handle.getFile()), handle }]
+  if (entry) return filesOfEntry(entry, '')
+  return file ? [{ file }] : []
+}
+
+async function filesOfFolder(
+  folder: FileSystemDirectoryHandle,
+  root: FileSystemDirectoryHandle,
+  path: string,
+): Promise<AddedFile[]> {
+  const found: Promise<AddedFile[]>[] = []
+  for await (const handle of folder.values()) {
+    const ownPath = `${path}/${handle.name}`
+    if (isFolderHandle(handle)) found.push(filesOfFolder(handle, root, ownPath))
+    else if (isFileHandle(handle)) {
+      found.push(handle.getFile().then((file) => [{ file, path: ownPath, handle, folder: root }]))
+    }
   }
-  return []
+  return (await Promise.all(found)).flat()
+}
+
+async function filesOfEntry(entry: FileSystemEntry, folder: string): Promise<AddedFile[]> {
+  if (isFileEntry(entry)) {
+    const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject))
+    return [folder === '' ? { file } : { file, path: `${folder}${entry.name}` }]
+  }
+  if (!isDirectoryEntry(entry)) return []
+  const entries = await readDirectory(entry)
+  const files = await Promise.all(entries.map((child) => filesOfEntry(child, `${folder}${entry.name}/`)))
+  return files.flat()
 }
 
 function isFileEntry(entry: FileSystemEntry): entry is FileSystemFileEntry {
