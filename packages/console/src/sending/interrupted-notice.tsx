@@ -8,14 +8,14 @@ export function InterruptedNotice({ sending }: { sending: Sending }) {
   if (files.length === 0) return null
   const openable = files.filter(({ reopens }) => reopens).map(({ key }) => key)
   const what = files.length === 1 ? '1 file was interrupted.' : `${files.length} files were interrupted.`
+  const isTitle = sending.summary.value.title === what.slice(0, -1)
   const it = files.length === 1 ? 'it' : 'them'
   return (
     <div class="tray-notice">
       <p>
-        <strong>{what}</strong>{' '}
-        {openable.length === files.length
-          ? 'Nothing that was sent is sent again.'
-          : `Choose ${it} again to go on. Nothing that was sent is sent again.`}
+        {isTitle ? '' : `${what} `}
+        {openable.length === files.length ? '' : `Choose ${it} again to go on. `}
+        Nothing that was sent is sent again.
       </p>
       <div class="tray-notice-actions">
         {openable.length > 0 ? (

@@ -6,7 +6,7 @@ export function rowText(file: SendingFile): string {
   const { phase, size, problem } = file
   switch (phase) {
     case 'interrupted':
-      return `${problem ?? 'Interrupted.'} ${file.reopens ? '' : 'Choose it again to go on.'}`.trim()
+      return problem ?? `Interrupted · ${sizeText(size)}`
     case 'queued':
       return `Queued · ${sizeText(size)}`
     case 'starting':

@@ -61,6 +61,7 @@ export function createSending(deps: { client: Client; identity: Identity; stream
   let batch = 0
   let isOpen = false
   let isScheduled = false
+  let lastAddedAt = 0
   let failures = 0
   let holdTimer: ReturnType<typeof setTimeout> | undefined
   let stallTimer: ReturnType<typeof setInterval> | undefined
@@ -132,8 +133,10 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     const { file, handle, folder } = added
     const key = crypto.getRandomValues(new Uint32Array(4)).join('-')
     const { name, lastModified } = file
+    // No two files have the same time, so that it tells their order.
+    lastAddedAt = Math.max(Date.now(), lastAddedAt + 1)
     transfers.set(key, {
-      ...{ added, name, lastModified, addedAt: Date.now(), progressAt: 0 },
+      ...{ added, name, lastModified, addedAt: lastAddedAt, progressAt: 0 },
       ...(handle && { handle }),
       ...(folder && { folder }),
     })
@@ -233,7 +236,9 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     bytesPerSecond.value = totalRate.update(sentTotal)
     transfer.progressAt = Date.now()
     const rate = transfer.rate?.update(sentBytes)
-    list.change(key, { phase: 'sending', sentBytes, bytesPerSecond: rate })
+    // A browser may report the last bytes after it has told that the network is gone.
+    const phase = connection.state.peek() === 'offline' ? file.phase : 'sending'
+    list.change(key, { phase, sentBytes, bytesPerSecond: rate })
   }
 
   function onSent(key: string, upload: Upload): void {
