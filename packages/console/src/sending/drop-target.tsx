@@ -23,7 +23,10 @@ export function DropTarget({ sending }: { sending: Sending }) {
       setIsOver(false)
       if (!event.dataTransfer || !hasFiles(event)) return
       event.preventDefault()
-      droppedFiles(event.dataTransfer).then(sending.add)
+      droppedFiles(event.dataTransfer).then(({ files, unreadable }) => {
+        if (files.length > 0) sending.add(files)
+        if (unreadable.length > 0) sending.addUnreadable(unreadable)
+      })
     }
     const onPaste = (event: ClipboardEvent) => {
       const files = pastedFiles(event)

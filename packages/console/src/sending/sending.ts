@@ -19,6 +19,8 @@ const stalledMs = 3_000
 /** Delays after temporary failures, in ms: doubled from the first to the last. */
 const firstDelayMs = 1_000
 const maxDelayMs = 30_000
+/** A file that is refused more often than this has failed: others must have their turn. The network may be gone for ever. */
+const maxRefusals = 4
 /** Delay before the session is opened again, in ms. */
 const openDelayMs = 2_000
 
@@ -37,6 +39,8 @@ type Transfer = {
   /** What the stream told of its upload before the file was sent. */
   early?: Upload
   rate?: ReturnType<typeof createTransferRate>
+  /** How often the API or S3 refused it for a reason that may pass. */
+  refusals?: number
   progressAt: number
 }
 
@@ -84,6 +88,7 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     bytesOf: (key: string): File | undefined => transfers.get(key)?.added?.file,
 
     add,
+    addUnreadable,
     choose: (source: Source): Promise<void> => chooseFiles(source, add),
     pause,
     resume,
@@ -129,9 +134,19 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     schedule()
   }
 
+  /** Shows files that the user gave and the browser cannot read. */
+  function addUnreadable(filenames: readonly string[]): void {
+    list.add(
+      filenames.map((filename) => {
+        const problem = 'The browser cannot read this file.'
+        return { key: newKey(), filename, size: 0, phase: 'failed', sentBytes: 0, problem, batch }
+      }),
+    )
+  }
+
   function newFile(added: AddedFile): SendingFile {
     const { file, handle, folder } = added
-    const key = crypto.getRandomValues(new Uint32Array(4)).join('-')
+    const key = newKey()
     const { name, lastModified } = file
     // No two files have the same time, so that it tells their order.
     lastAddedAt = Math.max(Date.now(), lastAddedAt + 1)
@@ -160,6 +175,7 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     if (!transfer) return
     transfer.added = added
     delete transfer.task
+    transfer.refusals = 0
     list.change(key, { phase: 'queued', problem: undefined, batch })
   }
 
@@ -184,7 +200,8 @@ export function createSending(deps: { client: Client; identity: Identity; stream
   function runSchedule(): void {
     isScheduled = false
     if (isOpen && connection.state.peek() === 'online' && holdTimer === undefined) {
-      for (const { key } of nextToSend([...list.all()])) start(key)
+      const startable = [...list.all()].filter(({ key }) => !transfers.get(key)?.erasing)
+      for (const { key } of nextToSend(startable)) start(key)
     }
     watchForStalls()
     listenIfNeeded()
@@ -256,7 +273,10 @@ export function createSending(deps: { client: Client; identity: Identity; stream
 
   function onFailed(key: string, error: unknown): void {
     const { kind, problem, retryAfterMs } = describeFailure(error)
-    if (kind === 'temporary') {
+    const transfer = transfers.get(key)
+    const refusals = (transfer?.refusals ?? 0) + (problem === undefined ? 0 : 1)
+    if (transfer) transfer.refusals = refusals
+    if (kind === 'temporary' && refusals <= maxRefusals) {
       list.change(key, { phase: 'waiting-for-network', problem })
       hold(retryAfterMs)
       connection.suspect()
@@ -415,8 +435,8 @@ export function createSending(deps: { client: Client; identity: Identity; stream
       connection.suspect()
       release()
     } else if (canBeSent(key)) {
+      transfer.refusals = 0
       list.change(key, { phase: 'queued', problem: undefined, sentBytes: 0, batch })
-      await transfer.erasing
       interrupted.remember([recordOf(key)])
       schedule()
     } else if (file.phase === 'failed' && file.uploadId !== undefined) {
@@ -444,7 +464,11 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     const transfer = transfers.get(key)
     if (!file || !transfer) return
     if (!(isUnsent(file) || file.phase === 'interrupted' || canBeSent(key))) return
-    transfer.erasing = stop(key)
+    const erasing = stop(key).finally(() => {
+      if (transfer.erasing === erasing) delete transfer.erasing
+      schedule()
+    })
+    transfer.erasing = erasing
     if (file.phase === 'interrupted') remove(key)
     else list.change(key, { phase: 'cancelled', uploadId: undefined, bytesPerSecond: undefined })
     schedule()
@@ -547,8 +571,10 @@ export function createSending(deps: { client: Client; identity: Identity; stream
   /** An upload that S3 has, or that somebody erased, is not continued. Few have an id: three are sent at a time. */
   async function isStillUnsent({ key, uploadId }: InterruptedFile): Promise<boolean> {
     if (uploadId === undefined) return true
-    const { data, response } = await client.api.GET('/uploads/{id}', { params: { path: { id: uploadId } } })
-    const isUnsent = data ? data.state === 'awaiting' : response.status !== 404
+    const isUnsent = await client.get(uploadId).then(
+      ({ state }) => state === 'awaiting',
+      (error: unknown) => describeFailure(error).kind !== 'erased',
+    )
     if (!isUnsent) interrupted.forget([key])
     return isUnsent
   }
@@ -559,6 +585,11 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     addEventListener('beforeunload', onBeforeUnload)
     return () => removeEventListener('beforeunload', onBeforeUnload)
   }
+}
+
+/** `crypto.randomUUID` exists only in secure contexts, this works in all. */
+function newKey(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-')
 }
 
 export type Sending = ReturnType<typeof createSending>
