@@ -93,6 +93,7 @@ test('an interrupted file that is forgotten is erased', async () => {
   ui.page.on('dialog', (dialog) => dialog.accept())
   await ui.drop([largeFile('forget.bin'), smallFile('other.txt')])
   await parts.held
+  await ui.state('other.txt', 'Ready').waitFor()
   await ui.page.reload()
   await ui.title('1 file was interrupted').waitFor()
   await ui.button('Forget').click()
