@@ -15,7 +15,7 @@ export function InterruptedNotice({ sending }: { sending: Sending }) {
       <p>
         {isTitle ? '' : `${what} `}
         {openable.length === files.length ? '' : `Choose ${it} again to go on. `}
-        Nothing that was sent is sent again.
+        Only what is missing is sent.
       </p>
       <div class="tray-notice-actions">
         {openable.length > 0 ? (

@@ -101,7 +101,7 @@ function Progress({ file }: { file: SendingFile }) {
     if (done === undefined || total === undefined) return <progress aria-label={label} />
     return <progress aria-label={label} value={done / total} />
   }
-  if (!isActive(file) && phase !== 'paused') return null
+  if (!isActive(file) && !(phase === 'paused' && sentBytes > 0)) return null
   const isStill = phase === 'paused' || phase === 'waiting-for-network'
   return (
     <progress aria-label={label} class={isStill ? 'is-still' : ''} value={size > 0 ? sentBytes / size : 0} />
