@@ -204,17 +204,19 @@ test('the console uploads a file through the proxy, wherever its page was opened
   const context = await browser.newContext()
   for (const path of ['', '/']) {
     const { page, errors } = await openPage(context, `${publicUrl}${path}`)
-    await page.getByRole('heading', { name: 'Your uploads' }).waitFor()
-    await dropFiles(page.locator('.drop-zone'), [
+    await page.getByRole('heading', { name: 'Uploads', level: 1 }).waitFor()
+    await dropFiles(page.locator('body'), [
       { name: `a${path.length}.txt`, type: 'text/plain', bytes: Buffer.from('hello') },
     ])
-    const card = page.getByRole('listitem', { name: `a${path.length}.txt`, exact: true })
-    await card.locator('.state-text').filter({ hasText: 'Uploaded, waiting' }).waitFor()
+    const row = page.locator('.sending-row').filter({ hasText: `a${path.length}.txt` })
+    await row.getByText('Uploaded, waiting for a worker').waitFor()
     await page.getByRole('link', { name: 'Fleet' }).click()
-    await page.getByRole('link', { name: 'Your uploads' }).waitFor()
+    await page.getByRole('heading', { name: 'Fleet', level: 1 }).waitFor()
     assert.is(page.url(), `${publicUrl}/console/fleet`)
-    await page.getByRole('link', { name: 'Your uploads' }).click()
-    await card.waitFor()
+    // The tray stays while pages change.
+    await row.waitFor()
+    await page.getByRole('link', { name: 'Uploads' }).click()
+    await page.getByRole('heading', { name: 'Uploads', level: 1 }).waitFor()
     assert.is(page.url(), `${publicUrl}/`)
     assert.equal(errors, [])
     await page.close()

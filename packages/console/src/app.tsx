@@ -8,6 +8,8 @@ import { createIdentity } from './frame/identity.ts'
 import type { Page } from './frame/page.ts'
 import { createShortcuts } from './frame/shortcuts.ts'
 import { createTheme } from './frame/theme.ts'
+import { createSending } from './sending/sending.ts'
+import { SendingTray } from './sending/sending-tray.tsx'
 import { createUploads } from './uploads/uploads.ts'
 import { UploadsPage } from './uploads/uploads-page.tsx'
 
@@ -22,6 +24,7 @@ export function createApp(apiUrl: string) {
   const identity = createIdentity({ client })
   const frame = { identity, shortcuts: createShortcuts(), theme: createTheme(), toasts: createToasts() }
   const uploads = createUploads({ client, identity })
+  const sending = createSending({ client, identity })
 
   const pages: Page[] = [
     {
@@ -29,7 +32,7 @@ export function createApp(apiUrl: string) {
       title: 'Uploads',
       icon: Images,
       key: 'u',
-      component: () => <UploadsPage uploads={uploads} />,
+      component: () => <UploadsPage uploads={uploads} sending={sending} />,
     },
     {
       path: '/console/fleet',
@@ -45,7 +48,9 @@ export function createApp(apiUrl: string) {
   return function App() {
     return (
       <Router base={new URL(apiUrl).pathname.replace(/\/$/, '')}>
-        <Frame pages={pages} docsUrl={`${apiUrl}/docs`} {...frame} />
+        <Frame pages={pages} docsUrl={`${apiUrl}/docs`} {...frame}>
+          <SendingTray sending={sending} shortcuts={frame.shortcuts} />
+        </Frame>
       </Router>
     )
   }

@@ -1,23 +1,83 @@
+import type { AddedFile } from './added-file.ts'
+import { handleOf, isFileHandle, isFolderHandle } from './file-handles.ts'
+
+/** What was found: files, and the paths of what cannot be read. */
+export type DroppedFiles = { files: AddedFile[]; unreadable: string[] }
+
 /**
  * Returns all dropped files, including those in dropped folders.
  *
  * @param transfer of the drop event. It is empty after the event, so its items are read before this returns
  */
-export function droppedFiles(transfer: DataTransfer): Promise<File[]> {
-  // A file that is not from a file system, such as an image dragged from a page, has no entry.
-  const items = [...transfer.items].map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
-  return Promise.all(items.map(filesOf)).then((files) => files.flat())
+export async function droppedFiles(transfer: DataTransfer): Promise<DroppedFiles> {
+  const items = [...transfer.items]
+    .filter(({ kind }) => kind === 'file')
+    // A file that is not from a file system, such as an image dragged from a page, has neither handle nor entry.
+    .map((item) => ({ handle: handleOf(item), entry: item.webkitGetAsEntry(), file: item.getAsFile() }))
+  const found = (await Promise.all(items.map(filesOfItem))).flat()
+  return {
+    files: found.filter((each) => typeof each !== 'string'),
+    unreadable: found.filter((each) => typeof each === 'string'),
+  }
 }
 
-async function filesOf(item: FileSystemEntry | File | null): Promise<File[]> {
-  if (item === null) return []
-  if (item instanceof File) return [item]
-  if (isFileEntry(item)) return [await new Promise<File>((resolve, reject) => item.file(resolve, reject))]
-  if (isDirectoryEntry(item)) {
-    const files = await Promise.all((await readDirectory(item)).map(filesOf))
-    return files.flat()
+/** Files, or the path of what cannot be read. */
+type Found = (AddedFile | string)[]
+
+/** @returns the path instead, if it cannot be read */
+async function foundOrPath(path: string, find: () => Promise<Found>): Promise<Found> {
+  try {
+    return await find()
+  } catch {
+    return [path]
   }
-  return []
+}
+
+async function filesOfItem(item: {
+  handle: Promise<FileSystemHandle | undefined>
+  entry: FileSystemEntry | null
+  file: File | null
+}): Promise<Found> {
+  const { entry, file } = item
+  const handle = await item.handle
+  if (isFolderHandle(handle)) return filesOfFolder(handle, handle, handle.name)
+  if (isFileHandle(handle)) {
+    return foundOrPath(handle.name, async () => [{ file: file ?? (await handle.getFile()), handle }])
+  }
+  if (entry) return filesOfEntry(entry, '')
+  return file ? [{ file }] : []
+}
+
+function filesOfFolder(
+  folder: FileSystemDirectoryHandle,
+  root: FileSystemDirectoryHandle,
+  path: string,
+): Promise<Found> {
+  return foundOrPath(path, async () => {
+    const found: Promise<Found>[] = []
+    for await (const handle of folder.values()) {
+      const ownPath = `${path}/${handle.name}`
+      if (isFolderHandle(handle)) found.push(filesOfFolder(handle, root, ownPath))
+      else if (isFileHandle(handle)) {
+        const read = async () => [{ file: await handle.getFile(), path: ownPath, handle, folder: root }]
+        found.push(foundOrPath(ownPath, read))
+      }
+    }
+    return (await Promise.all(found)).flat()
+  })
+}
+
+function filesOfEntry(entry: FileSystemEntry, folder: string): Promise<Found> {
+  const path = `${folder}${entry.name}`
+  return foundOrPath(path, async () => {
+    if (isFileEntry(entry)) {
+      const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject))
+      return [folder === '' ? { file } : { file, path }]
+    }
+    if (!isDirectoryEntry(entry)) return []
+    const entries = await readDirectory(entry)
+    return (await Promise.all(entries.map((child) => filesOfEntry(child, `${path}/`)))).flat()
+  })
 }
 
 function isFileEntry(entry: FileSystemEntry): entry is FileSystemFileEntry {

@@ -1,6 +1,5 @@
 import type { Upload, UploadProgress } from '@millrace/client'
-import { remainingText, sizeText, timeText } from '../format/format-quantities.ts'
-import type { Transfer } from '../sending/transfers.ts'
+import { timeText } from '../format/format-quantities.ts'
 import type { Row } from './upload-list.ts'
 
 /** The text and the look of a row's state. */
@@ -12,14 +11,12 @@ export type StateLine = {
   /** From 0 to 1, or null if the work's progress cannot be measured. */
   progress?: number | null
   /** The action that the row offers. */
-  action?: 'cancel' | 'retry' | 'erase'
+  action?: 'erase'
 }
 
-/** Returns the state of a row: the page's own transfer, and from the file's arrival on the API's state. */
-export function stateLine({ upload, progress, transfer, size }: Row): StateLine {
+/** Returns the state of a row. */
+export function stateLine({ upload, progress }: Row): StateLine {
   if (upload?.state === 'processing') return lineOfProcessing(progress)
-  if (upload && upload.state !== 'awaiting') return lineOfUpload(upload)
-  if (transfer) return lineOfTransfer(transfer, size)
   return upload ? lineOfUpload(upload) : { text: 'Waiting', tone: 'waiting' }
 }
 
@@ -71,41 +68,4 @@ function lineOfUpload({ state, error, variants, expiresAt }: Upload): StateLine 
     case 'failed':
       return { text: error?.message ?? 'The file could not be processed.', tone: 'bad', action: 'erase' }
   }
-}
-
-function lineOfTransfer(transfer: Transfer, size: number): StateLine {
-  switch (transfer.phase) {
-    case 'queued':
-      return { text: 'Queued', tone: 'waiting', action: 'cancel' }
-    case 'starting':
-      return { text: 'Starting upload', tone: 'busy', progress: 0, action: 'cancel' }
-    case 'sending':
-      return lineOfSending(transfer, size)
-    case 'sent':
-      return { text: 'Uploaded, waiting for confirmation', tone: 'busy', progress: 1 }
-    case 'cancelled':
-      return { text: 'Cancelled', tone: 'waiting', action: 'retry' }
-    case 'failed':
-      return { text: transfer.problem, tone: 'bad', ...(transfer.retryable && { action: 'retry' }) }
-  }
-}
-
-function lineOfSending(transfer: { sentBytes: number; bytesPerSecond: number | undefined }, size: number) {
-  const { sentBytes, bytesPerSecond } = transfer
-  const progress = size > 0 ? sentBytes / size : 0
-  const parts = [`${sizeText(sentBytes)} of ${sizeText(size)}`]
-  if (bytesPerSecond !== undefined && bytesPerSecond > 0) {
-    parts.push(
-      `${sizeText(Math.round(bytesPerSecond))}/s`,
-      remainingText((size - sentBytes) / bytesPerSecond),
-    )
-  }
-  const line: StateLine = {
-    text: `Uploading ${Math.floor(progress * 100)} %`,
-    detail: parts.join(' · '),
-    tone: 'busy',
-    progress,
-    action: 'cancel',
-  }
-  return line
 }

@@ -6,23 +6,15 @@ import type { Row } from './upload-list.ts'
 import './upload-card.css'
 
 type Variant = components['schemas']['Variant']
-const actionLabels = { cancel: 'Cancel', retry: 'Upload again', erase: 'Delete' }
 
 /** One upload of the list. */
-export function UploadCard(props: {
-  row: Row
-  onRetry: (key: string) => void
-  onCancel: (key: string) => void
-  onErase: (id: string) => void
-}) {
+export function UploadCard(props: { row: Row; onErase: (id: string) => void }) {
   const { row } = props
   const { key, filename, upload } = row
   const line = stateLine(row)
   const nameId = `name-${key}`
-  const run = (action: StateLine['action']) => {
-    if (action === 'cancel') props.onCancel(key)
-    else if (action === 'retry') props.onRetry(key)
-    else if (upload && confirm(`Delete ${filename} and all its variants? This cannot be undone.`))
+  const erase = () => {
+    if (upload && confirm(`Delete ${filename} and all its variants? This cannot be undone.`))
       props.onErase(upload.id)
   }
   return (
@@ -54,9 +46,8 @@ export function UploadCard(props: {
         )}
       </div>
       {line.action && (
-        // The same button for every action, so that it keeps the keyboard focus when the action changes.
-        <button type="button" onClick={() => run(line.action)}>
-          {actionLabels[line.action]}
+        <button type="button" onClick={erase}>
+          Delete
           <span class="visually-hidden"> {filename}</span>
         </button>
       )}

@@ -1,5 +1,4 @@
 import type { Upload, UploadProgress } from '@millrace/client'
-import type { Transfer } from '../sending/transfers.ts'
 
 /** One row of the list: a file of this page, an upload that the API reported, or both. */
 export type Row = {
@@ -14,7 +13,6 @@ export type Row = {
   upload?: Upload
   /** Of the upload's processing, since its last change. */
   progress?: UploadProgress
-  transfer?: Transfer
 }
 
 /** The rows, newest first. */
@@ -24,8 +22,6 @@ export type Rows = readonly Row[]
 export function createUploadList() {
   let rows: Rows = []
   const listeners = new Set<(rows: Rows) => void>()
-  /** Ids of uploads that are being erased. Later events about them are ignored. */
-  const erasedIds = new Set<string>()
 
   return {
     rows: (): Rows => rows,
@@ -36,34 +32,9 @@ export function createUploadList() {
       return () => listeners.delete(listener)
     },
 
-    has: (id: string): boolean => rows.some((row) => row.id === id),
-
-    /** Adds files at the top, in their order, as queued rows. @returns the files with their keys */
-    addFiles(files: readonly File[]): { key: string; file: File }[] {
-      const at = Date.now()
-      const added = files.map((file) => ({ key: crypto.randomUUID(), file }))
-      const queued = added.map(({ key, file: { name, size } }): Row => {
-        return { key, filename: name, size, at, transfer: { phase: 'queued' } }
-      })
-      show([...queued, ...rows])
-      return added
-    },
-
-    setTransfer(key: string, transfer: Transfer): void {
-      show(rows.map((row) => (row.key === key ? { ...row, transfer } : row)))
-    },
-
-    /** Sets the id of a row's upload. A file that is sent again gets a new id, without the old upload. */
-    setId(key: string, id: string): void {
-      const others = rows.filter((row) => row.key === key || row.id !== id)
-      show(others.map((row) => (row.key === key && row.id !== id ? withId(row, id) : row)))
-    },
-
     /** Updates the rows of these uploads, and adds rows for those without one. Older versions are ignored. */
     setUploads(uploads: readonly Upload[]): void {
-      const pending = new Map(
-        uploads.filter(({ id }) => !erasedIds.has(id)).map((upload) => [upload.id, upload]),
-      )
+      const pending = new Map(uploads.map((upload) => [upload.id, upload]))
       const updated = rows.map((row) => {
         const upload = row.id === undefined ? undefined : pending.get(row.id)
         if (!upload) return row
@@ -96,18 +67,6 @@ export function createUploadList() {
       this.setUploads(uploads)
     },
 
-    /** Detaches an upload that is being erased. Its row stays only if it shows a file of this page. */
-    detach(id: string): void {
-      erasedIds.add(id)
-      show(
-        rows.flatMap((row) => {
-          if (row.id !== id) return [row]
-          const { id: _id, upload: _upload, progress: _progress, ...file } = row
-          return row.transfer ? [file] : []
-        }),
-      )
-    },
-
     remove(id: string): void {
       show(rows.filter((row) => row.id !== id))
     },
@@ -120,10 +79,6 @@ export function createUploadList() {
 }
 
 export type UploadList = ReturnType<typeof createUploadList>
-
-function withId({ key, filename, size, at, transfer }: Row, id: string): Row {
-  return { key, filename, size, at, id, ...(transfer && { transfer }) }
-}
 
 /** Sets the state of a row's upload. Earlier progress does not belong to it. */
 function withUpload({ progress: _, ...row }: Row, upload: Upload): Row {

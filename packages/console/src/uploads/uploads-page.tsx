@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { PageHeader } from '../frame/page-header.tsx'
-import { DropZone } from '../sending/drop-zone.tsx'
+import type { Sending } from '../sending/sending.ts'
+import { UploadButton } from '../sending/upload-button.tsx'
 import { outcomeText } from './state-line.ts'
 import { UploadCard } from './upload-card.tsx'
 import type { Rows } from './upload-list.ts'
@@ -8,7 +9,7 @@ import type { Uploads } from './uploads.ts'
 import './uploads-page.css'
 
 /** The uploads of this session or of whom it is signed in as. */
-export function UploadsPage({ uploads }: { uploads: Uploads }) {
+export function UploadsPage({ uploads, sending }: { uploads: Uploads; sending: Sending }) {
   const rows = useRows(uploads)
   const outcome = useLatestOutcome(rows)
   const { hasOlder, problem, isLoading, load } = useOlderUploads(uploads)
@@ -21,11 +22,11 @@ export function UploadsPage({ uploads }: { uploads: Uploads }) {
       setRemovalProblem(`The upload could not be deleted: ${error instanceof Error ? error.message : error}`)
     }
   }
-  useConfirmLeave(rows)
   return (
     <>
-      <PageHeader title="Uploads" note="Files go straight to S3, and become variants." />
-      <DropZone onFiles={uploads.add} />
+      <PageHeader title="Uploads" note="Files go straight to S3, and become variants.">
+        <UploadButton sending={sending} />
+      </PageHeader>
       <section aria-labelledby="uploads-heading">
         <h2 id="uploads-heading">Your uploads</h2>
         {problem && (
@@ -42,17 +43,11 @@ export function UploadsPage({ uploads }: { uploads: Uploads }) {
           </p>
         )}
         {rows.length === 0 && !problem && (
-          <p class="empty">{isLoading ? 'Loading…' : 'No uploads yet. Drop a file above to start.'}</p>
+          <p class="empty">{isLoading ? 'Loading…' : 'No uploads yet. Drop a file anywhere to start.'}</p>
         )}
         <ol class="list" aria-label="Uploads, newest first">
           {rows.map((row) => (
-            <UploadCard
-              key={row.key}
-              row={row}
-              onRetry={uploads.retry}
-              onCancel={uploads.cancel}
-              onErase={erase}
-            />
+            <UploadCard key={row.key} row={row} onErase={erase} />
           ))}
         </ol>
         {hasOlder && !problem && (
@@ -124,17 +119,4 @@ function useLatestOutcome(rows: Rows): string {
     }
   }, [rows])
   return latest
-}
-
-/** Makes the browser ask before the page is closed while files are being sent. */
-function useConfirmLeave(rows: Rows): void {
-  const isSending = rows.some(({ transfer }) => {
-    return transfer && ['queued', 'starting', 'sending'].includes(transfer.phase)
-  })
-  useEffect(() => {
-    if (!isSending) return
-    const onBeforeUnload = (event: BeforeUnloadEvent) => event.preventDefault()
-    addEventListener('beforeunload', onBeforeUnload)
-    return () => removeEventListener('beforeunload', onBeforeUnload)
-  }, [isSending])
 }
