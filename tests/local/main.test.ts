@@ -154,7 +154,7 @@ test('start prints the addresses at any log level, refuses a second start on the
   Console            ${url}
   API                ${url}
   API documentation  ${url}/docs
-  Fleet              ${url}/fleet
+  Fleet              ${url}/console/fleet
   Files are kept in  ${sandbox.directory}
 
 Press Ctrl-C to stop. The files are kept.
