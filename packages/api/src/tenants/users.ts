@@ -40,7 +40,9 @@ export function registerUsers(
   const index = createUploadIndex(deps)
   const userErasures = createUserErasures(deps)
   // All instances must record a user again that comes back.
-  endedIdentities.onEnded(users.forget)
+  endedIdentities.onEnded((owner) => {
+    if (owner !== undefined) users.forget(owner)
+  })
   const eraseUser = createEraseUser({
     ...deps,
     listOwnerContents,
