@@ -146,6 +146,8 @@ async function makeReady(): Promise<void> {
 test('health and sessions', async () => {
   for (const id of ['getHealth', 'getReadiness', 'getSession', 'putSession', 'getSession', 'endSession'])
     await send(id)
+  known.set('mr_3vY0Qn2b8mWcU1kTzJr5xP7sLdFhGaE9oNiRqXyVwKt', key)
+  for (const id of ['signInWithKey', 'signOutOfKey']) await send(id)
 })
 
 test('announcing, listing and changing uploads', async () => {

@@ -37,7 +37,7 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  * another owner than the user expects.
  *
  * A session in which an API key acts for itself may do all that the key may, so only pages of the API use it: no origin is
- * allowed besides, reading is protected as well, and a write must say where it comes from.
+ * allowed besides, reading is protected as well, and a write must say where it comes from, except to sign out.
  *
  * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`, those of the token.
  *
@@ -146,8 +146,9 @@ export function authorize(
   function refusalOfKeySession(request: FastifyRequest): AppError | undefined {
     if (!isKeySession(cookie.peek(request))) return undefined
     const isCross = isCrossSite(request, publicOrigin)
+    const { isSession = false } = request.routeOptions.config
     const isRefused = writes(request)
-      ? isCross || !saysWhereFrom(request)
+      ? isCross || !(isSession || saysWhereFrom(request))
       : isCross && !isFollowedLink(request)
     return isRefused ? new AppError('cross_site', { message: ownPagesOnly }) : undefined
   }

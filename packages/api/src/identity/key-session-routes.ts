@@ -9,7 +9,7 @@ import { SessionView } from './session-routes.ts'
 import { isKeySession, type SignIns } from './sign-ins.ts'
 
 /** Characters of a key. Those that we generate have 46, but `API_KEYS` may have the hash of any text. */
-const maxKeyCharacters = 1024
+const maxKeyCharacters = 256
 
 const KeyToSignIn = Type.Object(
   { key: Type.String({ minLength: 1, maxLength: maxKeyCharacters, description: 'an API key' }) },

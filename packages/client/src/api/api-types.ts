@@ -219,6 +219,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/session/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Sign the session in as an API key
+         * @description Until `DELETE /session/key`, `DELETE /session`, or the end of the session or of the key, requests with the cookie act as the key: for its tenant, with all its scopes. It is for an operator's browser; only pages of the API itself may use such a session, and no origin of `ALLOWED_ORIGINS`. Neither the cookie nor Redis has the key, only its id. Each sign-in begins another session. When the key has ended, requests get 401 `token_revoked` until the session is signed in again or out.
+         */
+        put: operations["signInWithKey"];
+        post?: never;
+        /**
+         * Sign out of an API key
+         * @description Ends the session that an API key signed in, with its event streams on all instances. The browser continues in the anonymous session that it had before, if it had one. Does nothing in a session that no API key has signed in.
+         */
+        delete: operations["signOutOfKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tokens": {
         parameters: {
             query?: never;
@@ -1212,6 +1236,10 @@ export interface components {
             tier: "api" | "worker";
             version: string;
         };
+        KeyToSignIn: {
+            /** @description an API key */
+            key: string;
+        };
         MultipartTransport: {
             /** @enum {string} */
             kind: "multipart";
@@ -1376,12 +1404,21 @@ export interface components {
             expiresAt: string;
             /** @description the instance that served this request */
             servedBy: string;
-            /** @description whom the session was signed in as; null: it is anonymous, or its credential has ended */
+            /** @description whom the session was signed in as: a user, or an API key itself; null: it is anonymous, or its credential has ended */
             signedIn: {
                 /** @description ISO 8601: when session or credential end, whichever is first */
                 until: string;
                 /** @description the id of the user, as the credential names it */
                 user: string;
+            } | {
+                /** @description the API key that the session acts as */
+                keyId: string;
+                /** @description what the session may do */
+                scopes: string[];
+                /** @description its tenant, who owns the uploads of the session */
+                tenant: string;
+                /** @description ISO 8601: when session or credential end, whichever is first */
+                until: string;
             } | null;
             /** @description the label set by `PUT /session` */
             user: string | null;
@@ -1793,22 +1830,8 @@ export interface components {
                 };
             };
         };
-        /** @description The API key does not have the required scope. */
-        Problem403: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code: "forbidden";
-                    /** @constant */
-                    status: 403;
-                };
-            };
-        };
         /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-        Problem403v2: {
+        Problem403: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1822,7 +1845,7 @@ export interface components {
             };
         };
         /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-        Problem403v3: {
+        Problem403v2: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1830,34 +1853,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code: "token_limit" | "forbidden" | "cross_site";
-                    /** @constant */
-                    status: 403;
-                };
-            };
-        };
-        /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-        Problem403v4: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code: "cross_site" | "forbidden";
-                    /** @constant */
-                    status: 403;
-                };
-            };
-        };
-        /** @description The upload token does not allow this. Or: Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-        Problem403v5: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code: "token_limit" | "cross_site" | "forbidden";
                     /** @constant */
                     status: 403;
                 };
@@ -2612,7 +2607,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -2645,7 +2640,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -2870,7 +2865,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -2907,7 +2902,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -2943,7 +2938,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -3070,7 +3065,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -3099,7 +3094,92 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429v2"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
+        };
+    };
+    signInWithKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "key": "mr_3vY0Qn2b8mWcU1kTzJr5xP7sLdFhGaE9oNiRqXyVwKt"
+                 *     }
+                 */
+                "application/json": components["schemas"]["KeyToSignIn"];
+            };
+        };
+        responses: {
+            /** @description The session, which is signed in. */
+            200: {
+                headers: {
+                    /** @description the sealed cookie, if the session is new or its cookie is renewed */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "views": 0,
+                     *       "user": null,
+                     *       "createdAt": "2026-11-20T08:00:00.000Z",
+                     *       "expiresAt": "2026-12-20T08:00:00.000Z",
+                     *       "signedIn": {
+                     *         "keyId": "key-01890a5d0c8b7c3e9f2a4b6c8d0e1f23",
+                     *         "tenant": "acme",
+                     *         "scopes": [
+                     *           "uploads:read",
+                     *           "uploads:write",
+                     *           "tenant"
+                     *         ],
+                     *         "until": "2026-12-20T08:00:00.000Z"
+                     *       },
+                     *       "servedBy": "api-1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
+        };
+    };
+    signOutOfKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session is not signed in with an API key. */
+            204: {
+                headers: {
+                    /** @description the sealed cookie of the session before, or deletes the cookie */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
@@ -3157,7 +3237,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -3190,7 +3270,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v2"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -3256,7 +3336,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v9"];
@@ -3356,7 +3436,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v9"];
@@ -3403,7 +3483,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -3492,7 +3572,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -3558,7 +3638,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v9"];
@@ -3626,7 +3706,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v4"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v3"];
@@ -3707,7 +3787,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v4"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v3"];
@@ -3760,7 +3840,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v2"];
             429: components["responses"]["Problem429"];
@@ -3919,7 +3999,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v3"];
@@ -4033,7 +4113,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v2"];
             429: components["responses"]["Problem429"];
@@ -4111,7 +4191,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -4182,7 +4262,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v5"];
@@ -4403,7 +4483,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v4"];
@@ -4465,7 +4545,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v6"];
@@ -4577,7 +4657,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -4629,7 +4709,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -4689,7 +4769,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -4780,7 +4860,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v10"];
             429: components["responses"]["Problem429"];
@@ -4826,7 +4906,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v4"];
             429: components["responses"]["Problem429"];
@@ -4892,7 +4972,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v11"];
@@ -4958,7 +5038,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v5"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v2"];
             413: components["responses"]["Problem413v3"];
@@ -5147,7 +5227,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v3"];
             409: components["responses"]["Problem409v2"];
             429: components["responses"]["Problem429"];
@@ -5260,7 +5340,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v3"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v8"];
             413: components["responses"]["Problem413"];
@@ -5327,7 +5407,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -5383,7 +5463,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v3"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -5516,7 +5596,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v8"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
@@ -5581,7 +5661,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -5639,7 +5719,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
