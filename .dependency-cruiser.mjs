@@ -86,7 +86,10 @@ const packages = {
     imports: [],
     rooms: ['api', 'sending', 'following', 'managing', 'webhooks', 'routes', 'server', 'react'],
   },
-  console: { imports: ['client'], rooms: ['format', 'uploads', 'fleet'] },
+  console: {
+    imports: ['client'],
+    rooms: ['format', 'design', 'frame', 'sending', 'uploads', 'fleet', 'operations'],
+  },
 }
 
 /** Of ours, the definition of the cloud imports `shared` only. */

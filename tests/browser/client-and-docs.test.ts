@@ -229,7 +229,7 @@ async function openPageWith(entry: string, name: string) {
 test('the fleet page shows instances and the scaling decision of a burst live', async () => {
   const context = await browser.newContext()
   try {
-    const { page, errors } = await openPage(context, new URL('/fleet', url).href)
+    const { page, errors } = await openPage(context, new URL('/console/fleet', url).href)
     for (const id of ['api-1', 'worker-1']) await page.getByRole('rowheader', { name: id }).waitFor()
     const photo = await samplePicture(1600, 1200).jpeg().toBuffer()
     const send = () =>

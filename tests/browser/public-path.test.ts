@@ -189,7 +189,7 @@ test('the console uploads a file through the proxy, wherever its page was opened
     await card.locator('.state-text').filter({ hasText: 'Uploaded, waiting' }).waitFor()
     await page.getByRole('link', { name: 'Fleet' }).click()
     await page.getByRole('link', { name: 'Your uploads' }).waitFor()
-    assert.is(page.url(), `${publicUrl}/fleet`)
+    assert.is(page.url(), `${publicUrl}/console/fleet`)
     await page.getByRole('link', { name: 'Your uploads' }).click()
     await card.waitFor()
     assert.is(page.url(), `${publicUrl}/`)

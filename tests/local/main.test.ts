@@ -127,7 +127,7 @@ test('start prints the addresses, refuses a second start on the same data, and S
   const url = await millrace.ready
   assert.is((await fetch(new URL('/health', url))).status, 200)
   const pageStatus = new Map<string, number>()
-  for (const page of ['/', '/docs', '/fleet']) {
+  for (const page of ['/', '/docs', '/console/fleet']) {
     pageStatus.set(page, (await fetch(new URL(page, url))).status)
   }
 
@@ -152,7 +152,7 @@ test('start prints the addresses, refuses a second start on the same data, and S
 Press Ctrl-C to stop. The files are kept.
 `,
   )
-  for (const page of ['/', '/docs', '/fleet']) assert.is(pageStatus.get(page), 200, page)
+  for (const page of ['/', '/docs', '/console/fleet']) assert.is(pageStatus.get(page), 200, page)
   assert.is(millrace.errors(), '')
 })
 

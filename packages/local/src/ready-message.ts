@@ -8,7 +8,7 @@ export function readyMessage({ url, directory }: { url: string; directory: strin
     ['Console', url],
     ['API', url],
     ['API documentation', `${url}/docs`],
-    ['Fleet', `${url}/fleet`],
+    ['Fleet', `${url}/console/fleet`],
     ['Files are kept in', directory],
   ] as const
   const width = Math.max(...rows.map(([label]) => label.length))

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
-/** Paths of the page. */
-const pages = ['/', '/fleet']
+/** Paths of the page. It shows by itself that there is no page of a name. */
+const pages = ['/', '/console/*']
 
 /**
  * Serves the console's page and its files, as built by Vite. The page may load scripts from this origin only,

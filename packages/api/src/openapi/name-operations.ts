@@ -11,7 +11,7 @@ const hiddenOperations: Record<string, string> = {
   'GET /docs/static/swagger-initializer.js': 'getDocsFile',
   'GET /docs/static/*': 'getDocsFile',
   'GET /': 'getUploadsPage',
-  'GET /fleet': 'getFleetPage',
+  'GET /console/*': 'getConsolePage',
   'GET /*': 'getConsoleFile',
   // Described as `PUT /upload`, since a name may have more characters than OpenAPI's parameters here.
   'PUT /upload/*': 'putFile',

@@ -1,6 +1,7 @@
 import './fleet-page.css'
 import { useEffect, useState } from 'preact/hooks'
 import { durationText, numberText, timeText } from '../format/format-quantities.ts'
+import { PageHeader } from '../frame/page-header.tsx'
 import { type Cluster, type ClusterUpdate, followCluster } from './cluster.ts'
 import { FleetChart } from './fleet-chart.tsx'
 import { InstanceTable } from './instance-table.tsx'
@@ -22,20 +23,13 @@ export function FleetPage() {
   const problem = update && 'problem' in update ? update.problem : undefined
   return (
     <>
-      <header>
-        <h1>Fleet</h1>
-        <p>
-          <a href="./">Your uploads</a>
-        </p>
-      </header>
-      <main>
-        <p role="status">
-          {problem === 'unreachable' && 'Connection lost. Reconnecting…'}
-          {!update && 'Connecting…'}
-        </p>
-        {problem === 'forbidden' && <Forbidden />}
-        {cluster && problem !== 'forbidden' && <Fleet cluster={cluster} />}
-      </main>
+      <PageHeader title="Fleet" note="The instances, their load and what scaled them." />
+      <p role="status">
+        {problem === 'unreachable' && 'Connection lost. Reconnecting…'}
+        {!update && 'Connecting…'}
+      </p>
+      {problem === 'forbidden' && <Forbidden />}
+      {cluster && problem !== 'forbidden' && <Fleet cluster={cluster} />}
     </>
   )
 }

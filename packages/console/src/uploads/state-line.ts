@@ -1,6 +1,6 @@
 import type { Upload, UploadProgress } from '@millrace/client'
 import { remainingText, sizeText, timeText } from '../format/format-quantities.ts'
-import type { Transfer } from './transfers.ts'
+import type { Transfer } from '../sending/transfers.ts'
 import type { Row } from './upload-list.ts'
 
 /** The text and the look of a row's state. */

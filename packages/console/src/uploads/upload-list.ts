@@ -1,5 +1,5 @@
 import type { Upload, UploadProgress } from '@millrace/client'
-import type { Transfer } from './transfers.ts'
+import type { Transfer } from '../sending/transfers.ts'
 
 /** One row of the list: a file of this page, an upload that the API reported, or both. */
 export type Row = {

@@ -1,20 +1,20 @@
-import type { Client, components, Upload } from '@millrace/client'
+import type { Client, Upload } from '@millrace/client'
 import { dataOf } from '@millrace/client'
+import type { Identity } from '../frame/identity.ts'
+import { createTransfers } from '../sending/transfers.ts'
 import { createOwnerEvents } from './owner-events.ts'
-import { createTransfers } from './transfers.ts'
 import { createUploadList } from './upload-list.ts'
 
 const notFound = 404
 const pageSize = 50
 
-export type Session = components['schemas']['Session']
-
 /**
  * Manages the uploads of this browser's session: sends files, follows their processing and keeps the list.
  *
  * @param deps.client a client of the API that serves the page
+ * @param deps.identity opens the session before anything else is requested
  */
-export function createUploads({ client }: { client: Client }) {
+export function createUploads({ client, identity }: { client: Client; identity: Identity }) {
   const list = createUploadList()
   const transfers = createTransfers({
     client,
@@ -68,16 +68,11 @@ export function createUploads({ client }: { client: Client }) {
       list.remove(id)
     },
 
-    /**
-     * Creates or loads the session, then loads the newest uploads and follows all. The requests run one after
-     * the other: concurrent requests without a cookie would each create a session.
-     *
-     * @returns the session, and whether there are older uploads than those loaded
-     */
-    async open(): Promise<{ session: Session; hasOlder: boolean }> {
-      const session = dataOf(await client.api.GET('/session'))
+    /** Opens the session, then loads the newest uploads and follows all. @returns whether there are older ones */
+    async open(): Promise<boolean> {
+      await identity.open()
       await events.open()
-      return { session, hasOlder: cursor !== undefined }
+      return cursor !== undefined
     },
 
     /** Loads the next page of older uploads that is not empty. @returns whether there are more */
