@@ -260,9 +260,11 @@ test('when its key is revoked, a session ends at once, with its event streams, a
     assert.match(bodyOf(read, Problem).detail, 'API key')
     assertRefused(await client.post('/uploads', announcement, { ...ownPage, base }), 401, 'token_revoked')
   }
-  assert.is(await signedInAs(client), null)
+  const session = bodyOf(await client.get('/session'), SessionView)
+  assert.equal([session.signedIn, session.signInEnded], [null, true])
   assert.is((await signOut(client)).status, 204)
   assert.is((await client.get('/uploads')).status, 200)
+  assert.is(bodyOf(await client.get('/session'), SessionView).signInEnded, false)
 })
 
 test('when its key expires, a session ends, with its event streams', async () => {

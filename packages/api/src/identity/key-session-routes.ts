@@ -56,7 +56,8 @@ export function keySessionRoutes(
       const { createdAt, expiresAt } = session
       const signedIn = await signIns.describe(session)
       reply.header('cache-control', 'no-store')
-      return { views: 0, user: null, createdAt, expiresAt, signedIn, servedBy: instance }
+      const signInEnded = signedIn === null
+      return { views: 0, user: null, createdAt, expiresAt, signedIn, signInEnded, servedBy: instance }
     },
   )
 

@@ -9,7 +9,7 @@ import { endKeySession } from './end-key-session.ts'
 import type { EndedIdentities } from './ended-identities.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
-import { isKeySession, type SignedInAs, type SignIns } from './sign-ins.ts'
+import { isKeySession, isSignedIn, type SignedInAs, type SignIns } from './sign-ins.ts'
 
 const Until = Type.String({ description: 'ISO 8601: when session or credential end, whichever is first' })
 
@@ -38,6 +38,10 @@ export const SessionView = Type.Object(
           'whom the session was signed in as: a user, or an API key itself; null: it is anonymous, or its credential has ended',
       },
     ),
+    signInEnded: Type.Boolean({
+      description:
+        'whether it was signed in, and its credential has ended: other requests get 401 until it signs in again, or out',
+    }),
     servedBy: Type.String({ description: 'the instance that served this request' }),
   },
   { title: 'Session' },
@@ -144,7 +148,8 @@ export function sessionRoutes(
   ): Static<typeof SessionView> {
     reply.header('cache-control', 'no-store')
     const { createdAt, expiresAt } = session
-    return { views, user, createdAt, expiresAt, signedIn, servedBy: instance }
+    const signInEnded = isSignedIn(session) && signedIn === null
+    return { views, user, createdAt, expiresAt, signedIn, signInEnded, servedBy: instance }
   }
 }
 

@@ -1328,6 +1328,13 @@ export interface components {
             slots: number;
             waiting: number;
         };
+        /** @description the limits of each user, and of the tenant itself; absent: no limit */
+        Quota: {
+            bytesPerDay?: number;
+            bytesTotal?: number;
+            filesPerDay?: number;
+            filesTotal?: number;
+        };
         Readiness: {
             checks: {
                 redis: "ok" | "failed";
@@ -1420,6 +1427,8 @@ export interface components {
                 /** @description ISO 8601: when session or credential end, whichever is first */
                 until: string;
             } | null;
+            /** @description whether it was signed in, and its credential has ended: other requests get 401 until it signs in again, or out */
+            signInEnded: boolean;
             /** @description the label set by `PUT /session` */
             user: string | null;
             /** @description number of `GET /session` requests of this session */
@@ -1579,6 +1588,7 @@ export interface components {
             files: number;
             /** @description cursor of the next page; absent on the last one */
             nextCursor?: string;
+            quota: components["schemas"]["Quota"];
             users: components["schemas"]["UserUsage"][];
         };
         UsageCounting: {
@@ -3022,6 +3032,7 @@ export interface operations {
                      *         "user": "user_42",
                      *         "until": "2026-11-20T09:00:00.000Z"
                      *       },
+                     *       "signInEnded": false,
                      *       "servedBy": "api-1"
                      *     }
                      */
@@ -3142,6 +3153,7 @@ export interface operations {
                      *         ],
                      *         "until": "2026-12-20T08:00:00.000Z"
                      *       },
+                     *       "signInEnded": false,
                      *       "servedBy": "api-1"
                      *     }
                      */
@@ -5082,6 +5094,10 @@ export interface operations {
                      *           "bytes": 48210004
                      *         }
                      *       ],
+                     *       "quota": {
+                     *         "bytesTotal": 1000000000,
+                     *         "filesPerDay": 500
+                     *       },
                      *       "users": [
                      *         {
                      *           "user": "auth0|5f7c8ec7",
