@@ -1,5 +1,5 @@
 import { createClient } from '@millrace/client'
-import { Activity, Images } from 'lucide-preact'
+import { Activity, ChartNoAxesColumn, Images, KeyRound, Webhook } from 'lucide-preact'
 import { lazy } from 'preact/compat'
 import { Router } from 'wouter-preact'
 import { createToasts } from './design/toasts.tsx'
@@ -8,6 +8,7 @@ import { createIdentity } from './frame/identity.ts'
 import type { Page } from './frame/page.ts'
 import { createShortcuts } from './frame/shortcuts.ts'
 import { createTheme } from './frame/theme.ts'
+import { createOperations } from './operations/operations.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { UploadsPage } from './uploads/uploads-page.tsx'
 
@@ -22,6 +23,7 @@ export function createApp(apiUrl: string) {
   const identity = createIdentity({ client })
   const frame = { identity, shortcuts: createShortcuts(), theme: createTheme(), toasts: createToasts() }
   const uploads = createUploads({ client, identity })
+  const operator = { operations: createOperations({ client, identity }), toasts: frame.toasts }
 
   const pages: Page[] = [
     {
@@ -37,6 +39,36 @@ export function createApp(apiUrl: string) {
       icon: Activity,
       key: 'f',
       component: lazy(async () => (await import('./fleet/fleet-page.tsx')).FleetPage),
+    },
+    {
+      path: '/console/webhooks',
+      title: 'Webhooks',
+      icon: Webhook,
+      key: 'w',
+      component: lazy(async () => {
+        const { WebhooksPage } = await import('./operations/webhooks/webhooks-page.tsx')
+        return () => <WebhooksPage {...operator} />
+      }),
+    },
+    {
+      path: '/console/keys',
+      title: 'Keys',
+      icon: KeyRound,
+      key: 'k',
+      component: lazy(async () => {
+        const { KeysPage } = await import('./operations/keys/keys-page.tsx')
+        return () => <KeysPage {...operator} />
+      }),
+    },
+    {
+      path: '/console/usage',
+      title: 'Usage',
+      icon: ChartNoAxesColumn,
+      key: 's',
+      component: lazy(async () => {
+        const { UsagePage } = await import('./operations/usage/usage-page.tsx')
+        return () => <UsagePage {...operator} />
+      }),
     },
   ]
 
