@@ -28,19 +28,18 @@ export function Account({ identity, toasts }: { identity: Identity; toasts: Toas
     )
   }
   return (
-    <div class="account-row">
+    <div class="account-row is-signed-in">
       <div>
         <strong>{'user' in signedIn ? signedIn.user : signedIn.tenant}</strong>
         {'user' in signedIn ? (
-          'Signed in as this user.'
+          'Signed in as this user'
         ) : (
           <>
-            Signed in with the API key{' '}
-            <code title={signedIn.keyId}>{`…${signedIn.keyId.slice(-shownIdLength)}`}</code>
+            API key <code title={signedIn.keyId}>{`…${signedIn.keyId.slice(-shownIdLength)}`}</code>
           </>
         )}
       </div>
-      <Button label="Sign out" icon={LogOut} onClick={signOut} />
+      <Button label="Sign out" icon={LogOut} look="quiet" iconOnly onClick={signOut} />
     </div>
   )
 }

@@ -49,10 +49,12 @@ export function SignInDialog({ identity }: { identity: Identity }) {
             {problem}
           </p>
           <small id={noteId}>
-            This browser then acts as the key, until you sign out. The key itself is not kept. No key yet? On
-            the server, run{' '}
-            <code>npm run api-key -- create --tenant my-team --scope admin --scope uploads:read</code>
+            This browser then acts as the key, until you sign out. The key itself is not kept.
           </small>
+        </div>
+        <div class="sign-in-help">
+          <small>No key yet? Create one on the server:</small>
+          <code>npm run api-key -- create --tenant my-team --scope admin --scope uploads:read</code>
         </div>
         <DialogActions>
           <Button label="Cancel" onClick={close} />

@@ -21,6 +21,9 @@ import { TokenDialog } from './token-dialog.tsx'
 type ApiKey = components['schemas']['ApiKey']
 type Context = { operations: Operations; toasts: Toasts }
 
+/** How long the API knows a last use, in ms. */
+const rememberedMs = 90 * 24 * 60 * 60 * 1000
+
 /** The API keys of the tenant: who else may act for it, and what they may do. */
 export function KeysPage(context: Context) {
   const { identity } = context.operations
@@ -172,9 +175,10 @@ function hasExpired({ expiresAt }: ApiKey): boolean {
   return expiresAt !== undefined && Date.parse(expiresAt) <= Date.now()
 }
 
-function lastUseOf({ lastUsedAt }: ApiKey): string {
+function lastUseOf({ lastUsedAt, createdAt }: ApiKey): string {
   if (lastUsedAt === undefined) return 'unknown'
-  return lastUsedAt === null ? 'not in 90 days' : timeText(Date.parse(lastUsedAt))
+  if (lastUsedAt !== null) return timeText(Date.parse(lastUsedAt))
+  return Date.now() - Date.parse(createdAt) < rememberedMs ? 'never' : 'not in 90 days'
 }
 
 function endOf({ expiresAt }: ApiKey): string {

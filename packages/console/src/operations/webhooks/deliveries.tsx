@@ -17,7 +17,11 @@ type Delivery = components['schemas']['Delivery']
 const pollMs = 2_000
 const pageSize = 50
 
-const tones: Record<Delivery['state'], Tone> = { pending: 'busy', delivered: 'good', failed: 'bad' }
+const badges: Record<Delivery['state'], { text: string; tone: Tone }> = {
+  pending: { text: 'Pending', tone: 'busy' },
+  delivered: { text: 'Delivered', tone: 'good' },
+  failed: { text: 'Failed', tone: 'bad' },
+}
 const reasons: Record<string, string> = {
   address_refused: 'the address is not public',
   dns_unavailable: 'the name could not be resolved',
@@ -118,7 +122,7 @@ function DeliveryRows(props: { delivery: Delivery; onReplay: (id: string) => voi
           </button>
         </th>
         <td>
-          <Badge text={state} tone={tones[state]} />
+          <Badge {...badges[state]} />
         </td>
         <td class="is-wide">{responseOf(delivery)}</td>
         <td class="is-wide number-cell">{attempt}</td>
