@@ -1,5 +1,5 @@
 import { createClient } from '@millrace/client'
-import { Activity, ChartNoAxesColumn, Images, KeyRound, Webhook } from 'lucide-preact'
+import { Activity, ChartNoAxesColumn, Images, KeyRound, ListChecks, Webhook } from 'lucide-preact'
 import { lazy } from 'preact/compat'
 import { Router } from 'wouter-preact'
 import { createToasts } from './design/toasts.tsx'
@@ -39,6 +39,16 @@ export function createApp(apiUrl: string) {
       icon: Activity,
       key: 'f',
       component: lazy(async () => (await import('./fleet/fleet-page.tsx')).FleetPage),
+    },
+    {
+      path: '/console/queues',
+      title: 'Queues',
+      icon: ListChecks,
+      key: 'q',
+      component: lazy(async () => {
+        const { QueuesPage } = await import('./operations/queues/queues-page.tsx')
+        return () => <QueuesPage {...operator} />
+      }),
     },
     {
       path: '/console/webhooks',
