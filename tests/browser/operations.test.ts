@@ -10,6 +10,7 @@ import { launchChromium, openPage } from '../support/chromium.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { type Receiver, startReceiver } from '../worker/support/receiver.ts'
+import { samplePicture, truncated } from '../worker/support/sample-images.ts'
 
 const test = suite('console for operators', {}, { limitMs: 60_000 })
 
@@ -212,11 +213,14 @@ test('a webhook is added, tested, replayed, changed, disabled, gets a new secret
   assert.is(receiver.seen.length, 1)
   receiverStatus = 500
   await button('Send test').click()
-  await row(/Failed.*500/).getByRole('button').click()
+  await row(/Failed.*500/)
+    .getByRole('button')
+    .click()
   await page.getByText('thank you').waitFor()
   receiverStatus = 204
   await button('Send again').click()
-  await row('Sent again').getByText('Delivered').waitFor()
+  await page.getByText('Delivered').nth(1).waitFor()
+  assert.is(receiver.seen.length, 3)
 
   await button('Change').click()
   await page.getByLabel('Description').fill('tells the shop')
@@ -243,6 +247,41 @@ test('a webhook is added, tested, replayed, changed, disabled, gets a new secret
     errors.filter((text) => !failedResponse.test(text)),
     [],
   )
+})
+
+test('rejected uploads are shown with their reason, and failed ones are retried, one or all', async () => {
+  const response = await fetch(`${origin}/upload`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${tenant.key}`,
+      'content-type': 'image/jpeg',
+      'content-disposition': 'attachment; filename=half.jpg',
+    },
+    body: new Uint8Array(truncated(await samplePicture(300, 200).jpeg().toBuffer())),
+  })
+  const { id } = Value.Parse(Type.Object({ id: Type.String() }), await response.json())
+  const read = async () => Value.Parse(Type.Object({}), await (await send('GET', `/uploads/${id}`)).json())
+  while (!('error' in (await read())));
+  await openSignedIn('/console/queues')
+  await row('half.jpg').getByText('The JPEG is incomplete').waitFor()
+  await page.getByText('Nothing has failed').waitFor()
+
+  // No file makes processing fail. So the API's responses are made here.
+  const failed = { ...(await read()), filename: 'photo.jpg', state: 'failed' }
+  await page.route(/uploads\?state=failed/, (route) => route.fulfill({ json: { uploads: [failed] } }))
+  const asked: string[] = []
+  await page.route(/reprocess$/, (route) => {
+    asked.push(`${route.request().url().replace(origin, '')} ${route.request().postData()}`)
+    const results = { results: [{ id, outcome: 'accepted' }] }
+    return route.fulfill({ json: asked.length === 1 ? failed : results })
+  })
+  await page.reload()
+  await button('Retry photo.jpg').click()
+  await page.getByText('photo.jpg is processed again.').waitFor()
+  await button('Retry all').click()
+  await page.getByText('One upload is processed again.').waitFor()
+  assert.equal(asked, [`/uploads/${id}/reprocess {}`, '/uploads/reprocess {"filter":{"state":["failed"]}}'])
+  assert.equal(errors, [])
 })
 
 test('usage shows files, bytes and share of the quota by user', async () => {
@@ -322,6 +361,7 @@ test('all pages are accessible, in light and dark and on a phone', async () => {
       [`webhooks?webhook=${id}`, 'Delivered'],
       ['webhooks', receiver.url],
       ['usage', 'ada'],
+      ['queues', 'half.jpg'],
     ] as const) {
       await page.goto(`${origin}/console/${path}`)
       await page.getByText(shown).first().waitFor()

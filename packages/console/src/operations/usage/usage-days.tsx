@@ -23,6 +23,7 @@ export function UsageDays({ days }: { days: readonly Day[] }) {
       <svg
         class="day-bars"
         viewBox={`0 0 ${shownDays * (barWidth + gap) - gap} ${height}`}
+        preserveAspectRatio="none"
         role="img"
         aria-label={`Bytes by day. Most on ${most?.day}: ${sizeText(largest)}`}
       >
@@ -36,7 +37,6 @@ export function UsageDays({ days }: { days: readonly Day[] }) {
               y={height - barHeight}
               width={barWidth}
               height={barHeight}
-              rx={1.5}
             >
               <title>{`${day}: ${sizeText(bytes)} in ${files} files`}</title>
             </rect>
