@@ -2,17 +2,18 @@
  * The layers of this repository, and the only place that states them. `npm run check` fails on an import that goes
  * against them. `docs/architecture.md` describes what each room is for.
  *
- * A package may import the packages that `imports` lists. `rooms` are its folders under `src/`, lowest first: a room
+ * A package may import the packages that `imports` lists, and single `files` of others. `rooms` are its folders under `src/`, lowest first: a room
  * may import the rooms before it. Files directly in `src/` (`main.ts`, `app.ts`, `config.ts`) lie above all rooms.
  * A new package or room needs an entry here. Tests and benchmarks may import everything, examples only the client.
  *
- * @type {Record<string, { imports: string[]; rooms: string[] }>}
+ * @type {Record<string, { imports: string[]; files?: string[]; rooms: string[] }>}
  */
 const packages = {
   shared: {
     imports: [],
     rooms: [
       'service',
+      'tracing',
       'presets',
       'uploads',
       'ledger',
@@ -24,6 +25,7 @@ const packages = {
       'lifecycle',
       'fleet',
       'config',
+      'command',
     ],
   },
   api: {
@@ -46,6 +48,7 @@ const packages = {
       'events',
       'webhooks',
       'fleet',
+      'admin',
     ],
   },
   worker: {
@@ -76,7 +79,9 @@ const packages = {
   },
   local: {
     imports: ['shared', 'local-s3'],
-    rooms: ['setup', 'cloud', 'fleet'],
+    // `npm start` checks the settings of the services before it starts them.
+    files: ['packages/api/src/config.ts', 'packages/worker/src/config.ts'],
+    rooms: ['setup', 'cloud', 'fleet', 'doctor'],
   },
   simulator: {
     imports: ['shared'],
@@ -98,12 +103,18 @@ const stacks = '^(stacks/|sst\\.config\\.ts$)'
 /** Matches one of the names as a whole path segment; without names it matches nothing. */
 const anyOf = (/** @type {string[]} */ names) => (names.length > 0 ? `(${names.join('|')})/` : '(?!)')
 
-const packageRules = Object.entries(packages).map(([name, { imports }]) => ({
+const packageRules = Object.entries(packages).map(([name, { imports, files = [] }]) => ({
   name: `package-${name}`,
-  comment: `packages/${name} may import: ${imports.join(', ') || 'no other package'}.`,
+  comment: `packages/${name} may import: ${[...imports, ...files].join(', ') || 'no other package'}.`,
   severity: 'error',
   from: { path: `^packages/${name}/` },
-  to: { path: '^packages/', pathNot: `^packages/${anyOf([name, ...imports])}` },
+  to: {
+    path: '^packages/',
+    pathNot: [
+      `^packages/${anyOf([name, ...imports])}`,
+      ...files.map((file) => `^${file.replaceAll('.', '\\.')}$`),
+    ],
+  },
 }))
 
 const roomRules = Object.entries(packages).flatMap(([name, { rooms }]) =>

@@ -38,6 +38,7 @@ export function createCloud(settings: Settings) {
       region: home,
       bucketName: bucket.name,
       queueUrl: queue.queue.url,
+      deadLetterQueueUrl: queue.deadLetters.url,
       sessionKeys,
       allowedOrigins: settings.environment['ALLOWED_ORIGINS'],
       presets: settings.environment['PRESETS'],
@@ -52,6 +53,10 @@ export function createCloud(settings: Settings) {
   const apiKeys = new sst.Secret('ApiKeys', ',').value
   // Without a default: a deploy that needs it stops and names it.
   const jwtSecret = needsJwtSecret(settings.environment) ? new sst.Secret('JwtSecret').value : undefined
+  // A comma is an empty list here too.
+  const otlpHeaders = settings.environment['OTEL_EXPORTER_OTLP_ENDPOINT']
+    ? new sst.Secret('OtlpHeaders', ',').value
+    : undefined
   const zoneId = settings.domain && findZone(settings.domain).zoneId
 
   const regions = places.map((place) =>
@@ -61,7 +66,7 @@ export function createCloud(settings: Settings) {
       accountId,
       zoneId,
       images: { api: imageIn(apiImages, place), worker: imageIn(workerImages, place) },
-      secrets: { sessionKeys, apiKeys, jwtSecret },
+      secrets: { sessionKeys, apiKeys, jwtSecret, otlpHeaders },
     }),
   )
   if (regions.length > 1) {

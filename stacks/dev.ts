@@ -14,18 +14,20 @@ export function createDevCommands(options: {
   region: string
   bucketName: $util.Input<string>
   queueUrl: $util.Input<string>
+  deadLetterQueueUrl: $util.Input<string>
   sessionKeys: $util.Input<string>
   /** As in .env.example; undefined: no other origins. */
   allowedOrigins: string | undefined
   /** JSON of the project's presets. */
   presets: string | undefined
 }) {
-  const { region, bucketName, queueUrl, sessionKeys, allowedOrigins, presets } = options
+  const { region, bucketName, queueUrl, deadLetterQueueUrl, sessionKeys, allowedOrigins, presets } = options
   const environment = {
     AWS_REGION: region,
     REDIS_URL: `redis://127.0.0.1:${redisPort}`,
     BUCKET: bucketName,
     EVENTS_QUEUE_URL: queueUrl,
+    DEAD_LETTER_QUEUE_URL: deadLetterQueueUrl,
     ...(presets !== undefined && { PRESETS: presets }),
   }
   const service = (main: string) => `node packages/local/run.mjs ${main}`

@@ -60,6 +60,7 @@ export function createRegion(options: {
     BUCKET: bucket.name,
     ...(isReplicated && { BUCKET_REPLICATED: 'true' }),
     EVENTS_QUEUE_URL: queue.queue.url,
+    DEAD_LETTER_QUEUE_URL: queue.deadLetters.url,
     METRICS_STAGE: place.stage,
     // The container's file system is read-only except for /tmp.
     NODE_COMPILE_CACHE: '/tmp/compiled',

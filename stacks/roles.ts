@@ -94,6 +94,7 @@ export function createApiRole(deps: RoleDeps) {
       Action: ['sqs:GetQueueAttributes'],
       Resource: queue.queue.arn,
     },
+    ...redriveStatements(queue),
   ])
 }
 
@@ -168,6 +169,7 @@ export function createWorkerRole(deps: RoleDeps) {
       Action: ['autoscaling:SetInstanceProtection'],
       Resource: groupArn(deps),
     },
+    ...redriveStatements(queue),
   ])
 }
 
@@ -179,6 +181,24 @@ function groupArn({ place, accountId, groupName }: RoleDeps): $util.Output<strin
 /** Returns the ARN of all objects under a prefix. */
 function objectsUnder(bucket: Bucket, prefix: string): $util.Output<string> {
   return $interpolate`${bucket.arn}/${prefix}*`
+}
+
+/** Both tiers redrive dead letters: the API on request, workers with the command. Messages are sent before they are deleted. */
+function redriveStatements({ queue, deadLetters }: EventsQueue): Statement[] {
+  return [
+    {
+      Sid: 'TakeDeadLetters',
+      Effect: 'Allow',
+      Action: [
+        'sqs:ReceiveMessage',
+        'sqs:DeleteMessage',
+        'sqs:ChangeMessageVisibility',
+        'sqs:GetQueueAttributes',
+      ],
+      Resource: deadLetters.arn,
+    },
+    { Sid: 'SendDeadLettersAgain', Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: queue.arn },
+  ]
 }
 
 /** Both tiers erase: the API on request, workers rejected and late uploads. */

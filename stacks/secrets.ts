@@ -19,6 +19,8 @@ export type SharedSecrets = {
   apiKeys: $util.Input<string>
   /** undefined: JWTs are verified with public keys, or not accepted. */
   jwtSecret: $util.Input<string> | undefined
+  /** Headers of the collector of traces, such as its key. undefined: nothing is traced. */
+  otlpHeaders: $util.Input<string> | undefined
 }
 
 /**
@@ -42,14 +44,18 @@ export function createSecrets(options: {
       { name: `${secretsPath(place, tier)}/${variable}`, type: 'SecureString', keyId: key.arn, value },
       place.options,
     )
+  /** Both tiers export traces. */
+  const tracing = (tier: Tier) =>
+    shared.otlpHeaders === undefined ? [] : [create(tier, 'OTEL_EXPORTER_OTLP_HEADERS', shared.otlpHeaders)]
   const api = [
     create('api', 'REDIS_URL', redis.url),
     create('api', 'SESSION_KEYS', shared.sessionKeys),
     create('api', 'API_KEYS', shared.apiKeys),
     ...(shared.jwtSecret === undefined ? [] : [create('api', 'JWT_SECRET', shared.jwtSecret)]),
     ...(cdn ? [create('api', 'CDN_PRIVATE_KEY', cdn.privateKey)] : []),
+    ...tracing('api'),
   ]
-  const worker = [create('worker', 'REDIS_URL', redis.url)]
+  const worker = [create('worker', 'REDIS_URL', redis.url), ...tracing('worker')]
   return { versions: { api: versionOf(api), worker: versionOf(worker) } }
 }
 

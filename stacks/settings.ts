@@ -221,6 +221,7 @@ const variables = {
   MILLRACE_DOMAIN: ['domain', 'name'],
   MILLRACE_ZONE: ['domain', 'zone'],
   MILLRACE_ALLOWED_ORIGINS: ['environment', 'ALLOWED_ORIGINS'],
+  MILLRACE_OTLP_ENDPOINT: ['environment', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   MILLRACE_CDN: ['cdn'],
   MILLRACE_EMAIL: ['email'],
   MILLRACE_BUDGET_USD: ['budgetUsd'],
@@ -261,7 +262,7 @@ export function readSettings(stage: string, environment: Environment): Settings 
   const settings = {
     ...base,
     ...readOwnerSettings(environment),
-    environment: { ...presets, ...base.environment, ...readOrigins(environment) },
+    environment: { ...presets, ...base.environment, ...readServiceVariables(environment) },
   }
   return parseSettings(stage, settings, problems)
 }
@@ -297,10 +298,14 @@ export function architectureOf(instanceType: string): 'arm64' | 'x86_64' {
   return /^[a-z]+\d+g/.test(instanceType) ? 'arm64' : 'x86_64'
 }
 
-/** Both the API and the bucket need them. */
-function readOrigins(environment: Environment): Record<string, string> {
+/** Variables of both services. Both the API and the bucket need the origins. */
+function readServiceVariables(environment: Environment): Record<string, string> {
   const origins = environment['MILLRACE_ALLOWED_ORIGINS']
-  return origins ? { ALLOWED_ORIGINS: origins } : {}
+  const traces = environment['MILLRACE_OTLP_ENDPOINT']
+  return {
+    ...(origins && { ALLOWED_ORIGINS: origins }),
+    ...(traces && { OTEL_EXPORTER_OTLP_ENDPOINT: traces }),
+  }
 }
 
 /** @returns values of unchecked types: texts that are no numbers stay texts, which the schema refuses */
@@ -398,8 +403,8 @@ function* serviceVariableProblems(settings: unknown): Generator<string> {
   const listed = readFileSync('.env.example', 'utf8').matchAll(/^([A-Z_0-9]+)=/gm)
   const allowed = Array.from(listed, ([, name]) => name)
   for (const name of Object.keys(settings.environment)) {
-    // Node, libuv and the AWS SDK read variables of their own.
-    if (allowed.includes(name) || /^(NODE|UV|AWS)_/.test(name)) continue
+    // Node, libuv, the AWS SDK and OpenTelemetry read variables of their own.
+    if (allowed.includes(name) || /^(NODE|UV|AWS|OTEL)_/.test(name)) continue
     yield `environment.${name} is not a setting; allowed: ${allowed.join(', ')}.`
   }
 }

@@ -70,6 +70,29 @@ test('our client sends a file through the proxy, follows it, and reads a variant
   assert.is(data?.uploads[0]?.variants[0]?.url, `${prefix}/uploads/${id}/variants/w320`)
 })
 
+test('the board of the queues shows them and pauses one, with the strictest policy', async () => {
+  const context = await browser.newContext()
+  const { page, errors } = await openPage(context, `${publicUrl}/admin/queues`)
+  const foreign: string[] = []
+  page.on('request', (request) => {
+    if (!request.url().startsWith(publicUrl)) foreign.push(request.url())
+  })
+  for (const name of ['uploads', 'imports', 'webhooks'])
+    await page.getByText(name, { exact: true }).first().waitFor()
+  await page.goto(`${publicUrl}/admin/queues/queue/uploads`)
+  await page.getByText('No latest jobs').waitFor()
+  const paused = page.waitForResponse((response) => response.url().endsWith('/api/queues/uploads/pause'))
+  await page.locator('button').last().click()
+  await page.getByText('Pause', { exact: true }).click()
+  await page.getByRole('button', { name: 'Confirm' }).click()
+  assert.is((await paused).status(), 200)
+  assert.is(await api.redis.hget(`${api.prefix}:uploads:meta`, 'paused'), '1')
+  // The board preloads scripts that it does not need at once.
+  const faults = errors.filter((text) => !text.includes('was preloaded using link preload'))
+  assert.equal([faults, foreign], [[], []])
+  await context.close()
+})
+
 /** Writes what a worker would write: a variant, and the record of a finished upload. */
 async function makeReady(id: string): Promise<void> {
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })

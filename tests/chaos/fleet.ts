@@ -101,7 +101,6 @@ export async function startFleet(options: {
         name,
         logDirectory,
         entry: tier === 'api' ? apiEntry : workerEntry,
-        readyEvent: tier === 'api' ? 'listening' : 'started',
         environment,
         // Its log has everything. A chaos run is full of warnings.
         print: () => undefined,

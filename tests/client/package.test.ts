@@ -10,7 +10,7 @@ import { build as buildWithEsbuild } from 'esbuild'
 import * as assert from 'uvu/assert'
 import { build as buildWithVite } from 'vite'
 import { testContent } from '../../packages/api/src/webhooks/test-content.ts'
-import { provideNode20 } from '../support/node-20.ts'
+import { provideOldNode } from '../support/old-node.ts'
 import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture } from '../worker/support/sample-images.ts'
@@ -85,7 +85,7 @@ test('publint and attw find nothing wrong with the tarball', async () => {
   ])
 })
 
-const node20 = await provideNode20()
+const node20 = await provideOldNode(20)
 for (const [version, node] of [
   [20, node20],
   [24, process.execPath],

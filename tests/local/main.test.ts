@@ -18,16 +18,21 @@ test.before.each(async () => {
 test.after.each(() => sandbox.remove())
 
 /**
- * Runs main.ts until it exits. Asserts that it prints one sentence on stderr only and leaves no process.
- * @returns the sentence and the exit code
+ * Runs main.ts until it exits. Asserts that it prints on stderr only and leaves no process.
+ * @returns the lines and the exit code
  */
-async function startError(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
+async function startErrors(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
   const millrace = startWithNode(sandbox, parameters, environment)
   const { code } = await millrace.ended
   assert.is(millrace.output(), '')
   assert.equal(sandbox.processes(), [])
-  const lines = millrace.errors().trimEnd().split('\n')
-  assert.is(lines.length, 1, millrace.errors())
+  return { code, lines: millrace.errors().trimEnd().split('\n') }
+}
+
+/** As `startErrors`, and asserts that it prints one sentence. */
+async function startError(parameters: string[], environment: NodeJS.ProcessEnv = {}) {
+  const { code, lines } = await startErrors(parameters, environment)
+  assert.is(lines.length, 1, lines.join('\n'))
   return { code, sentence: lines[0] ?? '' }
 }
 
@@ -50,38 +55,44 @@ test('a positional argument is an error with exit code 2', async () => {
   assert.is(code, 2)
 })
 
-for (const [flag, value] of [
-  ['--api', '0'],
-  ['--api', '-1'],
-  ['--api', '1.5'],
-  ['--workers', 'many'],
-  ['--workers', '0'],
-  ['--workers', '4..1'],
-  ['--workers', '1..33'],
-  ['--workers', '1..'],
-  ['--api', '0..2'],
-  ['--speed', '0'],
-  ['--port', '65536'],
-  ['--port', ''],
-] as const) {
-  test(`${flag} does not accept ${value || 'an empty value'}`, async () => {
-    const { code, sentence } = await startError([`${flag}=${value}`])
-    assert.match(
-      sentence,
-      new RegExp(
-        `^${flag} must be a whole number from \\d+ to \\d+( or a range such as 1..4)?, not "${value}"\\.$`,
-      ),
-    )
-    assert.is(code, 2)
-  })
-}
-
 test('an origin that cannot be allowed is an error with exit code 2', async () => {
   const { code, sentence } = await startError(['--port', '0'], {
     ALLOWED_ORIGINS: 'http://localhost:5173, *',
   })
   assert.match(sentence, 'ALLOWED_ORIGINS contains "*"; it must be origins without a path')
   assert.is(code, 2)
+})
+
+test('wrong settings, also those of .env, are one sentence each before anything is started', async () => {
+  const secret = 'tenant/uploads:read/secret'
+  await writeFile(join(sandbox.directory, '.env'), `API_KEYS=${secret}\nQUOTA_BYTES_TOTAL=lots\nFFMPEG=off\n`)
+  const { code, lines } = await startErrors(['--port', '0'], {
+    PRESETS: '[{"name":"a","variants":[{"name":"b","width":0,"format":"webp"}]}]',
+    MAX_IMAGE_PIXELS: 'many',
+    FFMPEG: 'not/absolute',
+  })
+  assert.is(code, 2)
+  assert.is(lines.length, 5, lines.join('\n'))
+  for (const name of [
+    'API_KEYS',
+    'QUOTA_BYTES_TOTAL',
+    'PRESETS[0].variants[0]',
+    'MAX_IMAGE_PIXELS',
+    'FFMPEG',
+  ]) {
+    assert.is(lines.filter((line) => line.startsWith(name)).length, 1, lines.join('\n'))
+  }
+  assert.not.match(lines.join(), secret)
+  assert.not(existsSync(join(sandbox.directory, 'secrets.json')))
+})
+
+test('HOST of .env is the address to listen on, and HOST of the environment is ignored', async () => {
+  const environment = { PATH: '/nonexistent', HOST: 'not-an-address.invalid' }
+  // Listening comes before Redis.
+  assert.match((await startError(['--port', '0'], environment)).sentence, 'A Redis server is required')
+  await writeFile(join(sandbox.directory, '.env'), 'HOST=192.0.2.1\n')
+  const { sentence } = await startError(['--port', '0'], environment)
+  assert.match(sentence, '192.0.2.1 is not an address of this machine')
 })
 
 test('a port in use is an error before anything is started', async () => {
@@ -97,14 +108,12 @@ test('a port in use is an error before anything is started', async () => {
 })
 
 test('an unreachable REDIS_URL is an error that does not contain the password', async () => {
-  const startedAt = performance.now()
   const { code, sentence } = await startError(['--port', '0'], {
     REDIS_URL: 'redis://user:secret@127.0.0.1:1',
   })
   assert.match(sentence, 'The Redis server of REDIS_URL (127.0.0.1:1) does not respond')
   assert.not.match(sentence, 'secret')
   assert.is(code, 1)
-  assert.ok(performance.now() - startedAt < 10_000)
 })
 
 test('a missing Redis that cannot be installed is an error', async () => {
@@ -114,16 +123,15 @@ test('a missing Redis that cannot be installed is an error', async () => {
   assert.is(code, 1)
 })
 
-test('a data directory that cannot be created is an error', async () => {
-  const directory = join(sandbox.directory, 'file/within')
-  await writeFile(join(sandbox.directory, 'file'), '')
-  const { code, sentence } = await startError(['--port', '0', '--data', directory])
-  assert.match(sentence, `The data directory ${directory} cannot be created: ENOTDIR`)
+test('a data directory that cannot be used is an error', async () => {
+  const { code, sentence } = await startError(['--port', '0', '--data', '/proc/millrace'])
+  assert.match(sentence, 'The data directory /proc/millrace cannot be created: ENOENT')
   assert.is(code, 1)
 })
 
-test('start prints the addresses, refuses a second start on the same data, and SIGTERM stops every process', async () => {
-  const millrace = startWithNode(sandbox, ['--port', '0'])
+test('start prints the addresses at any log level, refuses a second start on the same data, and SIGTERM stops every process', async () => {
+  await writeFile(join(sandbox.directory, '.env'), 'PORT=0\nLOG_LEVEL=silent\n')
+  const millrace = startWithNode(sandbox)
   const url = await millrace.ready
   assert.is((await fetch(new URL('/health', url))).status, 200)
   const pageStatus = new Map<string, number>()
@@ -131,7 +139,7 @@ test('start prints the addresses, refuses a second start on the same data, and S
     pageStatus.set(page, (await fetch(new URL(page, url))).status)
   }
 
-  const second = startWithNode(sandbox, ['--port', '0'])
+  const second = startWithNode(sandbox)
   assert.is((await second.ended).code, 1)
   assert.match(second.errors(), `Millrace already runs on ${sandbox.directory} (process `)
 
@@ -153,7 +161,7 @@ Press Ctrl-C to stop. The files are kept.
 `,
   )
   for (const page of ['/', '/docs', '/console/fleet']) assert.is(pageStatus.get(page), 200, page)
-  assert.is(millrace.errors(), '')
+  assert.is(millrace.errors(), 'Stopping…\nStopped.\n')
 })
 
 test('SIGINT during a start stops every process', async () => {
@@ -161,6 +169,7 @@ test('SIGINT during a start stops every process', async () => {
   while (!millrace.errors().includes('api-1')) await millrace.moreErrors()
   millrace.signal('SIGINT')
   assert.equal(await millrace.ended, { code: 0, signal: null })
+  assert.match(millrace.errors(), /Stopping…\n(?:.*\n)*Stopped\.\n$/)
   assert.equal(sandbox.processes(), [])
 })
 

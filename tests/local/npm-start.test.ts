@@ -61,6 +61,7 @@ test('Ctrl-C in a terminal, which signals npm, its shell and the supervisor at o
   await millrace.ended
   assert.equal(sandbox.processes(), [])
   assert.not.match(millrace.errors(), 'did not stop')
+  assert.match(millrace.errors(), /Stopping…\n(?:.*\n)*Stopped\.\n/)
 })
 
 test('npm start passes on the error message and exit code 2', async () => {

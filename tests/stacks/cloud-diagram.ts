@@ -228,13 +228,21 @@ function* roleEdges(cloud: Cloud): Generator<Edge> {
         const actions = relevant.flatMap(({ actions }) => actions)
         const label = actions.some((action) => writes.test(action))
           ? target.type.startsWith('aws:sqs')
-            ? 'receives'
+            ? verbsOf(actions)
             : `reads and writes ${prefixesOf(relevant)}`
           : 'reads'
         yield { from: group.name, to: target.name, label }
       }
     }
   }
+}
+
+/** What a role does with the messages of a queue. */
+function verbsOf(actions: string[]): string {
+  const verbs = { receives: 'sqs:ReceiveMessage', sends: 'sqs:SendMessage' }
+  return Object.entries(verbs)
+    .flatMap(([verb, action]) => (actions.includes(action) ? [verb] : []))
+    .join(', ')
 }
 
 /** Returns the prefixes under which objects may be written. */

@@ -20,13 +20,14 @@ export const sstDev = await buildCloud({
 })
 /** A developer's stage, deployed. */
 export const dev = await buildCloud({ stage: 'ada' })
-/** One region, with domain, CloudFront and frontends on other origins. */
+/** One region, with domain, CloudFront, frontends on other origins and a collector of traces. */
 export const staging = await buildCloud({
   stage: 'staging',
   environment: {
     MILLRACE_DOMAIN: 'staging.example.com',
     MILLRACE_CDN: 'true',
     MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.Example.org',
+    MILLRACE_OTLP_ENDPOINT: 'https://otlp.example.com',
   },
 })
 export const production = await buildCloud({ stage: 'production' })

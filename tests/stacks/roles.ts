@@ -1,3 +1,4 @@
+import { objectNeeds } from '@millrace/local/doctor/permission-checks.ts'
 import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
@@ -20,6 +21,24 @@ test('each tier has its own role, which only EC2 can assume', () => {
       )
       assert.is(role.inputs['managedPolicyArns'], undefined)
     }
+  }
+})
+
+test('npm run doctor tries exactly what the roles may do with objects', () => {
+  const bucketArn = String(one(production, 'aws:s3/bucket:Bucket', 'LedgerBucket').outputs['arn'])
+  for (const [tier, policy] of [
+    ['api', 'ApiPolicy'],
+    ['worker', 'WorkerPolicy'],
+  ] as const) {
+    const granted = allowedBy(production, policy).flatMap(({ actions, resources }) =>
+      resources.flatMap((resource) =>
+        resource.startsWith(`${bucketArn}/`) ? actions.map((action) => `${action} ${resource}`) : [],
+      ),
+    )
+    const tried = objectNeeds[tier].flatMap(({ prefix, actions }) =>
+      actions.map((action) => `s3:${action} ${bucketArn}/${prefix}*`),
+    )
+    assert.equal([...new Set(tried)].sort(), [...new Set(granted)].sort())
   }
 })
 
@@ -121,11 +140,23 @@ test("both tiers may read the bucket's versioning, which they check at start", (
   }
 })
 
-test('only workers may receive messages, and no role may send them', () => {
-  const actions = (policy: string) => allowedBy(production, policy).flatMap(({ actions }) => actions)
-  assert.not.ok(actions('ApiPolicy').some((action) => /^sqs:(Receive|Delete|Send)/.test(action)))
-  assert.ok(actions('WorkerPolicy').includes('sqs:ReceiveMessage'))
-  assert.not.ok(actions('WorkerPolicy').includes('sqs:SendMessage'))
+test('only workers may receive events; both tiers may take dead letters and send them to the events queue', () => {
+  const [events, deadLetters] = ['Events', 'DeadLetters'].map(
+    (name) => one(production, 'aws:sqs/queue:Queue', name).outputs['arn'],
+  )
+  const queuesOf = (policy: string, action: string) =>
+    allowedBy(production, policy)
+      .filter(({ actions }) => actions.includes(action))
+      .flatMap(({ resources }) => resources)
+      .toSorted()
+  assert.equal(queuesOf('WorkerPolicy', 'sqs:ReceiveMessage'), [deadLetters, events].toSorted())
+  for (const action of ['ReceiveMessage', 'DeleteMessage', 'ChangeMessageVisibility']) {
+    assert.equal(queuesOf('ApiPolicy', `sqs:${action}`), [deadLetters], action)
+  }
+  for (const policy of ['ApiPolicy', 'WorkerPolicy']) {
+    assert.equal(queuesOf(policy, 'sqs:SendMessage'), [events], policy)
+    assert.ok(queuesOf(policy, 'sqs:GetQueueAttributes').includes(String(deadLetters)), policy)
+  }
 })
 
 test("a tier's role is limited to its own secrets, its region's key and its own group", () => {

@@ -38,6 +38,7 @@ test('environment variables become typed settings', () => {
     MILLRACE_ROUTING: 'geolocation',
     MILLRACE_CONTINENTS: 'EU=eu-west-1, AF=eu-west-1',
     MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.example.org',
+    MILLRACE_OTLP_ENDPOINT: 'https://otlp.example.com',
     MILLRACE_CDN: 'false',
     MILLRACE_EMAIL: 'ops@example.com',
     MILLRACE_BUDGET_USD: '899.50',
@@ -49,6 +50,7 @@ test('environment variables become typed settings', () => {
   assert.is(settings.routing, 'geolocation')
   assert.equal(settings.continents, { EU: 'eu-west-1', AF: 'eu-west-1' })
   assert.is(settings.environment['ALLOWED_ORIGINS'], 'https://app.example.com, https://*.example.org')
+  assert.is(settings.environment['OTEL_EXPORTER_OTLP_ENDPOINT'], 'https://otlp.example.com')
   assert.is(settings.cdn, false)
   assert.is(settings.email, 'ops@example.com')
   assert.is(settings.budgetUsd, 899.5)
@@ -90,6 +92,7 @@ test('an unknown MILLRACE_ variable is refused with the allowed names', () => {
     'MILLRACE_DOMAIN',
     'MILLRACE_ZONE',
     'MILLRACE_ALLOWED_ORIGINS',
+    'MILLRACE_OTLP_ENDPOINT',
     'MILLRACE_CDN',
     'MILLRACE_EMAIL',
     'MILLRACE_BUDGET_USD',

@@ -153,6 +153,22 @@ test('both services accept the environment that their instances get', () => {
   }
 })
 
+test('both services of a stage with a collector export traces to it, with its key from a secret', () => {
+  for (const cloud of Object.values(deployed)) {
+    for (const [template, tier, readConfig] of [
+      ['ApiTemplate', 'api', readApiConfig],
+      ['WorkerTemplate', 'worker', readWorkerConfig],
+    ] as const) {
+      const secrets = secretsOf(cloud, tier)
+      const { tracing } = readConfig({ ...environmentOf(cloud, template), ...secrets })
+      assert.equal(
+        [tracing, 'OTEL_EXPORTER_OTLP_HEADERS' in secrets],
+        cloud === staging ? [{ protocol: 'http/protobuf' }, true] : [undefined, false],
+      )
+    }
+  }
+})
+
 test('containers and services have limits that fit into the memory of their instances', () => {
   for (const [cloud, apiMiB, workerMiB] of [
     [production, 2_048, 4_096],

@@ -28,6 +28,7 @@ export type InstanceS3 = { s3: S3Client; streamingS3: S3Client; publicS3?: S3Cli
  * @param options.count number of instances, default 1
  * @param options.environment replaces variables of the instances
  * @param options.redisUrl another Redis than that of the test run
+ * @param options.directory the data directory of the local cloud; default: one of its own. `close` deletes it
  * @param options.connectS3 creates the instances' S3 clients, so that a test can break them; the test closes them
  */
 export async function startApiInstances(
@@ -35,12 +36,13 @@ export async function startApiInstances(
     count?: number
     environment?: Environment
     redisUrl?: string
+    directory?: string
     connectS3?: (access: S3ClientConfig & { endpoint: string }) => Promise<InstanceS3>
   } = {},
 ) {
   const redisUrl = options.redisUrl ?? process.env['REDIS_URL']
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
-  const directory = await mkdtemp(join(tmpdir(), 'millrace-api-'))
+  const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'millrace-api-')))
   const origin = options.environment?.['PUBLIC_ORIGIN'] ?? 'http://localhost:3000'
   const cloud = await startLocalCloud({ directory, redisUrl, origins: [new URL(origin).origin] })
   const environment = {

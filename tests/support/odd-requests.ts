@@ -252,6 +252,7 @@ const bodies: Record<string, fc.Arbitrary<object>> = {
     { scopes: mostly(['uploads:read'], junk), description: text },
     { requiredKeys: ['scopes'] },
   ),
+  '/admin/dead-letters/redrive': fc.record({ limit: mostly(1, junk) }, { requiredKeys: [] }),
   '/webhooks': fc.record(
     { url: mostly('https://example.com/', junk), events: mostly(['upload.ready'], junk), description: text },
     { requiredKeys: ['url', 'events'] },

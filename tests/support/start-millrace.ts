@@ -37,16 +37,17 @@ export function startWithNpm(
 ) {
   const npm = process.env['npm_execpath']
   const command = npm ? [process.execPath, npm] : ['npm']
-  return startMillrace(sandbox, [...command, 'start', '--'], parameters, environment)
+  return startMillrace(sandbox, [...command, 'start', '--'], parameters, { environment, cwd: root })
 }
 
-/** Starts Millrace without npm, with the Node that runs the tests. */
+/** Starts Millrace without npm, with the Node that runs the tests and, if there is one, the file `.env` of the sandbox. */
 export function startWithNode(
   sandbox: Sandbox,
   parameters: string[] = [],
   environment: NodeJS.ProcessEnv = {},
 ) {
-  return startMillrace(sandbox, [process.execPath, 'packages/local/src/main.ts'], parameters, environment)
+  const command = [process.execPath, join(root, 'packages/local/src/main.ts')]
+  return startMillrace(sandbox, command, parameters, { environment, cwd: sandbox.directory })
 }
 
 /**
@@ -70,13 +71,13 @@ function startMillrace(
   sandbox: Sandbox,
   command: string[],
   parameters: string[],
-  environment: NodeJS.ProcessEnv,
+  { environment, cwd }: { environment: NodeJS.ProcessEnv; cwd: string },
 ) {
   const [program = '', ...prefix] = command
   const [name = '', value] = sandbox.mark.split('=')
   const { REDIS_URL: _testRedisUrl, ...inherited } = process.env
   const child = spawn(program, [...prefix, '--data', sandbox.directory, ...parameters], {
-    cwd: root,
+    cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...inherited, [name]: value, ...environment },

@@ -23,6 +23,7 @@ test('worker config requires addresses and the bucket only', () => {
     bucket: 'millrace',
     bucketReplicated: false,
     eventsQueueUrl: required.EVENTS_QUEUE_URL,
+    deadLetterQueueUrl: undefined,
     maxQueuedJobs: 10_000,
     logLevel: 'info',
     presets: builtInPresets,
@@ -62,6 +63,7 @@ test('worker config requires addresses and the bucket only', () => {
     importIdleTimeoutMs: 30_000,
     importTimeoutMs: 3_600_000,
     importMinBytesPerSecond: 10_240,
+    tracing: undefined,
     scan: { clamd: undefined, inspector: undefined },
   })
 })

@@ -25,8 +25,8 @@ const usage = `Usage: npm run api-key -- create --tenant NAME [options]   create
   --help              print this text and exit
 
 Scopes: ${Scope.anyOf.map((scope) => scope.const).join(', ')}.
-With BUCKET in the environment, the variables of the API are used instead of those of \`npm start\` (.env.example), for
-example on AWS. Running instances know a new key, and refuse a revoked one, within seconds.
+With BUCKET in the environment or in .env, the variables of the API are used instead of those of \`npm start\`
+(.env.example), for example on AWS. Running instances know a new key, and refuse a revoked one, within seconds.
 `
 
 const defaultScopes = ['uploads:read', 'uploads:write']

@@ -3,9 +3,11 @@ import { createQueues } from '@millrace/shared/jobs/queues.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createBudget } from '@millrace/shared/service/budget.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
+import { registerAdmin } from './admin/admin.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console/console-routes.ts'
 import { registerDirectUpload } from './direct/direct.ts'
@@ -13,7 +15,7 @@ import { registerDownloads } from './downloads/downloads.ts'
 import { registerEvents } from './events/events.ts'
 import { createFleet } from './fleet/fleet.ts'
 import type { Api } from './http/api.ts'
-import { createHttp } from './http/http.ts'
+import { createHttp, type TraceRequests } from './http/http.ts'
 import { createEventStreams } from './http/server-sent-events.ts'
 import { refuseUnknownParameters } from './http/unknown-parameters.ts'
 import { createIdentity } from './identity/identity.ts'
@@ -39,6 +41,8 @@ const { version } = packageJson
  * @param deps.draining aborts when the instance should get no more requests; it may run on for a while
  * @param deps.streamingS3 for bodies that pass through
  * @param deps.putFleetMetrics writes the fleet's metrics to CloudWatch; undefined: they are in Redis only
+ * @param deps.tracing of this process; default: nothing is traced
+ * @param deps.traceRequests makes each request a span; undefined: none is
  */
 export async function createApp(
   deps: Clients & {
@@ -48,16 +52,18 @@ export async function createApp(
     publicS3?: Clients['s3']
     draining?: AbortSignal
     putFleetMetrics?: PutFleetMetrics | undefined
+    tracing?: Tracing
+    traceRequests?: TraceRequests | undefined
   },
 ) {
   const { config, log, subscriber, putFleetMetrics, redis, s3, streamingS3, sqs } = deps
-  const { publicS3 = s3 } = deps
+  const { publicS3 = s3, tracing = noTracing, traceRequests } = deps
   const { bucket, redisPrefix: prefix } = config
-  const base = { config, log, redis, prefix, s3, streamingS3, bucket, subscriber }
+  const base = { config, log, redis, prefix, s3, streamingS3, bucket, subscriber, tracing }
   const secure = config.publicOrigin.startsWith('https:')
 
   const queues = createQueues({ ...base, maxQueuedJobs: config.maxQueuedJobs })
-  const deliveryQueue = createDeliveryQueue({ redis: queues.redis, prefix })
+  const deliveryQueue = createDeliveryQueue({ redis: queues.redis, prefix, tracing })
   const lifecycle = createLifecycle({
     ...base,
     queue: queues.queue,
@@ -66,7 +72,7 @@ export async function createApp(
     maxBufferedBytes: config.maxBufferedBytes,
     announceEvent: deliveryQueue.announce,
   })
-  const { app, closing, protect } = createHttp(base)
+  const { app, closing, protect } = createHttp({ ...base, traceRequests })
   const { draining = closing } = deps
   // Hooks of `onClose` run in reverse order: the fleet's reporter uses the queue until it stops.
   app.addHook('onClose', async () => {
@@ -149,6 +155,7 @@ export async function createApp(
     registerEvents(scope, rooms)
     registerWebhooks(scope, rooms)
     fleet.register(scope, rooms)
+    registerAdmin(scope, { ...rooms, sqs, queues })
   })
   const { consoleDirectory: directory, publicPath } = config
   if (directory) {

@@ -10,6 +10,7 @@ import {
   openEnvironment,
   splitList,
 } from '@millrace/shared/service/environment.ts'
+import { readTracingSettings } from '@millrace/shared/tracing/tracing-variables.ts'
 import Type from 'typebox'
 import { readApiKeys } from './credentials/api-keys.ts'
 import { jwtDependencies, jwtVariables, readJwtSettings } from './credentials/jwt-settings.ts'
@@ -97,10 +98,13 @@ export function readConfig(environment: Environment) {
   const apiKeys = readApiKeys(text('API_KEYS') ?? '', report)
   const jwt = readJwtSettings(text, report)
   const presets = readPresets({ PRESETS_FILE: text('PRESETS_FILE'), PRESETS: text('PRESETS') }, report)
+  const tracing = readTracingSettings(text, report)
   const variables = complete()
   return Object.freeze({
     ...serviceSettings(variables),
     presets,
+    /** How traces are exported; undefined: nothing is traced. */
+    tracing,
     host: variables.HOST,
     port: variables.PORT,
     ...splitPublicOrigin(variables.PUBLIC_ORIGIN),

@@ -13,7 +13,11 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
+import { reportReady } from '@millrace/shared/service/report-ready.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
+import { loadTracing, tracingDeadlineMs } from '@millrace/shared/tracing/load-tracing.ts'
+import { traceS3 } from '@millrace/shared/tracing/trace-s3.ts'
+import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
 import { disablePretenuring } from './http/disable-pretenuring.ts'
@@ -25,16 +29,25 @@ const connectionsDeadlineMs = 1_000
 
 disablePretenuring()
 const config = readConfigOrExit(readConfig, process.env)
-const log = createLog({ level: config.logLevel, instance: config.instance })
+const { logLevel: level, instance } = config
+const tracing = await loadTracing(config.tracing, {
+  service: 'millrace-api',
+  version: packageJson.version,
+  instance,
+})
+const log = createLog({ level, instance, ...(tracing.isOn && { traceId: tracing.traceId }) })
+tracing.reportTo(log)
 await runService({ log, start })
 
 async function start({ stopping, addPhase }: Service): Promise<void> {
+  addPhase({ name: 'tracing', deadlineMs: tracingDeadlineMs, close: tracing.close })
   const redis = connectRedis(config.redisUrl, log)
   const subscriber = connectBlockingRedis(config.redisUrl, log)
   reconnectTogether(subscriber, redis)
   const s3 = connectS3()
   const publicS3 = config.s3PublicEndpoint === undefined ? s3 : connectS3(config.s3PublicEndpoint)
   const streamingS3 = connectStreamingS3()
+  for (const client of [s3, streamingS3]) traceS3(client, tracing)
   const sqs = connectSqs()
   const metrics = await connectMetrics(config.metricsStage)
   addPhase({
@@ -65,6 +78,8 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
     draining: stopping,
     sqs,
     putFleetMetrics: metrics.putFleetMetrics,
+    tracing,
+    traceRequests: tracing.isOn ? (await import('./http/trace-requests.ts')).traceRequests : undefined,
   })
   addPhase({
     name: 'http',
@@ -84,8 +99,7 @@ async function start({ stopping, addPhase }: Service): Promise<void> {
 
   await app.listen({ host: config.host, port: config.port })
   const address = app.server.address()
-  log.info(
-    { event: 'listening', port: typeof address === 'object' ? address?.port : config.port },
-    'listening',
-  )
+  const port = typeof address === 'object' && address !== null ? address.port : config.port
+  log.info({ event: 'listening', port }, 'listening')
+  reportReady(port)
 }

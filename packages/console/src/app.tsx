@@ -38,7 +38,9 @@ export function createApp(apiUrl: string) {
       title: 'Fleet',
       icon: Activity,
       key: 'f',
-      component: lazy(async () => (await import('./fleet/fleet-page.tsx')).FleetPage),
+      component: lazy(async () =>
+        (await import('./fleet/fleet-page.tsx')).createFleetPage({ client, identity }),
+      ),
     },
     {
       path: '/console/queues',

@@ -20,6 +20,7 @@ import { findOperation, isFormPost, type S3Operation } from './protocol/s3-opera
 import { createSignatureV4, type VerifiedRequest } from './signing/signature-v4.ts'
 import { createBucketTable } from './storage/bucket-table.ts'
 import { createContentFiles } from './storage/content-files.ts'
+import { createDiskSpace } from './storage/disk-space.ts'
 import { createEventOutbox } from './storage/event-outbox.ts'
 import { createMultipartUploadTable } from './storage/multipart-upload-table.ts'
 import { createObjectTable } from './storage/object-table.ts'
@@ -40,6 +41,8 @@ import { openS3Database } from './storage/s3-database.ts'
  *                       GetObjectTagging
  *   multipart upload    CreateMultipartUpload, UploadPart, UploadPartCopy, ListParts, CompleteMultipartUpload,
  *                       AbortMultipartUpload
+ * While its disk is full, it refuses files with 507 StorageFull, and HeadBucket as well, so that a readiness check finds it
+ * without writing anything (storage/disk-space.ts).
  * The ordinary S3 tools (AWS CLI, rclone and s3cmd were tried) can look inside: configurations that a bucket here cannot
  * have are read as those of a new bucket on AWS (bucket-defaults.ts).
  *
@@ -90,7 +93,8 @@ export async function createS3Server(options: {
   const { directory, host = '127.0.0.1', port = 0, region, credentials, deliver } = options
   const { acceptsReplicas = false, bodyTimeoutMs = defaultBodyTimeoutMs } = options
   await mkdir(directory, { recursive: true })
-  const files = await createContentFiles(directory)
+  const diskSpace = createDiskSpace(directory, (sentence) => console.error(`local S3: ${sentence}`))
+  const files = await createContentFiles(directory, diskSpace)
   const database = openS3Database(join(directory, 's3.sqlite'))
   const buckets = createBucketTable(database)
   const outbox = createEventOutbox({ database, region, deliver })
@@ -101,7 +105,7 @@ export async function createS3Server(options: {
   const cors = createBucketCors({ buckets, bodyTimeoutMs })
   const form = createPostObject({ buckets, objects, files, signatureV4, bodyTimeoutMs })
   const operations: Record<S3Operation, (request: VerifiedRequest) => Promise<void>> = {
-    ...createBuckets({ buckets, region, bodyTimeoutMs }),
+    ...createBuckets({ buckets, diskSpace, region, bodyTimeoutMs }),
     ...cors,
     ...createBucketNotifications({ buckets, deliver, bodyTimeoutMs }),
     ...createBucketDefaults({ buckets, objects }),
@@ -125,7 +129,7 @@ export async function createS3Server(options: {
     const operation = findOperation(exchange)
     checkRequestHeaders(exchange.headers, operation)
     return operations[operation]({ exchange, signature })
-  })
+  }, diskSpace.toS3Error)
 
   let endpoint: string
   try {

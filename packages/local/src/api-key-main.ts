@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util'
+import { loadEnvFile } from './setup/env-file.ts'
 import { runProgram, runServiceCommand } from './setup/service-command.ts'
+import { withStartErrors } from './setup/with-start-errors.ts'
 
 const program = 'api/src/api-key-main.ts'
 
@@ -23,9 +25,10 @@ async function main(parameters: string[]): Promise<number> {
     return token.inlineValue ? [token.index] : [token.index, token.index + 1]
   })
   const others = parameters.filter((_, index) => !own.includes(index))
+  loadEnvFile(process.env)
   // Without a tenant, a key is only printed.
   if (tenant === undefined) return runProgram(program, others, process.env)
   return runServiceCommand(program, others, typeof data === 'string' ? data : '.millrace')
 }
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await withStartErrors(() => main(process.argv.slice(2)))

@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { startLocalCloud } from './cloud/local-cloud.ts'
+import { createDataDirectory } from './setup/data-directory.ts'
 import { readLocalOrigins } from './setup/local-origins.ts'
-import { makeDataPrivate, privateUmask } from './setup/private-files.ts'
+import { privateUmask } from './setup/private-files.ts'
 
 /**
  * Runs the local cloud (S3 and SQS) alone, for services that are started separately, such as those in compose.yaml.
@@ -21,8 +21,7 @@ const { values } = parseArgs({
 const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = process.env
 
 process.umask(privateUmask)
-mkdirSync(values.data, { recursive: true })
-makeDataPrivate(values.data)
+createDataDirectory(values.data)
 const cloud = await startLocalCloud({
   directory: values.data,
   redisUrl: '',

@@ -1,13 +1,17 @@
 import { readOptions, usage } from './options.ts'
 import { readyMessage } from './ready-message.ts'
+import { loadEnvFile } from './setup/env-file.ts'
 import { privateUmask } from './setup/private-files.ts'
-import { StartError } from './setup/start-error.ts'
+import { withStartErrors } from './setup/with-start-errors.ts'
 
 /**
  * The terminal sends Ctrl-C to all processes, and npm forwards it as well. Two signals within this time, in ms,
  * count as one.
  */
 const duplicateSignalMs = 500
+
+// A terminal that was closed takes no output, but the services still have to stop in order.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 const print = (line: string) => process.stderr.write(`${line}\n`)
 
@@ -33,18 +37,26 @@ function abortOnSignal() {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       firstAt ??= performance.now()
-      if (stopping.signal.aborted && performance.now() - firstAt > duplicateSignalMs) process.exit(1)
+      if (stopping.signal.aborted && performance.now() - firstAt > duplicateSignalMs) {
+        print('Stopped at once. Jobs that were running begin again at the next start.')
+        process.exit(1)
+      }
       stopping.abort()
     })
   }
   return stopping.signal
 }
 
-async function main() {
-  const options = readOptions(process.argv.slice(2))
+/** @returns the exit code */
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2), () => {
+    const { HOST } = loadEnvFile(process.env)
+    // HOST of the environment is ignored: tcsh and conda set it, to names that are not meant as addresses to listen on.
+    return { PORT: process.env['PORT'], HOST }
+  })
   if (!options) {
     process.stdout.write(`${usage}\n`)
-    return
+    return 0
   }
   // Imported here because the AWS clients take most of a second to load. A wrong option is reported before that.
   const { startMillrace } = await import('./millrace.ts')
@@ -52,23 +64,29 @@ async function main() {
   const stopped = new Promise<void>((resolve) => stopping.addEventListener('abort', () => resolve()))
   const environment = removeAwsSettings(process.env)
   const redisUrl = environment['REDIS_URL'] || undefined
+  const onAbortedStart = () => print(stoppingMessage(0))
+  stopping.addEventListener('abort', onAbortedStart)
   try {
     const millrace = await startMillrace({ ...options, environment, redisUrl, print, stopping })
+    stopping.removeEventListener('abort', onAbortedStart)
     process.stdout.write(readyMessage({ url: millrace.url, directory: options.directory }))
     try {
       await Promise.race([stopped, millrace.failed])
+      print(stoppingMessage(await millrace.countActiveJobs()))
     } finally {
       await millrace.close()
     }
   } catch (error) {
     if (!stopping.aborted) throw error
   }
+  print('Stopped.')
+  return 0
 }
 
-try {
-  await main()
-} catch (error) {
-  if (!(error instanceof StartError)) throw error
-  print(error.message)
-  process.exitCode = error.exitCode
+/** @param jobs how many jobs are running; undefined if it is not known */
+function stoppingMessage(jobs: number | undefined): string {
+  if (!jobs) return 'Stopping…'
+  return `Stopping… ${jobs === 1 ? '1 job is' : `${jobs} jobs are`} finishing. Ctrl-C stops at once.`
 }
+
+process.exitCode = await withStartErrors(main)

@@ -11,16 +11,19 @@ import {
 import { findPresetsFile } from '@millrace/shared/presets/load-presets-file.ts'
 import { startLocalCloud } from './cloud/local-cloud.ts'
 import { superviseRedis } from './cloud/redis-supervisor.ts'
+import { countActiveJobs } from './fleet/active-jobs.ts'
 import { startAutoscaling } from './fleet/autoscaling.ts'
 import { startLoadBalancer } from './fleet/load-balancer.ts'
 import { createServiceFleet, type ServiceEvents } from './fleet/service-fleet.ts'
 import { startServiceProcess } from './fleet/service-process.ts'
 import type { Options } from './options.ts'
+import { checkSettings } from './setup/check-settings.ts'
 import { buildConsole } from './setup/console-build.ts'
 import { lockDataDirectory } from './setup/data-directory.ts'
 import { readLocalOrigins } from './setup/local-origins.ts'
 import { readLocalSecrets } from './setup/local-secrets.ts'
 import { writeServiceEnvironment } from './setup/service-environment.ts'
+import { toStartError } from './setup/to-start-error.ts'
 
 const packages = join(import.meta.dirname, '../..')
 const apiEntry = join(packages, 'api/src/main.ts')
@@ -51,8 +54,8 @@ export type Millrace = Awaited<ReturnType<typeof startMillrace>>
  * @param options.redisUrl a Redis server to use instead of starting one
  * @param options.print prints one line for the user
  * @param options.stopping aborts the start
- * @returns the origin of console and API; `failed`, which rejects if a part cannot be restarted; and `close()`,
- *   which stops everything in reverse order
+ * @returns the origin of console and API; `failed`, which rejects if a part cannot be restarted;
+ *   `countActiveJobs()`; and `close()`, which stops everything in reverse order
  * @throws StartError after having stopped the parts that were already started
  */
 export async function startMillrace(
@@ -65,6 +68,9 @@ export async function startMillrace(
 ) {
   const { directory, print, stopping } = options
   const allowedOrigins = readLocalOrigins(options.environment)
+  const presetsFile = findPresetsFile(join(packages, '..'), options.environment)
+  const presets = presetsFile === undefined ? {} : { PRESETS_FILE: presetsFile }
+  checkSettings({ ...options.environment, ...presets })
   const closers: (() => unknown)[] = []
   const failures: Promise<never>[] = []
   const close = async () => {
@@ -82,9 +88,11 @@ export async function startMillrace(
     const lock = lockDataDirectory(directory)
     closers.push(lock.release)
     const balancer = await waitFor(startLoadBalancer(options), (part) => part.close())
+    const redisPrefix = options.environment['REDIS_PREFIX'] || 'millrace'
     const { sessionKeys, redisPassword } = await readLocalSecrets(directory)
-    const redis = await waitFor(superviseRedis({ ...options, password: redisPassword }), (part) =>
-      part.close(),
+    const redis = await waitFor(
+      superviseRedis({ ...options, password: redisPassword, prefix: redisPrefix }),
+      (part) => part.close(),
     )
     failures.push(redis.failed)
     const origin = `http://localhost:${balancer.port}`
@@ -93,19 +101,19 @@ export async function startMillrace(
       startLocalCloud({ directory, redisUrl: redis.url, origins, allowedOrigins }),
       (part) => part.close(),
     )
-    const redisPrefix = options.environment['REDIS_PREFIX'] || 'millrace'
     const variables = { ...cloud.environment, REDIS_PREFIX: redisPrefix }
-    closers.push(await writeServiceEnvironment(directory, variables))
+    closers.push(
+      await writeServiceEnvironment(directory, { ...variables, ...presets, PUBLIC_ORIGIN: origin }),
+    )
     const consoleDirectory = await buildConsole(print)
-    const presetsFile = findPresetsFile(join(packages, '..'), options.environment)
     const shared = {
       ...options.environment,
       ...variables,
-      ...(presetsFile && { PRESETS_FILE: presetsFile }),
+      ...presets,
       PUBLISH_PERIOD_MS: String(Math.round(publishPeriodMs / options.speed)),
-      LOG_LEVEL: options.environment['LOG_LEVEL'] ?? 'info',
+      LOG_LEVEL: options.environment['LOG_LEVEL'] || 'info',
       // The receiver that is being written runs on this machine as well.
-      WEBHOOK_ALLOWED_NETWORKS: options.environment['WEBHOOK_ALLOWED_NETWORKS'] ?? '127.0.0.0/8,::1',
+      WEBHOOK_ALLOWED_NETWORKS: options.environment['WEBHOOK_ALLOWED_NETWORKS'] || '127.0.0.0/8,::1',
       // Modules that have not changed since the last start are not compiled again.
       NODE_COMPILE_CACHE: options.environment['NODE_COMPILE_CACHE'] ?? join(directory, 'compile-cache'),
     }
@@ -121,7 +129,6 @@ export async function startMillrace(
         ...common,
         name,
         entry: apiEntry,
-        readyEvent: 'listening',
         environment: {
           ...shared,
           HOST: '127.0.0.1',
@@ -156,7 +163,6 @@ export async function startMillrace(
         ...common,
         name,
         entry: workerEntry,
-        readyEvent: 'started',
         environment: { ...shared, INSTANCE: name },
         stopTimeoutMs: workerStopTimeoutMs,
         ...events,
@@ -188,9 +194,14 @@ export async function startMillrace(
       print,
     })
     closers.push(autoscaling.close)
-    return { url: origin, failed: Promise.race(failures), close }
+    return {
+      url: origin,
+      failed: Promise.race(failures),
+      countActiveJobs: () => countActiveJobs({ redisUrl: redis.url, prefix: shared.REDIS_PREFIX }),
+      close,
+    }
   } catch (error) {
     await close()
-    throw error
+    throw toStartError(error, directory)
   }
 }

@@ -8,8 +8,8 @@ const maxProcesses = 32
 
 export const usage = `Usage: npm start -- [options]
 
-  --port PORT      port of the console and the API (default 3000; 0 chooses a free port)
-  --host ADDRESS   address to listen on (default 127.0.0.1: this machine only)
+  --port PORT      port of the console and the API (default PORT, else 3000; 0 chooses a free port)
+  --host ADDRESS   address to listen on (default HOST of .env, else 127.0.0.1: this machine only)
   --api N          number of API instances behind the port (default 1)
   --workers N      number of workers (default 1)
                    For --api and --workers, a range such as 1..4 turns on scaling:
@@ -19,7 +19,8 @@ export const usage = `Usage: npm start -- [options]
   --verbose        print all log lines of the services (default: warnings and errors)
   --help           print this text and exit
 
-Environment: REDIS_URL is the URL of a Redis server to use. By default, one is started.
+Settings are environment variables, also those of .env in this folder; the environment takes precedence over .env
+(.env.example lists all). REDIS_URL is the URL of a Redis server to use. By default, one is started.
 ALLOWED_HOSTS are more host names under which browsers may open the console. The names of this
 machine are always allowed: localhost, and with --host also its own name and addresses.
 ALLOWED_ORIGINS are origins whose pages may call the API, such as http://localhost:5173.
@@ -30,15 +31,25 @@ export type Options = NonNullable<ReturnType<typeof readOptions>>
 /**
  * Parses the command line.
  * @param parameters the arguments, without the program's name
- * @returns undefined if they contain --help
+ * @param readDefaults reads `PORT` and `HOST`, which apply without --port and --host; not called with --help
+ * @returns undefined if the arguments contain --help
  * @throws StartError with one sentence and exit code 2
  */
-export function readOptions(parameters: string[]) {
+export function readOptions(
+  parameters: string[],
+  readDefaults: () => { PORT?: string | undefined; HOST?: string | undefined } = () => ({}),
+) {
   const values = parse(parameters)
   if (values.help) return undefined
+  const { PORT, HOST } = readDefaults()
   return {
-    port: parseWholeNumber('--port', values.port, 0, 65_535),
-    host: values.host,
+    port: parseWholeNumber(
+      values.port === undefined ? 'PORT' : '--port',
+      values.port ?? (PORT || '3000'),
+      0,
+      65_535,
+    ),
+    host: values.host ?? (HOST || '127.0.0.1'),
     api: parseLimits('--api', values.api, 1),
     workers: parseLimits('--workers', values.workers, 0),
     speed: parseWholeNumber('--speed', values.speed, 1, 60),
@@ -52,8 +63,8 @@ function parse(parameters: string[]) {
     return parseArgs({
       args: parameters,
       options: {
-        port: { type: 'string', default: '3000' },
-        host: { type: 'string', default: '127.0.0.1' },
+        port: { type: 'string' },
+        host: { type: 'string' },
         api: { type: 'string', default: '1' },
         workers: { type: 'string', default: '1' },
         speed: { type: 'string', default: '1' },

@@ -4,6 +4,7 @@ import { createUploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import { createLifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Clients } from '@millrace/shared/service/connections.ts'
 import { withDeadline } from '@millrace/shared/service/deadline.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { createDeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
@@ -28,17 +29,22 @@ const handBackTimeoutMs = 3_000
  * @param clients.blockingRedis for the queues' blocking commands
  * @param clients.streamingS3 for streamed bodies
  * @param clients.putFleetMetrics writes the fleet's metrics to CloudWatch; undefined: they are in Redis only
+ * @param clients.tracing of this process; default: nothing is traced
  */
 export function createApp(
   config: Config,
   log: Logger,
-  clients: Clients & { blockingRedis: Clients['redis']; putFleetMetrics?: PutFleetMetrics | undefined },
+  clients: Clients & {
+    blockingRedis: Clients['redis']
+    putFleetMetrics?: PutFleetMetrics | undefined
+    tracing?: Tracing
+  },
 ) {
   const { bucket, redisPrefix: prefix } = config
-  const { redis, putFleetMetrics } = clients
-  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs })
-  const deliveryQueue = createDeliveryQueue({ redis, prefix })
-  const base = { ...clients, config, log, prefix, bucket, queue }
+  const { redis, putFleetMetrics, tracing = noTracing } = clients
+  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs: config.maxQueuedJobs, tracing })
+  const deliveryQueue = createDeliveryQueue({ redis, prefix, tracing })
+  const base = { ...clients, config, log, prefix, bucket, queue, tracing }
 
   const lifecycle = createLifecycle({
     ...base,

@@ -11,6 +11,7 @@ import {
   type ReportProblem,
   splitList,
 } from '@millrace/shared/service/environment.ts'
+import { readTracingSettings } from '@millrace/shared/tracing/tracing-variables.ts'
 import Type, { type Static } from 'typebox'
 import { findFfmpeg } from './media/find-ffmpeg.ts'
 import { libraryPixelLimit } from './pixels/sharp-setup.ts'
@@ -94,10 +95,13 @@ export function readConfig(environment: Environment) {
   const { text, report, complete } = openEnvironment(Variables, environment)
   const presets = readPresets({ PRESETS_FILE: text('PRESETS_FILE'), PRESETS: text('PRESETS') }, report)
   const ffmpeg = readFfmpeg(text('FFMPEG'), environment['PATH'], report)
+  const tracing = readTracingSettings(text, report)
   const variables = complete()
   return Object.freeze({
     ...serviceSettings(variables),
     presets,
+    /** How traces are exported; undefined: nothing is traced. */
+    tracing,
     slots: variables.WORKER_SLOTS,
     drainDeadlineMs: variables.DRAIN_DEADLINE_MS,
     /** The name of the group's termination lifecycle hook; undefined: there is no group. */

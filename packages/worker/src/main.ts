@@ -10,7 +10,10 @@ import {
 } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { readConfigOrExit } from '@millrace/shared/service/read-config-or-exit.ts'
+import { reportReady } from '@millrace/shared/service/report-ready.ts'
 import { runService, type Service } from '@millrace/shared/service/run-service.ts'
+import { loadTracing, tracingDeadlineMs } from '@millrace/shared/tracing/load-tracing.ts'
+import { traceS3 } from '@millrace/shared/tracing/trace-s3.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
@@ -23,14 +26,23 @@ const connectionsDeadlineMs = 1_000
 
 setHeapFlags()
 const config = readConfigOrExit(readConfig, process.env)
-const log = createLog({ level: config.logLevel, instance: config.instance })
+const { logLevel: level, instance } = config
+const tracing = await loadTracing(config.tracing, {
+  service: 'millrace-worker',
+  version: packageJson.version,
+  instance,
+})
+const log = createLog({ level, instance, ...(tracing.isOn && { traceId: tracing.traceId }) })
+tracing.reportTo(log)
 await runService({ log, start })
 
 async function start({ stopping, stop, addPhase }: Service): Promise<void> {
+  addPhase({ name: 'tracing', deadlineMs: tracingDeadlineMs, close: tracing.close })
   const redis = connectRedis(config.redisUrl, log)
   const blockingRedis = connectBlockingRedis(config.redisUrl, log)
   const s3 = connectS3()
   const streamingS3 = connectStreamingS3()
+  for (const client of [s3, streamingS3]) traceS3(client, tracing)
   const sqs = connectSqs()
   const metrics = await connectMetrics(config.metricsStage)
   addPhase({
@@ -56,6 +68,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     streamingS3,
     sqs,
     putFleetMetrics: metrics.putFleetMetrics,
+    tracing,
   })
   const instance = createInstance({ config, log, oldestJob: app.oldestJob, drainWorker: app.close })
   addPhase({
@@ -79,5 +92,6 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
     log.info({ event: 'health', port }, 'GET /health is available on loopback')
   }
   log.info({ event: 'started' }, 'started')
+  reportReady()
   instance.watch({ stopping, stop })
 }

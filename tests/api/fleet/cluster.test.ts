@@ -1,10 +1,12 @@
 import { get } from 'node:http'
 import { availableParallelism } from 'node:os'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
-import { Cluster } from '@millrace/api/fleet/cluster-view.ts'
+import { Cluster, ClusterChange } from '@millrace/api/fleet/cluster-view.ts'
 import { CpuBurn } from '@millrace/api/fleet/cpu-burn-routes.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
+import { createFleetHistory, type FleetPoint } from '@millrace/shared/fleet/fleet-history.ts'
 import { createHeartbeats, type Heartbeat } from '@millrace/shared/fleet/heartbeats.ts'
+import { createInstanceEvents } from '@millrace/shared/fleet/instance-events.ts'
 import { bucketOf } from '@millrace/shared/fleet/latency-histogram.ts'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
@@ -12,11 +14,13 @@ import { type ApiInstances, startApiInstances } from '../../support/api-instance
 import { openEventStream } from '../../support/event-stream.ts'
 import { bodyOf, createHttpClient } from '../../support/http-client.ts'
 import { suite } from '../../support/suite.ts'
+import { watchCluster } from '../../support/watch-cluster.ts'
 
 const test = suite('cluster')
 const admin = newApiKey('ops', ['admin'])
 const writer = newApiKey('acme', ['uploads:read', 'uploads:write'])
 const cluster = Compile(Cluster)
+const clusterChange = Compile(ClusterChange)
 let closed: ApiInstances
 let open: ApiInstances
 
@@ -24,6 +28,10 @@ test.before(async () => {
   const keys = [admin, writer].map(({ entry }) => entry).join(',')
   closed = await startApiInstances({ count: 2, environment: { API_KEYS: keys } })
   open = await startApiInstances({ environment: { OPEN_ADMIN: 'true' } })
+  // Only the tests publish: without a worker, an API instance would after ten seconds.
+  for (const { redis, prefix } of [closed, open]) {
+    await redis.set(`${prefix}:{fleet}:publisher`, 'this test', 'PX', 10 * 60_000)
+  }
 })
 test.after(async () => {
   await closed.close()
@@ -31,6 +39,8 @@ test.after(async () => {
 })
 
 const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } })
+
+const startedAt = new Date(0).toISOString()
 
 /** Returns the heartbeat of an instance with requests or jobs of these durations, in ms. */
 function heartbeatOf(
@@ -42,7 +52,7 @@ function heartbeatOf(
     id,
     tier,
     state: 'serving',
-    since: new Date(0).toISOString(),
+    since: startedAt,
     version: '0.1.0',
     cpuPercent: 10,
     rssBytes: 1,
@@ -53,23 +63,12 @@ function heartbeatOf(
   }
 }
 
-/** Reads cluster events until one matches. */
+/** Follows the fleet until it matches. */
 async function waitForCluster(api: ApiInstances, matches: (cluster: Cluster) => boolean, key?: string) {
-  const events = await openEventStream(
-    new URL('/admin/cluster/events', api.url),
-    createHttpClient(api.url),
-    undefined,
-    key,
-  )
-  for (;;) {
-    const event = await events.next()
-    if (!event) throw new Error('The stream ended.')
-    assert.is(event.event, 'cluster')
-    const current = cluster.Parse(event.data)
-    if (!matches(current)) continue
-    events.close()
-    return current
-  }
+  const events = await watchCluster(api.url, createHttpClient(api.url), key)
+  const current = await events.until(matches)
+  events.close()
+  return current
 }
 
 test('every instance returns the live state of all instances', async () => {
@@ -114,8 +113,8 @@ test('tier percentiles are computed from all requests, not averaged over instanc
   assert.is(workers.perSecond, 4)
   const slow = instances.find(({ id }) => id === 'worker-slow')
   assert.ok((slow?.latencyMs?.p50 ?? 0) > 900)
-  await heartbeats.remove('worker-fast')
-  await heartbeats.remove('worker-slow')
+  await heartbeats.remove('worker-fast', startedAt)
+  await heartbeats.remove('worker-slow', startedAt)
 })
 
 test('the cluster view omits instances without a heartbeat and unreadable heartbeats', async () => {
@@ -130,8 +129,72 @@ test('the cluster view omits instances without a heartbeat and unreadable heartb
     ['api-1', 'api-2'],
   )
   assert.is(await redis.sismember(`${prefix}:{fleet}:processes`, 'worker-dead'), 0)
-  await heartbeats.remove('worker-odd')
+  await heartbeats.remove('worker-odd', startedAt)
   assert.ok((await redis.pttl(`${prefix}:{fleet}:heartbeat:api-1`)) > 0)
+})
+
+test('the stream sends the whole history once, and then new points only', async () => {
+  const { redis, prefix } = open
+  const history = createFleetHistory({ redis, prefix })
+  const pointOf = (at: number): FleetPoint => {
+    const tier = {
+      ...{ serving: 1, total: 1, cpuPercent: 1, perMinute: 1, errorsPerMinute: 0, latencyMs: null, busy: 0 },
+    }
+    const queue = {
+      ...{ load: 0, demand: null, waiting: 0, active: 0, delayed: 0, notRelayed: 0, failed: 0, slots: 2 },
+      oldestJobAgeMs: 0,
+    }
+    const uploads = { ready: 1, rejected: 0, failed: 0, bytes: 9 }
+    return { at: new Date(at).toISOString(), periodMs: 10_000, api: tier, worker: tier, queue, uploads }
+  }
+  const [one, two, three] = [30, 20, 10].map((secondsAgo) => pointOf(Date.now() - secondsAgo * 1000))
+  assert.ok(one && two && three)
+  await history.add(one)
+  await history.add(two)
+  const url = new URL('/admin/cluster/events', open.url)
+  const events = await openEventStream(url, createHttpClient(open.url))
+  const first = cluster.Parse((await events.next())?.data)
+  assert.equal(first.history, [one, two])
+  const changes: ClusterChange[] = []
+  await history.add(three)
+  while (!changes.some((change) => change.history)) {
+    const event = await events.next()
+    assert.is(event?.event, 'cluster-change')
+    changes.push(clusterChange.Parse(event?.data))
+  }
+  changes.push(clusterChange.Parse((await events.next())?.data))
+  events.close()
+  assert.equal(
+    changes.flatMap(({ history }) => history ?? []),
+    [three],
+  )
+  assert.ok(
+    changes.every(({ at, decisions, events }) => at && !decisions && !events),
+    'these have not changed',
+  )
+  await redis.del(`${prefix}:{fleet}:history`)
+  assert.equal(bodyOf(await createHttpClient(open.url).get('/admin/cluster'), Cluster).history, [])
+})
+
+test('an instance that stopped responding is lost, and its tier has one more than are serving', async () => {
+  const { redis, prefix } = closed
+  const heartbeats = createHeartbeats({ redis, prefix })
+  const instanceEvents = createInstanceEvents({ redis, prefix, heartbeats })
+  await instanceEvents.update([heartbeatOf('worker-dead', 'worker', [])], Date.now())
+  await instanceEvents.update([], Date.now())
+  const response = await createHttpClient(closed.url).get('/admin/cluster', bearer(admin.key))
+  const { tiers, lost, events } = bodyOf(response, Cluster)
+  const workers = tiers.find(({ tier }) => tier === 'worker')
+  assert.is(workers?.serving, 0)
+  assert.is(workers?.lost, 1)
+  assert.equal(
+    lost.map(({ id }) => id),
+    ['worker-dead'],
+  )
+  assert.equal(
+    events.map(({ id, kind }) => `${id} ${kind}`),
+    ['worker-dead lost'],
+  )
 })
 
 test('cluster and CPU burn need an API key with the scope admin', async () => {

@@ -193,6 +193,8 @@ test('pages of other origins can neither call nor read what administers the serv
   for (const [path, method] of [
     ['/admin/cluster', 'GET'],
     ['/admin/cluster/events', 'HEAD'],
+    ['/admin/dead-letters', 'GET'],
+    ['/admin/queues', 'GET'],
     ['/load/1', 'GET'],
     ['/%6Coad/1', 'GET'],
   ] as const) {

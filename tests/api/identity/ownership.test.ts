@@ -20,6 +20,7 @@ test.after(() => api.close())
 const ownerless = new Set([
   '/docs/static/*',
   '/load/:ms',
+  '/admin/queues/*',
   '/tokens/:id',
   '/erasures/:id',
   // The name of a new file.

@@ -228,6 +228,10 @@ test('the fleet', async () => {
   for (const id of ['getCluster', 'watchCluster', 'burnCpu']) await send(id)
 })
 
+test('dead letters', async () => {
+  for (const id of ['listDeadLetters', 'redriveDeadLetters']) await send(id)
+})
+
 test('every operation was sent', () => {
   assert.equal(
     reader.operations.map(({ operation }) => operation.operationId).filter((id) => !sent.has(id)),

@@ -9,7 +9,7 @@ import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import * as assert from 'uvu/assert'
 import { type ApiInstances, startApiInstances } from '../../support/api-instances.ts'
-import { provideNode20 } from '../../support/node-20.ts'
+import { provideOldNode } from '../../support/old-node.ts'
 import { suite } from '../../support/suite.ts'
 
 const test = suite('tus-js-client in a process that is killed', {}, { limitMs: 60_000 })
@@ -36,7 +36,7 @@ function send(node: string, file: string, ...stopAfter: string[]) {
   return { child, lines: createInterface(child.stdout), closed: once(child, 'close') }
 }
 
-const node20 = await provideNode20()
+const node20 = await provideOldNode(20)
 const nodes = { 'Node 20': node20 ?? '', 'Node 24': process.execPath }
 
 for (const [first, second] of [

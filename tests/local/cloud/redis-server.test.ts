@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, watch } from 'node:fs'
 import { chmod, mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises'
-import { createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { checkRedis, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { checkRedis } from '@millrace/local/cloud/check-redis.ts'
+import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { Redis } from 'ioredis'
 import * as assert from 'uvu/assert'
 import { listProcesses } from '../../support/process-list.ts'
@@ -24,7 +25,7 @@ test.after.each(() => rm(directory, { recursive: true }))
 
 const processesHere = () => listProcesses().filter(({ command }) => command.includes(directory))
 const checkResult = (url: string) =>
-  checkRedis(url).then(
+  checkRedis(url, { prefix: 'test', print: () => {} }).then(
     () => 'accepted',
     (error) => `${error.name}: ${error.message}`,
   )
@@ -78,7 +79,7 @@ test('Redis requires the password, which no command line and no file for other u
   const client = new Redis(server.url)
   assert.is(await client.set('key', 'value'), 'OK')
   client.disconnect()
-  assert.match(await checkResult(`redis://127.0.0.1:${server.port}`), 'NOAUTH')
+  assert.match(await checkResult(`redis://127.0.0.1:${server.port}`), 'needs a password')
   assert.match(await checkResult(`redis://:wrong@127.0.0.1:${server.port}`), 'StartError')
   await server.close()
 })
@@ -103,7 +104,7 @@ test('a new start stops the Redis server of an earlier run that was killed', asy
   const next = await startRedisServer({ directory })
   await left.ended
   assert.not(listProcesses().some((process) => process.pid === pid))
-  await checkRedis(next.url)
+  assert.is(await checkResult(next.url), 'accepted')
   await next.close()
 })
 
@@ -147,54 +148,10 @@ test('an error says why Redis does not start', async () => {
   assert.ok(address && typeof address === 'object')
   const error = await startRedisServer({ directory, port: address.port }).catch((reason) => reason)
   assert.is(error.name, 'StartError')
-  assert.match(error.message, `Redis did not start on port ${address.port}: it exited.`)
-  assert.match(error.message, 'Address already in use')
+  assert.match(error.message, `Redis did not start on port ${address.port}: it exited (`)
+  assert.match(error.message, /Address already in use|Failed listening on port/)
+  assert.not.match(error.message, '\n')
   taken.close()
-})
-
-test('checkRedis accepts a server that responds', async () => {
-  const server = await startRedisServer({ directory })
-  assert.is(await checkResult(server.url), 'accepted')
-  await server.close()
-})
-
-test('checkRedis rejects an address without a server, and the error does not contain the password', async () => {
-  const message = await checkResult('redis://user:secret@127.0.0.1:1')
-  assert.match(
-    message,
-    /^StartError: The Redis server of REDIS_URL \(127\.0\.0\.1:1\) does not respond: .*ECONNREFUSED/,
-  )
-  assert.not.match(message, 'secret')
-})
-
-test('checkRedis rejects a server that accepts connections but never responds', async () => {
-  const connections: Socket[] = []
-  const silentServer = createServer((socket) => connections.push(socket)).listen(0, '127.0.0.1')
-  await once(silentServer, 'listening')
-  const address = silentServer.address()
-  assert.ok(address && typeof address === 'object')
-  const startedAt = performance.now()
-  assert.match(await checkResult(`redis://127.0.0.1:${address.port}`), 'does not respond')
-  assert.ok(performance.now() - startedAt < 8_000)
-  for (const connection of connections) connection.destroy()
-  silentServer.close()
-})
-
-test('checkRedis rejects a wrong password, and the error does not contain it', async () => {
-  const server = await startRedisServer({ directory })
-  const client = new Redis(server.url)
-  await client.config('SET', 'requirepass', 'right')
-  client.disconnect()
-  const message = await checkResult(server.url.replace('redis://', 'redis://:wrong@'))
-  assert.match(message, 'StartError')
-  assert.not.match(message, /wrong@|:wrong/)
-  await server.close()
-})
-
-test('checkRedis rejects a value that is not a Redis URL', async () => {
-  for (const url of ['nonsense', 'http://127.0.0.1:6379', '127.0.0.1:6379']) {
-    assert.match(await checkResult(url), 'REDIS_URL is not a Redis URL')
-  }
 })
 
 test.run()

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { json } from 'node:stream/consumers'
-import { Cluster } from '@millrace/api/fleet/cluster-view.ts'
+import type { Cluster } from '@millrace/api/fleet/cluster-view.ts'
 import { acceleratePolicy, createAutoscaler } from '@millrace/local/fleet/autoscaler.ts'
 import { createCpuMetric } from '@millrace/local/fleet/cpu-metric.ts'
 import type { ScalingDecision, TierScaling } from '@millrace/shared/fleet/fleet-journal.ts'
@@ -13,15 +13,14 @@ import { apiScaling, type MetricPoint, workerScaling } from '@millrace/shared/fl
 import { connectRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import sharp from 'sharp'
-import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { openEventStream } from '../../support/event-stream.ts'
 import { createHttpClient } from '../../support/http-client.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../../support/start-millrace.ts'
 import { suite } from '../../support/suite.ts'
+import { watchCluster } from '../../support/watch-cluster.ts'
 
 const test = suite('autoscaler', {}, { limitMs: 150_000 })
-const cluster = Compile(Cluster)
 /** Matches a field of a scaling policy that has a literal number instead of the shared one. */
 const policyNumber =
   /\b(atLeast|atMost|percent|periods|target|cap|metricPeriodMs|warmupMs|repeatMs)\s*[:=]\s*-?\d[\d_.]*/g
@@ -214,15 +213,8 @@ test('real processes are started and drained according to the queue and the CPU 
   const url = await millrace.ready
   const client = createHttpClient(url)
   await client.get('/session')
-  const events = await openEventStream(new URL('/admin/cluster/events', url), client)
-  const waitForCluster = async (matches: (cluster: Cluster) => boolean): Promise<Cluster> => {
-    for (;;) {
-      const event = await events.next()
-      if (!event) throw new Error('The stream ended.')
-      const current = cluster.Parse(event.data)
-      if (matches(current)) return current
-    }
-  }
+  const events = await watchCluster(url, client)
+  const waitForCluster = events.until
   const workersOf = ({ instances }: Cluster) =>
     instances.filter(({ tier, state }) => tier === 'worker' && state === 'serving').length
 

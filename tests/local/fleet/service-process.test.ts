@@ -33,7 +33,6 @@ function start(mode: string, options: { verbose?: boolean; stopTimeoutMs?: numbe
     name: 'api-1',
     entry,
     environment: { ...process.env, SERVICE_MODE: mode, INSTANCE: 'api-1' },
-    readyEvent: 'listening',
     logDirectory,
     print: (line) => printed.push(line),
     onReady(port) {
@@ -60,7 +59,7 @@ const isRunning = (pid: number | undefined) => listProcesses().some((process) =>
 const getInstance = async (port: number): Promise<Record<string, unknown>> =>
   Object(await (await fetch(`http://127.0.0.1:${port}/`)).json())
 
-test('a service is ready after its ready event, and stop() ends it', async () => {
+test('a service is ready after its ready message, and stop() ends it', async () => {
   const { service, nextPort, exits } = start('works')
   await service.ready
   const port = await nextPort()
@@ -99,16 +98,38 @@ test('a killed service is restarted on a new port', async () => {
   await service.stop()
 })
 
-test('a service that is never ready fails after three starts, with its last errors', async () => {
-  const { service } = start('fails')
+/** Returns the name, the exit code and the lines of the error with which a start ends. */
+async function startError(mode: string) {
+  const { service } = start(mode)
   const error = await service.ready.then(
     () => undefined,
     (reason) => reason,
   )
-  assert.is(error?.name, 'StartError')
-  assert.match(error.message, 'api-1 does not start: it exited 3 times (exit code 3).')
-  assert.match(error.message, 'error: cannot go on: the reason')
   await service.stop()
+  return { name: error?.name, exitCode: error?.exitCode, lines: String(error?.message).split('\n') }
+}
+
+test('a service that is never ready fails after three starts, with its last error once', async () => {
+  const log = join(logDirectory, 'api-1.log')
+  const { name, exitCode, lines } = await startError('fails')
+  assert.equal([name, exitCode], ['StartError', 1])
+  assert.equal(lines, [`api-1 does not start: cannot go on: the reason. Its log: ${log}`])
+  assert.equal(printed, [])
+  assert.is((await readFile(log, 'utf8')).match(/cannot go on/g)?.length, 3)
+})
+
+test('a service that crashes at its start fails with the error of the crash, without a stack trace', async () => {
+  const { lines } = await startError('crashes')
+  assert.equal(lines, [
+    `api-1 does not start: TypeError: a crash. Its log: ${join(logDirectory, 'api-1.log')}`,
+  ])
+})
+
+test('a service with wrong settings is started once, and each problem is one line', async () => {
+  const { name, exitCode, lines } = await startError('wrong-settings')
+  assert.equal([name, exitCode], ['StartError', 2])
+  assert.equal(lines, ['QUOTA is wrong.', 'PRESETS is wrong.'])
+  assert.equal(printed, [])
 })
 
 test('a service that does not stop within its timeout is killed', async () => {

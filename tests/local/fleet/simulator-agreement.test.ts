@@ -115,7 +115,6 @@ async function runProcesses(directory: string) {
       return startServiceProcess({
         name,
         entry: delayWorker,
-        readyEvent: 'started',
         logDirectory: directory,
         print,
         environment: {

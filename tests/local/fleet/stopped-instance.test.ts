@@ -2,9 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { type LoadBalancer, startLoadBalancer } from '@millrace/local/fleet/load-balancer.ts'
-import { readLogLine } from '@millrace/local/fleet/log-line.ts'
 import * as assert from 'uvu/assert'
 import { openConnection } from '../../support/raw-connection.ts'
 import { suite } from '../../support/suite.ts'
@@ -51,14 +49,10 @@ async function startInstance(name: string, mode = 'works') {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   children.push(child)
-  const { stdout } = child
-  assert.ok(stdout)
-  const listening = Promise.withResolvers<number>()
-  createInterface({ input: stdout }).on('line', (line) => {
-    const { event, port } = readLogLine(line)
-    if (event === 'listening' && port !== undefined) listening.resolve(port)
-  })
-  const port = await listening.promise
+  child.stdout?.resume()
+  const [message]: { port?: number }[] = await once(child, 'message')
+  const port = message?.port
+  assert.ok(port)
   balancer.add(port, name)
   return { child, port, kill: (signal: NodeJS.Signals) => child.kill(signal) }
 }

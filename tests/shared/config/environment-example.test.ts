@@ -17,8 +17,8 @@ const example = new Map(
     }),
 )
 
-/** Variables of the AWS SDK, whose documentation describes them, and of the system. */
-const isKnown = (name: string) => name.startsWith('AWS_') || name === 'PATH'
+/** Variables of the AWS SDK and of OpenTelemetry, whose documentation describes them, and of the system. */
+const isKnown = (name: string) => /^(AWS|OTEL)_/.test(name) || name === 'PATH'
 
 /** The names of the variables that a service reads. */
 function readBy(readConfig: (environment: Environment) => unknown): string[] {

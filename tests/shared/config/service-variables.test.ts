@@ -34,6 +34,7 @@ test('API and worker report the same problems for each shared variable', () => {
     ['REDIS_PREFIX', 'a:b', 'REDIS_PREFIX is "a:b"; it must be letters, digits, "-" and "_".'],
     ['BUCKET', 'ab', 'BUCKET is "ab"; it must be a text of at least 3 characters.'],
     ['BUCKET_REPLICATED', 'no', 'BUCKET_REPLICATED is "no"; it must be true or false.'],
+    ['DEAD_LETTER_QUEUE_URL', 'sqs', 'DEAD_LETTER_QUEUE_URL must be an http:// or https:// URL.'],
     ['EVENTS_QUEUE_URL', 'sqs', 'EVENTS_QUEUE_URL must be an http:// or https:// URL.'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL is "loud"; allowed: trace, debug, info, warn, error, fatal, silent.'],
     ['PRESETS', '{}', 'PRESETS is an object; it must be a list.'],
@@ -97,6 +98,25 @@ test('API and worker read the same values from shared variables', () => {
     const shared = Object.fromEntries(Object.entries(config).filter(([name]) => name in expected))
     assert.equal(shared, expected)
     assert.equal([...config.presets.keys()], ['default', 'own'])
+  }
+})
+
+test('traces are exported only to an endpoint, over HTTP, unless the SDK is disabled', () => {
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }
+  const grpc = { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }
+  for (const readConfig of [readApiConfig, readWorkerConfig]) {
+    const tracingOf = (changes: Record<string, string>) => readConfig({ ...complete, ...changes }).tracing
+    assert.equal(tracingOf(endpoint), { protocol: 'http/protobuf' })
+    const json = { ...endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' }
+    assert.equal(tracingOf(json), { protocol: 'http/json' })
+    for (const off of [{}, grpc, { ...endpoint, OTEL_SDK_DISABLED: 'True' }])
+      assert.is(tracingOf(off), undefined)
+    assert.equal(problemsOf(readConfig, { ...endpoint, ...grpc }), [
+      'OTEL_EXPORTER_OTLP_PROTOCOL is "grpc"; allowed: http/protobuf, http/json.',
+    ])
+    assert.equal(problemsOf(readConfig, { OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' }), [
+      'OTEL_EXPORTER_OTLP_ENDPOINT must be an http:// or https:// URL.',
+    ])
   }
 })
 

@@ -85,4 +85,16 @@ test('recent activity covers the last minute only', () => {
   assert.is(activity.perSecond(), 0)
 })
 
+test('recent activity counts errors of the last minute, of open streams as well', () => {
+  let now = 0
+  const activity = createRecentActivity(() => now)
+  activity.begin()('measured', 'error')
+  activity.begin()('unmeasured', 'error')
+  activity.begin()('measured')
+  now = 30_000
+  assert.is(activity.errorsPerMinute(), 4)
+  now = 120_000
+  assert.is(activity.errorsPerMinute(), 0)
+})
+
 test.run()

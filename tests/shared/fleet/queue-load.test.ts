@@ -1,8 +1,8 @@
 import { createFinishedJobs } from '@millrace/shared/fleet/finished-jobs.ts'
-import { createFleetJournal, type QueueLoadSample } from '@millrace/shared/fleet/fleet-journal.ts'
+import { createFleetJournal } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createHeartbeats, type Heartbeat } from '@millrace/shared/fleet/heartbeats.ts'
 import { createQueueLoadPublisher } from '@millrace/shared/fleet/queue-load-publisher.ts'
-import { createQueueSampler } from '@millrace/shared/fleet/queue-sampler.ts'
+import { createQueueSampler, type FleetSample } from '@millrace/shared/fleet/queue-sampler.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
@@ -138,11 +138,19 @@ test('a sample counts waiting messages and jobs, and the slots of workers that a
   const queueUrl = fleet.environment['EVENTS_QUEUE_URL'] ?? ''
   const sampleQueue = createQueueSampler({ queue, sqs, queueUrl, heartbeats })
   // S3 sent a test event when the bucket was configured.
-  const { notRelayed: before } = await sampleQueue()
+  const { notRelayed: before } = (await sampleQueue()).queue
   for (let message = 0; message < 3; message++) await fleet.message('{}')
   for (const etag of ['one', 'two']) await queue.add({ owner: 's-tester', id: newUploadId(), etag })
-  const { at, oldestJobAgeMs, load: asleep, ...counts } = await sampleQueue()
-  assert.equal(counts, { waiting: 0, prioritized: 2, active: 0, notRelayed: before + 3, slots: 0 })
+  const { at, oldestJobAgeMs, load: asleep, ...counts } = (await sampleQueue()).queue
+  assert.equal(counts, {
+    waiting: 0,
+    prioritized: 2,
+    active: 0,
+    delayed: 0,
+    failed: 0,
+    notRelayed: before + 3,
+    slots: 0,
+  })
   assert.ok(asleep > 100, 'enough to wake a fleet of none')
   assert.ok(oldestJobAgeMs >= 0 && oldestJobAgeMs < 60_000)
 
@@ -153,7 +161,7 @@ test('a sample counts waiting messages and jobs, and the slots of workers that a
   await tell('b', 'worker', 'serving', 1)
   await tell('c', 'worker', 'draining', 8)
   await tell('d', 'api', 'serving', 0)
-  const { load, slots } = await sampleQueue()
+  const { load, slots } = (await sampleQueue()).queue
   assert.is(slots, 4)
   assert.is(load, (before + 5) / 4)
 })
@@ -166,20 +174,14 @@ test('the API publishes the queue load only if no worker does', async () => {
   let free = false
   const publisher = createQueueLoadPublisher({
     lease: lease('api-1'),
-    async sampleQueue(): Promise<QueueLoadSample> {
+    async sampleQueue(): Promise<FleetSample> {
       assert.ok(free, 'a worker publishes')
       looked.resolve()
-      return {
-        at: new Date().toISOString(),
-        load: 0,
-        waiting: 0,
-        prioritized: 0,
-        active: 0,
-        notRelayed: 0,
-        slots: 0,
-        oldestJobAgeMs: 0,
-      }
+      const jobs = { waiting: 0, prioritized: 0, active: 0, notRelayed: 0 }
+      const queue = { at: new Date().toISOString(), load: 0, ...jobs, slots: 0, oldestJobAgeMs: 0 }
+      return { queue, processes: [] }
     },
+    historyRecorder: { observe: async () => undefined, reset: () => undefined },
     finishedJobs: createFinishedJobs({ redis, prefix }),
     journal: createFleetJournal({ redis, prefix }),
     putFleetMetrics: undefined,

@@ -67,6 +67,18 @@ for (const [name, filename] of longNames) {
   })
 }
 
+test('a trace is left out of object metadata that has no room for it', () => {
+  const intent = { filename: 'a', contentType: 'a/b', size: 1, preset: 'default' }
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const room = objectMetadataLimitBytes - objectMetadataBytes(toObjectMetadata({ ...intent, filename: '' }))
+  const filename = 'a'.repeat(room)
+  assert.is(toObjectMetadata({ ...intent, traceparent })['traceparent'], traceparent)
+  assert.equal(
+    toObjectMetadata({ ...intent, filename, traceparent }),
+    toObjectMetadata({ ...intent, filename }),
+  )
+})
+
 test('an intent that fits percent-encoded is stored so, as earlier versions read it', () => {
   const filename = '漢'.repeat(100)
   const metadata = toObjectMetadata({ filename, contentType: 'a/b', size: 1, preset: 'default' })
@@ -84,7 +96,7 @@ test('invalid object metadata is replaced by the fallback or ignored', () => {
     preset: '../../etc',
     notes: '{"a":1}',
     sha256: 'no',
-    traceparent: 'no',
+    traceparent: `00-${'0'.repeat(32)}-b7ad6b7169203331-01`,
   }
   assert.equal(fromObjectMetadata({ contentType: undefined, size: 3, metadata: invalid }, fallback), {
     filename: 'unnamed',

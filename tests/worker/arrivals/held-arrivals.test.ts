@@ -95,10 +95,11 @@ async function messageCounts(): Promise<number[]> {
   return [...(await read(url)), (await read(url.replace(/events$/, 'events-dead')))[0]].map(Number)
 }
 
-function sampleQueue() {
+async function sampleQueue() {
   const { redis, prefix, queue, sqs, environment } = fleet
   const heartbeats = createHeartbeats({ redis, prefix })
-  return createQueueSampler({ queue, sqs, queueUrl: environment['EVENTS_QUEUE_URL'] ?? '', heartbeats })()
+  const queueUrl = environment['EVENTS_QUEUE_URL'] ?? ''
+  return (await createQueueSampler({ queue, sqs, queueUrl, heartbeats })()).queue
 }
 
 async function jobIdOf(address: UploadAddress): Promise<string> {

@@ -1,16 +1,19 @@
 import {
   CreateQueueCommand,
   GetQueueAttributesCommand,
+  ReceiveMessageCommand,
   SendMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs'
+import { createArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
+import { maxReceives } from '@millrace/shared/jobs/events-queue.ts'
+import { parseS3Event } from '@millrace/shared/jobs/s3-event.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import { newUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { waitSeconds } from '@millrace/worker/arrivals/message-leases.ts'
 import { createObjectCreated } from '@millrace/worker/arrivals/object-created.ts'
-import { parseS3Event } from '@millrace/worker/arrivals/s3-event.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 import { sampleImage } from '../support/sample-images.ts'
@@ -87,6 +90,7 @@ function consume(
     leaseMs: 1_000,
     maxHeld: 1_000,
     minCopyAgeMs: 60_000,
+    failures: createArrivalFailures(fleet),
     applyErasure,
     applyEdit,
     applyCopiedManifest,
@@ -228,6 +232,37 @@ test('a message that fails does not keep other messages of the batch in the queu
   await retried.promise
   await allDeleted(2)
   assert.is(calls.filter((id) => id === good).length, 1, 'the other message was not delivered again')
+})
+
+test('the reason is kept why a message failed that is about to become a dead letter, and of no other', async () => {
+  const failures = createArrivalFailures(fleet)
+  const twice = Promise.withResolvers<void>()
+  const ids = { new: newUploadId(), old: newUploadId() }
+  await send(message(event(`originals/owner/${ids.old}`)))
+  let old = ''
+  for (let i = 0; i < maxReceives - 2; i++) {
+    const { Messages } = await fleet.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: queueUrl, VisibilityTimeout: 0, WaitTimeSeconds: 1 }),
+    )
+    old = Messages?.[0]?.MessageId ?? ''
+  }
+  const { MessageId: young = '' } = await fleet.sqs.send(
+    new SendMessageCommand({
+      QueueUrl: queueUrl,
+      MessageBody: message(event(`originals/owner/${ids.new}`)),
+    }),
+  )
+  const failed = new Set<string>()
+  const consumer = consume(async ({ id }) => {
+    failed.add(id)
+    if (failed.size === 2) twice.resolve()
+    throw new TypeError('secret details')
+  })
+  await twice.promise
+  await consumer.stop()
+  const [kept, none] = await failures.find([old, young])
+  assert.is(kept?.code, 'TypeError')
+  assert.is(none, undefined)
 })
 
 test('ten messages are handled concurrently, and so are all records of one message', async () => {

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { CreateMultipartUploadCommand, ListObjectVersionsCommand } from '@aws-sdk/client-s3'
+import { CreateMultipartUploadCommand, ListObjectVersionsCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { type RedisServer, startRedisServer } from '@millrace/local/cloud/redis-server.ts'
-import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { originalKey, sweepStateKey } from '@millrace/shared/ledger/object-keys.ts'
 import * as assert from 'uvu/assert'
 import { runCommand } from '../../support/run-command.ts'
 import { suite } from '../../support/suite.ts'
@@ -65,6 +65,30 @@ test('the reconcile command corrects what it found, and a second one finds nothi
   const second = await reconcile('--all')
   assert.equal([second.code, countIn(second.output, 'expired uploads')], [0, '0'])
   assert.match(second.output, '0 of 0 were corrected.\n')
+})
+
+test('an interrupted run is continued on request, and the result is one JSON object', async () => {
+  const none = await reconcile('--continue')
+  assert.equal([none.code, none.output], [1, ''])
+  assert.match(none.errors, 'No run was interrupted')
+  const state = { version: 1, startedAt: new Date().toISOString(), stage: 'multipart', cursor: '' }
+  await fleet.s3.send(
+    new PutObjectCommand({
+      Bucket: fleet.bucket,
+      Key: sweepStateKey(),
+      Body: JSON.stringify({ ...state, counts: { originals: 41 } }),
+    }),
+  )
+  const { code, output, errors } = await reconcile('--continue', '--json', '--dry-run')
+  assert.equal([code, errors], [0, ''])
+  const { counts, ...result } = JSON.parse(output)
+  // The originals were counted before.
+  assert.equal([counts.originals, counts['expired-parts']], [41, 1])
+  assert.equal(result, {
+    completed: true,
+    dryRun: true,
+    uploads: { 'expired-parts': [`${expired.owner}/${expired.id}`] },
+  })
 })
 
 test('the reconcile command does not run beside another sweep', async () => {

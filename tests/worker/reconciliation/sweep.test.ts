@@ -217,7 +217,14 @@ test('a sweep leaves young originals to their messages, and waiting jobs alone',
 
 test('a sweep adds no jobs while the queue is full', async () => {
   const address = await fleet.arrive(Buffer.from('text'))
-  const counts = async () => ({ waiting: 5_000, prioritized: 0, active: 0, oldestAddedAt: 1 })
+  const counts = async () => ({
+    waiting: 5_000,
+    prioritized: 0,
+    active: 0,
+    delayed: 0,
+    failed: 0,
+    oldestAddedAt: 1,
+  })
   const full = await sweepNow({ ...fleet, queue: { ...fleet.queue, counts } })
   assert.equal(full.counts, { originals: 1, deferred: 1 })
   assert.is(await fleet.records.find(address), undefined)

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3'
 import { createEdits } from '@millrace/shared/ledger/edits.ts'
@@ -97,12 +98,12 @@ test('a ready upload is served with its old variants until a worker has made the
 
 test('a dry run counts by preset and owner, and changes nothing', async () => {
   const image = await sampleImage('image/png')
-  const text = Buffer.from('text')
+  const plain = Buffer.from('text')
   await arriveFinished([
     ['small', 's-a', image],
     ['small', 's-a-b', image],
     ['other', 's-a', image],
-    ['plain', 's-a', text],
+    ['plain', 's-a', plain],
   ])
   const { s3, bucket, manifests, queue } = fleet
   const config = readConfig({ ...fleet.environment, ...presetsOf(40) })
@@ -140,6 +141,7 @@ test('a killed command is repeated: no job is lost or done twice, and new upload
   const image = await sampleImage('image/png', 60, 40)
   const outdated = await arriveFinished(Array.from({ length: 12 }, () => ['small', 's-old', image]))
   const limits = { ...presetsOf(40), MAX_QUEUED_JOBS: '8' }
+  await stopIt(limits)
   const killed = spawn(process.execPath, [program], {
     env: { ...process.env, ...fleet.environment, ...limits },
     stdio: 'ignore',
@@ -177,6 +179,22 @@ test('a killed command is repeated: no job is lost or done twice, and new upload
   for (const address of outdated) assert.is(await manifestVersions(address), 2)
   assert.is((await reprocess(40)).output.includes('0  are outdated'), true)
 })
+
+/** Stops a command that waits for room, as a terminal does: each process of `npm run` passes the signal on. */
+async function stopIt(limits: Environment): Promise<void> {
+  const stopped = spawn(process.execPath, [program, '--json'], {
+    env: { ...process.env, ...fleet.environment, ...limits },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [output, errors, exited] = [text(stopped.stdout), text(stopped.stderr), once(stopped, 'exit')]
+  while ((await fleet.queue.counts()).prioritized < 4) await new Promise((resolve) => setImmediate(resolve))
+  stopped.kill('SIGINT')
+  stopped.kill('SIGINT')
+  assert.is((await exited)[0], 1)
+  assert.match(await errors, /^Stopped\. \d+ manifests were read, 4 uploads got a job\. Start again\.\n$/)
+  const { completed, after, counts } = JSON.parse(await output)
+  assert.equal([completed, after, counts.queued], [false, '', 4])
+}
 
 test('thousands of jobs of backfill wait behind every new upload', async () => {
   const backfill = Array.from({ length: 3_000 }, (_, i) => ({

@@ -3,6 +3,7 @@ import { ListObjectVersionsCommand, PutBucketNotificationConfigurationCommand } 
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
+import { parseS3Event } from '@millrace/shared/jobs/s3-event.ts'
 import {
   editsPrefix,
   erasuresPrefix,
@@ -12,7 +13,6 @@ import {
 import { connectBlockingRedis } from '@millrace/shared/service/connections.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
-import { parseS3Event } from '@millrace/worker/arrivals/s3-event.ts'
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import { startWorkerFleet } from './worker-fleet.ts'

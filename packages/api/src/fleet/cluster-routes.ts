@@ -8,7 +8,7 @@ import { Cluster, type ViewCluster } from './cluster-view.ts'
 /** Time between two events, in ms: the same as between two heartbeats. */
 const refreshMs = 1_000
 
-/** Adds `/admin/cluster`, the current state of the fleet, and `/admin/cluster/events`, the same each second. */
+/** Adds `/admin/cluster`, the state of the fleet, and `/admin/cluster/events`: the same, and then each second what changed. */
 export function clusterRoutes(
   api: Api,
   deps: { viewCluster: ViewCluster; eventStreams: EventStreams; endedIdentities: EndedIdentities },
@@ -27,10 +27,22 @@ export function clusterRoutes(
   })
 
   async function* events(signal: AbortSignal): AsyncGenerator<ServerSentEvent> {
+    const first = await viewCluster()
+    let newest = first.history.at(-1)
+    yield { id: first.at, event: 'cluster', data: first }
+    const sent = new Map(Object.entries(first).map(([name, value]) => [name, JSON.stringify(value)]))
     for (;;) {
-      const cluster = await viewCluster()
-      yield { id: cluster.at, event: 'cluster', data: cluster }
       await delay(refreshMs, undefined, { signal })
+      const { history, ...state } = await viewCluster({ since: newest })
+      newest = history.at(-1) ?? newest
+      const changed = Object.entries(state).filter(([name, value]) => {
+        const text = JSON.stringify(value)
+        const isChanged = sent.get(name) !== text
+        sent.set(name, text)
+        return isChanged
+      })
+      const data = { ...Object.fromEntries(changed), ...(history.length > 0 && { history }) }
+      yield { id: state.at, event: 'cluster-change', data }
     }
   }
 }

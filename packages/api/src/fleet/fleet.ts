@@ -1,9 +1,11 @@
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { PutFleetMetrics } from '@millrace/shared/fleet/cloudwatch-metrics.ts'
+import { createFleetHistory } from '@millrace/shared/fleet/fleet-history.ts'
 import { createFleetJournal } from '@millrace/shared/fleet/fleet-journal.ts'
 import { createFleetReporter } from '@millrace/shared/fleet/fleet-reporter.ts'
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
+import { createInstanceEvents } from '@millrace/shared/fleet/instance-events.ts'
 import { createRecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { Redis } from 'ioredis'
@@ -79,8 +81,13 @@ export function createFleet(deps: {
     /** Adds `/admin/cluster` and `/load`. */
     register(scope: Api, streams: { eventStreams: EventStreams; endedIdentities: EndedIdentities }): void {
       const heartbeats = createHeartbeats({ redis, prefix })
-      const journal = createFleetJournal({ redis, prefix })
-      clusterRoutes(scope, { viewCluster: createClusterView({ heartbeats, journal }), ...streams })
+      const viewCluster = createClusterView({
+        heartbeats,
+        journal: createFleetJournal({ redis, prefix }),
+        history: createFleetHistory({ redis, prefix }),
+        instanceEvents: createInstanceEvents({ redis, prefix, heartbeats }),
+      })
+      clusterRoutes(scope, { viewCluster, ...streams })
       cpuBurnRoutes(scope, { burnCpu: createBurnCpu(closing), instance })
     },
   }

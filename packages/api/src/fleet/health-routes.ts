@@ -12,7 +12,9 @@ export const Health = Type.Object(
   { title: 'Health' },
 )
 
-const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed')])
+const Check = Type.Union([Type.Literal('ok'), Type.Literal('failed'), Type.Literal('full')], {
+  description: '`full`: it responds, but its disk has no space left',
+})
 export const Ready = Type.Object(
   {
     status: Type.Union([Type.Literal('ready'), Type.Literal('unready'), Type.Literal('draining')]),

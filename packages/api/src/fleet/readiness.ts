@@ -1,5 +1,6 @@
 import { HeadBucketCommand, type S3Client } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { fullStorageOf } from '@millrace/shared/service/outage.ts'
 import type { Redis } from 'ioredis'
 
 /** Timeout of each check, in ms. */
@@ -7,11 +8,14 @@ const timeoutMs = 2000
 /** Expiry of the key that the check writes, in ms. */
 const keyTtlMs = 10_000
 
-export type Readiness = { ready: boolean; checks: Record<'redis' | 's3' | 'sqs', 'ok' | 'failed'> }
+/** `full`: it responds, but its disk has no space left. */
+type Outcome = 'ok' | 'failed' | 'full'
+export type Readiness = { ready: boolean; checks: Record<'redis' | 's3' | 'sqs', Outcome> }
 
 /**
  * Creates the readiness check. It sends one cheap request to each dependency, for a resource that the API
- * needs. Redis gets a write, since a replica and a full Redis answer everything else:
+ * needs. S3 gets no write, which would cost money and leave a version: our local S3, whose disk can be full, refuses
+ * HeadBucket as well while it is. Redis gets a write, since a replica and a full Redis answer everything else:
  *
  *   {prefix}:ready:{instance}   1; expires
  *
@@ -34,24 +38,24 @@ export function createReadiness(deps: {
 
   return async function checkReadiness(): Promise<Readiness> {
     const abortSignal = AbortSignal.timeout(timeoutMs)
-    const [redisOk, s3Ok, sqsOk] = await Promise.all([
-      succeeds(Promise.race([redis.set(key, 1, 'PX', keyTtlMs), rejectOn(abortSignal)])),
-      succeeds(s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal })),
-      succeeds(sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl }), { abortSignal })),
+    const [redisOutcome, s3Outcome, sqsOutcome] = await Promise.all([
+      outcomeOf(Promise.race([redis.set(key, 1, 'PX', keyTtlMs), rejectOn(abortSignal)])),
+      outcomeOf(s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal })),
+      outcomeOf(sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl }), { abortSignal })),
     ])
     return {
-      ready: redisOk && s3Ok && sqsOk,
-      checks: { redis: outcome(redisOk), s3: outcome(s3Ok), sqs: outcome(sqsOk) },
+      ready: [redisOutcome, s3Outcome, sqsOutcome].every((outcome) => outcome === 'ok'),
+      checks: { redis: redisOutcome, s3: s3Outcome, sqs: sqsOutcome },
     }
   }
 }
 
 export type CheckReadiness = ReturnType<typeof createReadiness>
 
-async function succeeds(request: Promise<unknown>): Promise<boolean> {
+async function outcomeOf(request: Promise<unknown>): Promise<Outcome> {
   return request.then(
-    () => true,
-    () => false,
+    () => 'ok',
+    (error: unknown) => (fullStorageOf(error) ? 'full' : 'failed'),
   )
 }
 
@@ -59,8 +63,4 @@ function rejectOn(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) =>
     signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
   )
-}
-
-function outcome(ok: boolean): 'ok' | 'failed' {
-  return ok ? 'ok' : 'failed'
 }

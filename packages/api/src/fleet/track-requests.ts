@@ -20,7 +20,7 @@ export function trackRequests(app: FastifyInstance, activity: RecentActivity): v
       // Emitted exactly once, also if the client disconnects before the response.
       reply.raw.on('close', () => {
         const isStream = reply.getHeader('content-type') === 'text/event-stream'
-        end(isStream ? 'unmeasured' : 'measured')
+        end(isStream ? 'unmeasured' : 'measured', reply.statusCode >= 500 ? 'error' : 'ok')
       })
     }
     done()

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { createAllowedOrigins } from '@millrace/shared/service/allowed-origins.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import fastify from 'fastify'
+import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { closeUnusedConnections } from './close-unused-connections.ts'
 import { allowOrigins } from './cross-origin.ts'
@@ -19,14 +19,19 @@ import { validatorCompiler } from './validation.ts'
 /** A JSON body of ours is small; the largest route says so itself. */
 const bodyLimitBytes = 64 * 1024
 
+/** Makes each request to an app a span, and gives it a `traceparent`. */
+export type TraceRequests = (app: FastifyInstance) => void
+
 /**
  * Creates the HTTP server without any route.
  *
+ * @param deps.traceRequests undefined: requests are not traced
  * @returns `app`; `closing`, which aborts when the app begins to close; and `protect`, which adds the error handler and
  *   the checks of every request. Hooks that are to see refused requests as well are added before `protect`
  */
 export function createHttp(deps: {
   log: Logger
+  traceRequests?: TraceRequests | undefined
   config: {
     headersTimeoutMs: number
     trustedProxies: string[]
@@ -50,6 +55,7 @@ export function createHttp(deps: {
     frameworkErrors: respondToUnroutable,
   }).withTypeProvider<TypeBoxTypeProvider>()
   if (deps.config.proxyProtocol) acceptProxyProtocol(app.server, { timeoutMs: deps.config.headersTimeoutMs })
+  deps.traceRequests?.(app)
   app.setValidatorCompiler(validatorCompiler)
   acceptEmptyBodies(app)
   // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.

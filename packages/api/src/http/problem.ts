@@ -1,5 +1,5 @@
 import { AppError, type ErrorCode, errorCatalogue } from '@millrace/shared/service/app-error.ts'
-import { isOutage } from '@millrace/shared/service/outage.ts'
+import { fullStorageOf, isOutage } from '@millrace/shared/service/outage.ts'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { logOperation } from './request-log.ts'
@@ -76,9 +76,12 @@ export const statusOfCode = {
   source_unavailable: 502,
   processing_failed: 500,
   scan_unavailable: 503,
+  not_configured: 501,
   dependency_unavailable: 503,
   unreadable_record: 503,
   storage_busy: 503,
+  // Insufficient Storage (RFC 4918, 11.5)
+  storage_full: 507,
   overloaded: 503,
   draining: 503,
   conflict: 409,
@@ -168,7 +171,13 @@ function sendProblem(error: AppError, request: FastifyRequest, reply: FastifyRep
 
 /** Converts a thrown error to an AppError. The message of an unknown error is only logged. */
 function toAppError(thrown: FastifyError): AppError {
-  if (thrown instanceof AppError) return thrown
+  const isOwn = thrown instanceof AppError
+  const storage = isOwn && thrown.code !== 'dependency_unavailable' ? undefined : fullStorageOf(thrown)
+  if (storage !== undefined) {
+    const message = `The disk of ${storage} has no space left. Free some space, then send the request again.`
+    return new AppError('storage_full', { message, cause: thrown })
+  }
+  if (isOwn) return thrown
   if (thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AppError('body_too_large', { cause: thrown })
   if (thrown.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new AppError('unsupported_media_type', { cause: thrown })

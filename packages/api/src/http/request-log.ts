@@ -1,3 +1,4 @@
+import { traceIdOf } from '@millrace/shared/tracing/traceparent.ts'
 import { isUploadId } from '@millrace/shared/uploads/upload-id.ts'
 import { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import type { Bindings, ChildLoggerOptions, Level, LogFn, Logger } from 'pino'
@@ -133,7 +134,14 @@ export class RequestLogController extends LogController {
     request: FastifyRequest,
     reply: FastifyReply,
   ): void {
-    const fields = { req: request, res: reply, responseTime: reply.elapsedTime }
+    const { traceparent } = request
+    const fields = {
+      req: request,
+      res: reply,
+      responseTime: reply.elapsedTime,
+      // The last bytes may have been written outside of the request's context, where the log knows no trace.
+      ...(traceparent !== undefined && { traceId: traceIdOf(traceparent) }),
+    }
     if (error && !disconnectCodes.has(error.code ?? ''))
       reply.log.error({ ...fields, err: error }, 'request errored')
     else reply.log.info(fields, 'request completed')

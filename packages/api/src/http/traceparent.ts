@@ -1,10 +1,18 @@
+import { isTraceparent } from '@millrace/shared/tracing/traceparent.ts'
 import type { FastifyRequest } from 'fastify'
 
-/** W3C Trace Context: version 00, and later versions in the same format. */
-const format = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The span of this request, if requests are traced (`trace-requests.ts`). */
+    traceparent?: string | undefined
+  }
+}
 
-/** Returns the trace of a request as a field of an intent, or an empty object without a valid one. */
+/**
+ * Returns the trace of a request as a field of an intent: its span, or else what the client sent. An empty object if there is
+ * no valid one.
+ */
 export function traceOf(request: FastifyRequest): { traceparent?: string } {
-  const traceparent = request.headers['traceparent']
-  return typeof traceparent === 'string' && format.test(traceparent) ? { traceparent } : {}
+  const traceparent = request.traceparent ?? request.headers['traceparent']
+  return isTraceparent(traceparent) ? { traceparent } : {}
 }

@@ -21,8 +21,8 @@ export type Paths = Record<string, Record<string, RouteOperation>>
 
 /** Codes of all operations. All refuse query parameters that they do not have. */
 const commonCodes: readonly ErrorCode[] = ['invalid_request', 'internal', 'overloaded']
-/** Codes of operations that read stored data. */
-const storedDataCodes: readonly ErrorCode[] = ['unreadable_record']
+/** Codes of operations that read or write stored data. Many reads write as well: sessions, counts, corrected records. */
+const storedDataCodes: readonly ErrorCode[] = ['unreadable_record', 'storage_full']
 /** Codes of operations that authenticate the request. */
 const authenticationCodes: readonly ErrorCode[] = [
   // A wrong `Millrace-User`.

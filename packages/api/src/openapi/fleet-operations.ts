@@ -13,28 +13,56 @@ const worker = {
   slots: 4,
   busy: 3,
   perSecond: 4.2,
+  errorsPerMinute: 0,
   latencyMs,
+}
+const workerPoint = {
+  serving: 1,
+  total: 1,
+  cpuPercent: 87.5,
+  perMinute: 252,
+  errorsPerMinute: 0,
+  latencyMs,
+  busy: 3,
+}
+const point = {
+  at,
+  periodMs: 10_000,
+  api: { ...workerPoint, serving: 0, total: 0, cpuPercent: null, perMinute: 0, latencyMs: null, busy: 0 },
+  worker: workerPoint,
+  queue: {
+    load: 0.8,
+    demand: 0.7,
+    waiting: 0.1,
+    active: 3.1,
+    delayed: 0,
+    notRelayed: 0,
+    failed: 0,
+    slots: 4,
+    oldestJobAgeMs: 130,
+  },
+  uploads: { ready: 41, rejected: 1, failed: 0, bytes: 126_000_000 },
 }
 const cluster = {
   at,
   tiers: [
-    { tier: 'worker', instances: 1, serving: 1, slots: 4, busy: 3, perSecond: 4.2, latencyMs },
-    { tier: 'api', instances: 0, serving: 0, slots: 0, busy: 0, perSecond: 0, latencyMs: null },
-  ],
-  instances: [worker],
-  load: { at, load: 0.75, waiting: 0, prioritized: 0, active: 3, notRelayed: 0, slots: 4, oldestJobAgeMs: 0 },
-  history: [
     {
-      at,
-      load: 0.8,
-      demand: 0.7,
-      queueDepth: 0.1,
-      oldestJobAgeMs: 130,
-      jobsFinished: 42,
-      jobDurationMs: 710,
-      slots: 4,
+      ...{ tier: 'worker', instances: 1, serving: 1, lost: 0, cpuPercent: 87.5, slots: 4, busy: 3 },
+      ...{ perSecond: 4.2, errorsPerMinute: 0, latencyMs },
+    },
+    {
+      ...{ tier: 'api', instances: 0, serving: 0, lost: 0, cpuPercent: null, slots: 0, busy: 0 },
+      ...{ perSecond: 0, errorsPerMinute: 0, latencyMs: null },
     },
   ],
+  instances: [worker],
+  load: {
+    ...{ at, load: 0.75, waiting: 0, prioritized: 0, active: 3, delayed: 0, failed: 0, notRelayed: 0 },
+    ...{ slots: 4, oldestJobAgeMs: 0 },
+  },
+  demand: 0.7,
+  history: [point],
+  lost: [],
   scaling: [
     {
       tier: 'worker',
@@ -48,6 +76,7 @@ const cluster = {
     },
   ],
   decisions: [{ at, tier: 'worker', from: 2, to: 1, reason: 'Load 0.12 is at most 0.4: 50 % less' }],
+  events: [{ at, tier: 'worker', id: 'worker-2', since: at, kind: 'stopped' }],
 }
 
 export const fleetOperations: Operations = {
@@ -55,7 +84,8 @@ export const fleetOperations: Operations = {
     operationId: 'getCluster',
     summary: 'Read the state of the whole fleet',
     description:
-      'All running instances, the queue load, and the decisions of the local autoscaler. ' +
+      'All running instances, the queue load, the last hour in points of ten seconds, what happened to instances, and ' +
+      'the decisions of the local autoscaler. ' +
       'Percentiles are computed from all requests of a tier, not averaged over instances.',
     tag: 'operation',
     security: securityRequirements.admin,
@@ -66,7 +96,9 @@ export const fleetOperations: Operations = {
     operationId: 'watchCluster',
     summary: 'Follow the state of the whole fleet',
     description:
-      'Sends an event `cluster` each second. Its data is the response body of `GET /admin/cluster`.',
+      'Sends an event `cluster` first: its data is the response body of `GET /admin/cluster`. Then it sends an event ' +
+      '`cluster-change` each second, with the properties that have changed. `history` has new points only; all other ' +
+      'properties are whole.',
     tag: 'operation',
     security: securityRequirements.admin,
     responses: {
@@ -75,7 +107,7 @@ export const fleetOperations: Operations = {
         content: {
           'text/event-stream': {
             schema: { type: 'string' },
-            example: `retry: 2000\n\nid: ${at}\nevent: cluster\ndata: {"at":"${at}"}\n\n`,
+            example: `retry: 2000\n\nid: ${at}\nevent: cluster-change\ndata: {"at":"${at}"}\n\n`,
           },
         },
       },

@@ -13,9 +13,24 @@ const hiddenOperations: Record<string, string> = {
   'GET /': 'getUploadsPage',
   'GET /console/*': 'getConsolePage',
   'GET /*': 'getConsoleFile',
+  'GET /admin/queues': 'getQueuesPage',
+  'GET /admin/queues/*': 'getQueuesFile',
+  'PUT /admin/queues/*': 'changeQueues',
   // Described as `PUT /upload`, since a name may have more characters than OpenAPI's parameters here.
   'PUT /upload/*': 'putFile',
 }
+
+/** Operations that no upload is behind, that never end, or that are polled: their requests are not traced. */
+const untracedOperations: ReadonlySet<string> = new Set([
+  ...Object.values(hiddenOperations).filter((name) => name !== 'putFile'),
+  'preflight',
+  'getHealth',
+  'getReadiness',
+  'getCluster',
+  'watchCluster',
+  'watchUpload',
+  'watchUploads',
+])
 
 /**
  * Gives each route that is registered from now on its operation name: the `operationId` of the OpenAPI document, or
@@ -34,7 +49,7 @@ export function nameOperations(app: FastifyInstance): void {
       )
     }
     // A new object, because several routes may share one `config`.
-    route.config = { ...route.config, operation }
+    route.config = { ...route.config, operation, otel: !untracedOperations.has(operation) }
   })
 }
 

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@millrace/shared/service/app-error.ts'
+import { deadLetterOperations } from './dead-letter-operations.ts'
 import { deliveryOperations } from './delivery-operations.ts'
 import { directOperations } from './direct-operations.ts'
 import { fleetOperations } from './fleet-operations.ts'
@@ -25,6 +26,7 @@ export const operations: Operations = {
   ...tenantOperations,
   ...healthOperations,
   ...fleetOperations,
+  ...deadLetterOperations,
   ...webhookOperations,
   ...deliveryOperations,
 }

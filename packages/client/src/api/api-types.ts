@@ -10,7 +10,7 @@ export interface paths {
         };
         /**
          * Read the state of the whole fleet
-         * @description All running instances, the queue load, and the decisions of the local autoscaler. Percentiles are computed from all requests of a tier, not averaged over instances.
+         * @description All running instances, the queue load, the last hour in points of ten seconds, what happened to instances, and the decisions of the local autoscaler. Percentiles are computed from all requests of a tier, not averaged over instances.
          */
         get: operations["getCluster"];
         put?: never;
@@ -30,11 +30,51 @@ export interface paths {
         };
         /**
          * Follow the state of the whole fleet
-         * @description Sends an event `cluster` each second. Its data is the response body of `GET /admin/cluster`.
+         * @description Sends an event `cluster` first: its data is the response body of `GET /admin/cluster`. Then it sends an event `cluster-change` each second, with the properties that have changed. `history` has new points only; all other properties are whole.
          */
         get: operations["watchCluster"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List events that no worker could handle
+         * @description S3's events that were received too often without being handled: SQS has moved them to the dead-letter queue. SQS has no pages: each request returns some messages, and all of them if there are no more than `limit`. `state` is that of the upload, if Redis has its record: events of finished uploads change nothing.
+         */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/dead-letters/redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let workers try dead letters again
+         * @description Sends messages of the dead-letter queue to the events queue, where workers try each for about an hour again. Send the request again while `count` is above 0. A message is sent before it is deleted: an interrupted request loses none.
+         */
+        post: operations["redriveDeadLetters"];
         delete?: never;
         options?: never;
         head?: never;
@@ -987,11 +1027,16 @@ export interface components {
             at: string;
             /** @description newest first */
             decisions: components["schemas"]["ScalingDecision"][];
+            /** @description arriving work ÷ slots, in the last period of the metrics; null if there is none */
+            demand: number | null;
             /** @description newest first */
-            history: components["schemas"]["QueueLoadPoint"][];
+            events: components["schemas"]["InstanceEvent"][];
+            /** @description of the last hour, oldest first */
+            history: components["schemas"]["FleetPoint"][];
             instances: components["schemas"]["Instance"][];
             /** @description the last sample of the queue; null if there is no recent one */
             load: components["schemas"]["QueueLoadSample"] | null;
+            lost: components["schemas"]["LostInstance"][];
             /** @description of tiers that the local autoscaler manages */
             scaling: components["schemas"]["TierScaling"][];
             tiers: components["schemas"]["Tier"][];
@@ -1021,6 +1066,43 @@ export interface components {
             enabled?: boolean;
             events: components["schemas"]["WebhookEventType"][];
             url: string;
+        };
+        DeadLetter: {
+            /** @description the first 300 characters, if it is not an S3 event */
+            excerpt?: string;
+            /** @description SQS' id of the message; log lines have it as `messageId` */
+            id: string;
+            /** @description what was written to the bucket; absent if it is not an S3 event */
+            objects?: components["schemas"]["DeadLetterObject"][];
+            /** @description why it failed last; absent if its workers ended before they could say, or if Redis lost it. The log has more */
+            reason?: {
+                /** @description ISO 8601, UTC */
+                at: string;
+                /** @description of the error catalogue, or the name of another error */
+                code: string;
+            };
+            /** @description how often it was received; each list counts as well */
+            receivedCount: number;
+            /** @description when S3 sent it; ISO 8601, UTC */
+            sentAt: string;
+        };
+        DeadLetterList: {
+            /** @description messages that can be read and moved now; SQS counts approximately */
+            count: number;
+            /** @description messages that another reader has, for at most some minutes */
+            hidden: number;
+            /** @description some of them, the oldest first */
+            messages: components["schemas"]["DeadLetter"][];
+        };
+        DeadLetterObject: {
+            /** @description the object's key in the bucket */
+            key: string;
+            /** @enum {unknown} */
+            kind: "original" | "erasure" | "edit" | "manifest" | "other";
+            owner?: string;
+            state?: components["schemas"]["UploadState"];
+            /** @description UUIDv7 */
+            uploadId?: string;
         };
         Delivery: {
             /** @description ISO 8601, UTC: when the last attempt began */
@@ -1140,16 +1222,18 @@ export interface components {
          *     - `source_unavailable` (a failed import, retryable): The source did not respond or closed the connection.
          *     - `processing_failed` (a failed upload, retryable): The file could not be processed. Processing can be retried.
          *     - `scan_unavailable` (an upload whose processing is retried, retryable): The virus scanner or the inspector does not respond, so the file is not served yet.
+         *     - `not_configured` (status 501): This server is not configured for this request.
          *     - `dependency_unavailable` (status 503, retryable): A required service does not respond.
          *     - `unreadable_record` (status 503, retryable): Another version of Millrace stored this in a form that this instance cannot read.
          *     - `storage_busy` (status 503, retryable): No new uploads are accepted at the moment: Redis is almost full.
+         *     - `storage_full` (status 507, retryable): The storage has no space left.
          *     - `overloaded` (status 503, retryable): This instance is overloaded.
          *     - `draining` (an instance that is shutting down, retryable): This instance is shutting down.
          *     - `conflict` (status 409, retryable): The upload is being changed by another process.
          *     - `internal` (status 500, retryable): Internal error.
          * @enum {unknown}
          */
-        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "overloaded" | "draining" | "conflict" | "internal";
+        ErrorCode: "invalid_request" | "body_too_large" | "unsupported_media_type" | "unauthenticated" | "token_invalid" | "token_expired" | "token_revoked" | "identity_provider_unavailable" | "forbidden" | "token_limit" | "token_used_up" | "cross_site" | "host_unknown" | "rate_limited" | "request_timeout" | "headers_too_large" | "not_found" | "upload_not_found" | "erasure_not_found" | "user_not_found" | "key_not_found" | "token_not_found" | "webhook_not_found" | "delivery_not_found" | "webhook_url_refused" | "too_many_keys" | "too_many_webhooks" | "variant_not_found" | "preset_unknown" | "upload_too_large" | "too_many_uploads" | "too_many_streams" | "too_many_unfinished_uploads" | "too_many_sessions" | "quota_exceeded" | "quota_exhausted_today" | "upload_not_ready" | "upload_not_multipart" | "upload_closed" | "upload_not_finished" | "original_missing" | "parts_mismatch" | "idempotency_key_reused" | "idempotency_key_in_use" | "tus_version_unsupported" | "upload_offset_mismatch" | "upload_expired" | "upload_locked" | "chunk_checksum_mismatch" | "image_corrupt" | "image_too_many_pixels" | "image_too_large" | "image_too_complex" | "image_not_supported" | "malware_found" | "too_large_to_scan" | "inspection_refused" | "poison_file" | "size_mismatch" | "checksum_mismatch" | "type_not_allowed" | "source_refused" | "source_not_found" | "source_unusable" | "source_too_slow" | "source_unavailable" | "processing_failed" | "scan_unavailable" | "not_configured" | "dependency_unavailable" | "unreadable_record" | "storage_busy" | "storage_full" | "overloaded" | "draining" | "conflict" | "internal";
         FilteredUploads: {
             /** @description `nextCursor` of the page before */
             cursor?: string;
@@ -1170,6 +1254,38 @@ export interface components {
             /** @description default: 200 */
             limit?: number;
             order?: "newest" | "oldest";
+        };
+        FleetPoint: {
+            api: components["schemas"]["TierPoint"];
+            /** @description the end of the period, ISO 8601 */
+            at: string;
+            periodMs: number;
+            queue: {
+                active: number;
+                /** @description average number of jobs that wait for another attempt */
+                delayed: number;
+                /** @description arriving work ÷ slots; null if not measured */
+                demand: number | null;
+                /** @description failed jobs that are kept, at the end of the period */
+                failed: number;
+                /** @description average queue load */
+                load: number;
+                /** @description average number of messages without a job yet */
+                notRelayed: number;
+                /** @description maximum */
+                oldestJobAgeMs: number;
+                slots: number;
+                /** @description average number of waiting jobs */
+                waiting: number;
+            };
+            uploads: {
+                /** @description of the originals */
+                bytes: number;
+                failed: number;
+                ready: number;
+                rejected: number;
+            };
+            worker: components["schemas"]["TierPoint"];
         };
         FormTransport: {
             /** @description all of these form fields must come before the file */
@@ -1217,6 +1333,8 @@ export interface components {
             busy: number;
             /** @description of one core, since the previous heartbeat */
             cpuPercent: number;
+            /** @description responses with a status of 500 or more, over the last minute */
+            errorsPerMinute?: number;
             /** @description instance name, as in log lines */
             id: string;
             /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
@@ -1236,9 +1354,29 @@ export interface components {
             tier: "api" | "worker";
             version: string;
         };
+        InstanceEvent: {
+            /** @description ISO 8601 */
+            at: string;
+            /** @description instance name */
+            id: string;
+            /** @description `restarted`: another process with the same name. `stopped`: it ended by itself, after draining. `lost`: its heartbeats ended without notice. `returned`: a lost process is heard again */
+            kind: "started" | "restarted" | "draining" | "stopped" | "lost" | "returned";
+            /** @description start time of the process, ISO 8601 */
+            since: string;
+            tier: "api" | "worker";
+        };
         KeyToSignIn: {
             /** @description an API key */
             key: string;
+        };
+        LostInstance: {
+            /** @description instance name */
+            id: string;
+            /** @description ISO 8601 */
+            lostAt: string;
+            /** @description start time, ISO 8601 */
+            since: string;
+            tier: "api" | "worker";
         };
         MultipartTransport: {
             /** @enum {string} */
@@ -1296,27 +1434,14 @@ export interface components {
             /** @description PUT the bytes of the file to this URL */
             url: string;
         };
-        QueueLoadPoint: {
-            /** @description the end of the period, ISO 8601 */
-            at: string;
-            /** @description arriving work ÷ slots */
-            demand: number;
-            /** @description average; null if no job finished */
-            jobDurationMs: number | null;
-            jobsFinished: number;
-            /** @description average queue load */
-            load: number;
-            /** @description maximum */
-            oldestJobAgeMs: number;
-            /** @description average number of waiting jobs and messages */
-            queueDepth: number;
-            /** @description average */
-            slots: number;
-        };
         QueueLoadSample: {
             active: number;
             /** @description ISO 8601 */
             at: string;
+            /** @description jobs that wait for another attempt */
+            delayed?: number;
+            /** @description failed jobs that are kept for the operator */
+            failed?: number;
             /** @description queue load: jobs ÷ worker slots */
             load: number;
             /** @description messages in SQS without a job yet */
@@ -1337,9 +1462,12 @@ export interface components {
         };
         Readiness: {
             checks: {
-                redis: "ok" | "failed";
-                s3: "ok" | "failed";
-                sqs: "ok" | "failed";
+                /** @description `full`: it responds, but its disk has no space left */
+                redis: "ok" | "failed" | "full";
+                /** @description `full`: it responds, but its disk has no space left */
+                s3: "ok" | "failed" | "full";
+                /** @description `full`: it responds, but its disk has no space left */
+                sqs: "ok" | "failed" | "full";
             };
             status: "ready" | "unready" | "draining";
         };
@@ -1354,6 +1482,18 @@ export interface components {
             id: string;
             /** @description ISO 8601; when a listing of the bucket verified the erasure */
             verifiedAt: string;
+        };
+        RedriveRequest: {
+            /** @description how many at most; default: 1000 */
+            limit?: number;
+        };
+        RedriveResponse: {
+            /** @description messages that can be read and moved now; SQS counts approximately */
+            count: number;
+            /** @description messages that another reader has, for at most some minutes */
+            hidden: number;
+            /** @description messages that are in the events queue again */
+            moved: number;
         };
         ReplayDeliveryRequest: Record<string, never>;
         ReprocessRequest: {
@@ -1451,6 +1591,10 @@ export interface components {
         };
         Tier: {
             busy: number;
+            /** @description average of serving instances, of one core; null without any */
+            cpuPercent: number | null;
+            /** @description responses with a status of 500 or more, over the last minute */
+            errorsPerMinute: number;
             /** @description including draining instances */
             instances: number;
             /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
@@ -1459,11 +1603,34 @@ export interface components {
                 p95: number;
                 p99: number;
             } | null;
+            /** @description instances whose heartbeats ended without notice, in the last two minutes */
+            lost: number;
             perSecond: number;
+            /** @description instances that take work */
             serving: number;
             /** @description of serving instances */
             slots: number;
             tier: "api" | "worker";
+        };
+        TierPoint: {
+            /** @description average number of active requests or jobs */
+            busy: number;
+            /** @description average of the instances that take work, of one core; null without any */
+            cpuPercent: number | null;
+            /** @description responses with a status of 500 or more */
+            errorsPerMinute: number;
+            /** @description in ms, over the last minute, of requests (API) or jobs (workers); null if there were none. Computed from all durations of the tier or instance; the error is at most 4.5 % */
+            latencyMs: {
+                p50: number;
+                p95: number;
+                p99: number;
+            } | null;
+            /** @description requests (API) or jobs (workers) in the last minute */
+            perMinute: number;
+            /** @description instances that take work */
+            serving: number;
+            /** @description all instances: those that take work, drain, or have stopped responding */
+            total: number;
         };
         TierScaling: {
             /** @description ISO 8601 */
@@ -1863,6 +2030,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code: "token_limit" | "forbidden" | "cross_site";
+                    /** @constant */
+                    status: 403;
+                };
+            };
+        };
+        /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
+        Problem403v3: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "cross_site" | "forbidden";
                     /** @constant */
                     status: 403;
                 };
@@ -2402,6 +2583,20 @@ export interface components {
                 };
             };
         };
+        /** @description This server is not configured for this request. */
+        Problem501: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "not_configured";
+                    /** @constant */
+                    status: 501;
+                };
+            };
+        };
         /** @description This instance is overloaded. */
         Problem503: {
             headers: {
@@ -2498,6 +2693,20 @@ export interface components {
                 };
             };
         };
+        /** @description The storage has no space left. */
+        Problem507: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code: "storage_full";
+                    /** @constant */
+                    status: 507;
+                };
+            };
+        };
     };
     parameters: never;
     requestBodies: never;
@@ -2529,9 +2738,12 @@ export interface operations {
                      *           "tier": "worker",
                      *           "instances": 1,
                      *           "serving": 1,
+                     *           "lost": 0,
+                     *           "cpuPercent": 87.5,
                      *           "slots": 4,
                      *           "busy": 3,
                      *           "perSecond": 4.2,
+                     *           "errorsPerMinute": 0,
                      *           "latencyMs": {
                      *             "p50": 12.5,
                      *             "p95": 41,
@@ -2542,9 +2754,12 @@ export interface operations {
                      *           "tier": "api",
                      *           "instances": 0,
                      *           "serving": 0,
+                     *           "lost": 0,
+                     *           "cpuPercent": null,
                      *           "slots": 0,
                      *           "busy": 0,
                      *           "perSecond": 0,
+                     *           "errorsPerMinute": 0,
                      *           "latencyMs": null
                      *         }
                      *       ],
@@ -2560,6 +2775,7 @@ export interface operations {
                      *           "slots": 4,
                      *           "busy": 3,
                      *           "perSecond": 4.2,
+                     *           "errorsPerMinute": 0,
                      *           "latencyMs": {
                      *             "p50": 12.5,
                      *             "p95": 41,
@@ -2573,22 +2789,59 @@ export interface operations {
                      *         "waiting": 0,
                      *         "prioritized": 0,
                      *         "active": 3,
+                     *         "delayed": 0,
+                     *         "failed": 0,
                      *         "notRelayed": 0,
                      *         "slots": 4,
                      *         "oldestJobAgeMs": 0
                      *       },
+                     *       "demand": 0.7,
                      *       "history": [
                      *         {
                      *           "at": "2026-11-25T12:00:00.000Z",
-                     *           "load": 0.8,
-                     *           "demand": 0.7,
-                     *           "queueDepth": 0.1,
-                     *           "oldestJobAgeMs": 130,
-                     *           "jobsFinished": 42,
-                     *           "jobDurationMs": 710,
-                     *           "slots": 4
+                     *           "periodMs": 10000,
+                     *           "api": {
+                     *             "serving": 0,
+                     *             "total": 0,
+                     *             "cpuPercent": null,
+                     *             "perMinute": 0,
+                     *             "errorsPerMinute": 0,
+                     *             "latencyMs": null,
+                     *             "busy": 0
+                     *           },
+                     *           "worker": {
+                     *             "serving": 1,
+                     *             "total": 1,
+                     *             "cpuPercent": 87.5,
+                     *             "perMinute": 252,
+                     *             "errorsPerMinute": 0,
+                     *             "latencyMs": {
+                     *               "p50": 12.5,
+                     *               "p95": 41,
+                     *               "p99": 88.2
+                     *             },
+                     *             "busy": 3
+                     *           },
+                     *           "queue": {
+                     *             "load": 0.8,
+                     *             "demand": 0.7,
+                     *             "waiting": 0.1,
+                     *             "active": 3.1,
+                     *             "delayed": 0,
+                     *             "notRelayed": 0,
+                     *             "failed": 0,
+                     *             "slots": 4,
+                     *             "oldestJobAgeMs": 130
+                     *           },
+                     *           "uploads": {
+                     *             "ready": 41,
+                     *             "rejected": 1,
+                     *             "failed": 0,
+                     *             "bytes": 126000000
+                     *           }
                      *         }
                      *       ],
+                     *       "lost": [],
                      *       "scaling": [
                      *         {
                      *           "tier": "worker",
@@ -2608,6 +2861,15 @@ export interface operations {
                      *           "from": 2,
                      *           "to": 1,
                      *           "reason": "Load 0.12 is at most 0.4: 50 % less"
+                     *         }
+                     *       ],
+                     *       "events": [
+                     *         {
+                     *           "at": "2026-11-25T12:00:00.000Z",
+                     *           "tier": "worker",
+                     *           "id": "worker-2",
+                     *           "since": "2026-11-25T12:00:00.000Z",
+                     *           "kind": "stopped"
                      *         }
                      *       ]
                      *     }
@@ -2642,7 +2904,7 @@ export interface operations {
                      * @example retry: 2000
                      *
                      *     id: 2026-11-25T12:00:00.000Z
-                     *     event: cluster
+                     *     event: cluster-change
                      *     data: {"at":"2026-11-25T12:00:00.000Z"}
                      */
                     "text/event-stream": string;
@@ -2654,6 +2916,110 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
+        };
+    };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                /** @example 50 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many there are, and some of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "count": 1,
+                     *       "hidden": 0,
+                     *       "messages": [
+                     *         {
+                     *           "id": "5fea7756-0ea4-451a-a703-a558b933e274",
+                     *           "sentAt": "2026-11-25T12:00:00.000Z",
+                     *           "receivedCount": 61,
+                     *           "objects": [
+                     *             {
+                     *               "key": "originals/acme/019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *               "kind": "original",
+                     *               "owner": "acme",
+                     *               "uploadId": "019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57",
+                     *               "state": "received"
+                     *             }
+                     *           ],
+                     *           "reason": {
+                     *             "code": "TypeError",
+                     *             "at": "2026-11-25T13:01:12.000Z"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeadLetterList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            501: components["responses"]["Problem501"];
+            503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    redriveDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "limit": 100
+                 *     }
+                 */
+                "application/json": components["schemas"]["RedriveRequest"];
+            };
+        };
+        responses: {
+            /** @description How many were moved, and are left. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "moved": 1,
+                     *       "count": 0,
+                     *       "hidden": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RedriveResponse"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403v3"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            501: components["responses"]["Problem501"];
+            503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getErasure: {
@@ -2695,6 +3061,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     watchUploads: {
@@ -2737,6 +3104,7 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getHealth: {
@@ -2823,6 +3191,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createApiKey: {
@@ -2883,6 +3252,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     revokeApiKey: {
@@ -2917,6 +3287,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     burnCpu: {
@@ -3045,6 +3416,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     putSession: {
@@ -3083,6 +3455,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     endSession: {
@@ -3109,6 +3482,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signInWithKey: {
@@ -3169,6 +3543,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signOutOfKey: {
@@ -3195,6 +3570,7 @@ export interface operations {
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     makeToken: {
@@ -3256,6 +3632,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     revokeToken: {
@@ -3287,6 +3664,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createTusUpload: {
@@ -3361,6 +3739,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensions: {
@@ -3393,6 +3772,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
+            507: components["responses"]["Problem507"];
         };
     };
     overrideTusMethod: {
@@ -3461,6 +3841,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseTusUpload: {
@@ -3505,6 +3886,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusExtensionsOfUpload: {
@@ -3540,6 +3922,7 @@ export interface operations {
             408: components["responses"]["Problem408"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v5"];
+            507: components["responses"]["Problem507"];
         };
     };
     getTusOffset: {
@@ -3594,6 +3977,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     sendTusChunk: {
@@ -3663,6 +4047,7 @@ export interface operations {
             460: components["responses"]["Problem460"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v6"];
+            507: components["responses"]["Problem507"];
         };
     };
     putFile: {
@@ -3728,6 +4113,7 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     sendFile: {
@@ -3809,6 +4195,7 @@ export interface operations {
             429: components["responses"]["Problem429v5"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     revertUpload: {
@@ -3858,6 +4245,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUploads: {
@@ -3970,6 +4358,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     announceUpload: {
@@ -4021,6 +4410,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     getUpload: {
@@ -4085,6 +4475,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUpload: {
@@ -4131,6 +4522,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     editUpload: {
@@ -4212,6 +4604,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     completeUpload: {
@@ -4283,6 +4676,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     watchUpload: {
@@ -4336,6 +4730,7 @@ export interface operations {
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getOriginal: {
@@ -4389,6 +4784,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listParts: {
@@ -4441,6 +4837,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signParts: {
@@ -4504,6 +4901,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     reprocessUpload: {
@@ -4566,6 +4964,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     getVariant: {
@@ -4621,6 +5020,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUploads: {
@@ -4676,6 +5076,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     reprocessUploads: {
@@ -4728,6 +5129,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     startUppyUpload: {
@@ -4790,6 +5192,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUppyParts: {
@@ -4840,6 +5243,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUppyUpload: {
@@ -4878,6 +5282,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signUppyPart: {
@@ -4924,6 +5329,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     completeUppyUpload: {
@@ -4993,6 +5399,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     signUppyForm: {
@@ -5057,6 +5464,7 @@ export interface operations {
             429: components["responses"]["Problem429v3"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v3"];
+            507: components["responses"]["Problem507"];
         };
     };
     getUsage: {
@@ -5140,6 +5548,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listUsers: {
@@ -5181,6 +5590,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     eraseUser: {
@@ -5249,6 +5659,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listWebhooks: {
@@ -5298,6 +5709,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     createWebhook: {
@@ -5364,6 +5776,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     readWebhook: {
@@ -5397,6 +5810,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     deleteWebhook: {
@@ -5428,6 +5842,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     changeWebhook: {
@@ -5488,6 +5903,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     listDeliveries: {
@@ -5562,6 +5978,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     replayDelivery: {
@@ -5620,6 +6037,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     rotateWebhookSecret: {
@@ -5686,6 +6104,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     testWebhook: {
@@ -5743,6 +6162,7 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
         };
     };
     receiveUploadEvent: {

@@ -8,7 +8,10 @@ const maxDelayMs = 10_000
 /** Maximum `Retry-After` that is waited for, in ms. A daily quota has a longer one and fails at once. */
 const maxRetryAfterMs = 60_000
 
-/** Statuses of temporary errors: timeouts, rate limits, server errors, instances that start or stop. */
+/**
+ * Statuses of temporary errors: timeouts, rate limits, server errors, instances that start or stop. 507 is not among them: a
+ * full disk stays full for longer than all attempts take, so the error comes at once and says so.
+ */
 const retryableStatuses = [408, 429, 500, 502, 503, 504]
 /** S3's code with status 400 if a connection stood still before the whole body had come. */
 const requestTimeout = 'RequestTimeout'

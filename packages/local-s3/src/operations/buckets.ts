@@ -5,6 +5,7 @@ import type { S3Exchange } from '../protocol/s3-exchange.ts'
 import { childText, parseXmlBody } from '../protocol/xml.ts'
 import type { VerifiedRequest } from '../signing/signature-v4.ts'
 import { type BucketTable, toVersioning } from '../storage/bucket-table.ts'
+import type { DiskSpace } from '../storage/disk-space.ts'
 
 /** Checks the rules for names of general purpose buckets (S3 user guide, "Bucket naming rules"). */
 function isBucketName(name: string): boolean {
@@ -18,8 +19,13 @@ function isBucketName(name: string): boolean {
 }
 
 /** CreateBucket, HeadBucket, ListBuckets, DeleteBucket, GetBucketLocation, GetBucketVersioning and PutBucketVersioning. */
-export function createBuckets(deps: { buckets: BucketTable; region: string; bodyTimeoutMs: number }) {
-  const { buckets, region, bodyTimeoutMs } = deps
+export function createBuckets(deps: {
+  buckets: BucketTable
+  diskSpace: DiskSpace
+  region: string
+  bodyTimeoutMs: number
+}) {
+  const { buckets, diskSpace, region, bodyTimeoutMs } = deps
 
   /** @throws S3Error IllegalLocationConstraintException for another region */
   function checkLocation(xml: Buffer) {
@@ -58,8 +64,10 @@ export function createBuckets(deps: { buckets: BucketTable; region: string; body
       exchange.send(200, { location: `/${bucket}` })
     },
 
+    /** Fails while the disk is full, unlike on AWS, whose disks have no end: it is what readiness checks ask. */
     async headBucket({ exchange }: VerifiedRequest) {
       buckets.require(exchange.bucket)
+      await diskSpace.require()
       exchange.send(200, { 'x-amz-bucket-region': region, 'content-type': 'application/xml' })
     },
 

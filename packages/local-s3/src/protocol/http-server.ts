@@ -15,15 +15,20 @@ const closeGraceMs = 2_000
  * document.
  *
  * @param handle responds to one request; an S3Error that it throws becomes the response
+ * @param toS3Error turns an error of the system into an S3Error if it has a meaning for clients
  */
-export function createHttpServer(handle: (exchange: S3Exchange) => Promise<void> | void) {
+export function createHttpServer(
+  handle: (exchange: S3Exchange) => Promise<void> | void,
+  toS3Error: (error: unknown) => unknown,
+) {
   async function respond(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean) {
     const exchange = createS3Exchange(req, res, expectsContinue)
     try {
       await handle(exchange)
-    } catch (error) {
+    } catch (thrown) {
       // The client has disconnected. The handler has already removed what it had written.
       if (exchange.socket.destroyed) return
+      const error = toS3Error(thrown)
       if (!(error instanceof S3Error))
         console.error(`local S3: ${req.method} ${exchange.rawPath} failed:`, error)
       exchange.sendError(error instanceof S3Error ? error : new S3Error('InternalError'))

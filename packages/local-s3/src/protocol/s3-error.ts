@@ -105,6 +105,8 @@ const catalogue = {
     403,
     'The request signature we calculated does not match the signature you provided. Check your key and signing method.',
   ],
+  // AWS never returns it: its disks have no end. The status is that of RFC 4918, which MinIO uses as well.
+  StorageFull: [507, 'The disk of this server is full. Free some space, then try again.'],
   XAmzContentSHA256Mismatch: [
     400,
     "The provided 'x-amz-content-sha256' header does not match what was computed.",

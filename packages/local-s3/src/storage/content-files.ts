@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DiskSpace } from './disk-space.ts'
 
 /*
  * Files in the server's directory:
@@ -17,6 +18,11 @@ import { join } from 'node:path'
 /** Bytes buffered before a write: larger writes use the thread pool less often. */
 const writeBytes = 1024 * 1024
 const readBytes = 512 * 1024
+/**
+ * Bodies up to this size, in bytes, may use the space that is kept free. Those that S3's users write in order to delete
+ * something, such as markers, are small.
+ */
+const smallBytes = 64 * 1024
 
 export type ContentRange = { contentId: string; start: number; end: number }
 export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
@@ -25,8 +31,9 @@ export type ContentFiles = Awaited<ReturnType<typeof createContentFiles>>
  * Stores the bytes of objects and parts in files.
  *
  * @param directory the server's directory; `content/` is created in it
+ * @param diskSpace refuses files, except for small ones, if the disk is full
  */
-export async function createContentFiles(directory: string) {
+export async function createContentFiles(directory: string, diskSpace: DiskSpace) {
   const root = join(directory, 'content')
   await mkdir(root, { recursive: true })
   for (let prefix = 0; prefix < 256; prefix++) {
@@ -43,7 +50,7 @@ export async function createContentFiles(directory: string) {
      * Writes a stream to a new file. One write is in flight while the next is buffered.
      *
      * @returns the file's id and size in bytes
-     * @throws the errors of `chunks` and of the file system; the file is deleted then
+     * @throws S3Error StorageFull; the errors of `chunks` and of the file system; the file is deleted then
      */
     async write(chunks: AsyncIterable<Buffer>): Promise<{ contentId: string; size: number }> {
       const contentId = randomUUID()
@@ -67,6 +74,7 @@ export async function createContentFiles(directory: string) {
         for await (const chunk of chunks) {
           gathered.push(chunk)
           gatheredBytes += chunk.length
+          if (size <= smallBytes && size + chunk.length > smallBytes) await diskSpace.require()
           size += chunk.length
           if (gatheredBytes >= writeBytes) await flush()
         }

@@ -51,7 +51,7 @@ export type S3Database = ReturnType<typeof openS3Database>
  * either all of it or nothing. The file is locked while open: a second server on the same directory fails here.
  *
  * @param path the file, created if missing
- * @throws Error if another process has it open, or another version of this server wrote it
+ * @throws Error with the code ERR_S3_DIRECTORY if another process has it open, or another version of this server wrote it
  */
 export function openS3Database(path: string) {
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true })
@@ -62,13 +62,15 @@ export function openS3Database(path: string) {
     const version = database.prepare('PRAGMA user_version').get()?.['user_version']
     if (version === 0) database.exec(`${schema} PRAGMA user_version = ${schemaVersion}`)
     else if (version !== schemaVersion) {
-      throw new Error(`${path} was written by another version of the local S3 server. Remove its directory.`)
+      throw directoryError(
+        `${path} was written by another version of the local S3 server: remove its directory, or use another one.`,
+      )
     }
     database.exec('COMMIT')
   } catch (error) {
     database.close()
     const isLocked = error instanceof Error && error.message.includes('locked')
-    throw isLocked ? new Error(`${path} is in use by another local S3 server`, { cause: error }) : error
+    throw isLocked ? directoryError(`${path} is in use by another local S3 server.`, error) : error
   }
 
   return {
@@ -87,6 +89,11 @@ export function openS3Database(path: string) {
     },
     close: () => database.close(),
   }
+}
+
+/** Makes an error whose message is for the user: the directory cannot be used as it is. */
+function directoryError(message: string, cause?: unknown): Error {
+  return Object.assign(new Error(message, { cause }), { code: 'ERR_S3_DIRECTORY' })
 }
 
 /** Reads a TEXT column. */

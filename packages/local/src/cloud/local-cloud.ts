@@ -89,6 +89,7 @@ export async function startLocalCloud(options: {
         AWS_ENDPOINT_URL_SQS: queue.endpoint,
         BUCKET: bucket,
         EVENTS_QUEUE_URL: queue.eventsQueueUrl,
+        DEAD_LETTER_QUEUE_URL: queue.deadLetterQueueUrl,
         REDIS_URL: options.redisUrl,
       },
       close,

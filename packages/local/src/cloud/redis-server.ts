@@ -3,7 +3,6 @@ import { mkdir, readFile, readlink, realpath, rm, symlink, writeFile } from 'nod
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import { signalGroup, signalProcess, terminateProcess } from '../setup/process-signals.ts'
 import { StartError } from '../setup/start-error.ts'
 import { findOnPath, redisProgram } from '../setup/system-programs.ts'
@@ -11,7 +10,6 @@ import { findFreePort } from '../setup/tcp-port.ts'
 
 const startTimeoutMs = 15_000
 const stopTimeoutMs = 10_000
-const checkTimeoutMs = 3_000
 const maxPortAttempts = 5
 
 /**
@@ -37,7 +35,7 @@ export type RedisServer = Awaited<ReturnType<typeof startRedisServer>>
  * @param options.program path of the server; by default searched on PATH
  * @param options.password which clients need; without it, every user of this machine can connect
  * @returns its URL, with the password, and port; `ended`, which resolves when the server has exited; and `close()`
- * @throws StartError with Redis' output if it does not start
+ * @throws StartError with the conclusion of Redis' output if it does not start
  */
 export async function startRedisServer(options: {
   directory: string
@@ -76,8 +74,15 @@ export async function startRedisServer(options: {
     const portTaken = output.includes('Address already in use')
     if (portTaken && !options.port && attempt < maxPortAttempts) continue
     const reason = outcome === 'timeout' ? `it was not ready within ${startTimeoutMs / 1000} s` : 'it exited'
-    throw new StartError(`Redis did not start on port ${port}: ${reason}.\n${output.trim()}`)
+    throw new StartError(`Redis did not start on port ${port}: ${reason} (${conclusionOf(output)}).`)
   }
+}
+
+/** Returns the last warning of Redis' output, without process id and time, or else its last line. */
+function conclusionOf(output: string): string {
+  const lines = output.trim().split('\n')
+  const warning = lines.findLast((line) => / # /.test(line))?.replace(/^.*? # /, '')
+  return (warning ?? lines.at(-1) ?? '').trim().replace(/\.$/, '') || 'without output'
 }
 
 /**
@@ -169,37 +174,5 @@ async function usesDirectory(pid: number, directory: string) {
   } catch (error) {
     // The process has just exited. Or the system has no /proc: then the process id is the only evidence.
     return process.platform !== 'linux' && error instanceof Error
-  }
-}
-
-/**
- * Checks that the Redis server at a URL responds. Connecting and the command each time out after 3 s.
- * @throws StartError with a sentence that contains the host but never the password
- */
-export async function checkRedis(url: string): Promise<void> {
-  const address = URL.parse(url)
-  if (!address || !/^rediss?:$/.test(address.protocol)) {
-    throw new StartError('REDIS_URL is not a Redis URL. Example: redis://127.0.0.1:6379.')
-  }
-  const client = new Redis(url, {
-    lazyConnect: true,
-    connectTimeout: checkTimeoutMs,
-    commandTimeout: checkTimeoutMs,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-  })
-  let reason = 'no response'
-  client.on('error', (error) => {
-    reason = error.message
-  })
-  try {
-    await client.connect()
-    await client.ping()
-  } catch (error) {
-    if (reason === 'no response' && error instanceof Error) reason = error.message
-    throw new StartError(`The Redis server of REDIS_URL (${address.host}) does not respond: ${reason}.`)
-  } finally {
-    client.disconnect()
   }
 }

@@ -1,5 +1,5 @@
-/** One line of a service's output. `event` and `port` are present only if a pino record contains them. */
-export type LogLine = { level: number; event?: string; port?: number; text: string }
+/** One line of a service's output. `sentence` is the text without the name of its level. */
+export type LogLine = { level: number; text: string; sentence: string }
 
 const levelNames = new Map([
   [10, 'trace'],
@@ -11,25 +11,22 @@ const levelNames = new Map([
 ])
 
 export const warningLevel = 40
+export const errorLevel = 50
 const plainTextLevel = 30
 
 /**
  * Parses one line of a service's output.
- * @returns its level, event and port, and readable text; a line that is not a JSON record is returned unchanged
+ * @returns its level and readable text; a line that is not a JSON record is returned unchanged
  */
 export function readLogLine(line: string): LogLine {
   const record = parseRecord(line)
-  if (!record) return { level: plainTextLevel, text: line }
+  if (!record) return { level: plainTextLevel, text: line, sentence: line }
   const level = typeof record['level'] === 'number' ? record['level'] : plainTextLevel
-  const { event, port, msg, err } = record
-  const cause =
-    err && typeof err === 'object' && 'message' in err && err.message !== msg ? `: ${err.message}` : ''
-  return {
-    level,
-    text: `${levelNames.get(level) ?? level}: ${typeof msg === 'string' ? msg : line}${cause}`,
-    ...(typeof event === 'string' && { event }),
-    ...(typeof port === 'number' && { port }),
-  }
+  const { msg, err } = record
+  const cause = err && typeof err === 'object' && 'message' in err ? String(err.message) : undefined
+  const what = typeof msg === 'string' ? msg : line
+  const sentence = cause === undefined || cause === what ? what : `${what}: ${cause}`
+  return { level, text: `${levelNames.get(level) ?? level}: ${sentence}`, sentence }
 }
 
 function parseRecord(line: string): Record<string, unknown> | undefined {

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { freeBytesOf, minFreeBytes } from '@millrace/local-s3/storage/disk-space.ts'
 import { makeDataPrivate } from './private-files.ts'
 import { StartError } from './start-error.ts'
 
@@ -13,12 +14,8 @@ import { StartError } from './start-error.ts'
 export function lockDataDirectory(directory: string) {
   const pidFile = join(directory, 'supervisor.pid')
   const lockFile = join(directory, 'supervisor.lock')
-  try {
-    createDirectory(directory)
-    makeDataPrivate(directory)
-  } catch (error) {
-    throw new StartError(`The data directory ${directory} cannot be created: ${messageOf(error)}.`)
-  }
+  createDataDirectory(directory)
+  checkDiskSpace(directory)
   const database = openDatabase(lockFile, directory)
   try {
     // Nothing is ever written, so no journal file is needed.
@@ -41,6 +38,38 @@ export function lockDataDirectory(directory: string) {
   }
 }
 
+/**
+ * Creates a data directory if necessary, and makes it private.
+ * @throws StartError that says why this is not possible
+ */
+export function createDataDirectory(directory: string): void {
+  try {
+    createDirectory(directory)
+    makeDataPrivate(directory)
+  } catch (error) {
+    if (isFile(directory)) throw new StartError(`The data directory ${directory} is a file: ${chooseAnother}`)
+    throw new StartError(
+      `The data directory ${directory} cannot be created: ${messageOf(error)}. C${chooseAnother.slice(1)}`,
+    )
+  }
+}
+
+/**
+ * Below this free space, S3 accepts no files, and Redis will soon refuse changes.
+ * @throws StartError
+ */
+function checkDiskSpace(directory: string): void {
+  const freeBytes = freeBytesOf(statfsSync(directory))
+  if (freeBytes >= minFreeBytes) return
+  throw new StartError(
+    `The disk of the data directory ${directory} is full (${toMebibytes(freeBytes)} of the required ${toMebibytes(minFreeBytes)} are free): free some space, or ${chooseAnother}`,
+  )
+}
+
+const chooseAnother = 'choose another one with --data.'
+const toMebibytes = (bytes: number) => `${Math.floor(bytes / 1024 ** 2)} MiB`
+const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+
 /** Like mkdir -p. Node's own recursive mkdir loops forever if a parent exists but accepts no children (/proc). */
 function createDirectory(directory: string) {
   if (existsSync(directory)) return
@@ -53,7 +82,9 @@ function openDatabase(file: string, directory: string) {
   try {
     return new DatabaseSync(file, { timeout: 0 })
   } catch (error) {
-    throw new StartError(`The data directory ${directory} cannot be written to: ${messageOf(error)}.`)
+    throw new StartError(
+      `The data directory ${directory} cannot be written to: ${messageOf(error)}. C${chooseAnother.slice(1)}`,
+    )
   }
 }
 

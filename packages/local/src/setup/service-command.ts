@@ -1,8 +1,47 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { type Command, type CommandOption, readArguments } from '@millrace/shared/command/read-arguments.ts'
+import { loadEnvFile } from './env-file.ts'
 import { readServiceEnvironment } from './service-environment.ts'
+import { withStartErrors } from './with-start-errors.ts'
 
 const packages = join(import.meta.dirname, '../../..')
+
+/** The data directory of `npm start` if no other is named. */
+const defaultDirectory = '.millrace'
+
+/**
+ * Starts a command of `npm run` after its arguments were checked. They are passed on as they are: the program reads them again.
+ *
+ * @param program the file under packages/ that does the work
+ * @param parameters without the program's name
+ * @returns the exit code; 2 if the arguments are wrong
+ */
+export async function startCommand<Options extends Record<string, CommandOption>>(
+  command: Command<Options & { data: { about: string; takes: string } }>,
+  program: string,
+  parameters: string[],
+): Promise<number> {
+  const read = readArguments(command, parameters)
+  if (read.kind === 'help') {
+    process.stdout.write(read.text)
+    return 0
+  }
+  if (read.kind === 'wrong') {
+    process.stderr.write(`${read.sentence}\n`)
+    return 2
+  }
+  const directory = dataDirectoryOf(read.values)
+  return withStartErrors(async () => {
+    loadEnvFile(process.env)
+    return runServiceCommand(program, parameters, directory)
+  })
+}
+
+/** @param values of a command that has the option `data` */
+function dataDirectoryOf(values: object): string {
+  return 'data' in values && typeof values.data === 'string' ? values.data : defaultDirectory
+}
 
 /**
  * Runs a command of a service with the settings of a running `npm start`, or with those of the service in the environment,
@@ -49,8 +88,11 @@ export async function runProgram(
   })
 }
 
-/** Returns the environment of the worker's command, or undefined if there is nothing to connect to. */
-async function environmentOf(directory: string): Promise<NodeJS.ProcessEnv | undefined> {
+/**
+ * Returns the variables that reach a system: those of this process if it names a bucket, otherwise those of a running
+ * `npm start`; undefined if there is nothing to connect to.
+ */
+export async function environmentOf(directory: string): Promise<NodeJS.ProcessEnv | undefined> {
   if (process.env['BUCKET']) return process.env
   const running = await readServiceEnvironment(directory)
   if (!running) return undefined

@@ -86,6 +86,11 @@ const runUnattended = (command: string, parameters: string[]) =>
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', HOMEBREW_NO_AUTO_UPDATE: '1' },
   })
 
+/** Package managers print their conclusion last. */
+function lastLine(output: string): string {
+  return output.split('\n').at(-1)?.trim().replace(/\.$/, '') || 'without output'
+}
+
 /** Returns the prefix that runs a command as root; undefined if that requires a password. */
 async function rootPrefix(manager: string, { path, isRoot }: Machine): Promise<string[] | undefined> {
   // Homebrew refuses to run as root.
@@ -136,7 +141,7 @@ export async function provideProgram(
     // Outdated package lists are often sufficient, so only the installation itself must succeed.
     if (code !== 0 && step === installation) {
       throw new StartError(
-        `${program.title} could not be installed: \`${manualCommand}\` exited with code ${code}.\n${output}`,
+        `${program.title} could not be installed: \`${manualCommand}\` exited with code ${code} (${lastLine(output)}); run it yourself, or ${program.alternative}.`,
       )
     }
   }

@@ -5,6 +5,7 @@ import { defaultMaxQueuedJobs, highestMaxQueuedJobs } from '../jobs/process-uplo
 import { presetVariables } from '../presets/read-presets.ts'
 import { isAddressBlock } from '../service/address-block.ts'
 import { listVariable, splitList } from '../service/environment.ts'
+import { tracingVariables } from '../tracing/tracing-variables.ts'
 
 const MiB = 1024 ** 2
 const TiB = 1024 ** 4
@@ -29,6 +30,7 @@ export const serviceVariables = {
   BUCKET: Type.String({ minLength: 3, showValue: true }),
   BUCKET_REPLICATED: Type.Boolean({ default: false }),
   EVENTS_QUEUE_URL: ServiceUrl,
+  DEAD_LETTER_QUEUE_URL: Type.Optional(ServiceUrl),
   MAX_QUEUED_JOBS: Type.Integer({ minimum: 1, maximum: highestMaxQueuedJobs, default: defaultMaxQueuedJobs }),
   INSTANCE: Type.String({ default: `${hostname()}-${process.pid}` }),
   LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' }),
@@ -45,6 +47,7 @@ export const serviceVariables = {
   WEBHOOK_ALLOWED_NETWORKS: listVariable(isAddressBlock, 'addresses or networks such as 10.0.0.0/8'),
   METRICS_STAGE: Type.Optional(Type.String(Name)),
   PUBLISH_PERIOD_MS: Type.Integer({ default: publishPeriodMs, minimum: 100 }),
+  ...tracingVariables,
 }
 
 /** Returns the settings of the variables that API and workers both read, without the presets. */
@@ -56,6 +59,8 @@ export function serviceSettings(variables: Static<TObject<typeof serviceVariable
     /** Whether this bucket and those of other regions replicate to each other. */
     bucketReplicated: variables.BUCKET_REPLICATED,
     eventsQueueUrl: variables.EVENTS_QUEUE_URL,
+    /** Where SQS moves events that were received too often; undefined: not known. */
+    deadLetterQueueUrl: variables.DEAD_LETTER_QUEUE_URL,
     /** Jobs in Redis; further uploads wait in SQS. */
     maxQueuedJobs: variables.MAX_QUEUED_JOBS,
     instance: variables.INSTANCE,

@@ -15,6 +15,11 @@ export const QueueLoadSample = Type.Object(
     waiting: Count,
     prioritized: Count,
     active: Count,
+    // Missing in samples of older versions.
+    delayed: Type.Optional(Type.Integer({ minimum: 0, description: 'jobs that wait for another attempt' })),
+    failed: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'failed jobs that are kept for the operator' }),
+    ),
     notRelayed: Type.Integer({ minimum: 0, description: 'messages in SQS without a job yet' }),
     slots: Type.Integer({ minimum: 0, description: 'of all workers that are not draining' }),
     oldestJobAgeMs: Type.Number({ minimum: 0, description: 'of the longest waiting job' }),
@@ -115,8 +120,9 @@ export function createFleetJournal({ redis, prefix }: { redis: Redis; prefix: st
     async sample(): Promise<QueueLoadSample | undefined> {
       return readSample(await redis.get(key('sample')))[0]
     },
-    async points(): Promise<QueueLoadPoint[]> {
-      return (await redis.lrange(key('load'), 0, -1)).flatMap(readPoint)
+    /** Returns points, newest first. @param count how many; default all */
+    async points(count = maxPoints): Promise<QueueLoadPoint[]> {
+      return (await redis.lrange(key('load'), 0, count - 1)).flatMap(readPoint)
     },
     async scaling(): Promise<TierScaling[]> {
       return (await redis.mget(key('scaling:api'), key('scaling:worker'))).flatMap(readScaling)

@@ -6,9 +6,13 @@ import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import { createRedisLease } from '../service/redis-lease.ts'
 import type { PutFleetMetrics } from './cloudwatch-metrics.ts'
 import { createFinishedJobs } from './finished-jobs.ts'
+import { createFinishedUploads } from './finished-uploads.ts'
+import { createFleetHistory, historyPeriodMs } from './fleet-history.ts'
 import { createFleetJournal } from './fleet-journal.ts'
 import { createHeartbeatSchedule } from './heartbeat-schedule.ts'
 import { createHeartbeats, fleetKey, type Tier } from './heartbeats.ts'
+import { createHistoryRecorder } from './history-recorder.ts'
+import { createInstanceEvents } from './instance-events.ts'
 import { samplePeriodMs } from './queue-load.ts'
 import { createQueueLoadPublisher, publisherLeaseMs } from './queue-load-publisher.ts'
 import { createQueueSampler } from './queue-sampler.ts'
@@ -54,6 +58,12 @@ export function createFleetReporter(deps: {
     sampleQueue: createQueueSampler({ queue, sqs, queueUrl, heartbeats }),
     finishedJobs: createFinishedJobs({ redis, prefix }),
     journal: createFleetJournal({ redis, prefix }),
+    historyRecorder: createHistoryRecorder({
+      history: createFleetHistory({ redis, prefix }),
+      finishedUploads: createFinishedUploads({ redis, prefix }),
+      instanceEvents: createInstanceEvents({ redis, prefix, heartbeats }),
+      periodMs: historyPeriodMs,
+    }),
     putFleetMetrics: deps.putFleetMetrics,
     samplePeriodMs: Math.min(samplePeriodMs, publishPeriodMs),
     publishPeriodMs,

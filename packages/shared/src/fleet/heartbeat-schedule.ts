@@ -39,6 +39,7 @@ export function createHeartbeatSchedule(deps: {
         slots,
         busy: activity.active(),
         perSecond: activity.perSecond(),
+        errorsPerMinute: activity.errorsPerMinute(),
         latency: activity.latency(),
       })
       failing = false
@@ -81,7 +82,7 @@ export function createHeartbeatSchedule(deps: {
     async stop(): Promise<void> {
       clearInterval(timer)
       await publishing
-      if (timer) await heartbeats.remove(id).catch(() => undefined)
+      if (timer) await heartbeats.remove(id, since).catch(() => undefined)
     },
   }
 }

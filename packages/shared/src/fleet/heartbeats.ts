@@ -19,6 +19,10 @@ export const Heartbeat = Type.Object({
   slots: Type.Integer({ minimum: 0, description: 'concurrent jobs of a worker; 0 for the API' }),
   busy: Type.Integer({ minimum: 0, description: 'active requests or jobs' }),
   perSecond: Type.Number({ minimum: 0, description: 'requests or jobs per second, over the last minute' }),
+  // Missing in heartbeats of older versions.
+  errorsPerMinute: Type.Optional(
+    Type.Number({ minimum: 0, description: 'responses with a status of 500 or more, over the last minute' }),
+  ),
   latency: LatencyHistogram,
 })
 export type Heartbeat = Static<typeof Heartbeat>
@@ -41,9 +45,11 @@ export function fleetKey(prefix: string, name: string): string {
  *
  *   {prefix}:{fleet}:processes        set: the ids of processes that run or ran recently
  *   {prefix}:{fleet}:heartbeat:{id}   the last heartbeat of a process; expires
+ *   {prefix}:{fleet}:stopped          hash: start times of processes that stopped by themselves, by id; expires
  */
 export function createHeartbeats({ redis, prefix }: { redis: Redis; prefix: string }) {
   const index = fleetKey(prefix, 'processes')
+  const stopped = fleetKey(prefix, 'stopped')
   const key = (id: string) => fleetKey(prefix, `heartbeat:${id}`)
 
   return {
@@ -54,8 +60,22 @@ export function createHeartbeats({ redis, prefix }: { redis: Redis; prefix: stri
         redis.set(key(sent.id), JSON.stringify(sent), 'PX', heartbeatTtlMs),
       ])
     },
-    async remove(id: string): Promise<void> {
-      await Promise.all([redis.srem(index, id), redis.del(key(id))])
+    /** Removes the heartbeat of a process that stops. @param since its start time, as in its heartbeats */
+    async remove(id: string, since: string): Promise<void> {
+      await Promise.all([
+        redis.srem(index, id),
+        redis.del(key(id)),
+        redis.hset(stopped, id, since),
+        redis.pexpire(stopped, indexTtlMs),
+      ])
+    },
+    /** Returns whether a process stopped by itself. Otherwise it crashed, was killed, or cannot reach Redis. */
+    async hasStopped({ id, since }: Pick<Heartbeat, 'id' | 'since'>): Promise<boolean> {
+      return (await redis.hget(stopped, id)) === since
+    },
+    /** Forgets that processes stopped. */
+    async forgetStopped(ids: string[]): Promise<void> {
+      if (ids.length > 0) await redis.hdel(stopped, ...ids)
     },
     /** Returns the heartbeats of all running processes, sorted by id. Skips those of an unknown shape. */
     async list(): Promise<Heartbeat[]> {

@@ -9,6 +9,7 @@ import {
   type QueueLoadPoint,
   type QueueLoadSample,
 } from './fleet-journal.ts'
+import type { HistoryRecorder } from './history-recorder.ts'
 import { countOf, meanMs } from './latency-histogram.ts'
 import { arrivedBetween, assumedJobDurationMs, demandOf, jobDurationWindowMs } from './queue-load.ts'
 import type { SampleQueue } from './queue-sampler.ts'
@@ -24,6 +25,7 @@ type Period = { startedAtMs: number; before: number; samples: QueueLoadSample[] 
  * samples the queue every second and writes one point per period. Periods start at multiples of ten seconds since
  * 1970, as CloudWatch's do.
  *
+ * @param deps.historyRecorder gets each sample, for the fleet's history
  * @param deps.putFleetMetrics writes to CloudWatch; undefined off AWS
  * @param deps.samplePeriodMs time between two samples, in ms
  * @param deps.publishPeriodMs period of one point, in ms
@@ -35,6 +37,7 @@ export function createQueueLoadPublisher(deps: {
   sampleQueue: SampleQueue
   finishedJobs: FinishedJobs
   journal: FleetJournal
+  historyRecorder: HistoryRecorder
   putFleetMetrics: PutFleetMetrics | undefined
   samplePeriodMs: number
   publishPeriodMs: number
@@ -46,6 +49,7 @@ export function createQueueLoadPublisher(deps: {
     sampleQueue,
     finishedJobs,
     journal,
+    historyRecorder,
     putFleetMetrics,
     publishPeriodMs,
     takeoverDelayMs,
@@ -57,6 +61,7 @@ export function createQueueLoadPublisher(deps: {
   let holds = false
   let freeSince: number | undefined
   let period: Period | undefined
+  let demand: number | undefined
   const failing = new Set<string>()
 
   async function sampleIfPublisher(): Promise<void> {
@@ -65,16 +70,20 @@ export function createQueueLoadPublisher(deps: {
     holds = isHolder
     if (!holds) {
       period = undefined
+      demand = undefined
+      historyRecorder.reset()
       return
     }
     const startedAtMs = Math.floor(Date.now() / publishPeriodMs) * publishPeriodMs
-    const sample = await sampleQueue()
+    const sampled = await sampleQueue()
+    const sample = sampled.queue
     if (period?.startedAtMs !== startedAtMs) {
-      if (period) await endPeriod(period, sample)
+      if (period) demand = await endPeriod(period, sample)
       period = { startedAtMs, before: presentOf(sample), samples: [] }
     }
     period.samples.push(sample)
     await journal.setSample(sample)
+    await attempt('history-failed', () => historyRecorder.observe({ ...sampled, demand }))
   }
 
   async function holdLease(): Promise<boolean> {
@@ -87,8 +96,11 @@ export function createQueueLoadPublisher(deps: {
     return performance.now() - freeSince >= takeoverDelayMs && lease.hold()
   }
 
-  /** @param last the first sample after the period, which is also the first of the next one */
-  async function endPeriod({ startedAtMs, before, samples }: Period, last: QueueLoadSample): Promise<void> {
+  /**
+   * @param last the first sample after the period, which is also the first of the next one
+   * @returns the demand of the period
+   */
+  async function endPeriod({ startedAtMs, before, samples }: Period, last: QueueLoadSample): Promise<number> {
     period = undefined
     const finished = await finishedJobs.take()
     const average = (read: (sample: QueueLoadSample) => number) =>
@@ -109,9 +121,10 @@ export function createQueueLoadPublisher(deps: {
       slots: last.slots,
     })
     await journal.addPoint({ ...point, demand })
-    if (!putFleetMetrics) return
+    if (!putFleetMetrics) return demand
     // Sampling does not wait for CloudWatch, so a slow CloudWatch does not let the lease expire.
     writing = attempt('metrics-failed', () => putFleetMetrics({ startedAtMs, samples, demand, finished }))
+    return demand
   }
 
   /** Logs a failure once, until the same work succeeds again. The next period retries. */

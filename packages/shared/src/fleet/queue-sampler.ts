@@ -1,11 +1,14 @@
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { QueueLoadSample } from './fleet-journal.ts'
-import type { Heartbeats } from './heartbeats.ts'
+import type { Heartbeat, Heartbeats } from './heartbeats.ts'
 import { queueLoadOf } from './queue-load.ts'
 
 /** Timeout of the SQS request, in ms. The next sample follows soon. */
 const timeoutMs = 3_000
+
+/** A sample of the queue, and the heartbeats of all running processes. */
+export type FleetSample = { queue: QueueLoadSample; processes: Heartbeat[] }
 
 /**
  * Samples the queue: waiting jobs in SQS and BullMQ, active jobs, and worker slots.
@@ -21,8 +24,8 @@ export function createQueueSampler(deps: {
 }) {
   const { queue, sqs, queueUrl, heartbeats, now = Date.now } = deps
 
-  return async function sampleQueue(): Promise<QueueLoadSample> {
-    const [notRelayed, { waiting, prioritized, active, oldestAddedAt }, processes] = await Promise.all([
+  return async function sampleQueue(): Promise<FleetSample> {
+    const [notRelayed, { oldestAddedAt, ...jobs }, processes] = await Promise.all([
       visibleMessages(),
       queue.counts(),
       heartbeats.list(),
@@ -30,16 +33,15 @@ export function createQueueSampler(deps: {
     const slots = processes
       .filter(({ tier, state }) => tier === 'worker' && state === 'serving')
       .reduce((sum, worker) => sum + worker.slots, 0)
-    return {
+    const sample = {
       at: new Date(now()).toISOString(),
-      load: queueLoadOf({ waiting, prioritized, active, notRelayed, slots }),
-      waiting,
-      prioritized,
-      active,
+      load: queueLoadOf({ ...jobs, notRelayed, slots }),
+      ...jobs,
       notRelayed,
       slots,
       oldestJobAgeMs: oldestAddedAt === undefined ? 0 : Math.max(0, now() - oldestAddedAt),
     }
+    return { queue: sample, processes }
   }
 
   async function visibleMessages(): Promise<number> {

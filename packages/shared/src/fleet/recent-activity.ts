@@ -12,6 +12,7 @@ const sliceMs = 10_000
 export function createRecentActivity(now: () => number = () => performance.now()) {
   const startedAt = now()
   const slices = new Map<number, Map<number, number>>()
+  const errors = new Map<number, number>()
   let active = 0
 
   function currentSlices(): Map<number, number>[] {
@@ -20,16 +21,25 @@ export function createRecentActivity(now: () => number = () => performance.now()
     return [...slices.values()]
   }
 
+  /** Returns the measured time of the window, in ms. The newest slice is incomplete: the window covers five to six slices. */
+  function coveredMs(): number {
+    return Math.max(1000, Math.min(now() - startedAt, windowMs - sliceMs + (now() % sliceMs)))
+  }
+
   return {
-    /** Counts one activity as active. @returns a function to call once at its end, with whether to measure it */
+    /**
+     * Counts one activity as active.
+     * @returns a function to call once at its end, with whether to measure its duration, and whether it failed
+     */
     begin() {
       const beganAt = now()
       active += 1
-      return (measured: 'measured' | 'unmeasured'): number => {
+      return (measured: 'measured' | 'unmeasured', outcome: 'ok' | 'error' = 'ok'): number => {
         const ms = now() - beganAt
         active -= 1
-        if (measured === 'unmeasured') return ms
         const number = Math.floor(now() / sliceMs)
+        if (outcome === 'error') errors.set(number, (errors.get(number) ?? 0) + 1)
+        if (measured === 'unmeasured') return ms
         const slice = slices.get(number) ?? new Map<number, number>()
         slices.set(number, slice)
         const bucket = bucketOf(ms)
@@ -45,9 +55,14 @@ export function createRecentActivity(now: () => number = () => performance.now()
         (sum, slice) => sum + slice.values().reduce((total, inBucket) => total + inBucket, 0),
         0,
       )
-      // The newest slice is incomplete, so the window covers between five and six slices.
-      const coveredMs = windowMs - sliceMs + (now() % sliceMs)
-      return (count * 1000) / Math.max(1000, Math.min(now() - startedAt, coveredMs))
+      return (count * 1000) / coveredMs()
+    },
+    /** Returns the failed activities per minute, over the last minute. */
+    errorsPerMinute(): number {
+      const oldest = Math.floor((now() - windowMs) / sliceMs)
+      for (const number of errors.keys()) if (number <= oldest) errors.delete(number)
+      const count = errors.values().reduce((sum, inSlice) => sum + inSlice, 0)
+      return (count * 60_000) / coveredMs()
     },
   }
 }

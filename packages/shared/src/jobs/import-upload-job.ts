@@ -1,6 +1,7 @@
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
+import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
 import { createFairTurns } from './fair-turns.ts'
@@ -31,11 +32,21 @@ export const importUploadAttempts = 5
  *
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
+ * @param deps.tracing carries the trace of an upload in its job; default: nothing is traced
  */
-export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: string }) {
+export function createImportQueue({
+  redis,
+  prefix,
+  tracing = noTracing,
+}: {
+  redis: Redis
+  prefix: string
+  tracing?: Tracing | undefined
+}) {
   const queue = new Queue<ImportUploadJob, void, 'import-upload'>(importQueueName, {
     connection: redis,
     prefix,
+    ...(tracing.telemetry && { telemetry: tracing.telemetry }),
     defaultJobOptions: {
       attempts: importUploadAttempts,
       // Milliseconds: 5 s, 10 s, 20 s, 40 s, each shortened by up to half. A failing source needs more time than our
@@ -56,7 +67,9 @@ export function createImportQueue({ redis, prefix }: { redis: Redis; prefix: str
   return {
     /** Adds the job. Its id is the upload's, so an upload is imported once. */
     async add(job: Omit<ImportUploadJob, 'version'>): Promise<void> {
-      await queue.add('import-upload', { version: 1, ...job }, { jobId: job.id, ...turns.options })
+      await tracing.within(job.traceparent, () =>
+        queue.add('import-upload', { version: 1, ...job }, { jobId: job.id, ...turns.options }),
+      )
       await turns.place({ jobId: job.id, owner: job.owner })
     },
     /** Removes a waiting job. An active job finds its upload erased and ends. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
+import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { Owner } from '../uploads/owner.ts'
 import { UploadId } from '../uploads/upload-id.ts'
 import { createFairTurns } from './fair-turns.ts'
@@ -85,6 +86,7 @@ export type AddOptions = {
  * @param deps.maxQueuedJobs the number of jobs above which the queue has no room
  * @param deps.isReadOnly writes nothing when it is created, for callers that only read
  * @param deps.now a monotonic clock, in ms
+ * @param deps.tracing carries the trace of an upload in its jobs; default: nothing is traced
  */
 export function createUploadQueue(deps: {
   redis: Redis
@@ -92,12 +94,15 @@ export function createUploadQueue(deps: {
   maxQueuedJobs?: number
   isReadOnly?: boolean
   now?: () => number
+  tracing?: Tracing
 }) {
   const { redis, prefix, maxQueuedJobs = defaultMaxQueuedJobs, now = () => performance.now() } = deps
+  const { tracing = noTracing } = deps
   const queue = new Queue<ProcessUploadJob, void, 'process-upload'>(uploadQueueName, {
     connection: redis,
     prefix,
     skipMetasUpdate: deps.isReadOnly ?? false,
+    ...(tracing.telemetry && { telemetry: tracing.telemetry }),
     defaultJobOptions: {
       attempts: processUploadAttempts,
       // Milliseconds: 1 s, 2 s, 4 s, 8 s, each shortened by up to half so that failures spread out.
@@ -123,7 +128,9 @@ export function createUploadQueue(deps: {
   async function add(job: Omit<ProcessUploadJob, 'version'>, options: AddOptions = {}): Promise<void> {
     const { revision, isBackfill } = options
     const jobId = processUploadJobId(job, { revision })
-    await queue.add('process-upload', { version: 1, ...job }, { jobId, ...turns.options })
+    await tracing.within(job.traceparent, () =>
+      queue.add('process-upload', { version: 1, ...job }, { jobId, ...turns.options }),
+    )
     await turns.place({ jobId, owner: job.owner }, { isBackfill })
     if (!isBackfill) known.room -= 1
   }
@@ -232,15 +239,16 @@ export function createUploadQueue(deps: {
     },
     /**
      * Returns the number of jobs by state, and when the longest waiting job was added, in ms since 1970. Waiting jobs
-     * have a turn and are `prioritized`; those that stalled are `waiting`, and start first.
+     * have a turn and are `prioritized`; those that stalled are `waiting`, and start first. Those that wait for another
+     * attempt are `delayed`.
      */
     async counts() {
       const [counts, oldest] = await Promise.all([
-        queue.getJobCounts('waiting', 'prioritized', 'active'),
+        queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed'),
         oldestAddedAt(),
       ])
-      const { waiting = 0, prioritized = 0, active = 0 } = counts
-      return { waiting, prioritized, active, oldestAddedAt: oldest }
+      const { waiting = 0, prioritized = 0, active = 0, delayed = 0, failed = 0 } = counts
+      return { waiting, prioritized, active, delayed, failed, oldestAddedAt: oldest }
     },
     async close(): Promise<void> {
       await queue.close()

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
+import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { createImportQueue } from './import-upload-job.ts'
 import { createUploadQueue } from './process-upload-job.ts'
 
@@ -9,12 +10,18 @@ import { createUploadQueue } from './process-upload-job.ts'
  *
  * @param deps.redis the connection to duplicate
  */
-export function createQueues(deps: { redis: Redis; prefix: string; maxQueuedJobs: number; log: Logger }) {
+export function createQueues(deps: {
+  redis: Redis
+  prefix: string
+  maxQueuedJobs: number
+  log: Logger
+  tracing?: Tracing
+}) {
   const redis = deps.redis.duplicate()
   redis.on('error', (error) => deps.log.warn({ err: error }, 'Redis connection'))
-  const { prefix, maxQueuedJobs } = deps
-  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs })
-  const imports = createImportQueue({ redis, prefix })
+  const { prefix, maxQueuedJobs, tracing = noTracing } = deps
+  const queue = createUploadQueue({ redis, prefix, maxQueuedJobs, tracing })
+  const imports = createImportQueue({ redis, prefix, tracing })
 
   return {
     queue,

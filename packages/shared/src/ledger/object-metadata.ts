@@ -1,6 +1,7 @@
 import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import { PresetName } from '../presets/preset.ts'
+import { isTraceparent } from '../tracing/traceparent.ts'
 import { type UploadIntent, UploadMetadata } from '../uploads/upload.ts'
 
 /**
@@ -12,7 +13,6 @@ export const objectMetadataLimitBytes = 2048
 const presetName = Compile(PresetName)
 const uploadMetadata = Compile(UploadMetadata)
 const sha256 = Compile(Type.String({ pattern: '^[0-9a-f]{64}$' }))
-const traceparent = Compile(Type.String({ pattern: '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' }))
 
 /** Begins a value in UTF-16. `encodeURIComponent` never leaves a comma. */
 const utf16Prefix = 'utf16,'
@@ -27,9 +27,16 @@ const utf16Prefix = 'utf16,'
  */
 export function toObjectMetadata(intent: UploadIntent): Record<string, string> {
   const metadata = encodeIntent(intent, encodeURIComponent)
+  if (fits(metadata)) return metadata
+  const shortest = encodeIntent(intent, encodeShortest)
+  if (fits(shortest)) return shortest
+  // A trace must not be the reason why a file is refused.
+  const { traceparent: _, ...untraced } = shortest
+  return untraced
+}
+
+function fits(metadata: Record<string, string>): boolean {
   return objectMetadataBytes(metadata) <= objectMetadataLimitBytes
-    ? metadata
-    : encodeIntent(intent, encodeShortest)
 }
 
 /** Returns the least number of bytes that an intent takes as object metadata. */
@@ -84,7 +91,7 @@ export function fromObjectMetadata(
     preset: presetName.Check(metadata['preset']) ? metadata['preset'] : fallback.preset,
     ...(uploadMetadata.Check(intentMetadata) && { metadata: intentMetadata }),
     ...(sha256.Check(metadata['sha256']) && { declaredSha256: metadata['sha256'] }),
-    ...(traceparent.Check(metadata['traceparent']) && { traceparent: metadata['traceparent'] }),
+    ...(isTraceparent(metadata['traceparent']) && { traceparent: metadata['traceparent'] }),
     ...(metadata['stamped'] && { stamped: metadata['stamped'].split(',') }),
     ...(metadata['accept'] && { accept: metadata['accept'].split(',') }),
   }

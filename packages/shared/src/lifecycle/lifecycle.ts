@@ -24,6 +24,7 @@ import { createRedisEpoch } from '../service/redis-epoch.ts'
 import { createRedisMemory } from '../service/redis-memory.ts'
 import { createSeldomWarning } from '../service/seldom-warning.ts'
 import { createTenantUsers } from '../tenants/tenant-users.ts'
+import type { Tracing } from '../tracing/tracing.ts'
 import { createUploadRecords } from '../uploads/upload-records.ts'
 import { createDeliveryLog } from '../webhooks/delivery-log.ts'
 import { createForgetDeliveries } from '../webhooks/forget-deliveries.ts'
@@ -48,6 +49,7 @@ import { createUploadLookup } from './upload-lookup.ts'
  * @param deps.queue receives a job for each upload that arrives; the caller closes it
  * @param deps.maxBufferedBytes limit of the bytes of files in memory, in bytes
  * @param deps.announceEvent adds the deliveries of an event for webhooks to their queue
+ * @param deps.tracing default: nothing is traced
  */
 export function createLifecycle(deps: {
   redis: Redis
@@ -61,8 +63,10 @@ export function createLifecycle(deps: {
   maxBufferedBytes: number
   announceEvent?: ((event: WebhookEvent) => Promise<void>) | undefined
   log: Logger
+  tracing?: Tracing
 }) {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, addressQuotaLimits, log } = deps
+  const { tracing } = deps
   const sendParts = createSendParts({ buffers: createPartBuffers({ maxBytes: deps.maxBufferedBytes }) })
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
@@ -86,7 +90,15 @@ export function createLifecycle(deps: {
   })
   const webhooks = createWebhookStore({ s3, bucket })
   const tenantUsers = createTenantUsers({ s3, bucket })
-  const outbox = createOutbox({ s3, bucket, webhooks, tenantUsers, announce: deps.announceEvent, log })
+  const outbox = createOutbox({
+    s3,
+    bucket,
+    webhooks,
+    tenantUsers,
+    announce: deps.announceEvent,
+    log,
+    tracing,
+  })
   const tellErasure = createTellErasure({ records, erasures, outbox })
   const finishErasure = createFinishErasure({
     records,
@@ -135,7 +147,7 @@ export function createLifecycle(deps: {
     isErased: createIsErased({ records, erasures }),
     checkUpload,
     lookup: createUploadLookup({ records, checkUpload }),
-    receiveUpload: createReceiveUpload({ records, originals, queue, settleOriginal, checkUpload }),
+    receiveUpload: createReceiveUpload({ records, originals, queue, settleOriginal, checkUpload, tracing }),
   }
 }
 

@@ -2,6 +2,7 @@ import type { UploadQueue } from '../jobs/process-upload-job.ts'
 import type { Originals } from '../ledger/originals.ts'
 import { AppError } from '../service/app-error.ts'
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
+import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { type Arrival, isFinished, type Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { FoundUpload, StoredUpload, UploadRecords } from '../uploads/upload-records.ts'
@@ -23,8 +24,9 @@ export function createReceiveUpload(deps: {
   queue: Pick<UploadQueue, 'add' | 'hasRoom'>
   settleOriginal: SettleOriginal
   checkUpload: CheckUpload
+  tracing?: Tracing | undefined
 }) {
-  const { records, originals, queue, settleOriginal, checkUpload } = deps
+  const { records, originals, queue, settleOriginal, checkUpload, tracing = noTracing } = deps
 
   /**
    * Records the arrival and adds the job, in this order. A crash in between leaves a record without a job,
@@ -55,6 +57,7 @@ export function createReceiveUpload(deps: {
     } = {},
   ): Promise<CheckedUpload | undefined> {
     const { arrival, versionId, takesCopy = false, trustsKnown = false } = options
+    const startedAtMs = Date.now()
     for (let attempt = 0; attempt < attempts; attempt++) {
       const found = await records.find(address).catch(undefinedIfUnreadable)
       // Without a record that was checked in this epoch, only S3 knows whether the upload was erased or is finished.
@@ -81,12 +84,13 @@ export function createReceiveUpload(deps: {
       const needsJob = takesCopy || !original.isCopy
       if (needsJob && !isFinished(stored.upload) && (await queue.hasRoom(address.owner))) {
         const { traceparent } = stored.upload.intent
-        await queue.add({
-          owner: address.owner,
-          id: address.id,
-          etag: original.arrival.etag,
-          ...(traceparent && { traceparent }),
-        })
+        const { owner, id } = address
+        const job = { owner, id, etag: original.arrival.etag, ...(traceparent && { traceparent }) }
+        const attributes = { 'millrace.upload.id': id }
+        // Only now is the trace known.
+        await tracing.within(traceparent, () =>
+          tracing.span('receive upload', () => queue.add(job), { startedAtMs, attributes }),
+        )
       }
       return { ...stored, isCopy: original.isCopy }
     }

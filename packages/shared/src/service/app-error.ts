@@ -149,6 +149,7 @@ export const errorCatalogue = {
     retryable: true,
     message: 'The virus scanner or the inspector does not respond, so the file is not served yet.',
   },
+  not_configured: { retryable: false, message: 'This server is not configured for this request.' },
   dependency_unavailable: { retryable: true, message: 'A required service does not respond.' },
   unreadable_record: {
     retryable: true,
@@ -158,6 +159,7 @@ export const errorCatalogue = {
     retryable: true,
     message: 'No new uploads are accepted at the moment: Redis is almost full.',
   },
+  storage_full: { retryable: true, message: 'The storage has no space left.' },
   overloaded: { retryable: true, message: 'This instance is overloaded.' },
   draining: { retryable: true, message: 'This instance is shutting down.' },
   conflict: { retryable: true, message: 'The upload is being changed by another process.' },

@@ -25,10 +25,15 @@ const secretNames = [
  *
  * @param options.level pino's level
  * @param options.instance name of this process
+ * @param options.traceId returns the id of the active trace, which each line then carries; undefined: there is none
  * @param destination default: standard output
  */
 export function createLog(
-  { level, instance }: { level: string; instance: string },
+  {
+    level,
+    instance,
+    traceId,
+  }: { level: string; instance: string; traceId?: (() => string | undefined) | undefined },
   // Synchronous: sonic-boom 4.2 flushes buffered lines when the process exits, and retries forever if the reader of
   // the pipe is gone.
   destination: DestinationStream = pino.destination({ dest: 1, sync: true }),
@@ -37,10 +42,15 @@ export function createLog(
     {
       level,
       base: { instance },
+      ...(traceId && { mixin: () => traceField(traceId()) }),
       serializers: { err: loggableError, error: loggableError, reason: loggableError },
       redact: { paths: secretNames.flatMap((name) => [name, `*.${name}`]), remove: true },
       hooks: { streamWrite: scrubSecrets },
     },
     destination,
   )
+}
+
+function traceField(traceId: string | undefined): object {
+  return traceId === undefined ? {} : { traceId }
 }

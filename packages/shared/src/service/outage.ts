@@ -55,6 +55,15 @@ const redisReply =
 /** Redis' replies of a server that is not the primary, or has lost the rest of its cluster. */
 const roleLostReply = /(?:^|: )-?(?:READONLY|MASTERDOWN|CLUSTERDOWN) /
 
+/** Codes of our own errors that report an outage. */
+const outageCodes: ReadonlySet<ErrorCode> = new Set(['dependency_unavailable', 'storage_full'])
+
+/** Insufficient Storage (RFC 4918, 11.5): the local S3 and MinIO return it. AWS never does. */
+const insufficientStorage = 507
+
+/** Redis' reply while it cannot append to its file because the disk is full. It quotes the system's error. */
+const redisDiskFull = /(?:^|: )-?MISCONF .*(?:No space left on device|Disk quota exceeded)/
+
 /** How many causes of an error are read. */
 const maxCauses = 5
 
@@ -66,11 +75,24 @@ export function isOutage(error: unknown): boolean {
   let current = error
   for (let depth = 0; depth < maxCauses && isObject(current); depth++) {
     // Our own errors were already classified. Their cause may be an outage of an import's source.
-    if (current instanceof AppError) return current.code === 'dependency_unavailable'
+    if (current instanceof AppError) return outageCodes.has(current.code)
     if (isOutageItself(current)) return true
     current = current['cause']
   }
   return false
+}
+
+/** Returns which storage refused a write because its disk is full; undefined if the error means something else. */
+export function fullStorageOf(error: unknown): 'S3' | 'Redis' | undefined {
+  let current = error
+  for (let depth = 0; depth < maxCauses && isObject(current); depth++) {
+    const { message, $metadata: metadata, previousErrors, cause } = current
+    if (isObject(metadata) && metadata['httpStatusCode'] === insufficientStorage) return 'S3'
+    if (typeof message === 'string' && redisDiskFull.test(message)) return 'Redis'
+    if (Array.isArray(previousErrors) && previousErrors.some(fullStorageOf)) return 'Redis'
+    current = cause
+  }
+  return undefined
 }
 
 /**

@@ -3,6 +3,7 @@ import { Queue } from 'bullmq'
 import type { Redis } from 'ioredis'
 import Type, { type Static } from 'typebox'
 import { redisScript, runScript } from '../service/redis-script.ts'
+import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { UploadId } from '../uploads/upload-id.ts'
 import { DeliveryId, DeliveryKind } from './delivery-log.ts'
 import { Webhook } from './webhook.ts'
@@ -74,14 +75,21 @@ export function deliveryIdOf(eventId: string, webhookId: string): string {
  * @param deps.redis a connection; it is not closed with the queue
  * @param deps.prefix prefix of every key
  * @param deps.maxQueuedEvents how many events of one tenant may have jobs at once
+ * @param deps.tracing carries the active trace in the jobs; default: nothing is traced
  */
-export function createDeliveryQueue(deps: { redis: Redis; prefix: string; maxQueuedEvents?: number }) {
-  const { redis, prefix, maxQueuedEvents = defaultMaxQueuedEvents } = deps
+export function createDeliveryQueue(deps: {
+  redis: Redis
+  prefix: string
+  maxQueuedEvents?: number
+  tracing?: Tracing
+}) {
+  const { redis, prefix, maxQueuedEvents = defaultMaxQueuedEvents, tracing = noTracing } = deps
   const queue = new Queue<DistributeEventJob | DeliverEventJob, void, 'distribute-event' | 'deliver-event'>(
     webhookQueueName,
     {
       connection: redis,
       prefix,
+      ...(tracing.telemetry && { telemetry: tracing.telemetry }),
       defaultJobOptions: {
         // For faults of our own only; failed requests to webhooks are repeated within the handler. Milliseconds: 5 s,
         // doubled each time, for some three hours.

@@ -6,6 +6,7 @@ import { createJsonObjects } from '../ledger/json-objects.ts'
 import { outboxKey, outboxPrefix } from '../ledger/object-keys.ts'
 import { undefinedIfUnreadable } from '../service/stored-json.ts'
 import type { TenantUsers } from '../tenants/tenant-users.ts'
+import { noTracing, type Tracing } from '../tracing/tracing.ts'
 import { tenantKeyOf } from '../uploads/owner.ts'
 import type { Arrival, Upload } from '../uploads/upload.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
@@ -57,6 +58,7 @@ export function arrivalCause({ etag, versionId = '' }: Arrival, finishedAt = '')
  * @param deps.bucket the bucket that is the ledger
  * @param deps.announce adds an event's deliveries to their queue; without it, only the relay finds events
  * @param deps.log logs events that could not be announced
+ * @param deps.tracing its active trace goes with each event; default: nothing is traced
  */
 export function createOutbox(deps: {
   s3: S3Client
@@ -65,8 +67,9 @@ export function createOutbox(deps: {
   tenantUsers: Pick<TenantUsers, 'find'>
   announce?: ((event: WebhookEvent) => Promise<void>) | undefined
   log?: Logger | undefined
+  tracing?: Pick<Tracing, 'traceparent'> | undefined
 }) {
-  const { s3, bucket, webhooks, tenantUsers, log } = deps
+  const { s3, bucket, webhooks, tenantUsers, log, tracing = noTracing } = deps
   const objects = createJsonObjects(deps, webhookEvent)
 
   async function isWanted(type: WebhookEventType, owner: string): Promise<boolean> {
@@ -91,6 +94,7 @@ export function createOutbox(deps: {
       const tenantKey = tenantKeyOf(owner)
       if (tenantKey === undefined || !(await isWanted(type, owner))) return undefined
       const user = owner.startsWith('u-') ? (await tenantUsers.find(owner))?.user : undefined
+      const traceparent = tracing.traceparent()
       const event: WebhookEvent = {
         version: 1,
         id: eventId({ type, owner, uploadId: id, cause }),
@@ -99,6 +103,7 @@ export function createOutbox(deps: {
         owner,
         at,
         upload: { ...describe(happening), ...(user !== undefined && { user }) },
+        ...(traceparent !== undefined && { traceparent }),
         ...('needsNoManifest' in happening && { needsNoManifest: true }),
       }
       await objects.write(keyOf(event), event)

@@ -52,6 +52,7 @@ export const WebhookEvent = Type.Object({
   owner: Upload.properties.owner,
   at: Type.String({ description: 'ISO 8601, UTC: when it happened' }),
   upload: WebhookUpload,
+  traceparent: Type.Optional(Type.String({ description: 'W3C Trace Context of the work that told of it' })),
   needsNoManifest: Type.Optional(
     Type.Literal(true, {
       description: 'an outcome without bytes: of an import that failed. No manifest names it',

@@ -1,6 +1,8 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import { createArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
+import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Processing } from '../processing/processing.ts'
 import { createApplyCopiedManifest } from './apply-copied-manifest.ts'
@@ -23,6 +25,8 @@ export const maxPollWaitMs = waitSeconds * 1000
  * copy to each other, it applies their manifests.
  */
 export function createArrivals(deps: {
+  redis: Redis
+  prefix: string
   bucket: string
   sqs: SQSClient
   queue: UploadQueue
@@ -49,6 +53,7 @@ export function createArrivals(deps: {
     leaseMs: config.arrivalLeaseMs,
     maxHeld: config.maxQueuedJobs,
     minCopyAgeMs,
+    failures: createArrivalFailures(deps),
     applyErasure: createApplyErasure({ records, finishErasure }),
     applyEdit: createApplyEdit({ edits, lookup, records }),
     applyCopiedManifest: config.bucketReplicated

@@ -22,6 +22,8 @@ export type LeasedMessage = {
   body: string | undefined
   /** When S3 sent the event, in ms since 1970. */
   sentAtMs: number
+  /** How often SQS has handed it out, this time included. */
+  receivedCount: number
   /** When it was received, and when its lease began or was renewed last: in ms, on the clock of the leases. */
   receivedAtMs: number
   renewedAtMs: number
@@ -78,7 +80,7 @@ export function createMessageLeases(deps: {
           MaxNumberOfMessages: Math.min(options.limit, messagesPerRequest),
           WaitTimeSeconds: waitSeconds,
           VisibilityTimeout: leaseSeconds,
-          MessageSystemAttributeNames: ['SentTimestamp'],
+          MessageSystemAttributeNames: ['SentTimestamp', 'ApproximateReceiveCount'],
         }),
         { abortSignal: options.signal },
       )
@@ -88,6 +90,7 @@ export function createMessageLeases(deps: {
         receiptHandle: ReceiptHandle ?? '',
         body: Body,
         sentAtMs: Number(Attributes?.SentTimestamp ?? Date.now()),
+        receivedCount: Number(Attributes?.ApproximateReceiveCount ?? 1),
         receivedAtMs,
         renewedAtMs: receivedAtMs,
       }))

@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { ArrivalFailures } from '@millrace/shared/jobs/arrival-failures.ts'
+import { maxReceives } from '@millrace/shared/jobs/events-queue.ts'
 import type { UploadQueue } from '@millrace/shared/jobs/process-upload-job.ts'
+import { parseS3Event } from '@millrace/shared/jobs/s3-event.ts'
 import {
   parseEditKey,
   parseErasureKey,
@@ -18,7 +21,6 @@ import type { ApplyEdit } from './apply-edit.ts'
 import type { ApplyErasure } from './apply-erasure.ts'
 import { createHeldArrivals, type UnfinishedKey, type UnfinishedUpload } from './held-arrivals.ts'
 import { createMessageLeases, type LeasedMessage, messagesPerRequest } from './message-leases.ts'
-import { parseS3Event } from './s3-event.ts'
 
 /** In ms: doubled after each failure, each shortened by up to half so that workers do not retry together. */
 const firstBackoffMs = 500
@@ -42,6 +44,12 @@ const parkedShare = 1 / 4
 const minParked = 100
 
 /**
+ * Of a message that may be received only this many times more, the reason is kept why it failed: it may become a dead letter.
+ * A few, because the last one may be a worker that dies.
+ */
+const lastReceives = 3
+
+/**
  * Receives S3's events from SQS. Each event becomes a record and a job. Its message is held until the upload is finished
  * (`held-arrivals.ts`). While Redis has no room for more jobs, nothing is received: the backlog waits in SQS. One owner
  * does not fill it: then its messages are held without a job.
@@ -54,6 +62,7 @@ const minParked = 100
  * @param deps.leaseMs how long a message stays invisible after its worker died, in ms
  * @param deps.maxHeld the number of held messages above which nothing is received
  * @param deps.minCopyAgeMs leaves younger copies to the region of the upload; in ms since the event
+ * @param deps.failures keeps why messages failed that are about to become dead letters
  * @param deps.applyErasure handles events about erasure markers
  * @param deps.applyEdit handles events about edits
  * @param deps.applyCopiedManifest handles events about manifests, if other regions copy theirs to this bucket
@@ -68,13 +77,14 @@ export function createObjectCreated(deps: {
   leaseMs: number
   maxHeld: number
   minCopyAgeMs: number
+  failures: Pick<ArrivalFailures, 'record'>
   applyErasure: ApplyErasure
   applyEdit: ApplyEdit
   applyCopiedManifest?: ApplyCopiedManifest | undefined
   log: Logger
 }) {
   const { bucket, receiveUpload, queue, records, leaseMs, maxHeld, log } = deps
-  const { applyErasure, applyEdit, applyCopiedManifest } = deps
+  const { applyErasure, applyEdit, applyCopiedManifest, failures } = deps
   const copyLimit = Math.min(maxHeldWithCopies, maxHeld / 2)
   const now = () => performance.now()
   const leases = createMessageLeases({ ...deps, now })
@@ -173,10 +183,18 @@ export function createObjectCreated(deps: {
       }
     } catch (error) {
       log.warn({ err: error, event: 'arrival-failed', messageId: message.id }, 'arrival failed')
+      await keepFailure(message, error)
       return { isDone: false }
     }
     if (unfinished.length > 0) held.hold(message, unfinished)
     return { isDone: unfinished.length === 0, outage }
+  }
+
+  async function keepFailure({ id, receivedCount }: LeasedMessage, error: unknown): Promise<void> {
+    if (receivedCount <= maxReceives - lastReceives) return
+    await failures
+      .record(id, error)
+      .catch((err) => log.warn({ err, event: 'failure-not-kept', messageId: id }, 'the reason was not kept'))
   }
 
   async function handleKey(

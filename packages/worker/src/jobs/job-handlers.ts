@@ -4,6 +4,7 @@ import { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import { isTransient } from '@millrace/shared/service/outage.ts'
 import { isUnreadable, unreadableRecord } from '@millrace/shared/service/stored-json.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { DeliverEventJob, DistributeEventJob } from '@millrace/shared/webhooks/delivery-queue.ts'
 import { DelayedError, type Job, UnrecoverableError, WaitingChildrenError } from 'bullmq'
 import type { Logger } from 'pino'
@@ -104,6 +105,7 @@ const unknownJobHandler: JobHandler = {
  * @param deps.activeJobs counts each attempt
  * @param deps.oldestJob measures each attempt
  * @param deps.ownerSlots limits the slots of each owner; undefined: no limit
+ * @param deps.tracing makes each attempt a span of its upload's trace; default: nothing is traced
  */
 export function createProcessor(deps: {
   handlers: JobHandlers
@@ -111,8 +113,9 @@ export function createProcessor(deps: {
   oldestJob: Pick<OldestJob, 'begin'>
   ownerSlots?: OwnerSlots
   log: Logger
+  tracing?: Tracing
 }) {
-  const { handlers, activeJobs, oldestJob, ownerSlots, log } = deps
+  const { handlers, activeJobs, oldestJob, ownerSlots, log, tracing = noTracing } = deps
   return async function processor(
     job: UploadJob,
     token: string | undefined,
@@ -127,11 +130,15 @@ export function createProcessor(deps: {
     const endOldest = oldestJob.begin()
     let end: AttemptEnd = 'finished'
     const jobLog = log.child({ job: job.name, jobId: job.id, ...logFields(job.data) })
-    const attempt = { log: jobLog, signal, report: createReport({ attempt: job.attemptsMade + 1 }) }
+    const report = createReport({ attempt: job.attemptsMade + 1, span: tracing.span })
+    const attempt = { log: jobLog, signal, report }
     try {
-      await untilAborted(handler.run(job, attempt), signal)
+      await untilAborted(
+        traced(job, () => handler.run(job, attempt)),
+        signal,
+      )
     } catch (error) {
-      if (error instanceof DelayedError || error instanceof WaitingChildrenError) {
+      if (hasMovedJob(error)) {
         end = 'unfinished'
         throw error
       }
@@ -173,6 +180,16 @@ export function createProcessor(deps: {
       endOldest()
       freeSlot()
     }
+  }
+
+  /** Runs an attempt as a span. BullMQ's own span is its parent, if whoever added the job was traced. */
+  function traced(job: UploadJob, run: () => Promise<void>): Promise<void> {
+    if (!tracing.isOn) return run()
+    const { traceparent, id } = commonPayload.Check(job.data) ? job.data : {}
+    const attributes = id === undefined ? {} : { 'millrace.upload.id': id }
+    return tracing.within(traceparent, () =>
+      tracing.span(job.name, run, { attributes, isAnswer: hasMovedJob }),
+    )
   }
 
   function takeSlot(owner: string): (() => void) | undefined {
@@ -265,6 +282,11 @@ async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<v
   } finally {
     signal.removeEventListener('abort', abort)
   }
+}
+
+/** Whether an error only tells BullMQ that the job was moved. */
+function hasMovedJob(error: unknown): boolean {
+  return error instanceof DelayedError || error instanceof WaitingChildrenError
 }
 
 /** Returns the fields by which a job's log lines can be found. */

@@ -2,6 +2,7 @@ import { createFinishedJobs } from '@millrace/shared/fleet/finished-jobs.ts'
 import { createRecentActivity } from '@millrace/shared/fleet/recent-activity.ts'
 import { importQueueName } from '@millrace/shared/jobs/import-upload-job.ts'
 import { uploadQueueName } from '@millrace/shared/jobs/process-upload-job.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { webhookQueueName } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -29,19 +30,21 @@ export function createJobs(deps: {
   processing: Processing
   imports: Imports
   webhooks: Webhooks
+  tracing?: Tracing
   config: { slots: number; importSlots: number; importSlotsPerOwner: number }
 }) {
   const { redis, blockingRedis, prefix, log, processing, imports, webhooks, config } = deps
+  const { tracing = noTracing } = deps
   const handlers = createJobHandlers({ ...processing, ...imports, ...webhooks })
   const activity = createRecentActivity()
   const activeJobs = createActiveJobs({ activity, finishedJobs: createFinishedJobs({ redis, prefix }) })
   const oldestJob = createOldestJob()
-  const base = { redis: blockingRedis, prefix, log }
+  const base = { redis: blockingRedis, prefix, log, tracing }
   const uploadQueueWorker = createQueueWorker({
     ...base,
     queueName: uploadQueueName,
     slots: config.slots,
-    processor: createProcessor({ handlers, activeJobs, oldestJob, log }),
+    processor: createProcessor({ handlers, activeJobs, oldestJob, log, tracing }),
   })
   const importQueueWorker = createQueueWorker({
     ...base,
@@ -53,13 +56,14 @@ export function createJobs(deps: {
       oldestJob,
       ownerSlots: createOwnerSlots(config.importSlotsPerOwner),
       log,
+      tracing,
     }),
   })
   const webhookQueueWorker = createQueueWorker({
     ...base,
     queueName: webhookQueueName,
     slots: webhookSlotsPerWorker,
-    processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log }),
+    processor: createProcessor({ handlers, activeJobs: uncountedActiveJobs, oldestJob, log, tracing }),
   })
   const queueWorkers = [uploadQueueWorker, importQueueWorker, webhookQueueWorker]
 

@@ -1,4 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { JobName } from '@millrace/shared/jobs/job-name.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -20,6 +22,7 @@ const maxWaitingPerSlot = 8
  *
  * @param deps.redis a connection that waits for Redis without a limit
  * @param deps.slots the number of jobs at a time
+ * @param deps.tracing continues the traces of jobs; default: nothing is traced
  */
 export function createQueueWorker(deps: {
   queueName: string
@@ -28,8 +31,12 @@ export function createQueueWorker(deps: {
   slots: number
   processor: ReturnType<typeof createProcessor>
   log: Logger
+  tracing?: Pick<Tracing, 'telemetry'>
 }) {
   const { log } = deps
+  /** A loop that begins within a job's context would keep it, and so would all later jobs and log lines. */
+  const outsideOfJobs = AsyncLocalStorage.snapshot()
+  const { telemetry } = deps.tracing ?? noTracing
   const worker = new Worker<unknown, void, JobName>(deps.queueName, deps.processor, {
     connection: deps.redis,
     prefix: deps.prefix,
@@ -40,6 +47,7 @@ export function createQueueWorker(deps: {
     // retried without limit: an image cannot kill its worker, since it is decoded in another process.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
     autorun: false,
+    ...(telemetry && { telemetry }),
   })
   worker.on('error', (error) => log.warn({ err: error, event: 'queue-error' }, 'queue worker failed'))
   worker.on('stalled', (jobId) => log.warn({ event: 'stalled', jobId }, 'job stalled: its worker was lost'))
@@ -54,8 +62,10 @@ export function createQueueWorker(deps: {
       worker.concurrency = deps.slots + Math.min(count, maxWaitingPerSlot * deps.slots)
       if (worker.concurrency <= before || worker.closing || worker.isPaused()) return
       // BullMQ looks at its concurrency again when a job ends, or when it resumes. Neither promise has a rejection.
-      void worker.pause(true)
-      void worker.resume()
+      outsideOfJobs(() => {
+        void worker.pause(true)
+        void worker.resume()
+      })
     },
     /** Starts taking jobs. */
     async start(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { FinishedUploads } from '@millrace/shared/fleet/finished-uploads.ts'
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
@@ -11,14 +12,17 @@ import type { Attempt } from './process-upload.ts'
 /**
  * Finishes an upload as `failed` after the last attempt of its job, unless S3 has another outcome of the same bytes: an
  * attempt may have written the manifest and then lost Redis.
+ *
+ * @param deps.finishedUploads counts outcomes for the fleet's history
  */
 export function createFailUpload(deps: {
   lookup: UploadLookup
   manifests: Manifests
   presets: Presets
   finishUpload: FinishUpload
+  finishedUploads: Pick<FinishedUploads, 'add'>
 }) {
-  const { lookup, manifests, presets, finishUpload } = deps
+  const { lookup, manifests, presets, finishUpload, finishedUploads } = deps
 
   /**
    * @param error of the last attempt
@@ -49,6 +53,8 @@ export function createFailUpload(deps: {
     )
     if (!manifest) return
     const { outcome } = manifest
+    // Ignored: the count is for the operator only.
+    finishedUploads.add({ outcome, bytes: arrival.size }).catch(() => undefined)
     if (outcome === 'failed') log.warn({ event: 'processed', outcome }, 'upload failed')
     else log.info({ event: 'already-processed', outcome }, 'already processed')
   }

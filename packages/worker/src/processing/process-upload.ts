@@ -1,3 +1,4 @@
+import type { FinishedUploads } from '@millrace/shared/fleet/finished-uploads.ts'
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { canChange, type Manifest, type Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
@@ -42,6 +43,7 @@ type ArrivedUpload = StoredUpload & {
  * After a crash at any point, the next attempt repairs everything: it overwrites the same variants, and the manifest is
  * written last.
  *
+ * @param deps.finishedUploads counts outcomes for the fleet's history
  * @param deps.tools versions of what processes every file, by name
  */
 export function createProcessUpload(deps: {
@@ -53,6 +55,7 @@ export function createProcessUpload(deps: {
   openOriginal: ReturnType<typeof createOriginalReader>
   inspectFile: InspectFile
   finishUpload: FinishUpload
+  finishedUploads: Pick<FinishedUploads, 'add'>
   tellReceived: TellReceived
   isErased: IsErased
   finishErasure: FinishErasure
@@ -126,6 +129,8 @@ export function createProcessUpload(deps: {
       },
       'processed',
     )
+    // Ignored: the count is for the operator only.
+    deps.finishedUploads.add({ outcome: result.outcome, bytes: arrival.size }).catch(() => undefined)
     if (!finished) await processNewerBytes(job, attempt)
   }
 

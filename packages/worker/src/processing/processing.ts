@@ -1,4 +1,5 @@
 import type { S3Client } from '@aws-sdk/client-s3'
+import { createFinishedUploads } from '@millrace/shared/fleet/finished-uploads.ts'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import type { Presets } from '@millrace/shared/presets/preset.ts'
 import { createPublishProgress } from '@millrace/shared/uploads/upload-progress.ts'
@@ -42,9 +43,10 @@ export function createProcessing(deps: {
     originalVersions,
     outbox,
   })
+  const finishedUploads = createFinishedUploads(deps)
   return {
     finishUpload,
-    failUpload: createFailUpload({ lookup, manifests, presets, finishUpload }),
+    failUpload: createFailUpload({ lookup, manifests, presets, finishUpload, finishedUploads }),
     processUpload: createProcessUpload({
       lookup,
       records,
@@ -60,6 +62,7 @@ export function createProcessing(deps: {
         openScan: createScanning({ s3, bucket, config }),
       }),
       finishUpload,
+      finishedUploads,
       tellReceived: createTellReceived({ manifests, outbox }),
       isErased,
       finishErasure,

@@ -1,5 +1,6 @@
 import type { Evidence } from '@millrace/shared/ledger/evidence.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import type { Findings } from '@millrace/shared/uploads/upload.ts'
 import type { ProgressStep } from '@millrace/shared/uploads/upload-progress.ts'
 
@@ -17,8 +18,15 @@ const maxDetailLength = 300
  * Collects what one attempt finds out about a file, step by step. So a rejected file has the findings up to its rejection.
  *
  * @param options.attempt the number of the attempt, from 1
+ * @param options.span records each step in the upload's trace; default: nothing is traced
  */
-export function createReport({ attempt }: { attempt?: number } = {}) {
+export function createReport({
+  attempt,
+  span = noTracing.span,
+}: {
+  attempt?: number
+  span?: Tracing['span']
+} = {}) {
   const startedAt = performance.now()
   const findings: Findings = {}
   const checks: Check[] = []
@@ -85,7 +93,7 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
       const stepStartedAt = performance.now()
       const used: Cost = {}
       try {
-        return await run((cost) => Object.assign(used, cost))
+        return await span(name, () => run((cost) => Object.assign(used, cost)))
       } finally {
         steps.push({ name, ms: Math.round(performance.now() - stepStartedAt), ...used })
       }

@@ -55,6 +55,8 @@ export function createFindings(options: { before?: Record<string, number>; maxId
     counts: (): Record<string, number> => Object.fromEntries(counts),
     /** Returns the first uploads of a kind, as `owner/id`. */
     named: (kind: FindingKind): readonly string[] => named.get(kind) ?? [],
+    /** Returns the first uploads of all kinds that were found. */
+    allNamed: (): Record<string, readonly string[]> => Object.fromEntries(named),
   }
 }
 

@@ -52,6 +52,7 @@ export function createSweep(deps: SweepDeps) {
    * @param options.save keeps the state. Called once per some pages, and when the run ends or is stopped
    * @param options.keepLease called before each page and each upload; may throw to end the run
    * @param options.isDryRun changes nothing
+   * @param options.onProgress called after each page, with the state up to there
    * @param options.maxIds how many uploads of each kind are named in the findings
    * @returns the state of the completed run, and what it found
    * @throws the signal's reason if it aborts, after the state was saved
@@ -63,8 +64,9 @@ export function createSweep(deps: SweepDeps) {
     signal: AbortSignal
     isDryRun?: boolean
     maxIds?: number
+    onProgress?: (state: SweepState) => void
   }): Promise<{ state: SweepState; findings: Findings }> {
-    const { save, keepLease = async () => {}, signal, isDryRun = false, maxIds = 0 } = options
+    const { save, keepLease = async () => {}, signal, isDryRun = false, maxIds = 0, onProgress } = options
     let { state } = options
     const findings = createFindings({ before: state.counts, maxIds })
     let unsettledMs = Date.parse(state.unsettledSince ?? '') || Number.POSITIVE_INFINITY
@@ -91,6 +93,7 @@ export function createSweep(deps: SweepDeps) {
         counts: findings.counts(),
         ...(Number.isFinite(unsettledMs) && { unsettledSince: new Date(unsettledMs).toISOString() }),
       }
+      onProgress?.(state)
     }
 
     try {

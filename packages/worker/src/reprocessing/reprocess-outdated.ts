@@ -72,7 +72,8 @@ export function createReprocessOutdated(deps: {
    *   the start
    * @param options.isDryRun only counts
    * @param options.signal ends the run
-   * @param options.onProgress is called with the position up to which all uploads have their jobs
+   * @param options.onProgress is called with the position up to which all uploads have their jobs, and with the counts, which
+   *   go on being counted: first at the start, then after some manifests
    * @throws errors of S3 and Redis, and the signal's reason
    */
   return async function reprocessOutdated(options: {
@@ -89,6 +90,7 @@ export function createReprocessOutdated(deps: {
     const nextPage = createPace({ perSecond: pagesPerSecond, signal })
     const start = owner === undefined ? '' : `${owner}/`
     const after = options.after.startsWith(start) ? options.after : start
+    onProgress(options.after, counts)
     for await (const { uploads, upTo } of compareListings({ s3, bucket, after, nextPage })) {
       const finished = uploads.filter(
         (upload) => upload.manifest && (owner === undefined || upload.owner === owner),

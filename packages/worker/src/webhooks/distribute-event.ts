@@ -1,5 +1,6 @@
 import { hasEvent, type Manifest, type Manifests } from '@millrace/shared/ledger/manifest.ts'
 import { outboxKey } from '@millrace/shared/ledger/object-keys.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import type { DeliveryLog } from '@millrace/shared/webhooks/delivery-log.ts'
 import {
   type DeliveryQueue,
@@ -29,6 +30,9 @@ export const usualManifestTimes: ManifestTimes = {
 
 const outcomes: ReadonlySet<WebhookEventType> = new Set(['upload.ready', 'upload.rejected', 'upload.failed'])
 
+/** One run of an event's job. */
+type DistributionRun = { starts: number; log: Logger }
+
 /** What the job of an event does next: nothing more, wait for its deliveries, or start again later. */
 export type NextStep = 'done' | 'wait' | { delayMs: number }
 
@@ -44,8 +48,9 @@ export function createDistributeEvent(deps: {
   ends: EventEnds
   deliveryLog: DeliveryLog
   times: ManifestTimes
+  tracing?: Pick<Tracing, 'within'> | undefined
 }) {
-  const { outbox, webhooks, manifests, queue, ends, deliveryLog, times } = deps
+  const { outbox, webhooks, manifests, queue, ends, deliveryLog, times, tracing = noTracing } = deps
 
   /**
    * @param run.starts how often the job was started before
@@ -53,10 +58,17 @@ export function createDistributeEvent(deps: {
    */
   return async function distributeEvent(
     { tenantKey, uploadId, eventId }: DistributeEventJob,
-    { starts, log }: { starts: number; log: Logger },
+    run: DistributionRun,
   ): Promise<NextStep> {
     const event = await outbox.read(outboxKey(tenantKey, uploadId, eventId))
     if (!event) return 'done'
+    // The relay found the event without knowing its trace.
+    return tracing.within(event.traceparent, () => distribute(event, run))
+  }
+
+  async function distribute(event: WebhookEvent, { starts, log }: DistributionRun): Promise<NextStep> {
+    const { tenantKey, id: eventId } = event
+    const uploadId = event.upload.id
     const done = await ends.webhooksOf(eventId)
     // Once a webhook has it, it has happened.
     if (done.size === 0 && needsManifest(event) && !isNamed(event, await manifestOf(event))) {

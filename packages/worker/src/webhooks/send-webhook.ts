@@ -1,6 +1,7 @@
 import type { LookupAddress } from 'node:dns'
 import type { IncomingMessage } from 'node:http'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { noTracing, type Tracing } from '@millrace/shared/tracing/tracing.ts'
 import type { WebhookContent } from '@millrace/shared/webhooks/delivery-log.ts'
 import type { Webhook } from '@millrace/shared/webhooks/webhook.ts'
 import { openRequest } from '../imports/open-request.ts'
@@ -39,9 +40,15 @@ export type SendResult = { ms: number } & (
  * before, as with imports. Redirects are not followed: the receiver would be another one than the tenant named.
  *
  * @param deps.addresses resolves a name and refuses addresses that are not permitted
+ * @param deps.tracing makes each request a span, and sends it along as `traceparent`, so that the receiver can continue the
+ *   trace. It is random and names nobody. Default: nothing is traced, and no such header is sent
  */
-export function createSendWebhook(deps: { addresses: SourceAddresses; limits: SendLimits }) {
-  const { addresses, limits } = deps
+export function createSendWebhook(deps: {
+  addresses: SourceAddresses
+  limits: SendLimits
+  tracing?: Pick<Tracing, 'span' | 'traceparent'> | undefined
+}) {
+  const { addresses, limits, tracing = noTracing } = deps
 
   /**
    * Sends one request.
@@ -49,6 +56,24 @@ export function createSendWebhook(deps: { addresses: SourceAddresses; limits: Se
    * @throws the reason of the signal, if it aborts
    */
   return async function sendWebhook(
+    webhook: Pick<Webhook, 'url' | 'secrets'>,
+    content: WebhookContent,
+    signal: AbortSignal,
+  ): Promise<SendResult> {
+    return tracing.span(
+      'send webhook',
+      async (span) => {
+        const result = await send(webhook, content, signal)
+        if ('status' in result) span.set({ 'http.response.status_code': result.status })
+        if ('error' in result) span.fail(result.error)
+        else if (result.status >= 400) span.fail(String(result.status))
+        return result
+      },
+      { kind: 'client', attributes: { 'http.request.method': 'POST' } },
+    )
+  }
+
+  async function send(
     webhook: Pick<Webhook, 'url' | 'secrets'>,
     content: WebhookContent,
     signal: AbortSignal,
@@ -72,6 +97,7 @@ export function createSendWebhook(deps: { addresses: SourceAddresses; limits: Se
 
     function request(url: URL, found: LookupAddress[], abort: AbortSignal): Promise<IncomingMessage> {
       const body = Buffer.from(JSON.stringify(content))
+      const traceparent = tracing.traceparent()
       return new Promise((resolve, reject) => {
         const outgoing = openRequest(url, found, {
           method: 'POST',
@@ -81,6 +107,7 @@ export function createSendWebhook(deps: { addresses: SourceAddresses; limits: Se
             accept: '*/*',
             'accept-encoding': 'identity',
             'user-agent': 'millrace',
+            ...(traceparent !== undefined && { traceparent }),
             ...signWebhook(webhook.secrets, { id: content.id, body }),
           },
           signal: abort,

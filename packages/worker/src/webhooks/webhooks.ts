@@ -1,5 +1,6 @@
 import { createPublicAddress } from '@millrace/shared/imports/public-address.ts'
 import type { Manifests } from '@millrace/shared/ledger/manifest.ts'
+import type { Tracing } from '@millrace/shared/tracing/tracing.ts'
 import { createDeliveryLog } from '@millrace/shared/webhooks/delivery-log.ts'
 import type {
   DeliverEventJob,
@@ -47,6 +48,7 @@ export function createWebhooks(deps: {
   manifests: Manifests
   queue: DeliveryQueue
   log: Logger
+  tracing?: Tracing
   config: { webhookAllowedNetworks: string[]; importDnsServers: string[] }
   limits?: WebhookLimits
 }) {
@@ -74,6 +76,7 @@ export function createWebhooks(deps: {
         dnsServers: config.importDnsServers,
       }),
       limits: limits.sendLimits ?? usualSendLimits,
+      tracing: deps.tracing,
     }),
     retryTimes,
   })

