@@ -16,6 +16,7 @@ const test = suite('console for operators', {}, { limitMs: 60_000 })
 
 const scopes = ['uploads:read', 'uploads:write', 'act-as', 'tokens', 'tenant'] as const
 const tenant = newApiKey('shop', [...scopes])
+const operator = newApiKey('ops', ['uploads:read', 'admin'])
 const reader = newApiKey('shop', ['uploads:read'])
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** What Chromium writes to the console for a response with an error status. */
@@ -35,7 +36,7 @@ test.before(async () => {
   receiver = await startReceiver((_, response) => void response.writeHead(receiverStatus).end('thank you'))
   sandbox = await createSandbox()
   millrace = startWithNode(sandbox, ['--port', '0'], {
-    API_KEYS: `${tenant.entry},${reader.entry}`,
+    API_KEYS: `${tenant.entry},${reader.entry},${operator.entry}`,
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
     QUOTA_FILES_TOTAL: '20',
   })
@@ -280,8 +281,41 @@ test('rejected uploads are shown with their reason, and failed ones are retried,
   await page.getByText('photo.jpg is processed again.').waitFor()
   await button('Retry all').click()
   await page.getByText('One upload is processed again.').waitFor()
+  await page.getByText('API key that has the scope admin').waitFor()
   assert.equal(asked, [`/uploads/${id}/reprocess {}`, '/uploads/reprocess {"filter":{"state":["failed"]}}'])
   assert.equal(errors, [])
+})
+
+test('dead letters are shown with their reason and sent again', async () => {
+  await openSignedIn('/console/queues', operator.key)
+  await page.getByRole('heading', { name: 'No dead letters' }).waitFor()
+  await page.getByRole('link', { name: 'board of the queues' }).waitFor()
+
+  // A message dies after an hour of attempts. So the API's responses are made here.
+  const letter = {
+    id: '5fea7756-0ea4-451a-a703-a558b933e274',
+    sentAt: '2026-11-25T12:00:00.000Z',
+    receivedCount: 61,
+    objects: [{ key: 'originals/acme/lost', kind: 'original', owner: 'acme', state: 'received' }],
+    reason: { code: 'TypeError', at: '2026-11-25T13:01:12.000Z' },
+  }
+  let left = 2
+  await page.route(/admin\/dead-letters/, (route) => {
+    if (route.request().method() === 'POST') left -= 1
+    const counts = { count: left, hidden: 0 }
+    return route.fulfill({
+      json:
+        route.request().method() === 'POST'
+          ? { moved: 1, ...counts }
+          : { ...counts, messages: left > 0 ? [letter] : [] },
+    })
+  })
+  await page.reload()
+  await row('originals/acme/lost').getByText('TypeError').waitFor()
+  await assertAccessible('dead letters')
+  await button('Send all again').click()
+  await page.getByText('2 events were sent again.').waitFor()
+  await page.getByRole('heading', { name: 'No dead letters' }).waitFor()
 })
 
 test('usage shows files, bytes and share of the quota by user', async () => {

@@ -146,9 +146,10 @@ export function authorize(
   function refusalOfKeySession(request: FastifyRequest): AppError | undefined {
     if (!isKeySession(cookie.peek(request))) return undefined
     const isCross = isCrossSite(request, publicOrigin)
-    const { isSession = false } = request.routeOptions.config
+    // Browsers say it of each request with another method, but of others only over HTTPS and on loopback.
+    const mustSay = !safeMethods.has(request.method) && !request.routeOptions.config.isSession
     const isRefused = writes(request)
-      ? isCross || !(isSession || saysWhereFrom(request))
+      ? isCross || (mustSay && !saysWhereFrom(request))
       : isCross && !isFollowedLink(request)
     return isRefused ? new AppError('cross_site', { message: ownPagesOnly }) : undefined
   }
@@ -191,7 +192,7 @@ function isCrossSite({ headers, raw }: FastifyRequest, publicOrigin: string): bo
   return site !== undefined && site !== 'same-origin' && site !== 'none'
 }
 
-/** Whether a browser says of which page a request is. It does so for each write. */
+/** Whether a browser says of which page a request is. */
 function saysWhereFrom({ headers }: FastifyRequest): boolean {
   return headers.origin !== undefined || headers['sec-fetch-site'] !== undefined
 }

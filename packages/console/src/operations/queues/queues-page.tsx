@@ -3,6 +3,7 @@ import type { Toasts } from '../../design/toasts.tsx'
 import { PageHeader } from '../../frame/page-header.tsx'
 import type { Operations } from '../operations.ts'
 import '../operations.css'
+import { DeadLetters } from './dead-letters.tsx'
 import { UnsuccessfulUploads } from './unsuccessful-uploads.tsx'
 
 type Context = { operations: Operations; toasts: Toasts }
@@ -14,6 +15,7 @@ export function QueuesPage(context: Context) {
       <PageHeader title="Queues" note="What did not work, why, and trying it again." />
       <UnsuccessfulUploads state="failed" {...context} />
       <UnsuccessfulUploads state="rejected" {...context} />
+      <DeadLetters {...context} />
     </>
   )
 }
