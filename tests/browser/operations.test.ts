@@ -39,6 +39,7 @@ test.before(async () => {
     API_KEYS: `${tenant.entry},${reader.entry},${operator.entry}`,
     WEBHOOK_ALLOWED_NETWORKS: '127.0.0.0/8',
     QUOTA_FILES_TOTAL: '20',
+    OPEN_ADMIN: 'false',
   })
   origin = new URL(await millrace.ready).origin
   browser = await launchChromium()
@@ -283,7 +284,10 @@ test('rejected uploads are shown with their reason, and failed ones are retried,
   await page.getByText('One upload is processed again.').waitFor()
   await page.getByText('API key that has the scope admin').waitFor()
   assert.equal(asked, [`/uploads/${id}/reprocess {}`, '/uploads/reprocess {"filter":{"state":["failed"]}}'])
-  assert.equal(errors, [])
+  assert.equal(
+    errors.filter((text) => !failedResponse.test(text)),
+    [],
+  )
 })
 
 test('dead letters are shown with their reason and sent again', async () => {
@@ -411,7 +415,10 @@ test('all pages are accessible, in light and dark and on a phone', async () => {
       await page.keyboard.press('Escape')
     }
   }
-  assert.equal(errors, [])
+  assert.equal(
+    errors.filter((text) => !failedResponse.test(text)),
+    [],
+  )
 })
 
 test.run()
