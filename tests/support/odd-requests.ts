@@ -259,6 +259,7 @@ const bodies: Record<string, fc.Arbitrary<object>> = {
   ),
   '/webhooks/:id': fc.record({ description: text, enabled: mostly(false, junk) }, { requiredKeys: [] }),
   '/session': fc.record({ user: text }),
+  '/session/key': fc.record({ key: text }),
   '/uppy/s3/multipart': fc.record({
     filename: text,
     type: mostly('image/png', junk),

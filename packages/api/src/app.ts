@@ -118,7 +118,7 @@ export async function createApp(
     register: registerIdentity,
   } = createIdentity({ ...base, secure, tenantUsers })
   endedIdentities.onEnded(eventStreams.check)
-  storedKeys.onEnded(eventStreams.checkAll)
+  storedKeys.onEnded(() => eventStreams.check())
   const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
   const tenants = createTenants({
     ...base,

@@ -1,5 +1,5 @@
 import { createClient } from '@millrace/client'
-import { Activity, Images } from 'lucide-preact'
+import { Activity, ChartNoAxesColumn, Images, KeyRound, ListChecks, Webhook } from 'lucide-preact'
 import { lazy } from 'preact/compat'
 import { Router } from 'wouter-preact'
 import { createToasts } from './design/toasts.tsx'
@@ -10,6 +10,7 @@ import { createShortcuts } from './frame/shortcuts.ts'
 import { createTheme } from './frame/theme.ts'
 import { createSending } from './sending/sending.ts'
 import { SendingTray } from './sending/sending-tray.tsx'
+import { createOperations } from './operations/operations.ts'
 import { createUploads } from './uploads/uploads.ts'
 import { UploadsPage } from './uploads/uploads-page.tsx'
 
@@ -25,6 +26,7 @@ export function createApp(apiUrl: string) {
   const frame = { identity, shortcuts: createShortcuts(), theme: createTheme(), toasts: createToasts() }
   const uploads = createUploads({ client, identity })
   const sending = createSending({ client, identity })
+  const operator = { operations: createOperations({ client, identity }), toasts: frame.toasts }
 
   const pages: Page[] = [
     {
@@ -42,6 +44,46 @@ export function createApp(apiUrl: string) {
       component: lazy(async () =>
         (await import('./fleet/fleet-page.tsx')).createFleetPage({ client, identity }),
       ),
+    },
+    {
+      path: '/console/queues',
+      title: 'Queues',
+      icon: ListChecks,
+      key: 'q',
+      component: lazy(async () => {
+        const { QueuesPage } = await import('./operations/queues/queues-page.tsx')
+        return () => <QueuesPage {...operator} />
+      }),
+    },
+    {
+      path: '/console/webhooks',
+      title: 'Webhooks',
+      icon: Webhook,
+      key: 'w',
+      component: lazy(async () => {
+        const { WebhooksPage } = await import('./operations/webhooks/webhooks-page.tsx')
+        return () => <WebhooksPage {...operator} />
+      }),
+    },
+    {
+      path: '/console/keys',
+      title: 'Keys',
+      icon: KeyRound,
+      key: 'k',
+      component: lazy(async () => {
+        const { KeysPage } = await import('./operations/keys/keys-page.tsx')
+        return () => <KeysPage {...operator} />
+      }),
+    },
+    {
+      path: '/console/usage',
+      title: 'Usage',
+      icon: ChartNoAxesColumn,
+      key: 's',
+      component: lazy(async () => {
+        const { UsagePage } = await import('./operations/usage/usage-page.tsx')
+        return () => <UsagePage {...operator} />
+      }),
     },
   ]
 

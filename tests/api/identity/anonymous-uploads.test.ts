@@ -32,6 +32,8 @@ test.after(async () => {
 const withoutKey = [
   'PUT /session',
   'DELETE /session',
+  'PUT /session/key',
+  'DELETE /session/key',
   'DELETE /uploads/:id',
   'DELETE /upload',
   'PATCH /uploads/:id',

@@ -60,7 +60,8 @@ async function start(options: {
   const sessions = createSessionRecords({ redis, prefix, ttlMs, newSessions })
   const endedIdentities = createEndedIdentities({ redis, subscriber, prefix, cookie, sessions })
   const finders = [options.find]
-  const signIns = createSignIns({ finders, findKey: options.findKey ?? (() => undefined), sessions })
+  const { findKey = () => undefined } = options
+  const signIns = createSignIns({ finders, keyFinders: finders, findKey, sessions })
   const app = fastify()
   registerErrorHandler(app)
   app.register(async (scope) => {

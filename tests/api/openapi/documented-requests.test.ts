@@ -154,6 +154,8 @@ test('health and sessions', async () => {
     'endSession',
   ])
     await send(id)
+  known.set('mr_3vY0Qn2b8mWcU1kTzJr5xP7sLdFhGaE9oNiRqXyVwKt', key)
+  for (const id of ['signInWithKey', 'signOutOfKey']) await send(id)
 })
 
 test('announcing, listing and changing uploads', async () => {

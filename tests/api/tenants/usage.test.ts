@@ -23,7 +23,7 @@ let stored = 0
 
 test.before(async () => {
   const entries = [...Object.values(keys), plain].map(({ entry }) => entry).join(',')
-  api = await startApiInstances({ count: 2, environment: { API_KEYS: entries } })
+  api = await startApiInstances({ count: 2, environment: { API_KEYS: entries, QUOTA_FILES_TOTAL: '1000' } })
 })
 test.after(() => api.close())
 
@@ -57,6 +57,7 @@ test('usage counts files and bytes by user, by day and in all, of one tenant onl
       { day: yesterday, files: 1, bytes: 10 },
       { day: today, files: 4, bytes: 56 },
     ],
+    quota: { filesTotal: 1000 },
   })
   const ada = {
     user: 'ada',
@@ -83,7 +84,7 @@ test('usage counts files and bytes by user, by day and in all, of one tenant onl
 
 test('a tenant without files uses nothing', async () => {
   const { asOf: _, ...usage } = await usageOf('empty')
-  assert.equal(usage, { files: 0, bytes: 0, days: [], users: [] })
+  assert.equal(usage, { files: 0, bytes: 0, days: [], quota: { filesTotal: 1000 }, users: [] })
 })
 
 test('many users are listed page by page', async () => {

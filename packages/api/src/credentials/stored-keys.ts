@@ -163,7 +163,9 @@ export function createStoredKeys(deps: {
 
   function callerOfId(id: string): Caller | undefined {
     const key = byId.get(id)
-    return key && !isExpired(key.stored, Date.now()) ? key.caller : undefined
+    if (!key || isExpired(key.stored, Date.now())) return undefined
+    uses.note(key.stored.id)
+    return key.caller
   }
 
   /** @throws AppError `dependency_unavailable` if the keys cannot be loaded: the key may exist */

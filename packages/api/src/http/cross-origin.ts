@@ -78,7 +78,7 @@ const notAllowed: FastifyCorsOptions = { origin: false }
  * check, since browsers send them without credentials. All other responses, also refusals, get the headers without which
  * a page cannot read them. Cookies are for pages of the API's own site only.
  *
- * Routes with the scope `admin` are left out. An app without allowed origins is left as it is.
+ * Routes with the scope `admin` and those with `cors: false` are left out. An app without allowed origins is left as it is.
  *
  * @param app has no routes yet. Hooks that are added later can refuse requests; their responses have the headers
  */
@@ -88,8 +88,8 @@ export async function allowOrigins(app: FastifyInstance, allowedOrigins: Allowed
   app.addHook('onRoute', (route) => {
     // The plugin's own route, for the preflight requests of all others.
     if (route.url === '*') route.config = { ...route.config, operation: 'preflight' }
-    if (route.config?.scope !== 'admin') return
-    route.config = { ...route.config, cors: false }
+    if (route.config?.scope === 'admin') route.config = { ...route.config, cors: false }
+    if (route.config?.cors !== false || route.method === 'OPTIONS') return
     // Without a route of its own, its preflight request would get to the route for all others.
     if (closedUrls.has(route.url)) return
     closedUrls.add(route.url)

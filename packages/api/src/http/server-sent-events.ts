@@ -86,12 +86,11 @@ export function createEventStreams(deps: {
 
   const timer = setInterval(() => {
     beat = (beat + 1) % slots.length
+    const nowMs = Date.now()
+    for (const slot of slots) for (const stream of slot) if (nowMs >= stream.endsAtMs) stream.end()
     for (const stream of slots[beat] ?? []) {
-      if (Date.now() >= stream.endsAtMs) stream.end()
-      else {
-        stream.beat()
-        void endIfEnded(stream)
-      }
+      stream.beat()
+      void endIfEnded(stream)
     }
   }, settings.heartbeatMs / beatsPerHeartbeat).unref()
   closing.addEventListener('abort', () => {
@@ -205,16 +204,16 @@ export function createEventStreams(deps: {
       }
     },
 
-    /** Ends the streams of an owner whose identity was ended. */
-    check(owner: string): void {
+    /**
+     * Ends the streams whose identity was ended.
+     * @param owner only its streams; undefined: all, since an API key may have acted for any of its tenant's users
+     */
+    check(owner?: string): void {
       for (const slot of slots) {
-        for (const stream of slot) if (stream.opener.holder.owner === owner) void endIfEnded(stream)
+        for (const stream of slot) {
+          if (owner === undefined || stream.opener.holder.owner === owner) void endIfEnded(stream)
+        }
       }
-    },
-
-    /** Ends all streams whose identity was ended: of an API key, any of its tenant's users may be the owner. */
-    checkAll(): void {
-      for (const slot of slots) for (const stream of slot) void endIfEnded(stream)
     },
   }
 }

@@ -7,7 +7,7 @@ import { requestedHost } from '../http/known-hosts.ts'
 import { actAsNamedUser, userHeader } from './act-as.ts'
 import type { SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
-import { isSignedIn, type SignIns } from './sign-ins.ts'
+import { isKeySession, isSignedIn, type SignIns } from './sign-ins.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -35,6 +35,9 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
  * allowed origins may write with a cookie if they are of the API's own site. A session that was signed in has the caller
  * that signed it in; when that has ended, its requests are refused until it signs in again, because they must not act for
  * another owner than the user expects.
+ *
+ * A session in which an API key acts for itself may do all that the key may, so only pages of the API use it: no origin is
+ * allowed besides, reading is protected as well, and a write must say where it comes from, except to sign out.
  *
  * Other requests are refused with an AppError: `unauthenticated`, `forbidden`, `cross_site`, those of the token.
  *
@@ -68,7 +71,7 @@ export function authorize(
     if (authorization !== undefined) identify(request, authorization).then(() => done(), done)
     else if (!request.routeOptions.config.isSession && isSignedIn(cookie.peek(request))) {
       identifySession(request).then(() => done(), done)
-    } else done(refusalOfAnonymous(request))
+    } else done(refusalOfAnonymous(request) ?? refusalOfKeySession(request))
   })
 
   /** @throws AppError `unauthenticated`, `forbidden`, and those of the token */
@@ -94,14 +97,14 @@ export function authorize(
       if (refusal) throw refusal
       return
     }
-    const refusedWrite = refusalOfWrite(request)
-    if (refusedWrite) throw refusedWrite
+    const refusal = refusalOfKeySession(request) ?? refusalOfWrite(request)
+    if (refusal) throw refusal
     const caller = await signIns.callerOf(session)
     const requiredScope = requiredScopeOf(request)
     if (!hasScope(caller, requiredScope) && !(requiredScope === 'admin' && openAdmin)) {
       throw new AppError('forbidden', { message: `The session does not have the scope ${requiredScope}.` })
     }
-    request.caller = caller
+    request.caller = actAsNamedUser(request, caller)
   }
 
   function requiredScopeOf(request: FastifyRequest): Scope {
@@ -121,22 +124,39 @@ export function authorize(
     return refusalOfWrite(request)
   }
 
+  /** Some protocols write with GET. Admin routes are protected like writes, whatever their method. */
+  function writes(request: FastifyRequest): boolean {
+    const requiredScope = requiredScopeOf(request)
+    return !safeMethods.has(request.method) || requiredScope === 'uploads:write' || requiredScope === 'admin'
+  }
+
   /** Returns why a write is refused that a page of another origin made the browser send with its cookie. */
   function refusalOfWrite(request: FastifyRequest): AppError | undefined {
-    const requiredScope = requiredScopeOf(request)
-    // Some protocols write with GET. Admin routes are protected like writes, whatever their method.
-    const writes =
-      !safeMethods.has(request.method) || requiredScope === 'uploads:write' || requiredScope === 'admin'
-    if (!writes || !isCrossSite(request, publicOrigin)) return undefined
+    if (!writes(request) || !isCrossSite(request, publicOrigin)) return undefined
     const { origin } = request.headers
     const site = origin === undefined ? undefined : allowedOrigins.find(origin)
-    if (site === 'same-site' && requiredScope !== 'admin') return undefined
+    const isClosed = requiredScopeOf(request) === 'admin' || request.routeOptions.config.cors === false
+    if (site === 'same-site' && !isClosed) return undefined
     return new AppError('cross_site', {
       message: site === 'other-site' ? tokenRequired : originNotAllowed,
     })
   }
+
+  /** Returns why a request with the cookie of an API key's session is refused. Links on other pages may be followed. */
+  function refusalOfKeySession(request: FastifyRequest): AppError | undefined {
+    if (!isKeySession(cookie.peek(request))) return undefined
+    const isCross = isCrossSite(request, publicOrigin)
+    // Browsers say it of each request with another method, but of others only over HTTPS and on loopback.
+    const mustSay = !safeMethods.has(request.method) && !request.routeOptions.config.isSession
+    const isRefused = writes(request)
+      ? isCross || (mustSay && !saysWhereFrom(request))
+      : isCross && !isFollowedLink(request)
+    return isRefused ? new AppError('cross_site', { message: ownPagesOnly }) : undefined
+  }
 }
 
+const ownPagesOnly =
+  "Cross-site request refused: the session is signed in with an API key, so only the API's own pages use its cookie. Browsers say so in `Origin` or `Sec-Fetch-Site`. Other clients send `Authorization: Bearer <key>`."
 const originNotAllowed =
   'Cross-site request refused: the origin of this page is not in ALLOWED_ORIGINS, or may not do this.'
 /** Browsers send no cookie between sites, so the request would get a session that it cannot use again. */
@@ -170,6 +190,16 @@ function isCrossSite({ headers, raw }: FastifyRequest, publicOrigin: string): bo
   if (origin !== undefined) return origin !== publicOrigin && !isOriginOfHost(origin, raw, publicOrigin)
   const site = headers['sec-fetch-site']
   return site !== undefined && site !== 'same-origin' && site !== 'none'
+}
+
+/** Whether a browser says of which page a request is. */
+function saysWhereFrom({ headers }: FastifyRequest): boolean {
+  return headers.origin !== undefined || headers['sec-fetch-site'] !== undefined
+}
+
+/** Whether the browser opens the response itself, in a tab and not in a frame, so that the page with the link reads nothing. */
+function isFollowedLink({ headers }: FastifyRequest): boolean {
+  return headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
 }
 
 /**

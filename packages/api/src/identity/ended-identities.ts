@@ -12,6 +12,9 @@ export type IdentityLifetime = {
   hasEnded(): Promise<boolean>
 }
 
+/** No owner has this name. Versions before 0.2 check nothing then, and end such streams by the periodic checks. */
+const anyOwner = '*'
+
 const endless: IdentityLifetime = { endsAtMs: undefined, hasEnded: async () => false }
 
 /**
@@ -48,19 +51,27 @@ export function createEndedIdentities(deps: {
     },
 
     /** Makes all instances check what an owner's identities left open, after one of them was ended. */
-    async publish(owner: string): Promise<void> {
-      // If this fails, the periodic checks remain.
-      await redis.publish(channel, owner).catch(() => undefined)
-    },
+    publish,
 
-    /** Calls the listener with each owner one of whose identities was ended, on any instance. */
-    onEnded(listener: (owner: string) => void): void {
+    /** Makes all instances check what the identities of all owners left open, after one that acted for several was ended. */
+    publishOfAny: () => publish(anyOwner),
+
+    /**
+     * Calls the listener with each owner one of whose identities was ended, on any instance; with undefined if it may be
+     * any owner.
+     */
+    onEnded(listener: (owner: string | undefined) => void): void {
       subscriber.on('message', (received: string, owner: string) => {
-        if (received === channel) listener(owner)
+        if (received === channel) listener(owner === anyOwner ? undefined : owner)
       })
       // ioredis subscribes again by itself. If it never can, the periodic checks remain.
       subscriber.subscribe(channel).catch(() => undefined)
     },
+  }
+
+  async function publish(owner: string): Promise<void> {
+    // If this fails, the periodic checks remain.
+    await redis.publish(channel, owner).catch(() => undefined)
   }
 
   /** A cookie of another version opens no uploads, so nothing has to end with it. */

@@ -15,6 +15,7 @@ import { createUploadTokens } from '../credentials/upload-tokens.ts'
 import type { Api } from '../http/api.ts'
 import { authorize } from './authorize.ts'
 import { createEndedIdentities } from './ended-identities.ts'
+import { keySessionRoutes } from './key-session-routes.ts'
 import { createNewSessions } from './new-sessions.ts'
 import { createRequestOwner } from './request-owner.ts'
 import { createSessionCookie, sessionCookieName } from './session-cookie.ts'
@@ -84,7 +85,8 @@ export function createIdentity(deps: {
       const provider = config.jwt && createIdentityProvider(config.jwt, { log })
       const finders = [uploadTokens.find, apiKeys.find, storedKeys.find, ...(provider ? [provider.find] : [])]
       const findKey = (id: string) => apiKeys.findById(id) ?? storedKeys.findById(id)
-      const signIns = createSignIns({ finders, findKey, sessions })
+      const keyFinders = [apiKeys.find, storedKeys.find]
+      const signIns = createSignIns({ finders, keyFinders, findKey, sessions })
       authorize(scope, {
         finders,
         publicOrigin,
@@ -100,6 +102,7 @@ export function createIdentity(deps: {
       cookie.register(scope)
       scope.addHook('onClose', async () => revokedTokens.close())
       sessionRoutes(scope, { cookie, sessions, signIns, endedIdentities, instance })
+      keySessionRoutes(scope, { cookie, sessions, signIns, endedIdentities, instance })
     },
   }
 }

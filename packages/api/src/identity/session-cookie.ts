@@ -45,6 +45,19 @@ const SealedSession = Type.Object({
   ),
   // Versions before 0.2 take the session for an anonymous one.
   signIn: Type.Optional(SignIn),
+  before: Type.Optional(
+    Type.Object(
+      {
+        publicHalf: Type.String({ minLength: 1 }),
+        secretHalf: Type.String({ minLength: 1 }),
+        createdAtMs: Type.Integer({ minimum: 1 }),
+        sealedAtMs: Type.Integer({ minimum: 1 }),
+        uncountedViews: Type.Optional(Type.Integer({ minimum: 0 })),
+        isOwner: Type.Optional(Type.Boolean()),
+      },
+      { description: 'the anonymous session in which the browser continues after an API key signed out' },
+    ),
+  ),
 })
 type SealedSession = Static<typeof SealedSession>
 
@@ -65,6 +78,9 @@ export type Session = {
   /** Who signed it in; undefined: it is anonymous. */
   signIn: SignIn | undefined
 }
+
+/** An anonymous session, as its cookie had it. */
+type EarlierSession = NonNullable<SealedSession['before']>
 
 /** A cookie's content. It contains the session, so that not every request creates it again. */
 type OpenedCookie = { sealed: SealedSession; sealedWithOldKey: boolean; session: Session }
@@ -249,6 +265,31 @@ export function createSessionCookie(options: {
     },
 
     /**
+     * Starts a new session that an API key signed in. The session of the request continues after the key signs out, if it is anonymous.
+     *
+     * @param signIn has the id of the key
+     * @param continues whether the session of the request may continue: it has not ended
+     */
+    signInWithKey(request: FastifyRequest, signIn: SignIn, continues: boolean): Session {
+      const current = continues ? open(request)?.sealed : undefined
+      const before = current && (current.signIn ? current.before : withoutSignIn(current))
+      const sealed = { ...newSession(), signIn, ...(before && { before }) }
+      request.cookieToSend = sealed
+      return describeSession(sealed, true)
+    },
+
+    /** Returns the anonymous session that the browser had before an API key signed in, unless its cookie would have expired. */
+    sessionBefore(request: FastifyRequest): Session | undefined {
+      const before = open(request)?.sealed.before
+      return before && now() - before.sealedAtMs < ttlMs ? describeSession(before, true) : undefined
+    },
+
+    /** Sets the cookie of the session that `sessionBefore` returns. Its lifetime continues. */
+    returnToSessionBefore(request: FastifyRequest): void {
+      request.cookieToSend = open(request)?.sealed.before ?? 'ended'
+    },
+
+    /**
      * Seals into the request's cookie that its session was counted as a new owner. The cookie's lifetime does not start
      * again, since that of the record does not.
      */
@@ -262,6 +303,15 @@ export function createSessionCookie(options: {
     end(request: FastifyRequest): void {
       request.cookieToSend = 'ended'
     },
+  }
+}
+
+function withoutSignIn(sealed: SealedSession): EarlierSession {
+  const { publicHalf, secretHalf, createdAtMs, sealedAtMs, uncountedViews, isOwner } = sealed
+  return {
+    ...{ publicHalf, secretHalf, createdAtMs, sealedAtMs },
+    ...(uncountedViews !== undefined && { uncountedViews }),
+    ...(isOwner !== undefined && { isOwner }),
   }
 }
 

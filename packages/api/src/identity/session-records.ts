@@ -34,13 +34,14 @@ return results
 `)
 
 /**
- * Whether the record of a session is there to stay: it has a label or an end, or its address had room for it. A record of
- * an unknown form belongs to another version. KEYS: record. ARGV: `shortTtlMs`.
+ * Whether the record of a session is there to stay: it has a label, an end or a key that signed it in, or its address had
+ * room for it. A record of an unknown form belongs to another version. KEYS: record. ARGV:
+ * `shortTtlMs`.
  */
 const isKeptScript = redisScript(`
 if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[1]) then return 1 end
-local marks = redis.pcall('HMGET', KEYS[1], 'user', 'ended')
-return (marks.err or marks[1] or marks[2]) and 1 or 0
+local marks = redis.pcall('HMGET', KEYS[1], 'user', 'ended', 'key')
+return (marks.err or marks[1] or marks[2] or marks[3]) and 1 or 0
 `)
 
 /** Length of the secret half of a session's id, which ends its key. */
@@ -53,8 +54,8 @@ type CountedView = { views: number; user: string | null; isEnded: boolean }
 const maxBatchSize = 50
 
 /**
- * Creates the store of sessions in Redis: `{prefix}:session:{id}`, a hash of `views`, `user` and, after the
- * session was ended, `ended`. The cookie proves that the session exists. If Redis loses everything, only the
+ * Creates the store of sessions in Redis: `{prefix}:session:{id}`, a hash of `views`, `user`, `key` (the id
+ * of the API key that signed the session in) and, after the session was ended, `ended`. The cookie proves that the session exists. If Redis loses everything, only the
  * view count and the label are lost; owners keep their uploads. The mark of an ended session is kept as long
  * as its cookie may be sent again.
  *
@@ -133,6 +134,26 @@ export function createSessionRecords(deps: {
     async label(session: Session, user: string, client: Client): Promise<void> {
       await admitMark(session, client)
       await Promise.all([redis.hset(key(session), 'user', user), redis.pexpire(key(session), ttlMs)])
+    },
+
+    /**
+     * Records which API key signed the session in. Who has a key may have a record: it does not count to its address.
+     * @param keyId the id of the key, not the key
+     */
+    async signIn(session: Session, keyId: string): Promise<void> {
+      await redis.multi().hset(key(session), 'key', keyId).pexpire(key(session), ttlMs).exec()
+    },
+
+    /**
+     * Returns the id of the API key that signed the session in; undefined if none did, if the session was ended, or if
+     * Redis lost it.
+     * @throws AppError `unreadable_record` as above
+     */
+    async signedInKey(session: Session): Promise<string | undefined> {
+      const keyId = await redis.hget(key(session), 'key').catch((error: unknown) => {
+        throw isWrongType(error) ? unreadable(key(session)) : error
+      })
+      return keyId ?? undefined
     },
 
     /**

@@ -5,10 +5,13 @@ import Type, { type Static } from 'typebox'
 import type { Caller } from '../credentials/caller.ts'
 import type { Api } from '../http/api.ts'
 import { bearerToken } from './authorize.ts'
+import { endKeySession } from './end-key-session.ts'
 import type { EndedIdentities } from './ended-identities.ts'
 import type { Session, SessionCookie } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
-import type { SignIns } from './sign-ins.ts'
+import { isKeySession, isSignedIn, type SignedInAs, type SignIns } from './sign-ins.ts'
+
+const Until = Type.String({ description: 'ISO 8601: when session or credential end, whichever is first' })
 
 export const SessionView = Type.Object(
   {
@@ -20,14 +23,25 @@ export const SessionView = Type.Object(
       [
         Type.Object({
           user: Type.String({ description: 'the id of the user, as the credential names it' }),
-          until: Type.String({ description: 'ISO 8601: when session or credential end, whichever is first' }),
+          until: Until,
+        }),
+        Type.Object({
+          keyId: Type.String({ description: 'the API key that the session acts as' }),
+          tenant: Type.String({ description: 'its tenant, who owns the uploads of the session' }),
+          scopes: Type.Array(Type.String(), { description: 'what the session may do' }),
+          until: Until,
         }),
         Type.Null(),
       ],
       {
-        description: 'whom the session was signed in as; null: it is anonymous, or its credential has ended',
+        description:
+          'whom the session was signed in as: a user, or an API key itself; null: it is anonymous, or its credential has ended',
       },
     ),
+    signInEnded: Type.Boolean({
+      description:
+        'whether it was signed in, and its credential has ended: other requests get 401 until it signs in again, or out',
+    }),
     servedBy: Type.String({ description: 'the instance that served this request' }),
   },
   { title: 'Session' },
@@ -90,7 +104,8 @@ export function sessionRoutes(
 
   api.delete('/session', { config }, async (request, reply) => {
     const session = readToEnd(request)
-    if (session) {
+    if (isKeySession(session)) await endKeySession(session, request, deps)
+    else if (session) {
       await sessions.end(session, request)
       await endedIdentities.publish(session.owner)
       if (session.signIn) await endedIdentities.publish(session.signIn.owner)
@@ -112,7 +127,8 @@ export function sessionRoutes(
   async function signIn(request: FastifyRequest, caller: Caller): Promise<Session> {
     const sealed = signIns.seal(caller, bearerToken(request.headers.authorization ?? ''))
     const before = await findSession(request)
-    return cookie.signIn(request, sealed, before?.signIn?.owner === caller.owner)
+    if (isKeySession(before)) await endKeySession(before, request, deps)
+    return cookie.signIn(request, sealed, !isKeySession(before) && before?.signIn?.owner === caller.owner)
   }
 
   /** A cookie of another version is deleted as well: its client must not keep a session that it cannot end. */
@@ -128,17 +144,12 @@ export function sessionRoutes(
     reply: FastifyReply,
     session: Session,
     { views, user }: { views: number; user: string | null },
-    signedIn: Static<typeof SessionView>['signedIn'],
+    signedIn: SignedInAs | null,
   ): Static<typeof SessionView> {
     reply.header('cache-control', 'no-store')
-    return {
-      views,
-      user,
-      createdAt: session.createdAt,
-      expiresAt: session.expiresAt,
-      signedIn,
-      servedBy: instance,
-    }
+    const { createdAt, expiresAt } = session
+    const signInEnded = isSignedIn(session) && signedIn === null
+    return { views, user, createdAt, expiresAt, signedIn, signInEnded, servedBy: instance }
   }
 }
 

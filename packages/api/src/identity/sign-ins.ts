@@ -5,8 +5,8 @@ import type { Session } from './session-cookie.ts'
 import type { SessionRecords } from './session-records.ts'
 import type { SignIn } from './sign-in.ts'
 
-/** What a session may do, whatever its credential may: the rest is for backends. */
-const sessionScopes: readonly Scope[] = ['uploads:read', 'uploads:write']
+/** What the session of a user may do, whatever its credential may: the rest is for backends and for keys themselves. */
+const userScopes: readonly Scope[] = ['uploads:read', 'uploads:write']
 /** The codes of a credential that has ended. */
 const endedCodes = ['token_invalid', 'token_expired', 'token_revoked']
 
@@ -14,10 +14,22 @@ const endedCodes = ['token_invalid', 'token_expired', 'token_revoked']
 const maxTokenCharacters = 2_400
 
 export type SignedInSession = Session & { signIn: SignIn }
+/** A session in which an API key acts for itself. */
+export type KeySession = Session & { signIn: SignIn & { keyId: string } }
+
+/** What a session tells of who it is signed in as. Times in ISO 8601. */
+export type SignedInAs =
+  | { user: string; until: string }
+  | { keyId: string; tenant: string; scopes: Scope[]; until: string }
 
 /** Whether somebody signed the session in, possibly with a credential that has ended since. */
 export function isSignedIn(session: Session | undefined): session is SignedInSession {
   return session?.signIn !== undefined
+}
+
+/** Whether an API key signed the session in for itself. */
+export function isKeySession(session: Session | undefined): session is KeySession {
+  return session?.signIn?.keyId !== undefined
 }
 
 /**
@@ -25,13 +37,15 @@ export function isSignedIn(session: Session | undefined): session is SignedInSes
  *
  * @param deps.finders find the caller of a token
  * @param deps.findKey finds an API key by its id; undefined: it was revoked
+ * @param deps.keyFinders find an API key by its text
  */
 export function createSignIns(deps: {
   finders: readonly FindCaller[]
+  keyFinders: readonly FindCaller[]
   findKey: (id: string) => Promise<Caller | undefined> | Caller | undefined
   sessions: SessionRecords
 }) {
-  const { finders, findKey, sessions } = deps
+  const { finders, keyFinders, findKey, sessions } = deps
 
   /** The key may have been revoked or changed since. */
   async function findUserOfKey({ id, user }: NonNullable<SignIn['key']>): Promise<Caller | undefined> {
@@ -47,16 +61,29 @@ export function createSignIns(deps: {
    * @throws AppError `token_expired`, `token_revoked`, `token_invalid` if the credential has ended
    */
   async function callerOf(session: SignedInSession): Promise<Caller> {
+    if (isKeySession(session)) return callerOfKey(session)
     const { token, key } = session.signIn
     const caller = await (token === undefined ? key && findUserOfKey(key) : findFirst(finders, token))
     if (!caller) throw new AppError('token_revoked')
     return {
       ...caller,
-      scopes: new Set(sessionScopes.filter((scope) => caller.scopes.has(scope))),
-      endsAtMs: Math.min(caller.endsAtMs ?? Number.POSITIVE_INFINITY, Date.parse(session.expiresAt)),
+      scopes: new Set(userScopes.filter((scope) => caller.scopes.has(scope))),
+      endsAtMs: endOf(caller, session),
       hasEnded: async () =>
         // Checking must not prolong the record.
         (await sessions.isEnded({ ...session, setsCookie: false })) || (await caller.hasEnded()),
+    }
+  }
+
+  async function callerOfKey(session: KeySession): Promise<Caller> {
+    const { keyId } = session.signIn
+    const isSignedInNow = async () => (await sessions.signedInKey(session)) === keyId
+    const key = (await isSignedInNow()) ? await findKey(keyId) : undefined
+    if (!key) throw keySessionEnded()
+    return {
+      ...key,
+      endsAtMs: endOf(key, session),
+      hasEnded: async () => !(await isSignedInNow()) || (await key.hasEnded()),
     }
   }
 
@@ -64,17 +91,28 @@ export function createSignIns(deps: {
     callerOf,
 
     /** Returns who a session is signed in as; null if nobody, or if the credential has ended. */
-    async describe(session: Session): Promise<{ user: string; until: string } | null> {
+    async describe(session: Session): Promise<SignedInAs | null> {
       if (!isSignedIn(session)) return null
       try {
-        const { user, endsAtMs } = await callerOf(session)
-        return user === undefined || endsAtMs === undefined
-          ? null
-          : { user, until: new Date(endsAtMs).toISOString() }
+        const { id, tenant, user, scopes, endsAtMs } = await callerOf(session)
+        if (endsAtMs === undefined) return null
+        const until = new Date(endsAtMs).toISOString()
+        return user === undefined ? { keyId: id, tenant, scopes: [...scopes], until } : { user, until }
       } catch (error) {
         if (error instanceof AppError && endedCodes.includes(error.code)) return null
         throw error
       }
+    },
+
+    /**
+     * Returns the API key with this text.
+     * @throws AppError `unauthenticated` if there is none or it has expired; `dependency_unavailable` while the keys cannot
+     *   be loaded
+     */
+    async findKey(text: string): Promise<Caller> {
+      const key = await findFirst(keyFinders, text)
+      if (!key) throw new AppError('unauthenticated', { message: 'The API key is unknown or was revoked.' })
+      return key
     },
 
     /**
@@ -88,7 +126,7 @@ export function createSignIns(deps: {
       if (user === undefined) {
         throw new AppError('forbidden', {
           message:
-            'Only users sign in: send the token of a user, or an API key with the scope act-as and the header Millrace-User.',
+            'Only users sign in this way: send the token of a user, or an API key with the scope act-as and the header Millrace-User. PUT /session/key signs in as an API key itself.',
         })
       }
       if (kind === 'key') return { owner, key: { id: keyId, user } }
@@ -100,6 +138,18 @@ export function createSignIns(deps: {
       return { owner, token }
     },
   }
+}
+
+/** Returns when the credential or the session ends by itself, whichever is first, in ms since 1970. */
+function endOf({ endsAtMs }: Caller, { expiresAt }: Session): number {
+  return Math.min(endsAtMs ?? Number.POSITIVE_INFINITY, Date.parse(expiresAt))
+}
+
+function keySessionEnded(): AppError {
+  return new AppError('token_revoked', {
+    message:
+      'The API key of this session was revoked or has expired, or Redis has lost the session. Sign in again.',
+  })
 }
 
 export type SignIns = ReturnType<typeof createSignIns>

@@ -35,9 +35,9 @@ const authenticationCodes: readonly ErrorCode[] = [
   'dependency_unavailable',
   'forbidden',
   'rate_limited',
+  // Reading, too, with a session that is signed in with an API key.
+  'cross_site',
 ]
-/** Codes of authenticated operations that write. */
-const writeCodes: readonly ErrorCode[] = ['cross_site']
 /** Codes of operations with a JSON body. */
 const jsonBodyCodes: readonly ErrorCode[] = ['body_too_large', 'unsupported_media_type', 'request_timeout']
 
@@ -98,7 +98,7 @@ export function completeDocument(collected: Paths) {
     for (const [method, routeOperation] of Object.entries(methods)) {
       const operation = operations[`${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`]
       if (!operation) continue
-      const described = describeOperation(routeOperation, operation, method)
+      const described = describeOperation(routeOperation, operation)
       const source = curlExample(method, path, described, operation.exampleParameters)
       Object.assign(routeOperation, described, {
         // An extension that pages of documentation know.
@@ -130,7 +130,7 @@ function withEnum(_key: string, value: unknown): unknown {
   return { ...rest, enum: [constant] }
 }
 
-function describeOperation(route: RouteOperation, operation: Operation, method: string) {
+function describeOperation(route: RouteOperation, operation: Operation) {
   const { operationId, summary, description, tag, security } = operation
   const examples = operation.parameters ?? {}
   const collected = (route.parameters ?? []).filter(
@@ -166,7 +166,7 @@ function describeOperation(route: RouteOperation, operation: Operation, method: 
     ...(parameters.length > 0 && { parameters }),
     ...(hasBody && { requestBody: { required: !operation.bodyOptional, content } }),
     responses: {
-      ...problemResponses(errorCodes(operation, { hasJsonBody: Boolean(json), method })),
+      ...problemResponses(errorCodes(operation, { hasJsonBody: Boolean(json) })),
       ...otherResponses(operation, route),
     },
   }
@@ -205,13 +205,12 @@ function withExamples(usual: unknown, others?: Record<string, unknown>): Json {
   return { examples: Object.fromEntries(named) }
 }
 
-function errorCodes(operation: Operation, route: { hasJsonBody: boolean; method: string }): Set<ErrorCode> {
+function errorCodes(operation: Operation, route: { hasJsonBody: boolean }): Set<ErrorCode> {
   const isAuthenticated = operation.security.length > 0
   return new Set([
     ...operation.errors,
     ...(operation.errors.includes('dependency_unavailable') ? storedDataCodes : []),
     ...(isAuthenticated ? authenticationCodes : []),
-    ...(isAuthenticated && route.method !== 'get' ? writeCodes : []),
     ...(route.hasJsonBody ? jsonBodyCodes : []),
     ...commonCodes,
   ])

@@ -90,7 +90,7 @@ export const fleetOperations: Operations = {
     tag: 'operation',
     security: securityRequirements.admin,
     responses: { 200: { description: 'The current state of the fleet.', example: cluster } },
-    errors: ['cross_site'],
+    errors: [],
   },
   'GET /admin/cluster/events': {
     operationId: 'watchCluster',
@@ -112,7 +112,7 @@ export const fleetOperations: Operations = {
         },
       },
     },
-    errors: ['cross_site', 'too_many_streams'],
+    errors: ['too_many_streams'],
   },
   'GET /load/:ms': {
     operationId: 'burnCpu',
@@ -124,6 +124,6 @@ export const fleetOperations: Operations = {
     security: securityRequirements.admin,
     parameters: { ms: 500 },
     responses: { 200: { description: 'The CPU burn has ended.', example: { ms: 500, servedBy: 'api-1' } } },
-    errors: ['cross_site', 'invalid_request'],
+    errors: ['invalid_request'],
   },
 }

@@ -84,6 +84,7 @@ export const tenantOperations: Operations = {
           files: 5210,
           bytes: 20_918_240_112,
           days: [ofDay],
+          quota: { bytesTotal: 1_000_000_000, filesPerDay: 500 },
           users: [{ user: 'auth0|5f7c8ec7', files: 12, bytes: 48_210_004, days: [ofDay] }],
         },
       },

@@ -78,7 +78,7 @@ export const uppyOperations: Operations = {
         'The form that the browser sends to S3.',
       ),
     },
-    errors: [...admissionErrors, 'cross_site'],
+    errors: admissionErrors,
   },
   'POST /uppy/s3/multipart': {
     operationId: 'startUppyUpload',
@@ -136,7 +136,7 @@ export const uppyOperations: Operations = {
     responses: {
       200: objectOf({ url: text }, { url: partUrl }, 'The URL, valid for one hour.'),
     },
-    errors: [...openErrors, 'cross_site'],
+    errors: openErrors,
   },
   'POST /uppy/s3/multipart/:id/complete': {
     ...opened,

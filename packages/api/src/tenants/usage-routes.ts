@@ -1,3 +1,4 @@
+import type { QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import { tenantKey, UserId, userOwner, userOwnerPrefix } from '@millrace/shared/uploads/owner.ts'
@@ -19,10 +20,19 @@ const UserUsage = Type.Object(
   { title: 'UserUsage' },
 )
 
+const Limit = Type.Optional(Type.Integer({ minimum: 0 }))
+
+/** The limits of each owner: the tenant itself, and each of its users. */
+const QuotaView = Type.Object(
+  { bytesTotal: Limit, filesTotal: Limit, bytesPerDay: Limit, filesPerDay: Limit },
+  { title: 'Quota', description: 'the limits of each user, and of the tenant itself; absent: no limit' },
+)
+
 export const UsageView = Type.Object(
   {
     asOf: Type.String({ description: 'ISO 8601: when the count began' }),
     ...Usage.properties,
+    quota: QuotaView,
     users: Type.Array(UserUsage),
     nextCursor: Type.Optional({ ...UserKey, description: 'cursor of the next page; absent on the last one' }),
   },
@@ -39,9 +49,15 @@ const attempts = 3
 /** `/usage`: how many files and bytes a tenant and its users have. */
 export function usageRoutes(
   api: Api,
-  deps: { users: Pick<TenantUsers, 'find'>; countUsage: CountUsage; usageCounts: UsageCounts },
+  deps: {
+    users: Pick<TenantUsers, 'find'>
+    countUsage: CountUsage
+    usageCounts: UsageCounts
+    quota: QuotaLimits
+  },
 ): void {
   const { users, countUsage, usageCounts } = deps
+  const quota = Object.fromEntries(Object.entries(deps.quota).filter(([, limit]) => limit !== undefined))
 
   api.get(
     '/usage',
@@ -67,6 +83,10 @@ export function usageRoutes(
       throw new AppError('conflict', { message: 'The usage is being counted again.' })
     },
   )
+
+  function viewTotals({ asOf, files, bytes, days }: UsageCount) {
+    return { asOf, files, bytes, days, quota }
+  }
 
   /** @returns undefined if a later count has replaced this one */
   async function viewPage(
@@ -114,10 +134,6 @@ function pageOf({ pages }: UsageCount, owner: string): number {
     0,
     pages.findLastIndex((first) => first <= owner),
   )
-}
-
-function viewTotals({ asOf, files, bytes, days }: UsageCount) {
-  return { asOf, files, bytes, days }
 }
 
 function viewUsage({ files, bytes, days }: UsageOfOwner, user: string | undefined): Static<typeof UserUsage> {

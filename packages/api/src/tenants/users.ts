@@ -2,6 +2,7 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { createListOwnerContents } from '@millrace/shared/ledger/list-owner-contents.ts'
 import type { EraseUpload } from '@millrace/shared/lifecycle/erase-upload.ts'
 import { createEraseUser } from '@millrace/shared/lifecycle/erase-user.ts'
+import type { QuotaLimits } from '@millrace/shared/quotas/quota-reservations.ts'
 import type { TenantUsers } from '@millrace/shared/tenants/tenant-users.ts'
 import { createUserErasures } from '@millrace/shared/tenants/user-erasures.ts'
 import { createUploadIndex } from '@millrace/shared/uploads/upload-index.ts'
@@ -33,6 +34,7 @@ export function registerUsers(
     eraseUpload: EraseUpload
     endedIdentities: EndedIdentities
     closing: AbortSignal
+    config: { quota: QuotaLimits }
   },
 ): void {
   const { tenantUsers: users, endedIdentities } = deps
@@ -40,7 +42,9 @@ export function registerUsers(
   const index = createUploadIndex(deps)
   const userErasures = createUserErasures(deps)
   // All instances must record a user again that comes back.
-  endedIdentities.onEnded(users.forget)
+  endedIdentities.onEnded((owner) => {
+    if (owner !== undefined) users.forget(owner)
+  })
   const eraseUser = createEraseUser({
     ...deps,
     listOwnerContents,
@@ -61,5 +65,10 @@ export function registerUsers(
     void runUserErasures.keepResuming()
   })
   userRoutes(scope, { users, runUserErasures })
-  usageRoutes(scope, { users, countUsage: createCountUsage(deps), usageCounts: createUsageCounts(deps) })
+  usageRoutes(scope, {
+    users,
+    countUsage: createCountUsage(deps),
+    usageCounts: createUsageCounts(deps),
+    quota: deps.config.quota,
+  })
 }

@@ -13,23 +13,27 @@ export type ButtonProps = {
   disabled?: boolean
   /** Key that runs the same action, as `aria-keyshortcuts` writes it. */
   shortcut?: string
-  onClick: (event: MouseEvent) => void
+  /** Submits the form that the button is in. */
+  submits?: boolean
+  onClick?: (event: MouseEvent) => void
   children?: ComponentChildren
 }
 
 /** A button. A disabled one keeps the focus and does nothing. */
 export function Button(props: ButtonProps) {
   const { label, icon: Icon, look = 'plain', iconOnly = false, disabled = false, shortcut, onClick } = props
+  const { submits = false } = props
   return (
     <button
-      type="button"
+      type={submits ? 'submit' : 'button'}
       class={`button is-${look}${iconOnly ? ' is-icon' : ''}`}
       aria-label={iconOnly ? label : undefined}
       aria-disabled={disabled}
       aria-keyshortcuts={shortcut}
       title={iconOnly ? label : undefined}
       onClick={(event) => {
-        if (!disabled) onClick(event)
+        if (disabled) event.preventDefault()
+        else onClick?.(event)
       }}
     >
       {Icon && <Icon aria-hidden="true" />}

@@ -5,7 +5,8 @@ import { Button } from './button.tsx'
 import './dialog.css'
 
 /**
- * A modal dialog, open while it is rendered. The browser keeps the focus inside, and gives it back at the end.
+ * A modal dialog, open while it is rendered. It begins at the first field, if there is one. The browser keeps
+ * the focus inside, and gives it back at the end.
  *
  * @param props.onClose called for Escape, the close button and a click beside the dialog
  */
@@ -16,6 +17,8 @@ export function Dialog(props: { title: string; onClose: () => void; children: Co
   useEffect(() => {
     const dialog = element.current
     dialog?.showModal()
+    // The browser would focus the close button.
+    dialog?.querySelector<HTMLElement>('.dialog-body :is(input, select, textarea)')?.focus()
     return () => dialog?.close()
   }, [])
   return (

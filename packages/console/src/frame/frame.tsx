@@ -13,6 +13,8 @@ import type { Identity } from './identity.ts'
 import type { Page } from './page.ts'
 import { type Shortcuts, useShortcuts } from './shortcuts.ts'
 import { ShortcutsDialog } from './shortcuts-dialog.tsx'
+import { SignInDialog } from './sign-in-dialog.tsx'
+import { SignInEnded } from './sign-in-ended.tsx'
 import type { ThemeChoice } from './theme.ts'
 import { ThemeSwitch } from './theme-switch.tsx'
 import { Wheel } from './wheel.tsx'
@@ -96,7 +98,7 @@ export function Frame(props: {
           </ul>
         </nav>
         <div class="account">
-          <Account identity={identity} />
+          <Account identity={identity} toasts={toasts} />
           <div class="page-actions">
             <ThemeSwitch choice={theme} />
             <Button
@@ -111,6 +113,7 @@ export function Frame(props: {
         </div>
       </header>
       <main id="page" class="page" tabIndex={-1}>
+        {identity.hasEnded.value && <SignInEnded identity={identity} toasts={toasts} />}
         <HasNavigated.Provider value={hasNavigated}>
           <Suspense fallback={<p role="status">Loading…</p>}>
             <Switch>
@@ -129,6 +132,7 @@ export function Frame(props: {
         </HasNavigated.Provider>
       </main>
       {children}
+      {identity.asksForKey.value && <SignInDialog identity={identity} />}
       {showsShortcuts && <ShortcutsDialog shortcuts={shortcuts} onClose={() => setShowsShortcuts(false)} />}
       <ToastList toasts={toasts} />
     </div>
