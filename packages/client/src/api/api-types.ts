@@ -169,6 +169,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the presets that uploads can name
+         * @description The presets of the deployment (`PRESETS`), and `default`.
+         */
+        get: operations["listPresets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ready": {
         parameters: {
             query?: never;
@@ -449,6 +469,26 @@ export interface paths {
          *     While a worker processes a file that takes longer than a moment, `progress` tells how far it is (schema `UploadProgress`): `inspecting`, `rendering` with the number of variants, then `publishing`. It comes at most four times a second, never after the final state, has no id, and is not repeated: a client must not depend on it.
          */
         get: operations["watchUpload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how the outcome of an upload came about
+         * @description The states of the upload with their times and, once it has an outcome, what was checked and how long each step took. While it is processed again, `processing` is that of the last outcome.
+         */
+        get: operations["getUploadEvidence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1236,6 +1276,14 @@ export interface components {
             /** @description PUT the bytes of the part to this URL */
             url: string;
         };
+        Preset: {
+            name: string;
+            /** @description names of the variants that it makes */
+            variants: string[];
+        };
+        PresetList: {
+            presets: components["schemas"]["Preset"][];
+        };
         Problem: {
             code: components["schemas"]["ErrorCode"];
             /** @description what is wrong with this request */
@@ -1257,6 +1305,39 @@ export interface components {
             title: string;
             /** @description the kind of problem: `urn:millrace:problem:` and the code */
             type: string;
+        };
+        /** @description what the last attempt that has an outcome checked, and how long it took */
+        Processing: {
+            /** @description which attempt of the job; faults of Redis or S3 count as none */
+            attempt?: number;
+            checks: {
+                detail?: string;
+                /** @description such as size, sha256, type, clamd */
+                name: string;
+                result: "passed" | "failed" | "skipped";
+            }[];
+            /** @description why the last attempt failed, if the upload is `failed`; the log has more */
+            lastError?: {
+                /** @description the name of the error behind it */
+                cause?: string;
+                /** @description of the error catalogue, or the name of another error */
+                code: string;
+            };
+            /** @description limits in force, by name */
+            limits: {
+                [key: string]: number;
+            };
+            steps: {
+                /** @description read or written */
+                bytes?: number;
+                /** @description of the decoder */
+                cpuMs?: number;
+                /** @description wall time */
+                ms: number;
+                name: string;
+            }[];
+            /** @description what showed the type: `signature`, `container`, `text` and so on */
+            typeFoundBy?: string;
         };
         PutTransport: {
             /** @description all of these headers must be sent, unchanged. If S3 has the file already, for example because a response was lost, it responds with 412 */
@@ -1299,6 +1380,11 @@ export interface components {
             /** @description of all workers that are not draining */
             slots: number;
             waiting: number;
+        };
+        ReachedState: {
+            /** @description ISO 8601, UTC */
+            at: string;
+            state: components["schemas"]["UploadState"];
         };
         Readiness: {
             checks: {
@@ -1506,6 +1592,11 @@ export interface components {
         UploadError: {
             code: components["schemas"]["ErrorCode"];
             message: string;
+        };
+        UploadEvidence: {
+            /** @description the states of the upload and since when, in order; a state whose time is not known is absent */
+            history: components["schemas"]["ReachedState"][];
+            processing?: components["schemas"]["Processing"];
         };
         UploadIds: {
             ids: string[];
@@ -2949,6 +3040,46 @@ export interface operations {
             503: components["responses"]["Problem503v4"];
         };
     };
+    listPresets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The presets of this deployment. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "presets": [
+                     *         {
+                     *           "name": "default",
+                     *           "variants": [
+                     *             "thumbnail",
+                     *             "small",
+                     *             "large"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PresetList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v4"];
+        };
+    };
     getReadiness: {
         parameters: {
             query?: never;
@@ -4242,6 +4373,81 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             429: components["responses"]["Problem429v4"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
+        };
+    };
+    getUploadEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The evidence. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "history": [
+                     *         {
+                     *           "state": "awaiting",
+                     *           "at": "2026-11-23T09:30:00.000Z"
+                     *         },
+                     *         {
+                     *           "state": "received",
+                     *           "at": "2026-11-23T09:30:02.000Z"
+                     *         },
+                     *         {
+                     *           "state": "processing",
+                     *           "at": "2026-11-23T09:30:02.100Z"
+                     *         },
+                     *         {
+                     *           "state": "ready",
+                     *           "at": "2026-11-23T09:30:03.000Z"
+                     *         }
+                     *       ],
+                     *       "processing": {
+                     *         "attempt": 1,
+                     *         "typeFoundBy": "signature",
+                     *         "checks": [
+                     *           {
+                     *             "name": "size",
+                     *             "result": "passed"
+                     *           }
+                     *         ],
+                     *         "limits": {
+                     *           "maxImagePixels": 100000000
+                     *         },
+                     *         "steps": [
+                     *           {
+                     *             "name": "render",
+                     *             "ms": 310,
+                     *             "cpuMs": 290
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UploadEvidence"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
         };

@@ -20,12 +20,14 @@ const maxDetailLength = 300
  */
 export function createReport({ attempt }: { attempt?: number } = {}) {
   const startedAt = performance.now()
+  const startTime = new Date().toISOString()
   const findings: Findings = {}
   const checks: Check[] = []
   const steps: Step[] = []
   const limits: Record<string, number> = {}
   const tools: Record<string, string> = {}
   let typeFoundBy: string | undefined
+  let receivedAt: string | undefined
   let onReached: (step: ProgressStep) => void = () => {}
 
   function warn(sentence: string): void {
@@ -48,6 +50,11 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
     /** Records how the type was found. */
     foundTypeBy(way: string): void {
       typeFoundBy = way
+    },
+
+    /** Records since when the upload waited for a worker. @param at ISO 8601 */
+    wasReceivedAt(at: string): void {
+      receivedAt = at
     },
 
     /** Records what is odd about a file that is whole, in one sentence for its owner. */
@@ -111,6 +118,8 @@ export function createReport({ attempt }: { attempt?: number } = {}) {
     evidence(lastError?: unknown): Evidence {
       return {
         ...(attempt !== undefined && { attempt }),
+        ...(receivedAt !== undefined && { receivedAt }),
+        startedAt: startTime,
         ...(typeFoundBy !== undefined && { typeFoundBy }),
         checks,
         limits,
