@@ -8,7 +8,9 @@ import { createIdentity } from './frame/identity.ts'
 import type { Page } from './frame/page.ts'
 import { createShortcuts } from './frame/shortcuts.ts'
 import { createTheme } from './frame/theme.ts'
-import { createUploads } from './uploads/uploads.ts'
+import { DropZone } from './sending/drop-zone.tsx'
+import { createTransfers } from './sending/transfers.ts'
+import { createUploads } from './uploads/store/uploads.ts'
 import { UploadsPage } from './uploads/uploads-page.tsx'
 
 /**
@@ -20,8 +22,20 @@ import { UploadsPage } from './uploads/uploads-page.tsx'
 export function createApp(apiUrl: string) {
   const client = createClient({ origin: apiUrl })
   const identity = createIdentity({ client })
-  const frame = { identity, shortcuts: createShortcuts(), theme: createTheme(), toasts: createToasts() }
+  const shortcuts = createShortcuts()
+  const toasts = createToasts()
+  const frame = { identity, shortcuts, theme: createTheme(), toasts }
   const uploads = createUploads({ client, identity })
+  const transfers = createTransfers({
+    client,
+    onTransfer(_, transfer) {
+      if (transfer.phase === 'failed') toasts.tellFailure('A file was not sent', transfer.problem)
+    },
+    onAnnounced: () => undefined,
+    erase: (id) => client.erase(id).catch(console.warn),
+  })
+  const send = (files: readonly File[]) =>
+    transfers.start(files.map((file) => ({ key: crypto.randomUUID(), file })))
 
   const pages: Page[] = [
     {
@@ -29,7 +43,16 @@ export function createApp(apiUrl: string) {
       title: 'Uploads',
       icon: Images,
       key: 'u',
-      component: () => <UploadsPage uploads={uploads} />,
+      component: () => (
+        <UploadsPage
+          uploads={uploads}
+          client={client}
+          identity={identity}
+          shortcuts={shortcuts}
+          toasts={toasts}
+          sendButton={<DropZone onFiles={send} />}
+        />
+      ),
     },
     {
       path: '/console/fleet',

@@ -10,7 +10,10 @@ const { attempt, typeFoundBy, checks, limits, steps, lastError } = Evidence.prop
 
 const Processing = Type.Object(
   { attempt, typeFoundBy, checks, limits, steps, lastError },
-  { title: 'Processing', description: 'what the last attempt that has an outcome checked, and how long it took' },
+  {
+    title: 'Processing',
+    description: 'what the last attempt that has an outcome checked, and how long it took',
+  },
 )
 
 const ReachedState = Type.Object(
@@ -22,7 +25,8 @@ type ReachedState = Static<typeof ReachedState>
 export const UploadEvidence = Type.Object(
   {
     history: Type.Array(ReachedState, {
-      description: 'the states of the upload and since when, in order; a state whose time is not known is absent',
+      description:
+        'the states of the upload and since when, in order; a state whose time is not known is absent',
     }),
     processing: Type.Optional(Processing),
   },
