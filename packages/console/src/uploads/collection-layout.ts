@@ -8,7 +8,7 @@ const smallestTile = { phone: 140, other: 172 }
 const phoneWidth = 520
 const gap = 12
 /** Two lines of text below a picture. */
-const captionHeight = 52
+const captionHeight = 46
 /** Width divided by height of a tile's picture. */
 const pictureShape = 4 / 3
 const listRowHeight = 56

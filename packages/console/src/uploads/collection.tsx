@@ -1,3 +1,6 @@
+// biome-ignore-all lint/a11y/useSemanticElements: the rows of a virtual list are positioned, which those of a table cannot be.
+// biome-ignore-all lint/a11y/useFocusableInteractive: one element of the grid is focusable at a time (roving tabindex).
+
 import { useSignal } from '@preact/signals'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import './collection.css'
@@ -59,6 +62,14 @@ export function Collection(props: {
   useEffect(() => {
     if (lastRow >= rowsOfUploads - rowsLeftToLoad && status.value.kind === 'idle') uploads.loadMore()
   }, [lastRow, rowsOfUploads, status.value, uploads])
+
+  // Beside the panel there are fewer columns: what is open, or has the focus, stays in the window.
+  const keptId = openId ?? activeId.peek()
+  useLayoutEffect(() => {
+    const index = keptId === undefined ? -1 : ids.indexOf(keptId)
+    if (index >= 0 && isOutside(Math.floor(index / columns) * rowHeight + top - scrollY, rowHeight))
+      rows.scrollTo(Math.floor(index / columns))
+  }, [columns, rowHeight, openId])
 
   // Where the reader was before another page was shown.
   useLayoutEffect(() => {
@@ -246,4 +257,9 @@ function idOf(target: EventTarget | null): string | undefined {
 /** Whether the element with the focus was removed. */
 function isFocusLost(hadFocus: boolean): boolean {
   return hadFocus && document.activeElement === document.body
+}
+
+/** Whether a row is not wholly in the window. @param distance of its upper edge from that of the window, in CSS pixels */
+function isOutside(distance: number, height: number): boolean {
+  return distance < coveredHeight || distance + height > innerHeight
 }

@@ -15,10 +15,19 @@ export function iconOf(mediaType: string): LucideIcon {
   return /zip|tar|compressed|7z|rar/.test(mediaType) ? FileArchive : File
 }
 
+/** Types whose files are known by another word. */
+const knownWords: Record<string, string> = {
+  'text/plain': 'Text',
+  'audio/mpeg': 'MP3',
+  'video/quicktime': 'MOV',
+  'application/octet-stream': 'File',
+}
+
 /** The media type in a short word: `image/svg+xml` → "SVG". */
 export function typeWord(mediaType: string): string {
+  const known = knownWords[mediaType]
+  if (known !== undefined) return known
   const name = mediaType.slice(mediaType.indexOf('/') + 1).replace(/^(?:x-|vnd\.)/, '')
-  if (name === 'octet-stream') return 'File'
   const [first = ''] = name.split(/[+;]/)
   return first.length > 8 ? first : first.toUpperCase()
 }

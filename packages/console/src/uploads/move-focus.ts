@@ -1,3 +1,6 @@
+/** A key as `KeyboardEvent` tells of it. */
+type Key = { key: string; ctrlKey: boolean; metaKey: boolean; altKey: boolean }
+
 /** Where the focus is in a grid. */
 export type FocusPlace = { index: number; count: number; columns: number; visibleRows: number }
 
@@ -6,7 +9,7 @@ export type FocusPlace = { index: number; count: number; columns: number; visibl
  * for left and right do nothing.
  */
 export function moveFocus(
-  { key, ctrlKey, metaKey, altKey }: Pick<KeyboardEvent, 'key' | 'ctrlKey' | 'metaKey' | 'altKey'>,
+  { key, ctrlKey, metaKey, altKey }: Key,
   { index, count, columns, visibleRows }: FocusPlace,
 ): number | undefined {
   if (altKey || metaKey || count === 0) return undefined

@@ -147,8 +147,7 @@ function TypedField(props: {
       <input
         ref={input}
         class="input"
-        type="text"
-        role="searchbox"
+        type="search"
         autocomplete="off"
         spellcheck={false}
         aria-label={label}
@@ -161,7 +160,7 @@ function TypedField(props: {
           else if (key === 'Escape' && text !== '') empty()
         }}
       />
-      {text === '' && shortcut && <kbd aria-hidden="true">{shortcut}</kbd>}
+      {text === '' && shortcut && <kbd>{shortcut}</kbd>}
       {text !== '' && <Button label="Clear" icon={X} look="quiet" iconOnly onClick={empty} />}
     </div>
   )

@@ -1,3 +1,6 @@
+// biome-ignore-all lint/a11y/useSemanticElements: the rows of a virtual list are positioned, which those of a table cannot be.
+// biome-ignore-all lint/a11y/useFocusableInteractive: one element of the grid is focusable at a time (roving tabindex).
+
 import type { Upload } from '@millrace/client'
 import type { ComponentChildren } from 'preact'
 import { Badge } from '../design/badge.tsx'
@@ -76,7 +79,7 @@ export function Row({ entry, isSelected, isOpen, isTabStop, file, ...row }: Cell
         </span>
       </Cell>
       <Cell class="list-state">
-        <StateBadge upload={upload} />
+        {upload.state === 'ready' ? <span class="list-ready">Ready</span> : <StateBadge upload={upload} />}
         <ProcessingBar entry={entry} />
       </Cell>
       <Cell class="list-number">{sizeText(upload.size)}</Cell>

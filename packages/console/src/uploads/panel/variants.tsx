@@ -5,8 +5,11 @@ import { Button } from '../../design/button.tsx'
 import type { Toasts } from '../../design/toasts.tsx'
 import { pixelsText, sizeText, timeText } from '../../format/format-quantities.ts'
 import { isShownAsImage, mediaTypeOf, typeWord } from '../media-kind.ts'
-import type { Variant } from '../picture.tsx'
+import { Picture, type Variant } from '../picture.tsx'
 import { savingText } from './saving-text.ts'
+
+/** The picture of a variant with more bytes is not loaded only to be shown small. */
+const maxSmallPictureBytes = 300_000
 
 /** How long a button says that it copied, in ms. */
 const confirmedMs = 2_500
@@ -31,6 +34,9 @@ export function Variants(props: {
       <h3 id="variants-heading">{variants.length === 0 ? 'File' : 'Original and variants'}</h3>
       <ul class="variants">
         <li class="variant">
+          <span class="variant-picture">
+            <Picture upload={upload} minPixels={0} />
+          </span>
           <span class="variant-name">original</span>
           <span class="variant-facts">
             {[width && height && pixelsText(width, height), typeWord(mediaTypeOf(upload))]
@@ -43,6 +49,11 @@ export function Variants(props: {
         </li>
         {byWidth.map((variant) => (
           <li key={variant.name} class={variant.name === shownVariant ? 'variant is-shown' : 'variant'}>
+            <span class="variant-picture">
+              {isShownAsImage(variant.contentType) && variant.size <= maxSmallPictureBytes && (
+                <img src={`${variant.url}#${variant.sha256 ?? ''}`} alt="" loading="lazy" decoding="async" />
+              )}
+            </span>
             <VariantName variant={variant} isShown={variant.name === shownVariant} onShow={onShow} />
             <span class="variant-facts">
               {pixelsText(variant.width, variant.height)} · {typeWord(variant.contentType)}
@@ -66,11 +77,10 @@ export function Variants(props: {
 
 function VariantName(props: { variant: Variant; isShown: boolean; onShow: (name: string) => void }) {
   const { variant, isShown, onShow } = props
-  const { name, contentType, url, sha256 } = variant
+  const { name, contentType } = variant
   if (!isShownAsImage(contentType)) return <span class="variant-name">{name}</span>
   return (
     <button type="button" class="variant-name" aria-pressed={isShown} onClick={() => onShow(name)}>
-      <img src={`${url}#${sha256 ?? ''}`} alt="" loading="lazy" decoding="async" />
       {name}
     </button>
   )

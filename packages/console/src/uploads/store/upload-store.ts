@@ -48,7 +48,10 @@ export function createUploadStore({ query }: { query: () => UploadQuery }) {
   function place(id: string): void {
     const upload = entryOf(id).peek()?.upload
     const { order } = query()
-    if (!upload || !matchesQuery(upload, query())) return take(new Set([id]))
+    if (!upload || !matchesQuery(upload, query())) {
+      take(new Set([id]))
+      return
+    }
     const current = ids.peek()
     if (hasId(current, id, order)) return
     if (!isWithin(id, { until: end.peek() }, order)) return
