@@ -74,7 +74,9 @@ export function UploadsPage(props: {
     focusId.value = openId
     open(undefined)
   }
+  const isOwn = query.user === ''
   const askToDelete = () => {
+    if (!isOwn) return
     const focused = document.activeElement?.closest<HTMLElement>('[data-id]')?.dataset['id']
     const ids =
       selection.ids.peek().size > 0 ? [...selection.ids.peek()] : [openId ?? focused ?? ''].filter(Boolean)
@@ -102,11 +104,12 @@ export function UploadsPage(props: {
           {sendButton}
         </PageHeader>
         <div class={selected.size > 0 ? 'uploads-bar has-selection' : 'uploads-bar'}>
-          {selected.size > 0 ? (
+          {selected.size > 0 && (
             <SelectionBar
               selected={selected.size}
               loaded={store.ids.value.length}
               acting={actions.acting.value}
+              isOwn={isOwn}
               onAll={() => selection.selectAll(store.ids.peek())}
               onNone={selection.clear}
               onReprocess={() => {
@@ -117,19 +120,18 @@ export function UploadsPage(props: {
               }}
               onDelete={askToDelete}
             />
-          ) : (
-            <Toolbar
-              query={query}
-              look={look}
-              searchField={searchField}
-              isAdministrator={isAdministrator(identity)}
-              onQuery={setQuery}
-              onLook={(next) => {
-                chooseLook(next)
-                setLook(next)
-              }}
-            />
           )}
+          <Toolbar
+            query={query}
+            look={look}
+            searchField={searchField}
+            isAdministrator={isAdministrator(identity)}
+            onQuery={setQuery}
+            onLook={(next) => {
+              chooseLook(next)
+              setLook(next)
+            }}
+          />
         </div>
         <NewUploads uploads={uploads} />
         <Content uploads={uploads} query={query} onAll={() => setQuery({ ...query, search: '', states: [] })}>
@@ -153,6 +155,7 @@ export function UploadsPage(props: {
             uploads={uploads}
             client={client}
             toasts={toasts}
+            isOwn={isOwn}
             fileOf={fileOf}
             onClose={close}
             onStep={step}

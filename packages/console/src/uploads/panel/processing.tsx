@@ -80,7 +80,7 @@ export function ProcessingDetails({ processing }: { processing: Processing }) {
             const Icon = result === 'passed' ? Check : result === 'failed' ? X : Minus
             return (
               <li key={name} class={`is-${result}`}>
-                <Icon aria-hidden="true" />
+                <Icon class="check-icon" aria-hidden="true" />
                 <span>
                   {name} <small>{result}</small>
                   {detail && <small class="fact-line">{detail}</small>}

@@ -31,13 +31,15 @@ export function UploadPanel(props: {
   uploads: Uploads
   client: Client
   toasts: Toasts
+  /** Whether it is the reader's own upload. One of another user can be seen only. */
+  isOwn: boolean
   fileOf: ((id: string) => File | undefined) | undefined
   onClose: () => void
   onStep: (by: number) => void
   onReprocess: (id: string) => void
   onDelete: (id: string) => void
 }) {
-  const { id, uploads, client, toasts, fileOf, onClose, onStep, onReprocess, onDelete } = props
+  const { id, uploads, client, toasts, isOwn, fileOf, onClose, onStep, onReprocess, onDelete } = props
   const panel = useRef<HTMLElement>(null)
   const entry = uploads.store.entryOf(id).value
   const problem = useMissingUpload(id, entry, uploads, onClose)
@@ -98,6 +100,7 @@ export function UploadPanel(props: {
           client={client}
           toasts={toasts}
           uploads={uploads}
+          isOwn={isOwn}
           file={fileOf?.(id)}
           onReprocess={() => onReprocess(id)}
           onDelete={() => onDelete(id)}
@@ -112,11 +115,12 @@ function PanelContent(props: {
   uploads: Uploads
   client: Client
   toasts: Toasts
+  isOwn: boolean
   file: File | undefined
   onReprocess: () => void
   onDelete: () => void
 }) {
-  const { entry, uploads, client, toasts, file, onReprocess, onDelete } = props
+  const { entry, uploads, client, toasts, isOwn, file, onReprocess, onDelete } = props
   const { upload } = entry
   const { state } = upload
   const [shownVariant, setShownVariant] = useState<string>()
@@ -130,19 +134,21 @@ function PanelContent(props: {
         <StateBadge upload={upload} />
       </div>
       <StateNote entry={entry} />
-      <div class="panel-actions">
-        <Button label="Edit" icon={Pencil} onClick={() => setIsEditing(true)} />
-        {isFinished(upload) && (
-          <Button
-            label="Process again"
-            icon={RotateCw}
-            look={state === 'failed' ? 'primary' : 'plain'}
-            onClick={onReprocess}
-          />
-        )}
-        <Button label="Delete" icon={Trash2} look="danger" onClick={onDelete} />
-      </div>
-      {state === 'ready' && (
+      {isOwn && (
+        <div class="panel-actions">
+          <Button label="Edit" icon={Pencil} onClick={() => setIsEditing(true)} />
+          {isFinished(upload) && (
+            <Button
+              label="Process again"
+              icon={RotateCw}
+              look={state === 'failed' ? 'primary' : 'plain'}
+              onClick={onReprocess}
+            />
+          )}
+          <Button label="Delete" icon={Trash2} look="danger" onClick={onDelete} />
+        </div>
+      )}
+      {state === 'ready' && isOwn && (
         <Variants
           upload={upload}
           client={client}
