@@ -72,25 +72,23 @@ export function Collection(props: {
   }, [columns, rowHeight, openId])
 
   // Where the reader was before another page was shown.
+  const isPlaced = useRef(false)
   useLayoutEffect(() => {
-    if (top > 0 && uploads.scrollTop > 0) {
-      scrollTo(0, uploads.scrollTop)
-      uploads.scrollTop = 0
-    }
+    if (top === 0 || isPlaced.current) return
+    isPlaced.current = true
+    if (uploads.scrollTop > 0) scrollTo(0, uploads.scrollTop)
   }, [top, uploads])
   useEffect(() => {
-    let latest = scrollY
     const onScroll = () => {
-      latest = scrollY
+      // While the next page is loaded, this one may be removed already, and the window at its top.
+      if (!body.current?.isConnected) return
+      if (isPlaced.current) uploads.scrollTop = scrollY
       // New uploads appear at the beginning only while it is seen.
-      store.hold(latest > top + rowHeight)
+      store.hold(scrollY > top + rowHeight)
     }
     onScroll()
     addEventListener('scroll', onScroll, { passive: true })
-    return () => {
-      removeEventListener('scroll', onScroll)
-      uploads.scrollTop = latest
-    }
+    return () => removeEventListener('scroll', onScroll)
   }, [store, uploads, top, rowHeight])
 
   const focus = (id: string) => {

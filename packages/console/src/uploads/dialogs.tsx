@@ -27,7 +27,10 @@ export function DeleteDialog(props: { names: readonly string[]; onDelete: () => 
         ))}
         {others > 0 && <li class="more-uploads">and {others.toLocaleString()} more</li>}
       </ul>
-      <p>The file and all its variants are erased, for good. Links to them stop working.</p>
+      <p>
+        {names.length === 1 ? 'The file and all its variants are' : 'The files and all their variants are'}{' '}
+        erased, for good. Links to them stop working.
+      </p>
       <DialogActions>
         <Button label="Keep" onClick={onClose} />
         <Button
