@@ -386,6 +386,15 @@ test('two thousand uploads scroll with few elements, to the last one, and new on
   await more.click()
   await cell(page, 'file 2000.bin').waitFor()
   assert.is(await page.evaluate('scrollY'), 0)
+
+  // After another page, the list is where it was left.
+  await page.evaluate(
+    'new Promise((resolve) => { addEventListener("scroll", resolve, { once: true }); scrollTo(0, 3000) })',
+  )
+  await page.getByRole('link', { name: 'Fleet' }).click()
+  await page.getByRole('heading', { name: 'Fleet' }).waitFor()
+  await page.goBack()
+  await until(page, 'scrollY === 3000')
   assert.equal(errors, [])
 })
 
