@@ -26,7 +26,7 @@ try {
   browser = await launchChromium()
   const context = await browser.newContext({ viewport, colorScheme: 'light', locale: 'en-GB' })
   const { page } = await openPage(context, system.url)
-  await page.getByText('No uploads yet.').waitFor()
+  await page.getByText('No uploads yet').waitFor()
   const harbour = await photo(harbourSvg)
   await dropFiles(page.locator('body'), [
     { name: 'harbour.jpg', type: 'image/jpeg', bytes: harbour },
@@ -34,7 +34,7 @@ try {
     { name: 'mountains.jpg', type: 'image/jpeg', bytes: await photo(mountainsSvg) },
   ])
   for (const name of ['harbour.jpg', 'mountains.jpg']) await waitForThumbnail(page, name)
-  await page.getByText('The JPEG is incomplete').first().waitFor()
+  await page.getByText('Rejected').first().waitFor()
   const network = await context.newCDPSession(page)
   await network.send('Network.emulateNetworkConditions', {
     offline: false,
@@ -64,6 +64,6 @@ function photo(svg: string): Promise<Buffer> {
 
 /** Waits until the thumbnail of an upload is visible. */
 async function waitForThumbnail(page: Page, name: string): Promise<void> {
-  const card = page.getByRole('listitem', { name, exact: true })
-  await card.locator('.thumbnail-image.is-shown').waitFor({ timeout: 60_000 })
+  const card = page.getByRole('gridcell', { name })
+  await card.locator('.picture-image.is-shown').waitFor({ timeout: 60_000 })
 }

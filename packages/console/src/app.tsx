@@ -8,10 +8,11 @@ import { createIdentity } from './frame/identity.ts'
 import type { Page } from './frame/page.ts'
 import { createShortcuts } from './frame/shortcuts.ts'
 import { createTheme } from './frame/theme.ts'
+import { createOperations } from './operations/operations.ts'
 import { createSending } from './sending/sending.ts'
 import { SendingTray } from './sending/sending-tray.tsx'
-import { createOperations } from './operations/operations.ts'
-import { createUploads } from './uploads/uploads.ts'
+import { UploadButton } from './sending/upload-button.tsx'
+import { createUploads } from './uploads/store/uploads.ts'
 import { UploadsPage } from './uploads/uploads-page.tsx'
 
 /**
@@ -23,10 +24,12 @@ import { UploadsPage } from './uploads/uploads-page.tsx'
 export function createApp(apiUrl: string) {
   const client = createClient({ origin: apiUrl })
   const identity = createIdentity({ client })
-  const frame = { identity, shortcuts: createShortcuts(), theme: createTheme(), toasts: createToasts() }
+  const shortcuts = createShortcuts()
+  const toasts = createToasts()
+  const frame = { identity, shortcuts, theme: createTheme(), toasts }
   const uploads = createUploads({ client, identity })
   const sending = createSending({ client, identity })
-  const operator = { operations: createOperations({ client, identity }), toasts: frame.toasts }
+  const operator = { operations: createOperations({ client, identity }), toasts }
 
   const pages: Page[] = [
     {
@@ -34,7 +37,17 @@ export function createApp(apiUrl: string) {
       title: 'Uploads',
       icon: Images,
       key: 'u',
-      component: () => <UploadsPage uploads={uploads} sending={sending} />,
+      component: () => (
+        <UploadsPage
+          uploads={uploads}
+          client={client}
+          identity={identity}
+          shortcuts={shortcuts}
+          toasts={toasts}
+          sendButton={<UploadButton sending={sending} />}
+          fileOf={sending.bytesOfUpload}
+        />
+      ),
     },
     {
       path: '/console/fleet',

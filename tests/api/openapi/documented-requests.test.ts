@@ -161,7 +161,15 @@ test('health and sessions', async () => {
 test('announcing, listing and changing uploads', async () => {
   const { id } = (await send('announceUpload')).body(WithId)
   known.set(sampleId, id)
-  for (const operation of ['listUploads', 'getUpload', 'editUpload', 'watchUpload', 'watchUploads'])
+  for (const operation of [
+    'listPresets',
+    'listUploads',
+    'getUpload',
+    'getUploadEvidence',
+    'editUpload',
+    'watchUpload',
+    'watchUploads',
+  ])
     await send(operation)
   await send('eraseUpload')
   await send('putFile')

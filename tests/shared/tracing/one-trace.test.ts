@@ -196,7 +196,8 @@ test('a tus upload belongs to the trace of its creation, which links to the requ
   )
   // S3's event may be received first. It links to nothing, because it belongs to no request.
   const received = await otlp.until(
-    ({ name, traceId, links }) => name === 'receive upload' && traceId === done.traceId && links !== undefined,
+    ({ name, traceId, links }) =>
+      name === 'receive upload' && traceId === done.traceId && links !== undefined,
   )
   assert.equal(
     received.links?.map(({ traceId, spanId }) => [traceId, spanId]),

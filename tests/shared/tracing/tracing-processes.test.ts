@@ -45,7 +45,7 @@ function linesOf({ apiLog, worker }: Services): Record<string, unknown>[] {
 function loadedBy(lines: Record<string, unknown>[]): string[][] {
   const modules = lines.filter(({ event }) => event === 'telemetry-modules').map((line) => line['modules'])
   assert.is(modules.length, 2)
-  return modules.map((paths) => 
+  return modules.map((paths) =>
     (Array.isArray(paths) ? paths.map(String) : []).filter((path) => !path.includes('/@opentelemetry/api/')),
   )
 }

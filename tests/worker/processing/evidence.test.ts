@@ -77,6 +77,10 @@ test('the manifest of a photo has the checks, limits, tools and steps that led t
   const address = await fleet.arrive(bytes, { declaredSha256 })
   const evidence = await evidenceOf(address)
   assert.is(evidence.attempt, 1)
+  const { receivedAt = '', startedAt = '' } = evidence
+  const { createdAt = '', finishedAt = '' } = (await fleet.manifests.read(address)) ?? {}
+  assert.ok(createdAt <= receivedAt && receivedAt <= finishedAt, `received at ${receivedAt}`)
+  assert.ok(startedAt !== '' && startedAt <= finishedAt, `started at ${startedAt}`)
   assert.equal(results(evidence), {
     size: 'passed',
     'image-bytes': 'passed',

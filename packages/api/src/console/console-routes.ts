@@ -28,7 +28,9 @@ export async function consoleRoutes(
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
-    `img-src 'self' blob: data: ${cdnOrigin}`,
+    `img-src 'self' blob: data: ${allOf(bucketOrigin, cdnOrigin)}`,
+    // Players follow the redirect of an original, which is always in the bucket.
+    `media-src 'self' ${bucketOrigin}`,
     `connect-src 'self' ${bucketOrigin}`,
     "base-uri 'self'",
     "form-action 'self'",
@@ -60,4 +62,9 @@ export async function consoleRoutes(
   function protectPage(reply: Pick<FastifyReply, 'header'>) {
     return reply.header('x-content-type-options', 'nosniff').header('content-security-policy', policy)
   }
+}
+
+/** Returns each of the origins once. */
+function allOf(...origins: string[]): string {
+  return [...new Set(origins)].join(' ')
 }

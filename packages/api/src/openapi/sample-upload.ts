@@ -44,6 +44,22 @@ export const readyUpload = {
 /** The data of an event `progress`. */
 export const sampleProgress = { id: sampleId, step: 'rendering', done: 3, total: 5 }
 
+export const sampleEvidence = {
+  history: [
+    { state: 'awaiting', at: announcedAt },
+    { state: 'received', at: '2026-11-23T09:30:02.000Z' },
+    { state: 'processing', at: '2026-11-23T09:30:02.100Z' },
+    { state: 'ready', at: '2026-11-23T09:30:03.000Z' },
+  ],
+  processing: {
+    attempt: 1,
+    typeFoundBy: 'signature',
+    checks: [{ name: 'size', result: 'passed' }],
+    limits: { maxImagePixels: 100_000_000 },
+    steps: [{ name: 'render', ms: 310, cpuMs: 290 }],
+  },
+}
+
 const bucket = 'https://bucket.s3.eu-central-1.amazonaws.com'
 const key = `originals/s-0123456789abcdef0123456789abcdef/${sampleId}`
 

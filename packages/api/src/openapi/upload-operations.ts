@@ -8,6 +8,7 @@ import {
   readyUpload,
   receipt,
   receivedUpload,
+  sampleEvidence,
   sampleId,
   sampleProgress,
   sentParts,
@@ -150,6 +151,31 @@ export const uploadOperations: Operations = {
     security: securityRequirements.read,
     responses: { 200: { description: 'The upload.', example: readyUpload } },
     errors: ['upload_not_found', 'dependency_unavailable'],
+  },
+  'GET /uploads/:id/evidence': {
+    ...owned,
+    operationId: 'getUploadEvidence',
+    summary: 'Read how the outcome of an upload came about',
+    description:
+      'The states of the upload with their times and, once it has an outcome, what was checked and how long each step took. ' +
+      'While it is processed again, `processing` is that of the last outcome.',
+    security: securityRequirements.read,
+    responses: { 200: { description: 'The evidence.', example: sampleEvidence } },
+    errors: ['upload_not_found', 'dependency_unavailable'],
+  },
+  'GET /presets': {
+    operationId: 'listPresets',
+    summary: 'List the presets that uploads can name',
+    description: 'The presets of the deployment (`PRESETS`), and `default`.',
+    tag: 'uploads',
+    security: [{}, ...securityRequirements.read],
+    responses: {
+      200: {
+        description: 'The presets of this deployment.',
+        example: { presets: [{ name: 'default', variants: ['thumbnail', 'small', 'large'] }] },
+      },
+    },
+    errors: [],
   },
   'PATCH /uploads/:id': {
     ...owned,

@@ -31,12 +31,14 @@ import { editRoutes } from './edit-routes.ts'
 import { createEditUpload } from './edit-upload.ts'
 import { createEraseOwnUpload } from './erase-own-upload.ts'
 import { eraseRoutes } from './erase-routes.ts'
+import { evidenceRoutes } from './evidence-routes.ts'
 import { createFindLostId } from './find-lost-id.ts'
 import { createFindOwnUpload } from './find-own-upload.ts'
 import { createRespondOnce, createWithIdempotencyKey } from './idempotency-key.ts'
 import { createMultipartUploads } from './multipart-uploads.ts'
 import { createNameNetworks } from './name-networks.ts'
 import { partRoutes } from './part-routes.ts'
+import { presetRoutes } from './preset-routes.ts'
 import { createReprocessOutdated } from './reprocess-outdated.ts'
 import { reprocessRoutes } from './reprocess-routes.ts'
 import { createReprocessUpload } from './reprocess-upload.ts'
@@ -155,6 +157,8 @@ export function createUploads(deps: {
         listUploads,
         viewUpload,
       })
+      evidenceRoutes(scope, { findOwnUpload, manifests })
+      presetRoutes(scope, { presets })
       partRoutes(scope, { findOwnUpload, multipartUploads, completeUpload, viewUpload })
       reprocessRoutes(scope, {
         findOwnUpload,

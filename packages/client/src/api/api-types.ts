@@ -229,6 +229,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/presets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the presets that uploads can name
+         * @description The presets of the deployment (`PRESETS`), and `default`.
+         */
+        get: operations["listPresets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ready": {
         parameters: {
             query?: never;
@@ -274,6 +294,30 @@ export interface paths {
          * @description Copies of the session's cookie become invalid. The session's uploads are kept, but no client can access them. Uploads of the user that it was signed in as stay with the user.
          */
         delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/session/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Sign the session in as an API key
+         * @description Until `DELETE /session/key`, `DELETE /session`, or the end of the session or of the key, requests with the cookie act as the key: for its tenant, with all its scopes. It is for an operator's browser; only pages of the API itself may use such a session, and no origin of `ALLOWED_ORIGINS`. Neither the cookie nor Redis has the key, only its id. Each sign-in begins another session. When the key has ended, requests get 401 `token_revoked` until the session is signed in again or out.
+         */
+        put: operations["signInWithKey"];
+        post?: never;
+        /**
+         * Sign out of an API key
+         * @description Ends the session that an API key signed in, with its event streams on all instances. The browser continues in the anonymous session that it had before, if it had one. Does nothing in a session that no API key has signed in.
+         */
+        delete: operations["signOutOfKey"];
         options?: never;
         head?: never;
         patch?: never;
@@ -509,6 +553,26 @@ export interface paths {
          *     While a worker processes a file that takes longer than a moment, `progress` tells how far it is (schema `UploadProgress`): `inspecting`, `rendering` with the number of variants, then `publishing`. It comes at most four times a second, never after the final state, has no id, and is not repeated: a client must not depend on it.
          */
         get: operations["watchUpload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how the outcome of an upload came about
+         * @description The states of the upload with their times and, once it has an outcome, what was checked and how long each step took. While it is processed again, `processing` is that of the last outcome.
+         */
+        get: operations["getUploadEvidence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1361,6 +1425,10 @@ export interface components {
             since: string;
             tier: "api" | "worker";
         };
+        KeyToSignIn: {
+            /** @description an API key */
+            key: string;
+        };
         LostInstance: {
             /** @description instance name */
             id: string;
@@ -1394,6 +1462,14 @@ export interface components {
             /** @description PUT the bytes of the part to this URL */
             url: string;
         };
+        Preset: {
+            name: string;
+            /** @description names of the variants that it makes */
+            variants: string[];
+        };
+        PresetList: {
+            presets: components["schemas"]["Preset"][];
+        };
         Problem: {
             code: components["schemas"]["ErrorCode"];
             /** @description what is wrong with this request */
@@ -1415,6 +1491,39 @@ export interface components {
             title: string;
             /** @description the kind of problem: `urn:millrace:problem:` and the code */
             type: string;
+        };
+        /** @description what the last attempt that has an outcome checked, and how long it took */
+        Processing: {
+            /** @description which attempt of the job; faults of Redis or S3 count as none */
+            attempt?: number;
+            checks: {
+                detail?: string;
+                /** @description such as size, sha256, type, clamd */
+                name: string;
+                result: "passed" | "failed" | "skipped";
+            }[];
+            /** @description why the last attempt failed, if the upload is `failed`; the log has more */
+            lastError?: {
+                /** @description the name of the error behind it */
+                cause?: string;
+                /** @description of the error catalogue, or the name of another error */
+                code: string;
+            };
+            /** @description limits in force, by name */
+            limits: {
+                [key: string]: number;
+            };
+            steps: {
+                /** @description read or written */
+                bytes?: number;
+                /** @description of the decoder */
+                cpuMs?: number;
+                /** @description wall time */
+                ms: number;
+                name: string;
+            }[];
+            /** @description what showed the type: `signature`, `container`, `text` and so on */
+            typeFoundBy?: string;
         };
         PutTransport: {
             /** @description all of these headers must be sent, unchanged. If S3 has the file already, for example because a response was lost, it responds with 412 */
@@ -1444,6 +1553,18 @@ export interface components {
             /** @description of all workers that are not draining */
             slots: number;
             waiting: number;
+        };
+        /** @description the limits of each user, and of the tenant itself; absent: no limit */
+        Quota: {
+            bytesPerDay?: number;
+            bytesTotal?: number;
+            filesPerDay?: number;
+            filesTotal?: number;
+        };
+        ReachedState: {
+            /** @description ISO 8601, UTC */
+            at: string;
+            state: components["schemas"]["UploadState"];
         };
         Readiness: {
             checks: {
@@ -1536,13 +1657,24 @@ export interface components {
             expiresAt: string;
             /** @description the instance that served this request */
             servedBy: string;
-            /** @description whom the session was signed in as; null: it is anonymous, or its credential has ended */
+            /** @description whom the session was signed in as: a user, or an API key itself; null: it is anonymous, or its credential has ended */
             signedIn: {
                 /** @description ISO 8601: when session or credential end, whichever is first */
                 until: string;
                 /** @description the id of the user, as the credential names it */
                 user: string;
+            } | {
+                /** @description the API key that the session acts as */
+                keyId: string;
+                /** @description what the session may do */
+                scopes: string[];
+                /** @description its tenant, who owns the uploads of the session */
+                tenant: string;
+                /** @description ISO 8601: when session or credential end, whichever is first */
+                until: string;
             } | null;
+            /** @description whether it was signed in, and its credential has ended: other requests get 401 until it signs in again, or out */
+            signInEnded: boolean;
             /** @description the label set by `PUT /session` */
             user: string | null;
             /** @description number of `GET /session` requests of this session */
@@ -1694,6 +1826,11 @@ export interface components {
             code: components["schemas"]["ErrorCode"];
             message: string;
         };
+        UploadEvidence: {
+            /** @description the states of the upload and since when, in order; a state whose time is not known is absent */
+            history: components["schemas"]["ReachedState"][];
+            processing?: components["schemas"]["Processing"];
+        };
         UploadIds: {
             ids: string[];
         };
@@ -1729,6 +1866,7 @@ export interface components {
             files: number;
             /** @description cursor of the next page; absent on the last one */
             nextCursor?: string;
+            quota: components["schemas"]["Quota"];
             users: components["schemas"]["UserUsage"][];
         };
         UsageCounting: {
@@ -1980,22 +2118,8 @@ export interface components {
                 };
             };
         };
-        /** @description The API key does not have the required scope. */
-        Problem403: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code: "forbidden";
-                    /** @constant */
-                    status: 403;
-                };
-            };
-        };
         /** @description The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-        Problem403v2: {
+        Problem403: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2009,7 +2133,7 @@ export interface components {
             };
         };
         /** @description The upload token does not allow this. Or: The API key does not have the required scope. Or: Cross-site request refused: the page has another origin than this API. */
-        Problem403v3: {
+        Problem403v2: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2023,7 +2147,7 @@ export interface components {
             };
         };
         /** @description Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-        Problem403v4: {
+        Problem403v3: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2031,20 +2155,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code: "cross_site" | "forbidden";
-                    /** @constant */
-                    status: 403;
-                };
-            };
-        };
-        /** @description The upload token does not allow this. Or: Cross-site request refused: the page has another origin than this API. Or: The API key does not have the required scope. */
-        Problem403v5: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code: "token_limit" | "cross_site" | "forbidden";
                     /** @constant */
                     status: 403;
                 };
@@ -2880,7 +2990,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -2913,7 +3023,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429v4"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -2968,7 +3078,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403v3"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             501: components["responses"]["Problem501"];
@@ -3012,7 +3122,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403v3"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -3245,7 +3355,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
@@ -3283,7 +3393,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -3320,7 +3430,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -3351,7 +3461,47 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403v3"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v4"];
+        };
+    };
+    listPresets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The presets of this deployment. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "presets": [
+                     *         {
+                     *           "name": "default",
+                     *           "variants": [
+                     *             "thumbnail",
+                     *             "small",
+                     *             "large"
+                     *           ]
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PresetList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v4"];
@@ -3435,6 +3585,7 @@ export interface operations {
                      *         "user": "user_42",
                      *         "until": "2026-11-20T09:00:00.000Z"
                      *       },
+                     *       "signInEnded": false,
                      *       "servedBy": "api-1"
                      *     }
                      */
@@ -3479,7 +3630,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -3509,7 +3660,95 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429v2"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    signInWithKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "key": "mr_3vY0Qn2b8mWcU1kTzJr5xP7sLdFhGaE9oNiRqXyVwKt"
+                 *     }
+                 */
+                "application/json": components["schemas"]["KeyToSignIn"];
+            };
+        };
+        responses: {
+            /** @description The session, which is signed in. */
+            200: {
+                headers: {
+                    /** @description the sealed cookie, if the session is new or its cookie is renewed */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "views": 0,
+                     *       "user": null,
+                     *       "createdAt": "2026-11-20T08:00:00.000Z",
+                     *       "expiresAt": "2026-12-20T08:00:00.000Z",
+                     *       "signedIn": {
+                     *         "keyId": "key-01890a5d0c8b7c3e9f2a4b6c8d0e1f23",
+                     *         "tenant": "acme",
+                     *         "scopes": [
+                     *           "uploads:read",
+                     *           "uploads:write",
+                     *           "tenant"
+                     *         ],
+                     *         "until": "2026-12-20T08:00:00.000Z"
+                     *       },
+                     *       "signInEnded": false,
+                     *       "servedBy": "api-1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            408: components["responses"]["Problem408"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    signOutOfKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session is not signed in with an API key. */
+            204: {
+                headers: {
+                    /** @description the sealed cookie of the session before, or deletes the cookie */
+                    "set-cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
             429: components["responses"]["Problem429v2"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
@@ -3568,7 +3807,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -3602,7 +3841,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v2"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -3669,7 +3908,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v9"];
@@ -3771,7 +4010,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v9"];
@@ -3819,7 +4058,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -3910,7 +4149,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -3977,7 +4216,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v9"];
@@ -4046,7 +4285,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v4"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v3"];
@@ -4128,7 +4367,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v4"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v3"];
@@ -4182,7 +4421,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v2"];
             429: components["responses"]["Problem429"];
@@ -4343,7 +4582,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v3"];
@@ -4459,7 +4698,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v2"];
             429: components["responses"]["Problem429"];
@@ -4538,7 +4777,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -4610,7 +4849,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v5"];
@@ -4671,6 +4910,82 @@ export interface operations {
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             429: components["responses"]["Problem429v4"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503v2"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    getUploadEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description UUIDv7
+                 * @example 019aa1f0-5c1e-7cc3-98a1-2f6b0d9e4a57
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The evidence. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "history": [
+                     *         {
+                     *           "state": "awaiting",
+                     *           "at": "2026-11-23T09:30:00.000Z"
+                     *         },
+                     *         {
+                     *           "state": "received",
+                     *           "at": "2026-11-23T09:30:02.000Z"
+                     *         },
+                     *         {
+                     *           "state": "processing",
+                     *           "at": "2026-11-23T09:30:02.100Z"
+                     *         },
+                     *         {
+                     *           "state": "ready",
+                     *           "at": "2026-11-23T09:30:03.000Z"
+                     *         }
+                     *       ],
+                     *       "processing": {
+                     *         "attempt": 1,
+                     *         "typeFoundBy": "signature",
+                     *         "checks": [
+                     *           {
+                     *             "name": "size",
+                     *             "result": "passed"
+                     *           }
+                     *         ],
+                     *         "limits": {
+                     *           "maxImagePixels": 100000000
+                     *         },
+                     *         "steps": [
+                     *           {
+                     *             "name": "render",
+                     *             "ms": 310,
+                     *             "cpuMs": 290
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UploadEvidence"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404v5"];
+            429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503v2"];
             507: components["responses"]["Problem507"];
@@ -4835,7 +5150,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v4"];
@@ -4898,7 +5213,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v6"];
@@ -5012,7 +5327,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -5065,7 +5380,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
@@ -5126,7 +5441,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v3"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -5219,7 +5534,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v10"];
             429: components["responses"]["Problem429"];
@@ -5266,7 +5581,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v4"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v4"];
             429: components["responses"]["Problem429"];
@@ -5333,7 +5648,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v5"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v11"];
@@ -5400,7 +5715,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v2"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v5"];
+            403: components["responses"]["Problem403v2"];
             404: components["responses"]["Problem404v5"];
             409: components["responses"]["Problem409v2"];
             413: components["responses"]["Problem413v3"];
@@ -5445,6 +5760,10 @@ export interface operations {
                      *           "bytes": 48210004
                      *         }
                      *       ],
+                     *       "quota": {
+                     *         "bytesTotal": 1000000000,
+                     *         "filesPerDay": 500
+                     *       },
                      *       "users": [
                      *         {
                      *           "user": "auth0|5f7c8ec7",
@@ -5592,7 +5911,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v3"];
             409: components["responses"]["Problem409v2"];
             429: components["responses"]["Problem429"];
@@ -5707,7 +6026,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v3"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v8"];
             413: components["responses"]["Problem413"];
@@ -5776,7 +6095,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -5833,7 +6152,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400v3"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -5968,7 +6287,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v8"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];
@@ -6034,7 +6353,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             408: components["responses"]["Problem408"];
             409: components["responses"]["Problem409v2"];
@@ -6093,7 +6412,7 @@ export interface operations {
             };
             400: components["responses"]["Problem400"];
             401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403v2"];
+            403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404v7"];
             408: components["responses"]["Problem408"];
             413: components["responses"]["Problem413"];

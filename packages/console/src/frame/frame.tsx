@@ -1,7 +1,7 @@
 import { BookOpen, Keyboard, Menu, X } from 'lucide-preact'
 import type { ComponentChildren } from 'preact'
 import { Suspense } from 'preact/compat'
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Link, Route, Switch, useLocation } from 'wouter-preact'
 import { Button } from '../design/button.tsx'
 import { EmptyState } from '../design/empty-state.tsx'
@@ -43,6 +43,10 @@ export function Frame(props: {
   const hasNavigated = useRef(false)
   if (location !== firstLocation.current) hasNavigated.current = true
   useEffect(() => setIsMenuOpen(false), [location])
+  // Before a page restores where its reader was.
+  useLayoutEffect(() => {
+    if (hasNavigated.current) scrollTo(0, 0)
+  }, [location])
   useEffect(() => {
     identity.open().catch((error) => toasts.tellFailure('The session could not be opened', error))
   }, [identity, toasts])

@@ -11,7 +11,7 @@ export function PageHeader(props: { title: string; note?: ComponentChildren; chi
   useEffect(() => {
     document.title = `${title} · Millrace`
     // After a navigation, screen readers read the new heading.
-    if (hasNavigated.current) heading.current?.focus()
+    if (hasNavigated.current) heading.current?.focus({ preventScroll: true })
   }, [title, hasNavigated])
   return (
     <div class="page-header">

@@ -80,12 +80,13 @@ export function createSending(deps: { client: Client; identity: Identity; stream
     files: list.shown,
     connection: connection.state,
     summary: computed(() => summaryOf(list.shown.value, batch, bytesPerSecond.value)),
-    /** The file of this page that an upload was made from. */
-    fileOf(uploadId: string): SendingFile | undefined {
-      return list.shown.value.length > 0 ? list.ofUpload(uploadId) : undefined
-    },
     /** The bytes of a file, if this page has them. */
     bytesOf: (key: string): File | undefined => transfers.get(key)?.added?.file,
+    /** The bytes that an upload was made from, if this page has them. Reads no signal: they do not change. */
+    bytesOfUpload(uploadId: string): File | undefined {
+      const file = list.ofUpload(uploadId)
+      return file && transfers.get(file.key)?.added?.file
+    },
 
     add,
     addUnreadable,

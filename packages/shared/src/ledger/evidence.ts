@@ -14,6 +14,12 @@ export const Evidence = Type.Object({
       description: 'which attempt of the job; faults of Redis or S3 count as none',
     }),
   ),
+  receivedAt: Type.Optional(
+    Type.String({
+      description: 'ISO 8601; when the bytes had arrived, or the upload was to be processed again',
+    }),
+  ),
+  startedAt: Type.Optional(Type.String({ description: 'ISO 8601; when the attempt began' })),
   typeFoundBy: Type.Optional(
     Type.String({ description: 'what showed the type: `signature`, `container`, `text` and so on' }),
   ),

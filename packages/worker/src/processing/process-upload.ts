@@ -67,7 +67,7 @@ export function createProcessUpload(deps: {
   /** @throws any error: an AppError that is not retryable fails the upload, all others are retried */
   return async function processUpload(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
     const { log, report } = attempt
-    const found = await report.measure('find', () => findArrivedUpload(job))
+    const found = await report.measure('find', () => findArrivedUpload(job, report))
     if (!found) {
       // An earlier attempt may have written variants after the upload was erased.
       if (await deps.isErased(job)) await deps.finishErasure(job)
@@ -158,7 +158,10 @@ export function createProcessUpload(deps: {
   }
 
   /** @returns undefined if the original was deleted or replaced by other bytes */
-  async function findArrivedUpload(job: ProcessUploadJob): Promise<ArrivedUpload | undefined> {
+  async function findArrivedUpload(
+    job: ProcessUploadJob,
+    report: Report,
+  ): Promise<ArrivedUpload | undefined> {
     const stored = await lookup.find(job)
     if (!stored) return undefined
     let arrival = stored.upload.arrival
@@ -172,6 +175,8 @@ export function createProcessUpload(deps: {
     if (!isStarted(stored.upload, arrival)) await deps.tellReceived(stored.upload, arrival)
     const updated = await records.update(job, (current) => toProcessing(current, jobArrival))
     const isFresh = stored.upload.state === 'received' && stored.upload.arrival?.etag === job.etag
+    // In any other state, an attempt before this one has begun.
+    if (isFresh) report.wasReceivedAt(stored.upload.updatedAt)
     return { ...(updated ?? stored), arrival, isFresh }
   }
 

@@ -28,6 +28,7 @@ export function createReport({
   span?: Tracing['span']
 } = {}) {
   const startedAt = performance.now()
+  const startTime = new Date().toISOString()
   const findings: Findings = {}
   const checks: Check[] = []
   const steps: Step[] = []
@@ -35,6 +36,7 @@ export function createReport({
   const tools: Record<string, string> = {}
   let typeFoundBy: string | undefined
   let outcome: 'ready' | 'rejected' | undefined
+  let receivedAt: string | undefined
   let onReached: (step: ProgressStep) => void = () => {}
 
   function warn(sentence: string): void {
@@ -57,6 +59,11 @@ export function createReport({
     /** Records how the type was found. */
     foundTypeBy(way: string): void {
       typeFoundBy = way
+    },
+
+    /** Records since when the upload waited for a worker. @param at ISO 8601 */
+    wasReceivedAt(at: string): void {
+      receivedAt = at
     },
 
     /** Records what is odd about a file that is whole, in one sentence for its owner. */
@@ -129,6 +136,8 @@ export function createReport({
     evidence(lastError?: unknown): Evidence {
       return {
         ...(attempt !== undefined && { attempt }),
+        ...(receivedAt !== undefined && { receivedAt }),
+        startedAt: startTime,
         ...(typeFoundBy !== undefined && { typeFoundBy }),
         checks,
         limits,

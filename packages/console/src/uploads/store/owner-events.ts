@@ -1,4 +1,5 @@
 import type { Upload, UploadProgress } from '@millrace/client'
+import { signal } from '@preact/signals'
 
 /**
  * Delay before a stream that the server refused is opened again, in ms, plus a random part of it. An EventSource gives up
@@ -7,55 +8,57 @@ import type { Upload, UploadProgress } from '@millrace/client'
 const refusedDelayMs = 5_000
 
 /**
- * Follows all uploads of this browser's session over one stream of server-sent events (`GET /events`). Each
- * stream begins with a snapshot of the newest uploads, so a reconnect misses nothing. A hidden page closes
- * its stream: browsers open at most six connections to a host (HTTP/1.1), shared by all tabs.
+ * Follows uploads over one stream of server-sent events: those of this session or user (`GET /events`), or those of all
+ * users of the tenant. A hidden page closes its stream: browsers open at most six connections to a host (HTTP/1.1), shared
+ * by all tabs.
  *
- * @param deps.onSnapshot called with the newest uploads, and with a cursor if there are older ones
+ * @param deps.onOpened called whenever changes may have been missed: at the beginning, and after each gap. The stream of one
+ *   owner begins with the newest uploads, and with a cursor if there are older ones
  * @param deps.onUpload called with each upload that changed
  * @param deps.onErased called with the id of each erased upload
  * @param deps.onProgress called with some steps of uploads that are being processed
  */
 export function createOwnerEvents(deps: {
-  onSnapshot: (uploads: Upload[], nextCursor: string | undefined) => void
+  onOpened: (newest: { uploads: Upload[]; nextCursor?: string } | undefined) => void
   onUpload: (upload: Upload) => void
   onErased: (id: string) => void
   onProgress: (progress: UploadProgress) => void
 }) {
   let stream: EventSource | undefined
   let reconnectTimer: ReturnType<typeof setTimeout> | undefined
-  let opened: PromiseWithResolvers<void> | undefined
+  let path: string | undefined
+  const isLost = signal(false)
 
   document.addEventListener('visibilitychange', updateConnection)
+  addEventListener('online', updateConnection)
 
   return {
-    /**
-     * Opens the stream, and reopens it whenever the page becomes visible. Resolves after the first snapshot.
-     *
-     * @throws Error if the server refuses the stream; reconnecting goes on in the background
-     */
-    open(): Promise<void> {
-      opened = Promise.withResolvers<void>()
-      // Also in a hidden page, so that a page opened in the background loads its uploads.
+    /** Whether the page does not get changes at the moment, although it should. */
+    isLost,
+
+    /** Opens the stream, in place of the current one. It reopens whenever the page becomes visible. */
+    open({ ofAllUsers }: { ofAllUsers: boolean }): void {
+      path = ofAllUsers ? 'events?users=all' : 'events'
+      // Also in a hidden page, so that a page opened in the background is up to date.
       connect()
-      return opened.promise
     },
   }
 
   function updateConnection(): void {
     close()
-    if (opened && !document.hidden) connect()
+    if (path !== undefined && !document.hidden) connect()
   }
 
   function connect(): void {
     close()
-    const current = new EventSource('events')
+    if (path === undefined) return
+    const current = new EventSource(path)
     stream = current
     current.addEventListener('snapshot', ({ data }: MessageEvent<string>) => {
-      const { uploads, nextCursor }: { uploads: Upload[]; nextCursor?: string } = JSON.parse(data)
-      deps.onSnapshot(uploads, nextCursor)
-      opened?.resolve()
+      deps.onOpened(JSON.parse(data))
     })
+    // The stream of all users begins with `opened`.
+    for (const name of ['opened', 'missed']) current.addEventListener(name, () => deps.onOpened(undefined))
     current.addEventListener('upload', ({ data }: MessageEvent<string>) => {
       deps.onUpload(JSON.parse(data))
     })
@@ -66,10 +69,13 @@ export function createOwnerEvents(deps: {
     current.addEventListener('progress', ({ data }: MessageEvent<string>) => {
       deps.onProgress(JSON.parse(data))
     })
+    current.addEventListener('open', () => {
+      isLost.value = false
+    })
     current.addEventListener('error', () => {
+      isLost.value = true
       // In any other state the browser reconnects by itself.
       if (current.readyState !== EventSource.CLOSED) return
-      opened?.reject(new Error('The server refused the stream of events.'))
       reconnectTimer = setTimeout(updateConnection, refusedDelayMs * (1 + Math.random()))
     })
   }
@@ -80,3 +86,5 @@ export function createOwnerEvents(deps: {
     stream = undefined
   }
 }
+
+export type OwnerEvents = ReturnType<typeof createOwnerEvents>
