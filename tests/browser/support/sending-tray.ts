@@ -87,6 +87,8 @@ export async function openTray(context: BrowserContext, url: string) {
     /** Chooses a file in the dialog that a click opens. */
     async chooseFile(file: string, click: () => Promise<void>): Promise<void> {
       const chooser = page.waitForEvent('filechooser')
+      // Playwright enables the interception of Chromium's dialog with a message of its own, which must come first.
+      await page.evaluate(() => 0)
       await click()
       await (await chooser).setFiles(file)
     },

@@ -16,8 +16,8 @@ export function createShortcuts() {
   document.addEventListener('keydown', (event) => {
     const { key, target, timeStamp } = event
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isField(target)) return
-    // A dialog has the page's keys for itself.
-    if (document.querySelector('dialog[open]')) return
+    // A dialog or a menu has the page's keys for itself: Escape closes it.
+    if (document.querySelector('dialog[open], :popover-open')) return
     const isSecond = firstKey !== '' && timeStamp - firstKeyAt < secondKeyMs
     const typed = isSecond ? `${firstKey} ${key}` : key
     firstKey = ''
