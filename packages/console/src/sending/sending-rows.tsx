@@ -5,7 +5,7 @@ import { isProcessed, type SendingFile } from './sending-file.ts'
 import { SendingRow } from './sending-row.tsx'
 
 /** Height of a row, as in sending-tray.css, in px. */
-const rowHeight = 56
+const rowHeight = 68
 /** Rows beyond the visible ones that are rendered, so that scrolling shows no gaps. */
 const spareRows = 4
 
