@@ -267,6 +267,11 @@ test('rejected uploads are shown with their reason, and failed ones are retried,
   await openSignedIn('/console/queues')
   await row('half.jpg').getByText('The JPEG is incomplete').waitFor()
   await page.getByText('Nothing has failed').waitFor()
+  // The panel of the upload has the evidence.
+  await page.getByRole('link', { name: 'half.jpg' }).click()
+  await page.getByRole('heading', { name: 'half.jpg' }).waitFor()
+  await page.getByText('The JPEG is incomplete').first().waitFor()
+  await page.goBack()
 
   // No file makes processing fail. So the API's responses are made here.
   const failed = { ...(await read()), filename: 'photo.jpg', state: 'failed' }

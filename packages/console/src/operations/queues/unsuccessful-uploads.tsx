@@ -1,6 +1,7 @@
 import type { Upload } from '@millrace/client'
 import { CircleCheck, RotateCw } from 'lucide-preact'
 import { useCallback, useState } from 'preact/hooks'
+import { Link } from 'wouter-preact'
 import { Button } from '../../design/button.tsx'
 import { EmptyState } from '../../design/empty-state.tsx'
 import { Explained } from '../../design/explained.tsx'
@@ -129,7 +130,10 @@ export function UnsuccessfulUploads(props: { state: State; operations: Operation
                     {uploads.map((upload) => (
                       <tr key={upload.id}>
                         <th scope="row" class="main-cell">
-                          <div class="cell-title">{upload.filename}</div>
+                          {/* The panel shows the evidence: checks, limits, steps and the history of states. */}
+                          <Link class="cell-title" href={`/?upload=${upload.id}`}>
+                            {upload.filename}
+                          </Link>
                           {upload.error && (
                             <div class="cell-note">
                               {upload.error.message} <code>{upload.error.code}</code>
