@@ -105,17 +105,18 @@ test('the build context holds only what the Dockerfile copies', () => {
     assert.ok(ignored.includes(pattern), pattern)
 })
 
-test('each package imports only its production dependencies', () => {
+test('each package imports only its dependencies, and what runs in containers only those of production', () => {
+  const inLocalCloud = filesReachedFrom('packages/local/src/cloud-main.ts')
   for (const name of ['shared', 'api', 'worker', 'local', 'local-s3']) {
-    const { dependencies } = JSON.parse(read(`packages/${name}/package.json`))
+    const { dependencies, devDependencies = {} } = JSON.parse(read(`packages/${name}/package.json`))
     for (const file of globSync(`packages/${name}/src/**/*.ts`, { cwd: root })) {
-      for (const [, specifier = ''] of read(file).matchAll(
-        /^(?:import|export) (?!type )[^'"]*from '([^'.][^']*)'/gm,
-      )) {
+      const runsInContainers = name !== 'local' || inLocalCloud.has(file)
+      for (const specifier of importsOf(file)) {
         const [scope = '', rest] = specifier.split('/')
         const dependency = scope.startsWith('@') ? `${scope}/${rest}` : scope
-        if (dependency.startsWith('node:') || dependency === `@millrace/${name}`) continue
-        assert.ok(dependency in dependencies, `${file} imports ${dependency}`)
+        if (/^[.]|^node:/.test(dependency) || dependency === `@millrace/${name}`) continue
+        const isDeclared = dependency in dependencies || (!runsInContainers && dependency in devDependencies)
+        assert.ok(isDeclared, `${file} imports ${dependency}`)
       }
     }
   }
@@ -284,3 +285,19 @@ else {
 }
 
 test.run()
+
+/** Returns what a file imports for other than types. */
+function importsOf(file: string): string[] {
+  const found = read(file).matchAll(/^(?:import|export) (?!type )(?:[^'"]*from )?'([^']*)'/gm)
+  return [...found].map(([, specifier = '']) => specifier)
+}
+
+/** Returns a file and all files of its package that it imports, directly or not. */
+function filesReachedFrom(entry: string, reached = new Set<string>()): Set<string> {
+  if (reached.has(entry)) return reached
+  reached.add(entry)
+  for (const specifier of importsOf(entry)) {
+    if (/^[.].*[.]ts$/.test(specifier)) filesReachedFrom(join(dirname(entry), specifier), reached)
+  }
+  return reached
+}
