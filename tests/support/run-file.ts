@@ -96,7 +96,10 @@ export async function runTestFiles(paths: string[], options: RunOptions): Promis
   }
   createInterface({ input: reportPipe }).on('line', (line) => {
     const report: TestReport = JSON.parse(line)
-    if (report.kind !== 'next') return reports.push(report)
+    if (report.kind !== 'next') {
+      reports.push(report)
+      return
+    }
     clearTimeout(timer)
     timer = startTimer()
     endFile(null, failIfEmpty)
