@@ -14,7 +14,7 @@ const needsOwnProcess = [
   // Processes, which a file may leave behind and which are killed when the file's own process ends.
   /child_process|worker_threads|startApiProcess|startServices|startSystem|startWithN|spawnWorker|spawnDecoder|runCommand|run-command|run-chaos/,
   // Memory, garbage, delays of the event loop and CPU time are those of the whole process.
-  /memoryUsage|[hH]eap|node:v8|\bgc\b|collectGarbage|eventLoop|EventLoop|EVENT_LOOP|cpuUsage|resourceUsage|PerformanceObserver/,
+  /VmHWM|memoryUsage|[hH]eap|node:v8|\bgc\b|collectGarbage|eventLoop|EventLoop|EVENT_LOOP|cpuUsage|resourceUsage|PerformanceObserver/,
   // The environment, global objects, signals.
   /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit|chdir|cwd)\b|globalThis|mock\.|fakeClock|fake-clock/,
 ]
