@@ -11,7 +11,8 @@ import {
   provideProgram,
   redisProgram,
 } from '@millrace/local/setup/system-programs.ts'
-import { type FileResult, runTestFile } from './support/run-file.ts'
+import { type FileResult, runTestFiles } from './support/run-file.ts'
+import { groupByProcess } from './support/shared-process.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
 
 /** A run without filters fails if it counts fewer tests. Raise it as tests are added. */
@@ -107,17 +108,27 @@ async function openRedis() {
 
 async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
   const results: FileResult[] = []
+  const limitMs = Number(values['limit-seconds']) * 1000
+  /** Runs the files of one process. If one of them ends it, the files after that one run in another. */
+  const runGroup = async (group: string[]) => {
+    for (let rest = group; rest.length > 0 && !stopping.signal.aborted; ) {
+      const ended = await runTestFiles(rest, { environment, limitMs, signal: stopping.signal })
+      for (const result of ended) show(result)
+      results.push(...ended)
+      rest = rest.slice(ended.length)
+    }
+  }
   // A browser has many processes: several at once make each of them late.
-  const withBrowser = files.filter(usesBrowser)
-  const others = files.filter((path) => !usesBrowser(path))
-  const runAllOf = async (first: string[], second: string[]) => {
+  const withBrowser = files.filter(usesBrowser).map((path) => [path])
+  const others = groupByProcess(
+    root,
+    files.filter((path) => !usesBrowser(path)),
+  )
+  const runAllOf = async (first: string[][], second: string[][]) => {
     for (;;) {
-      const path = first.shift() ?? second.shift()
-      if (path === undefined || stopping.signal.aborted) return
-      const limitMs = Number(values['limit-seconds']) * 1000
-      const result = await runTestFile(path, { environment, limitMs, signal: stopping.signal })
-      show(result)
-      results.push(result)
+      const group = first.shift() ?? second.shift()
+      if (group === undefined || stopping.signal.aborted) return
+      await runGroup(group)
     }
   }
   const lanes = Array.from({ length: filesAtOnce - 1 }, () => runAllOf(others, withBrowser))

@@ -81,9 +81,10 @@ export async function startApiInstances(
     const instanceRedis = connectRedis(config.redisUrl, log)
     const app = await createApp({ config, log, redis: instanceRedis, subscriber, sqs, ...instanceS3 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
-    expectDocumentedResponses(url, () => app.swagger())
+    const endChecks = expectDocumentedResponses(url, () => app.swagger())
     const close = async () => {
       await app.close()
+      endChecks()
       subscriber.disconnect()
       instanceRedis.disconnect()
     }

@@ -59,13 +59,25 @@ const readers = new Map<string, () => DocumentReader>()
  *
  * @param url the URL of the instance
  * @param createDocument creates the document; called on the first response
+ * @returns ends the checks: when the instance has closed, another server may get its port
  */
-export function expectDocumentedResponses(url: string, createDocument: () => unknown): void {
+export function expectDocumentedResponses(url: string, createDocument: () => unknown): () => void {
   let reader: DocumentReader | undefined
-  readers.set(new URL(url).origin, () => {
-    reader ??= readDocument(parseDocument(JSON.parse(JSON.stringify(createDocument()))))
+  const { origin } = new URL(url)
+  readers.set(origin, () => {
+    reader ??= readerOf(JSON.stringify(createDocument()))
     return reader
   })
+  return () => readers.delete(origin)
+}
+
+/** Readers by document. Most instances have the same one, and its validators are expensive to compile. */
+const readersOfDocuments = new Map<string, DocumentReader>()
+
+function readerOf(text: string): DocumentReader {
+  const reader = readersOfDocuments.get(text) ?? readDocument(parseDocument(JSON.parse(text)))
+  readersOfDocuments.set(text, reader)
+  return reader
 }
 
 /**

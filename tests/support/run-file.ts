@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
-import { reportDescriptorVariable, type TestReport } from './test-report.ts'
+import { endOfFileOutput, reportDescriptorVariable, type TestReport } from './test-report.ts'
 
 export type FileResult = {
   path: string
@@ -11,35 +11,35 @@ export type FileResult = {
   failures: string[]
   /** What the file wrote to stdout and stderr. */
   output: string
-  /** `null` if a signal ended the file. */
+  /** `null` if a signal ended the file's process, or if further files of the same process ran after it. */
   exitCode: number | null
   durationMs: number
 }
 
 const reportDescriptor = 3
 
+type RunOptions = { environment: NodeJS.ProcessEnv; limitMs: number; signal: AbortSignal }
+
+/** Runs one test file in a process of its own. See runTestFiles. */
+export async function runTestFile(path: string, options: RunOptions): Promise<FileResult> {
+  const [result] = await runTestFiles([path], options)
+  if (!result) throw new Error(`${path} has no result.`)
+  return result
+}
+
 /**
- * Runs one test file as the leader of its own process group, and kills the whole group when the file ends.
- * @param options.limitMs time after which the group is killed, in milliseconds
+ * Runs test files one after another in one process, which is the leader of its own process group, and kills the whole
+ * group when the process ends.
+ *
+ * @param paths at least one
+ * @param options.limitMs time after which the group is killed, for each file, in milliseconds
  * @param options.signal kills the group, too
- * @returns what the file reported. A file that does not report its end, or exits with another code than 0, has an
+ * @returns what each file reported, in the order of `paths`. A file in which the process ended is the last one: the files
+ * after it did not run. A file that does not report its end, or ends the process with another code than 0, has an
  * additional failure.
  */
-export async function runTestFile(
-  path: string,
-  options: { environment: NodeJS.ProcessEnv; limitMs: number; signal: AbortSignal },
-): Promise<FileResult> {
-  const startedAt = performance.now()
-  const result: FileResult = {
-    path,
-    passed: 0,
-    skipped: [],
-    failures: [],
-    output: '',
-    exitCode: null,
-    durationMs: 0,
-  }
-  const child = spawn(process.execPath, ['--conditions=@millrace/source', path], {
+export async function runTestFiles(paths: string[], options: RunOptions): Promise<FileResult[]> {
+  const child = spawn(process.execPath, ['--conditions=@millrace/source', ...paths], {
     detached: true,
     // Standard output, standard error, and the pipe for reports.
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
@@ -58,22 +58,52 @@ export async function runTestFile(
     killReason = reason
     killGroup()
   }
-  const timer = setTimeout(() => kill(`ran longer than ${options.limitMs / 1000} s`), options.limitMs)
+  const startTimer = () =>
+    setTimeout(() => kill(`ran longer than ${options.limitMs / 1000} s`), options.limitMs)
+  let timer = startTimer()
   const onAbort = () => kill('was interrupted')
   options.signal.addEventListener('abort', onAbort)
   // A process that a test leaves behind outlives the group's leader and would keep the pipes open.
   child.once('exit', killGroup)
 
-  const [, output, errors, reportPipe] = child.stdio
-  const reports: TestReport[] = []
-  if (!output || !errors || !(reportPipe instanceof Readable))
+  const [output, errors, reportPipe] = child.stdio.slice(1)
+  if (!(output instanceof Readable && errors instanceof Readable && reportPipe instanceof Readable))
     throw new Error('A pipe to the file is missing.')
+  const outputs = paths.map(() => '')
   for (const stream of [output, errors]) {
+    let file = 0
     stream.setEncoding('utf8').on('data', (text: string) => {
-      result.output += text
+      const [first = '', ...others] = text.split(endOfFileOutput)
+      outputs[file] += first
+      for (const other of others) {
+        // The last file keeps what else there is: a test may write the separator itself.
+        file = Math.min(file + 1, paths.length - 1)
+        outputs[file] += other
+      }
     })
   }
-  createInterface({ input: reportPipe }).on('line', (line) => reports.push(JSON.parse(line)))
+
+  const results: FileResult[] = []
+  let reports: TestReport[] = []
+  let startedAt = performance.now()
+  const endFile = (exitCode: number | null, end: (counts: Counts) => void) => {
+    const counts = countReports(reports)
+    end(counts)
+    const durationMs = performance.now() - startedAt
+    results.push({ path: paths[results.length] ?? '', output: '', exitCode, durationMs, ...counts })
+    reports = []
+    startedAt = performance.now()
+  }
+  createInterface({ input: reportPipe }).on('line', (line) => {
+    const report: TestReport = JSON.parse(line)
+    if (report.kind !== 'next') {
+      reports.push(report)
+      return
+    }
+    clearTimeout(timer)
+    timer = startTimer()
+    endFile(null, failIfEmpty)
+  })
   const { code, signal } = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(
     (resolve, reject) => {
       child.once('error', reject)
@@ -83,26 +113,41 @@ export async function runTestFile(
   clearTimeout(timer)
   options.signal.removeEventListener('abort', onAbort)
 
-  result.exitCode = code
+  const isFinished = reports.some(({ kind }) => kind === 'finished')
+  endFile(code, (counts) => {
+    const { failures, inTest } = counts
+    const hasFailed = failures.length > 0 || results.some((earlier) => earlier.failures.length > 0)
+    if (killReason) failures.push(`the file ${killReason}${inTest}`)
+    else if (signal) failures.push(`the file was ended by ${signal}${inTest}`)
+    else if (!isFinished)
+      failures.push(`the file ended without running the guarded suite (exit code ${code})`)
+    else if (code !== 0 && !hasFailed) failures.push(`the file exited with code ${code}`)
+    else failIfEmpty(counts)
+  })
+  return results.map((result, index) => ({ ...result, output: outputs[index] ?? '' }))
+}
+
+type Counts = ReturnType<typeof countReports>
+
+/** Counts what one file reported. */
+function countReports(reports: TestReport[]) {
+  const skipped: FileResult['skipped'] = []
+  const failures: string[] = []
+  let passed = 0
   let inTest = ''
   for (const report of reports) {
     if (report.kind === 'started') inTest = `, in ${report.suite} › ${report.name}`
-    if (report.kind === 'skipped') result.skipped.push({ name: report.name, reason: report.reason })
-    if (report.kind === 'failure') result.failures.push(report.message)
+    if (report.kind === 'skipped') skipped.push({ name: report.name, reason: report.reason })
+    if (report.kind === 'failure') failures.push(report.message)
     if (report.kind !== 'test') continue
     inTest = ''
-    if (report.outcome === 'passed') result.passed += 1
-    else result.failures.push(`${report.suite} › ${report.name}`)
+    if (report.outcome === 'passed') passed += 1
+    else failures.push(`${report.suite} › ${report.name}`)
   }
-  if (killReason) result.failures.push(`the file ${killReason}${inTest}`)
-  else if (signal) result.failures.push(`the file was ended by ${signal}${inTest}`)
-  else if (!reports.some(({ kind }) => kind === 'finished')) {
-    result.failures.push(`the file ended without running the guarded suite (exit code ${code})`)
-  } else if (code !== 0 && result.failures.length === 0) {
-    result.failures.push(`the file exited with code ${code}`)
-  } else if (result.passed + result.skipped.length === 0 && result.failures.length === 0) {
-    result.failures.push('the file ran no test')
-  }
-  result.durationMs = performance.now() - startedAt
-  return result
+  /** `inTest`: the test that has not ended, as the end of a sentence. */
+  return { passed, skipped, failures, inTest }
+}
+
+function failIfEmpty({ passed, skipped, failures }: Counts): void {
+  if (passed + skipped.length === 0 && failures.length === 0) failures.push('the file ran no test')
 }

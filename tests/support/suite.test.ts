@@ -178,6 +178,30 @@ runner('a file cannot report tests through its standard output', async () => {
   assert.is(code, 1)
 })
 
+runner('files that share a process are reported one by one, and each must leave it as it was', async () => {
+  const { code, output, lastLine } = await runRunner('shares-a-process')
+  const lines = output.split('\n')
+  const reported = lines
+    .filter((line) => /^[•✘] tests/.test(line))
+    .map((line) => line.replace(/ +[\d.]+ s$/, ''))
+  const named = (line: string) => line.replace('tests/fixtures/run/shares-a-process/api/', '')
+  assert.equal(reported.map(named), [
+    '• 1-passes.test.ts  1 passed',
+    '✘ 2-fails.test.ts  0 passed, 1 failed',
+    '✘ 3-leaves-a-variable.test.ts  1 passed, 1 failed',
+    '✘ 4-leaves-a-server.test.ts  1 passed, 1 failed',
+    // A new process runs it.
+    '• 5-passes.test.ts  1 passed',
+  ])
+  assert.match(output, 'the file shares its process with others but changed the variable LEFT_BY_A_TEST')
+  assert.match(output, /something was left open: .*TCPServerWrap/)
+  // The output of a file is printed with this file: that of the first one is not, because it passed.
+  assert.not.match(output, 'first ran')
+  assert.match(output, 'failing ran')
+  assert.is(lastLine, '4 passed, 3 failed')
+  assert.is(code, 1)
+})
+
 runner('a killed file fails', async () => {
   const { code, output, lastLine } = await runRunner('killed')
   assert.match(output, 'ended by SIGKILL, in fixture › is killed')

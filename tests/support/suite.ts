@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { inspect, stripVTControlCharacters } from 'node:util'
-import { openTestReport } from './test-report.ts'
+import { endOfFileOutput, openTestReport } from './test-report.ts'
 
 /** Time limit of one test or hook, unless its suite sets another. */
 const defaultLimitMs = 30_000
@@ -35,11 +35,14 @@ const uvu = await import('uvu')
 const { compare } = await import('uvu/diff')
 
 const report = openTestReport(process.env)
+/** The suites of the current file. */
 const declared: DeclaredSuite[] = []
 const seenErrors = new Set<unknown>()
 let phase: 'loading' | 'running' | 'finished' = 'loading'
 let running: Running | undefined
+/** Failures of all files of the process. */
 let failures = 0
+/** Ended tests of the current file. */
 let finishedTests = 0
 
 /** Stack lines of this file and of uvu. They contain nothing about the test. */
@@ -112,6 +115,7 @@ function runGuarded(label: string, limitMs: number, work: () => unknown): Promis
  * Declares a suite of tests, with uvu's interface and run by uvu. It fails for what plain uvu accepts:
  * a hook that throws, a thrown value that is not an Error, a suite that is empty or never run, a test that never ends,
  * an unhandled rejection, two tests of the same name, an early exit, a handle left open.
+ * A process may run several files (see run-file.ts): each is then reported as if it were alone.
  * @param name unique in its file
  * @param context passed to each test and hook
  * @param options `limitMs`: time limit of each test and hook, in milliseconds
@@ -259,11 +263,16 @@ function reportStrayError(kind: string, error: unknown) {
 process.on('uncaughtException', (error) => reportStrayError('uncaught exception', error))
 process.on('unhandledRejection', (error) => reportStrayError('unhandled rejection', error))
 
+/** Called when the event loop is empty after a file's tests, as it is when a process may exit. */
+let whenClosed: (() => void) | undefined
+
 process.on('beforeExit', () => {
-  if (!running) return
-  // Keeps the event loop alive for one more tick, so that the next tests run.
-  setImmediate(() => {})
-  running.fail(new Error(`${running.label} never ends: the event loop is empty`))
+  if (running) {
+    // Keeps the event loop alive for one more tick, so that the next tests run.
+    setImmediate(() => {})
+    return running.fail(new Error(`${running.label} never ends: the event loop is empty`))
+  }
+  whenClosed?.()
 })
 
 process.on('exit', () => {
@@ -273,9 +282,10 @@ process.on('exit', () => {
   if (failures > 0) process.exitCode = 1
 })
 
+/** Loads a file, runs its suites, and waits until nothing is open. Ends the process if the file breaks it. */
 async function runFile(entry: string) {
   try {
-    // The module is already loading. This promise settles after all its suites are declared.
+    // The first file is already loading. This promise settles after all its suites are declared.
     await import(entry)
   } catch (error) {
     phase = 'finished'
@@ -294,13 +304,64 @@ async function runFile(entry: string) {
   const expected = runnable.reduce((sum, { tests }) => sum + tests, 0)
   if (finishedTests !== expected) fail(`${expected} tests were declared but ${finishedTests} ended`)
   phase = 'finished'
-  setTimeout(() => {
+  const timer = setTimeout(() => {
     const openResources = process.getActiveResourcesInfo().filter((kind) => kind !== 'TTYWrap')
     fail(`the tests ended but something was left open: ${stripVTControlCharacters(openResources.join(', '))}`)
     process.exit(1)
   }, closingGraceMs).unref()
+  await new Promise<void>((resolve) => {
+    whenClosed = resolve
+  })
+  whenClosed = undefined
+  clearTimeout(timer)
 }
 
-const entry = process.argv[1]
-if (entry === undefined) throw new Error('tests/support/suite.ts works only in a test file.')
-runFile(pathToFileURL(realpathSync(entry)).href)
+/** Begins a further file in this process, as if the process were new. */
+function beginFile() {
+  declared.length = 0
+  finishedTests = 0
+  uvuQueue.splice(0, uvuQueue.length, null)
+  phase = 'loading'
+  process.stdout.write(endOfFileOutput)
+  process.stderr.write(endOfFileOutput)
+}
+
+/** Names of the functions and classes that every module sees, such as `fetch` and `setTimeout`. */
+const globalFunctions = Object.entries(Object.getOwnPropertyDescriptors(globalThis)).flatMap(
+  ([name, { value }]) => (typeof value === 'function' ? [name] : []),
+)
+
+/** Fails a file that changed the process for the files after it. */
+function checkUnchanged(before: ReturnType<typeof readProcessState>): void {
+  const after = readProcessState()
+  const names = new Set([...before.keys(), ...after.keys()])
+  const changed = [...names].filter((name) => before.get(name) !== after.get(name))
+  if (changed.length > 0) fail(`the file shares its process with others but changed ${changed.join(', ')}`)
+}
+
+/** Returns what a file could change for the next one, by name: the environment, the directory, global functions. */
+function readProcessState(): Map<string, unknown> {
+  const state = new Map<string, unknown>([['the working directory', process.cwd()]])
+  for (const [name, value] of Object.entries(process.env)) state.set(`the variable ${name}`, value)
+  for (const name of globalFunctions) state.set(`the global ${name}`, Reflect.get(globalThis, name))
+  for (const name of ['now', 'UTC', 'parse'] as const) state.set(`Date.${name}`, Date[name])
+  state.set('Math.random', Math.random).set('performance.now', performance.now)
+  return state
+}
+
+/** Runs the files of the command line one after another. The process's own first file imports this module. */
+async function runFiles([first, ...others]: string[]) {
+  if (first === undefined) throw new Error('tests/support/suite.ts works only in a test file.')
+  const urlOf = (path: string) => pathToFileURL(realpathSync(path)).href
+  let state = readProcessState()
+  await runFile(urlOf(first))
+  for (const path of others) {
+    checkUnchanged(state)
+    report({ kind: 'next' })
+    beginFile()
+    state = readProcessState()
+    await runFile(urlOf(path))
+  }
+}
+
+runFiles(process.argv.slice(1))

@@ -7,8 +7,13 @@ export type TestReport =
   | { kind: 'skipped'; suite: string; name: string; reason: string }
   /** A failure outside of a single test: a hook, a missing run(), an open handle. */
   | { kind: 'failure'; message: string }
-  /** The last line of each file. A file without it did not run to its end. */
+  /** The file has run to its end, and the process begins another one. */
+  | { kind: 'next' }
+  /** The last line of each process. A file without either did not run to its end. */
   | { kind: 'finished' }
+
+/** Separates the outputs of files that share a process, on standard output and on standard error. */
+export const endOfFileOutput = '\0'
 
 /** The environment variable with the file descriptor of the runner's pipe. */
 export const reportDescriptorVariable = 'MILLRACE_TEST_REPORT_FD'

@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import { dirname, relative } from 'node:path'
+
+/**
+ * Folders whose files run several to a process. Most of their time is spent on loading and compiling the same modules, which
+ * further files of a process find loaded and compiled.
+ */
+const sharingFolders = ['api', 'client', 'local', 'local-s3', 'shared', 'worker']
+/** Files of one process. With more, the last lanes would wait for a long group. */
+const filesPerProcess = 8
+
+/** What a file says that needs a process of its own. Each says what another file of the process would change or notice. */
+const needsOwnProcess = [
+  // Processes, which a file may leave behind and which are killed when the file's own process ends.
+  /child_process|worker_threads|startApiProcess|startServices|startSystem|startWithN|spawnWorker|spawnDecoder|runCommand|run-command|run-chaos/,
+  // Memory, garbage, delays of the event loop and CPU time are those of the whole process.
+  /VmHWM|memoryUsage|[hH]eap|node:v8|\bgc\b|collectGarbage|eventLoop|EventLoop|EVENT_LOOP|cpuUsage|resourceUsage|PerformanceObserver/,
+  // The environment, global objects, signals.
+  /process\.env(\.\w+|\['\w+'\]) = |delete process\.env|process\.(on|once|emit|kill|exit|chdir|cwd)\b|globalThis|mock\.|fakeClock|fake-clock/,
+]
+
+/**
+ * Divides test files into groups that run in one process each.
+ *
+ * @param root the folder of all tests
+ * @param files in the order in which they should begin
+ * @returns the groups in the same order: a group begins where its first file would
+ */
+export function groupByProcess(root: string, files: string[]): string[][] {
+  const groups: string[][] = []
+  const open = new Map<string, string[]>()
+  for (const path of files) {
+    const [folder = ''] = relative(root, dirname(path)).split('/')
+    const source = readFileSync(path, 'utf8')
+    if (!sharingFolders.includes(folder) || needsOwnProcess.some((words) => words.test(source))) {
+      groups.push([path])
+      continue
+    }
+    const group = open.get(folder)
+    if (group && group.length < filesPerProcess) {
+      group.push(path)
+      continue
+    }
+    const begun = [path]
+    open.set(folder, begun)
+    groups.push(begun)
+  }
+  return groups
+}
