@@ -102,6 +102,8 @@ test('bytes that are sent after the erasure are erased, although Redis lost the 
     waiting: 0,
     prioritized: 0,
     active: 0,
+    delayed: 0,
+    failed: 0,
     oldestAddedAt: undefined,
   })
 })

@@ -12,6 +12,7 @@ const failing = () => {
 }
 
 test('a report becomes evidence that manifests accept', async () => {
+  const before = Date.now()
   const report = createReport({ attempt: 2 })
   report.foundTypeBy('signature')
   report.require('size', () => {})
@@ -26,7 +27,8 @@ test('a report becomes evidence that manifests accept', async () => {
       failing()
     })
     .catch(() => {})
-  const found = evidence.Parse(JSON.parse(JSON.stringify(report.evidence())))
+  const { startedAt, ...found } = evidence.Parse(JSON.parse(JSON.stringify(report.evidence())))
+  assert.ok(Date.parse(startedAt ?? '') >= before)
   assert.equal(
     { ...found, steps: found.steps.map(({ ms: _, ...step }) => step) },
     {
