@@ -1,5 +1,5 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
-import { isOutage } from '@millrace/shared/service/outage.ts'
+import { fullStorageOf, isOutage } from '@millrace/shared/service/outage.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
 
@@ -56,6 +56,22 @@ test('other errors are not outages', () => {
     new AppError('source_unavailable', { cause: error({ code: 'ECONNREFUSED' }) }),
   ]
   for (const other of others) assert.is(isOutage(other), false)
+})
+
+test('the storage whose disk is full is found among the errors of earlier attempts, which may contain themselves', () => {
+  const closed = error({}, 'Connection is closed.')
+  Object.assign(closed, { previousErrors: [closed] })
+  assert.is(fullStorageOf(closed), undefined)
+  const full = error(
+    { name: 'ReplyError' },
+    'MISCONF Errors writing to the AOF file: No space left on device',
+  )
+  assert.is(fullStorageOf(full), 'Redis')
+  assert.is(
+    fullStorageOf(error({ previousErrors: [closed, full] }, 'EXECABORT Transaction discarded')),
+    'Redis',
+  )
+  assert.is(fullStorageOf(error({ cause: error({ $metadata: { httpStatusCode: 507 } }) })), 'S3')
 })
 
 test.run()

@@ -86,13 +86,18 @@ export function isOutage(error: unknown): boolean {
 export function fullStorageOf(error: unknown): 'S3' | 'Redis' | undefined {
   let current = error
   for (let depth = 0; depth < maxCauses && isObject(current); depth++) {
-    const { message, $metadata: metadata, previousErrors, cause } = current
+    const { $metadata: metadata, previousErrors, cause } = current
     if (isObject(metadata) && metadata['httpStatusCode'] === insufficientStorage) return 'S3'
-    if (typeof message === 'string' && redisDiskFull.test(message)) return 'Redis'
-    if (Array.isArray(previousErrors) && previousErrors.some(fullStorageOf)) return 'Redis'
+    // ioredis keeps the errors of a command's earlier attempts in each of them, so the list contains the error itself.
+    const replies = [current, ...(Array.isArray(previousErrors) ? previousErrors : [])]
+    if (replies.some(saysDiskFull)) return 'Redis'
     current = cause
   }
   return undefined
+}
+
+function saysDiskFull(reply: unknown): boolean {
+  return reply instanceof Error && redisDiskFull.test(reply.message)
 }
 
 /**
