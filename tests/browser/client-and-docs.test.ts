@@ -2,6 +2,7 @@ import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { createClient } from '@millrace/client'
 import type { Browser } from 'playwright-core'
 import * as assert from 'uvu/assert'
+import { seriousFindings } from '../support/axe.ts'
 import { bundleForBrowser } from '../support/browser-bundle.ts'
 import { launchChromium, openPage } from '../support/chromium.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
@@ -204,11 +205,29 @@ test('an upload in parts is paused, and continued after the page was loaded agai
   await context.close()
 })
 
-test('the API docs page shows the routes without violating its content security policy', async () => {
-  const context = await browser.newContext()
+test('the API docs page shows the routes accessibly without violating its content security policy', async () => {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, colorScheme: 'dark' })
   const { page, errors } = await openPage(context, `${url}/docs`)
-  await page.getByText('Announce a file and get its transport').click({ timeout: 40_000 })
-  await page.getByText('harbour.jpg').first().waitFor()
+  const operation = page.locator('#operations-uploads-announceUpload')
+  await operation.waitFor({ timeout: 40_000 })
+  const inBothSchemes = async () => {
+    const found = await seriousFindings(page)
+    await page.getByRole('button', { name: /^Switch to/ }).click()
+    return [...found, ...(await seriousFindings(page))]
+  }
+  assert.equal(await inBothSchemes(), [])
+  await operation.getByRole('link', { name: 'Link to announceUpload' }).click()
+  assert.match(page.url(), /#\/uploads\/announceUpload$/)
+  await operation.getByText('Announce a file and get its transport').click()
+  await operation.getByText('harbour.jpg').first().waitFor()
+  await operation.getByRole('button', { name: 'Try it out' }).click()
+  await operation.getByRole('textbox', { name: 'Request body' }).waitFor()
+  assert.equal(await inBothSchemes(), [])
+  await operation.getByRole('button', { name: 'Execute' }).click()
+  await operation.locator('.live-responses-table').waitFor()
+  assert.equal(await seriousFindings(page), [])
+  await page.getByRole('link', { name: 'Millrace console' }).click()
+  await page.waitForURL(`${url}/`)
   assert.equal(errors, [])
   await context.close()
 })

@@ -147,7 +147,8 @@ export async function createApp(
     closing,
   }
 
-  await openapiRoutes(app, { version, cookieName, publicPath: config.publicPath })
+  const { consoleDirectory: directory, publicPath } = config
+  await openapiRoutes(app, { version, cookieName, publicPath, hasConsole: directory !== undefined })
   app.register(async (scope: Api) => {
     refuseUnknownParameters(scope)
     fleet.registerHealth(scope)
@@ -169,7 +170,6 @@ export async function createApp(
     registerAdmin(scope, { ...rooms, sqs, queues })
     metricsRoutes(scope, metrics)
   })
-  const { consoleDirectory: directory, publicPath } = config
   if (directory) {
     const bucketOrigin = await signing.signer.origin()
     await consoleRoutes(app, { directory, publicPath, bucketOrigin, cdnOrigin: signing.cdn?.origin })

@@ -45,7 +45,11 @@ test('only routes of one purpose share an operation name', ({ routes }) => {
   assert.equal(Object.fromEntries(shared), {
     getOpenapiDocument: ['GET /docs/json', 'GET /docs/yaml', 'GET /openapi.json'],
     getDocsPage: ['GET /docs', 'GET /docs/static/index.html'],
-    getDocsFile: ['GET /docs/static/*', 'GET /docs/static/swagger-initializer.js'],
+    getDocsFile: [
+      'GET /docs/static/*',
+      'GET /docs/static/swagger-initializer.js',
+      'GET /docs/static/theme/docs-page.css',
+    ],
     putFile: ['PUT /upload', 'PUT /upload/*'],
   })
 })

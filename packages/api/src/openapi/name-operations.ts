@@ -9,6 +9,7 @@ const hiddenOperations: Record<string, string> = {
   'GET /docs': 'getDocsPage',
   'GET /docs/static/index.html': 'getDocsPage',
   'GET /docs/static/swagger-initializer.js': 'getDocsFile',
+  'GET /docs/static/theme/docs-page.css': 'getDocsFile',
   'GET /docs/static/*': 'getDocsFile',
   'GET /': 'getUploadsPage',
   'GET /console/*': 'getConsolePage',

@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { docsPagePlugin } from './docs-page-plugin.ts'
 import { completeDocument, documentFrame, securitySchemes } from './document.ts'
 import { nameOperations } from './name-operations.ts'
+
+const pageStyle = readFileSync(new URL('docs-page.css', import.meta.url), 'utf8')
 
 /** The page loads from this origin and connects to this origin only. Swagger UI needs inline styles. */
 const pagePolicy = {
@@ -22,10 +26,16 @@ const pagePolicy = {
  *
  * @param options.cookieName the name of the session cookie
  * @param options.publicPath the path under which clients reach the API; empty if it has an origin for itself
+ * @param options.hasConsole whether the page links to the console
  */
 export async function openapiRoutes(
   app: FastifyInstance,
-  { version, cookieName, publicPath }: { version: string; cookieName: string; publicPath: string },
+  {
+    version,
+    cookieName,
+    publicPath,
+    hasConsole,
+  }: { version: string; cookieName: string; publicPath: string; hasConsole: boolean },
 ): Promise<void> {
   nameOperations(app)
   await app.register(swagger, {
@@ -57,9 +67,15 @@ export async function openapiRoutes(
     // What the page's own links begin with.
     indexPrefix: publicPath,
     staticCSP: pagePolicy,
-    theme: { title: 'Millrace API' },
+    theme: { title: 'Millrace API', css: [{ filename: 'docs-page.css', content: pageStyle }] },
     // The page reads the same document from /docs/json.
-    uiConfig: { deepLinking: true, displayRequestDuration: true, tryItOutEnabled: false },
+    uiConfig: {
+      deepLinking: true,
+      displayRequestDuration: true,
+      tryItOutEnabled: false,
+      plugins: [docsPagePlugin],
+      ...(hasConsole && { consolePath: `${publicPath}/` }),
+    },
   })
 }
 
