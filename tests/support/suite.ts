@@ -339,10 +339,15 @@ function checkUnchanged(before: ReturnType<typeof readProcessState>): void {
   if (changed.length > 0) fail(`the file shares its process with others but changed ${changed.join(', ')}`)
 }
 
+/** libvips sets it in the environment of the process that loads it. */
+const variableOfLibvips = 'VIPSHOME'
+
 /** Returns what a file could change for the next one, by name: the environment, the directory, global functions. */
 function readProcessState(): Map<string, unknown> {
   const state = new Map<string, unknown>([['the working directory', process.cwd()]])
-  for (const [name, value] of Object.entries(process.env)) state.set(`the variable ${name}`, value)
+  for (const [name, value] of Object.entries(process.env)) {
+    if (name !== variableOfLibvips) state.set(`the variable ${name}`, value)
+  }
   for (const name of globalFunctions) state.set(`the global ${name}`, Reflect.get(globalThis, name))
   for (const name of ['now', 'UTC', 'parse'] as const) state.set(`Date.${name}`, Date[name])
   state.set('Math.random', Math.random).set('performance.now', performance.now)

@@ -63,7 +63,8 @@ function work(run: (job: Job) => Promise<void>) {
   )
   const worker = new Worker('uploads', run, { connection, prefix: api.prefix })
   const close = async () => {
-    await worker.close(true)
+    // Not by force: a worker that is fetching a job would keep it, and the next test would wait for it.
+    await worker.close()
     connection.disconnect()
   }
   workers.push({ close })
