@@ -107,9 +107,7 @@ async function known(): Promise<HttpClient> {
 async function keysOfUploads(): Promise<string[]> {
   const keys = await api.redis.keys(`${api.prefix}:*`)
   // Sessions and rate limits have their own budgets. The others are of the fleet, and the same without any upload.
-  return keys.filter(
-    (key) => !/:(session|new-sessions|rate|heartbeat):|:(processes|publisher|sample|epoch)$/.test(key),
-  )
+  return keys.filter((key) => !/:(session|new-sessions|rate):|:\{fleet\}:|:epoch$/.test(key))
 }
 
 async function memoryOf(keys: string[]): Promise<number> {

@@ -24,11 +24,9 @@ test.before(async () => {
   const address = collector.address()
   if (address === null || typeof address === 'string') throw new Error('The collector has no port.')
   // OpenTelemetry's SDK reads the environment itself.
-  Object.assign(process.env, {
-    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${address.port}/base`,
-    OTEL_EXPORTER_OTLP_HEADERS: 'x-key=of-the-collector',
-    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=staging',
-  })
+  process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = `http://127.0.0.1:${address.port}/base`
+  process.env['OTEL_EXPORTER_OTLP_HEADERS'] = 'x-key=of-the-collector'
+  process.env['OTEL_RESOURCE_ATTRIBUTES'] = 'deployment.environment.name=staging'
   const identity = { service: 'test-service', version: '1.2.3', instance: 'one' }
   tracing = await loadTracing({ protocol: 'http/protobuf' }, identity)
 })

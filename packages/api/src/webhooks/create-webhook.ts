@@ -33,9 +33,9 @@ export function createCreateWebhook({ webhooks }: { webhooks: WebhookStore }) {
       updatedAt: now,
     }
     await webhooks.create(webhook)
-    // Others may have been created at the same time. Each sees all that were written before it looked.
-    const position = (await webhooks.list(key)).findIndex(({ id }) => id === webhook.id)
-    if (position < maxWebhooksPerTenant) return webhook
+    // Others may have been created at the same time. Each sees all that were written before it looked, so of those that
+    // stay, the last one saw all. If many are created at once, fewer than allowed may stay.
+    if ((await webhooks.list(key)).length <= maxWebhooksPerTenant) return webhook
     await webhooks.remove(key, webhook.id)
     throw tooMany()
   }
