@@ -220,7 +220,7 @@ test('the API docs page shows the routes accessibly without violating its conten
   assert.equal(await seriousFindings(page), [])
   await page.getByRole('button', { name: 'Switch to light mode' }).click()
   // The colors of links change over 0.2 s.
-  await page.waitForFunction('document.getAnimations().every((each) => !(each instanceof CSSTransition))')
+  await page.evaluate('Promise.allSettled(document.getAnimations().map(({ finished }) => finished))')
   assert.equal(await seriousFindings(page), [])
   await page.getByRole('link', { name: 'Millrace console' }).click()
   await page.waitForURL(`${url}/`)
