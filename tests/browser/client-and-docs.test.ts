@@ -210,21 +210,17 @@ test('the API docs page shows the routes accessibly without violating its conten
   const { page, errors } = await openPage(context, `${url}/docs`)
   const operation = page.locator('#operations-uploads-announceUpload')
   await operation.waitFor({ timeout: 40_000 })
-  const inBothSchemes = async () => {
-    const found = await seriousFindings(page)
-    await page.getByRole('button', { name: /^Switch to/ }).click()
-    return [...found, ...(await seriousFindings(page))]
-  }
-  assert.equal(await inBothSchemes(), [])
   await operation.getByRole('link', { name: 'Link to announceUpload' }).click()
   assert.match(page.url(), /#\/uploads\/announceUpload$/)
   await operation.getByText('Announce a file and get its transport').click()
   await operation.getByText('harbour.jpg').first().waitFor()
   await operation.getByRole('button', { name: 'Try it out' }).click()
   await operation.getByRole('textbox', { name: 'Request body' }).waitFor()
-  assert.equal(await inBothSchemes(), [])
-  await operation.getByRole('button', { name: 'Execute' }).click()
-  await operation.locator('.live-responses-table').waitFor()
+  // What the page shows at first is still there, so axe, which takes seconds here, runs once in each scheme.
+  assert.equal(await seriousFindings(page), [])
+  await page.getByRole('button', { name: 'Switch to light mode' }).click()
+  // The colors of links change over 0.2 s.
+  await page.evaluate('Promise.allSettled(document.getAnimations().map(({ finished }) => finished))')
   assert.equal(await seriousFindings(page), [])
   await page.getByRole('link', { name: 'Millrace console' }).click()
   await page.waitForURL(`${url}/`)
