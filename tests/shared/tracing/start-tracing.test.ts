@@ -60,6 +60,21 @@ test('a trace that its client does not sample is carried on and not exported', a
   assert.match(String(inner), /^00-1bf7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-00$/)
 })
 
+/** The request that left its own trace for that of the upload: its trace and its span, in hex. */
+let left: string[] = []
+
+test('a span of an upload links to the request that left its own trace for it', async () => {
+  const other = '00-2cf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  await tracing.within(other, () =>
+    tracing.span('request', () => {
+      left = (tracing.traceparent() ?? '').split('-').slice(1, 3)
+      return tracing.within(sampled, () =>
+        tracing.span('receive', () => assert.is(tracing.traceId(), '0af7651916cd43dd8448eb211c80319c')),
+      )
+    }),
+  )
+})
+
 test('closing exports what is left, as protobuf, with the headers and attributes of the environment', async () => {
   await tracing.close()
   assert.is(requests.length, 1)
@@ -75,6 +90,9 @@ test('closing exports what is left, as protobuf, with the headers and attributes
     'staging',
   ])
     assert.ok(body.includes(text), text)
+  // Once as the request's own span, and once as the link.
+  const [traceId, spanId] = left.map((hex) => Buffer.from(hex, 'hex').toString('latin1'))
+  assert.equal([body.split(traceId ?? '').length - 1, body.split(spanId ?? '').length - 1], [2, 2])
   for (const text of ['poll', 'unsampled', 'secret']) assert.not.ok(body.includes(text), text)
 })
 
