@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { newApiKey } from '@millrace/api/credentials/api-keys.ts'
 import { CreatedKey } from '@millrace/api/tenants/key-routes.ts'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import Type from 'typebox'
 import { Value } from 'typebox/value'
 import * as assert from 'uvu/assert'
+import { seriousFindings } from '../support/axe.ts'
 import { launchChromium, openPage } from '../support/chromium.ts'
 import { createSandbox, type Sandbox, startWithNode } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
@@ -18,7 +17,6 @@ const scopes = ['uploads:read', 'uploads:write', 'act-as', 'tokens', 'tenant'] a
 const tenant = newApiKey('shop', [...scopes])
 const operator = newApiKey('ops', ['uploads:read', 'admin'])
 const reader = newApiKey('shop', ['uploads:read'])
-const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** What Chromium writes to the console for a response with an error status. */
 const failedResponse = /^Failed to load resource/
 
@@ -91,15 +89,6 @@ function send(method: string, path: string, json?: object, headers: Record<strin
   })
 }
 
-/** Fails if the page has an accessibility problem of this weight: axe rates them. */
-async function assertAccessible(name: string): Promise<void> {
-  await page.evaluate(axeSource)
-  const found: unknown = await page.evaluate(
-    `axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')))`,
-  )
-  assert.equal(found, [], name)
-}
-
 test('an operator signs in with an API key, sees who they are, and signs out', async () => {
   await page.getByText('Not signed in').waitFor()
   await button('Sign in with an API key').click()
@@ -161,6 +150,7 @@ test('a key is created with the keyboard, shown once, listed and revoked', async
   assert.match((await row('nightly export').textContent()) ?? '', /uploads:read/)
 
   await button('Revoke nightly export').click()
+  await dialog().waitFor()
   await page.keyboard.press('Escape')
   await dialog().waitFor({ state: 'detached' })
   assert.is(await page.evaluate('document.activeElement.textContent'), 'Revoke nightly export')
@@ -321,7 +311,7 @@ test('dead letters are shown with their reason and sent again', async () => {
   })
   await page.reload()
   await row('originals/acme/lost').getByText('TypeError').waitFor()
-  await assertAccessible('dead letters')
+  assert.equal(await seriousFindings(page), [], 'dead letters')
   await button('Send all again').click()
   await page.getByText('2 events were sent again.').waitFor()
   await page.getByRole('heading', { name: 'No dead letters' }).waitFor()
@@ -386,7 +376,7 @@ test('when its key is revoked, the page says so and offers to sign in again', as
 })
 
 test('all pages are accessible, in light and dark and on a phone', async () => {
-  await assertAccessible('not signed in')
+  assert.equal(await seriousFindings(page), [], 'not signed in')
   const hook = await send('POST', '/webhooks', { url: receiver.url, events: ['upload.ready'] })
   const { id } = Value.Parse(Type.Object({ id: Type.String() }), await hook.json())
   await send('POST', `/webhooks/${id}/test`, {})
@@ -408,7 +398,7 @@ test('all pages are accessible, in light and dark and on a phone', async () => {
     ] as const) {
       await page.goto(`${origin}/console/${path}`)
       await page.getByText(shown).first().waitFor()
-      await assertAccessible(`${path} ${colorScheme} ${width}`)
+      assert.equal(await seriousFindings(page), [], `${path} ${colorScheme} ${width}`)
       const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
       assert.is(overflow, 0, `${path} is wider than the window of ${width} px`)
     }
@@ -416,7 +406,7 @@ test('all pages are accessible, in light and dark and on a phone', async () => {
     for (const name of ['Create key', 'Try an upload token']) {
       await button(name).click()
       await dialog().waitFor()
-      await assertAccessible(`${name} ${colorScheme} ${width}`)
+      assert.equal(await seriousFindings(page), [], `${name} ${colorScheme} ${width}`)
       await page.keyboard.press('Escape')
     }
   }

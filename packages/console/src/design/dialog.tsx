@@ -1,6 +1,6 @@
 import { X } from 'lucide-preact'
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef } from 'preact/hooks'
+import { useId, useLayoutEffect, useRef } from 'preact/hooks'
 import { Button } from './button.tsx'
 import './dialog.css'
 
@@ -14,7 +14,8 @@ export function Dialog(props: { title: string; onClose: () => void; children: Co
   const { title, onClose, children } = props
   const element = useRef<HTMLDialogElement>(null)
   const titleId = useId()
-  useEffect(() => {
+  // At once: a key that is pressed right after the click is the dialog's.
+  useLayoutEffect(() => {
     const dialog = element.current
     dialog?.showModal()
     // The browser would focus the close button.
