@@ -1,5 +1,10 @@
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import {
+  type Command,
+  type CommandOption,
+  type CommandValues,
+  readArguments,
+} from '@millrace/shared/command/read-arguments.ts'
 import { findPresetsFile } from '@millrace/shared/presets/load-presets-file.ts'
 import { openEnvironment } from '@millrace/shared/service/environment.ts'
 import Type from 'typebox'
@@ -11,20 +16,28 @@ import { loadEnvFile } from './setup/env-file.ts'
 import { environmentOf } from './setup/service-command.ts'
 import { StartError } from './setup/start-error.ts'
 
-const usage = `Usage: npm run doctor -- [options]
+const command = {
+  name: 'doctor',
+  about:
+    'Checks a system and says what is wrong and how to mend it. It changes nothing; it sends one small image and erases it again.',
+  options: {
+    stage: {
+      takes: 'NAME',
+      about: 'check a deployed stage, with the AWS credentials of this shell (AWS_PROFILE, AWS_REGION)',
+    },
+    origin: {
+      takes: 'URL',
+      about: 'address of the API; with --stage it is not asked without one',
+      check: (text: string) => (URL.canParse(text) ? undefined : 'must be a URL'),
+    },
+    data: { takes: 'DIR', about: 'data directory of the running `npm start` (default .millrace)' },
+    json: { about: 'print one JSON document instead of lines' },
+  },
+  notes:
+    'Without --stage, the running `npm start` is checked; with BUCKET in the environment or in .env, the services that its variables\nname (.env.example). MILLRACE_API_KEY sends the image where uploads need a key.\nExit code 0: nothing is wrong. 1: a warning. 2: an error. 3: nothing could be checked.',
+} as const satisfies Command<Record<string, CommandOption>>
 
-Checks a system and says what is wrong and how to mend it. It changes nothing; it sends one small image and erases it again.
-
-  --stage NAME   check a deployed stage, with the AWS credentials of this shell (AWS_PROFILE, AWS_REGION)
-  --origin URL   address of the API; with --stage it is not asked without one
-  --data DIR     data directory of the running \`npm start\` (default .millrace)
-  --json         print one JSON document instead of lines
-  --help         print this text and exit
-
-Without --stage, the running \`npm start\` is checked; with BUCKET in the environment, the services that its variables name
-(.env.example). MILLRACE_API_KEY sends the image where uploads need a key.
-
-Exit code: 0 nothing is wrong, 1 a warning, 2 an error, 3 nothing could be checked.`
+type Options = CommandValues<(typeof command)['options']>
 
 const exitUnchecked = 3
 const root = join(import.meta.dirname, '../../..')
@@ -42,33 +55,18 @@ const Variables = Type.Object({
   PRESETS_FILE: Type.Optional(Type.String()),
 })
 
-function readOptions() {
-  return parseArgs({
-    options: {
-      stage: { type: 'string' },
-      origin: { type: 'string' },
-      data: { type: 'string', default: '.millrace' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  }).values
-}
-
-type Options = ReturnType<typeof readOptions>
-
 /** @returns the exit code */
 async function main(): Promise<number> {
-  let options: Options
-  try {
-    options = readOptions()
-  } catch (error) {
-    process.stderr.write(`${messageOf(error)}\n\n${usage}\n`)
-    return exitUnchecked
-  }
-  if (options.help) {
-    process.stdout.write(`${usage}\n`)
+  const read = readArguments(command, process.argv.slice(2))
+  if (read.kind === 'help') {
+    process.stdout.write(read.text)
     return 0
   }
+  if (read.kind === 'wrong') {
+    process.stderr.write(`${read.sentence}\n`)
+    return exitUnchecked
+  }
+  const options = read.values
   let doctor: Doctor
   try {
     doctor = await openDoctor(options)
@@ -93,10 +91,9 @@ async function main(): Promise<number> {
 }
 
 /** @throws Error with one sentence if there is nothing to check */
-async function openDoctor({ stage, origin, data }: Options): Promise<Doctor> {
+async function openDoctor({ stage, origin, data = '.millrace' }: Options): Promise<Doctor> {
   loadEnvFile(process.env)
   const apiKey = process.env['MILLRACE_API_KEY'] || undefined
-  if (origin !== undefined && !URL.canParse(origin)) throw new StartError('--origin is not a URL.')
   if (stage !== undefined) {
     const { PRESETS, PRESETS_FILE } = process.env
     const presetsFile = PRESETS_FILE || findPresetsFile(root, { PRESETS })

@@ -75,7 +75,7 @@ test('a replica, an old version, and a connection without TLS', async () => {
   })
   assert.equal(
     (await findings('redis', { client: old }))[0],
-    'error: Redis 6.0.16 is too old: BullMQ needs 6.2.0.',
+    'error: Redis 6.0.16 is too old: BullMQ needs 6.2.',
   )
   old.disconnect()
 

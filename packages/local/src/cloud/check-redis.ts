@@ -1,12 +1,11 @@
 import { checkEvictionPolicy } from '@millrace/shared/service/check-eviction-policy.ts'
 import { Redis } from 'ioredis'
 import { StartError } from '../setup/start-error.ts'
+import { isOldRedis, oldestRedisVersion } from './redis-version.ts'
 
 const timeoutMs = 3_000
 /** Life of the key that the check writes, in ms. */
 const keyTtlMs = 1_000
-/** The oldest Redis that BullMQ recommends; our scripts use its commands as well. */
-const oldestVersion = [6, 2] as const
 
 /**
  * Checks the Redis server at a URL: it responds, accepts writes, is new enough, and deletes no keys. Connecting and each
@@ -43,10 +42,8 @@ export async function checkRedis(
     await redis.connect()
     await redis.set(`${options.prefix}:start-check`, 1, 'PX', keyTtlMs)
     const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? ''
-    if (isOlder(version)) {
-      throw new StartError(
-        `${server} has version ${version}: at least ${oldestVersion.join('.')} is required.`,
-      )
+    if (version !== '' && isOldRedis(version)) {
+      throw new StartError(`${server} has version ${version}: at least ${oldestRedisVersion} is required.`)
     }
     await checkEvictionPolicy({
       redis,
@@ -62,12 +59,6 @@ export async function checkRedis(
   } finally {
     redis.disconnect()
   }
-}
-
-function isOlder(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [oldestMajor, oldestMinor] = oldestVersion
-  return version !== '' && (major < oldestMajor || (major === oldestMajor && minor < oldestMinor))
 }
 
 /** @param message Redis' reply, or why there is none */

@@ -1,11 +1,10 @@
 import { createHeartbeats } from '@millrace/shared/fleet/heartbeats.ts'
-import { readRedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import { infoFields, readRedisMemory } from '@millrace/shared/service/redis-memory.ts'
 import type { Redis } from 'ioredis'
+import { isOldRedis, oldestRedisVersion } from '../cloud/redis-version.ts'
 import { clockFinding } from './clock-checks.ts'
 import { type Check, error, type Finding, note, ok, warning } from './finding.ts'
 
-/** BullMQ 6 requires 6.2 (its documentation, "Going to production"). */
-const minVersion = '6.2.0'
 const highShare = 0.8
 const criticalShare = 0.95
 
@@ -16,8 +15,8 @@ export function redisChecks(deps: { redis: Redis; url: string; prefix: string })
     {
       name: 'redis',
       async run() {
-        const server = fieldsOf(await redis.info('server'))
-        const replication = fieldsOf(await redis.info('replication'))
+        const server = infoFields(await redis.info('server'))
+        const replication = infoFields(await redis.info('replication'))
         return [versionFinding(server), roleFinding(replication), tlsFinding(url)]
       },
     },
@@ -54,9 +53,9 @@ export function redisChecks(deps: { redis: Redis; url: string; prefix: string })
 function versionFinding(server: Map<string, string>): Finding {
   const version = server.get('valkey_version') ?? server.get('redis_version') ?? 'unknown'
   const name = server.has('valkey_version') ? 'Valkey' : 'Redis'
-  if (isOlder(version, minVersion)) {
+  if (isOldRedis(version)) {
     return error(
-      `${name} ${version} is too old: BullMQ needs ${minVersion}.`,
+      `${name} ${version} is too old: BullMQ needs ${oldestRedisVersion}.`,
       'Install a newer Redis or Valkey.',
     )
   }
@@ -108,18 +107,4 @@ function memoryFindings(state: {
       ? ok(`Redis is ${percent} % full and deletes nothing.`)
       : ok('Redis has no memory limit and deletes nothing.'),
   ]
-}
-
-function fieldsOf(info: string): Map<string, string> {
-  return new Map(
-    info.split(/\r?\n/).flatMap((line): [string, string][] => {
-      const [name, ...rest] = line.split(':')
-      return name && rest.length > 0 ? [[name, rest.join(':')]] : []
-    }),
-  )
-}
-
-/** Compares versions of three numbers. */
-function isOlder(version: string, minimum: string): boolean {
-  return version.localeCompare(minimum, 'en', { numeric: true }) < 0
 }

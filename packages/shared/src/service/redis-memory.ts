@@ -15,8 +15,7 @@ const defaultMaxAgeMs = 1_000
  * @throws whatever the command throws
  */
 export async function readRedisMemory(redis: Redis): Promise<RedisMemoryState> {
-  const text = await redis.info('memory')
-  const fields = new Map(text.split(/\r?\n/).map((line) => splitAt(line, line.indexOf(':'))))
+  const fields = infoFields(await redis.info('memory'))
   const bytes = (name: string) => Number(fields.get(name)) || 0
   const maxBytes = bytes('maxmemory')
   // Redis does not count the buffers of replicas and of its append-only file when it compares with its limit.
@@ -26,6 +25,11 @@ export async function readRedisMemory(redis: Redis): Promise<RedisMemoryState> {
     maxBytes,
     evictionPolicy: fields.get('maxmemory_policy'),
   }
+}
+
+/** Reads Redis' `INFO`: a field and its value in each line. */
+export function infoFields(text: string): Map<string, string> {
+  return new Map(text.split(/\r?\n/).map((line) => splitAt(line, line.indexOf(':'))))
 }
 
 function splitAt(line: string, index: number): [string, string] {
