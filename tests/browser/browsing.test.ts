@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
-import axe from 'axe-core'
 import type { APIRequestContext, Browser, BrowserContext, Page, Response } from 'playwright-core'
 import * as assert from 'uvu/assert'
+import { seriousFindings } from '../support/axe.ts'
 import { launchChromium, openPage } from '../support/chromium.ts'
 import { startSystem } from '../support/start-millrace.ts'
 import { suite } from '../support/suite.ts'
@@ -152,17 +152,6 @@ async function serveMany(page: Page): Promise<{ tellOfOneMore: () => void }> {
     if (streams <= 2) await route.fulfill({ contentType: 'text/event-stream', body })
   })
   return { tellOfOneMore: told.resolve }
-}
-
-/** Asserts that a page has no fault of accessibility that axe-core calls serious or critical. */
-async function assertAccessible(page: Page, what: string): Promise<void> {
-  await page.evaluate(axe.source)
-  const faults = await page.evaluate<
-    string[]
-  >(`axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html.slice(0, 200)).join(' | ')))`)
-  assert.equal(faults, [], what)
 }
 
 test('the first page needs few bytes of script, from its own origin, cached for ever, and a strict policy', async () => {
@@ -420,15 +409,15 @@ test('grid, list and panel are accessible in light and dark, and fit a phone', a
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
     await page.getByRole('radio', { name: 'Grid' }).check({ force: true })
     await cell(page, 'one.jpg').click({ modifiers: ['ControlOrMeta'] })
-    await assertAccessible(page, `grid with a selection, ${colorScheme}`)
+    assert.equal(await seriousFindings(page), [], `grid with a selection, ${colorScheme}`)
     await page.keyboard.press('Escape')
     await page.getByRole('radio', { name: 'List' }).check({ force: true })
-    await assertAccessible(page, `list, ${colorScheme}`)
+    assert.equal(await seriousFindings(page), [], `list, ${colorScheme}`)
     await page.locator('.list-filename', { hasText: 'one.jpg' }).click()
     await panel(page).getByText('History').waitFor()
-    await assertAccessible(page, `panel, ${colorScheme}`)
+    assert.equal(await seriousFindings(page), [], `panel, ${colorScheme}`)
     await page.setViewportSize({ width: 390, height: 844 })
-    await assertAccessible(page, `panel of a phone, ${colorScheme}`)
+    assert.equal(await seriousFindings(page), [], `panel of a phone, ${colorScheme}`)
     await page.keyboard.press('Escape')
     assert.is(await page.evaluate('document.documentElement.scrollWidth'), 390)
     await page.setViewportSize({ width: 1280, height: 800 })

@@ -1,7 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as assert from 'uvu/assert'
+import { allFindings } from '../support/axe.ts'
 import { recordTexts } from '../support/chromium.ts'
 import { suite } from '../support/suite.ts'
 import { samplePicture, truncated } from '../worker/support/sample-images.ts'
@@ -15,12 +15,6 @@ import {
   type Tray,
 } from './support/sending-tray.ts'
 
-// The page's globals that are used here. The tests are type-checked with the services, which have no DOM types.
-declare const axe: {
-  run(options: object): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }>
-}
-
-const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const picture = await samplePicture(300, 200).jpeg().toBuffer()
 
 const test = suite('sending in the console', {}, { limitMs: 120_000 })
@@ -214,8 +208,6 @@ test('the open tray has no barriers, in both color schemes and on a phone of 360
   ])
   await parts.held
   await ui.state(longName, 'The JPEG is incomplete').waitFor()
-  // The page's policy forbids scripts from elsewhere. A debugger may evaluate them.
-  await ui.page.evaluate(axeSource)
   for (const [colorScheme, width] of [
     ['light', 1100],
     ['dark', 1100],
@@ -224,10 +216,7 @@ test('the open tray has no barriers, in both color schemes and on a phone of 360
   ] as const) {
     await ui.page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
     await ui.page.setViewportSize({ width, height: 780 })
-    const found = await ui.page.evaluate(
-      async () => (await axe.run({ include: [['.tray'], ['.upload-button']] })).violations,
-    )
-    const texts = found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`)
+    const texts = await allFindings(ui.page, ['.tray', '.upload-button'])
     assert.equal(texts, [], `${colorScheme}, ${width} px`)
     assert.is(await ui.page.evaluate<number>('document.documentElement.scrollWidth'), width)
   }

@@ -40,5 +40,3 @@ export function createApiMetrics(metrics: Metrics) {
     },
   }
 }
-
-export type ApiMetrics = ReturnType<typeof createApiMetrics>

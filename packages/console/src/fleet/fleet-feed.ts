@@ -89,8 +89,6 @@ export function createFleetFeed() {
   }
 }
 
-export type FleetFeed = ReturnType<typeof createFleetFeed>
-
 /** @param change its history has new points only */
 function withChange(cluster: Cluster, change: Partial<Cluster>): Cluster {
   const next = { ...cluster, ...change }

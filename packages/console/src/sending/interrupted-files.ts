@@ -90,8 +90,6 @@ export function createInterruptedFiles() {
   }
 }
 
-export type InterruptedFiles = ReturnType<typeof createInterruptedFiles>
-
 function open(): UseStore | undefined {
   return typeof indexedDB === 'undefined' ? undefined : createStore('millrace-sending', 'files')
 }

@@ -61,5 +61,3 @@ export function createSendingList() {
     },
   }
 }
-
-export type SendingList = ReturnType<typeof createSendingList>

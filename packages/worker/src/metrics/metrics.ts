@@ -92,5 +92,3 @@ export function createWorkerMetrics(metrics: Metrics) {
     },
   }
 }
-
-export type WorkerMetrics = ReturnType<typeof createWorkerMetrics>

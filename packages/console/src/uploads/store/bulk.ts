@@ -60,8 +60,6 @@ export function createBulk({ client }: { client: Client }) {
   }
 }
 
-export type Bulk = ReturnType<typeof createBulk>
-
 /** Returns why something failed, as a sentence. */
 export function reasonOf(error: unknown): string {
   if (error instanceof ApiProblem) return error.message
