@@ -48,6 +48,7 @@ test.after(async () => {
 })
 
 const writesManifest = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('/manifests/')
+const deletes = ({ method, path }: SeenRequest) => method === 'POST' && path.includes('delete')
 const writesEvent = ({ method, path }: SeenRequest) => method === 'PUT' && path.includes('/outbox/')
 
 async function eventsOf({ id }: UploadAddress): Promise<WebhookEvent[]> {
@@ -258,14 +259,26 @@ async function eraser(s3: S3Client) {
 test('a deletion is told before anything is deleted, and once', async () => {
   const address = await fleet.arrive(text, { owner })
   await fleet.finished(address)
-  const { erase, close } = await eraser(workerS3)
-  const held = proxy.hold(({ method, path }) => method === 'POST' && path.includes('delete'))
+  const api = await startS3Proxy(proxy.endpoint)
+  const apiS3 = new S3Client({ endpoint: api.endpoint, ...fleet.identity, maxAttempts: 1 })
+  const { erase, close } = await eraser(apiS3)
+  // The worker gets the marker's event and deletes too: its deletions are held as the API's are.
+  const held = Promise.withResolvers<void>()
+  proxy.intercept(async (seen) => {
+    if (deletes(seen)) await held.promise
+    return 'pass'
+  })
+  const arrived = Promise.withResolvers<void>()
+  api.intercept((seen) => {
+    if (deletes(seen)) arrived.resolve()
+    return 'pass'
+  })
   const erasing = erase(address)
-  await held.arrived
+  await arrived.promise
   const [deleted] = (await eventsOf(address)).slice(-1)
   assert.equal([deleted?.type, deleted?.upload], ['upload.deleted', { id: address.id, state: 'deleted' }])
   assert.ok(await fleet.manifests.read(address))
-  held.release()
+  held.resolve()
   await erasing
   for (const event of await eventsOf(address)) await here.outbox.remove(event)
   await erase(address)
@@ -273,6 +286,8 @@ test('a deletion is told before anything is deleted, and once', async () => {
   await erase(address)
   assert.equal(await typesOf(address), [], 'nothing is told again, even if Redis forgot the erasure')
   await close()
+  apiS3.destroy()
+  await api.close()
 })
 
 test('a worker tells a deletion whose API instance died after the marker', async () => {
@@ -282,7 +297,7 @@ test('a worker tells a deletion whose API instance died after the marker', async
   const erased = fleet.changes.untilErased(address.id)
   const written = Promise.withResolvers<void>()
   proxy.intercept((seen) => {
-    if (seen.method === 'POST' && seen.path.includes('delete')) written.resolve()
+    if (deletes(seen)) written.resolve()
     return 'pass'
   })
   await erasures.mark(address)
