@@ -81,7 +81,9 @@ export async function startApiInstances(
     const instanceRedis = connectRedis(config.redisUrl, log)
     const app = await createApp({ config, log, redis: instanceRedis, subscriber, sqs, ...instanceS3 })
     const url = await app.listen({ host: '127.0.0.1', port: 0 })
-    const endChecks = expectDocumentedResponses(url, () => app.swagger())
+    // The routes, the path of their links and the name of the cookie.
+    const sameDocument = [app.printRoutes(), config.publicPath, new URL(config.publicOrigin).protocol].join()
+    const endChecks = expectDocumentedResponses(url, sameDocument, () => app.swagger())
     const close = async () => {
       await app.close()
       endChecks()

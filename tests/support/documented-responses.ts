@@ -58,27 +58,26 @@ const readers = new Map<string, () => DocumentReader>()
  * Makes the tests' HTTP client check all responses of an API instance against the instance's OpenAPI document.
  *
  * @param url the URL of the instance
+ * @param sameDocument what decides the document: instances of a process with the same text share one, which is expensive
  * @param createDocument creates the document; called on the first response
  * @returns ends the checks: when the instance has closed, another server may get its port
  */
-export function expectDocumentedResponses(url: string, createDocument: () => unknown): () => void {
-  let reader: DocumentReader | undefined
+export function expectDocumentedResponses(
+  url: string,
+  sameDocument: string,
+  createDocument: () => unknown,
+): () => void {
   const { origin } = new URL(url)
   readers.set(origin, () => {
-    reader ??= readerOf(JSON.stringify(createDocument()))
+    const reader = readersOfDocuments.get(sameDocument) ?? readDocument(parseDocument(createDocument()))
+    readersOfDocuments.set(sameDocument, reader)
     return reader
   })
   return () => readers.delete(origin)
 }
 
-/** Readers by document. Most instances have the same one, and its validators are expensive to compile. */
+/** Readers by what decides their document. Most instances have the same one, and its validators are expensive to compile. */
 const readersOfDocuments = new Map<string, DocumentReader>()
-
-function readerOf(text: string): DocumentReader {
-  const reader = readersOfDocuments.get(text) ?? readDocument(parseDocument(JSON.parse(text)))
-  readersOfDocuments.set(text, reader)
-  return reader
-}
 
 /**
  * Checks a response against the document of its instance: the status must be listed, and a JSON body must match

@@ -14,6 +14,7 @@ import { acceptProxyProtocol } from './proxy-protocol.ts'
 import { createPublicPath } from './public-path.ts'
 import { createRequestLog, RequestLogController } from './request-log.ts'
 import { securityHeaders } from './security-headers.ts'
+import { serializerCompiler } from './serialization.ts'
 import { validatorCompiler } from './validation.ts'
 
 /** A JSON body of ours is small; the largest route says so itself. */
@@ -61,6 +62,7 @@ export function createHttp(deps: {
   if (deps.config.proxyProtocol) acceptProxyProtocol(app.server, { timeoutMs: deps.config.headersTimeoutMs })
   deps.traceRequests?.(app)
   app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
   acceptEmptyBodies(app)
   // Hooks of every request take a callback: an async function costs a promise and a turn of the microtasks.
   app.addHook('onRequest', (request, reply, done) => {

@@ -10,8 +10,7 @@ import { findWrongText } from './checked-text.ts'
  * converted to the schema's types first. A JSON body has its own types and is not converted.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = Compile(schema)
-  const alternatives = alternativesOf(schema)
+  const { validator, alternatives } = compile(schema)
   return (input: unknown) => {
     const value = httpPart === 'body' ? input : Value.Convert(schema, Value.Default(schema, input))
     if (validator.Check(value)) {
@@ -22,6 +21,19 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
     const closest = alternatives.toSorted((a, b) => commonFields(b, value) - commonFields(a, value))[0]
     return { error: validationError((closest?.validator ?? validator).Errors(value)) }
   }
+}
+
+type Compiled = { validator: ReturnType<typeof Compile>; alternatives: Alternative[] }
+
+/** Routes share schemas, and so do all apps of a process. */
+const compiledSchemas = new WeakMap<TSchema, Compiled>()
+
+function compile(schema: TSchema): Compiled {
+  const known = compiledSchemas.get(schema)
+  if (known) return known
+  const compiled = { validator: Compile(schema), alternatives: alternativesOf(schema) }
+  compiledSchemas.set(schema, compiled)
+  return compiled
 }
 
 /** Returns the error of a value that matches its schema, but contains text that is not accepted. */
