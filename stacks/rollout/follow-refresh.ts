@@ -5,7 +5,13 @@ import {
 } from '@aws-sdk/client-auto-scaling'
 
 /** The states in which a refresh ends (API reference, InstanceRefresh). */
-const endStates = ['Successful', 'Failed', 'Cancelled', 'RollbackSuccessful', 'RollbackFailed']
+const endStates: readonly string[] = [
+  'Successful',
+  'Failed',
+  'Cancelled',
+  'RollbackSuccessful',
+  'RollbackFailed',
+]
 /** A refresh that does not move is reported again after this time, with AWS's reason. */
 const repeatMs = 5 * 60_000
 
@@ -64,8 +70,8 @@ export async function followRefresh(
 }
 
 /** Whether a refresh has ended. A state that AWS adds some day counts as not ended. */
-export function hasEnded({ Status: status = '' }: InstanceRefresh): boolean {
-  return endStates.includes(status)
+export function hasEnded({ Status: status }: InstanceRefresh): boolean {
+  return status !== undefined && endStates.includes(status)
 }
 
 /** The reason that AWS gives, as one sentence. */

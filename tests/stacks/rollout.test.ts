@@ -46,7 +46,11 @@ const savedWorker = (number: number, types?: string[]) => ({
   },
 })
 
-function requestFor(group: string, target: RolloutTarget, changes: Partial<RolloutRequest> = {}): RolloutRequest {
+function requestFor(
+  group: string,
+  target: RolloutTarget,
+  changes: Partial<RolloutRequest> = {},
+): RolloutRequest {
   return {
     region: 'us-east-1',
     group,
@@ -165,7 +169,10 @@ test('a rollback that fails, and a rollout without a rollback, say which version
   server.addGroup(api, apiTarget(1), 2)
   server.badVersions.set('2', 'Instances did not get healthy')
   server.failRollbacks()
-  assert.match((await run(api, apiTarget(2))).message, /failed, and so did its rollback: Instances did not get healthy\./)
+  assert.match(
+    (await run(api, apiTarget(2))).message,
+    /failed, and so did its rollback: Instances did not get healthy\./,
+  )
 
   server.addGroup(worker, savedWorker(1), 3)
   const refresh = server.startRefresh(worker, savedWorker(2))
@@ -252,7 +259,10 @@ test('a refresh to another version that does not end is reported after the time 
   server.startRefresh(api, apiTarget(2))
   const { succeeded, message } = await run(api, apiTarget(3), { waitMinutes: 10 })
   assert.not.ok(succeeded)
-  assert.match(message, 'Another refresh, refresh-1, is still running after 10 minutes. Version 3 was not rolled out')
+  assert.match(
+    message,
+    'Another refresh, refresh-1, is still running after 10 minutes. Version 3 was not rolled out',
+  )
   assert.is(server.refreshes.length, 1)
 })
 
@@ -297,7 +307,10 @@ test('throttled calls are repeated, and a refused start ends the step with the w
   })
   const second = await startStep(api, apiTarget(3)).ended
   assert.equal([second.code, second.errors], [1, ''])
-  assert.match(second.output, 'could not be called: The alarm millrace-production-api-errors is in ALARM state.')
+  assert.match(
+    second.output,
+    'could not be called: The alarm millrace-production-api-errors is in ALARM state.',
+  )
   assert.match(second.output, 'Deploy again.')
 
   server.errors.push({
@@ -334,7 +347,10 @@ test('a step that was killed or interrupted is followed by the next one, which s
 
   const next = await startStep(api, apiTarget(2)).ended
   assert.is(next.code, 1)
-  assert.match(next.output, `${api}: follows the refresh refresh-1 to version 2, which an earlier deploy started`)
+  assert.match(
+    next.output,
+    `${api}: follows the refresh refresh-1 to version 2, which an earlier deploy started`,
+  )
   assert.match(next.output, 'failed, and AWS rolled it back: Instances did not get healthy.')
   assert.equal(server.versions(api), ['1', '1'])
   assert.is(server.refreshes.length, 1)

@@ -68,12 +68,7 @@ export async function startAutoScalingServer() {
     const planned = errors.findIndex((error) => error.action === action)
     const [error] = planned < 0 ? [] : errors.splice(planned, 1)
     if (error) return sendError(response, error.code, error.message)
-    const actions: Record<string, () => QueryValue | [code: string, message: string]> = {
-      StartInstanceRefresh: () => start(input),
-      DescribeInstanceRefreshes: () => describeRefreshes(input),
-      DescribeAutoScalingGroups: () => describeGroups(input),
-    }
-    const result = actions[action]?.() ?? ['InvalidAction', `The action ${action} is not valid.`]
+    const result = respond(action, input)
     if (Array.isArray(result)) return sendError(response, String(result[0]), String(result[1]))
     response.writeHead(200, { 'content-type': 'text/xml' })
     response.end(
@@ -85,13 +80,23 @@ export async function startAutoScalingServer() {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('The server has no port.')
 
+  function respond(action: string, input: { [name: string]: QueryValue }) {
+    if (action === 'StartInstanceRefresh') return start(input)
+    if (action === 'DescribeInstanceRefreshes') return describeRefreshes(input)
+    if (action === 'DescribeAutoScalingGroups') return describeGroups(input)
+    return ['InvalidAction', `The action ${action} is not valid.`]
+  }
+
   function start(input: { [name: string]: QueryValue }): QueryValue | [string, string] {
     const group = groups.get(String(input['AutoScalingGroupName']))
     const desired = input['DesiredConfiguration']
     const preferences = input['Preferences']
     if (!group) return ['ValidationError', 'AutoScalingGroup name not found']
     if (refreshes.some((refresh) => refresh.group === group.name && !hasEnded(refresh)))
-      return ['InstanceRefreshInProgress', 'An Instance Refresh is already in progress and blocks the request']
+      return [
+        'InstanceRefreshInProgress',
+        'An Instance Refresh is already in progress and blocks the request',
+      ]
     if (!isStructure(desired) || !isStructure(preferences))
       return ['ValidationError', 'The AutoRollback parameter cannot be set to true without a configuration.']
     const id = `refresh-${refreshes.length + 1}`
@@ -251,7 +256,10 @@ function matches({ type, template }: Instance, configuration: Configuration): bo
 function templateIn(configuration: Configuration): { [name: string]: QueryValue } {
   const own = configuration['LaunchTemplate']
   if (isStructure(own)) return own
-  const template = part(part(configuration['MixedInstancesPolicy'], 'LaunchTemplate'), 'LaunchTemplateSpecification')
+  const template = part(
+    part(configuration['MixedInstancesPolicy'], 'LaunchTemplate'),
+    'LaunchTemplateSpecification',
+  )
   return isStructure(template) ? template : {}
 }
 
