@@ -220,7 +220,10 @@ test('an instance of another version, other instance types and another share of 
     ['m7g.large', 'm7g.large'],
   )
   assert.ok((await run(worker, workerTarget(1, ['m7g.large', 'm6g.large'], 2))).succeeded)
-  assert.is(server.refreshes.length, 3)
+  // The policy has been saved, but an instance is older.
+  workers.instances[1] = { id: 'i-2', type: 'c5.large', template: version(1) }
+  assert.ok((await run(worker, workerTarget(1, ['m7g.large', 'm6g.large'], 2))).succeeded)
+  assert.is(server.refreshes.length, 4)
 })
 
 test('a group without instances gets the new version for its next ones', async () => {
