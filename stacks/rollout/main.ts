@@ -11,7 +11,13 @@ import { readRolloutRequest } from './rollout-request.ts'
 const maxAttempts = 12
 
 const print = (line: string) => void process.stdout.write(`${line}\n`)
-const request = readRolloutRequest(process.env['ROLLOUT'])
+const planned = readRolloutRequest(process.env['ROLLOUT'])
+// For the fix of what raised an alarm: AWS starts no refresh while an alarm of it is on.
+const ignoresAlarms = process.env['ROLLOUT_ALARMS'] === 'ignore' && planned.alarms.length > 0
+const request = ignoresAlarms ? { ...planned, alarms: [] } : planned
+if (ignoresAlarms) {
+  print(`${request.group}: no alarm rolls this rollout back, because ROLLOUT_ALARMS is ignore`)
+}
 const autoScaling = new AutoScalingClient({ region: request.region, maxAttempts })
 
 for (const [signal, code] of [

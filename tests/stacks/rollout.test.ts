@@ -93,7 +93,7 @@ async function run(group: string, target: RolloutTarget, changes: Partial<Rollou
 }
 
 /** Starts the step as `npx sst deploy` does. */
-function startStep(group: string, target: RolloutTarget) {
+function startStep(group: string, target: RolloutTarget, environment: Record<string, string> = {}) {
   const child = spawn('node_modules/.bin/node', ['stacks/rollout/main.ts'], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -103,6 +103,7 @@ function startStep(group: string, target: RolloutTarget) {
       AWS_ENDPOINT_URL_AUTO_SCALING: server.endpoint,
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',
+      ...environment,
     },
   })
   const ended = Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)])
@@ -315,6 +316,15 @@ test('throttled calls are repeated, and a refused start ends the step with the w
     'could not be called: The alarm millrace-production-api-errors is in ALARM state.',
   )
   assert.match(second.output, 'Deploy again.')
+
+  const withoutAlarms = await startStep(api, apiTarget(3), { ROLLOUT_ALARMS: 'ignore' }).ended
+  assert.is(withoutAlarms.code, 0)
+  assert.match(
+    withoutAlarms.output,
+    `${api}: no alarm rolls this rollout back, because ROLLOUT_ALARMS is ignore`,
+  )
+  const preferences = server.inputsOf('StartInstanceRefresh').at(-1)?.['Preferences']
+  assert.not.match(JSON.stringify(preferences), 'AlarmSpecification')
 
   server.errors.push({
     action: 'DescribeInstanceRefreshes',
