@@ -12,6 +12,7 @@ export default $config({
       providers: {
         // AWS opens regions earlier than the provider's type lists them, and AWS itself refuses an unknown one.
         aws: { version: '7.20.0', region: region as aws.Region },
+        command: '1.0.1',
         'docker-build': '0.0.14',
         random: '4.16.6',
         tls: '5.0.1',

@@ -56,6 +56,8 @@ export const apiErrorsAlarm = (place: Place) => place.name('api-errors')
 /**
  * Creates the alarms that need a person. The description of each explains the alarm; docs/deploy.md lists what to do.
  * Alarms that scale are in scaling.ts.
+ *
+ * @returns the alarms
  */
 export function createAlarms(options: {
   place: Place
@@ -65,7 +67,8 @@ export function createAlarms(options: {
   redis: Redis
   workers: aws.autoscaling.Group
   settings: Pick<Settings, 'worker'>
-}) {
+}): aws.cloudwatch.MetricAlarm[] {
+  const created: aws.cloudwatch.MetricAlarm[] = []
   const { place, topic, loadBalancer, queue, redis, workers, settings } = options
   const balancer = { LoadBalancer: loadBalancer.loadBalancer.arnSuffix }
   const targets = { ...balancer, TargetGroup: loadBalancer.targets.arnSuffix }
@@ -197,13 +200,15 @@ export function createAlarms(options: {
     })
   }
 
+  return created
+
   function alarm(
     id: string,
     name: string,
     description: string,
     args: Omit<aws.cloudwatch.MetricAlarmArgs, 'comparisonOperator'> & { comparisonOperator?: string },
   ) {
-    new aws.cloudwatch.MetricAlarm(
+    const metricAlarm = new aws.cloudwatch.MetricAlarm(
       place.id(`Alarm${id}`),
       {
         name,
@@ -217,5 +222,6 @@ export function createAlarms(options: {
       },
       place.options,
     )
+    created.push(metricAlarm)
   }
 }

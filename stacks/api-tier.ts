@@ -3,6 +3,7 @@ import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'
+import type { RolloutBasics } from './rollout-step.ts'
 import { createScaling, instanceMetrics } from './scaling.ts'
 import { apiPort, type SecurityGroups } from './security-groups.ts'
 import { architectureOf, type Settings } from './settings.ts'
@@ -27,14 +28,16 @@ export type ServiceDeps = {
   imageUri: $util.Output<string>
   logGroup: aws.cloudwatch.LogGroup
   environment: ServiceEnvironment
-  /** Names of alarms that stop a deploy and roll it back. */
-  alarms: $util.Input<string>[]
 }
 
-/** Creates the API's instances, behind the load balancer. */
-export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; settings: Settings['api'] }) {
-  const { place, network, groups, profile, imageUri, logGroup, environment, alarms, loadBalancer, settings } =
-    deps
+/** Creates the API's instances, behind the load balancer. @returns their group, and what its rollout needs */
+export function createApiTier(
+  deps: ServiceDeps & { loadBalancer: LoadBalancer; settings: Settings['api'] },
+): {
+  group: aws.autoscaling.Group
+  rollout: RolloutBasics
+} {
+  const { place, network, groups, profile, imageUri, logGroup, environment, loadBalancer, settings } = deps
   const template = createLaunchTemplate({
     place,
     tier: 'api',
@@ -54,10 +57,12 @@ export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; 
       stopSeconds,
     }),
   })
+  // Auto Scaling can roll back only to a template version with a number.
+  const version = template.latestVersion.apply(String)
   const group = new aws.autoscaling.Group(
     place.id('Api'),
     {
-      ...groupBasics({ place, tier: 'api', warmupMs: apiScaling.warmupMs, alarms }),
+      ...groupBasics({ place, tier: 'api', warmupMs: apiScaling.warmupMs }),
       minSize: settings.min,
       maxSize: settings.max,
       desiredCapacity: settings.desired,
@@ -65,18 +70,35 @@ export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; 
       targetGroupArns: [loadBalancer.targets.arn],
       healthCheckType: 'ELB',
       healthCheckGracePeriod: graceSeconds,
-      // Auto Scaling can roll back only to a template version with a number.
-      launchTemplate: { id: template.id, version: template.latestVersion.apply(String) },
+      launchTemplate: { id: template.id, version },
       // Part of the group, because its first instances already need the hook.
       initialLifecycleHooks: [launchHookArgs],
     },
     {
       ...place.options,
-      // After the first deploy, scaling sets the number of instances.
-      ignoreChanges: ['desiredCapacity'],
+      // After the first deploy, scaling sets the number of instances, and the rollout the template.
+      ignoreChanges: ['desiredCapacity', 'launchTemplate'],
       dependsOn: loadBalancer.listeners,
     },
   )
-  createScaling({ place, id: 'Api', group, policy: apiScaling, metrics: instanceMetrics(group) })
-  return group
+  const scaling = createScaling({
+    place,
+    id: 'Api',
+    group,
+    policy: apiScaling,
+    metrics: instanceMetrics(group),
+  })
+  return {
+    group,
+    rollout: {
+      place,
+      tier: 'api',
+      group,
+      target: $resolve([template.id, version]).apply(([id, number]) => ({
+        LaunchTemplate: { LaunchTemplateId: id, Version: number },
+      })),
+      warmupMs: apiScaling.warmupMs,
+      scaling,
+    },
+  }
 }

@@ -12,6 +12,7 @@ import { createInterfaceEndpoints, createNetwork } from './network.ts'
 import type { Place } from './place.ts'
 import { createRedis } from './redis.ts'
 import { createApiRole, createWorkerRole, type RoleDeps } from './roles.ts'
+import { createRollout } from './rollout-step.ts'
 import { recordScalingEvents } from './scaling-events.ts'
 import { createSecrets, type SharedSecrets } from './secrets.ts'
 import { createSecurityGroups } from './security-groups.ts'
@@ -86,7 +87,6 @@ export function createRegion(options: {
     profile: createApiRole(roleDeps('api')),
     imageUri: images.api.uri,
     logGroup: logGroups.api,
-    alarms: [apiErrorsAlarm(place)],
     environment: {
       ...common,
       PUBLIC_ORIGIN: origin,
@@ -105,19 +105,20 @@ export function createRegion(options: {
     profile: createWorkerRole(roleDeps('worker')),
     imageUri: images.worker.uri,
     logGroup: logGroups.worker,
-    alarms: [],
     environment: { ...common, SECRETS_VERSION: secrets.versions.worker },
   })
 
   const topic = createAlarmTopic({ place, key, accountId, email: settings.email })
-  createAlarms({ place, topic, loadBalancer, queue, redis, workers: worker, settings })
-  recordScalingEvents({ place, groups: [api, worker], logGroup: logGroups.scaling })
+  const alarms = createAlarms({ place, topic, loadBalancer, queue, redis, workers: worker.group, settings })
+  createRollout({ ...api.rollout, rollbackAlarms: [apiErrorsAlarm(place)], after: alarms })
+  createRollout({ ...worker.rollout, rollbackAlarms: [], after: alarms })
+  recordScalingEvents({ place, groups: [api.group, worker.group], logGroup: logGroups.scaling })
   const dashboard = createDashboard({
     place,
     loadBalancer,
     queue,
     redis,
-    groups: { api, worker },
+    groups: { api: api.group, worker: worker.group },
     scalingLog: logGroups.scaling,
   })
   return { place, ledger, topic, dashboard, origin }

@@ -20,6 +20,7 @@ export function fleetMetricsOf(place: Place): Metrics {
  * for scale-in one step policy with a step for each share, for tracking a policy whose alarms AWS creates.
  *
  * @param options.id begins the logical names, for example `Api`
+ * @returns the policies and their alarms
  */
 export function createScaling(options: {
   place: Place
@@ -27,7 +28,8 @@ export function createScaling(options: {
   group: aws.autoscaling.Group
   policy: ScalingPolicy
   metrics: Metrics
-}) {
+}): $util.Resource[] {
+  const created: $util.Resource[] = []
   const { place, id, group, policy, metrics } = options
   const period = policy.metricPeriodMs / 1_000
   const { scaleIn, tracking } = policy
@@ -65,7 +67,7 @@ export function createScaling(options: {
   })
 
   if (tracking) {
-    new aws.autoscaling.Policy(
+    const trackingPolicy = new aws.autoscaling.Policy(
       place.id(`${id}Tracking`),
       {
         autoscalingGroupName: group.name,
@@ -97,13 +99,15 @@ export function createScaling(options: {
       },
       place.options,
     )
+    created.push(trackingPolicy)
   }
+  return created
 
   function createStepPolicy(
     name: string,
     stepAdjustments: aws.types.input.autoscaling.PolicyStepAdjustment[],
   ) {
-    return new aws.autoscaling.Policy(
+    const step = new aws.autoscaling.Policy(
       place.id(`${id}Scale${pascal(name)}`),
       {
         autoscalingGroupName: group.name,
@@ -116,6 +120,8 @@ export function createScaling(options: {
       },
       place.options,
     )
+    created.push(step)
+    return step
   }
 
   function createAlarm(
@@ -126,7 +132,7 @@ export function createScaling(options: {
       'metricName' | 'comparisonOperator' | 'threshold' | 'alarmDescription'
     > & { evaluationPeriods: number },
   ) {
-    new aws.cloudwatch.MetricAlarm(
+    const alarm = new aws.cloudwatch.MetricAlarm(
       place.id(`${id}Alarm${pascal(name)}`),
       {
         name: place.name(`${id.toLowerCase()}-scale-${name}`),
@@ -140,6 +146,7 @@ export function createScaling(options: {
       },
       place.options,
     )
+    created.push(alarm)
   }
 }
 

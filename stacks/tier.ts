@@ -75,22 +75,18 @@ export function createLaunchTemplate(options: {
         resourceType,
         tags,
       })),
-      updateDefaultVersion: true,
       userData,
     },
     place.options,
   )
 }
 
-/** Returns the arguments that the groups of both tiers share. */
-export function groupBasics(options: {
-  place: Place
-  tier: Tier
-  warmupMs: number
-  /** Auto Scaling rolls a new image back while any of these alarms is in alarm state. */
-  alarms: $util.Input<string>[]
-}) {
-  const { place, tier, warmupMs, alarms } = options
+/**
+ * Returns the arguments that the groups of both tiers share. They ask for no instance refresh: the provider would save the
+ * new template in the group first, and AWS could only roll back to that. createRollout (rollout-step.ts) starts it.
+ */
+export function groupBasics(options: { place: Place; tier: Tier; warmupMs: number }) {
+  const { place, tier, warmupMs } = options
   return {
     name: place.name(tier),
     enabledMetrics: groupMetrics,
@@ -98,22 +94,6 @@ export function groupBasics(options: {
     defaultInstanceWarmup: warmupMs / 1_000,
     maxInstanceLifetime: maxLifetimeSeconds,
     waitForCapacityTimeout: '15m',
-    // A deploy changes the template, so this replaces instances: a few at a time, and each only after its successor is
-    // in service.
-    instanceRefresh: {
-      strategy: 'Rolling',
-      preferences: {
-        minHealthyPercentage: 100,
-        maxHealthyPercentage: 150,
-        instanceWarmup: String(warmupMs / 1_000),
-        skipMatching: true,
-        autoRollback: true,
-        // Replaces protected instances too; they drain first, as before any termination. The provider's default would
-        // leave the old image on them, and AWS's would delay the deploy by an hour.
-        scaleInProtectedInstances: 'Refresh',
-        ...(alarms.length > 0 && { alarmSpecification: { alarms } }),
-      },
-    },
     // The template tags instances, too. The group itself has only the tags of this list.
     tags: Object.entries({ ...place.tags, Name: place.name(tier), Tier: tier }).map(([key, value]) => ({
       key,

@@ -1,5 +1,6 @@
 import { workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import type { ServiceDeps } from './api-tier.ts'
+import type { RolloutBasics } from './rollout-step.ts'
 import { createScaling, fleetMetricsOf } from './scaling.ts'
 import { workerHealthPort } from './security-groups.ts'
 import { architectureOf, type Settings } from './settings.ts'
@@ -15,9 +16,14 @@ const terminationSeconds = 60
 /**
  * Creates the workers: several instance types, Spot above an on-demand base. The group replaces an instance before its
  * interruption if EC2 announces a risk, and terminates none before it has drained.
+ *
+ * @returns the group, and what its rollout needs
  */
-export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worker'] }) {
-  const { place, network, groups, profile, imageUri, logGroup, environment, alarms, settings } = deps
+export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worker'] }): {
+  group: aws.autoscaling.Group
+  rollout: RolloutBasics
+} {
+  const { place, network, groups, profile, imageUri, logGroup, environment, settings } = deps
   const template = createLaunchTemplate({
     place,
     tier: 'worker',
@@ -41,10 +47,16 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
       stopSeconds,
     }),
   })
+  const version = template.latestVersion.apply(String)
+  const distribution = {
+    onDemandBaseCapacity: settings.onDemandBase,
+    onDemandPercentageAboveBaseCapacity: settings.onDemandPercent,
+    spotAllocationStrategy: 'price-capacity-optimized',
+  }
   const group = new aws.autoscaling.Group(
     place.id('Worker'),
     {
-      ...groupBasics({ place, tier: 'worker', warmupMs: workerScaling.warmupMs, alarms }),
+      ...groupBasics({ place, tier: 'worker', warmupMs: workerScaling.warmupMs }),
       minSize: settings.min,
       maxSize: settings.max,
       desiredCapacity: settings.min,
@@ -54,16 +66,9 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
       // Workers set scale-in protection themselves, during long jobs.
       protectFromScaleIn: false,
       mixedInstancesPolicy: {
-        instancesDistribution: {
-          onDemandBaseCapacity: settings.onDemandBase,
-          onDemandPercentageAboveBaseCapacity: settings.onDemandPercent,
-          spotAllocationStrategy: 'price-capacity-optimized',
-        },
+        instancesDistribution: distribution,
         launchTemplate: {
-          launchTemplateSpecification: {
-            launchTemplateId: template.id,
-            version: template.latestVersion.apply(String),
-          },
+          launchTemplateSpecification: { launchTemplateId: template.id, version },
           overrides: settings.instanceTypes.map((instanceType) => ({ instanceType })),
         },
       },
@@ -77,8 +82,40 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
         },
       ],
     },
-    { ...place.options, ignoreChanges: ['desiredCapacity'] },
+    {
+      ...place.options,
+      // After the first deploy, scaling sets the number of instances, and the rollout the policy.
+      ignoreChanges: ['desiredCapacity', 'mixedInstancesPolicy'],
+    },
   )
-  createScaling({ place, id: 'Worker', group, policy: workerScaling, metrics: fleetMetricsOf(place) })
-  return group
+  const scaling = createScaling({
+    place,
+    id: 'Worker',
+    group,
+    policy: workerScaling,
+    metrics: fleetMetricsOf(place),
+  })
+  return {
+    group,
+    rollout: {
+      place,
+      tier: 'worker',
+      group,
+      target: $resolve([template.id, version]).apply(([id, number]) => ({
+        MixedInstancesPolicy: {
+          LaunchTemplate: {
+            LaunchTemplateSpecification: { LaunchTemplateId: id, Version: number },
+            Overrides: settings.instanceTypes.map((instanceType) => ({ InstanceType: instanceType })),
+          },
+          InstancesDistribution: {
+            OnDemandBaseCapacity: distribution.onDemandBaseCapacity,
+            OnDemandPercentageAboveBaseCapacity: distribution.onDemandPercentageAboveBaseCapacity,
+            SpotAllocationStrategy: distribution.spotAllocationStrategy,
+          },
+        },
+      })),
+      warmupMs: workerScaling.warmupMs,
+      scaling,
+    },
+  }
 }

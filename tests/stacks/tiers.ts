@@ -41,32 +41,6 @@ test('instances have IMDSv2, an encrypted disk, Graviton, and no public address'
   assert.is(one(production, templateType, 'ApiTemplate').inputs['instanceType'], 't4g.small')
 })
 
-test('a new image replaces instances without reducing their number, and is rolled back if it fails', () => {
-  for (const { name, inputs } of ofType(production, groupType)) {
-    const preferences = at(inputs, 'instanceRefresh', 'preferences')
-    assert.is(at(preferences, 'autoRollback'), true)
-    assert.is(at(preferences, 'minHealthyPercentage'), 100)
-    assert.is(
-      at(preferences, 'scaleInProtectedInstances'),
-      'Refresh',
-      `${name}: a long job does not delay a deploy`,
-    )
-    const template =
-      inputs['launchTemplate'] ??
-      at(inputs, 'mixedInstancesPolicy', 'launchTemplate', 'launchTemplateSpecification')
-    assert.is(at(template, 'version'), '1', `${name}: a rollback needs a version number`)
-  }
-  const alarms = at(
-    one(production, groupType, 'Api').inputs,
-    'instanceRefresh',
-    'preferences',
-    'alarmSpecification',
-  )
-  const names = ofType(production, alarmType).map(({ inputs }) => inputs['name'])
-  assert.equal(texts(at(alarms, 'alarms')), ['millrace-production-api-errors'])
-  assert.ok(names.includes('millrace-production-api-errors'))
-})
-
 test('groups publish their metrics, and the load balancer decides whether an API instance is healthy', () => {
   for (const { inputs } of ofType(production, groupType)) {
     assert.ok(texts(inputs['enabledMetrics']).includes('GroupInServiceInstances'))

@@ -21,6 +21,8 @@ export type Resource = {
   provider: string
   /** Urns of dependencies, by the input that causes them; those of `dependsOn` under ''. */
   dependencies: Record<string, string[]>
+  /** Inputs that keep their former values, for example `desiredCapacity`. */
+  ignoreChanges: string[]
   protect: boolean
   retainOnDelete: boolean
   /** Whether it is an existing resource that the configuration reads. */
@@ -186,6 +188,7 @@ type Request = {
   getName(): string
   getParent(): string
   getProvider(): string
+  getIgnorechangesList?(): string[]
   getProtect?(): boolean
   getRetainondelete?(): boolean
   getDependenciesList(): string[]
@@ -229,6 +232,7 @@ function recordResources(
           outputs: plain((response.getObject?.() ?? response.getProperties?.())?.toJavaScript() ?? {}),
           provider: request.getProvider(),
           dependencies,
+          ignoreChanges: request.getIgnorechangesList?.() ?? [],
           protect: request.getProtect?.() ?? false,
           retainOnDelete: request.getRetainondelete?.() ?? false,
           existing: method === 'readResource',

@@ -39,7 +39,7 @@ export async function provideSstPlatform(print: (line: string) => void): Promise
   if (!platformIsCurrent()) throw new StartError("`sst install` succeeded, but SST's platform is missing.")
 }
 
-/** Checks that the platform belongs to the installed SST, and has the providers of sst.config.ts. */
+/** Checks that the platform belongs to the installed SST, and has exactly the providers of sst.config.ts. */
 function platformIsCurrent(): boolean {
   const { version } = JSON.parse(readFileSync(join(root, 'node_modules/sst/package.json'), 'utf8'))
   const lock = join(root, '.sst/provider-lock.json')
@@ -50,6 +50,12 @@ function platformIsCurrent(): boolean {
   const providers: { name: string; package: string; version: string }[] = JSON.parse(
     readFileSync(lock, 'utf8'),
   )
+  // Lines of sst.config.ts such as `random: '4.16.6'`, which only providers have.
+  const named = Array.from(
+    config.matchAll(/^ *'?([\w-]+)'?: (?:\{ version: )?'\d+\.\d+\.\d+'/gm),
+    ([, name]) => name,
+  )
+  if (named.some((name) => !providers.some((locked) => locked.name === name))) return false
   return providers.every(({ name, package: folder, version: locked }) => {
     const manifest = join(platform, 'node_modules', folder, 'package.json')
     // Matches a line of sst.config.ts such as `random: '4.16.6'` or `aws: { version: '7.20.0', …`.
