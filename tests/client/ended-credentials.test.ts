@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { parseOriginalKey } from '@millrace/shared/ledger/object-keys.ts'
+import { createUploadRecords } from '@millrace/shared/uploads/upload-records.ts'
 import * as assert from 'uvu/assert'
+import { createHttpClient } from '../support/http-client.ts'
 import { createRole } from '../support/instance-role.ts'
 import type { ProxyAction } from '../support/s3-proxy.ts'
+import { announce, formOf, sendForm } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 import { type ApiWithS3Proxy, startApiWithS3Proxy } from './support/api-with-s3-proxy.ts'
 
@@ -80,6 +84,22 @@ test('parts are signed again, and those that S3 has are kept', async () => {
     ['POST /uploads', 'POST /uploads/ID/parts', 'POST /uploads/ID/complete'],
   )
   assert.ok((await s.readOriginal(id)).bytes?.equals(large))
+})
+
+test('a redirect to a file is not cached for longer than its URL is valid', async () => {
+  const client = createHttpClient(s.api.url)
+  const announced = await announce(client, 7)
+  await sendForm(formOf(announced), new Uint8Array(7))
+  const address = parseOriginalKey(formOf(announced).fields['key'] ?? '')
+  if (!address) throw new Error('The form has no key of an original.')
+  const records = createUploadRecords({ redis: s.api.redis, prefix: s.api.prefix })
+  const arrival = { etag: 'etag', versionId: 'version', size: 7 }
+  await records.update(address, (upload) => ({ ...upload, state: 'ready', arrival }))
+  const { status, headers } = await client.get(`/uploads/${announced.id}/original`)
+  const [, seconds] = /^private, max-age=(\d+)$/.exec(headers.get('cache-control') ?? '') ?? []
+  const left = (current.expiration.getTime() - Date.now()) / 1000
+  assert.is(status, 302)
+  assert.ok(Number(seconds) > 0 && Number(seconds) < left, `${seconds} s of ${left} s`)
 })
 
 test.run()

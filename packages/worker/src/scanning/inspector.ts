@@ -32,8 +32,8 @@ export type InspectedFile = {
 /** Limit of an answer, in bytes. */
 const maxAnswerBytes = 64 * 1024
 
-/** How long the file's URL is valid after the timeout of the request, in seconds: the inspector may be reading it. */
-const urlGraceSeconds = 60
+/** How long the file's URL is valid after the timeout of the request, in ms: the inspector may be reading it. */
+const urlGraceMs = 60_000
 
 /** The prefix of a Standard Webhooks secret; what follows is base64. */
 const secretPrefix = 'whsec_'
@@ -99,8 +99,8 @@ export function createInspector(deps: {
     const { filename, contentType, metadata = {} } = intent
     const { size, versionId } = arrival
     const command = new GetObjectCommand({ Bucket: bucket, Key: originalKey(upload), VersionId: versionId })
-    const lifeMs = await credentials.lifeMs(timeoutMs + urlGraceSeconds * 1000)
-    const expiresIn = Math.ceil(lifeMs / 1000)
+    const lifeMs = await credentials.lifeMs(timeoutMs + urlGraceMs)
+    const expiresIn = Math.floor(lifeMs / 1000)
     const fileUrl = await getSignedUrl(s3, command, { expiresIn })
     const described = { id, owner, filename, contentType, detectedType, size, sha256, metadata, url: fileUrl }
     return JSON.stringify(described)
