@@ -1,14 +1,12 @@
 import { apiPort } from './security-groups.ts'
 
-/** The port of the Redis that `sst dev` starts. Not 6379, where another Redis may be running. */
-const redisPort = 6390
-
 /** The origin of the API that `sst dev` runs. */
 export const devOrigin = `http://localhost:${apiPort}`
 
 /**
- * Registers the processes that `sst dev` runs on the developer's machine: Redis, API and worker. They use the stage's
- * real bucket and queue, with the developer's own credentials. A changed file restarts the services.
+ * Registers what `sst dev` runs on the developer's machine (packages/local/src/dev.ts): Redis, API, console and worker. They use
+ * the stage's real bucket and queue, with the developer's own credentials. REDIS_URL in the developer's environment names a
+ * Redis to use; otherwise one is started, and installed if there is none.
  */
 export function createDevCommands(options: {
   region: string
@@ -22,36 +20,23 @@ export function createDevCommands(options: {
   presets: string | undefined
 }) {
   const { region, bucketName, queueUrl, deadLetterQueueUrl, sessionKeys, allowedOrigins, presets } = options
-  const environment = {
-    AWS_REGION: region,
-    REDIS_URL: `redis://127.0.0.1:${redisPort}`,
-    BUCKET: bucketName,
-    EVENTS_QUEUE_URL: queueUrl,
-    DEAD_LETTER_QUEUE_URL: deadLetterQueueUrl,
-    ...(presets !== undefined && { PRESETS: presets }),
-  }
-  const service = (main: string) => `node packages/local/run.mjs ${main}`
-  new sst.x.DevCommand('Redis', {
+  new sst.x.DevCommand('Millrace', {
     dev: {
-      title: 'Redis',
-      // Debian's name of the program; Valkey installs the same name.
-      command: `redis-server --port ${redisPort} --bind 127.0.0.1 --maxmemory-policy noeviction --save ""`,
+      title: 'Millrace',
+      command: 'node packages/local/run.mjs packages/local/src/dev-main.ts',
       autostart: true,
     },
-  })
-  new sst.x.DevCommand('Api', {
-    dev: { title: 'API', command: service('packages/api/src/main.ts'), autostart: true },
     environment: {
-      ...environment,
+      AWS_REGION: region,
+      BUCKET: bucketName,
+      EVENTS_QUEUE_URL: queueUrl,
+      DEAD_LETTER_QUEUE_URL: deadLetterQueueUrl,
       PORT: String(apiPort),
       PUBLIC_ORIGIN: devOrigin,
       SESSION_KEYS: sessionKeys,
       ANONYMOUS_UPLOADS: 'on',
       ...(allowedOrigins !== undefined && { ALLOWED_ORIGINS: allowedOrigins }),
+      ...(presets !== undefined && { PRESETS: presets }),
     },
-  })
-  new sst.x.DevCommand('Worker', {
-    dev: { title: 'Worker', command: service('packages/worker/src/main.ts'), autostart: true },
-    environment,
   })
 }

@@ -33,26 +33,22 @@ test('`sst dev` creates a real bucket and queue, and no network, instances or Re
   }
 })
 
-test('`sst dev` runs Redis, API and worker locally, with valid settings', () => {
-  const commands = new Map(
-    ofType(sstDev, 'sst:sst:DevCommand').map(({ name, outputs }) => [name, outputs['_dev']]),
-  )
-  assert.equal([...commands.keys()], ['Redis', 'Api', 'Worker'])
-  assert.match(String(at(commands.get('Redis'), 'command')), /^redis-server --port 6390 --bind 127\.0\.0\.1 /)
-  for (const name of ['Api', 'Worker']) {
-    assert.match(
-      String(at(commands.get(name), 'command')),
-      /^node packages\/local\/run\.mjs packages\/\w+\/src\/main\.ts$/,
-    )
-    assert.is(at(commands.get(name), 'autostart'), true)
-  }
-  const api = readApiConfig(environmentOf(commands.get('Api')))
+test('`sst dev` runs one command that starts everything locally, with valid settings', () => {
+  const [command, ...others] = ofType(sstDev, 'sst:sst:DevCommand')
+  assert.equal(others, [])
+  const run = command?.outputs['_dev']
+  assert.is(at(run, 'command'), 'node packages/local/run.mjs packages/local/src/dev-main.ts')
+  assert.is(at(run, 'autostart'), true)
+  // The command itself starts Redis, or uses the developer's.
+  const environment = { ...environmentOf(run), REDIS_URL: 'redis://127.0.0.1:6379' }
+  assert.is(environmentOf(run)['REDIS_URL'], undefined)
+  const api = readApiConfig(environment)
   assert.is(api.bucket, one(sstDev, 'aws:s3/bucket:Bucket', 'LedgerBucket').outputs['bucket'])
   assert.is(api.eventsQueueUrl, one(sstDev, 'aws:sqs/queue:Queue', 'Events').outputs['url'])
-  assert.is(api.redisUrl, 'redis://127.0.0.1:6390')
+  assert.equal([api.port, api.publicOrigin], [3000, 'http://localhost:3000'])
   assert.is(api.anonymousUploads, true)
   assert.equal(api.allowedOrigins, ['http://localhost:5173'])
-  assert.is(readWorkerConfig(environmentOf(commands.get('Worker'))).redisUrl, api.redisUrl)
+  assert.is(readWorkerConfig(environment).bucket, api.bucket)
 })
 
 test('`sst dev` refuses a protected stage, because it would remove most of its resources', async () => {

@@ -7,6 +7,7 @@ import { SQSClient } from '@aws-sdk/client-sqs'
 import { type App, createApp } from '@millrace/api/app.ts'
 import { readConfig } from '@millrace/api/config.ts'
 import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
+import type { FindTemporaryCredentials } from '@millrace/local-s3/signing/signature-v4.ts'
 import {
   connectBlockingRedis,
   connectRedis,
@@ -29,6 +30,7 @@ export type InstanceS3 = { s3: S3Client; streamingS3: S3Client; publicS3?: S3Cli
  * @param options.environment replaces variables of the instances
  * @param options.redisUrl another Redis than that of the test run
  * @param options.directory the data directory of the local cloud; default: one of its own. `close` deletes it
+ * @param options.temporaryCredentials finds credentials that S3 accepts besides its own
  * @param options.connectS3 creates the instances' S3 clients, so that a test can break them; the test closes them
  */
 export async function startApiInstances(
@@ -37,6 +39,7 @@ export async function startApiInstances(
     environment?: Environment
     redisUrl?: string
     directory?: string
+    temporaryCredentials?: FindTemporaryCredentials
     connectS3?: (access: S3ClientConfig & { endpoint: string }) => Promise<InstanceS3>
   } = {},
 ) {
@@ -44,7 +47,12 @@ export async function startApiInstances(
   if (!redisUrl) throw new Error('REDIS_URL is not set: run the tests through tests/run.ts.')
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'millrace-api-')))
   const origin = options.environment?.['PUBLIC_ORIGIN'] ?? 'http://localhost:3000'
-  const cloud = await startLocalCloud({ directory, redisUrl, origins: [new URL(origin).origin] })
+  const cloud = await startLocalCloud({
+    directory,
+    redisUrl,
+    origins: [new URL(origin).origin],
+    ...(options.temporaryCredentials && { temporaryCredentials: options.temporaryCredentials }),
+  })
   const environment = {
     ...cloud.environment,
     PUBLIC_ORIGIN: origin,

@@ -119,7 +119,7 @@ export async function createApp(
   } = createIdentity({ ...base, secure, tenantUsers })
   endedIdentities.onEnded(eventStreams.check)
   storedKeys.onEnded(() => eventStreams.check())
-  const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn })
+  const signing = createSigning({ s3: publicS3, bucket, cdn: config.cdn, log })
   const tenants = createTenants({
     ...base,
     ...{ lifecycle, uploadTokens, revokedTokens, endedIdentities, keyStore, keyUses, storedKeys },

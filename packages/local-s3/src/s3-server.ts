@@ -17,7 +17,12 @@ import { createHttpServer } from './protocol/http-server.ts'
 import { checkRequestHeaders } from './protocol/request-headers.ts'
 import type { S3Exchange } from './protocol/s3-exchange.ts'
 import { findOperation, isFormPost, type S3Operation } from './protocol/s3-operations.ts'
-import { createSignatureV4, type VerifiedRequest } from './signing/signature-v4.ts'
+import {
+  createSignatureV4,
+  type FindTemporaryCredentials,
+  type KeyPair,
+  type VerifiedRequest,
+} from './signing/signature-v4.ts'
 import { createBucketTable } from './storage/bucket-table.ts'
 import { createContentFiles } from './storage/content-files.ts'
 import { createDiskSpace } from './storage/disk-space.ts'
@@ -28,7 +33,7 @@ import { openS3Database } from './storage/s3-database.ts'
 
 /*
  * The local S3: a server with a part of the S3 API, for `npm start` and for the tests. It is a development server,
- * never a product: one process, one key pair, one region; a power cut may lose the last moments. What AWS rejects is
+ * never a product: one process, one permanent key pair, one region; a power cut may lose the last moments. What AWS rejects is
  * rejected here, with S3's error codes.
  *
  * It implements the operations that Millrace, tus and Uppy use. All others return NotImplemented.
@@ -76,6 +81,7 @@ export type S3Server = Awaited<ReturnType<typeof createS3Server>>
  * @param options.port 0 for any free port
  * @param options.deliver sends an event notification (an S3 event message as JSON) to a queue, after its object is
  * durable. If it rejects, the server retries. Without it no notification can be configured.
+ * @param options.temporaryCredentials lets a test use credentials that end, as those of a role do
  * @param options.acceptsReplicas lets a test write objects as S3's replication does (`storage/replica.ts`)
  * @param options.bodyTimeoutMs longest time without bytes of an expected body, in ms
  * @throws Error when the port is in use or another server has locked the directory
@@ -85,13 +91,14 @@ export async function createS3Server(options: {
   host?: string
   port?: number
   region: string
-  credentials: { accessKeyId: string; secretAccessKey: string }
+  credentials: KeyPair
+  temporaryCredentials?: FindTemporaryCredentials | undefined
   deliver?: (queueArn: string, body: string) => Promise<void>
   bodyTimeoutMs?: number
   acceptsReplicas?: boolean
 }) {
-  const { directory, host = '127.0.0.1', port = 0, region, credentials, deliver } = options
-  const { acceptsReplicas = false, bodyTimeoutMs = defaultBodyTimeoutMs } = options
+  const { directory, host = '127.0.0.1', port = 0, region, credentials, temporaryCredentials } = options
+  const { deliver, acceptsReplicas = false, bodyTimeoutMs = defaultBodyTimeoutMs } = options
   await mkdir(directory, { recursive: true })
   const diskSpace = createDiskSpace(directory, (sentence) => console.error(`local S3: ${sentence}`))
   const files = await createContentFiles(directory, diskSpace)
@@ -101,7 +108,7 @@ export async function createS3Server(options: {
   const objects = createObjectTable({ database, files, buckets, outbox })
   const uploads = createMultipartUploadTable({ database, buckets })
 
-  const signatureV4 = createSignatureV4({ region, credentials })
+  const signatureV4 = createSignatureV4({ region, credentials, temporaryCredentials })
   const cors = createBucketCors({ buckets, bodyTimeoutMs })
   const form = createPostObject({ buckets, objects, files, signatureV4, bodyTimeoutMs })
   const operations: Record<S3Operation, (request: VerifiedRequest) => Promise<void>> = {

@@ -1,14 +1,9 @@
 import { readOptions, usage } from './options.ts'
 import { readyMessage } from './ready-message.ts'
+import { abortOnSignal } from './setup/abort-on-signal.ts'
 import { loadEnvFile } from './setup/env-file.ts'
 import { privateUmask } from './setup/private-files.ts'
 import { withStartErrors } from './setup/with-start-errors.ts'
-
-/**
- * The terminal sends Ctrl-C to all processes, and npm forwards it as well. Two signals within this time, in ms,
- * count as one.
- */
-const duplicateSignalMs = 500
 
 // A terminal that was closed takes no output, but the services still have to stop in order.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
@@ -30,23 +25,6 @@ function removeAwsSettings(environment: NodeJS.ProcessEnv) {
   return environment
 }
 
-/** Returns a signal that aborts at the first SIGINT, SIGTERM or SIGHUP. A later one exits immediately. */
-function abortOnSignal() {
-  const stopping = new AbortController()
-  let firstAt: number | undefined
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      firstAt ??= performance.now()
-      if (stopping.signal.aborted && performance.now() - firstAt > duplicateSignalMs) {
-        print('Stopped at once. Jobs that were running begin again at the next start.')
-        process.exit(1)
-      }
-      stopping.abort()
-    })
-  }
-  return stopping.signal
-}
-
 /** @returns the exit code */
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2), () => {
@@ -60,7 +38,7 @@ async function main(): Promise<number> {
   }
   // Imported here because the AWS clients take most of a second to load. A wrong option is reported before that.
   const { startMillrace } = await import('./millrace.ts')
-  const stopping = abortOnSignal()
+  const stopping = abortOnSignal(print)
   const stopped = new Promise<void>((resolve) => stopping.addEventListener('abort', () => resolve()))
   const environment = removeAwsSettings(process.env)
   const redisUrl = environment['REDIS_URL'] || undefined

@@ -6,6 +6,7 @@ import { createDownloadSigner } from '@millrace/api/downloads/sign-download.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createCdnSigner } from '@millrace/api/signing/sign-cdn-url.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import { parseAmzDate } from '@millrace/local-s3/signing/signature-v4.ts'
 import { parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import type { Upload, UploadState } from '@millrace/shared/uploads/upload.ts'
@@ -253,16 +254,21 @@ test('a request that prefers JSON gets the signed URL and the time at which it e
   }
 })
 
-test('a URL is said to expire with the credentials that signed it, if they end earlier', async () => {
+test('a URL expires, and says so, before the credentials that signed it', async () => {
   const { address } = await uploadInState('ready')
   const upload = (await createUploadRecords({ redis: api.redis, prefix: api.prefix }).find(address))?.upload
   if (!upload) throw new Error('The upload has no record.')
-  const expiration = new Date(Date.now() + 60_000)
+  const expiration = new Date(Math.floor(Date.now() / 1000) * 1000 + 60_000)
   const credentials = { accessKeyId: 'a', secretAccessKey: 'b', expiration }
   const s3 = new S3Client({ region: 'eu-central-1', credentials })
   const originals = createOriginals({ s3: api.s3, bucket: api.bucket })
   const sign = createDownloadSigner({ signer: createUrlSigner({ s3, bucket: api.bucket }), originals })
-  assert.equal((await sign.variant(upload, 'w320')).expiresAt, expiration)
+  const { url, expiresAt } = await sign.variant(upload, 'w320')
+  const { searchParams } = new URL(url)
+  const signedAtMs = parseAmzDate(searchParams.get('X-Amz-Date') ?? '')
+  const promisedMs = signedAtMs + Number(searchParams.get('X-Amz-Expires')) * 1000
+  assert.equal([expiresAt.getTime(), promisedMs], [expiration.getTime() - 30_000, expiresAt.getTime()])
+  assert.equal(await sign.variant(upload, 'w320'), { url, expiresAt })
   s3.destroy()
 })
 

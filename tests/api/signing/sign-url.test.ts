@@ -1,5 +1,5 @@
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner'
-import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
+import { createUrlSigner, type SignedUrl } from '@millrace/api/signing/sign-url.ts'
 import * as assert from 'uvu/assert'
 import { openContractTarget } from '../../local-s3/support/contract-target.ts'
 import { suite } from '../../support/suite.ts'
@@ -38,7 +38,9 @@ for (const [name, method, { query, headers }] of [
 ] satisfies [string, 'PUT' | 'GET', Signed][]) {
   test(`the signed URL of ${name} is equal to that of the SDK's signer`, async () => {
     const signedAt = new Date('2026-11-23T10:00:00Z')
-    const ours = new URL(await signer.sign({ method, key, query, headers, expiresInSeconds: 60, signedAt }))
+    const signed = await signer.sign({ method, key, query, headers, expiresInSeconds: 60, signedAt })
+    const ours = new URL(signed.url)
+    assert.equal(signed.expiresAt, new Date('2026-11-23T10:01:00Z'))
     const names = new Set(Object.keys(headers))
     const theirs = await new S3RequestPresigner(s3.config).presign(
       {
@@ -69,14 +71,14 @@ test('URLs of one batch are those that are signed one by one', async () => {
     { ...common, method: 'GET' as const },
     { ...common, signedAt: new Date('2026-11-24T10:00:00Z') },
   ]
-  const single: string[] = []
+  const single: SignedUrl[] = []
   for (const url of urls) single.push(await createUrlSigner({ s3, bucket }).sign(url))
   assert.equal(await signer.signAll(urls), single)
-  assert.is(new Set(single).size, urls.length)
+  assert.is(new Set(single.map(({ url }) => url)).size, urls.length)
 })
 
 test('S3 refuses a body that is larger or smaller than the signed content-length', async () => {
-  const url = await signer.sign({
+  const { url } = await signer.sign({
     method: 'PUT',
     key: `${key}-sized`,
     headers: { 'content-length': '7' },

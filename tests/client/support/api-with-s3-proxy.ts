@@ -3,7 +3,9 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
   S3Client,
+  type S3ClientConfig,
 } from '@aws-sdk/client-s3'
+import type { FindTemporaryCredentials } from '@millrace/local-s3/signing/signature-v4.ts'
 import { connectStreamingS3 } from '@millrace/shared/service/connections.ts'
 import { startApiInstances } from '../../support/api-instances.ts'
 import { type ProxyAction, type S3Proxy, type SeenRequest, startS3Proxy } from '../../support/s3-proxy.ts'
@@ -11,15 +13,30 @@ import { cookieClient } from './cookie-client.ts'
 
 type ClientOptions = NonNullable<Parameters<typeof cookieClient>[1]>
 
-/** Starts an API instance whose signed URLs lead through a proxy before S3. */
-export async function startApiWithS3Proxy() {
+/** Credentials of the API's signatures, which S3 accepts besides its own. */
+type SigningRole = {
+  credentials: NonNullable<S3ClientConfig['credentials']>
+  find: FindTemporaryCredentials
+}
+
+/**
+ * Starts an API instance whose signed URLs lead through a proxy before S3.
+ *
+ * @param role signs the URLs; default: the credentials of S3
+ */
+export async function startApiWithS3Proxy(role?: SigningRole) {
   const proxies: S3Proxy[] = []
   const clients: S3Client[] = []
   const api = await startApiInstances({
+    ...(role && { temporaryCredentials: role.find }),
     async connectS3({ endpoint, ...access }) {
       const proxy = await startS3Proxy(endpoint)
       const s3 = new S3Client({ endpoint, ...access })
-      const publicS3 = new S3Client({ endpoint: proxy.endpoint, ...access })
+      const publicS3 = new S3Client({
+        endpoint: proxy.endpoint,
+        ...access,
+        ...(role && { credentials: role.credentials }),
+      })
       proxies.push(proxy)
       clients.push(s3, publicS3)
       return { s3, publicS3, streamingS3: connectStreamingS3({ endpoint, ...access }) }

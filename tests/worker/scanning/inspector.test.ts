@@ -87,6 +87,28 @@ test('an inspector refuses requests that another secret signed', async () => {
   assert.is(await ask(json({ decision: 'accept' }), { secret }), 'The inspector answered with status 401.')
 })
 
+test("a file's URL for the inspector ends with the credentials that signed it, if these end earlier", async () => {
+  const credentials = { accessKeyId: 'key', secretAccessKey: 'secret' }
+  const expiration = new Date(Date.now() + 50_000)
+  const urls: URL[] = []
+  for (const given of [credentials, { ...credentials, expiration }]) {
+    const server = await startFakeInspector(({ url }, response) => {
+      urls.push(new URL(url))
+      response.end('{"decision":"accept"}')
+    })
+    const client = new S3Client({ region: 'us-east-1', credentials: given })
+    const { url } = server
+    const secret = inspectSecretBytes(inspectSecret)
+    const askInspector = createInspector({ s3: client, bucket: 'bucket', url, secret, timeoutMs: 5_000 })
+    await askInspector({ upload, arrival, detectedType: undefined, sha256: 'a'.repeat(64) }, never)
+    server.close()
+    client.destroy()
+  }
+  const [full = 0, capped = 0] = urls.map(({ searchParams }) => Number(searchParams.get('X-Amz-Expires')))
+  assert.is(full, 65)
+  assert.ok(capped > 0 && capped <= 20, `${capped} s`)
+})
+
 test('INSPECT_SECRET has the form of Standard Webhooks', () => {
   assert.equal(inspectSecretBytes(inspectSecret), Buffer.alloc(24, 7))
   for (const wrong of ['', 'whsec_', 'whsec_c2hvcnQ=', `whsec_${'A'.repeat(33)}`, 'A'.repeat(32)]) {

@@ -2,9 +2,13 @@ import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify
 import Type from 'typebox'
 import { weightOfType } from '../http/accepted-types.ts'
 import type { Api } from '../http/api.ts'
+import type { SignedUrl } from '../signing/sign-url.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
 import { servedType } from './served-type.ts'
-import { type DownloadSigner, type Reader, redirectLifeSeconds, type SignedUrl } from './sign-download.ts'
+import type { DownloadSigner, Reader } from './sign-download.ts'
+
+/** How long a redirect may be cached at most, in ms. */
+const redirectLifeMs = 5 * 60 * 1000
 
 const VariantParams = Type.Object({ ...UploadParams.properties, name: Type.String() })
 
@@ -80,8 +84,10 @@ export function downloadRoutes(
       // The client follows the redirect with the same method.
       method: method === 'HEAD' && !asJson ? 'HEAD' : 'GET',
     })
+    // A redirect must not be used once its URL has expired.
+    const cachedMs = Math.min(redirectLifeMs, Math.max(0, expiresAt.getTime() - Date.now()))
     reply
-      .header('cache-control', `private, max-age=${redirectLifeSeconds}`)
+      .header('cache-control', `private, max-age=${Math.floor(cachedMs / 1000)}`)
       .header('referrer-policy', 'no-referrer')
     return asJson ? { url, expiresAt: expiresAt.toISOString() } : reply.redirect(url, 302)
   }

@@ -4,18 +4,16 @@ import { AppError } from '@millrace/shared/service/app-error.ts'
 import type { Upload } from '@millrace/shared/uploads/upload.ts'
 import { create as createContentDisposition } from 'content-disposition'
 import type { CdnSigner } from '../signing/sign-cdn-url.ts'
-import type { UrlSigner } from '../signing/sign-url.ts'
+import type { SignedUrl, UrlSigner } from '../signing/sign-url.ts'
 import { servedType } from './served-type.ts'
 
 /** URLs that are signed in the same window are identical, so that browsers can use their cache. */
 const windowMs = 5 * 60 * 1000
-/** Seconds from the start of the window: a URL is valid for 10 to 15 minutes after it was returned. */
+/**
+ * Seconds from the start of the window: a URL is valid for 10 to 15 minutes after it was returned, unless its credentials end
+ * earlier.
+ */
 const lifeSeconds = 15 * 60
-/** How long a redirect may be cached, in seconds. It is shorter than its URL is valid. */
-export const redirectLifeSeconds = 5 * 60
-
-/** A signed URL of a file. */
-export type SignedUrl = { url: string; expiresAt: Date }
 
 /** Who reads a file, and how. */
 export type Reader = {
@@ -89,10 +87,7 @@ export function createDownloadSigner(deps: {
     query: Record<string, string>,
     { method = 'GET' }: Reader,
   ): Promise<SignedUrl> {
-    const signed = { method, key, query, expiresInSeconds: lifeSeconds, signedAt: signedAt() }
-    const [url, endsAt] = await Promise.all([signer.sign(signed), signer.credentialsEndAt()])
-    const ownEnd = expiresAt()
-    return { url, expiresAt: endsAt !== undefined && endsAt < ownEnd ? endsAt : ownEnd }
+    return signer.sign({ method, key, query, expiresInSeconds: lifeSeconds, signedAt: signedAt() })
   }
 
   function signedAt(): Date {

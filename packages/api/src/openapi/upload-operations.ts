@@ -52,7 +52,9 @@ const downloadResponses = {
     example: { url: signedUrl, expiresAt: '2026-11-23T09:45:00.000Z' },
   },
   302: {
-    description: 'A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes.',
+    description:
+      'A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. One of S3 expires earlier if the credentials of ' +
+      'the server end: `X-Amz-Expires` in the URL says when.',
     headers: { location: 'the signed URL', ...varies },
   },
 }
@@ -214,7 +216,8 @@ export const uploadOperations: Operations = {
     operationId: 'signParts',
     summary: 'Sign URLs of parts',
     description:
-      'A URL is valid for one hour. A part may be signed again. A part that is sent twice counts once.',
+      'A URL is valid for an hour at most, and for a shorter time if the credentials of the server end: `X-Amz-Expires` in ' +
+      'the URL says when. Sign a part again when S3 refuses its URL. A part may be signed again. A part that is sent twice counts once.',
     security: securityRequirements.write,
     body: { partNumbers: [1, 2] },
     responses: { 200: { description: 'The URLs of the parts.', example: { parts: partUrls } } },

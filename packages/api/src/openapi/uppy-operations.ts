@@ -134,7 +134,11 @@ export const uppyOperations: Operations = {
     description: `${protocol} Needs the scope \`uploads:write\`.`,
     security: securityRequirements.write,
     responses: {
-      200: objectOf({ url: text }, { url: partUrl }, 'The URL, valid for one hour.'),
+      200: objectOf(
+        { url: text },
+        { url: partUrl },
+        'The URL, valid for an hour at most: see `X-Amz-Expires` in it.',
+      ),
     },
     errors: openErrors,
   },

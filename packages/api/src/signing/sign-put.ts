@@ -26,7 +26,7 @@ export function createPutSigner({ signer }: { signer: Pick<UrlSigner, 'sign'> })
     }
     for (const [name, value] of Object.entries(toObjectMetadata(intent)))
       headers[`x-amz-meta-${name}`] = value
-    const url = await signer.sign({
+    const { url } = await signer.sign({
       method: 'PUT',
       key: originalKey(address),
       // HTTP clients send the length by themselves, and browsers let no page set it.

@@ -1,6 +1,11 @@
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import type { S3Client } from '@aws-sdk/client-s3'
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post'
+import {
+  createSigningCredentials,
+  lifeUntil,
+  type SigningCredentials,
+} from '@millrace/shared/service/signing-credentials.ts'
 
 /** A request that is signed here and sent by a client. */
 export type UrlToSign = {
@@ -13,11 +18,14 @@ export type UrlToSign = {
    * case. A signed `content-length` fixes the size of the body.
    */
   headers?: Record<string, string>
-  /** Seconds after `signedAt`. */
+  /** Seconds after `signedAt`. The URL expires earlier if the credentials that sign it do. */
   expiresInSeconds: number
   /** Default: now, for all URLs of a batch the same time. */
   signedAt?: Date
 }
+
+/** A URL that is valid for every client until it expires. */
+export type SignedUrl = { url: string; expiresAt: Date }
 
 /** With this value, S3 checks no hash of the body. The client sends the body, so its hash is not known here. */
 const unsignedPayload = 'UNSIGNED-PAYLOAD'
@@ -29,8 +37,10 @@ const unsignedPayload = 'UNSIGNED-PAYLOAD'
  *
  * @param deps.s3 the client whose credentials, region and endpoint are used
  * @param deps.bucket the bucket of all keys
+ * @param deps.credentials finds the client's credentials
  */
-export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }) {
+export function createUrlSigner(deps: { s3: S3Client; bucket: string; credentials?: SigningCredentials }) {
+  const { s3, bucket, credentials = createSigningCredentials({ s3 }) } = deps
   let bucketUrl: Promise<URL> | undefined
   let lastKey: { derivedFrom: string; key: KeyObject } | undefined
 
@@ -49,21 +59,25 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
   }
 
   /** Loads what all URLs of one call have in common. Returns a function that signs one URL. */
-  async function prepare(): Promise<(url: UrlToSign) => string> {
-    const [base, region, credentials] = await Promise.all([
+  async function prepare(urls: UrlToSign[]): Promise<(url: UrlToSign) => SignedUrl> {
+    const nowMs = Date.now()
+    const ends = urls.map(
+      ({ signedAt, expiresInSeconds }) => (signedAt?.getTime() ?? nowMs) + expiresInSeconds * 1000,
+    )
+    const [base, region, keys] = await Promise.all([
       findBucket(),
       s3.config.region(),
-      s3.config.credentials(),
+      credentials.find(Math.max(0, ...ends) - nowMs),
     ])
-    return createSignUrl({ base, region, dayKey, ...credentials })
+    return createSignUrl({ base, region, dayKey, ...keys })
 
     /**
      * Returns the signing key of a day. The last one is cached, because almost all URLs are signed for today.
      */
     function dayKey(day: string): KeyObject {
-      const derivedFrom = `${day}/${region}/${credentials.accessKeyId}/${credentials.secretAccessKey}`
+      const derivedFrom = `${day}/${region}/${keys.accessKeyId}/${keys.secretAccessKey}`
       if (lastKey?.derivedFrom !== derivedFrom) {
-        lastKey = { derivedFrom, key: deriveKey(credentials.secretAccessKey, day, region) }
+        lastKey = { derivedFrom, key: deriveKey(keys.secretAccessKey, day, region) }
       }
       return lastKey.key
     }
@@ -75,19 +89,13 @@ export function createUrlSigner({ s3, bucket }: { s3: S3Client; bucket: string }
       return (await findBucket()).origin
     },
 
-    /** Returns when the credentials end, and with them all URLs that they signed; undefined: they do not end. */
-    async credentialsEndAt(): Promise<Date | undefined> {
-      return (await s3.config.credentials()).expiration
-    },
-
-    /** Returns the signed URL, valid for every client until it expires. */
-    async sign(url: UrlToSign): Promise<string> {
-      return (await prepare())(url)
+    async sign(url: UrlToSign): Promise<SignedUrl> {
+      return (await prepare([url]))(url)
     },
 
     /** Returns the signed URLs in the same order. */
-    async signAll(urls: UrlToSign[]): Promise<string[]> {
-      return urls.map(await prepare())
+    async signAll(urls: UrlToSign[]): Promise<SignedUrl[]> {
+      return urls.map(await prepare(urls))
     },
   }
 }
@@ -102,6 +110,8 @@ type SigningContext = {
   dayKey: (day: string) => KeyObject
   accessKeyId: string
   sessionToken?: string
+  /** When the credentials end, in ms since 1970. */
+  endsAtMs: number
 }
 
 /** What the URLs of one batch have in common: all but the values of query and headers. */
@@ -119,14 +129,17 @@ type Frame = Pick<UrlToSign, 'method' | 'key' | 'expiresInSeconds'> & {
  * Creates a function that signs URLs: AWS General Reference, "Create a signed AWS API request", with the signature in the
  * query. URLs in a row mostly differ in a few values only, so everything else is computed once.
  */
-function createSignUrl(context: SigningContext): (url: UrlToSign) => string {
-  const { base } = context
+function createSignUrl(context: SigningContext): (url: UrlToSign) => SignedUrl {
+  const { base, endsAtMs } = context
   const origin = base.origin
   const now = new Date()
   let lastFrame: Frame | undefined
 
-  return (url) => {
-    const { method, query = {}, headers, signedAt = now } = url
+  return (asked) => {
+    const { method, query = {}, headers, signedAt = now } = asked
+    const lifeMs = lifeUntil(endsAtMs, asked.expiresInSeconds * 1000, signedAt.getTime())
+    const expiresInSeconds = Math.floor(lifeMs / 1000)
+    const url = { ...asked, expiresInSeconds }
     const fields: [string, string][] = [['host', base.host], ...Object.entries(headers ?? {})]
     fields.sort(byName)
     const headerNames = fields.map(([name]) => name).join(';')
@@ -142,7 +155,11 @@ function createSignUrl(context: SigningContext): (url: UrlToSign) => string {
     const request = `${method}\n${path}\n${search}\n${headerLines}\n${headerNames}\n${unsignedPayload}`
     const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', request)}`
     const signature = createHmac('sha256', signingKey).update(text).digest('hex')
-    return `${origin}${path}?${search}&X-Amz-Signature=${signature}`
+    return {
+      url: `${origin}${path}?${search}&X-Amz-Signature=${signature}`,
+      // The signature has the time in whole seconds.
+      expiresAt: new Date((Math.floor(signedAt.getTime() / 1000) + expiresInSeconds) * 1000),
+    }
   }
 }
 

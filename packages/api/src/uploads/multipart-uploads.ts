@@ -18,7 +18,7 @@ import type { OpenMultipart, UploadIntent } from '@millrace/shared/uploads/uploa
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import type { UrlSigner } from '../signing/sign-url.ts'
 
-/** How long one part's URL is valid, in seconds. After that the client requests new ones. */
+/** How long one part's URL is valid at most, in seconds. After that the client requests new ones. */
 const partUrlLifeSeconds = 60 * 60
 /** Limit of the number of parts that are signed in one request. */
 export const partBatch = 100
@@ -113,7 +113,7 @@ export function createMultipartUploads(deps: { s3: S3Client; bucket: string; sig
           expiresInSeconds: partUrlLifeSeconds,
         })),
       )
-      return partNumbers.map((partNumber, index) => ({ partNumber, url: urls[index] ?? '' }))
+      return partNumbers.map((partNumber, index) => ({ partNumber, url: urls[index]?.url ?? '' }))
     },
 
     /**

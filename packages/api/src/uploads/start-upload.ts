@@ -2,6 +2,7 @@ import { formLimitBytes, planParts } from '@millrace/shared/ledger/part-plan.ts'
 import { openUploadLifeMs, type UploadIntent, type UploadState } from '@millrace/shared/uploads/upload.ts'
 import { type FormSigner, formLifeMs, type SignedForm } from '../signing/sign-form.ts'
 import type { PutSigner, SignedPut } from '../signing/sign-put.ts'
+import type { Signing } from '../signing/signing.ts'
 import type { AdmittedUpload, AdmitUpload, UploadHolder } from './admit-upload.ts'
 import { type KeyedId, keyedAgeMs } from './idempotency-key.ts'
 import { type MultipartUploads, type PartUrl, partBatch } from './multipart-uploads.ts'
@@ -24,9 +25,10 @@ export function createStartUpload(deps: {
   admitUpload: AdmitUpload
   signForm: FormSigner
   signPut: PutSigner
+  signatureLifeMs: Signing['signatureLifeMs']
   multipartUploads: MultipartUploads
 }) {
-  const { admitUpload, signForm, signPut, multipartUploads } = deps
+  const { admitUpload, signForm, signPut, signatureLifeMs, multipartUploads } = deps
 
   /**
    * Admits a file that the client will send to S3: up to 8 MiB in one request, otherwise in parts.
@@ -44,7 +46,7 @@ export function createStartUpload(deps: {
     return admitUpload(holder, intent, {
       keyed,
       // A form or a PUT is signed anew, so its life starts now. Parts expire with the id (worker: `expire-unfinished`).
-      lifeMs: plan ? openUploadLifeMs : keyedAgeMs(keyed) + formLifeMs,
+      lifeMs: plan ? openUploadLifeMs : keyedAgeMs(keyed) + (await signatureLifeMs(formLifeMs)),
       plan,
       async begin(upload) {
         const { id, state, expiresAt } = upload

@@ -79,7 +79,7 @@ export function createUploads(deps: {
   const { records, lookup, originals, manifests, quota, addressQuota, receiveUpload, epoch } = deps.lifecycle
   const { redisMemory, announcements, edits, erasures, finishErasure, isErased } = deps.lifecycle
   const { presets, maxUploadBytes } = config
-  const { signForm, signPut } = signing
+  const { signForm, signPut, signatureLifeMs } = signing
   const checkIntent = createIntentCheck({ presets, maxUploadBytes })
   const multipartUploads = createMultipartUploads({ s3, bucket, signer: signing.signer })
   const abortMultipartUploads = createAbortMultipartUploads({ s3, bucket })
@@ -148,7 +148,7 @@ export function createUploads(deps: {
         listedOwner: createListedOwner({ owner }),
         findOwnUpload,
         withIdempotencyKey,
-        startUpload: createStartUpload({ admitUpload, signForm, signPut, multipartUploads }),
+        startUpload: createStartUpload({ admitUpload, signForm, signPut, signatureLifeMs, multipartUploads }),
         startImport: createStartImport({
           admitUpload,
           imports: queues.imports,

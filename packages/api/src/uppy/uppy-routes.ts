@@ -10,6 +10,7 @@ import { traceOf } from '../http/traceparent.ts'
 import { budgetHolder } from '../identity/budget-holder.ts'
 import type { RequestOwner } from '../identity/request-owner.ts'
 import { type FormSigner, formLifeMs } from '../signing/sign-form.ts'
+import type { Signing } from '../signing/signing.ts'
 import type { AdmitUpload } from '../uploads/admit-upload.ts'
 import type { CompleteUpload } from '../uploads/complete-upload.ts'
 import { type FindOwnUpload, UploadParams } from '../uploads/find-own-upload.ts'
@@ -38,6 +39,7 @@ export function uppyRoutes(
     findOwnUpload: FindOwnUpload
     admitUpload: AdmitUpload
     signForm: FormSigner
+    signatureLifeMs: Signing['signatureLifeMs']
     multipartUploads: MultipartUploads
     completeUpload: CompleteUpload
     eraseUpload: EraseUpload
@@ -67,7 +69,7 @@ export function uppyRoutes(
         })
       }
       return admitUpload(await holderOf(request), intent, {
-        lifeMs: formLifeMs,
+        lifeMs: await deps.signatureLifeMs(formLifeMs),
         async begin(upload) {
           const { url, fields } = await deps.signForm(upload, upload.intent)
           return { method: 'POST', url, fields }

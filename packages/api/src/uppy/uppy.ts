@@ -12,7 +12,7 @@ export function registerUppy(
       Uploads,
       'findOwnUpload' | 'admitUpload' | 'multipartUploads' | 'completeUpload' | 'eraseUpload'
     >
-    signing: Pick<Signing, 'signForm'>
+    signing: Pick<Signing, 'signForm' | 'signatureLifeMs'>
     owner: RequestOwner
     config: { publicOrigin: string; publicPath: string }
   },
@@ -23,6 +23,7 @@ export function registerUppy(
       ...uploads,
       owner,
       signForm: signing.signForm,
+      signatureLifeMs: signing.signatureLifeMs,
       publicUrl: `${config.publicOrigin}${config.publicPath}`,
     }),
   )

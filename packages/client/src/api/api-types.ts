@@ -618,7 +618,7 @@ export interface paths {
         put?: never;
         /**
          * Sign URLs of parts
-         * @description A URL is valid for one hour. A part may be signed again. A part that is sent twice counts once.
+         * @description A URL is valid for an hour at most, and for a shorter time if the credentials of the server end: `X-Amz-Expires` in the URL says when. Sign a part again when S3 refuses its URL. A part may be signed again. A part that is sent twice counts once.
          */
         post: operations["signParts"];
         delete?: never;
@@ -5023,7 +5023,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignedDownload"];
                 };
             };
-            /** @description A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. */
+            /** @description A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. One of S3 expires earlier if the credentials of the server end: `X-Amz-Expires` in the URL says when. */
             302: {
                 headers: {
                     /** @description the signed URL */
@@ -5259,7 +5259,7 @@ export interface operations {
                     "application/json": components["schemas"]["SignedDownload"];
                 };
             };
-            /** @description A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. */
+            /** @description A redirect to a signed URL of S3 or CloudFront, valid for 10 to 15 minutes. One of S3 expires earlier if the credentials of the server end: `X-Amz-Expires` in the URL says when. */
             302: {
                 headers: {
                     /** @description the signed URL */
@@ -5563,7 +5563,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The URL, valid for one hour. */
+            /** @description The URL, valid for an hour at most: see `X-Amz-Expires` in it. */
             200: {
                 headers: {
                     [name: string]: unknown;

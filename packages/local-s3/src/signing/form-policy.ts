@@ -24,7 +24,8 @@ function isExempt(field: string): boolean {
  * @param fields lower-case names, `${filename}` already replaced
  * @param bucket the bucket of the URL
  * @param now milliseconds since 1970
- * @throws S3Error AccessDenied, InvalidArgument, InvalidRequest, InvalidAccessKeyId, SignatureDoesNotMatch,
+ * @throws S3Error AccessDenied, InvalidArgument, InvalidRequest, InvalidAccessKeyId, InvalidToken, ExpiredToken,
+ * SignatureDoesNotMatch,
  * InvalidPolicyDocument
  */
 export function verifyFormPolicy(
@@ -33,7 +34,7 @@ export function verifyFormPolicy(
   bucket: string,
   now: number,
 ): FormPolicy {
-  const policy = verifySignature(signatureV4, fields)
+  const policy = verifySignature(signatureV4, fields, now)
   const document = parsePolicyDocument(policy)
   if (document.expiresAt < now) throw policyError('Policy expired.')
   const covered = new Set<string>()
@@ -61,9 +62,14 @@ export function verifyFormPolicy(
  * Verifies the signature of a form's policy.
  *
  * @returns the policy as the form contains it
- * @throws S3Error AccessDenied, InvalidArgument, InvalidRequest, InvalidAccessKeyId, SignatureDoesNotMatch
+ * @throws S3Error AccessDenied, InvalidArgument, InvalidRequest, InvalidAccessKeyId, InvalidToken, ExpiredToken,
+ * SignatureDoesNotMatch
  */
-function verifySignature(signatureV4: SignatureV4, fields: Readonly<Record<string, string>>): string {
+function verifySignature(
+  signatureV4: SignatureV4,
+  fields: Readonly<Record<string, string>>,
+  now: number,
+): string {
   const { policy } = fields
   if (policy === undefined) throw new S3Error('AccessDenied')
   const field = (name: string) => fields[name.toLowerCase()]
@@ -92,7 +98,8 @@ function verifySignature(signatureV4: SignatureV4, fields: Readonly<Record<strin
       ArgumentValue: amzDate,
     })
   }
-  const { sign } = signatureV4.checkCredential(credential, amzDate, 'InvalidArgument')
+  const sessionToken = field('X-Amz-Security-Token')
+  const { sign } = signatureV4.checkCredential({ credential, sessionToken, amzDate }, now, 'InvalidArgument')
   if (!signaturesEqual(sign(policy), signature)) {
     throw new S3Error('SignatureDoesNotMatch', undefined, { StringToSign: policy })
   }

@@ -9,6 +9,20 @@ const algorithm = 'AWS4-HMAC-SHA256'
 /** Either of them makes a URL one that Signature V2 signed. */
 const signatureV2Parameters = ['AWSAccessKeyId', 'Signature']
 
+/** The one permanent key pair of the server. */
+export type KeyPair = { accessKeyId: string; secretAccessKey: string }
+
+/** Credentials of a role: they are sent with their token, and end. */
+export type TemporaryCredentials = {
+  secretAccessKey: string
+  sessionToken: string
+  /** Milliseconds since 1970. */
+  endsAtMs: number
+}
+
+/** @returns undefined if there are no such credentials */
+export type FindTemporaryCredentials = (accessKeyId: string) => TemporaryCredentials | undefined
+
 /** A verified signature, with the values that chunk signatures are computed from. */
 export type VerifiedSignature = {
   /** The value of `x-amz-content-sha256`: a SHA-256 in hex, or one of S3's keywords such as `UNSIGNED-PAYLOAD`. */
@@ -27,6 +41,8 @@ export type VerifiedRequest = { exchange: S3Exchange; signature: VerifiedSignatu
 /** A signature's parameters as the client sent them, not verified yet. */
 type SignatureParameters = {
   credential: string
+  /** Comes with temporary credentials. */
+  sessionToken: string | undefined
   signedHeaders: string[]
   signature: string
   amzDate: string
@@ -70,32 +86,53 @@ export function parseAmzDate(amzDate: string): number {
 
 /**
  * Verifies AWS Signature Version 4 (AWS General Reference, "Signature Version 4 signing process"; the S3 API
- * reference for its chunked, presigned and form variants) for one region and one key pair.
+ * reference for its chunked, presigned and form variants) for one region, one key pair, and temporary credentials.
  */
 export function createSignatureV4(options: {
   region: string
-  credentials: { accessKeyId: string; secretAccessKey: string }
+  credentials: KeyPair
+  temporaryCredentials?: FindTemporaryCredentials | undefined
 }) {
-  const { region, credentials } = options
+  const { region, credentials, temporaryCredentials = () => undefined } = options
 
   /** Returns the function that signs with the key of one day. */
-  function createSigner(date: string): (text: string) => string {
+  function createSigner(secretAccessKey: string, date: string): (text: string) => string {
     const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest()
     const key = [region, 's3', 'aws4_request'].reduce(
       (previous, text) => hmac(previous, text),
-      hmac(`AWS4${credentials.secretAccessKey}`, date),
+      hmac(`AWS4${secretAccessKey}`, date),
     )
     return (text) => createHmac('sha256', key).update(text).digest('hex')
   }
 
   /**
+   * Finds the secret of an access key.
+   *
+   * @throws S3Error InvalidAccessKeyId, InvalidToken, ExpiredToken
+   */
+  function findSecret(accessKeyId: string, sessionToken: string | undefined, now: number): string {
+    const temporary = temporaryCredentials(accessKeyId)
+    const isKnown = temporary ? sessionToken !== undefined : accessKeyId === credentials.accessKeyId
+    if (!isKnown) throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKeyId })
+    const token = { 'Token-0': sessionToken ?? '' }
+    if (sessionToken !== temporary?.sessionToken) throw new S3Error('InvalidToken', undefined, token)
+    if (temporary && temporary.endsAtMs <= now) throw new S3Error('ExpiredToken', undefined, token)
+    return temporary?.secretAccessKey ?? credentials.secretAccessKey
+  }
+
+  /**
    * Checks a credential `<key id>/<yyyymmdd>/<region>/s3/aws4_request` and returns its scope and signing function.
    * @param errorCode S3's code for a malformed credential: it depends on where the credential was sent
-   * @throws S3Error with `errorCode`, or InvalidAccessKeyId
+   * @param now milliseconds since 1970
+   * @throws S3Error with `errorCode`, or those of `findSecret`
    */
   function checkCredential(
-    credential: string,
-    amzDate: string,
+    {
+      credential,
+      sessionToken,
+      amzDate,
+    }: Pick<SignatureParameters, 'credential' | 'sessionToken' | 'amzDate'>,
+    now: number,
     errorCode: 'AuthorizationHeaderMalformed' | 'AuthorizationQueryParametersError' | 'InvalidArgument',
   ) {
     const parts = credential.split('/')
@@ -116,10 +153,8 @@ export function createSignatureV4(options: {
       fail(`The region '${credentialRegion}' is wrong; expecting '${region}'`, { Region: region })
     }
     if (service !== 's3') fail(`Incorrect service "${service}". This endpoint belongs to "s3".`)
-    if (accessKeyId !== credentials.accessKeyId) {
-      throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: accessKeyId })
-    }
-    return { scope: `${date}/${region}/s3/aws4_request`, sign: createSigner(date) }
+    const secret = findSecret(accessKeyId, sessionToken, now)
+    return { accessKeyId, scope: `${date}/${region}/s3/aws4_request`, sign: createSigner(secret, date) }
   }
 
   function readHeaderSignature(exchange: S3Exchange, authorization: string): SignatureParameters {
@@ -148,6 +183,7 @@ export function createSignatureV4(options: {
     }
     return {
       credential,
+      sessionToken: exchange.headers['x-amz-security-token'],
       signedHeaders: signedHeaders.split(';'),
       signature,
       amzDate,
@@ -190,6 +226,7 @@ export function createSignatureV4(options: {
     }
     return {
       credential: required('X-Amz-Credential'),
+      sessionToken: exchange.query('X-Amz-Security-Token'),
       signedHeaders: required('X-Amz-SignedHeaders').split(';'),
       signature: required('X-Amz-Signature'),
       amzDate,
@@ -230,7 +267,7 @@ export function createSignatureV4(options: {
      *
      * @param now milliseconds since 1970
      * @throws S3Error AccessDenied (no signature, expired, x-amz- headers without a signature), SignatureDoesNotMatch,
-     * InvalidAccessKeyId, RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
+     * InvalidAccessKeyId, InvalidToken, ExpiredToken, RequestTimeTooSkewed, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
      * InvalidRequest, InvalidArgument
      */
     verify(exchange: S3Exchange, now: number): VerifiedSignature {
@@ -251,9 +288,9 @@ export function createSignatureV4(options: {
         authorization === undefined
           ? readQuerySignature(exchange, now)
           : readHeaderSignature(exchange, authorization)
-      const { scope, sign } = checkCredential(
-        parameters.credential,
-        parameters.amzDate,
+      const { accessKeyId, scope, sign } = checkCredential(
+        parameters,
+        now,
         parameters.presigned ? 'AuthorizationQueryParametersError' : 'AuthorizationHeaderMalformed',
       )
       if (!parameters.presigned && Math.abs(now - parseAmzDate(parameters.amzDate)) > maxSkewMs) {
@@ -280,7 +317,7 @@ export function createSignatureV4(options: {
       ].join('\n')
       if (!signaturesEqual(sign(stringToSign), parameters.signature)) {
         throw new S3Error('SignatureDoesNotMatch', undefined, {
-          AWSAccessKeyId: credentials.accessKeyId,
+          AWSAccessKeyId: accessKeyId,
           StringToSign: stringToSign,
           SignatureProvided: parameters.signature,
           CanonicalRequest: canonical,

@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createS3Server } from '@millrace/local-s3/s3-server.ts'
+import type { FindTemporaryCredentials } from '@millrace/local-s3/signing/signature-v4.ts'
 import { editsPrefix, erasuresPrefix, originalsPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { readLocalSecrets } from '../setup/local-secrets.ts'
 import { listenOnPersistentPort } from './persistent-port.ts'
@@ -30,6 +31,7 @@ export type LocalCloud = Awaited<ReturnType<typeof startLocalCloud>>
  * @param options.sqsPort 0 (the default) for any free port
  * @param options.redisUrl only passed on in `environment`; this function does not start Redis
  * @param options.acceptsReplicas lets a test imitate S3's replication (`local-s3/src/storage/replica.ts`)
+ * @param options.temporaryCredentials lets a test use credentials that end, as those of a role do
  * @param options.origins origins of pages that may call the bucket from a browser
  * @param options.allowedOrigins the same for pages of other origins than the API's; a `*` stands for any text
  * @returns the environment variables that connect a service to this cloud, and `close()`
@@ -44,8 +46,10 @@ export async function startLocalCloud(options: {
   s3Port?: number
   sqsPort?: number
   acceptsReplicas?: boolean
+  temporaryCredentials?: FindTemporaryCredentials
 }) {
   const { directory, acceptsReplicas = false, host = '127.0.0.1', s3Port, sqsPort = 0 } = options
+  const { temporaryCredentials } = options
   const { accessKeyId, secretAccessKey } = options.credentials ?? (await readLocalSecrets(directory))
   const identity = { region, credentials: { accessKeyId, secretAccessKey } }
   const closers: (() => void | Promise<void>)[] = []
@@ -69,6 +73,7 @@ export async function startLocalCloud(options: {
         ...identity,
         deliver,
         acceptsReplicas,
+        temporaryCredentials,
       })
     const storage = await (s3Port === undefined
       ? listenOnPersistentPort(directory, 's3', listen)

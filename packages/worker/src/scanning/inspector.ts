@@ -3,6 +3,7 @@ import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { originalKey } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { createSigningCredentials } from '@millrace/shared/service/signing-credentials.ts'
 import { parseJson } from '@millrace/shared/service/stored-json.ts'
 import type { Arrival, Upload } from '@millrace/shared/uploads/upload.ts'
 import Type, { type Static } from 'typebox'
@@ -31,8 +32,8 @@ export type InspectedFile = {
 /** Limit of an answer, in bytes. */
 const maxAnswerBytes = 64 * 1024
 
-/** How long the file's URL is valid after the timeout of the request, in seconds: the inspector may be reading it. */
-const urlGraceSeconds = 60
+/** How long the file's URL is valid after the timeout of the request, in ms: the inspector may be reading it. */
+const urlGraceMs = 60_000
 
 /** The prefix of a Standard Webhooks secret; what follows is base64. */
 const secretPrefix = 'whsec_'
@@ -64,6 +65,7 @@ export function createInspector(deps: {
   timeoutMs: number
 }) {
   const { s3, bucket, url, secret, timeoutMs } = deps
+  const credentials = createSigningCredentials({ s3 })
 
   /**
    * Asks the inspector.
@@ -97,7 +99,8 @@ export function createInspector(deps: {
     const { filename, contentType, metadata = {} } = intent
     const { size, versionId } = arrival
     const command = new GetObjectCommand({ Bucket: bucket, Key: originalKey(upload), VersionId: versionId })
-    const expiresIn = Math.ceil(timeoutMs / 1000) + urlGraceSeconds
+    const lifeMs = await credentials.lifeMs(timeoutMs + urlGraceMs)
+    const expiresIn = Math.floor(lifeMs / 1000)
     const fileUrl = await getSignedUrl(s3, command, { expiresIn })
     const described = { id, owner, filename, contentType, detectedType, size, sha256, metadata, url: fileUrl }
     return JSON.stringify(described)
