@@ -29,6 +29,8 @@ export type ServiceDeps = {
   environment: ServiceEnvironment
   /** Names of alarms that stop a deploy and roll it back. */
   alarms: $util.Input<string>[]
+  /** What an instance needs to boot. Without it, the launch would fail and be repeated. */
+  bootNeeds: $util.Input<$util.Resource[]>
 }
 
 /** Creates the API's instances, behind the load balancer. */
@@ -74,7 +76,7 @@ export function createApiTier(deps: ServiceDeps & { loadBalancer: LoadBalancer; 
       ...place.options,
       // After the first deploy, scaling sets the number of instances.
       ignoreChanges: ['desiredCapacity'],
-      dependsOn: loadBalancer.listeners,
+      dependsOn: $util.output(deps.bootNeeds).apply((needs) => [...needs, ...loadBalancer.listeners]),
     },
   )
   createScaling({ place, id: 'Api', group, policy: apiScaling, metrics: instanceMetrics(group) })

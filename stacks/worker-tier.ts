@@ -77,7 +77,7 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
         },
       ],
     },
-    { ...place.options, ignoreChanges: ['desiredCapacity'] },
+    { ...place.options, ignoreChanges: ['desiredCapacity'], dependsOn: deps.bootNeeds },
   )
   createScaling({ place, id: 'Worker', group, policy: workerScaling, metrics: fleetMetricsOf(place) })
   return group
