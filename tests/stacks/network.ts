@@ -89,6 +89,7 @@ test('no instance boots before what its boot needs exists: rights, rules, ways o
           (type === 'aws:iam/rolePolicy:RolePolicy' && name.startsWith(`${tier}Policy`)) ||
           (type.startsWith('aws:vpc/securityGroup') &&
             new RegExp(`^(${tier}|Redis|Endpoints)(In|Out)`).test(name)) ||
+          (type === 'aws:s3/bucketPolicy:BucketPolicy' && name.startsWith('Ledger')) ||
           (type === 'aws:ssm/parameter:Parameter' && name.startsWith(tier)) ||
           [
             'aws:ec2/natGateway:NatGateway',
@@ -96,7 +97,6 @@ test('no instance boots before what its boot needs exists: rights, rules, ways o
             'aws:ec2/routeTable:RouteTable',
             'aws:ec2/routeTableAssociation:RouteTableAssociation',
             'aws:ec2/vpcEndpoint:VpcEndpoint',
-            'aws:s3/bucketPolicy:BucketPolicy',
             'aws:sqs/queuePolicy:QueuePolicy',
           ].includes(type),
       )

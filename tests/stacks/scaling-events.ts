@@ -25,7 +25,7 @@ function queryOf(title: string): string[] {
 
 /** Runs the few commands of CloudWatch Logs Insights that the queries use. @throws Error for any other command */
 function run(query: string[], records: Json[]): Record<string, number> {
-  const valueOf = (record: Json, name: string) => at(record, ...name.replaceAll('`', '').split('.'))
+  const fieldOf = (record: Json, name: string) => at(record, ...name.replaceAll('`', '').split('.'))
   let rows = records.map((record) => ({ record, parsed: new Map<string, string>() }))
   let result: Record<string, number> | undefined
   for (const command of query) {
@@ -36,16 +36,16 @@ function run(query: string[], records: Json[]): Record<string, number> {
     if (command.startsWith('SOURCE ')) continue
     if (filter) {
       const [, name = '', pattern = ''] = filter
-      rows = rows.filter(({ record }) => new RegExp(pattern).test(String(valueOf(record, name))))
+      rows = rows.filter(({ record }) => new RegExp(pattern).test(String(fieldOf(record, name))))
     } else if (parsing) {
       const [, name = '', pattern = ''] = parsing
       for (const { record, parsed } of rows) {
-        const groups = new RegExp(pattern).exec(String(valueOf(record, name)))?.groups ?? {}
+        const groups = new RegExp(pattern).exec(String(fieldOf(record, name)))?.groups ?? {}
         for (const [key, value] of Object.entries(groups)) parsed.set(key, value)
       }
     } else if (alias) {
       const [, name = '', as = ''] = alias
-      for (const { record, parsed } of rows) parsed.set(as, String(valueOf(record, name)))
+      for (const { record, parsed } of rows) parsed.set(as, String(fieldOf(record, name)))
     } else if (stats) {
       const [, counted = '', by = ''] = stats
       const seen = new Map<string, Set<string>>()

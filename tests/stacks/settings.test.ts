@@ -75,7 +75,10 @@ test("each stage's default budget is above its cost by docs/cost.md, and twice t
     const { budgetUsd } = readSettings(stage, {})
     // Above by a tenth at least, or any busier month sends a notice; not by so much that it says nothing.
     assert.ok(budgetUsd >= 1.1 * cost && budgetUsd <= 1.6 * cost, `${stage}: ${budgetUsd}, cost ${cost}`)
-    const { budgetUsd: ofTwo } = readSettings(stage, { MILLRACE_REGIONS: 'us-east-1,eu-west-1' })
+    const { budgetUsd: ofTwo } = readSettings(stage, {
+      MILLRACE_REGIONS: 'us-east-1,eu-west-1',
+      MILLRACE_DOMAIN: 'media.example.com',
+    })
     assert.is(ofTwo, 2 * budgetUsd)
   }
   assert.ok(readSettings('ada', {}).budgetUsd <= readSettings('staging', {}).budgetUsd)
@@ -133,6 +136,7 @@ test('an unknown MILLRACE_ variable is refused with the allowed names', () => {
     'MILLRACE_ALLOWED_ORIGINS',
     'MILLRACE_OTLP_ENDPOINT',
     'MILLRACE_CDN',
+    'MILLRACE_OPERATORS',
     'MILLRACE_EMAIL',
     'MILLRACE_BUDGET_USD',
     'MILLRACE_INSTANT_RETRIEVAL_DAYS',
@@ -282,7 +286,10 @@ test('a variable of the services that .env.example does not list is refused', ()
 })
 
 test('settings that contradict each other are refused', () => {
-  const two = { MILLRACE_REGIONS: 'us-east-1,eu-west-1' }
+  const two = {
+    MILLRACE_REGIONS: 'us-east-1,eu-west-1',
+    MILLRACE_DOMAIN: 'media.example.com',
+  }
   const twoWithDomain = { ...two, MILLRACE_DOMAIN: 'media.example.com' }
   for (const [environment, problem] of [
     [two, 'MILLRACE_DOMAIN is missing; several regions need one.'],
