@@ -235,7 +235,7 @@ test('the bucket admits the replication roles of all regions, and only they may 
       ]) {
         const request = { isService: false, action, path: 'originals/anna/0190', suffix }
         assert.is(denies(twoRegions, { principal: roleArn(twoRegions, role), ...request }), false)
-        assert.is(denies(twoRegions, { principal: roleArn(twoRegions, 'ApiRole') + 'x', ...request }), true)
+        assert.is(denies(twoRegions, { principal: `${roleArn(twoRegions, 'ApiRole')}x`, ...request }), true)
       }
     }
     const otherRegion = suffix === '' ? 'ApiRoleEuWest1' : 'ApiRole'
