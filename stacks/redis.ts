@@ -43,9 +43,11 @@ export function createRedis(options: {
   )
   const hasReplicas = redis.replicas > 0
   const engine = 'valkey'
+  const engineVersion = '8.0'
   // AWS deletes a replaced group after its successor exists, and takes a snapshot by the name in the deleted group's own
   // state. A fixed name would exist already at the second replacement, which would then fail. So the name has a random
-  // part, which changes with each input whose change replaces the group, and after the stage was removed.
+  // part, which changes after the stage was removed, and with each input whose change replaces the group (ForceNew in the
+  // provider's replication_group.go; an older version of the engine does so, too).
   const finalSnapshot =
     settings.keep &&
     new random.RandomId(id('RedisFinalSnapshot'), {
@@ -54,7 +56,7 @@ export function createRedis(options: {
         key: key.arn,
         subnets: subnetGroup.name,
         port: String(redisPort),
-        engine,
+        engine: `${engine} ${engineVersion}`,
         encryption: 'true',
         region: place.region,
       },
@@ -64,7 +66,7 @@ export function createRedis(options: {
     {
       description: place.name('redis'),
       engine,
-      engineVersion: '8.0',
+      engineVersion,
       nodeType: redis.nodeType,
       port: redisPort,
       numCacheClusters: 1 + redis.replicas,

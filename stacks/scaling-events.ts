@@ -25,6 +25,7 @@ function countChanges(log: aws.cloudwatch.LogGroup, kind: 'Launch' | 'Terminate'
   return $interpolate`SOURCE '${log.name}'
 | filter \`detail-type\` like /${kind}/
 | parse detail.Cause /${changeOfCapacity}/
+| filter ispresent(change)
 | fields detail.AutoScalingGroupName as tier
 | stats count_distinct(change) as ${name} by tier`
 }

@@ -306,6 +306,7 @@ test('each replacement of Redis ends with a snapshot of a name of its own', () =
     ['subnetGroupName', 'subnets'],
     ['port', 'port'],
     ['engine', 'engine'],
+    ['engineVersion', 'engine'],
     ['atRestEncryptionEnabled', 'encryption'],
     ['transitEncryptionEnabled', 'encryption'],
   ] as const) {

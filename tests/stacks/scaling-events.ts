@@ -31,12 +31,16 @@ function run(query: string[], records: Json[]): Record<string, number> {
   for (const command of query) {
     const filter = /^filter (\S+) like \/(.+)\/$/.exec(command)
     const parsing = /^parse (\S+) \/(.+)\/$/.exec(command)
+    const present = /^filter ispresent\((\w+)\)$/.exec(command)
     const alias = /^fields (\S+) as (\w+)$/.exec(command)
     const stats = /^stats count_distinct\((\w+)\) as \w+ by (\w+)$/.exec(command)
     if (command.startsWith('SOURCE ')) continue
     if (filter) {
       const [, name = '', pattern = ''] = filter
       rows = rows.filter(({ record }) => new RegExp(pattern).test(String(fieldOf(record, name))))
+    } else if (present) {
+      const [, name = ''] = present
+      rows = rows.filter(({ parsed }) => parsed.has(name))
     } else if (parsing) {
       const [, name = '', pattern = ''] = parsing
       for (const { record, parsed } of rows) {
