@@ -28,6 +28,8 @@ export type ServiceDeps = {
   imageUri: $util.Output<string>
   logGroup: aws.cloudwatch.LogGroup
   environment: ServiceEnvironment
+  /** What an instance needs to boot. Without it, the launch would fail and be repeated. */
+  bootNeeds: $util.Input<$util.Resource[]>
 }
 
 /** Creates the API's instances, behind the load balancer. @returns their group, and what its rollout needs */
@@ -78,7 +80,7 @@ export function createApiTier(
       ...place.options,
       // After the first deploy, scaling sets the number of instances, and the rollout the template.
       ignoreChanges: ['desiredCapacity', 'launchTemplate'],
-      dependsOn: loadBalancer.listeners,
+      dependsOn: $util.output(deps.bootNeeds).apply((needs) => [...needs, ...loadBalancer.listeners]),
     },
   )
   const scaling = createScaling({

@@ -25,6 +25,7 @@ const abortMultipartDays = openUploadLifeMs / dayMs
  * @param options.origin the origin of the API's own pages, which may send files to the bucket and read its responses (CORS)
  * @param options.allowedOrigins other origins whose pages may; with one `*` at most, as S3 allows
  * @param options.cloudFrontOf the account whose CloudFront distributions may read variants
+ * @param options.users ARNs of all who may use objects, `*` and `?` allowed. Undefined: whoever has the rights, for `sst dev`
  */
 export function createBucket(options: {
   place: Place
@@ -33,8 +34,9 @@ export function createBucket(options: {
   allowedOrigins: string[]
   settings: Pick<Settings, 'keep' | 'originals' | 'noncurrentDays'>
   cloudFrontOf: $util.Input<string> | undefined
+  users: $util.Input<string>[] | undefined
 }) {
-  const { place, key, origin, allowedOrigins, settings, cloudFrontOf } = options
+  const { place, key, origin, allowedOrigins, settings, cloudFrontOf, users } = options
   const { id } = place
   const bucket = new sst.aws.Bucket(
     id('Ledger'),
@@ -42,7 +44,10 @@ export function createBucket(options: {
       versioning: true,
       enforceHttps: true,
       // Not `access: 'cloudfront'`: it allows distributions of any account to read everything.
-      ...(cloudFrontOf && { policy: [allowCloudFront(cloudFrontOf)] }),
+      policy: [
+        ...(cloudFrontOf ? [allowCloudFront(cloudFrontOf)] : []),
+        ...(users ? [denyObjectsToOthers(users)] : []),
+      ],
       cors: {
         allowOrigins: [origin, ...allowedOrigins],
         allowMethods: ['GET', 'HEAD', 'POST', 'PUT'],
@@ -118,6 +123,25 @@ function allowCloudFront(accountId: $util.Input<string>) {
         variable: 'aws:SourceArn',
         values: [$interpolate`arn:aws:cloudfront::${accountId}:distribution/*`],
       },
+    ],
+  }
+}
+
+/**
+ * Denies every action on objects to all but `users` and the services of AWS, so that no other role of the account can read
+ * uploads, not even one that may use all of S3. It denies nothing on the bucket itself, so that whoever may deploy can
+ * always change this policy (docs/decisions/0058-deny-objects-to-all-but-the-roles.md).
+ */
+function denyObjectsToOthers(users: $util.Input<string>[]) {
+  return {
+    effect: 'deny' as const,
+    principals: '*' as const,
+    actions: ['s3:*'],
+    paths: ['*'],
+    conditions: [
+      { test: 'ArnNotLike', variable: 'aws:PrincipalArn', values: users },
+      // CloudFront. IfExists: requests without credentials have no such key.
+      { test: 'BoolIfExists', variable: 'aws:PrincipalIsAWSService', values: ['false'] },
     ],
   }
 }

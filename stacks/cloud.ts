@@ -1,11 +1,12 @@
 import { createBudget } from './budget.ts'
 import { createDevCommands, devOrigin } from './dev.ts'
 import { findZone } from './domain.ts'
+import { watchDomain } from './domain-alarm.ts'
 import { createImage, type Image } from './image.ts'
 import { createLedger } from './ledger.ts'
 import { createPlace, type Place } from './place.ts'
 import { createRegion } from './region.ts'
-import { replicateLedgers } from './replication.ts'
+import { createReplicationRole, replicateLedgers } from './replication.ts'
 import { createSessionKeys } from './secrets.ts'
 import { needsJwtSecret, type Settings } from './settings.ts'
 
@@ -33,6 +34,7 @@ export function createCloud(settings: Settings) {
       accountId,
       origin: devOrigin,
       isReplicated: false,
+      roles: undefined,
     })
     createDevCommands({
       region: home,
@@ -59,6 +61,8 @@ export function createCloud(settings: Settings) {
     : undefined
   const zoneId = settings.domain && findZone(settings.domain).zoneId
 
+  const copies =
+    places.length > 1 ? places.map((place) => ({ place, role: createReplicationRole(place) })) : []
   const regions = places.map((place) =>
     createRegion({
       place,
@@ -67,11 +71,18 @@ export function createCloud(settings: Settings) {
       zoneId,
       images: { api: imageIn(apiImages, place), worker: imageIn(workerImages, place) },
       secrets: { sessionKeys, apiKeys, jwtSecret, otlpHeaders },
+      replicationRoles: copies.map(({ role }) => role),
     }),
   )
-  if (regions.length > 1) {
-    replicateLedgers(regions.map(({ place, ledger }) => ({ place, bucket: ledger.bucket, key: ledger.key })))
-  }
+  replicateLedgers(
+    copies.flatMap(({ role }, index) => {
+      const region = regions[index]
+      return region
+        ? [{ place: region.place, bucket: region.ledger.bucket, key: region.ledger.key, role }]
+        : []
+    }),
+  )
+  watchDomain({ regions, accountId, email: settings.email })
   const [first] = regions
   if (!first) throw new Error('There is no region.')
   createBudget({ place: homePlace, topic: first.topic, limitUsd: settings.budgetUsd })

@@ -4,14 +4,15 @@ import type { EventsQueue } from './events-queue.ts'
 import type { LoadBalancer } from './load-balancer.ts'
 import type { Place } from './place.ts'
 import type { Redis } from './redis.ts'
+import { scaleInQuery, scaleOutQuery } from './scaling-events.ts'
 
 /** The width of CloudWatch's grid, in its units. */
 const full = 24
 const height = 6
 
 /**
- * Creates the region's dashboard: instances and requests, CPU, latency, health, scaling events of the last day, and the
- * queue.
+ * Creates the region's dashboard: instances and requests, CPU, network, latency, health, scaling events of the last day,
+ * and the queue.
  */
 export function createDashboard(options: {
   place: Place
@@ -54,13 +55,33 @@ export function createDashboard(options: {
     ],
     [
       lines(
-        'Request latency (s)',
-        ['p50', 'p95', 'p99'].map((stat) => [
-          'AWS/ApplicationELB',
-          'TargetResponseTime',
-          ...targets,
-          { label: stat, stat },
+        'Network (MB/s)',
+        // CloudWatch has bytes of a period, of all instances of a group together.
+        converted('m / PERIOD(m) / 1000000', [
+          { label: 'API in', stat: 'Sum', metric: ['AWS/EC2', 'NetworkIn', ...group('api')] },
+          { label: 'API out', stat: 'Sum', metric: ['AWS/EC2', 'NetworkOut', ...group('api')] },
+          { label: 'Workers in', stat: 'Sum', metric: ['AWS/EC2', 'NetworkIn', ...group('worker')] },
+          { label: 'Workers out', stat: 'Sum', metric: ['AWS/EC2', 'NetworkOut', ...group('worker')] },
+          {
+            label: 'Load balancer',
+            stat: 'Sum',
+            metric: ['AWS/ApplicationELB', 'ProcessedBytes', ...balancer],
+          },
         ]),
+      ),
+    ],
+    [
+      lines(
+        'Request latency (ms)',
+        // The load balancer measures seconds.
+        converted(
+          'm * 1000',
+          ['p50', 'p95', 'p99'].map((stat) => ({
+            label: stat,
+            stat,
+            metric: ['AWS/ApplicationELB', 'TargetResponseTime', ...targets],
+          })),
+        ),
       ),
     ],
     [
@@ -80,16 +101,8 @@ export function createDashboard(options: {
       ]),
     ],
     [
-      {
-        type: 'log',
-        properties: {
-          title: 'Scaling events (last 24 h)',
-          region,
-          view: 'table',
-          query: $interpolate`SOURCE '${scalingLog.name}' | fields \`detail-type\` as event, detail.AutoScalingGroupName as tier
-| stats count(*) as times by tier, event`,
-        },
-      },
+      logTable('Scale-outs (last 24 h)', scaleOutQuery(scalingLog)),
+      logTable('Scale-ins (last 24 h)', scaleInQuery(scalingLog)),
       lines('Desired instances', [
         ['AWS/AutoScaling', 'GroupDesiredCapacity', ...group('api'), { label: 'API', stat: 'Average' }],
         [
@@ -159,6 +172,24 @@ export function createDashboard(options: {
     },
     place.options,
   )
+
+  /** Lines of metrics in another unit: each metric is hidden, and a formula, which calls it m, is drawn in its place. */
+  function converted(
+    formula: string,
+    sources: { label: string; stat: string; metric: $util.Input<string>[] }[],
+  ): unknown[] {
+    return sources.flatMap(({ label, stat, metric }, index) => {
+      const id = `m${index + 1}`
+      return [
+        [...metric, { id, stat, visible: false }],
+        [{ id: `e${index + 1}`, label, expression: formula.replaceAll(/\bm\b/g, id) }],
+      ]
+    })
+  }
+
+  function logTable(title: string, query: $util.Input<string>) {
+    return { type: 'log', properties: { title, region, view: 'table', query } }
+  }
 
   function numbers(title: string, metrics: unknown[]) {
     return {

@@ -57,7 +57,7 @@ export function createCertificate(options: { place: Place; domain: Domain; zoneI
 
 /**
  * Points the domain at the region's load balancer, and Route 53's health check at the region's own name. With several
- * regions, Route 53 chooses among the healthy ones.
+ * regions, Route 53 chooses among the healthy ones; with any number, the health check raises an alarm (domain-alarm.ts).
  */
 export function createRecords(options: {
   place: Place

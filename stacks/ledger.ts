@@ -14,8 +14,10 @@ export function createLedger(options: {
   origin: $util.Input<string>
   /** Whether the buckets of all regions copy to each other. */
   isReplicated: boolean
+  /** ARNs of the roles that may use objects, besides operators. Undefined for `sst dev`, where developers do. */
+  roles: $util.Input<string>[] | undefined
 }) {
-  const { place, settings, accountId, origin, isReplicated } = options
+  const { place, settings, accountId, origin, isReplicated, roles } = options
   const key = createEncryptionKey({ place, accountId })
   const bucket = createBucket({
     place,
@@ -24,10 +26,11 @@ export function createLedger(options: {
     allowedOrigins: readOriginPatterns(settings.environment['ALLOWED_ORIGINS'] ?? ''),
     settings,
     cloudFrontOf: settings.cdn ? accountId : undefined,
+    users: roles && [...roles, $interpolate`arn:aws:iam::${accountId}:root`, ...settings.operators],
   })
   const queue = createEventsQueue({ place, key })
-  notifyQueue({ place, bucket, queue: queue.queue, accountId, isReplicated })
-  return { key, bucket, queue }
+  const notification = notifyQueue({ place, bucket, queue: queue.queue, accountId, isReplicated })
+  return { key, bucket, queue, notification }
 }
 
 export type Ledger = ReturnType<typeof createLedger>

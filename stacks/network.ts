@@ -35,7 +35,7 @@ export function createNetwork({ place, network }: { place: Place; network: Setti
     },
     place.options,
   )
-  new aws.ec2.VpcEndpoint(
+  const s3 = new aws.ec2.VpcEndpoint(
     place.id('EndpointS3'),
     {
       vpcId: vpc.id,
@@ -52,6 +52,13 @@ export function createNetwork({ place, network }: { place: Place; network: Setti
     publicSubnets: vpc.publicSubnets,
     privateSubnets: vpc.privateSubnets,
     hasInterfaceEndpoints: network.interfaceEndpoints,
+    /**
+     * The ways out of private subnets: an instance that boots before them reaches nothing. A component stands for the
+     * resources that it has created, so it is returned after they were.
+     */
+    routes: $util
+      .all([vpc.nodes.natGateways, vpc.nodes.natInstances, vpc.nodes.privateRouteTables])
+      .apply((): $util.Resource[] => [vpc, s3]),
   }
 }
 
@@ -60,7 +67,11 @@ export type Network = ReturnType<typeof createNetwork>
 /** The address range of SST's `Vpc`, which cannot be set. Regions can share it, because their VPCs are not connected. */
 const vpcCidr = '10.0.0.0/16'
 
-/** Creates endpoints that keep traffic to AWS inside the VPC. It then costs no NAT, and works without NAT. */
+/**
+ * Creates endpoints that keep traffic to AWS inside the VPC. It then costs no NAT, and works without NAT.
+ *
+ * @returns the endpoints: with them, an instance that boots earlier would need NAT
+ */
 export function createInterfaceEndpoints({
   place,
   network,
@@ -70,11 +81,10 @@ export function createInterfaceEndpoints({
   network: Network
   securityGroupId: $util.Input<string>
 }) {
-  for (const service of interfaceServices) {
-    new aws.ec2.VpcEndpoint(
-      place.id(
-        `Endpoint${service.replace(/(^|\.)(\w)/g, (_, _dot, letter: string) => letter.toUpperCase())}`,
-      ),
+  return interfaceServices.map((service) => {
+    const part = service.replace(/(^|\.)(\w)/g, (_, _dot, letter: string) => letter.toUpperCase())
+    return new aws.ec2.VpcEndpoint(
+      place.id(`Endpoint${part}`),
       {
         vpcId: network.vpcId,
         serviceName: `com.amazonaws.${place.region}.${service}`,
@@ -86,5 +96,5 @@ export function createInterfaceEndpoints({
       },
       place.options,
     )
-  }
+  })
 }

@@ -42,12 +42,31 @@ export function createRedis(options: {
     place.options,
   )
   const hasReplicas = redis.replicas > 0
+  const engine = 'valkey'
+  const engineVersion = '8.0'
+  // AWS deletes a replaced group after its successor exists, and takes a snapshot by the name in the deleted group's own
+  // state. A fixed name would exist already at the second replacement, which would then fail. So the name has a random
+  // part, which changes after the stage was removed, and with each input whose change replaces the group (ForceNew in the
+  // provider's replication_group.go; an older version of the engine does so, too).
+  const finalSnapshot =
+    settings.keep &&
+    new random.RandomId(id('RedisFinalSnapshot'), {
+      byteLength: 4,
+      keepers: {
+        key: key.arn,
+        subnets: subnetGroup.name,
+        port: String(redisPort),
+        engine: `${engine} ${engineVersion}`,
+        encryption: 'true',
+        region: place.region,
+      },
+    })
   const group = new aws.elasticache.ReplicationGroup(
     id('Redis'),
     {
       description: place.name('redis'),
-      engine: 'valkey',
-      engineVersion: '8.0',
+      engine,
+      engineVersion,
       nodeType: redis.nodeType,
       port: redisPort,
       numCacheClusters: 1 + redis.replicas,
@@ -68,7 +87,9 @@ export function createRedis(options: {
       maintenanceWindow: 'sun:04:30-sun:05:30',
       autoMinorVersionUpgrade: true,
       applyImmediately: true,
-      ...(settings.keep && { finalSnapshotIdentifier: place.name('redis-final') }),
+      ...(finalSnapshot && {
+        finalSnapshotIdentifier: $interpolate`${place.name('redis-final')}-${finalSnapshot.hex}`,
+      }),
       logDeliveryConfigurations: [
         {
           destination: logGroup.name,

@@ -11,7 +11,7 @@ import { createLogGroups } from './log-groups.ts'
 import { createInterfaceEndpoints, createNetwork } from './network.ts'
 import type { Place } from './place.ts'
 import { createRedis } from './redis.ts'
-import { createApiRole, createWorkerRole, type RoleDeps } from './roles.ts'
+import { createRole, grantToApi, grantToWorkers, type RoleDeps } from './roles.ts'
 import { createRollout } from './rollout-step.ts'
 import { recordScalingEvents } from './scaling-events.ts'
 import { createSecrets, type SharedSecrets } from './secrets.ts'
@@ -28,15 +28,17 @@ export function createRegion(options: {
   zoneId: $util.Input<string> | undefined
   images: { api: Image; worker: Image }
   secrets: SharedSecrets
+  /** With which S3 copies between the regions, of all regions. */
+  replicationRoles: aws.iam.Role[]
 }) {
-  const { place, settings, accountId, zoneId, images, secrets: shared } = options
+  const { place, settings, accountId, zoneId, images, secrets: shared, replicationRoles } = options
   const { domain } = settings
 
   const network = createNetwork({ place, network: settings.network })
   const groups = createSecurityGroups({ place, network })
-  if (groups.endpoints) {
-    createInterfaceEndpoints({ place, network, securityGroupId: groups.endpoints.id })
-  }
+  const endpoints = groups.endpoints
+    ? createInterfaceEndpoints({ place, network, securityGroupId: groups.endpoints.id })
+    : []
 
   const certificateArn = domain && zoneId ? createCertificate({ place, domain, zoneId }) : undefined
   const loadBalancer = createLoadBalancer({ place, network, groups, settings, accountId, certificateArn })
@@ -45,10 +47,19 @@ export function createRegion(options: {
   const origin = domain
     ? $util.output(`https://${domain.name}`)
     : dnsName.apply((name) => `http://${name.toLowerCase()}`)
-  if (domain && zoneId) createRecords({ place, domain, zoneId, loadBalancer, settings })
+  const healthCheck =
+    domain && zoneId ? createRecords({ place, domain, zoneId, loadBalancer, settings }) : undefined
 
   const isReplicated = settings.regions.length > 1
-  const ledger = createLedger({ place, settings, accountId, origin, isReplicated })
+  const roles = { api: createRole(place, 'api'), worker: createRole(place, 'worker') }
+  const ledger = createLedger({
+    place,
+    settings,
+    accountId,
+    origin,
+    isReplicated,
+    roles: [roles.api, roles.worker, ...replicationRoles].map(({ arn }) => arn),
+  })
   const { key, bucket, queue } = ledger
   const cdn = settings.cdn ? createCdn({ place, bucket }) : undefined
   const logGroups = createLogGroups({ place, key, days: settings.logDays })
@@ -70,6 +81,7 @@ export function createRegion(options: {
   }
   const roleDeps = (tier: Tier): RoleDeps => ({
     place,
+    role: roles[tier],
     accountId,
     bucket,
     queue,
@@ -78,13 +90,25 @@ export function createRegion(options: {
     logGroup: logGroups[tier],
     groupName: place.name(tier),
   })
+  const access = { api: grantToApi(roleDeps('api')), worker: grantToWorkers(roleDeps('worker')) }
+  // The bucket stands for its policy, and the notification for the queue's.
+  const bootNeeds = (tier: Tier) =>
+    network.routes.apply((routes) => [
+      ...routes,
+      ...endpoints,
+      ...groups.rules,
+      access[tier].rights,
+      bucket,
+      ledger.notification,
+    ])
   const api = createApiTier({
     place,
     network,
     groups,
     loadBalancer,
     settings: settings.api,
-    profile: createApiRole(roleDeps('api')),
+    profile: access.api.profile,
+    bootNeeds: bootNeeds('api'),
     imageUri: images.api.uri,
     logGroup: logGroups.api,
     environment: {
@@ -102,7 +126,8 @@ export function createRegion(options: {
     network,
     groups,
     settings: settings.worker,
-    profile: createWorkerRole(roleDeps('worker')),
+    profile: access.worker.profile,
+    bootNeeds: bootNeeds('worker'),
     imageUri: images.worker.uri,
     logGroup: logGroups.worker,
     environment: { ...common, SECRETS_VERSION: secrets.versions.worker },
@@ -121,7 +146,7 @@ export function createRegion(options: {
     groups: { api: api.group, worker: worker.group },
     scalingLog: logGroups.scaling,
   })
-  return { place, ledger, topic, dashboard, origin }
+  return { place, ledger, topic, dashboard, origin, healthCheck }
 }
 
 /** Returns the region's own name and those that the settings add. */

@@ -14,7 +14,7 @@ import type { Bucket } from './bucket.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { Place } from './place.ts'
 
-type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey }
+type Ledger = { place: Place; bucket: Bucket; key: EncryptionKey; role: aws.iam.Role }
 
 /**
  * Prefixes that S3 copies. Not unfinished/, with the announcements of files in parts and the bytes that tus keeps between
@@ -34,6 +34,23 @@ const copiedPrefixes = [
   receiptsPrefix,
 ]
 
+/** Creates the role with which S3 copies from a region, without rights: the policies of all buckets name it. */
+export function createReplicationRole(place: Place) {
+  return new aws.iam.Role(
+    place.id('ReplicationRole'),
+    {
+      assumeRolePolicy: JSON.stringify({
+        Version: '2012-10-17',
+        Statement: [
+          { Effect: 'Allow', Principal: { Service: 's3.amazonaws.com' }, Action: 'sts:AssumeRole' },
+        ],
+      }),
+      description: `S3 copies from ${place.region}`,
+    },
+    place.options,
+  )
+}
+
 /**
  * Makes S3 copy originals, variants, manifests and edits from every bucket to all others, so that each region can serve and
  * rebuild everything, and what is of tenants, so that a tenant is the same in each. S3 does not copy the deletion of
@@ -47,20 +64,7 @@ export function replicateLedgers(ledgers: Ledger[]) {
   }
 }
 
-function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
-  const role = new aws.iam.Role(
-    place.id('ReplicationRole'),
-    {
-      assumeRolePolicy: JSON.stringify({
-        Version: '2012-10-17',
-        Statement: [
-          { Effect: 'Allow', Principal: { Service: 's3.amazonaws.com' }, Action: 'sts:AssumeRole' },
-        ],
-      }),
-      description: `S3 copies from ${place.region}`,
-    },
-    place.options,
-  )
+function replicate({ place, bucket, key, role }: Ledger, destinations: Ledger[]) {
   const policy = new aws.iam.RolePolicy(
     place.id('ReplicationPolicy'),
     {

@@ -34,6 +34,8 @@ type Statement = {
 
 export type RoleDeps = {
   place: Place
+  /** As `createRole` returns it. */
+  role: aws.iam.Role
   accountId: $util.Input<string>
   bucket: Bucket
   queue: EventsQueue
@@ -44,10 +46,30 @@ export type RoleDeps = {
   groupName: string
 }
 
-/** Creates the API's role: accept and sign uploads, read them, erase them, keep what belongs to tenants. */
-export function createApiRole(deps: RoleDeps) {
+/**
+ * Creates a tier's role, without rights. The bucket's policy names the role, and the role's rights name the bucket: so
+ * the role comes first.
+ */
+export function createRole(place: Place, tier: Tier) {
+  return new aws.iam.Role(
+    place.id(tier === 'api' ? 'ApiRole' : 'WorkerRole'),
+    {
+      assumeRolePolicy: JSON.stringify({
+        Version: '2012-10-17',
+        Statement: [
+          { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
+        ],
+      }),
+      description: `Instances of the ${tier} tier in ${place.region}`,
+    },
+    place.options,
+  )
+}
+
+/** Gives the API's role its rights: accept and sign uploads, read them, erase them, keep what belongs to tenants. */
+export function grantToApi(deps: RoleDeps) {
   const { bucket, queue } = deps
-  return createInstanceRole('api', deps, [
+  return grant('api', deps, [
     {
       Sid: 'ListLedger',
       Effect: 'Allow',
@@ -98,10 +120,10 @@ export function createApiRole(deps: RoleDeps) {
   ])
 }
 
-/** Creates a worker's role: receive events, import and read originals, write variants and manifests, sweep the bucket. */
-export function createWorkerRole(deps: RoleDeps) {
+/** Gives the workers' role its rights: receive events, import and read originals, write variants and manifests, sweep the bucket. */
+export function grantToWorkers(deps: RoleDeps) {
   const { bucket, queue } = deps
-  return createInstanceRole('worker', deps, [
+  return grant('worker', deps, [
     {
       Sid: 'ListLedger',
       Effect: 'Allow',
@@ -226,26 +248,17 @@ function keepStatement(bucket: Bucket, sid: string, prefixes: string[]): Stateme
   }
 }
 
-/** Creates a tier's role: the tier's statements, and those that every instance needs to boot, log and terminate. */
-function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[]) {
-  const { place, accountId, key, image, logGroup } = deps
+/**
+ * Gives a role the tier's statements, and those that every instance needs to boot, log and terminate.
+ *
+ * @returns the profile of its instances, and the rights, which must exist before an instance boots
+ */
+function grant(tier: Tier, deps: RoleDeps, statements: Statement[]) {
+  const { place, role, accountId, key, image, logGroup } = deps
   const { region } = place
   const arn = (service: string, resource: string) =>
     $interpolate`arn:aws:${service}:${region}:${accountId}:${resource}`
   const id = tier === 'api' ? 'Api' : 'Worker'
-  const role = new aws.iam.Role(
-    place.id(`${id}Role`),
-    {
-      assumeRolePolicy: JSON.stringify({
-        Version: '2012-10-17',
-        Statement: [
-          { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
-        ],
-      }),
-      description: `Instances of the ${tier} tier in ${region}`,
-    },
-    place.options,
-  )
   const common: Statement[] = [
     {
       Sid: 'ReadSecrets',
@@ -286,7 +299,7 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
       Resource: groupArn(deps),
     },
   ]
-  new aws.iam.RolePolicy(
+  const rights = new aws.iam.RolePolicy(
     place.id(`${id}Policy`),
     {
       role: role.name,
@@ -294,5 +307,6 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
     },
     place.options,
   )
-  return new aws.iam.InstanceProfile(place.id(`${id}Profile`), { role: role.name }, place.options)
+  const profile = new aws.iam.InstanceProfile(place.id(`${id}Profile`), { role: role.name }, place.options)
+  return { profile, rights }
 }

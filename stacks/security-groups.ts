@@ -14,6 +14,8 @@ type Rule = { protocol?: 'tcp'; port: number; peer: Peer; reason: string }
 /**
  * Creates the security groups. They allow only: internet → load balancer → API → Redis ← worker; both tiers → AWS and
  * the internet by TLS; workers → internet by plain HTTP, because sources of imports may have http URLs.
+ *
+ * @returns the groups, and all of their rules: an instance that boots before them reaches nothing
  */
 export function createSecurityGroups({ place, network }: { place: Place; network: Network }) {
   const group = (id: string, description: string) =>
@@ -36,6 +38,7 @@ export function createSecurityGroups({ place, network }: { place: Place; network
   const endpoints = network.hasInterfaceEndpoints ? group('Endpoints', 'Interface endpoints') : undefined
 
   const anywhere: Peer = { cidr: '0.0.0.0/0' }
+  const rules: $util.Resource[] = []
 
   allowIn('LoadBalancer', loadBalancer, [
     { port: 443, peer: anywhere, reason: 'HTTPS' },
@@ -62,19 +65,19 @@ export function createSecurityGroups({ place, network }: { place: Place; network
       { port: 443, peer: { group: worker }, reason: 'AWS' },
     ])
   }
-  return { loadBalancer, api, worker, redis, endpoints }
+  return { loadBalancer, api, worker, redis, endpoints, rules }
 
-  function allowIn(id: string, to: aws.ec2.SecurityGroup, rules: Rule[]) {
-    for (const [index, rule] of rules.entries()) {
+  function allowIn(id: string, to: aws.ec2.SecurityGroup, allowed: Rule[]) {
+    for (const [index, rule] of allowed.entries()) {
       const args = ruleArgs(to, rule)
-      new aws.vpc.SecurityGroupIngressRule(place.id(`${id}In${index + 1}`), args, place.options)
+      rules.push(new aws.vpc.SecurityGroupIngressRule(place.id(`${id}In${index + 1}`), args, place.options))
     }
   }
 
-  function allowOut(id: string, from: aws.ec2.SecurityGroup, rules: Rule[]) {
-    for (const [index, rule] of rules.entries()) {
+  function allowOut(id: string, from: aws.ec2.SecurityGroup, allowed: Rule[]) {
+    for (const [index, rule] of allowed.entries()) {
       const args = ruleArgs(from, rule)
-      new aws.vpc.SecurityGroupEgressRule(place.id(`${id}Out${index + 1}`), args, place.options)
+      rules.push(new aws.vpc.SecurityGroupEgressRule(place.id(`${id}Out${index + 1}`), args, place.options))
     }
   }
 }

@@ -119,6 +119,17 @@ const Settings = group({
   }),
   /** Whether CloudFront delivers the variants. */
   cdn: trueOrFalse,
+  /**
+   * Who may use objects in the bucket besides the services' roles, for example to restore one: ARNs of roles and users,
+   * with `*` and `?`. The bucket denies them to everybody else.
+   */
+  operators: Type.Array(
+    Type.String({
+      pattern: '^arn:aws:iam::\\d{12}:(role|user)/.+$',
+      description: 'an ARN of a role or user such as arn:aws:iam::123456789012:role/Admin',
+    }),
+    { uniqueItems: true, description: 'a list of ARNs, each once' },
+  ),
   /** Receives alarms and budget notices. Without it, alarms only show on the dashboard. */
   email: Type.Optional(Type.String({ pattern: '^[^@\\s]+@[^@\\s]+$', description: 'an email address' })),
   /** The stage's monthly cost above which AWS sends a budget notice. */
@@ -132,7 +143,7 @@ export type Settings = Static<typeof Settings>
 
 type StageSettings = Omit<
   Settings,
-  'regions' | 'routing' | 'continents' | 'domain' | 'cdn' | 'email' | 'budgetUsd' | 'originals'
+  'regions' | 'routing' | 'continents' | 'domain' | 'cdn' | 'operators' | 'email' | 'budgetUsd' | 'originals'
 >
 
 const GiB = 1024 ** 3
@@ -223,6 +234,7 @@ const variables = {
   MILLRACE_ALLOWED_ORIGINS: ['environment', 'ALLOWED_ORIGINS'],
   MILLRACE_OTLP_ENDPOINT: ['environment', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
   MILLRACE_CDN: ['cdn'],
+  MILLRACE_OPERATORS: ['operators'],
   MILLRACE_EMAIL: ['email'],
   MILLRACE_BUDGET_USD: ['budgetUsd'],
   MILLRACE_INSTANT_RETRIEVAL_DAYS: ['originals', 'instantRetrievalAfterDays'],
@@ -233,7 +245,13 @@ const variables = {
 const otherVariables = ['MILLRACE_KEY']
 
 const defaultRegion = 'us-east-1'
-const defaultBudgetUsd = 200
+/** Above what a region of the stage costs (docs/cost.md: production's is "medium", staging's is "small"). */
+const budgetUsdPerRegion = new Map([
+  ['production', 800],
+  ['staging', 200],
+])
+/** Of the smallest stages, which cost less than staging. */
+const smallestBudgetUsd = 200
 /** S3 bills an object in Instant Retrieval for 90 days at least (S3 User Guide, "Transitioning objects"). */
 const instantRetrievalDays = 90
 
@@ -261,7 +279,7 @@ export function readSettings(stage: string, environment: Environment): Settings 
   const presets = readProjectPresets('.', base.environment, (problem) => problems.push(problem))
   const settings = {
     ...base,
-    ...readOwnerSettings(environment),
+    ...readOwnerSettings(stage, environment),
     environment: { ...presets, ...base.environment, ...readServiceVariables(environment) },
   }
   return parseSettings(stage, settings, problems)
@@ -309,29 +327,32 @@ function readServiceVariables(environment: Environment): Record<string, string> 
 }
 
 /** @returns values of unchecked types: texts that are no numbers stay texts, which the schema refuses */
-function readOwnerSettings(environment: Environment) {
+function readOwnerSettings(stage: string, environment: Environment) {
   const read = (name: keyof typeof variables) => environment[name] || undefined
   // Not as an integer: TypeBox would cut 99.5 down to 99.
   const number = (name: keyof typeof variables) => {
     const text = read(name)
     return text === undefined ? undefined : Value.Convert(Type.Number(), text)
   }
-  const regions = read('MILLRACE_REGIONS')
+  const regions = list(read('MILLRACE_REGIONS') ?? defaultRegion)
   const domain = read('MILLRACE_DOMAIN')
   const cdn = read('MILLRACE_CDN')
   const email = read('MILLRACE_EMAIL')
   const instantRetrieval = number('MILLRACE_INSTANT_RETRIEVAL_DAYS')
   const deepArchive = number('MILLRACE_DEEP_ARCHIVE_DAYS')
   return {
-    regions: regions === undefined ? [defaultRegion] : list(regions),
+    regions,
     routing: read('MILLRACE_ROUTING') ?? 'latency',
     continents: Object.fromEntries(continentPairs(environment)),
     ...(domain && {
       domain: { name: domain, zone: read('MILLRACE_ZONE') ?? domain.slice(domain.indexOf('.') + 1) },
     }),
     cdn: cdn === undefined ? false : Value.Convert(Type.Boolean(), cdn),
+    operators: list(read('MILLRACE_OPERATORS')),
     ...(email && { email }),
-    budgetUsd: number('MILLRACE_BUDGET_USD') ?? defaultBudgetUsd,
+    budgetUsd:
+      number('MILLRACE_BUDGET_USD') ??
+      (budgetUsdPerRegion.get(stage) ?? smallestBudgetUsd) * Math.max(1, regions.length),
     originals: {
       ...(instantRetrieval !== undefined && { instantRetrievalAfterDays: instantRetrieval }),
       ...(deepArchive !== undefined && { deepArchiveAfterDays: deepArchive }),

@@ -86,6 +86,7 @@ export function createWorkerTier(deps: ServiceDeps & { settings: Settings['worke
       ...place.options,
       // After the first deploy, scaling sets the number of instances, and the rollout the policy.
       ignoreChanges: ['desiredCapacity', 'mixedInstancesPolicy'],
+      dependsOn: deps.bootNeeds,
     },
   )
   const scaling = createScaling({

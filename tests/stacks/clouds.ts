@@ -26,12 +26,23 @@ export const staging = await buildCloud({
   environment: {
     MILLRACE_DOMAIN: 'staging.example.com',
     MILLRACE_CDN: 'true',
+    MILLRACE_OPERATORS: 'arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*',
     MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.Example.org',
     MILLRACE_OTLP_ENDPOINT: 'https://otlp.example.com',
   },
 })
 export const production = await buildCloud({ stage: 'production' })
 export const twoRegions = await buildCloud({ stage: 'production', environment: twoRegionsEnvironment })
+
+/** One region that is not us-east-1, where Route 53's metrics are. */
+export const irish = await buildCloud({
+  stage: 'production',
+  environment: {
+    MILLRACE_REGIONS: 'eu-west-1',
+    MILLRACE_DOMAIN: 'media.example.ie',
+    MILLRACE_EMAIL: 'ops@example.com',
+  },
+})
 
 export const deployed = { dev, staging, production, twoRegions }
 export const all = { sstDev, ...deployed }

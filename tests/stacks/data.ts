@@ -12,6 +12,7 @@ import {
 } from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import * as assert from 'uvu/assert'
+import type { Json } from '../support/mock-aws.ts'
 import { suite } from '../support/suite.ts'
 import { all, deployed, dev, production, sstDev, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, parse, statements, texts, userDataOf } from './find.ts'
@@ -139,6 +140,110 @@ test('lifecycle rules archive only originals, and only if the settings configure
   ])
 })
 
+/** Whether an explicit denial of the ledger's policy meets a request. `undefined`: the request has no such key. */
+function denies(
+  cloud: typeof dev,
+  request: { principal?: string; isService?: boolean; action: string; path?: string; suffix?: string },
+): boolean {
+  const { principal, isService, action, path, suffix = '' } = request
+  const bucketArn = String(one(cloud, 'aws:s3/bucket:Bucket', `Ledger${suffix}Bucket`).outputs['arn'])
+  const resource = path === undefined ? bucketArn : `${bucketArn}/${path}`
+  const like = (pattern: string, text: string) =>
+    new RegExp(`^${pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`).test(text)
+  const policy = one(cloud, 'aws:s3/bucketPolicy:BucketPolicy', `Ledger${suffix}Policy`).inputs['policy']
+  return statements(policy).some(({ effect, principals, actions, resources, conditions }) => {
+    if (effect !== 'Deny' || !principals.includes('*')) return false
+    if (!actions.some((each) => like(each, action))) return false
+    if (!resources.some((each) => like(each, resource))) return false
+    return entries(conditions).every(([operator, keys]) =>
+      entries(keys).every(([key, value]) => {
+        const values = texts(value)
+        // A negated operator, and one with IfExists, is met by a request without the key.
+        if (operator === 'ArnNotLike' && key === 'aws:PrincipalArn')
+          return principal === undefined || !values.some((each) => like(each, principal))
+        if (operator === 'BoolIfExists' && key === 'aws:PrincipalIsAWSService')
+          return isService === undefined || values.includes(String(isService))
+        // All these requests use TLS.
+        assert.equal([operator, key, values], ['Bool', 'aws:SecureTransport', ['false']])
+        return false
+      }),
+    )
+  })
+}
+
+function entries(value: Json): [string, Json][] {
+  return typeof value === 'object' && value !== null ? Object.entries(value) : []
+}
+
+const roleArn = (cloud: typeof dev, name: string) =>
+  String(one(cloud, 'aws:iam/role:Role', name).outputs['arn'])
+
+test('the bucket denies its objects to all but the roles, also to other roles that may use all of S3', () => {
+  const someAdministrator = 'arn:aws:iam::123456789012:role/SomeAdministrator'
+  const objectActions = ['GetObject', 'GetObjectVersion', 'PutObject', 'DeleteObject', 'DeleteObjectVersion']
+  for (const cloud of Object.values(deployed)) {
+    for (const suffix of cloud === twoRegions ? ['', 'EuWest1'] : ['']) {
+      for (const action of objectActions.map((each) => `s3:${each}`)) {
+        const about = { action, path: 'originals/anna/0190', suffix }
+        for (const role of ['ApiRole', 'WorkerRole']) {
+          const principal = roleArn(cloud, `${role}${suffix}`)
+          assert.is(denies(cloud, { principal, isService: false, ...about }), false, `${role} ${action}`)
+        }
+        assert.is(denies(cloud, { principal: someAdministrator, isService: false, ...about }), true, action)
+        assert.is(denies(cloud, about), true, `without credentials ${action}`)
+        // CloudFront, the access log's delivery.
+        assert.is(denies(cloud, { isService: true, ...about }), false, `a service of AWS ${action}`)
+      }
+    }
+  }
+})
+
+test('nobody is locked out by the bucket: administrators list, change the policy, remove; root reads', () => {
+  const principal = 'arn:aws:iam::123456789012:role/SomeAdministrator'
+  for (const action of [
+    'ListBucket',
+    'PutBucketPolicy',
+    'DeleteBucketPolicy',
+    'DeleteBucket',
+    'GetBucketCORS',
+  ]) {
+    assert.is(denies(production, { principal, isService: false, action: `s3:${action}` }), false, action)
+  }
+  const read = { isService: false, action: 's3:GetObject', path: 'originals/anna/0190' }
+  assert.is(denies(production, { principal: 'arn:aws:iam::123456789012:root', ...read }), false)
+  // Removing a stage deletes the policy before it empties the bucket.
+  const policy = one(production, 'aws:s3/bucketPolicy:BucketPolicy', 'LedgerPolicy')
+  assert.ok(behind(production, policy, 'bucket').some(({ name }) => name === 'LedgerBucket'))
+})
+
+test('MILLRACE_OPERATORS may use objects, and so may any developer under `sst dev`', () => {
+  const read = { isService: false, action: 's3:GetObject', path: 'originals/anna/0190' }
+  const sso =
+    'arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Ops_1a2b'
+  assert.is(denies(staging, { principal: sso, ...read }), false)
+  assert.is(denies(production, { principal: sso, ...read }), true)
+  assert.is(denies(sstDev, { principal: sso, ...read }), false)
+})
+
+test('the bucket admits the replication roles of all regions, and only they may replicate', () => {
+  for (const suffix of ['', 'EuWest1']) {
+    for (const role of ['ReplicationRole', 'ReplicationRoleEuWest1']) {
+      for (const action of [
+        's3:ReplicateObject',
+        's3:ReplicateDelete',
+        's3:GetObjectVersionForReplication',
+      ]) {
+        const request = { isService: false, action, path: 'originals/anna/0190', suffix }
+        assert.is(denies(twoRegions, { principal: roleArn(twoRegions, role), ...request }), false)
+        assert.is(denies(twoRegions, { principal: `${roleArn(twoRegions, 'ApiRole')}x`, ...request }), true)
+      }
+    }
+    const otherRegion = suffix === '' ? 'ApiRoleEuWest1' : 'ApiRole'
+    const read = { isService: false, action: 's3:GetObject', path: 'manifests/anna/0190.json', suffix }
+    assert.is(denies(twoRegions, { principal: roleArn(twoRegions, otherRegion), ...read }), true)
+  }
+})
+
 test('removing a stage deletes its bucket, except in production', () => {
   const bucket = (cloud: typeof dev) => one(cloud, 'aws:s3/bucket:Bucket', 'LedgerBucket')
   assert.equal([bucket(production).inputs['forceDestroy'], bucket(production).retainOnDelete], [false, true])
@@ -186,6 +291,29 @@ test('Redis is Valkey with a replica in another zone and automatic failover', ()
   assert.ok(protect)
   assert.is(inputs['numNodeGroups'], undefined, "BullMQ's scripts can't span a cluster's slots")
   assert.is(one(dev, redisType, 'Redis').inputs['automaticFailoverEnabled'], false)
+})
+
+test('each replacement of Redis ends with a snapshot of a name of its own', () => {
+  const snapshot = one(production, 'random:index/randomId:RandomId', 'RedisFinalSnapshot')
+  const { inputs } = one(production, redisType, 'Redis')
+  assert.match(String(inputs['finalSnapshotIdentifier']), /^millrace-production-redis-final-[0-9a-f]{8}$/)
+  assert.ok(String(inputs['finalSnapshotIdentifier']).endsWith(String(snapshot.outputs['hex'])))
+  // AWS deletes the replaced group with the name in its own state, so the next name must differ: it changes with each
+  // input whose change replaces the group.
+  const keepers = snapshot.inputs['keepers']
+  for (const [input, keeper] of [
+    ['kmsKeyId', 'key'],
+    ['subnetGroupName', 'subnets'],
+    ['port', 'port'],
+    ['engine', 'engine'],
+    ['engineVersion', 'engine'],
+    ['atRestEncryptionEnabled', 'encryption'],
+    ['transitEncryptionEnabled', 'encryption'],
+  ] as const) {
+    assert.ok(String(at(keepers, keeper)).includes(String(inputs[input])), input)
+  }
+  // Snapshots would stay behind after a stage that keeps nothing.
+  assert.is(one(dev, redisType, 'Redis').inputs['finalSnapshotIdentifier'], undefined)
 })
 
 test('Redis requires TLS and a token, is encrypted with our key, and evicts nothing', () => {
@@ -309,6 +437,8 @@ test('both regions have the same resources, and seal sessions with the same keys
         types[resource.type] = (types[resource.type] ?? 0) + 1
     }
     delete types['aws:budgets/budget:Budget']
+    // Route 53 has metrics in us-east-1 only.
+    delete types['aws:cloudwatch/metricAlarm:MetricAlarm']
     return types
   }
   assert.equal(count('ProviderEuWest1'), count('Provider'))

@@ -63,6 +63,22 @@ export function userDataOf(template: Resource): string {
   return Buffer.from(String(template.inputs['userData']), 'base64').toString()
 }
 
+/** Returns the urns of everything that Pulumi creates before a resource, directly or indirectly. */
+export function before(cloud: Cloud, resource: Resource): Set<string> {
+  const byUrn = new Map(cloud.resources.map((each) => [each.urn, each]))
+  const found = new Set<string>()
+  const queue = [resource]
+  for (const next of queue) {
+    for (const urn of Object.values(next.dependencies).flat()) {
+      const dependency = byUrn.get(urn)
+      if (found.has(urn) || !dependency) continue
+      found.add(urn)
+      queue.push(dependency)
+    }
+  }
+  return found
+}
+
 /** Returns the resources that an input depends on. */
 export function behind(cloud: Cloud, resource: Resource, input: string): Resource[] {
   const urns = resource.dependencies[input] ?? []

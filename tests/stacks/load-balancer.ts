@@ -3,8 +3,8 @@ import { heartbeatMs } from '@millrace/api/http/server-sent-events.ts'
 import * as assert from 'uvu/assert'
 import { largeBodies } from '../../stacks/large-bodies.ts'
 import { suite } from '../support/suite.ts'
-import { dev, production, staging, twoRegions } from './clouds.ts'
-import { at, list, ofType, one, statements, texts } from './find.ts'
+import { dev, irish, production, staging, twoRegions } from './clouds.ts'
+import { at, behind, list, ofType, one, statements, texts } from './find.ts'
 
 const balancerType = 'aws:lb/loadBalancer:LoadBalancer'
 const listenerType = 'aws:lb/listener:Listener'
@@ -102,6 +102,49 @@ test('with several regions, Route 53 chooses the nearest healthy one', () => {
     records.map((record) => record['healthCheckId']),
     ['HealthCheck-id', 'HealthCheckEuWest1-id'],
   )
+})
+
+test("each health check of a domain raises an alarm in us-east-1, the only region with Route 53's metrics", () => {
+  const alarmsOf = (cloud: typeof dev) =>
+    ofType(cloud, 'aws:cloudwatch/metricAlarm:MetricAlarm').filter(
+      ({ inputs }) => inputs['namespace'] === 'AWS/Route53',
+    )
+  for (const [cloud, checks] of [
+    [staging, ['HealthCheck-id']],
+    [twoRegions, ['HealthCheck-id', 'HealthCheckEuWest1-id']],
+    [irish, ['HealthCheck-id']],
+  ] as const) {
+    const alarms = alarmsOf(cloud)
+    assert.equal(
+      alarms.map(({ inputs }) => at(inputs, 'dimensions', 'HealthCheckId')),
+      checks,
+    )
+    for (const alarm of alarms) {
+      const { inputs } = alarm
+      assert.equal(
+        [inputs['metricName'], inputs['statistic'], inputs['comparisonOperator'], inputs['threshold']],
+        ['HealthCheckStatus', 'Minimum', 'LessThanThreshold', 1],
+      )
+      assert.is(inputs['period'], 60)
+      assert.is(inputs['evaluationPeriods'], 2)
+      assert.is(inputs['treatMissingData'], 'breaching')
+      const [topic] = behind(cloud, alarm, 'alarmActions')
+      // An alarm can notify only topics of its own region.
+      for (const { provider } of [alarm, topic ?? alarm]) {
+        const [urn] = ofType(cloud, 'pulumi:providers:aws').filter((each) =>
+          provider.startsWith(`${each.urn}::`),
+        )
+        assert.is(urn?.inputs['region'], 'us-east-1')
+      }
+      assert.is(topic?.type, 'aws:sns/topic:Topic')
+    }
+  }
+  const mails = ofType(irish, 'aws:sns/topicSubscription:TopicSubscription')
+  assert.equal(
+    mails.map(({ inputs }) => inputs['endpoint']),
+    ['ops@example.com', 'ops@example.com'],
+  )
+  assert.is(alarmsOf(production).length, 0, 'without a domain there is no health check')
 })
 
 test('every load balancer has a firewall with managed rules and a limit per address', () => {

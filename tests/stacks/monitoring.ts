@@ -16,7 +16,7 @@ function widgets(cloud: typeof production, name = 'Dashboard'): Json[] {
 
 const title = (widget: Json) => at(widget, 'properties', 'title')
 
-test('the dashboard shows instances, requests, CPU, latency, health, scaling, queue and Redis, in this order', () => {
+test('the dashboard shows instances, requests, CPU, network, latency, health, scaling, queue and Redis, in this order', () => {
   const rows = new Map<number, Json[]>()
   for (const widget of widgets(production)) {
     const y = Number(at(widget, 'y'))
@@ -27,9 +27,10 @@ test('the dashboard shows instances, requests, CPU, latency, health, scaling, qu
     [
       ['Active instances', 'Requests a minute'],
       ['CPU utilization (%)'],
-      ['Request latency (s)'],
+      ['Network (MB/s)'],
+      ['Request latency (ms)'],
       ['Health check status', 'Responses 4xx, 5xx'],
-      ['Scaling events (last 24 h)', 'Desired instances'],
+      ['Scale-outs (last 24 h)', 'Scale-ins (last 24 h)', 'Desired instances'],
       ['Queue depth', 'Age of the oldest job (s)', 'Jobs finished a minute', 'Dead letters'],
       ['Queue load, demand, slots', 'Redis: memory, CPU (%)'],
     ],
@@ -43,10 +44,60 @@ test('the dashboard shows instances, requests, CPU, latency, health, scaling, qu
   }
 })
 
-test('the dashboard shows latency as p50, p95 and p99', () => {
-  const latency = widgets(production).find((widget) => title(widget) === 'Request latency (s)')
-  const stats = list(at(latency, 'properties', 'metrics')).map((metric) => at(list(metric).at(-1), 'stat'))
-  assert.equal(stats, ['p50', 'p95', 'p99'])
+/** What a widget draws: hidden metrics by their id, and expressions over them by their label. */
+function drawn(widgetTitle: string) {
+  const widget = widgets(production).find((each) => title(each) === widgetTitle)
+  const metrics = list(at(widget, 'properties', 'metrics')).map(list)
+  const options = (metric: Json[]) => metric.at(-1)
+  const expressions = metrics.filter((metric) => at(options(metric), 'expression') !== undefined)
+  const hidden = metrics.filter((metric) => at(options(metric), 'visible') === false)
+  assert.is(expressions.length + hidden.length, metrics.length, 'only expressions are visible')
+  return expressions.map((expression) => {
+    const formula = String(at(options(expression), 'expression'))
+    const id = /\bm\d+\b/.exec(formula)?.[0]
+    const metric = hidden.find((each) => at(options(each), 'id') === id) ?? []
+    return {
+      label: at(options(expression), 'label'),
+      formula: formula.replaceAll(String(id), 'm'),
+      metric: metric.slice(0, -1),
+      stat: at(options(metric), 'stat'),
+    }
+  })
+}
+
+test('the dashboard shows latency as p50, p95 and p99, in milliseconds', () => {
+  const lines = drawn('Request latency (ms)')
+  assert.equal(
+    lines.map(({ label, stat }) => [label, stat]),
+    [
+      ['p50', 'p50'],
+      ['p95', 'p95'],
+      ['p99', 'p99'],
+    ],
+  )
+  for (const { formula, metric } of lines) {
+    // The load balancer measures seconds.
+    assert.is(formula, 'm * 1000')
+    assert.equal(metric.slice(0, 2), ['AWS/ApplicationELB', 'TargetResponseTime'])
+  }
+})
+
+test('the dashboard shows the network traffic of both tiers and of the load balancer, in MB a second', () => {
+  const lines = drawn('Network (MB/s)')
+  assert.equal(
+    lines.map(({ label, metric }) => [label, metric[0], metric[1], metric.at(-1)]),
+    [
+      ['API in', 'AWS/EC2', 'NetworkIn', 'millrace-production-api'],
+      ['API out', 'AWS/EC2', 'NetworkOut', 'millrace-production-api'],
+      ['Workers in', 'AWS/EC2', 'NetworkIn', 'millrace-production-worker'],
+      ['Workers out', 'AWS/EC2', 'NetworkOut', 'millrace-production-worker'],
+      ['Load balancer', 'AWS/ApplicationELB', 'ProcessedBytes', lines.at(-1)?.metric.at(-1)],
+    ],
+  )
+  for (const { formula, stat } of lines) {
+    // EC2 counts the bytes of a period, over all instances of the group.
+    assert.equal([formula, stat], ['m / PERIOD(m) / 1000000', 'Sum'])
+  }
 })
 
 test('the dashboard shows only fleet metrics that are published, under the stage', () => {
@@ -81,11 +132,12 @@ test('launches and terminations of instances go to the log group that the dashbo
   const target = one(production, 'aws:cloudwatch/eventTarget:EventTarget', 'ScalingEventsTarget')
   const log = one(production, 'aws:cloudwatch/logGroup:LogGroup', 'ScalingEventsLog')
   assert.is(target.inputs['arn'], log.outputs['arn'])
-  const widget = widgets(production).find((each) => at(each, 'type') === 'log')
-  assert.match(
-    String(at(widget, 'properties', 'query')),
-    /^SOURCE '\/aws\/events\/millrace-production-scaling'/,
-  )
+  for (const widget of widgets(production).filter((each) => at(each, 'type') === 'log')) {
+    assert.match(
+      String(at(widget, 'properties', 'query')),
+      /^SOURCE '\/aws\/events\/millrace-production-scaling'/,
+    )
+  }
   const { inputs } = one(production, 'aws:cloudwatch/dashboard:Dashboard', 'Dashboard')
   assert.is(at(parse(inputs['dashboardBody']), 'start'), '-PT24H')
 })

@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert'
 import { suite } from '../support/suite.ts'
 import { deployed, dev, production, staging } from './clouds.ts'
-import { at, behind, ofType, one, texts } from './find.ts'
+import { at, before, behind, ofType, one, texts } from './find.ts'
 
 const test = suite('network')
 
@@ -76,6 +76,41 @@ test('every stage reaches S3 without NAT, and other services if it has interface
   const s3 = one(production, 'aws:ec2/vpcEndpoint:VpcEndpoint', 'EndpointS3')
   assert.is(s3.inputs['vpcEndpointType'], 'Gateway')
   assert.is(texts(s3.inputs['routeTableIds']).length, 3)
+})
+
+test('no instance boots before what its boot needs exists: rights, rules, ways out, endpoints, secrets', () => {
+  for (const cloud of Object.values(deployed)) {
+    for (const group of ofType(cloud, 'aws:autoscaling/group:Group')) {
+      const tier = group.name.startsWith('Api') ? 'Api' : 'Worker'
+      const earlier = before(cloud, group)
+      const inRegion = cloud.resources.filter(({ provider }) => provider === group.provider)
+      const needed = inRegion.filter(
+        ({ type, name }) =>
+          (type === 'aws:iam/rolePolicy:RolePolicy' && name.startsWith(`${tier}Policy`)) ||
+          (type.startsWith('aws:vpc/securityGroup') &&
+            new RegExp(`^(${tier}|Redis|Endpoints)(In|Out)`).test(name)) ||
+          (type === 'aws:s3/bucketPolicy:BucketPolicy' && name.startsWith('Ledger')) ||
+          (type === 'aws:ssm/parameter:Parameter' && name.startsWith(tier)) ||
+          [
+            'aws:ec2/natGateway:NatGateway',
+            'aws:ec2/eipAssociation:EipAssociation',
+            'aws:ec2/routeTable:RouteTable',
+            'aws:ec2/routeTableAssociation:RouteTableAssociation',
+            'aws:ec2/vpcEndpoint:VpcEndpoint',
+            'aws:sqs/queuePolicy:QueuePolicy',
+          ].includes(type),
+      )
+      const kinds = new Set(needed.map(({ type }) => type.split(':').at(-1)))
+      for (const kind of ['RolePolicy', 'SecurityGroupEgressRule', 'RouteTableAssociation', 'VpcEndpoint']) {
+        assert.ok(kinds.has(kind), `${cloud.stage} has a ${kind}`)
+      }
+      assert.equal(
+        needed.filter(({ urn }) => !earlier.has(urn)).map(({ name }) => name),
+        [],
+        `${cloud.stage}: ${group.name}`,
+      )
+    }
+  }
 })
 
 test('the default security group allows no traffic', () => {

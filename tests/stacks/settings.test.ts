@@ -57,13 +57,55 @@ test('environment variables become typed settings', () => {
   assert.equal(settings.originals, { instantRetrievalAfterDays: 30, deepArchiveAfterDays: 365 })
 })
 
+test("each stage's default budget is above its cost by docs/cost.md, and twice that with two regions", () => {
+  const page = readFileSync(join(root, 'docs/cost.md'), 'utf8')
+  const cells = (start: string) =>
+    page
+      .split('\n')
+      .find((line) => line.startsWith(start))
+      ?.split('|')
+      .slice(2, -1)
+      .map((cell) => cell.replaceAll(/[*`,]/g, '').trim()) ?? []
+  const stages = cells('| settings of stage')
+  const totals = cells('| **total**').map(Number)
+  for (const stage of ['staging', 'production']) {
+    // The first column of a stage is with its settings as they are.
+    const cost = totals[stages.indexOf(stage)] ?? 0
+    assert.ok(cost > 100, `docs/cost.md has the cost of ${stage}`)
+    const { budgetUsd } = readSettings(stage, {})
+    // Above by a tenth at least, or any busier month sends a notice; not by so much that it says nothing.
+    assert.ok(budgetUsd >= 1.1 * cost && budgetUsd <= 1.6 * cost, `${stage}: ${budgetUsd}, cost ${cost}`)
+    const { budgetUsd: ofTwo } = readSettings(stage, {
+      MILLRACE_REGIONS: 'us-east-1,eu-west-1',
+      MILLRACE_DOMAIN: 'media.example.com',
+    })
+    assert.is(ofTwo, 2 * budgetUsd)
+  }
+  assert.ok(readSettings('ada', {}).budgetUsd <= readSettings('staging', {}).budgetUsd)
+})
+
+test('MILLRACE_OPERATORS lists ARNs of roles and users', () => {
+  const role = 'arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Ops_*'
+  const { operators } = readSettings('production', {
+    MILLRACE_OPERATORS: `${role}, arn:aws:iam::123456789012:user/ada`,
+  })
+  assert.equal(operators, [role, 'arn:aws:iam::123456789012:user/ada'])
+  assert.equal(readSettings('production', {}).operators, [])
+  // Not a star, with which the bucket would deny nobody anything.
+  for (const wrong of ['*', 'arn:aws:iam::*:role/x', 'ada']) {
+    assert.equal(problemsIn({ MILLRACE_OPERATORS: wrong }), [
+      `MILLRACE_OPERATORS[0] is "${wrong}"; allowed: an ARN of a role or user such as arn:aws:iam::123456789012:role/Admin.`,
+    ])
+  }
+})
+
 test('absent and empty variables take the default', () => {
   const empty = { MILLRACE_REGIONS: '', MILLRACE_DOMAIN: '', MILLRACE_CDN: '', MILLRACE_BUDGET_USD: '' }
   for (const environment of [{}, empty]) {
     const { regions, domain, cdn, budgetUsd, routing } = readSettings('production', environment)
     assert.equal(
       [regions, domain, cdn, budgetUsd, routing],
-      [['us-east-1'], undefined, false, 200, 'latency'],
+      [['us-east-1'], undefined, false, 800, 'latency'],
     )
   }
 })
@@ -94,6 +136,7 @@ test('an unknown MILLRACE_ variable is refused with the allowed names', () => {
     'MILLRACE_ALLOWED_ORIGINS',
     'MILLRACE_OTLP_ENDPOINT',
     'MILLRACE_CDN',
+    'MILLRACE_OPERATORS',
     'MILLRACE_EMAIL',
     'MILLRACE_BUDGET_USD',
     'MILLRACE_INSTANT_RETRIEVAL_DAYS',

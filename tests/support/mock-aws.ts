@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 
 export type Json = string | number | boolean | null | undefined | Json[] | { [key: string]: Json }
 
@@ -99,6 +99,13 @@ export function mockResource(
       hostedZoneId: 'Z2FDTNDATAQYW2',
     }),
     'random:index/randomPassword:RandomPassword': () => ({ result: 'p'.repeat(Number(inputs['length'])) }),
+    'random:index/randomId:RandomId': () => ({
+      // Like the provider's: kept until a keeper changes.
+      hex: createHash('sha256')
+        .update(JSON.stringify([name, inputs['keepers']]))
+        .digest('hex')
+        .slice(0, 2 * Number(inputs['byteLength'])),
+    }),
     'random:index/randomBytes:RandomBytes': () => ({
       base64: Buffer.alloc(Number(inputs['length']), name).toString('base64'),
     }),
