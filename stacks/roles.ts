@@ -169,6 +169,12 @@ export function createWorkerRole(deps: RoleDeps) {
       Action: ['autoscaling:SetInstanceProtection'],
       Resource: groupArn(deps),
     },
+    {
+      Sid: 'ReplaceHungWorkers',
+      Effect: 'Allow',
+      Action: ['autoscaling:SetInstanceHealth'],
+      Resource: groupArn(deps),
+    },
     ...redriveStatements(queue),
   ])
 }
