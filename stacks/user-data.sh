@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs once on a new instance, at its first boot (Amazon Linux 2023, as root): installs Docker, reads the secrets, pulls
 # the image, runs the service under systemd, and puts the instance in service once /health responds. What it prints goes
-# to the instance's stream `<instance>/boot` in the tier's log group, and to the console.
+# to the stream `<instance>/boot` of the tier's log group. The console has the steps, and after a failure all of it.
 # user-data.ts replaces the next line with the settings, and removes lines that are comments.
 # @settings
 set -euo pipefail
@@ -133,8 +133,8 @@ end_boot() {
   if [ "$launched" = no ]; then
     echo "The boot failed with code $code in this step: $step."
     print_journal
+    cat "$state/boot.log" >&3 || true
   fi
-  cat "$state/boot.log" >&3 || true
   [ -z "$instance" ] || send_boot_log || true
   if [ "$launched" = no ] && [ -n "$instance" ]; then try 5 finish ABANDON; fi
 }

@@ -153,7 +153,8 @@ test('the log of a boot has its steps and no secret, in the stream of the instan
   const calls = allCalls.filter((call) => call.startsWith('aws logs '))
   const stream = '--log-group-name /millrace/production/api --log-stream-name i-0abc/boot'
   assert.is(calls[0], `aws logs create-log-stream ${stream}`)
-  for (const call of calls.slice(1)) assert.ok(call.startsWith(`aws logs put-log-events ${stream} --log-events [`))
+  for (const call of calls.slice(1))
+    assert.ok(call.startsWith(`aws logs put-log-events ${stream} --log-events [`))
   for (const step of steps) assert.ok(printed.includes(step), step)
   for (const text of [printed, JSON.stringify(logged)]) {
     for (const hidden of [secret, 'REDIS_URL', 'AAAA', 'REGISTRY-PASSWORD', 'TOKEN']) {
@@ -178,6 +179,26 @@ test('a boot continues without CloudWatch Logs, and the console has the reason o
   const failed = await bootInSandbox(script, { parameters, fails: '^aws' })
   assert.is.not(failed.code, 0)
   assert.match(failed.printed, /The boot failed with code 1 in this step: read the secrets\.\ndocker: failed/)
+})
+
+test('workers have a timer that checks their liveness once they are in service, and the API has none', async () => {
+  const files = ['service', 'timer'].map((kind) => `etc/systemd/system/millrace-liveness.${kind}`)
+  for (const tier of ['api', 'worker'] as const) {
+    const instance = await createBootSandbox({ parameters })
+    await instance.run(renderUserData({ ...settings, tier })).exit
+    const calls = await instance.calls()
+    const enabled = calls.indexOf('systemctl enable --now millrace-liveness.timer')
+    if (tier === 'worker') assert.is(enabled, calls.indexOf(health) + 1)
+    else assert.is(enabled, -1)
+    const [service, timer] = await Promise.all(files.map(instance.read))
+    assert.match(
+      instance.withoutSandbox(service) ?? '',
+      'ExecStart=/usr/local/sbin/millrace-instance check_liveness\n',
+    )
+    // The next check begins when the last one has ended. 6 of them without a response take 90 s.
+    assert.match(timer ?? '', 'OnActiveSec=10\nOnUnitInactiveSec=10\nAccuracySec=1\n')
+    await instance.close()
+  }
 })
 
 test('the reason why the service ended is logged, at most once a minute', async () => {
