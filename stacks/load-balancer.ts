@@ -1,14 +1,14 @@
+import {
+  connectionTimeouts,
+  defaultUploadIdleTimeoutMs,
+} from '@millrace/shared/service/connection-timeouts.ts'
 import type { Network } from './network.ts'
 import type { Place } from './place.ts'
 import { apiPort, type SecurityGroups } from './security-groups.ts'
 import type { Settings } from './settings.ts'
 
-/**
- * The idle timeout of connections, in seconds. Longer than the 20 s between heartbeats of event streams. Shorter than
- * the 75 s for which the API keeps idle connections (http-limits.ts): otherwise the API closes a connection that the load
- * balancer is about to use.
- */
-const idleSeconds = 60
+/** The longest idle timeout that a load balancer can have, in seconds (AWS, "Connection idle timeout"). */
+const maxIdleSeconds = 4_000
 /** How long a deregistered instance may take for active requests, in seconds. Clients of event streams reconnect. */
 const deregistrationSeconds = 120
 /** Two checks in a row must pass, this many seconds apart: a new instance gets requests after 10 s. */
@@ -19,7 +19,7 @@ export function createLoadBalancer(options: {
   place: Place
   network: Network
   groups: SecurityGroups
-  settings: Pick<Settings, 'keep' | 'logDays'>
+  settings: Pick<Settings, 'keep' | 'logDays' | 'environment'>
   accountId: $util.Input<string>
   /** Of the domain's certificate. Without it, the load balancer offers only HTTP. */
   certificateArn?: $util.Output<string> | undefined
@@ -34,7 +34,7 @@ export function createLoadBalancer(options: {
       internal: false,
       subnets: network.publicSubnets,
       securityGroups: [groups.loadBalancer.id],
-      idleTimeout: idleSeconds,
+      idleTimeout: idleSeconds(settings.environment),
       enableHttp2: true,
       dropInvalidHeaderFields: true,
       desyncMitigationMode: 'defensive',
@@ -97,6 +97,20 @@ export function createLoadBalancer(options: {
     listeners.push(tls)
   }
   return { loadBalancer, targets, listeners }
+}
+
+/**
+ * Returns the idle timeout of connections, in seconds: between the API's limit on silent uploads and the time for which the
+ * API keeps idle connections.
+ */
+function idleSeconds({ UPLOAD_IDLE_TIMEOUT_MS: setting }: Settings['environment']): number {
+  const { balancerIdleMs } = connectionTimeouts(Number(setting ?? defaultUploadIdleTimeoutMs))
+  const seconds = balancerIdleMs / 1_000
+  if (seconds <= maxIdleSeconds) return seconds
+  throw new Error(
+    `environment.UPLOAD_IDLE_TIMEOUT_MS is ${setting}: the load balancer would need an idle timeout of ${seconds} s; ` +
+      `allowed: ${maxIdleSeconds} s.`,
+  )
 }
 
 export type LoadBalancer = ReturnType<typeof createLoadBalancer>

@@ -191,6 +191,12 @@ export function grantToWorkers(deps: RoleDeps) {
       Action: ['autoscaling:SetInstanceProtection'],
       Resource: groupArn(deps),
     },
+    {
+      Sid: 'ReplaceHungWorkers',
+      Effect: 'Allow',
+      Action: ['autoscaling:SetInstanceHealth'],
+      Resource: groupArn(deps),
+    },
     ...redriveStatements(queue),
   ])
 }

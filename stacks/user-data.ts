@@ -5,6 +5,8 @@ import type { Tier } from '@millrace/shared/fleet/heartbeats.ts'
 const templateFile = 'stacks/user-data.sh'
 /** EC2's limit on user data, in bytes before base64. */
 const limitBytes = 16_384
+/** Comments, which need space: all but the first line, which names the shell, and the one that the settings replace. */
+const commentLines = /^ *#(?!!| @settings).*\n/gm
 
 export type UserData = {
   tier: Tier
@@ -30,7 +32,8 @@ export type UserData = {
  *
  * The script requires: IMDSv2 with instance tags in the metadata; a tag `Stage` on the instance; Amazon Linux 2023 with
  * access to its repositories; secrets as parameters `/millrace/{stage}/{tier}/{VARIABLE}` in SSM; and a role that may
- * read and decrypt those, pull the image, write to the log group and complete the lifecycle action.
+ * read and decrypt those, pull the image, write to the log group and complete the lifecycle action; a worker's role may also
+ * set the health of the instance.
  *
  * @throws Error if an environment variable has several lines, or if the script is larger than EC2 allows
  */
@@ -51,7 +54,7 @@ export function renderUserData(settings: UserData): string {
     memory_mib: settings.memoryMiB,
   }
   const assignments = Object.entries(variables).map(([name, value]) => `${name}=${quote(String(value))}`)
-  const template = readFileSync(templateFile, 'utf8')
+  const template = readFileSync(templateFile, 'utf8').replaceAll(commentLines, '')
   const script = template.replace('# @settings', () => assignments.join('\n'))
   const bytes = Buffer.byteLength(script)
   if (bytes > limitBytes) throw new Error(`User data has ${bytes} bytes; allowed: ${limitBytes}.`)

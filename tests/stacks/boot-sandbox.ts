@@ -1,19 +1,28 @@
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { watch } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { text } from 'node:stream/consumers'
+import Type from 'typebox'
+import { Compile } from 'typebox/compile'
 
-const run = promisify(execFile)
-
-/** The program behind every mocked command: it records its call, fails if configured, and prints what a real one prints. */
+/**
+ * The program behind every mocked command: it records its call, fails or hangs if configured, and prints what a real one
+ * prints. Only `/live` is really requested, without curl, which a test machine may lack.
+ */
 const mockProgram = `#!/bin/bash
 call="\${0##*/} $*"
 printf '%s\\n' "$call" >>"$SANDBOX/calls"
+[[ -z $HANGS || ! $call =~ $HANGS ]] || exec /bin/sleep 600
 if [[ -n $FAILS && $call =~ $FAILS ]]; then
   printf x >>"$SANDBOX/failures"
   read -r failures <"$SANDBOX/failures"
-  [ "\${#failures}" -gt "$FAILS_TIMES" ] || exit 1
+  if [ "\${#failures}" -le "$FAILS_TIMES" ]; then
+    printf '%s: \\\\ "it" failed:\\tä\\n' "\${0##*/}" >&2
+    exit 1
+  fi
 fi
 case $call in
 */latest/api/token) printf TOKEN ;;
@@ -21,63 +30,145 @@ case $call in
 */meta-data/instance-id) printf i-0abc ;;
 */meta-data/tags/instance/Stage) printf production ;;
 */meta-data/tags/instance/aws:autoscaling:groupName) printf millrace-production-api ;;
+*/meta-data/autoscaling/target-lifecycle-state) printf %s "$TARGET_STATE" ;;
+*/meta-data/*) exit 22 ;;
+*/live)
+  address=\${call##*http://}
+  address=\${address%%/*}
+  exec 2>/dev/null 4<>"/dev/tcp/\${address/://}" || exit 7
+  printf 'GET /live HTTP/1.0\\r\\n\\r\\n' >&4
+  read -rt "$LIVE_SECONDS" status <&4 || exit 28
+  [[ $status == *' 200 '* ]] || exit 22
+  ;;
 'aws ssm '*) printf '%b' "$PARAMETERS" ;;
 'aws ecr '*) printf REGISTRY-PASSWORD ;;
 'docker login '*) printf '%s' "$(</dev/stdin)" >"$SANDBOX/login" ;;
 'dnf '*) ln -s mock-program "$SANDBOX/bin/docker" ;;
+'journalctl '*) printf 'docker: failed to initialize logging driver\\n' ;;
 esac
 `
-const mockedPrograms = ['aws', 'curl', 'systemctl', 'dnf']
+const mockedPrograms = ['aws', 'curl', 'systemctl', 'dnf', 'journalctl']
+/** Paths of the instance that are in the sandbox. */
+const instancePaths =
+  /(?<=[\s=<>])(?=\/(?:etc\/(?:millrace|systemd)|run\/millrace|var\/lib\/millrace|usr\/local\/sbin))/g
+
+const LogEvents = Compile(
+  Type.Array(Type.Object({ timestamp: Type.Integer(), message: Type.String({ minLength: 1 }) })),
+)
+
+export type SandboxOptions = {
+  /** A regular expression that matches calls to fail. */
+  fails?: string
+  /** How often they fail; default: always. */
+  failsTimes?: number
+  /** A regular expression that matches calls that never end. */
+  hangs?: string
+  /** Whether the AMI includes Docker. */
+  docker?: boolean
+  /** SSM's response, with escapes. */
+  parameters?: string
+}
 
 /**
- * Runs a user-data script as at an instance's first boot. Mocks of all programs that it calls come first on PATH, and
- * /etc is a temporary directory. `sleep` returns at once.
- *
- * @param options.fails a regular expression that matches calls to fail
- * @param options.failsTimes how often they fail; default: always
- * @param options.docker whether the AMI includes Docker
- * @param options.parameters SSM's response, with escapes
+ * Creates an instance before its first boot. Mocks of all programs that its scripts call come first on PATH, and its
+ * own files are in a temporary directory. `sleep` returns at once.
  */
-export async function bootInSandbox(
-  script: string,
-  options: { fails?: string; failsTimes?: number; docker?: boolean; parameters?: string } = {},
-) {
+export async function createBootSandbox(options: SandboxOptions = {}) {
   const sandbox = await mkdtemp(join(tmpdir(), 'millrace-boot-'))
-  try {
-    const bin = join(sandbox, 'bin')
-    await mkdir(bin)
-    await mkdir(join(sandbox, 'etc/systemd/system'), { recursive: true })
-    await writeFile(join(bin, 'mock-program'), mockProgram, { mode: 0o755 })
-    const programs = [...mockedPrograms, ...(options.docker === false ? [] : ['docker'])]
-    await Promise.all(programs.map((name) => symlink('mock-program', join(bin, name))))
-    await symlink('/bin/true', join(bin, 'sleep'))
-    const code = await run(
-      '/bin/bash',
-      [
-        '-c',
-        script
-          .replaceAll(' /etc/', ` ${sandbox}/etc/`)
-          .replaceAll('>/etc/', `>${sandbox}/etc/`)
-          .replaceAll('</etc/', `<${sandbox}/etc/`),
-      ],
-      {
+  const bin = join(sandbox, 'bin')
+  await mkdir(bin)
+  for (const directory of ['etc/systemd/system', 'run', 'usr/local/sbin']) {
+    await mkdir(join(sandbox, directory), { recursive: true })
+  }
+  await writeFile(join(bin, 'mock-program'), mockProgram, { mode: 0o755 })
+  await writeFile(join(sandbox, 'calls'), '')
+  const programs = [...mockedPrograms, ...(options.docker === false ? [] : ['docker'])]
+  await Promise.all(programs.map((name) => symlink('mock-program', join(bin, name))))
+  await symlink('/bin/true', join(bin, 'sleep'))
+
+  const read = (file: string) => readFile(join(sandbox, file), 'utf8').catch(() => undefined)
+  const mode = (file: string) => stat(join(sandbox, file)).then(({ mode }) => (mode & 0o777).toString(8))
+  const calls = async () => ((await read('calls')) ?? '').split('\n').filter(Boolean)
+
+  return {
+    read,
+    mode,
+    calls,
+
+    /** Forgets all calls so far. */
+    forgetCalls: () => writeFile(join(sandbox, 'calls'), ''),
+
+    /** Returns the lines that were sent to CloudWatch Logs. */
+    async logged(): Promise<string[]> {
+      const lists = (await calls()).flatMap((call) => {
+        const [, list] = /^aws logs put-log-events .* --log-events (.*)$/.exec(call) ?? []
+        return list === undefined ? [] : LogEvents.Parse(JSON.parse(list))
+      })
+      return lists.map(({ message }) => message)
+    },
+
+    /** Waits until a program was called with matching arguments. */
+    async untilCalled(pattern: RegExp): Promise<void> {
+      const called = Promise.withResolvers<void>()
+      const check = async () => {
+        if ((await calls()).some((call) => pattern.test(call))) called.resolve()
+      }
+      const watcher = watch(join(sandbox, 'calls'), () => void check().catch(called.reject))
+      await check()
+      await called.promise
+      watcher.close()
+    },
+
+    /**
+     * Runs a script as root of the instance.
+     * @param variables of its environment
+     * @returns `exit`, which resolves with its exit code and what it printed, and `stop`, which sends SIGTERM to it and its
+     *   programs, as systemd does at shutdown
+     */
+    run(script: string, variables: Record<string, string> = {}) {
+      const child = spawn('/bin/bash', ['-c', script.replaceAll(instancePaths, sandbox)], {
+        detached: true,
+        stdio: ['ignore', 'pipe', 'inherit'],
         env: {
           PATH: `${bin}:/usr/bin:/bin`,
           SANDBOX: sandbox,
           FAILS: options.fails ?? '',
           FAILS_TIMES: String(options.failsTimes ?? Number.MAX_SAFE_INTEGER),
+          HANGS: options.hangs ?? '',
           PARAMETERS: options.parameters ?? '',
+          TARGET_STATE: 'InService',
+          LIVE_SECONDS: '60',
+          ...variables,
         },
-      },
-    ).then(
-      () => 0,
-      (error: { code: number }) => error.code,
-    )
-    const read = (file: string) => readFile(join(sandbox, file), 'utf8').catch(() => undefined)
-    const mode = (file: string) => stat(join(sandbox, file)).then(({ mode }) => (mode & 0o777).toString(8))
-    const [calls = '', login, secrets, environment, unit] = await Promise.all(
+      })
+      const exit = Promise.all([text(child.stdout), once(child, 'close')]).then(([printed]) => ({
+        code: child.exitCode,
+        printed,
+      }))
+      return {
+        exit,
+        stop: () => child.pid !== undefined && process.kill(-child.pid, 'SIGTERM'),
+      }
+    },
+
+    /** Runs the program that the boot has installed: `instanceProgram report_end`. */
+    async runInstalled(command: string, variables: Record<string, string> = {}) {
+      return this.run(`${join(sandbox, 'usr/local/sbin/millrace-instance')} ${command}`, variables).exit
+    },
+
+    close: () => rm(sandbox, { recursive: true }),
+    withoutSandbox: (content: string | undefined) => content?.replaceAll(sandbox, ''),
+  }
+}
+
+/** Runs a user-data script as at an instance's first boot, until it ends. */
+export async function bootInSandbox(script: string, options: SandboxOptions = {}) {
+  const sandbox = await createBootSandbox(options)
+  const { read, mode } = sandbox
+  try {
+    const { code, printed } = await sandbox.run(script).exit
+    const [login, secrets, environment, unit] = await Promise.all(
       [
-        'calls',
         'login',
         'etc/millrace/secrets',
         'etc/millrace/environment',
@@ -86,11 +177,15 @@ export async function bootInSandbox(
     )
     return {
       code,
-      calls: calls.trimEnd().split('\n'),
+      printed,
+      /** All calls but those that send the log. */
+      calls: (await sandbox.calls()).filter((call) => !call.startsWith('aws logs ')),
+      allCalls: await sandbox.calls(),
+      logged: await sandbox.logged(),
       login,
       secrets,
       environment,
-      unit: unit?.replaceAll(sandbox, ''),
+      unit: sandbox.withoutSandbox(unit),
       modes:
         code === 0
           ? await Promise.all(['etc/millrace', 'etc/millrace/secrets', 'etc/millrace/environment'].map(mode))
@@ -98,6 +193,6 @@ export async function bootInSandbox(
       leftovers: await read('etc/millrace/parameters'),
     }
   } finally {
-    await rm(sandbox, { recursive: true })
+    await sandbox.close()
   }
 }

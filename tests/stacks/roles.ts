@@ -181,24 +181,24 @@ test("a tier's role is limited to its own secrets, its region's key and its own 
   }
 })
 
-test('only workers may protect instances, and only those of their own group', () => {
+test('only workers may protect instances and report them as unhealthy, and only those of their own group', () => {
   for (const [suffix, region] of [
     ['', 'us-east-1'],
     ['EuWest1', 'eu-west-1'],
   ]) {
-    const protecting = (policy: string) =>
-      allowedBy(twoRegions, policy).filter(({ actions }) =>
-        actions.includes('autoscaling:SetInstanceProtection'),
-      )
-    assert.equal(
-      protecting(`WorkerPolicy${suffix}`).map(({ resources }) => resources),
-      [
+    for (const action of ['autoscaling:SetInstanceProtection', 'autoscaling:SetInstanceHealth']) {
+      const allowing = (policy: string) =>
+        allowedBy(twoRegions, policy).filter(({ actions }) => actions.includes(action))
+      assert.equal(
+        allowing(`WorkerPolicy${suffix}`).map(({ resources }) => resources),
         [
-          `arn:aws:autoscaling:${region}:123456789012:autoScalingGroup:*:autoScalingGroupName/millrace-production-worker`,
+          [
+            `arn:aws:autoscaling:${region}:123456789012:autoScalingGroup:*:autoScalingGroupName/millrace-production-worker`,
+          ],
         ],
-      ],
-    )
-    assert.equal(protecting(`ApiPolicy${suffix}`), [])
+      )
+      assert.equal(allowing(`ApiPolicy${suffix}`), [])
+    }
   }
 })
 

@@ -1,6 +1,9 @@
 import { readConfig as readApiConfig } from '@millrace/api/config.ts'
+import { httpLimits } from '@millrace/api/http/http-limits.ts'
+import { heartbeatMs } from '@millrace/api/http/server-sent-events.ts'
 import { apiScaling, type ScalingPolicy, workerScaling } from '@millrace/shared/fleet/scaling-policy.ts'
 import { requestsDeadlineMs } from '@millrace/shared/service/close-deadlines.ts'
+import { connectionTimeouts } from '@millrace/shared/service/connection-timeouts.ts'
 import { readConfig as readWorkerConfig } from '@millrace/worker/config.ts'
 import { defaultHeartbeatMs } from '@millrace/worker/instance/drain-instance.ts'
 import * as assert from 'uvu/assert'
@@ -205,6 +208,23 @@ test('a container has more time to stop than its service needs', () => {
     ...secretsOf(production, 'worker'),
   })
   assert.ok(stopMs('WorkerTemplate') > worker.drainDeadlineMs)
+})
+
+test('a silent upload is ended by the API, then an idle connection by the load balancer, then by the API', () => {
+  for (const cloud of Object.values(deployed)) {
+    const api = readApiConfig({ ...environmentOf(cloud, 'ApiTemplate'), ...secretsOf(cloud, 'api') })
+    const idleMs =
+      Number(one(cloud, 'aws:lb/loadBalancer:LoadBalancer', 'LoadBalancer').inputs['idleTimeout']) * 1000
+    // A silent upload is noticed up to a quarter of its timeout late.
+    assert.ok(idleMs > api.uploadIdleTimeoutMs * 1.25, `${cloud.stage}: ${idleMs} ms`)
+    assert.ok(idleMs > heartbeatMs)
+    assert.ok(httpLimits(api).keepAliveTimeout > idleMs)
+  }
+  for (const uploadIdleTimeoutMs of [100, 50_000, 120_000, 600_001]) {
+    const { balancerIdleMs, keepAliveMs } = connectionTimeouts(uploadIdleTimeoutMs)
+    assert.ok(balancerIdleMs > uploadIdleTimeoutMs * 1.25 && keepAliveMs > balancerIdleMs)
+    assert.ok(balancerIdleMs > heartbeatMs && Number.isInteger(balancerIdleMs / 1000))
+  }
 })
 
 test('no user data contains a secret', () => {

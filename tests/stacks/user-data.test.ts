@@ -5,7 +5,7 @@ import { provideProgram, shellcheckProgram } from '@millrace/local/setup/system-
 import * as assert from 'uvu/assert'
 import { renderUserData, type UserData } from '../../stacks/user-data.ts'
 import { suite } from '../support/suite.ts'
-import { bootInSandbox } from './boot-sandbox.ts'
+import { bootInSandbox, createBootSandbox } from './boot-sandbox.ts'
 
 const test = suite('user data')
 
@@ -114,10 +114,23 @@ const steps: [name: string, fails: string, docker?: boolean][] = [
 ]
 
 for (const [name, fails, docker = true] of steps) {
-  test(`an instance abandons its launch if ${name} fails`, async () => {
-    const { code, calls } = await bootInSandbox(script, { parameters, fails, docker })
+  test(`an instance logs the reason and then abandons its launch if ${name} fails`, async () => {
+    const boot = await bootInSandbox(script, { parameters, fails, docker })
+    const { code, calls, logged } = boot
     assert.is.not(code, 0)
     assert.is(calls.at(-1), hookCall('ABANDON'))
+    assert.is(boot.allCalls.at(-1), hookCall('ABANDON'), 'the log is sent before the instance ends')
+    const [begun, failure, step] = logged.reduce<string[]>(
+      (found, line) => {
+        const [, begun = found[0]] = /^[-\dT:]+Z (.*)$/.exec(line) ?? []
+        const [, step = found[2]] = /^The boot failed with code [^0].* step: (.*)\.$/.exec(line) ?? []
+        return [begun ?? '', line.includes(' "it" failed: ') ? line : (found[1] ?? ''), step ?? '']
+      },
+      ['', '', ''],
+    )
+    assert.is(step, begun, 'the last step that began has failed')
+    assert.match(failure ?? '', /^\w+: \\ "it" failed: +$/)
+    assert.ok(logged.includes('docker: failed to initialize logging driver'), 'the journal')
     assert.is(calls.includes(hookCall('CONTINUE')), fails === 'CONTINUE$')
     assert.is(
       calls.some((call) => new RegExp(fails).test(call)),
@@ -126,14 +139,96 @@ for (const [name, fails, docker = true] of steps) {
   })
 }
 
+test('the log of a boot has its steps and no secret, in the stream of the instance, and on the console', async () => {
+  const { code, logged, allCalls, printed } = await bootInSandbox(script, { parameters })
+  assert.is(code, 0)
+  const steps = [
+    ...['read the instance metadata', 'install Docker', 'start Docker', 'read the secrets', 'pull the image'],
+    ...['start the service', 'wait for /health', 'put the instance in service'],
+  ]
+  assert.equal(
+    logged.flatMap((line) => /^[-\dT:]+Z (.*)$/.exec(line)?.[1] ?? []),
+    steps,
+  )
+  const calls = allCalls.filter((call) => call.startsWith('aws logs '))
+  const stream = '--log-group-name /millrace/production/api --log-stream-name i-0abc/boot'
+  assert.is(calls[0], `aws logs create-log-stream ${stream}`)
+  for (const call of calls.slice(1))
+    assert.ok(call.startsWith(`aws logs put-log-events ${stream} --log-events [`))
+  for (const step of steps) assert.ok(printed.includes(step), step)
+  for (const text of [printed, JSON.stringify(logged)]) {
+    for (const hidden of [secret, 'REDIS_URL', 'AAAA', 'REGISTRY-PASSWORD', 'TOKEN']) {
+      assert.not.ok(text.includes(hidden), hidden)
+    }
+  }
+})
+
+test('a boot that hangs has its steps in the log before the launch hook times out', async () => {
+  const instance = await createBootSandbox({ parameters, hangs: '^docker pull' })
+  const boot = instance.run(script.replace('read -rt 5 ', 'read -rt 0.05 '))
+  await instance.untilCalled(/put-log-events.* pull the image/)
+  boot.stop()
+  assert.is.not((await boot.exit).code, 0)
+  assert.ok((await instance.logged()).some((line) => line.endsWith('step: pull the image.')))
+  await instance.close()
+})
+
+test('a boot continues without CloudWatch Logs, and the console has the reason of its failure', async () => {
+  const without = await bootInSandbox(script, { parameters, fails: '^aws logs' })
+  assert.is(without.code, 0)
+  const failed = await bootInSandbox(script, { parameters, fails: '^aws' })
+  assert.is.not(failed.code, 0)
+  assert.match(failed.printed, /The boot failed with code 1 in this step: read the secrets\.\ndocker: failed/)
+})
+
+test('workers have a timer that checks their liveness once they are in service, and the API has none', async () => {
+  const files = ['service', 'timer'].map((kind) => `etc/systemd/system/millrace-liveness.${kind}`)
+  for (const tier of ['api', 'worker'] as const) {
+    const instance = await createBootSandbox({ parameters })
+    await instance.run(renderUserData({ ...settings, tier })).exit
+    const calls = await instance.calls()
+    const enabled = calls.indexOf('systemctl enable --now millrace-liveness.timer')
+    if (tier === 'worker') assert.is(enabled, calls.indexOf(health) + 1)
+    else assert.is(enabled, -1)
+    const [service, timer] = await Promise.all(files.map(instance.read))
+    assert.match(
+      instance.withoutSandbox(service) ?? '',
+      'ExecStart=/usr/local/sbin/millrace-instance check_liveness\n',
+    )
+    // The next check begins when the last one has ended. 6 of them without a response take 90 s.
+    assert.match(timer ?? '', 'OnActiveSec=10\nOnUnitInactiveSec=10\nAccuracySec=1\n')
+    await instance.close()
+  }
+})
+
+test('the reason why the service ended is logged, at most once a minute', async () => {
+  const instance = await createBootSandbox({ parameters })
+  await instance.run(script).exit
+  await instance.forgetCalls()
+  const end = (result: string) =>
+    instance.runInstalled('report_end', { SERVICE_RESULT: result, EXIT_CODE: 'exited', EXIT_STATUS: '125' })
+  await end('success')
+  assert.equal(await instance.logged(), [])
+  await end('exit-code')
+  await end('exit-code')
+  assert.equal(await instance.logged(), [
+    'The service ended: exit-code, exited, 125.',
+    'docker: failed to initialize logging driver',
+  ])
+  const unit = instance.withoutSandbox(await instance.read('etc/systemd/system/millrace.service'))
+  assert.match(unit, /^ExecStopPost=-\/usr\/local\/sbin\/millrace-instance report_end$/m)
+  await instance.close()
+})
+
 test('an instance that cannot read its own id leaves its launch to the timeout of the hook', async () => {
   for (const fails of ['api/token', 'placement/region', 'groupName$', 'instance-id']) {
-    const { code, calls } = await bootInSandbox(script, { parameters, fails })
+    const { code, calls, printed } = await bootInSandbox(script, { parameters, fails })
     assert.is.not(code, 0)
     assert.is(
-      calls.every((call) => call.startsWith('curl ')),
+      calls.every((call) => call.startsWith('curl ') || call.startsWith('journalctl ')),
       true,
     )
+    assert.match(printed, /The boot failed with code 1 in this step: read the instance metadata/)
   }
 })
 

@@ -4,6 +4,7 @@ import { ServiceUrl, serviceSettings, serviceVariables } from '@millrace/shared/
 import { readPresets } from '@millrace/shared/presets/read-presets.ts'
 import { isAddressBlock } from '@millrace/shared/service/address-block.ts'
 import { isOriginPattern, originForms, readOriginPatterns } from '@millrace/shared/service/allowed-origins.ts'
+import { defaultUploadIdleTimeoutMs } from '@millrace/shared/service/connection-timeouts.ts'
 import {
   type Environment,
   listVariable,
@@ -46,7 +47,7 @@ const Variables = Type.Object(
     API_KEYS: Type.String({ default: '' }),
     ...jwtVariables,
     SESSION_TTL_MS: Type.Integer({ default: 30 * 24 * 60 * 60 * 1000, minimum: 60_000 }),
-    UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: 120_000, minimum: 100 }),
+    UPLOAD_IDLE_TIMEOUT_MS: Type.Integer({ default: defaultUploadIdleTimeoutMs, minimum: 100 }),
     ANONYMOUS_UPLOADS: Type.Enum(['on', 'off'], { default: 'off' }),
     ALLOWED_HOSTS: listVariable(isHost, 'host names or IP addresses, such as files.example or 192.0.2.7'),
     ALLOWED_ORIGINS: listVariable(isOriginPattern, originForms),

@@ -64,6 +64,18 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
       redis.disconnect()
     },
   })
+  let isStarted = false
+  const { healthPort } = config
+  if (healthPort !== undefined) {
+    const port = await startHealthServer({
+      port: healthPort,
+      instance: config.instance,
+      version: packageJson.version,
+      metrics,
+      isStarted: () => isStarted,
+    })
+    log.info({ event: 'health', port }, 'GET /live and /health are available on loopback')
+  }
   await Promise.all([
     checkEvictionPolicy({ redis, log }),
     checkBucketVersioning({ s3, bucket: config.bucket, log }),
@@ -91,16 +103,7 @@ async function start({ stopping, stop, addPhase }: Service): Promise<void> {
   )
   await startMetricsServer({ config, metrics, log })
   await app.start()
-  const { healthPort } = config
-  if (healthPort !== undefined) {
-    const port = await startHealthServer({
-      port: healthPort,
-      instance: config.instance,
-      version: packageJson.version,
-      metrics,
-    })
-    log.info({ event: 'health', port }, 'GET /health is available on loopback')
-  }
+  isStarted = true
   log.info({ event: 'started' }, 'started')
   reportReady()
   instance.watch({ stopping, stop })

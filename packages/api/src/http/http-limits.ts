@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
+import { connectionTimeouts } from '@millrace/shared/service/connection-timeouts.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type IsKnownHost, requestedHost } from './known-hosts.ts'
 import { closeWithProblem } from './raw-problem.ts'
@@ -16,21 +17,20 @@ declare module 'fastify' {
 const maxHeaderBytes = 16 * 1024
 /** Length limit of one path parameter. Upload ids have 36 characters, variant names at most 64. */
 const maxParamCharacters = 256
-/**
- * Time for which an idle connection stays open, in ms. It must be longer than the load balancer's own idle
- * timeout (60 s for an ALB). Otherwise the load balancer may send a request on a connection that is being
- * closed.
- */
-export const keepAliveMs = 75_000
 
 /**
  * Returns the limits of the HTTP server. None of them limits the duration of a whole request: an upload or an
  * event stream may take days.
  *
  * @param options.headersTimeoutMs time in which a request's headers must arrive
+ * @param options.uploadIdleTimeoutMs an idle connection stays open for longer than this (`connectionTimeouts`)
  * @param options.trustedProxies addresses and networks whose `X-Forwarded-*` headers are trusted
  */
-export function httpLimits(options: { headersTimeoutMs: number; trustedProxies: string[] }) {
+export function httpLimits(options: {
+  headersTimeoutMs: number
+  uploadIdleTimeoutMs: number
+  trustedProxies: string[]
+}) {
   return {
     http: {
       maxHeaderSize: maxHeaderBytes,
@@ -41,7 +41,7 @@ export function httpLimits(options: { headersTimeoutMs: number; trustedProxies: 
       requireHostHeader: false,
     },
     requestTimeout: 0,
-    keepAliveTimeout: keepAliveMs,
+    keepAliveTimeout: connectionTimeouts(options.uploadIdleTimeoutMs).keepAliveMs,
     trustProxy: options.trustedProxies.length > 0 && options.trustedProxies,
     clientErrorHandler,
   }

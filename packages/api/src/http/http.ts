@@ -36,6 +36,7 @@ export function createHttp(deps: {
   countProblem: CountProblem
   config: {
     headersTimeoutMs: number
+    uploadIdleTimeoutMs: number
     trustedProxies: string[]
     proxyProtocol: boolean
     publicOrigin: string

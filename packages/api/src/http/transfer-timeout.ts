@@ -1,4 +1,5 @@
 import { AppError } from '@millrace/shared/service/app-error.ts'
+import { checksPerIdleTimeout } from '@millrace/shared/service/connection-timeouts.ts'
 import { createMinimumRate, type TransferSample } from '@millrace/shared/service/minimum-rate.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { crossOriginHeaders } from './cross-origin.ts'
@@ -32,7 +33,7 @@ export function startTransferTimeout(
     bytes: socket.bytesRead,
     isUnread: raw.readableLength > 0,
   })
-  const periodMs = idleTimeoutMs / 4
+  const periodMs = idleTimeoutMs / checksPerIdleTimeout
   const windowMs = idleTimeoutMs / 2
   const judge = createMinimumRate({ minBytesPerSecond, windowMs, periodMs, start: sample() })
   let lastByte = { bytes: socket.bytesRead, atMs: performance.now() }
