@@ -57,6 +57,8 @@ function replicate({ place, bucket, key }: Ledger, destinations: Ledger[]) {
           { Effect: 'Allow', Principal: { Service: 's3.amazonaws.com' }, Action: 'sts:AssumeRole' },
         ],
       }),
+      // As in roles.ts.
+      name: place.name(`replication-${place.region}`),
       description: `S3 copies from ${place.region}`,
     },
     place.options,

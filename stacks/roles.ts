@@ -242,6 +242,8 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
           { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
         ],
       }),
+      // The deploy role may change only roles of this name. Roles belong to the account, so the name contains the region.
+      name: place.name(`${tier}-${region}`),
       description: `Instances of the ${tier} tier in ${region}`,
     },
     place.options,
@@ -294,5 +296,9 @@ function createInstanceRole(tier: Tier, deps: RoleDeps, statements: Statement[])
     },
     place.options,
   )
-  return new aws.iam.InstanceProfile(place.id(`${id}Profile`), { role: role.name }, place.options)
+  return new aws.iam.InstanceProfile(
+    place.id(`${id}Profile`),
+    { name: place.name(`${tier}-${region}`), role: role.name },
+    place.options,
+  )
 }
