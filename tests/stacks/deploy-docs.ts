@@ -114,7 +114,12 @@ test('every operation of the aws command on the pages exists', async () => {
   // Commands of the tool itself, and actions that IAM calls otherwise or does not check.
   const others = [
     ...['configure sso', 'cloudformation deploy', 'logs tail', 's3 sync', 's3 cp'],
-    ...['s3api list-buckets', 's3api put-bucket-lifecycle-configuration', 'ce list-cost-allocation-tags'],
+    ...[
+      's3api delete-bucket-replication',
+      's3api list-buckets',
+      's3api put-bucket-lifecycle-configuration',
+      'ce list-cost-allocation-tags',
+    ],
   ]
   let seen = 0
   for (const [page, text] of texts) {
