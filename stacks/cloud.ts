@@ -17,6 +17,13 @@ import { needsJwtSecret, type Settings } from './settings.ts'
  */
 export function createCloud(settings: Settings) {
   const { stage } = $app
+  const { permissionsBoundary } = settings
+  if (permissionsBoundary) {
+    // Of roles that SST creates, too.
+    $transform(aws.iam.Role, (args) => {
+      args.permissionsBoundary = permissionsBoundary
+    })
+  }
   const [home, ...others] = settings.regions
   const homePlace = createPlace({ stage, region: home, isHome: true })
   const { accountId } = aws.getCallerIdentityOutput({}, homePlace.options)

@@ -45,6 +45,8 @@ export function createReplicationRole(place: Place) {
           { Effect: 'Allow', Principal: { Service: 's3.amazonaws.com' }, Action: 'sts:AssumeRole' },
         ],
       }),
+      // As in roles.ts.
+      name: place.name(`replication-${place.region}`),
       description: `S3 copies from ${place.region}`,
     },
     place.options,

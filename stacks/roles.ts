@@ -60,6 +60,8 @@ export function createRole(place: Place, tier: Tier) {
           { Effect: 'Allow', Principal: { Service: 'ec2.amazonaws.com' }, Action: 'sts:AssumeRole' },
         ],
       }),
+      // The deploy role may change only roles of this name. Roles belong to the account, so the name contains the region.
+      name: place.name(`${tier}-${place.region}`),
       description: `Instances of the ${tier} tier in ${place.region}`,
     },
     place.options,
@@ -313,6 +315,10 @@ function grant(tier: Tier, deps: RoleDeps, statements: Statement[]) {
     },
     place.options,
   )
-  const profile = new aws.iam.InstanceProfile(place.id(`${id}Profile`), { role: role.name }, place.options)
+  const profile = new aws.iam.InstanceProfile(
+    place.id(`${id}Profile`),
+    { name: place.name(`${tier}-${region}`), role: role.name },
+    place.options,
+  )
   return { profile, rights }
 }

@@ -36,6 +36,11 @@ const InstanceType = Type.String({
   pattern: '^[a-z0-9-]+\\.[a-z0-9-]+$',
   description: 'an EC2 instance type such as t4g.small',
 })
+const PolicyArn = Type.String({
+  pattern: '^arn:aws:iam::(\\d{12}|aws):policy/[A-Za-z0-9_+=,.@/-]+$',
+  description:
+    'the ARN of an IAM policy such as arn:aws:iam::123456789012:policy/MillraceBoundary-production',
+})
 /** Becomes a part of a resource's logical name. */
 const Generation = Type.String({ pattern: '^[A-Za-z0-9]+$', description: 'letters and digits' })
 const InstanceCount = wholeNumber(0, 10_000)
@@ -132,6 +137,8 @@ const Settings = group({
   ),
   /** Receives alarms and budget notices. Without it, alarms only show on the dashboard. */
   email: Type.Optional(Type.String({ pattern: '^[^@\\s]+@[^@\\s]+$', description: 'an email address' })),
+  /** The permissions boundary of all roles. The role of stacks/deploy-role.yaml can create no role without it. */
+  permissionsBoundary: Type.Optional(PolicyArn),
   /** The stage's monthly cost above which AWS sends a budget notice. */
   budgetUsd: Type.Number({ exclusiveMinimum: 0, description: 'a number above 0' }),
   /** Names of the keys that seal sessions, the newest first. The first one seals, all of them open. */
@@ -143,7 +150,16 @@ export type Settings = Static<typeof Settings>
 
 type StageSettings = Omit<
   Settings,
-  'regions' | 'routing' | 'continents' | 'domain' | 'cdn' | 'operators' | 'email' | 'budgetUsd' | 'originals'
+  | 'regions'
+  | 'routing'
+  | 'continents'
+  | 'domain'
+  | 'cdn'
+  | 'operators'
+  | 'email'
+  | 'permissionsBoundary'
+  | 'budgetUsd'
+  | 'originals'
 >
 
 const GiB = 1024 ** 3
@@ -237,6 +253,7 @@ const variables = {
   MILLRACE_OPERATORS: ['operators'],
   MILLRACE_EMAIL: ['email'],
   MILLRACE_BUDGET_USD: ['budgetUsd'],
+  MILLRACE_PERMISSIONS_BOUNDARY: ['permissionsBoundary'],
   MILLRACE_INSTANT_RETRIEVAL_DAYS: ['originals', 'instantRetrievalAfterDays'],
   MILLRACE_DEEP_ARCHIVE_DAYS: ['originals', 'deepArchiveAfterDays'],
 }
@@ -338,6 +355,7 @@ function readOwnerSettings(stage: string, environment: Environment) {
   const domain = read('MILLRACE_DOMAIN')
   const cdn = read('MILLRACE_CDN')
   const email = read('MILLRACE_EMAIL')
+  const permissionsBoundary = read('MILLRACE_PERMISSIONS_BOUNDARY')
   const instantRetrieval = number('MILLRACE_INSTANT_RETRIEVAL_DAYS')
   const deepArchive = number('MILLRACE_DEEP_ARCHIVE_DAYS')
   return {
@@ -353,6 +371,7 @@ function readOwnerSettings(stage: string, environment: Environment) {
     budgetUsd:
       number('MILLRACE_BUDGET_USD') ??
       (budgetUsdPerRegion.get(stage) ?? smallestBudgetUsd) * Math.max(1, regions.length),
+    ...(permissionsBoundary && { permissionsBoundary }),
     originals: {
       ...(instantRetrieval !== undefined && { instantRetrievalAfterDays: instantRetrieval }),
       ...(deepArchive !== undefined && { deepArchiveAfterDays: deepArchive }),

@@ -20,7 +20,7 @@ export const sstDev = await buildCloud({
 })
 /** A developer's stage, deployed. */
 export const dev = await buildCloud({ stage: 'ada' })
-/** One region, with domain, CloudFront, frontends on other origins and a collector of traces. */
+/** One region, with domain, CloudFront, frontends on other origins, a collector of traces and bounded roles. */
 export const staging = await buildCloud({
   stage: 'staging',
   environment: {
@@ -29,6 +29,7 @@ export const staging = await buildCloud({
     MILLRACE_OPERATORS: 'arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*',
     MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.Example.org',
     MILLRACE_OTLP_ENDPOINT: 'https://otlp.example.com',
+    MILLRACE_PERMISSIONS_BOUNDARY: 'arn:aws:iam::123456789012:policy/MillraceBoundary-staging',
   },
 })
 export const production = await buildCloud({ stage: 'production' })

@@ -139,6 +139,7 @@ test('an unknown MILLRACE_ variable is refused with the allowed names', () => {
     'MILLRACE_OPERATORS',
     'MILLRACE_EMAIL',
     'MILLRACE_BUDGET_USD',
+    'MILLRACE_PERMISSIONS_BOUNDARY',
     'MILLRACE_INSTANT_RETRIEVAL_DAYS',
     'MILLRACE_DEEP_ARCHIVE_DAYS',
   ]
@@ -179,6 +180,10 @@ test('a variable of the wrong form is refused with the allowed value and the giv
     [
       { MILLRACE_DEEP_ARCHIVE_DAYS: '-1' },
       'MILLRACE_DEEP_ARCHIVE_DAYS is -1; allowed: a whole number from 0 to 36500.',
+    ],
+    [
+      { MILLRACE_PERMISSIONS_BOUNDARY: 'MillraceBoundary' },
+      'MILLRACE_PERMISSIONS_BOUNDARY is "MillraceBoundary"; allowed: the ARN of an IAM policy such as arn:aws:iam::123456789012:policy/MillraceBoundary-production.',
     ],
     [{ MILLRACE_EMAIL: 'ops' }, 'MILLRACE_EMAIL is "ops"; allowed: an email address.'],
     [

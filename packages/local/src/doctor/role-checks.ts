@@ -77,7 +77,7 @@ export function roleChecks(deps: {
   )
 }
 
-/** Names of roles end with random letters; their description does not (stacks/roles.ts). */
+/** Finds a role by the start of its name and by its description, which stacks/roles.ts sets. */
 async function findRole(iam: IAMClient, stage: string, description: string, abortSignal: AbortSignal) {
   const isOurs = (role: Role) =>
     role.RoleName?.startsWith(`millrace-${stage}-`) && role.Description === description
