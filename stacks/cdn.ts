@@ -1,8 +1,11 @@
 import type { Bucket } from './bucket.ts'
 import type { Place } from './place.ts'
 
-/** Seconds: as AWS's managed policy "CachingOptimized", for objects without a max-age of their own. */
-const ttl = { minTtl: 1, defaultTtl: 86_400, maxTtl: 31_536_000 }
+/**
+ * Seconds. Variants are to be cached for a year. Those of Millrace 0.1 are `private` under keys that are written again, and
+ * CloudFront caches nothing `private` only if the minimum is 0 (CloudFront API Reference, "CachePolicyConfig").
+ */
+const ttl = { minTtl: 0, defaultTtl: 86_400, maxTtl: 31_536_000 }
 
 /** Headers of CORS requests. Only preflight requests have the last two. */
 const corsHeaders = ['Origin', 'Access-Control-Request-Method', 'Access-Control-Request-Headers']
@@ -30,7 +33,7 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
     },
     place.options,
   )
-  // By path, and by the version that the API puts into its URLs: reprocessing overwrites variants under the same key.
+  // By path alone: what is under a key never changes. So all signatures of a variant, and all viewers, share one copy.
   const cachePolicy = new aws.cloudfront.CachePolicy(
     id('CdnCache'),
     {
@@ -40,7 +43,7 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
         cookiesConfig: { cookieBehavior: 'none' },
         // S3 answers pages of other origins by its CORS rules, so CloudFront keeps a response for each origin.
         headersConfig: { headerBehavior: 'whitelist', headers: { items: corsHeaders } },
-        queryStringsConfig: { queryStringBehavior: 'whitelist', queryStrings: { items: ['v'] } },
+        queryStringsConfig: { queryStringBehavior: 'none' },
       },
     },
     place.options,
@@ -76,6 +79,8 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
     place.options,
   )
   return {
+    id: distribution.id,
+    arn: distribution.arn,
     origin: $interpolate`https://${distribution.domainName}`,
     keyPairId: publicKey.id,
     /** A secret: PEM in base64, because it becomes one line of an environment file. */

@@ -34,7 +34,7 @@ async function uploadInState(state: UploadState, filename = 'page.html', detecte
   await sendForm(formOf(announced), bytes)
   const address = parseOriginalKey(formOf(announced).fields['key'] ?? '')
   if (!address) throw new Error('The form has no key of an original.')
-  const key = variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' })
+  const key = variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' })
   await api.s3.send(
     new PutObjectCommand({ Bucket: api.bucket, Key: key, Body: 'variant', ContentType: 'image/webp' }),
   )

@@ -19,6 +19,7 @@ export const SweepStageName = Type.Union([
   Type.Literal('owners'),
   Type.Literal('multipart'),
   Type.Literal('unfinished'),
+  Type.Literal('variants'),
 ])
 export type SweepStageName = Static<typeof SweepStageName>
 export const stageNames = SweepStageName.anyOf.map(({ const: name }) => name)

@@ -15,6 +15,7 @@ import { createSweepOwners } from './sweep-owners.ts'
 import type { SweepRun, SweepStage } from './sweep-run.ts'
 import { type SweepStageName, type SweepState, stageNames } from './sweep-state.ts'
 import { createSweepUnfinished } from './sweep-unfinished.ts'
+import { createSweepVariants } from './sweep-variants.ts'
 
 /** The state is written after this many pages: at least ten seconds of work. A write costs as much as a page. */
 const pagesPerWrite = 100
@@ -35,7 +36,10 @@ export type SweepLimits = {
 export type SweepDeps = SweepLimits & {
   s3: S3Client
   bucket: string
-  lifecycle: Pick<Lifecycle, 'manifests' | 'originals' | 'checkUpload' | 'finishErasure' | 'eraseUnfinished'>
+  lifecycle: Pick<
+    Lifecycle,
+    'manifests' | 'originals' | 'checkUpload' | 'finishErasure' | 'eraseUnfinished' | 'storedVariants'
+  >
   records: UploadRecords
   index: Pick<UploadIndex, 'remove'>
   listedIds: ListedIds
@@ -145,6 +149,7 @@ export function createSweep(deps: SweepDeps) {
       objects: createSweepObjects({ ...base, queue, hasRoom, compareIndex, minCopyAgeMs }),
       owners: createSweepOwners({ ...base, compareIndex }),
       ...createSweepUnfinished(base),
+      variants: createSweepVariants(base),
     }
   }
 }
