@@ -1,14 +1,6 @@
 import type { Bucket } from './bucket.ts'
+import { variantCaching } from './cdn-caching.ts'
 import type { Place } from './place.ts'
-
-/**
- * Seconds. Variants are to be cached for a year. Those of Millrace 0.1 are `private` under keys that are written again, and
- * CloudFront caches nothing `private` only if the minimum is 0 (CloudFront API Reference, "CachePolicyConfig").
- */
-const ttl = { minTtl: 0, defaultTtl: 86_400, maxTtl: 31_536_000 }
-
-/** Headers of CORS requests. Only preflight requests have the last two. */
-const corsHeaders = ['Origin', 'Access-Control-Request-Method', 'Access-Control-Request-Headers']
 
 /**
  * Creates a CloudFront distribution for the variants. It may read the variants and nothing else in the bucket, which
@@ -33,18 +25,11 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
     },
     place.options,
   )
-  // By path alone: what is under a key never changes. So all signatures of a variant, and all viewers, share one copy.
   const cachePolicy = new aws.cloudfront.CachePolicy(
     id('CdnCache'),
     {
       name: name('variants'),
-      ...ttl,
-      parametersInCacheKeyAndForwardedToOrigin: {
-        cookiesConfig: { cookieBehavior: 'none' },
-        // S3 answers pages of other origins by its CORS rules, so CloudFront keeps a response for each origin.
-        headersConfig: { headerBehavior: 'whitelist', headers: { items: corsHeaders } },
-        queryStringsConfig: { queryStringBehavior: 'none' },
-      },
+      ...variantCaching,
     },
     place.options,
   )

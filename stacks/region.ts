@@ -73,6 +73,7 @@ export function createRegion(options: {
     bucket,
     queue,
     key,
+    cdn,
     image: images[tier],
     logGroup: logGroups[tier],
     groupName: place.name(tier),
@@ -106,7 +107,11 @@ export function createRegion(options: {
     imageUri: images.worker.uri,
     logGroup: logGroups.worker,
     alarms: [],
-    environment: { ...common, SECRETS_VERSION: secrets.versions.worker },
+    environment: {
+      ...common,
+      SECRETS_VERSION: secrets.versions.worker,
+      ...(cdn && { CDN_DISTRIBUTION_ID: cdn.id }),
+    },
   })
 
   const topic = createAlarmTopic({ place, key, accountId, email: settings.email })

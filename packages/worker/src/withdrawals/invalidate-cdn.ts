@@ -1,5 +1,6 @@
 import {
   CloudFrontClient,
+  type CloudFrontClientConfig,
   CreateInvalidationCommand,
   TooManyInvalidationsInProgress,
 } from '@aws-sdk/client-cloudfront'
@@ -12,9 +13,10 @@ const controlRegion = 'us-east-1'
  * there is a distribution.
  *
  * @param distributionId such as `E2QWRUHAPOMQZL`
+ * @param config replaces what the SDK reads from its variables
  */
-export function createInvalidateCdn(distributionId: string) {
-  const client = new CloudFrontClient({ region: controlRegion })
+export function createInvalidateCdn(distributionId: string, config: CloudFrontClientConfig = {}) {
+  const client = new CloudFrontClient({ region: controlRegion, ...config })
   return {
     /**
      * @param paths each with a `*` at its end
