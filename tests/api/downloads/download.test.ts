@@ -6,7 +6,7 @@ import { createDownloadSigner } from '@millrace/api/downloads/sign-download.ts'
 import { Problem } from '@millrace/api/http/problem.ts'
 import { createCdnSigner } from '@millrace/api/signing/sign-cdn-url.ts'
 import { createUrlSigner } from '@millrace/api/signing/sign-url.ts'
-import { parseOriginalKey, variantKey } from '@millrace/shared/ledger/object-keys.ts'
+import { parseOriginalKey, uploadVariantsPrefix, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createOriginals } from '@millrace/shared/ledger/originals.ts'
 import type { Upload, UploadState } from '@millrace/shared/uploads/upload.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
@@ -66,6 +66,30 @@ test('a variant is downloaded by a redirect to S3, whose URL stays the same for 
   assert.is(await file.text(), 'variant')
   const again = await client.get(`/uploads/${id}/variants/w320`)
   assert.is(again.headers.get('location'), response.headers.get('location'))
+})
+
+test('S3 serves a variant of any form of key, and answers that only the reader may keep it', async () => {
+  const { client, id, address } = await uploadInState('ready')
+  const earlier = `${uploadVariantsPrefix(address)}default/w320.webp`
+  await api.s3.send(
+    new PutObjectCommand({
+      Bucket: api.bucket,
+      Key: earlier,
+      Body: 'earlier',
+      CacheControl: 'max-age=31536000, immutable',
+    }),
+  )
+  const readVariant = async () => {
+    const response = await client.get(`/uploads/${id}/variants/w320`)
+    const file = await fetch(response.headers.get('location') ?? '')
+    return [await file.text(), file.headers.get('cache-control')]
+  }
+  const cacheControl = 'private, max-age=31536000, immutable'
+  assert.equal(await readVariant(), ['variant', cacheControl])
+  await change(address, {
+    variants: [{ name: 'w320', key: earlier, contentType: 'image/webp', width: 320, height: 200, size: 7 }],
+  })
+  assert.equal(await readVariant(), ['earlier', cacheControl])
 })
 
 test('an original is served as an attachment with its filename, never as a page', async () => {
