@@ -56,7 +56,7 @@ test('a photo becomes ready with all variants, findings and a manifest', async (
     assert.is(await quarters(body), 'blue red yellow green', 'upright')
     const head = await fleet.s3.send(new HeadObjectCommand({ Bucket: fleet.bucket, Key: key }))
     assert.is(head.ContentType, contentType)
-    assert.is(head.CacheControl, 'private, max-age=31536000, immutable')
+    assert.is(head.CacheControl, 'max-age=31536000, immutable')
   }
   const { key = '', sha256: digest = '' } = upload.variants[3] ?? {}
   const [, version] = /\/([0-9a-f]{16})\/[^/]+$/.exec(key) ?? []
