@@ -73,14 +73,9 @@ test('what variants are made of gives their version: the bytes, and the recipe',
   const arrival = { etag: 'e1', versionId: 'v1', size: 1 }
   const version = variantVersion(arrival, '2-abc')
   assert.match(version, /^[0-9a-f]{16}$/)
-  assert.is(variantVersion({ ...arrival, etag: 'e2' }, '2-abc'), version, 'a copy in another region')
-  const others = [
-    variantVersion({ ...arrival, versionId: 'v2' }, '2-abc'),
-    variantVersion(arrival, '3-abc'),
-    variantVersion({ etag: 'e1', size: 1 }, '2-abc'),
-    variantVersion({ etag: 'e2', size: 1 }, '2-abc'),
-  ]
-  assert.is(new Set([version, ...others]).size, 5)
+  assert.is(variantVersion({ ...arrival, versionId: 'v2' }, '2-abc'), version, 'the same bytes sent again')
+  const others = [variantVersion(arrival, '3-abc'), variantVersion({ ...arrival, etag: 'e2' }, '2-abc')]
+  assert.is(new Set([version, ...others]).size, 3)
 })
 
 test('keys of any other form are not parsed', () => {

@@ -8,8 +8,9 @@ const length = 16
  * Names what variants are made of: the bytes that arrived, and the recipe (`recipe-version.ts`). It is a part of their keys, so
  * variants of other bytes or of another recipe are other objects.
  *
- * @param arrival identified by its version, which is the same in each region, or else by its etag
+ * @param arrival identified by its etag: if the same bytes are sent again, they have another version, but the same etag unless
+ *   KMS encrypts them
  */
-export function variantVersion({ versionId, etag }: Arrival, recipe: string): string {
-  return hash('sha256', `${versionId ?? etag}\n${recipe}`).slice(0, length)
+export function variantVersion({ etag }: Pick<Arrival, 'etag'>, recipe: string): string {
+  return hash('sha256', `${etag}\n${recipe}`).slice(0, length)
 }
