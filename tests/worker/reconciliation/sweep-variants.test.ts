@@ -1,6 +1,6 @@
-import { ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import type { Manifest } from '@millrace/shared/ledger/manifest.ts'
-import { uploadVariantsPrefix, variantKey } from '@millrace/shared/ledger/object-keys.ts'
+import { sweepStateKey, uploadVariantsPrefix, variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { UploadAddress } from '@millrace/shared/uploads/upload-address.ts'
 import * as assert from 'uvu/assert'
 import { suite } from '../../support/suite.ts'
@@ -22,6 +22,11 @@ const keyOf = (address: UploadAddress, version: string, name = 'w320') =>
 
 async function put(...keys: string[]): Promise<void> {
   for (const Key of keys) await fleet.s3.send(new PutObjectCommand({ Bucket: fleet.bucket, Key, Body: Key }))
+}
+
+/** Lets the next sweep begin as the first one of a week. */
+async function beginWeek(): Promise<void> {
+  await fleet.s3.send(new DeleteObjectCommand({ Bucket: fleet.bucket, Key: sweepStateKey() }))
 }
 
 /** Sends a file and finishes it as a worker does, with these variants. */
@@ -82,6 +87,7 @@ test('a sweep deletes variants that were replaced six hours ago, of earlier Mill
     undefined,
     'URLs of replaced variants may be in use, and attempts may run',
   )
+  await beginWeek()
   const dry = await sweepNow(fleet, { afterMs: 7 * hourMs, isDryRun: true, maxIds: 3 })
   assert.equal(
     dry.named('replaced-variants'),
@@ -96,6 +102,7 @@ test('a sweep deletes variants that were replaced six hours ago, of earlier Mill
   assert.is((await variantsOf(whole)).length, 2)
   assert.equal(await variantsOf(earlier), [oldKey(earlier)])
   assert.is((await variantsOf(unfinished)).length, 2, 'without a manifest, an attempt may still write it')
+  await beginWeek()
   const again = await sweepNow(fleet, { afterMs: 7 * hourMs })
   assert.equal([again.counts['replaced-variants'], again.counts['failed']], [undefined, undefined])
 })
@@ -110,6 +117,16 @@ test('a variant that an attempt writes while the sweep deletes it stays', async 
   })
   assert.is(erased, 1)
   assert.equal(await variantsOf(address), [keyOf(address, 'new'), keyOf(address, 'old')].sort())
+})
+
+test('a sweep lists variants once a week, since there are many', async () => {
+  await sweepNow(fleet)
+  const address = await finishWith((each) => [keyOf(each, 'new')])
+  await put(keyOf(address, 'old'), keyOf(address, 'new'))
+  const dayMs = 24 * hourMs
+  const replacedIn = async (days: number) =>
+    (await sweepNow(fleet, { afterMs: days * dayMs })).counts['replaced-variants']
+  assert.equal([await replacedIn(6), await replacedIn(7)], [undefined, 1])
 })
 
 test('a page that ends within an upload is continued with all of its variants', async () => {

@@ -35,6 +35,8 @@ export const SweepState = Type.Object({
   unsettledSince: Type.Optional(Timestamp),
   /** Completed runs verified the manifests of all older originals. */
   verifiedBefore: Type.Optional(Timestamp),
+  /** The start of the last completed run that listed variants. */
+  variantsListedAt: Type.Optional(Timestamp),
   completedAt: Type.Optional(Timestamp),
 })
 export type SweepState = Static<typeof SweepState>
@@ -53,6 +55,7 @@ export function newSweepState(last: SweepState | undefined, nowMs: number): Swee
     cursor: '',
     counts: {},
     ...(last?.verifiedBefore !== undefined && { verifiedBefore: last.verifiedBefore }),
+    ...(last?.variantsListedAt !== undefined && { variantsListedAt: last.variantsListedAt }),
   }
 }
 

@@ -16,7 +16,7 @@ const obsoleteAfterMs = 6 * 60 * 60_000
 type ListedVariants = UploadAddress & { objects: ListedObject[] }
 
 /**
- * Lists the variants and deletes those that were replaced: of earlier bytes or recipes, and of attempts that died. If nothing
+ * Lists the variants, once a week, and deletes those that were replaced: of earlier bytes or recipes, and of attempts that died. If nothing
  * was replaced, an upload has one version of variants, and one of each name. Only of other uploads, the manifest is read.
  */
 export function createSweepVariants(deps: {
@@ -30,6 +30,7 @@ export function createSweepVariants(deps: {
   const obsoleteBeforeMs = run.startedAtMs - obsoleteAfterMs
 
   return async function* sweepVariants(cursor) {
+    if (!run.listsVariants) return
     let after: string | undefined = cursor
     while (after !== undefined) {
       await run.nextPage()
