@@ -100,8 +100,8 @@ function signedLater(upload: Upload, endsAtMs: number): string {
   return cdn.sign(key, new Date(endsAtMs))
 }
 
-async function erase(address: UploadAddress): Promise<void> {
-  const { records, erasures, finishErasure } = lifecycleOf()
+async function erase(address: UploadAddress, lifecycle = lifecycleOf()): Promise<void> {
+  const { records, erasures, finishErasure } = lifecycle
   const imports = { remove: async () => {} }
   await createEraseUpload({ records, queue: fleet.queue, imports, erasures, finishErasure })(address)
 }
@@ -185,6 +185,12 @@ test('an erased upload leaves CloudFront, though its URLs are signed for some mi
   assert.equal(await cache.get(url), { body: undefined, isHit: false })
   assert.is((await cache.get(keptUrl)).isHit, true)
   assert.equal(await withdraw(), { finished: 0, paths: 0 })
+})
+
+test('without a CDN, an erasure leaves nothing to do', async () => {
+  const lifecycle = createTestLifecycle(fleet)
+  await erase(await sendPhoto(), lifecycle)
+  assert.equal(await lifecycle.withdrawals.list(), [])
 })
 
 test('an upload that is rejected after it was ready leaves S3 and CloudFront', async () => {
