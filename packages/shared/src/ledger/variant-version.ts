@@ -11,6 +11,6 @@ const length = 16
  * @param arrival identified by its etag: if the same bytes are sent again, they have another version, but the same etag unless
  *   KMS encrypts them
  */
-export function variantVersion({ etag }: Pick<Arrival, 'etag'>, recipe: string): string {
+export function variantVersion({ etag }: Arrival, recipe: string): string {
   return hash('sha256', `${etag}\n${recipe}`).slice(0, length)
 }
