@@ -73,6 +73,7 @@ const packages = {
       'arrivals',
       'reconciliation',
       'trimming',
+      'withdrawals',
       'reprocessing',
     ],
   },

@@ -8,6 +8,7 @@ import {
   usersPrefix,
   variantsPrefix,
   webhooksPrefix,
+  withdrawnPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { erasureMarkerLifeMs, openUploadLifeMs } from '@millrace/shared/uploads/upload.ts'
 import type { EncryptionKey } from './encryption-key.ts'
@@ -206,6 +207,14 @@ const expireReplacedEdits = {
   noncurrentVersionExpiration: { noncurrentDays: 1 },
 }
 
+/** Deletes finished withdrawals for good after a day. Each was deleted soon after it was written. */
+const expireWithdrawals = {
+  id: 'expire-withdrawals',
+  status: 'Enabled',
+  filter: { prefix: withdrawnPrefix },
+  noncurrentVersionExpiration: { noncurrentDays: 1 },
+}
+
 function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals' | 'noncurrentDays'>) {
   const transitions = [
     { days: originals.instantRetrievalAfterDays, storageClass: 'GLACIER_IR' },
@@ -230,6 +239,7 @@ function lifecycleRules({ originals, noncurrentDays }: Pick<Settings, 'originals
     ...expireReplacedOfTenants,
     expireRevocations,
     expireReplacedEdits,
+    expireWithdrawals,
     ...(transitions.length > 0
       ? [{ id: 'archive-originals', status: 'Enabled', filter: { prefix: originalsPrefix }, transitions }]
       : []),

@@ -1,11 +1,6 @@
 import type { Bucket } from './bucket.ts'
+import { variantCaching } from './cdn-caching.ts'
 import type { Place } from './place.ts'
-
-/** Seconds: as AWS's managed policy "CachingOptimized", for objects without a max-age of their own. */
-const ttl = { minTtl: 1, defaultTtl: 86_400, maxTtl: 31_536_000 }
-
-/** Headers of CORS requests. Only preflight requests have the last two. */
-const corsHeaders = ['Origin', 'Access-Control-Request-Method', 'Access-Control-Request-Headers']
 
 /**
  * Creates a CloudFront distribution for the variants. It may read the variants and nothing else in the bucket, which
@@ -30,18 +25,11 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
     },
     place.options,
   )
-  // By path, and by the version that the API puts into its URLs: reprocessing overwrites variants under the same key.
   const cachePolicy = new aws.cloudfront.CachePolicy(
     id('CdnCache'),
     {
       name: name('variants'),
-      ...ttl,
-      parametersInCacheKeyAndForwardedToOrigin: {
-        cookiesConfig: { cookieBehavior: 'none' },
-        // S3 answers pages of other origins by its CORS rules, so CloudFront keeps a response for each origin.
-        headersConfig: { headerBehavior: 'whitelist', headers: { items: corsHeaders } },
-        queryStringsConfig: { queryStringBehavior: 'whitelist', queryStrings: { items: ['v'] } },
-      },
+      ...variantCaching,
     },
     place.options,
   )
@@ -76,6 +64,8 @@ export function createCdn({ place, bucket }: { place: Place; bucket: Bucket }) {
     place.options,
   )
   return {
+    id: distribution.id,
+    arn: distribution.arn,
     origin: $interpolate`https://${distribution.domainName}`,
     keyPairId: publicKey.id,
     /** A secret: PEM in base64, because it becomes one line of an environment file. */

@@ -86,6 +86,7 @@ export function createRegion(options: {
     bucket,
     queue,
     key,
+    cdn,
     image: images[tier],
     logGroup: logGroups[tier],
     groupName: place.name(tier),
@@ -130,7 +131,11 @@ export function createRegion(options: {
     bootNeeds: bootNeeds('worker'),
     imageUri: images.worker.uri,
     logGroup: logGroups.worker,
-    environment: { ...common, SECRETS_VERSION: secrets.versions.worker },
+    environment: {
+      ...common,
+      SECRETS_VERSION: secrets.versions.worker,
+      ...(cdn && { CDN_DISTRIBUTION_ID: cdn.id }),
+    },
   })
 
   const topic = createAlarmTopic({ place, key, accountId, email: settings.email })

@@ -16,8 +16,10 @@ import {
   usersPrefix,
   variantsPrefix,
   webhooksPrefix,
+  withdrawnPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import type { Bucket } from './bucket.ts'
+import type { Cdn } from './cdn.ts'
 import type { EncryptionKey } from './encryption-key.ts'
 import type { EventsQueue } from './events-queue.ts'
 import type { Image } from './image.ts'
@@ -42,6 +44,8 @@ export type RoleDeps = {
   key: EncryptionKey
   image: Image
   logGroup: aws.cloudwatch.LogGroup
+  /** Undefined: there is none. */
+  cdn: Cdn | undefined
   /** Of the Auto Scaling group. The group depends on the role, so the role cannot depend on the group. */
   groupName: string
 }
@@ -113,6 +117,12 @@ export function grantToApi(deps: RoleDeps) {
       ...[userErasuresPrefix, receiptsPrefix, usagePrefix],
     ]),
     {
+      Sid: 'WithdrawVariants',
+      Effect: 'Allow',
+      Action: ['s3:PutObject'],
+      Resource: objectsUnder(bucket, withdrawnPrefix),
+    },
+    {
       Sid: 'CheckQueue',
       Effect: 'Allow',
       Action: ['sqs:GetQueueAttributes'],
@@ -124,7 +134,7 @@ export function grantToApi(deps: RoleDeps) {
 
 /** Gives the workers' role its rights: receive events, import and read originals, write variants and manifests, sweep the bucket. */
 export function grantToWorkers(deps: RoleDeps) {
-  const { bucket, queue } = deps
+  const { bucket, queue, cdn } = deps
   return grant('worker', deps, [
     {
       Sid: 'ListLedger',
@@ -173,6 +183,13 @@ export function grantToWorkers(deps: RoleDeps) {
       Action: ['s3:GetObject', 's3:PutObject'],
       Resource: objectsUnder(bucket, sweepPrefix),
     },
+    {
+      Sid: 'WithdrawVariants',
+      Effect: 'Allow',
+      Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+      Resource: objectsUnder(bucket, withdrawnPrefix),
+    },
+    ...(cdn ? [invalidateStatement(cdn)] : []),
     eraseStatement(bucket),
     // Not keys/: workers identify nobody.
     keepStatement(bucket, 'DeliverEvents', [usersPrefix, webhooksPrefix, outboxPrefix]),
@@ -229,6 +246,16 @@ function redriveStatements({ queue, deadLetters }: EventsQueue): Statement[] {
     },
     { Sid: 'SendDeadLettersAgain', Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: queue.arn },
   ]
+}
+
+/** Workers invalidate the copies of withdrawn variants, the API does not. */
+function invalidateStatement({ arn }: Cdn): Statement {
+  return {
+    Sid: 'InvalidateWithdrawnVariants',
+    Effect: 'Allow',
+    Action: ['cloudfront:CreateInvalidation'],
+    Resource: arn,
+  }
 }
 
 /** Both tiers erase: the API on request, workers rejected and late uploads. */

@@ -97,7 +97,7 @@ test('the board of the queues shows them and pauses one, with the strictest poli
 async function makeReady(id: string): Promise<void> {
   const records = createUploadRecords({ redis: api.redis, prefix: api.prefix })
   const address = { owner: 'shop', id }
-  const variant = variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' })
+  const variant = variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' })
   await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key: variant, Body: 'variant' }))
   await records.update(address, (upload) => ({
     ...upload,

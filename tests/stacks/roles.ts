@@ -2,7 +2,7 @@ import { objectNeeds } from '@millrace/local/doctor/permission-checks.ts'
 import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
-import { all, deployed, production, twoRegions } from './clouds.ts'
+import { all, deployed, production, staging, twoRegions } from './clouds.ts'
 import { ofType, one, type Statement, statements } from './find.ts'
 
 /** Matches actions that AWS's documentation classifies as read or list, by their first word. */
@@ -86,6 +86,7 @@ test('each tier may write under the prefixes that it needs, and under no others'
     'usage',
     'users',
     'webhooks',
+    'withdrawn',
   ])
   assert.equal(puts('WorkerPolicy').sort(), [
     'manifests',
@@ -95,11 +96,22 @@ test('each tier may write under the prefixes that it needs, and under no others'
     'users',
     'variants',
     'webhooks',
+    'withdrawn',
   ])
   for (const region of ['', 'EuWest1']) {
     assert.equal(puts(`ApiPolicy${region}`, twoRegions).sort(), puts('ApiPolicy').sort())
     assert.equal(puts(`WorkerPolicy${region}`, twoRegions).sort(), puts('WorkerPolicy').sort())
   }
+})
+
+test('only workers may invalidate copies of CloudFront, of the distribution of their stage', () => {
+  const invalidating = (policy: string, cloud: Cloud) =>
+    allowedBy(cloud, policy).filter(({ actions }) => actions.some((action) => /^cloudfront:/.test(action)))
+  const [statement, ...others] = invalidating('WorkerPolicy', staging)
+  assert.equal(statement?.actions, ['cloudfront:CreateInvalidation'])
+  assert.equal(statement?.resources, ['arn:aws:cloudfront::123456789012:distribution/Cdn-id'])
+  assert.equal([others, invalidating('ApiPolicy', staging)], [[], []])
+  for (const policy of ['ApiPolicy', 'WorkerPolicy']) assert.equal(invalidating(policy, production), [])
 })
 
 test('both tiers may read and delete what they keep of tenants, and workers no API keys', () => {

@@ -123,6 +123,7 @@ test('both services accept the environment that their instances get', () => {
       ...secretsOf(cloud, 'worker'),
     })
     assert.is(worker.redisUrl, api.redisUrl)
+    assert.is(worker.cdnDistributionId, cloud === staging ? 'Cdn-id' : undefined)
     const logLevel = cloud === dev ? 'debug' : 'info'
     assert.equal([api.logLevel, worker.logLevel], [logLevel, logLevel])
     assert.is(worker.bucket, api.bucket)

@@ -7,7 +7,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { replicaHeader } from '@millrace/local-s3/storage/replica.ts'
-import { outboxPrefix, sweepPrefix } from '@millrace/shared/ledger/object-keys.ts'
+import { outboxPrefix, sweepPrefix, withdrawnPrefix } from '@millrace/shared/ledger/object-keys.ts'
 
 type Bucket = { s3: S3Client; bucket: string }
 /** An object that was read from its bucket and not yet written to the other one. */
@@ -25,7 +25,8 @@ export function createObjectCopier(from: Bucket, to: Bucket) {
     const { Versions = [] } = await from.s3.send(new ListObjectVersionsCommand({ Bucket: from.bucket }))
     // Each region sweeps its own bucket and delivers its own events: S3 copies neither (stacks/replication.ts).
     const isCopied = ({ Key = '', VersionId = '' }) =>
-      ![sweepPrefix, outboxPrefix].some((prefix) => Key.startsWith(prefix)) && !seen.has(VersionId)
+      ![sweepPrefix, outboxPrefix, withdrawnPrefix].some((prefix) => Key.startsWith(prefix)) &&
+      !seen.has(VersionId)
     const newVersions = Versions.filter(isCopied).reverse()
     const pending: PendingCopy[] = []
     for (const { Key: key = '', VersionId: versionId = '' } of newVersions) {

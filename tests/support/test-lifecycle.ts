@@ -22,6 +22,7 @@ export function createTestLifecycle(
     s3: S3Client
     bucket: string
     queue?: UploadQueue
+    hasCdn?: boolean
   },
   limits: QuotaLimits = {},
   announceEvent?: (event: WebhookEvent) => Promise<void>,

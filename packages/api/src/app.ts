@@ -78,6 +78,7 @@ export async function createApp(
     queue: queues.queue,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
+    hasCdn: config.cdn !== undefined,
     maxBufferedBytes: config.maxBufferedBytes,
     announceEvent: deliveryQueue.announce,
   })

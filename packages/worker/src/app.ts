@@ -21,13 +21,14 @@ import { createProcessing } from './processing/processing.ts'
 import { createReconciliation } from './reconciliation/reconciliation.ts'
 import { createTrimming } from './trimming/trimming.ts'
 import { createWebhooks } from './webhooks/webhooks.ts'
+import { createWithdrawal } from './withdrawals/withdrawals.ts'
 
 /** How long handing back unfinished jobs may take after the drain's deadline, in ms. */
 const handBackTimeoutMs = 3_000
 
 /**
  * Composes the worker from its rooms: events from SQS become jobs, jobs process uploads, import files and send
- * webhooks, a daily sweep corrects what was missed, and trimming keeps history from filling Redis. The caller closes the clients, after the app.
+ * webhooks, withdrawn variants leave the CDN, a daily sweep corrects what was missed, and trimming keeps history from filling Redis. The caller closes the clients, after the app.
  *
  * @param clients.redis for commands
  * @param clients.blockingRedis for the queues' blocking commands
@@ -64,6 +65,7 @@ export function createApp(
     ...base,
     quotaLimits: config.quota,
     addressQuotaLimits: config.addressQuota,
+    hasCdn: config.cdnDistributionId !== undefined,
     maxBufferedBytes: config.maxBufferedBytes,
     announceEvent: deliveryQueue.announce,
   })
@@ -75,6 +77,7 @@ export function createApp(
   const imports = createImports({ ...base, lifecycle })
   const webhooks = createWebhooks({ ...base, ...lifecycle, queue: deliveryQueue, recordWebhooks })
   const trimming = createTrimming(base)
+  const withdrawal = createWithdrawal({ ...base, lifecycle })
   const jobs = createJobs({ ...base, processing, imports, webhooks, observeAttempt })
   watchDecoders(decoders.usage)
   watchJobs(config.slots, jobs.activity.active)
@@ -100,6 +103,7 @@ export function createApp(
       reconciliation.start()
       webhooks.relay.start()
       trimming.start()
+      withdrawal.start()
       fleetReporter.start()
     },
     /**
@@ -118,6 +122,7 @@ export function createApp(
           reconciliation.stop(),
           webhooks.relay.stop(),
           trimming.stop(),
+          withdrawal.stop(),
           drained.then(() => fleetReporter.stop()),
         ])
         // The queues are closed last: an import adds a job when it ends, and so may a held message.

@@ -41,6 +41,7 @@ const Variables = Type.Object({
   HEALTH_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
   // An hour is far below the 12 hours that SQS allows.
   ARRIVAL_LEASE_MS: Type.Integer({ minimum: 1_000, maximum: 3_600_000, default: defaultLeaseMs }),
+  CDN_DISTRIBUTION_ID: Type.Optional(Type.String()),
   RECONCILE_INTERVAL_MS: Type.Integer({ minimum: 1_000, default: 86_400_000 }),
   MAX_IMAGE_BYTES: Type.Integer({ minimum: 1, maximum: 4096 * mebibyte, default: 256 * mebibyte }),
   DISABLED_TYPES: listVariable(isMediaType, 'media types such as image/heic'),
@@ -113,6 +114,8 @@ export function readConfig(environment: Environment) {
     /** Undefined: no health server. */
     healthPort: variables.HEALTH_PORT,
     arrivalLeaseMs: variables.ARRIVAL_LEASE_MS,
+    /** The CloudFront distribution that serves variants; undefined: there is none. */
+    cdnDistributionId: variables.CDN_DISTRIBUTION_ID,
     reconcileIntervalMs: variables.RECONCILE_INTERVAL_MS,
     maxImageBytes: variables.MAX_IMAGE_BYTES,
     /** Media types that are stored without being decoded. */

@@ -29,6 +29,7 @@ process.exitCode = await runCommand(
       streamingS3,
       quotaLimits: config.quota,
       addressQuotaLimits: config.addressQuota,
+      hasCdn: config.cdnDistributionId !== undefined,
       maxBufferedBytes: config.maxBufferedBytes,
     })
     const { stateStore, sweep } = createSweeper({

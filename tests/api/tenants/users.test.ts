@@ -39,7 +39,7 @@ async function send(key: string, user: string, size = 7, base = api.url) {
   const address = parseOriginalKey(form.fields['key'] ?? '')
   if (!address) throw new Error('The form has no key of an original.')
   for (const Key of [
-    variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
+    variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' }),
     manifestKey(address),
   ]) {
     await api.s3.send(new PutObjectCommand({ Bucket: api.bucket, Key, Body: '{}' }))

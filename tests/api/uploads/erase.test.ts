@@ -5,6 +5,7 @@ import {
   manifestKey,
   originalKey,
   parseOriginalKey,
+  uploadVariantsPrefix,
   variantKey,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { AppError } from '@millrace/shared/service/app-error.ts'
@@ -61,8 +62,8 @@ test('DELETE erases original, variants, manifest and record, and returns a recei
   const other = await announce(client, 7)
   await sendForm(formOf(other), new Uint8Array(7))
   const derivedKeys = [
-    variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
-    variantKey(address, { preset: 'old', name: 'tiny', extension: 'jpg' }),
+    variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' }),
+    `${uploadVariantsPrefix(address)}old/tiny.jpg`,
     manifestKey(address),
   ]
   // The bucket is versioned: each key has two versions, and the first key also has a delete marker.

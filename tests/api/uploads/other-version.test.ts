@@ -56,7 +56,7 @@ async function putManifest(address: UploadAddress, changes: object = {}): Promis
     variants: [
       {
         name: 'w320',
-        key: variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
+        key: variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' }),
         contentType: 'image/webp',
         width: 1,
         height: 1,

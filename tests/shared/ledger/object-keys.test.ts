@@ -8,8 +8,13 @@ import {
   parseManifestKey,
   parseOriginalKey,
   parseUnfinishedKey,
+  parseVariantKey,
+  parseWithdrawalKey,
   unfinishedKey,
+  variantKey,
+  withdrawalKey,
 } from '@millrace/shared/ledger/object-keys.ts'
+import { variantVersion } from '@millrace/shared/ledger/variant-version.ts'
 import { newUploadId, uploadIdTimeMs } from '@millrace/shared/uploads/upload-id.ts'
 import fc from 'fast-check'
 import * as assert from 'uvu/assert'
@@ -32,11 +37,45 @@ test('object keys are parsed to the owner and id that they were built from', () 
       assert.equal(parseUnfinishedKey(unfinishedKey({ owner, id })), { owner, id })
       assert.is(parseAnnouncementKey(unfinishedKey({ owner, id })), undefined)
       assert.is(parseUnfinishedKey(announcementKey({ owner, id })), undefined)
+      assert.equal(parseWithdrawalKey(withdrawalKey({ owner, id })), { owner, id })
       // The key of an erasure marker is never parsed as a key of the upload.
       assert.is(parseOriginalKey(erasureKey({ owner, id })), undefined)
       assert.is(parseManifestKey(erasureKey({ owner, id })), undefined)
     }),
   )
+})
+
+test('a variant has a key of its own for each version and for each content, and is found by it', () => {
+  const address = { owner: 'u-1', id: newUploadId() }
+  const bytes = '0123456789abcdef'.repeat(4)
+  const variant = { version: 'v1', name: 'w320', sha256: bytes, extension: 'webp' }
+  const key = variantKey(address, variant)
+  assert.is(key, `variants/u-1/${address.id}/v1/w320.0123456789abcdef.webp`)
+  assert.equal(parseVariantKey(key), { ...address, version: 'v1', name: 'w320' })
+  const others = [
+    variantKey(address, { ...variant, version: 'v2' }),
+    variantKey(address, { ...variant, sha256: bytes.replaceAll('0', '1') }),
+  ]
+  assert.is(new Set([key, ...others]).size, 3)
+  // As earlier versions of Millrace wrote it.
+  const earlier = `variants/u-1/${address.id}/default/w320.webp`
+  assert.equal(parseVariantKey(earlier), { ...address, version: 'default', name: 'w320' })
+  for (const other of [
+    `originals/u-1/${address.id}`,
+    `variants/u-1/${address.id}`,
+    `${key}/x`,
+    'variants/u-1/x/v1/a.webp',
+  ])
+    assert.is(parseVariantKey(other), undefined, other)
+})
+
+test('what variants are made of gives their version: the bytes, and the recipe', () => {
+  const arrival = { etag: 'e1', versionId: 'v1', size: 1 }
+  const version = variantVersion(arrival, '2-abc')
+  assert.match(version, /^[0-9a-f]{16}$/)
+  assert.is(variantVersion({ ...arrival, versionId: 'v2' }, '2-abc'), version, 'the same bytes sent again')
+  const others = [variantVersion(arrival, '3-abc'), variantVersion({ ...arrival, etag: 'e2' }, '2-abc')]
+  assert.is(new Set([version, ...others]).size, 3)
 })
 
 test('keys of any other form are not parsed', () => {

@@ -199,7 +199,7 @@ test('an erasure in one region erases both, including copies that arrive later',
   // Unfinished bytes of tus, and a variant of an earlier preset.
   for (const Key of [
     unfinishedKey(early),
-    variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' }),
+    variantKey(late, { version: 'old', name: 'w1', sha256: 'ab12', extension: 'webp' }),
   ]) {
     await here.s3.send(new PutObjectCommand({ Bucket: here.bucket, Key, Body: 'x' }))
   }
@@ -225,7 +225,7 @@ test('an erasure in one region erases both, including copies that arrive later',
   // Copies that S3 had read before the source was deleted. Variants and unfinished bytes cause no event.
   const withoutEvent = [
     unfinishedKey(early),
-    variantKey(late, { preset: 'old', name: 'w1', extension: 'webp' }),
+    variantKey(late, { version: 'old', name: 'w1', sha256: 'ab12', extension: 'webp' }),
   ]
   const hasEvent = ({ key }: { key: string }) => key.includes(late.id) && !withoutEvent.includes(key)
   for (const object of inFlight.filter(hasEvent)) await object.land()
@@ -301,7 +301,7 @@ test('a worker erases late copies by its schedule', async () => {
   await putCopy(there, { ...marker, modifiedAt: new Date(Date.now() - 16 * minuteMs) })
   await there.handled(erasureKey(address))
   const lateVariant = {
-    key: variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' }),
+    key: variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' }),
     versionId: 'v2',
   }
   await putCopy(there, { ...lateVariant, modifiedAt: new Date(), bytes: new Uint8Array(7) })

@@ -355,6 +355,8 @@ test('an import stops when its upload is erased, and leaves no objects', async (
       quota: importer.quota,
       tellErasure: async () => {},
       forgetDeliveries: async () => {},
+      withdrawals: { add: async () => {} },
+      hasCdn: false,
     }),
   })
   await eraseUpload(running)

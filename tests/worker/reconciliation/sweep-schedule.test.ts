@@ -1,5 +1,5 @@
 import type { S3Client } from '@aws-sdk/client-s3'
-import { outboxPrefix, sweepStateKey } from '@millrace/shared/ledger/object-keys.ts'
+import { outboxPrefix, sweepStateKey, withdrawnPrefix } from '@millrace/shared/ledger/object-keys.ts'
 import { createLog } from '@millrace/shared/service/log.ts'
 import type { Sweep } from '@millrace/worker/reconciliation/sweep.ts'
 import { createSweepSchedule } from '@millrace/worker/reconciliation/sweep-schedule.ts'
@@ -107,8 +107,8 @@ test('workers that start list nothing if no sweep is due', async () => {
   fleet.s3.middlewareStack.add(
     (next, context) => (args) => {
       const name = 'Key' in args.input ? args.input.Key : 'Prefix' in args.input ? args.input.Prefix : ''
-      // Events that wait for delivery are looked for more often.
-      if (name !== outboxPrefix) requests.add(`${context['commandName']} ${name}`)
+      // Events that wait for delivery, and withdrawn variants, are looked for more often.
+      if (name !== outboxPrefix && name !== withdrawnPrefix) requests.add(`${context['commandName']} ${name}`)
       return next(args)
     },
     { step: 'initialize' },

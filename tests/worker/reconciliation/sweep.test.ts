@@ -355,7 +355,7 @@ test('a sweep erases a marked upload a second time, once', async () => {
   const { s3, bucket } = fleet
   const address = newAddress()
   await createTestLifecycle(fleet).erasures.mark(address)
-  const late = variantKey(address, { preset: 'default', name: 'w320', extension: 'webp' })
+  const late = variantKey(address, { version: 'default', name: 'w320', sha256: 'ab12', extension: 'webp' })
   await s3.send(new PutObjectCommand({ Bucket: bucket, Key: late, Body: 'x' }))
   const early = await sweepNow(fleet, { afterMs: 14 * minuteMs })
   assert.equal(early.counts, {}, 'copies may still arrive')

@@ -14,6 +14,11 @@ const windowMs = 5 * 60 * 1000
  * earlier.
  */
 const lifeSeconds = 15 * 60
+/**
+ * What S3 answers with a variant. A shared cache that looks into TLS must not keep what its URL may no longer be used for. The
+ * object's own header allows it, for CloudFront, which checks the signature of each request.
+ */
+const s3CacheControl = 'private, max-age=31536000, immutable'
 
 /** Who reads a file, and how. */
 export type Reader = {
@@ -46,13 +51,10 @@ export function createDownloadSigner(deps: {
       if (upload.state !== 'ready') throw new AppError('upload_not_ready')
       const variant = upload.variants.find((candidate) => candidate.name === name)
       if (!variant) throw new AppError('variant_not_found')
-      // Reprocessing overwrites a variant under the same key, and CloudFront keeps what it has for a year.
-      const version = variant.sha256?.slice(0, 16)
       const query = queryOf(reader)
-      if (!cdn) return sign(variant.key, query, reader)
+      if (!cdn) return sign(variant.key, { ...query, 'response-cache-control': s3CacheControl }, reader)
       const endsAt = expiresAt()
-      const url = cdn.sign(variant.key, endsAt, { ...(version !== undefined && { v: version }), ...query })
-      return { url, expiresAt: endsAt }
+      return { url: cdn.sign(variant.key, endsAt, query), expiresAt: endsAt }
     },
 
     /**

@@ -18,8 +18,8 @@ export function createCdnSigner({ origin, keyPairId, privateKey }: Cdn) {
     origin,
     /**
      * Returns a URL of the object, valid for every client until `expiresAt`.
-     * @param query parameters that S3 ignores. CloudFront caches each value of `v` by itself (stacks/cdn.ts), which names
-     *   the object's bytes
+     * @param query parameters that neither CloudFront's cache (stacks/cdn.ts) nor S3 looks at, so that a browser has several
+     *   URLs of an object
      */
     sign(key: string, expiresAt: Date, query: Record<string, string> = {}): string {
       const path = key.split('/').map(encodeURIComponent).join('/')

@@ -27,8 +27,8 @@ export function createReprocessUpload(deps: {
    * A worker compares the manifest with the preset's recipe. A `failed` upload runs again. A `ready` or
    * `rejected` one keeps its outcome if the recipe is the same, and runs again if it differs.
    *
-   * The variants of the old preset stay in S3 until the upload is erased. Their manifest is valid until the
-   * new one replaces it, and signed URLs of them may be in use. An erasure covers the variants of all presets.
+   * The old variants stay in S3 until the new manifest was written some hours ago, then the daily sweep deletes them. Their
+   * manifest is valid until the new one replaces it, and signed URLs of them may be in use.
    *
    * If Redis loses the record before the new manifest is written, the record is rebuilt from the old manifest,
    * with the old preset and outcome. The request is then lost, and the client may repeat it.

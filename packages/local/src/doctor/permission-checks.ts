@@ -29,6 +29,7 @@ import {
   usersPrefix,
   variantsPrefix,
   webhooksPrefix,
+  withdrawnPrefix,
 } from '@millrace/shared/ledger/object-keys.ts'
 import { type Check, error, type Finding, ok } from './finding.ts'
 
@@ -68,6 +69,7 @@ export const objectNeeds: Record<'api' | 'worker', readonly Need[]> = {
       receiptsPrefix,
       usagePrefix,
     ].map((prefix) => ({ prefix, actions: keep })),
+    { prefix: withdrawnPrefix, actions: ['PutObject'] },
   ],
   worker: [
     { prefix: originalsPrefix, actions: send },
@@ -77,6 +79,7 @@ export const objectNeeds: Record<'api' | 'worker', readonly Need[]> = {
     { prefix: erasuresPrefix, actions: ['GetObject'] },
     { prefix: editsPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
     { prefix: sweepPrefix, actions: ['GetObject', 'PutObject'] },
+    { prefix: withdrawnPrefix, actions: ['GetObject', 'PutObject', 'DeleteObject'] },
     ...keptOfTenants.map((prefix) => ({ prefix, actions: keep })),
   ],
 }

@@ -5,8 +5,10 @@
  *   originals/{owner}/{uploadId}                          the bytes as the client sent them; written by the
  *                                                         client, the API or tus. The record can be rebuilt
  *                                                         from its metadata alone
- *   variants/{owner}/{uploadId}/{preset}/{variant}.{ext}  written by a worker; repeated work overwrites the
- *                                                         same object
+ *   variants/{owner}/{uploadId}/{version}/{name}.{hash}.{ext}
+ *                                                         written by a worker. The version names the arrival and the recipe, the
+ *                                                         hash the bytes: what is under a key never changes. Uploads of
+ *                                                         Millrace 0.1 have variants/{owner}/{uploadId}/{preset}/{name}.{ext}
  *   manifests/{owner}/{uploadId}.json                     written by a worker, last: the commit point
  *   unfinished/{owner}/{uploadId}                         written by the API for tus: bytes that do not fill a
  *                                                         part yet. Deleted once the original exists
@@ -18,6 +20,8 @@
  *                                                         restores the upload
  *   edits/{owner}/{uploadId}.json                         written by the API: filename and metadata that were changed since
  *                                                         the file was announced
+ *   withdrawn/{owner}/{uploadId}.json                     written before variants that were served are deleted: copies of a CDN
+ *                                                         have to go as well. Deleted once they are gone
  *   users/{owner}.json                                    written by the API before the first upload of a tenant's user:
  *                                                         its tenant and its id, as they were given
  *   erasing/{owner}.json                                  written by the API before it erases a user: how far it is.
@@ -54,6 +58,8 @@ export const unfinishedPrefix = 'unfinished/'
 export const editsPrefix = 'edits/'
 /** S3 publishes an event for each erasure marker under this prefix, copies of other regions included. */
 export const erasuresPrefix = 'erasures/'
+/** Each region withdraws its own variants, so S3 copies nothing under this prefix. */
+export const withdrawnPrefix = 'withdrawn/'
 /** Each region sweeps its own bucket, so S3 copies nothing under this prefix. */
 export const sweepPrefix = 'sweep/'
 
@@ -185,16 +191,37 @@ export function erasureKey({ owner, id }: UploadAddress): string {
   return `${erasuresPrefix}${owner}/${id}`
 }
 
-/** Returns the prefix of an upload's variants of all presets. */
+/** Returns the key under which variants of an upload are named that must not be served any more. */
+export function withdrawalKey({ owner, id }: UploadAddress): string {
+  return `${withdrawnPrefix}${owner}/${id}.json`
+}
+
+/** Returns the prefix of an upload's variants of all versions. */
 export function uploadVariantsPrefix({ owner, id }: UploadAddress): string {
   return `${variantsPrefix}${owner}/${id}/`
 }
 
+/** @param variant.version of arrival and recipe (variant-version.ts) @param variant.sha256 of the variant's bytes */
 export function variantKey(
   address: UploadAddress,
-  variant: { preset: string; name: string; extension: string },
+  variant: { version: string; name: string; sha256: string; extension: string },
 ): string {
-  return `${uploadVariantsPrefix(address)}${variant.preset}/${variant.name}.${variant.extension}`
+  const { version, name, sha256, extension } = variant
+  return `${uploadVariantsPrefix(address)}${version}/${name}.${sha256.slice(0, hashLength)}.${extension}`
+}
+
+/** Hexadecimal digits of a variant's SHA-256 in its key: one upload's variants of one name are told apart. */
+const hashLength = 16
+
+/** Returns the upload and the version of the variant that has this key, or undefined if it is another kind of key. */
+export function parseVariantKey(
+  key: string,
+): (UploadAddress & { version: string; name: string }) | undefined {
+  if (!key.startsWith(variantsPrefix)) return undefined
+  const [owner, id, version, file, ...rest] = key.slice(variantsPrefix.length).split('/')
+  if (owner === undefined || id === undefined || version === undefined || file === undefined) return undefined
+  if (rest.length > 0 || !ownerValidator.Check(owner) || !isUploadId(id)) return undefined
+  return { owner, id, version, name: file.split('.', 1).join() }
 }
 
 /** Returns the upload whose original has this key, or undefined if it is not the key of an original. */
@@ -220,6 +247,11 @@ export function parseAnnouncementKey(key: string): UploadAddress | undefined {
 /** Returns the upload whose edit has this key, or undefined if it is another kind of key. */
 export function parseEditKey(key: string): UploadAddress | undefined {
   return parse(key, editsPrefix, '.json')
+}
+
+/** Returns the upload of which variants are withdrawn under this key, or undefined if it is another kind of key. */
+export function parseWithdrawalKey(key: string): UploadAddress | undefined {
+  return parse(key, withdrawnPrefix, '.json')
 }
 
 /** Returns the upload whose erasure marker has this key, or undefined if it is another kind of key. */

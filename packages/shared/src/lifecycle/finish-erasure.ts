@@ -1,4 +1,6 @@
 import type { ErasedObject, EraseObjects } from '../ledger/erase-objects.ts'
+import { variantsPrefix } from '../ledger/object-keys.ts'
+import type { Withdrawals } from '../ledger/withdrawals.ts'
 import type { Quota } from '../quotas/quota.ts'
 import type { UploadAddress } from '../uploads/upload-address.ts'
 import type { UploadRecords } from '../uploads/upload-records.ts'
@@ -16,12 +18,15 @@ export function createFinishErasure(deps: {
   quota: Quota
   tellErasure: TellErasure
   forgetDeliveries: ForgetDeliveries
+  withdrawals: Pick<Withdrawals, 'add'>
+  /** Whether a CDN may have copies of variants. */
+  hasCdn: boolean
 }) {
-  const { records, eraseObjects, quota, tellErasure, forgetDeliveries } = deps
+  const { records, eraseObjects, quota, tellErasure, forgetDeliveries, withdrawals, hasCdn } = deps
 
   /**
    * Deletes the record and all objects but the marker, tells webhooks, and releases the quota. A repeated call erases what was written
-   * since.
+   * since. Copies of a CDN are invalidated by a worker soon after: the withdrawal is recorded before the variants are deleted.
    *
    * @returns the erased objects
    * @throws AppError `dependency_unavailable` if objects remain
@@ -29,7 +34,10 @@ export function createFinishErasure(deps: {
   return async function finishErasure(address: UploadAddress): Promise<ErasedObject[]> {
     await records.erase(address)
     await forgetDeliveries(address)
-    const erased = await eraseObjects(address, (keys) => tellErasure(address, keys))
+    const erased = await eraseObjects(address, async (keys) => {
+      if (hasCdn && keys.some((key) => key.startsWith(variantsPrefix))) await withdrawals.add(address)
+      await tellErasure(address, keys)
+    })
     for (const holder of quotaHolders(address)) await quota.release(holder)
     await records.verifyErasure(address)
     return erased

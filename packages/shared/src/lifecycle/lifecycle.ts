@@ -13,6 +13,8 @@ import { createOriginals } from '../ledger/originals.ts'
 import { createPartBuffers } from '../ledger/part-buffers.ts'
 import { createSendParts } from '../ledger/send-parts.ts'
 import { createStoreOriginal } from '../ledger/store-original.ts'
+import { createStoredVariants } from '../ledger/stored-variants.ts'
+import { createWithdrawals } from '../ledger/withdrawals.ts'
 import { createAddressQuota } from '../quotas/address-quota.ts'
 import { createQuota } from '../quotas/quota.ts'
 import {
@@ -48,6 +50,7 @@ import { createUploadLookup } from './upload-lookup.ts'
  * @param deps.streamingS3 the client for streamed bodies
  * @param deps.queue receives a job for each upload that arrives; the caller closes it
  * @param deps.maxBufferedBytes limit of the bytes of files in memory, in bytes
+ * @param deps.hasCdn whether a CDN may have copies of variants; default: there is none
  * @param deps.announceEvent adds the deliveries of an event for webhooks to their queue
  * @param deps.tracing default: nothing is traced
  */
@@ -61,12 +64,13 @@ export function createLifecycle(deps: {
   quotaLimits: QuotaLimits
   addressQuotaLimits: AddressQuotaLimits
   maxBufferedBytes: number
+  hasCdn?: boolean
   announceEvent?: ((event: WebhookEvent) => Promise<void>) | undefined
   log: Logger
   tracing?: Tracing
 }) {
   const { redis, prefix, s3, streamingS3, bucket, queue, quotaLimits, addressQuotaLimits, log } = deps
-  const { tracing } = deps
+  const { tracing, hasCdn = false } = deps
   const sendParts = createSendParts({ buffers: createPartBuffers({ maxBytes: deps.maxBufferedBytes }) })
   const originals = createOriginals({ s3, bucket })
   const manifests = createManifests({ s3, bucket })
@@ -74,6 +78,8 @@ export function createLifecycle(deps: {
   const edits = createEdits({ s3, bucket })
   const erasures = createErasures({ s3, bucket })
   const eraseObjects = createEraseObjects({ s3, bucket })
+  const storedVariants = createStoredVariants({ s3, bucket })
+  const withdrawals = createWithdrawals({ s3, bucket })
   const epoch = createRedisEpoch({ redis, prefix })
   const redisMemory = createRedisMemory({ redis })
   const records = createUploadRecords({ redis, prefix, epoch, redisMemory })
@@ -106,6 +112,8 @@ export function createLifecycle(deps: {
     quota,
     tellErasure,
     forgetDeliveries: createForgetDeliveries({ webhooks, deliveryLog: createDeliveryLog({ redis, prefix }) }),
+    withdrawals,
+    hasCdn,
   })
   const removeRejectedBytes = createRemoveRejectedBytes({
     deleteRejectedOriginal: createDeleteRejectedOriginal({ s3, bucket }),
@@ -129,6 +137,8 @@ export function createLifecycle(deps: {
     manifests,
     edits,
     erasures,
+    storedVariants,
+    withdrawals,
     announcements,
     sendParts,
     storeOriginal: createStoreOriginal({ s3, streamingS3, sendParts, bucket, log }),

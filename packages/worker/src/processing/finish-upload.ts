@@ -14,6 +14,7 @@ import {
   withEvent,
 } from '@millrace/shared/ledger/manifest.ts'
 import type { OriginalVersions } from '@millrace/shared/ledger/original-versions.ts'
+import type { Withdrawals } from '@millrace/shared/ledger/withdrawals.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { RemoveRejectedBytes } from '@millrace/shared/lifecycle/remove-rejected-bytes.ts'
 import { AppError, type ErrorCode } from '@millrace/shared/service/app-error.ts'
@@ -82,9 +83,10 @@ export function createFinishUpload(deps: {
   removeRejectedBytes: RemoveRejectedBytes
   originalVersions: Pick<OriginalVersions, 'has' | 'delete'>
   outbox: Pick<Outbox, 'add' | 'announce' | 'remove'>
+  withdrawals: Pick<Withdrawals, 'add'>
 }) {
   const { manifests, edits, records, erasures, finishErasure, removeRejectedBytes } = deps
-  const { originalVersions, outbox } = deps
+  const { originalVersions, outbox, withdrawals } = deps
 
   /**
    * Applies a manifest: deletes bytes that are refused, and those that were discarded, and updates the record, unless other bytes have arrived since.
@@ -167,6 +169,7 @@ export function createFinishUpload(deps: {
         const replacing = current ? await replace(current.content, manifest) : manifest
         const event = await addEvent(replacing, manifest)
         const next = withEvent(replacing, event?.id, current?.content)
+        if (current) await withdrawVariants(current.content, next)
         if (await manifests.write(next, current)) return inForce(next, event)
         current = await manifests.readStored(upload)
         if (event) await settleEvent(event, current?.content)
@@ -197,6 +200,19 @@ export function createFinishUpload(deps: {
   async function settleEvent(event: WebhookEvent, current: Manifest | undefined): Promise<void> {
     if (current && hasEvent(current, event.id)) await outbox.announce(event)
     else await outbox.remove(event)
+  }
+
+  /**
+   * Records that the variants of an upload that was `ready` are withdrawn, if it is rejected now: a scanner may know more of the
+   * same file than before. Before the manifest, so that no crash leaves them. Of a manifest that is not written after all, the
+   * variants are still named, and a worker leaves them.
+   */
+  async function withdrawVariants(current: Manifest, next: Manifest): Promise<void> {
+    if (next.outcome !== 'rejected' || current.variants.length === 0) return
+    await withdrawals.add(
+      current,
+      current.variants.map(({ key }) => key),
+    )
   }
 
   /** Returns the manifest that follows after another one. It knows which versions were discarded. */

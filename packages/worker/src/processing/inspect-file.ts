@@ -36,18 +36,20 @@ export function createFileInspector(deps: {
   const inspectMediaFile = createMediaFileInspector(deps)
 
   /**
-   * @param arrival the bytes
+   * @param file.arrival the bytes
+   * @param file.variantVersion a part of the variants' keys
    * @param report receives the findings
    * @returns the variants, which are in S3
    * @throws AppError that is final if the file is at fault; any other error is retried
    */
   return async function inspectFile(
-    { upload, arrival }: ArrivedFile,
+    file: ArrivedFile & { variantVersion: string },
     preset: Preset,
     opened: OpenedOriginal,
     report: Report,
     signal: AbortSignal,
   ): Promise<Variant[]> {
+    const { upload } = file
     const { detectedType, typeFoundBy } = opened
     if (detectedType) report.findings.detectedType = detectedType
     if (typeFoundBy) report.foundTypeBy(typeFoundBy)
@@ -58,28 +60,26 @@ export function createFileInspector(deps: {
         kind: detectedType,
         size: opened.size,
         async readBytes() {
-          const read = await readWhole({ upload, arrival }, opened, report, signal, (sink) =>
-            opened.readBytes(sink),
-          )
+          const read = await readWhole(file, opened, report, signal, (sink) => opened.readBytes(sink))
           return read.bytes
         },
         onInspected: report.add,
       }
-      const inspected = inspectImage(upload, preset, image, report, signal)
+      const inspected = inspectImage(file, preset, image, report, signal)
       if (!isKeptWithoutPicture(detectedType)) return inspected
       const variants = await inspected.catch((error: unknown) => keepWithoutPicture(error, report))
       // The file was read, and its checksum compared.
       if (variants.length > 0 || report.findings.sha256 !== undefined) return variants
     }
-    await readWhole({ upload, arrival }, opened, report, signal, (sink) => opened.hash(sink))
+    await readWhole(file, opened, report, signal, (sink) => opened.hash(sink))
     if (!isMediaKind(detectedType) || deps.disabledTypes.has(detectedType)) return []
     return inspectMediaFile({ kind: detectedType, preset, opened }, report, signal, (picture) =>
-      inspectImage(upload, preset, picture, report, signal),
+      inspectImage(file, preset, picture, report, signal),
     )
   }
 
   async function inspectImage(
-    upload: Upload,
+    { upload, variantVersion }: { upload: Upload; variantVersion: string },
     preset: Preset,
     { kind, size, readBytes, onInspected }: ImageFile,
     report: Report,
@@ -99,7 +99,7 @@ export function createFileInspector(deps: {
             signal,
             onInspected,
             emit: (variant) => {
-              const write = deps.writeVariant(upload, preset.name, variant, signal)
+              const write = deps.writeVariant(upload, variantVersion, variant, signal)
               // Awaited below. Without a handler until then, a failure would be an unhandled rejection.
               write.catch(() => {})
               writes.push(write)

@@ -2,6 +2,7 @@ import type { FinishedUploads } from '@millrace/shared/fleet/finished-uploads.ts
 import type { ProcessUploadJob } from '@millrace/shared/jobs/process-upload-job.ts'
 import { canChange, type Manifest, type Manifests } from '@millrace/shared/ledger/manifest.ts'
 import type { Originals } from '@millrace/shared/ledger/originals.ts'
+import { variantVersion } from '@millrace/shared/ledger/variant-version.ts'
 import type { FinishErasure } from '@millrace/shared/lifecycle/finish-erasure.ts'
 import type { IsErased } from '@millrace/shared/lifecycle/is-erased.ts'
 import type { UploadLookup } from '@millrace/shared/lifecycle/upload-lookup.ts'
@@ -40,8 +41,8 @@ type ArrivedUpload = StoredUpload & {
  *
  * find → tell that it was received → read → inspect → decode once → render → write variants → write manifest → update the record
  *
- * After a crash at any point, the next attempt repairs everything: it overwrites the same variants, and the manifest is
- * written last.
+ * After a crash at any point, the next attempt repairs everything: it writes the same variants again, and the manifest is
+ * written last. Variants of other bytes and of other recipes have other keys, so attempts do not overwrite each other's.
  *
  * @param deps.finishedUploads counts outcomes for the fleet's history
  * @param deps.tools versions of what processes every file, by name
@@ -137,7 +138,7 @@ export function createProcessUpload(deps: {
 
   /**
    * Processes the newer bytes again. They arrived while the job's bytes were processed, and their own job may have run at
-   * the same time. Both jobs write variants under the same keys, so they may have overwritten each other's.
+   * the same time. Then this job has replaced the manifest of the newer bytes by its own.
    */
   async function processNewerBytes(job: ProcessUploadJob, attempt: Attempt): Promise<void> {
     const stored = await lookup.find(job)
@@ -194,7 +195,13 @@ export function createProcessUpload(deps: {
     try {
       const variants = inPresetOrder(
         preset,
-        await inspectFile({ upload, arrival }, preset, opened, report, signal),
+        await inspectFile(
+          { upload, arrival, variantVersion: variantVersion(arrival, recipe) },
+          preset,
+          opened,
+          report,
+          signal,
+        ),
       )
       return { outcome: 'ready', recipe, findings, variants, evidence: report.evidence() }
     } catch (error) {

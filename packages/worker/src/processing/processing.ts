@@ -31,7 +31,7 @@ export function createProcessing(deps: {
 }) {
   const { s3, bucket, config } = deps
   const { records, edits, manifests, originals, originalVersions, lookup } = deps.lifecycle
-  const { erasures, isErased, finishErasure, removeRejectedBytes, outbox } = deps.lifecycle
+  const { erasures, isErased, finishErasure, removeRejectedBytes, outbox, withdrawals } = deps.lifecycle
   const { presets, maxImageBytes, disabledTypes } = config
   const finishUpload = createFinishUpload({
     manifests,
@@ -42,6 +42,7 @@ export function createProcessing(deps: {
     removeRejectedBytes,
     originalVersions,
     outbox,
+    withdrawals,
   })
   const finishedUploads = createFinishedUploads(deps)
   return {

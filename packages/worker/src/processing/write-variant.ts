@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { variantKey } from '@millrace/shared/ledger/object-keys.ts'
 import type { EncodedFormat } from '@millrace/shared/presets/preset.ts'
@@ -14,33 +14,42 @@ const fileTypes = {
 } as const satisfies Record<EncodedFormat, { extension: string; contentType: string }>
 
 /**
- * Writes variants to S3. The key is made of the upload, the preset and the variant's name, so a second write overwrites
- * the same object.
+ * A year, since what is under a key never changes. Not `private`, with which CloudFront caches nothing (Amazon CloudFront
+ * Developer Guide, "Manage how long content stays in the cache"). Every reader needs a signed URL nevertheless, and those of
+ * S3 ask for a response that is `private` (api/downloads/sign-download.ts).
+ */
+const variantCacheControl = 'max-age=31536000, immutable'
+
+/**
+ * Writes variants to S3. What is under a key never changes: the key names the arrival and the recipe by their version, and the
+ * bytes by their hash. A second attempt that makes the same bytes overwrites the same object.
  *
  * @param deps.bucket the bucket that is the ledger
  */
 export function createVariantWriter({ s3, bucket }: { s3: S3Client; bucket: string }) {
-  /** @returns the variant's entry in the manifest */
+  /**
+   * @param version of arrival and recipe
+   * @returns the variant's entry in the manifest
+   */
   return async function writeVariant(
     address: UploadAddress,
-    preset: string,
+    version: string,
     { recipe, body, width, height }: RenderedVariant,
     signal: AbortSignal,
   ): Promise<Variant> {
     const { extension, contentType } = fileTypes[recipe.format]
-    const key = variantKey(address, { preset, name: recipe.name, extension })
+    const sha256 = hash('sha256', body)
+    const key = variantKey(address, { version, name: recipe.name, sha256, extension })
     await s3.send(
       new PutObjectCommand({
         Bucket: bucket,
         Key: key,
         Body: body,
         ContentType: contentType,
-        // Private to its owner. A signed URL names one state of the variant, so a cached response stays valid.
-        CacheControl: 'private, max-age=31536000, immutable',
+        CacheControl: variantCacheControl,
       }),
       { abortSignal: signal },
     )
-    const sha256 = createHash('sha256').update(body).digest('hex')
     return { name: recipe.name, key, contentType, width, height, size: body.length, sha256 }
   }
 }

@@ -10,6 +10,7 @@ export const findingKinds = {
   'record-without-object': 'records of uploads that S3 does not have',
   'id-without-upload': 'listed ids without a record and without an object',
   'expired-parts': 'expired uploads with parts or unfinished bytes',
+  'replaced-variants': 'uploads with variants that were replaced some hours ago',
 } as const
 export type FindingKind = keyof typeof findingKinds
 

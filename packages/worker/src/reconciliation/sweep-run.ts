@@ -9,6 +9,8 @@ export type SweepRun = {
   youngAfterMs: number
   /** Originals and manifests that are both from before are known to belong together. */
   verifiedBeforeMs: number
+  /** Whether this run lists variants. */
+  listsVariants: boolean
   findings: Findings
   checks: Checks
   /** Resolves when the next page may be listed. @throws if the run must end */

@@ -19,6 +19,7 @@ export const SweepStageName = Type.Union([
   Type.Literal('owners'),
   Type.Literal('multipart'),
   Type.Literal('unfinished'),
+  Type.Literal('variants'),
 ])
 export type SweepStageName = Static<typeof SweepStageName>
 export const stageNames = SweepStageName.anyOf.map(({ const: name }) => name)
@@ -34,6 +35,8 @@ export const SweepState = Type.Object({
   unsettledSince: Type.Optional(Timestamp),
   /** Completed runs verified the manifests of all older originals. */
   verifiedBefore: Type.Optional(Timestamp),
+  /** The start of the last completed run that listed variants. */
+  variantsListedAt: Type.Optional(Timestamp),
   completedAt: Type.Optional(Timestamp),
 })
 export type SweepState = Static<typeof SweepState>
@@ -52,6 +55,7 @@ export function newSweepState(last: SweepState | undefined, nowMs: number): Swee
     cursor: '',
     counts: {},
     ...(last?.verifiedBefore !== undefined && { verifiedBefore: last.verifiedBefore }),
+    ...(last?.variantsListedAt !== undefined && { variantsListedAt: last.variantsListedAt }),
   }
 }
 

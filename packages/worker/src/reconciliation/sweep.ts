@@ -15,9 +15,16 @@ import { createSweepOwners } from './sweep-owners.ts'
 import type { SweepRun, SweepStage } from './sweep-run.ts'
 import { type SweepStageName, type SweepState, stageNames } from './sweep-state.ts'
 import { createSweepUnfinished } from './sweep-unfinished.ts'
+import { createSweepVariants } from './sweep-variants.ts'
 
 /** The state is written after this many pages: at least ten seconds of work. A write costs as much as a page. */
 const pagesPerWrite = 100
+
+/**
+ * How often variants are listed, in ms: of several for each upload, there are more than of all other objects. What is replaced
+ * costs storage until then, and nothing else.
+ */
+const variantsEveryMs = 7 * 24 * 60 * 60_000
 
 /** What bounds the work of a sweep. `reconciliation.ts` has the usual values and their reasons. */
 export type SweepLimits = {
@@ -35,7 +42,10 @@ export type SweepLimits = {
 export type SweepDeps = SweepLimits & {
   s3: S3Client
   bucket: string
-  lifecycle: Pick<Lifecycle, 'manifests' | 'originals' | 'checkUpload' | 'finishErasure' | 'eraseUnfinished'>
+  lifecycle: Pick<
+    Lifecycle,
+    'manifests' | 'originals' | 'checkUpload' | 'finishErasure' | 'eraseUnfinished' | 'storedVariants'
+  >
   records: UploadRecords
   index: Pick<UploadIndex, 'remove'>
   listedIds: ListedIds
@@ -73,11 +83,13 @@ export function createSweep(deps: SweepDeps) {
     const nextPage = pacedBy(deps.pagesPerSecond)
     const nextCheck = pacedBy(deps.checksPerSecond)
     const startedAtMs = Date.parse(state.startedAt)
+    const listsVariants = startedAtMs - (Date.parse(state.variantsListedAt ?? '') || 0) >= variantsEveryMs
     const youngAfterMs = startedAtMs - deps.minAgeMs
     const stages = createStages({
       startedAtMs,
       youngAfterMs,
       verifiedBeforeMs: Math.min(youngAfterMs, Date.parse(state.verifiedBefore ?? '') || 0),
+      listsVariants,
       findings,
       checks: createChecks({ nextCheck, findings, isDryRun, log: deps.log }),
       nextPage,
@@ -118,6 +130,7 @@ export function createSweep(deps: SweepDeps) {
       ...rest,
       counts: findings.counts(),
       verifiedBefore: new Date(verifiedBeforeMs).toISOString(),
+      ...(listsVariants && { variantsListedAt: state.startedAt }),
       completedAt: new Date().toISOString(),
     }
     await save(completed)
@@ -145,6 +158,7 @@ export function createSweep(deps: SweepDeps) {
       objects: createSweepObjects({ ...base, queue, hasRoom, compareIndex, minCopyAgeMs }),
       owners: createSweepOwners({ ...base, compareIndex }),
       ...createSweepUnfinished(base),
+      variants: createSweepVariants(base),
     }
   }
 }
