@@ -1,6 +1,8 @@
 import { buildCloud, bundleConfig } from '../support/mock-cloud.ts'
+import { createCloudCache } from './cloud-cache.ts'
 
 await bundleConfig()
+const { provide, save } = createCloudCache(process.env)
 
 /** The content of `.env.production` for two regions. */
 const twoRegionsEnvironment = {
@@ -13,25 +15,32 @@ const twoRegionsEnvironment = {
 }
 
 /** A developer's stage under `sst dev`, with a frontend of its own. */
-export const sstDev = await buildCloud({
-  stage: 'ada',
-  dev: true,
-  environment: { MILLRACE_ALLOWED_ORIGINS: 'http://localhost:5173' },
-})
+export const sstDev = await provide('sstDev', () =>
+  buildCloud({
+    stage: 'ada',
+    dev: true,
+    environment: { MILLRACE_ALLOWED_ORIGINS: 'http://localhost:5173' },
+  }),
+)
 /** A developer's stage, deployed. */
-export const dev = await buildCloud({ stage: 'ada' })
+export const dev = await provide('dev', () => buildCloud({ stage: 'ada' }))
 /** One region, with domain, CloudFront, frontends on other origins and a collector of traces. */
-export const staging = await buildCloud({
-  stage: 'staging',
-  environment: {
-    MILLRACE_DOMAIN: 'staging.example.com',
-    MILLRACE_CDN: 'true',
-    MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.Example.org',
-    MILLRACE_OTLP_ENDPOINT: 'https://otlp.example.com',
-  },
-})
-export const production = await buildCloud({ stage: 'production' })
-export const twoRegions = await buildCloud({ stage: 'production', environment: twoRegionsEnvironment })
+export const staging = await provide('staging', () =>
+  buildCloud({
+    stage: 'staging',
+    environment: {
+      MILLRACE_DOMAIN: 'staging.example.com',
+      MILLRACE_CDN: 'true',
+      MILLRACE_ALLOWED_ORIGINS: 'https://app.example.com, https://*.Example.org',
+      MILLRACE_OTLP_ENDPOINT: 'https://otlp.example.com',
+    },
+  }),
+)
+export const production = await provide('production', () => buildCloud({ stage: 'production' }))
+export const twoRegions = await provide('twoRegions', () =>
+  buildCloud({ stage: 'production', environment: twoRegionsEnvironment }),
+)
 
 export const deployed = { dev, staging, production, twoRegions }
 export const all = { sstDev, ...deployed }
+save(all)
