@@ -1,3 +1,5 @@
+import type { CloudName } from '../cloud-options.ts'
+
 /** A mistake that an engineer could make, and that a test must notice. */
 export type Mutation = {
   /** Unique; `npm run test:infra -- --mutate <text>` selects by a part of it, or of `file`. */
@@ -15,8 +17,6 @@ export type Mutation = {
   /** Files of tests/stacks that run. Default: those of cloud.test.ts that read the built clouds. */
   tests?: string[]
 }
-
-export type CloudName = 'sstDev' | 'dev' | 'staging' | 'production' | 'twoRegions'
 
 /** @throws Error if the file's text has the mutation's text not at all, or more than once */
 export function applyMutation(text: string, { name, file, before, after }: Mutation): string {
