@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runTestFile } from '../../support/run-file.ts'
-import { provideSstPlatform, root } from '../../support/sst-platform.ts'
+import { provideSstPlatform } from '../../support/sst-platform.ts'
 import { cloudsFileVariable } from '../cloud-cache.ts'
 import { type CloudName, cloudOptions } from '../cloud-options.ts'
 import { createCloudBuilder } from './cloud-builder.ts'
@@ -45,7 +45,7 @@ export async function mutate(texts: readonly string[]): Promise<number> {
     // Without a mutation everything must pass. Clouds in which a mutation does not show are taken from this build.
     const problem = await first.build(Object.keys(cloudOptions) as CloudName[], unchangedFile)
     if (problem) throw new Error(problem)
-    const unchanged = await first.run(cloudTests(), unchangedFile)
+    const unchanged = await first.run(first.cloudTests, unchangedFile)
     if (unchanged.failures.length > 0) {
       print(`${unchanged.output}\n✘ Without a mutation, these fail: ${unchanged.failures.join('; ')}`)
       return 1
@@ -68,6 +68,7 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
   const environment = { ...process.env, NODE_COMPILE_CACHE: join(directory, '.compile-cache') }
   const builder = createCloudBuilder(directory, environment)
   const mutatedFile = join(directory, 'mutated.json')
+  const cloudTests = cloudTestsOf(directory)
 
   async function run(files: readonly string[], cloudsFile?: string) {
     return runTestFile(await copy.writeEntry(files), {
@@ -85,10 +86,11 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
     if (problem) return { problem: `the configuration does not build: ${problem}` }
     const read = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
     writeFileSync(mutatedFile, JSON.stringify({ ...read(unchangedFile), ...read(mutatedFile) }))
-    return run(cloudTests(), mutatedFile)
+    return run(cloudTests, mutatedFile)
   }
 
   return {
+    cloudTests,
     run,
     build: builder.build,
     stop: builder.stop,
@@ -112,9 +114,9 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
   }
 }
 
-/** Returns the files that cloud.test.ts imports, without the slow ones. */
-function cloudTests(): string[] {
-  const text = readFileSync(join(root, 'tests/stacks/cloud.test.ts'), 'utf8')
+/** Returns the files that cloud.test.ts of a copy imports, without the slow ones. */
+function cloudTestsOf(directory: string): string[] {
+  const text = readFileSync(join(directory, 'tests/stacks/cloud.test.ts'), 'utf8')
   const files = Array.from(text.matchAll(/^import '\.\/(.+)'$/gm), ([, file = '']) => file)
   return files.filter((file) => !slowFiles.includes(file))
 }
