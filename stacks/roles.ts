@@ -87,9 +87,12 @@ export function createApiRole(deps: RoleDeps) {
       usagePrefix,
     ]),
     // All versions of a user go at once, because they name a person.
-    objectStatement(bucket, 'KeepUsers', ['s3:GetObject', 's3:PutObject', 's3:DeleteObjectVersion'], [
-      usersPrefix,
-    ]),
+    objectStatement(
+      bucket,
+      'KeepUsers',
+      ['s3:GetObject', 's3:PutObject', 's3:DeleteObjectVersion'],
+      [usersPrefix],
+    ),
     // Receipts stay.
     objectStatement(bucket, 'KeepReceipts', ['s3:GetObject', 's3:PutObject'], [receiptsPrefix]),
     // Revocations are found by listing. Workers take events from the outbox.

@@ -23,6 +23,8 @@ export type Resource = {
   dependencies: Record<string, string[]>
   protect: boolean
   retainOnDelete: boolean
+  /** Inputs whose changes a deploy ignores. */
+  ignoreChanges: string[]
   /** Whether it is an existing resource that the configuration reads. */
   existing: boolean
 }
@@ -188,6 +190,7 @@ type Request = {
   getProvider(): string
   getProtect?(): boolean
   getRetainondelete?(): boolean
+  getIgnorechangesList?(): string[]
   getDependenciesList(): string[]
   getPropertydependenciesMap?(): {
     forEach(visit: (urns: { getUrnsList(): string[] }, input: string) => void): void
@@ -231,6 +234,7 @@ function recordResources(
           dependencies,
           protect: request.getProtect?.() ?? false,
           retainOnDelete: request.getRetainondelete?.() ?? false,
+          ignoreChanges: request.getIgnorechangesList?.() ?? [],
           existing: method === 'readResource',
         })
       }

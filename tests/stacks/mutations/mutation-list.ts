@@ -60,7 +60,8 @@ export const mutations: readonly Mutation[] = [
     file: 'stacks/redis.ts',
     before: 'applyImmediately: true',
     after: 'applyImmediately: false',
-    effect: 'A larger node or a new token comes a week later, in the maintenance window, although the deploy succeeded.',
+    effect:
+      'A larger node or a new token comes a week later, in the maintenance window, although the deploy succeeded.',
   },
   {
     name: 'redis-group-of-workers',
@@ -202,7 +203,8 @@ export const mutations: readonly Mutation[] = [
     file: 'packages/shared/src/jobs/events-queue.ts',
     before: 'export const defaultLeaseMs = 60_000',
     after: 'export const defaultLeaseMs = 1_000',
-    effect: 'Each event is received by several workers before the first one has relayed it, and becomes a dead letter within a minute.',
+    effect:
+      'Each event is received by several workers before the first one has relayed it, and becomes a dead letter within a minute.',
   },
   {
     name: 'queue-visibility-of-half-a-day',
@@ -214,7 +216,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'queue-without-dead-letters',
     file: 'stacks/events-queue.ts',
-    before: 'redrivePolicy: $jsonStringify({ deadLetterTargetArn: deadLetters.arn, maxReceiveCount: maxReceives }),',
+    before:
+      'redrivePolicy: $jsonStringify({ deadLetterTargetArn: deadLetters.arn, maxReceiveCount: maxReceives }),',
     after: '',
     effect: 'A message that no worker can handle is received for 14 days, and no alarm is raised.',
   },
@@ -951,7 +954,7 @@ export const mutations: readonly Mutation[] = [
     name: 'api-writes-variants',
     file: 'stacks/roles.ts',
     before: 'Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],',
-    after: "Resource: $interpolate`${bucket.arn}/*`,",
+    after: 'Resource: $interpolate`${bucket.arn}/*`,',
     effect: 'Whoever breaks into the API reads all API keys.',
   },
   {
@@ -975,7 +978,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'workers-send-no-dead-letters',
     file: 'stacks/roles.ts',
-    before: "{ Sid: 'SendDeadLettersAgain', Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: queue.arn },",
+    before:
+      "{ Sid: 'SendDeadLettersAgain', Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: queue.arn },",
     after: '',
     effect: 'Dead letters cannot be processed again.',
   },
@@ -1216,7 +1220,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'certificate-not-awaited',
     file: 'stacks/domain.ts',
-    before: "{ certificateArn: certificate.arn, validationRecordFqdns",
+    before: '{ certificateArn: certificate.arn, validationRecordFqdns',
     after: "{ certificateArn: 'arn:aws:acm:other', validationRecordFqdns",
     effect: 'The listener gets a certificate that is not valid yet, so the deploy stops.',
     clouds: ['staging'],
