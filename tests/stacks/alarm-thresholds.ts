@@ -79,6 +79,12 @@ test('the queue alarms are about the events, and about the dead letters', () => 
   assert.is(queueOf('AlarmEventsWait'), nameOf('Events'))
 })
 
+test("the alarms of Redis are about its nodes, by ElastiCache's names", () => {
+  const nodes = new Set(alarms.flatMap(({ inputs }) => texts(at(inputs, 'dimensions', 'CacheClusterId'))))
+  // With cluster mode off: the id of the group, and a number of three digits.
+  assert.equal([...nodes].sort(), ['Redis-id-001', 'Redis-id-002'])
+})
+
 test('each stage tells when its workers are at their maximum', () => {
   for (const cloud of Object.values(deployed)) {
     const alarm = one(cloud, alarmType, 'AlarmWorkersAtLimit').inputs

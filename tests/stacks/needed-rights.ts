@@ -2,11 +2,17 @@
 // roles (permissions.ts).
 //
 // A right is `action target`. The target is a prefix of the bucket, or one of: bucket, events and dead-letters (queues), group
-// (the tier's own), repository, log, secrets, key, * (actions without a resource).
+// (the tier's own), repository, log, secrets, key, distribution, * (actions without a resource). A right that begins with
+// `with CDN: ` is needed only in a stage with CloudFront.
 
 type Tier = 'api' | 'worker'
 /** The rights that a call needs, of both tiers or for each tier. */
 type Needs = string[] | Record<Tier, string[]>
+
+/** Returns the rights that a call of a tier needs. */
+export function needsOf(needs: Needs, tier: Tier): string[] {
+  return Array.isArray(needs) ? needs : needs[tier]
+}
 
 const on = (prefixes: string, ...actions: string[]) =>
   prefixes.split(' ').flatMap((prefix) => actions.map((action) => `s3:${action} ${prefix}/`))
@@ -206,8 +212,8 @@ export const neededRights: Record<string, Record<string, Needs>> = {
   'worker/src/scanning/inspector.ts': { GetObjectCommand: on('originals', 'GetObject', 'GetObjectVersion') },
 }
 
-/** What the boot script of both tiers needs, by call. */
-export const neededByUserData: Record<string, string[]> = {
+/** What the boot script needs, by call. */
+export const neededByUserData: Record<string, Needs> = {
   'aws autoscaling complete-lifecycle-action': ['autoscaling:CompleteLifecycleAction group'],
   'aws ssm get-parameters-by-path': ['ssm:GetParametersByPath secrets'],
   'aws ecr get-login-password': ['ecr:GetAuthorizationToken *'],

@@ -2,13 +2,14 @@ import * as assert from 'uvu/assert'
 import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
 import { awsCallsOf, awsCallsOfUserData, programs } from './aws-calls.ts'
-import { production, twoRegions } from './clouds.ts'
-import { one, statements } from './find.ts'
-import { neededByEncryption, neededByUserData, neededRights } from './needed-rights.ts'
+import { production, staging, twoRegions } from './clouds.ts'
+import { ofType, one, statements } from './find.ts'
+import { neededByEncryption, neededByUserData, neededRights, needsOf } from './needed-rights.ts'
 
 const test = suite('calls to AWS and the rights of the roles')
 
 const tiers = ['api', 'worker'] as const
+const distributionType = 'aws:cloudfront/distribution:Distribution'
 
 test('needed-rights.ts has every call to AWS in the code of both tiers, and no other', () => {
   const found = Object.fromEntries(awsCallsOf([...programs.api, ...programs.worker]))
@@ -31,11 +32,13 @@ test('needed-rights.ts has every call to AWS in the boot script, and no other', 
 
 for (const tier of tiers) {
   test(`the ${tier} role allows every call of its programs, and nothing that they do not call`, () => {
-    const needed = rightsNeededBy(tier)
     for (const [cloud, suffix] of [
       [production, ''],
+      // With CloudFront.
+      [staging, ''],
       [twoRegions, 'EuWest1'],
     ] as const) {
+      const needed = rightsNeededBy(tier, cloud)
       const granted = rightsGrantedTo(tier, cloud, suffix)
       assert.equal(
         needed.filter((right) => !granted.includes(right)),
@@ -62,15 +65,21 @@ test('instances may write only what is for them: the API no variants and manifes
 
 test.run()
 
-function rightsNeededBy(tier: (typeof tiers)[number]): string[] {
-  const needed = [...neededByEncryption, ...Object.values(neededByUserData).flat()]
+function rightsNeededBy(tier: (typeof tiers)[number], cloud: Cloud): string[] {
+  const needed = [
+    ...neededByEncryption,
+    ...Object.values(neededByUserData).flatMap((needs) => needsOf(needs, tier)),
+  ]
   for (const [file, calls] of awsCallsOf(programs[tier])) {
-    for (const call of calls) {
-      const needs = neededRights[file]?.[call] ?? []
-      needed.push(...(Array.isArray(needs) ? needs : needs[tier]))
-    }
+    for (const call of calls) needed.push(...needsOf(neededRights[file]?.[call] ?? [], tier))
   }
-  return [...new Set(needed)].sort()
+  const hasCdn = ofType(cloud, distributionType).length > 0
+  return [...new Set(needed)]
+    .flatMap((right) => {
+      const [, withCdn] = /^with CDN: (.+)$/.exec(right) ?? []
+      return withCdn === undefined ? [right] : hasCdn ? [withCdn] : []
+    })
+    .sort()
 }
 
 /** Returns the rights of a role in the words of needed-rights.ts. Another resource stays an ARN, which nothing needs. */
@@ -82,7 +91,7 @@ function rightsGrantedTo(tier: (typeof tiers)[number], cloud: Cloud, suffix: str
   const region = suffix === '' ? 'us-east-1' : 'eu-west-1'
   const account = '123456789012'
   const secrets = `arn:aws:ssm:${region}:${account}:parameter/millrace/${cloud.stage}/${tier}`
-  const targets = new Map([
+  const targets = new Map<string, string>([
     ['*', '*'],
     [bucket, 'bucket'],
     [arnOf('aws:sqs/queue:Queue', 'Events'), 'events'],
@@ -91,6 +100,9 @@ function rightsGrantedTo(tier: (typeof tiers)[number], cloud: Cloud, suffix: str
     [arnOf('aws:ecr/repository:Repository', `${name}ImageRepository`), 'repository'],
     [`${arnOf('aws:cloudwatch/logGroup:LogGroup', `${name}Log`)}:*`, 'log'],
     [secrets, 'secrets'],
+    ...ofType(cloud, distributionType).map(
+      ({ outputs }) => [String(outputs['arn']), 'distribution'] as const,
+    ),
     [`${secrets}/*`, 'secrets'],
     [
       `arn:aws:autoscaling:${region}:${account}:autoScalingGroup:*:autoScalingGroupName/millrace-${cloud.stage}-${tier}`,

@@ -186,6 +186,27 @@ test('TLS begins only when the certificate is valid, and every region may write 
   }
 })
 
+test('nothing is created before what AWS requires of it', () => {
+  const before = (cloud: Cloud, type: string, name: string) => {
+    const resource = one(cloud, type, name)
+    const urns = Object.values(resource.dependencies).flat()
+    return cloud.resources.filter(({ urn }) => urns.includes(urn)).map(({ name: found }) => found)
+  }
+  // A target group must belong to a load balancer before it gets instances.
+  assert.ok(before(production, 'aws:autoscaling/group:Group', 'Api').includes('Http'))
+  // Both buckets must have versions before S3 copies between them.
+  for (const suffix of regions) {
+    const found = before(
+      twoRegions,
+      'aws:s3/bucketReplicationConfig:BucketReplicationConfig',
+      `Replication${suffix}`,
+    )
+    for (const name of ['LedgerVersioning', 'LedgerEuWest1Versioning', `ReplicationPolicy${suffix}`]) {
+      assert.ok(found.includes(name), `Replication${suffix} after ${name}; it has ${found}`)
+    }
+  }
+})
+
 test('EventBridge may write the log of scaling events, and the budget notifies the topic', () => {
   const [statement] = statements(
     one(production, 'aws:cloudwatch/logResourcePolicy:LogResourcePolicy', 'ScalingEventsPolicy').inputs[

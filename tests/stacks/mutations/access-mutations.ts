@@ -21,6 +21,22 @@ export const accessMutations: readonly Mutation[] = [
     effect: 'Uploads in parts cannot be resumed: the API answers 503.',
   },
   {
+    name: 'workers-cannot-list-parts',
+    file: 'stacks/roles.ts',
+    before: `        's3:ListMultipartUploadParts',
+      ],
+      Resource: objectsUnder(bucket, originalsPrefix),
+    },
+    {
+      Sid: 'ReadAnnouncements'`,
+    after: `      ],
+      Resource: objectsUnder(bucket, originalsPrefix),
+    },
+    {
+      Sid: 'ReadAnnouncements'`,
+    effect: 'Workers cannot tell whether an announced upload is still open, so it stays for ever.',
+  },
+  {
     name: 'no-data-key',
     file: 'stacks/roles.ts',
     before: "Action: ['kms:Decrypt', 'kms:GenerateDataKey']",

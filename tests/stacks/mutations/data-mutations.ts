@@ -205,6 +205,13 @@ export const dataMutations: readonly Mutation[] = [
       'Each event is received by several workers before the first one has relayed it, and becomes a dead letter within a minute.',
   },
   {
+    name: 'queue-visibility-of-a-second-in-the-stack',
+    file: 'stacks/events-queue.ts',
+    before: 'visibilityTimeoutSeconds: defaultLeaseMs / 1000',
+    after: 'visibilityTimeoutSeconds: 1',
+    effect: 'Receivers that set no lease of their own, such as the redrive, get each message several times.',
+  },
+  {
     name: 'queue-visibility-of-half-a-day',
     file: 'packages/shared/src/jobs/events-queue.ts',
     before: 'export const defaultLeaseMs = 60_000',
@@ -350,6 +357,14 @@ export const dataMutations: readonly Mutation[] = [
     before: "'s3:GetObjectVersionForReplication',",
     after: '',
     effect: 'No object is copied.',
+    clouds: ['twoRegions'],
+  },
+  {
+    name: 'replication-before-versioning',
+    file: 'stacks/replication.ts',
+    before: 'destinations.map((to) => to.bucket), bucket]',
+    after: '[]]',
+    effect: 'AWS refuses the replication, because the other bucket has no versions yet.',
     clouds: ['twoRegions'],
   },
   {

@@ -63,6 +63,20 @@ export const monitoringMutations: readonly Mutation[] = [
     effect: 'The alarm never has data: AWS publishes this metric by load balancer and target group.',
   },
   {
+    name: 'redis-nodes-misnamed',
+    file: 'stacks/redis.ts',
+    before: "padStart(3, '0')",
+    after: "padStart(4, '0')",
+    effect: 'The alarms of Redis never have data.',
+  },
+  {
+    name: 'errors-do-not-roll-back',
+    file: 'stacks/region.ts',
+    before: 'alarms: [apiErrorsAlarm(place)]',
+    after: 'alarms: []',
+    effect: 'A release that answers with errors is not rolled back.',
+  },
+  {
     name: 'alarms-tell-nobody',
     file: 'stacks/alarms.ts',
     before: 'alarmActions: [topic.arn],',

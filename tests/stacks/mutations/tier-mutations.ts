@@ -124,6 +124,13 @@ export const tierMutations: readonly Mutation[] = [
     effect: 'The load balancer has no instance.',
   },
   {
+    name: 'api-before-its-listener',
+    file: 'stacks/api-tier.ts',
+    before: 'loadBalancer.listeners',
+    after: '[]',
+    effect: 'AWS refuses the group, because its target group belongs to no load balancer yet.',
+  },
+  {
     name: 'workers-public',
     file: 'stacks/worker-tier.ts',
     before: 'vpcZoneIdentifiers: network.privateSubnets',
@@ -185,6 +192,14 @@ export const tierMutations: readonly Mutation[] = [
     before: "api: { instanceType: 't4g.small', min: 2, desired: 2, max: 10",
     after: "api: { instanceType: 't4g.small', min: 1, desired: 1, max: 10",
     effect: 'One failed instance takes production down.',
+  },
+  {
+    name: 'stage-unprotected',
+    file: 'sst.config.ts',
+    before: 'protect: keep',
+    after: 'protect: false',
+    effect: '`sst remove` deletes production.',
+    tests: ['stages.ts'],
   },
   {
     name: 'all-workers-spot',
