@@ -149,8 +149,8 @@ export const accessMutations: readonly Mutation[] = [
   {
     name: 'boot-script-with-a-new-call',
     file: 'stacks/user-data.sh',
-    before: 'mkdir -p /etc/millrace\n',
-    after: 'mkdir -p /etc/millrace\naws ec2 describe-instances\n',
+    before: 'region=$(try 30 metadata placement/region)\n',
+    after: 'region=$(try 30 metadata placement/region)\naws ec2 describe-instances\n',
     effect: 'No instance boots: its role does not allow the new call.',
     clouds: [],
   },

@@ -35,8 +35,8 @@ export const edgeMutations: readonly Mutation[] = [
   {
     name: 'idle-timeout-below-heartbeats',
     file: 'stacks/load-balancer.ts',
-    before: 'const idleSeconds = ',
-    after: 'const idleSeconds = 10 ?? ',
+    before: 'idleTimeout: idleSeconds',
+    after: 'idleTimeout: 10 || idleSeconds',
     effect: 'Event streams are cut between two heartbeats.',
     clouds: ['dev', 'production'],
   },
@@ -224,6 +224,14 @@ export const edgeMutations: readonly Mutation[] = [
     before: 'maxTtl: 31_536_000',
     after: 'maxTtl: 0',
     effect: 'CloudFront caches nothing, and each view is a request to S3.',
+    clouds: ['staging'],
+  },
+  {
+    name: 'cdn-caches-nothing',
+    file: 'stacks/cdn.ts',
+    before: 'cachePolicyId: cachePolicy.id',
+    after: "cachePolicyId: '4135ea2d-6df8-44a3-9df3-4b5a84be39ad'",
+    effect: "With AWS's policy CachingDisabled, each view is a request to S3.",
     clouds: ['staging'],
   },
   {

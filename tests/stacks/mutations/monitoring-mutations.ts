@@ -72,8 +72,8 @@ export const monitoringMutations: readonly Mutation[] = [
   {
     name: 'errors-do-not-roll-back',
     file: 'stacks/region.ts',
-    before: 'alarms: [apiErrorsAlarm(place)]',
-    after: 'alarms: []',
+    before: '[apiErrorsAlarm(place)]',
+    after: '[]',
     effect: 'A release that answers with errors is not rolled back.',
   },
   {
@@ -122,9 +122,9 @@ export const monitoringMutations: readonly Mutation[] = [
   {
     name: 'scaling-events-of-one-group',
     file: 'stacks/region.ts',
-    before: 'groups: [api, worker], logGroup: logGroups.scaling',
-    after: 'groups: [api], logGroup: logGroups.scaling',
-    effect: "The dashboard shows none of the workers' scaling.",
+    before: 'recordScalingEvents({ place, groups: [api',
+    after: 'recordScalingEvents({ place, groups: [worker || api',
+    effect: "The dashboard shows none of the API's scaling.",
   },
   {
     name: 'scaling-events-without-a-right',
