@@ -10,17 +10,19 @@ import { environmentOf, secretsOf } from './instance-settings.ts'
 
 const templateType = 'aws:ec2/launchTemplate:LaunchTemplate'
 const regions = ['', 'EuWest1']
+/** Each region of production, as a cloud and the end of its resources' names. */
+const places = [[production, ''], ...regions.map((suffix) => [twoRegions, suffix] as const)] as const
 
 const test = suite('wiring')
 
 test('instances of a tier have its role, its security group and its image', () => {
-  for (const suffix of regions) {
+  for (const [cloud, suffix] of places) {
     for (const tier of ['Api', 'Worker']) {
-      const template = one(twoRegions, templateType, `${tier}Template${suffix}`)
-      const named = (input: string) => behind(twoRegions, template, input).map(({ name }) => name)
+      const template = one(cloud, templateType, `${tier}Template${suffix}`)
+      const named = (input: string) => behind(cloud, template, input).map(({ name }) => name)
       assert.equal(named('iamInstanceProfile'), [`${tier}Profile${suffix}`])
       assert.equal(named('networkInterfaces'), [`${tier}Group${suffix}`])
-      const group = one(twoRegions, 'aws:autoscaling/group:Group', `${tier}${suffix}`)
+      const group = one(cloud, 'aws:autoscaling/group:Group', `${tier}${suffix}`)
       const templates = Object.values(group.dependencies).flat()
       assert.ok(templates.includes(template.urn), `${tier}${suffix} uses its template`)
     }
@@ -73,7 +75,10 @@ test('security groups let out only what each part needs', () => {
 })
 
 test('endpoints are in their region, and interface endpoints replace the public names', () => {
-  for (const { name, inputs, provider } of ofType(twoRegions, 'aws:ec2/vpcEndpoint:VpcEndpoint')) {
+  for (const { name, inputs, provider } of [
+    ...ofType(production, 'aws:ec2/vpcEndpoint:VpcEndpoint'),
+    ...ofType(twoRegions, 'aws:ec2/vpcEndpoint:VpcEndpoint'),
+  ]) {
     const region = provider.includes('::ProviderEuWest1::') ? 'eu-west-1' : 'us-east-1'
     assert.ok(String(inputs['serviceName']).startsWith(`com.amazonaws.${region}.`), name)
     const isS3 = String(inputs['serviceName']).endsWith('.s3')
@@ -83,14 +88,14 @@ test('endpoints are in their region, and interface endpoints replace the public 
 })
 
 test('the firewall is attached to the load balancer, allows by default, and blocks what its rules find', () => {
-  for (const suffix of regions) {
-    const acl = one(twoRegions, 'aws:wafv2/webAcl:WebAcl', `Firewall${suffix}`)
+  for (const [cloud, suffix] of places) {
+    const acl = one(cloud, 'aws:wafv2/webAcl:WebAcl', `Firewall${suffix}`)
     const association = one(
-      twoRegions,
+      cloud,
       'aws:wafv2/webAclAssociation:WebAclAssociation',
       `FirewallOfLoadBalancer${suffix}`,
     ).inputs
-    const balancer = one(twoRegions, 'aws:lb/loadBalancer:LoadBalancer', `LoadBalancer${suffix}`)
+    const balancer = one(cloud, 'aws:lb/loadBalancer:LoadBalancer', `LoadBalancer${suffix}`)
     assert.equal(
       [association['resourceArn'], association['webAclArn']],
       [balancer.outputs['arn'], acl.outputs['arn']],
@@ -191,6 +196,11 @@ test('nothing is created before what AWS requires of it', () => {
     const resource = one(cloud, type, name)
     const urns = Object.values(resource.dependencies).flat()
     return cloud.resources.filter(({ urn }) => urns.includes(urn)).map(({ name: found }) => found)
+  }
+  // AWS writes a test object when the access log is switched on.
+  for (const [cloud, suffix] of places) {
+    const found = before(cloud, 'aws:lb/loadBalancer:LoadBalancer', `LoadBalancer${suffix}`)
+    assert.ok(found.includes(`AccessLog${suffix}Policy`), String(found))
   }
   // A target group must belong to a load balancer before it gets instances.
   assert.ok(before(production, 'aws:autoscaling/group:Group', 'Api').includes('Http'))

@@ -17,6 +17,7 @@ export const edgeMutations: readonly Mutation[] = [
     before: "path: '/health'",
     after: "path: '/ready'",
     effect: 'A short outage of Redis replaces all API instances.',
+    clouds: ['dev', 'production'],
   },
   {
     name: 'health-check-slower-than-its-interval',
@@ -31,6 +32,7 @@ export const edgeMutations: readonly Mutation[] = [
     before: "matcher: '200'",
     after: "matcher: '200-499'",
     effect: 'An instance that answers 404 everywhere counts as healthy.',
+    clouds: ['dev', 'production'],
   },
   {
     name: 'idle-timeout-below-heartbeats',
