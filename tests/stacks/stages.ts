@@ -23,6 +23,8 @@ test('`sst dev` runs Redis, API and worker locally, with valid settings', () => 
   )
   assert.equal([...commands.keys()], ['Redis', 'Api', 'Worker'])
   assert.match(String(at(commands.get('Redis'), 'command')), /^redis-server --port 6390 --bind 127\.0\.0\.1 /)
+  // As on AWS: a Redis that evicts loses sessions and jobs.
+  assert.match(String(at(commands.get('Redis'), 'command')), / --maxmemory-policy noeviction /)
   for (const name of ['Api', 'Worker']) {
     assert.match(
       String(at(commands.get(name), 'command')),
