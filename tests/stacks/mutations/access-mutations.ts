@@ -238,11 +238,11 @@ export const accessMutations: readonly Mutation[] = [
     clouds: ['twoRegions'],
   },
   {
-    name: 'roles-swapped',
+    name: 'roles-of-one-group',
     file: 'stacks/region.ts',
-    before: "profile: createWorkerRole(roleDeps('worker'))",
-    after: "profile: createWorkerRole(roleDeps('api'))",
-    effect: 'Workers cannot read their secrets, so none boots.',
+    before: 'groupName: place.name(tier)',
+    after: "groupName: place.name('api')",
+    effect: 'Workers cannot complete their hooks, so no launch ends and no drain gets its time.',
   },
   {
     name: 'images-swapped',
@@ -273,14 +273,6 @@ export const accessMutations: readonly Mutation[] = [
     before: 'defaultTags: { tags: tagsOf(stage) },',
     after: '',
     effect: 'The budget counts nothing.',
-  },
-  {
-    name: 'regions-do-not-copy',
-    file: 'stacks/cloud.ts',
-    before: 'if (regions.length > 1) {',
-    after: 'if (regions.length > 2) {',
-    effect: 'Files exist in one region only.',
-    clouds: ['twoRegions'],
   },
   {
     name: 'dev-of-production',

@@ -320,6 +320,14 @@ export const dataMutations: readonly Mutation[] = [
   },
   // Replication
   {
+    name: 'one-region-does-not-copy',
+    file: 'stacks/replication.ts',
+    before: 'for (const source of ledgers) {',
+    after: 'for (const source of ledgers.slice(1)) {',
+    effect: 'Files of the home region exist there only.',
+    clouds: ['twoRegions'],
+  },
+  {
     name: 'copies-to-itself',
     file: 'stacks/replication.ts',
     before: 'ledgers.filter((ledger) => ledger !== source)',

@@ -52,6 +52,7 @@ export async function mutate(texts: readonly string[]): Promise<number> {
     }
     const failures = await runMutations({
       mutations: selected,
+      signal: stopping.signal,
       lanes: lanes.map((lane) => (mutation) => lane.test(mutation, unchangedFile)),
       print,
     })
@@ -96,11 +97,9 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
     stop: builder.stop,
 
     async test(mutation: Mutation, unchangedFile: string): Promise<Verdict> {
-      if (signal.aborted) return { problem: 'was interrupted' }
       try {
         const remove = await copy.plant(mutation)
-        const result = await runPlanted(mutation, unchangedFile)
-        await remove()
+        const result = await runPlanted(mutation, unchangedFile).finally(remove)
         if ('problem' in result) return result
         // Tests that do not even start would hide whether one of them notices the mistake.
         if (result.passed + result.failures.length < 2) {

@@ -68,4 +68,21 @@ test('mutations that no test notices, or that cannot be planted, are counted and
   ])
 })
 
+test('an interrupted run begins no further mutation and fails', async () => {
+  const stopping = new AbortController()
+  const lines: string[] = []
+  const failures = await runMutations({
+    mutations: ['first', 'second'].map((name) => ({ ...mutation, name })),
+    lanes: [
+      async () => {
+        stopping.abort()
+        return { failedTests: ['roles › a'] }
+      },
+    ],
+    print: (line) => lines.push(line),
+    signal: stopping.signal,
+  })
+  assert.equal([failures, lines], [1, ['✘ The run was interrupted.']])
+})
+
 test.run()

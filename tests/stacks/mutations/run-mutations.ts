@@ -7,21 +7,24 @@ export type Verdict = { failedTests: string[] } | { problem: string }
  * Plants mutations one by one and reports those that no test notices.
  *
  * @param options.lanes each tests one mutation at a time; they run at the same time
+ * @param options.signal ends the run after the mutations that are being tested
  * @returns the number of mutations that no test noticed, or that could not be tested
  */
 export async function runMutations(options: {
   mutations: readonly Mutation[]
   lanes: readonly ((mutation: Mutation) => Promise<Verdict>)[]
   print: (line: string) => void
+  signal?: AbortSignal
 }): Promise<number> {
-  const { mutations, lanes, print } = options
+  const { mutations, lanes, print, signal } = options
   const waiting = [...mutations]
   const unnoticed: Mutation[] = []
   let problems = 0
   await Promise.all(
     lanes.map(async (test) => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) {
+      for (let next = waiting.shift(); next && !signal?.aborted; next = waiting.shift()) {
         const verdict = await test(next)
+        if (signal?.aborted) break
         if ('problem' in verdict) {
           problems += 1
           print(`✘ ${next.name}: ${verdict.problem}`)
@@ -34,6 +37,10 @@ export async function runMutations(options: {
       }
     }),
   )
+  if (signal?.aborted) {
+    print('✘ The run was interrupted.')
+    return problems + unnoticed.length + 1
+  }
   for (const { name, file, before, after, effect } of unnoticed) {
     print(`\n✘ No test notices "${name}": ${effect}\n  ${file}\n  - ${before}\n  + ${after}`)
   }
