@@ -278,7 +278,7 @@ export const accessMutations: readonly Mutation[] = [
     name: 'dev-of-production',
     file: 'stacks/cloud.ts',
     before: 'if (settings.keep)\n',
-    after: 'if (!settings.keep)\n',
+    after: 'if (settings.keep && !$dev)\n',
     effect: '`sst dev` on production removes its instances.',
     tests: ['stages.ts'],
     clouds: [],

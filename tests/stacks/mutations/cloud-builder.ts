@@ -6,6 +6,8 @@ import type { BuildRequest, BuildResponse } from './build-clouds.ts'
 
 /** A process keeps the modules of all clouds that it has built, so another one takes over after this many. */
 const buildsPerProcess = 25
+/** A configuration that throws where Pulumi awaits nothing never ends. Building all clouds takes some 10 s of CPU. */
+const buildLimitMs = 180_000
 
 /**
  * Builds the clouds of a copy of the tree in a process of its own.
@@ -52,6 +54,12 @@ export function createCloudBuilder(directory: string, environment: NodeJS.Proces
             stop()
             return [{ error: 'the process that builds clouds ended' }]
           }),
+          once(AbortSignal.any([ended.signal, AbortSignal.timeout(buildLimitMs)]), 'abort').then(
+            (): [BuildResponse] => {
+              if (!ended.signal.aborted) stop()
+              return [{ error: `it took longer than ${buildLimitMs / 1000} s` }]
+            },
+          ),
         ])
         return response.error
       } finally {

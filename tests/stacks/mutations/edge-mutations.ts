@@ -190,8 +190,8 @@ export const edgeMutations: readonly Mutation[] = [
   {
     name: 'certificate-without-the-region',
     file: 'stacks/domain.ts',
-    before: 'subjectAlternativeNames: names.slice(1)',
-    after: 'subjectAlternativeNames: []',
+    before: 'const names = [domain.name, regionalName(domain, place)]',
+    after: 'const names = [domain.name, `www.${domain.name}`]',
     effect: "Route 53's health check fails, because the certificate lacks its name.",
     clouds: ['staging'],
   },
