@@ -97,7 +97,7 @@ export function grantToApi(deps: RoleDeps) {
         's3:AbortMultipartUpload',
         's3:ListMultipartUploadParts',
       ],
-      Resource: [objectsUnder(bucket, originalsPrefix), objectsUnder(bucket, unfinishedPrefix)],
+      Resource: objectsUnder(bucket, originalsPrefix),
     },
     {
       Sid: 'ReadResults',
@@ -105,17 +105,26 @@ export function grantToApi(deps: RoleDeps) {
       Action: ['s3:GetObject'],
       Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
     },
-    eraseStatement(bucket),
-    {
-      Sid: 'MarkErasuresAndEdit',
-      Effect: 'Allow',
-      Action: ['s3:GetObject', 's3:PutObject'],
-      Resource: [objectsUnder(bucket, erasuresPrefix), objectsUnder(bucket, editsPrefix)],
-    },
-    keepStatement(bucket, 'KeepTenants', [
-      ...[apiKeysPrefix, usersPrefix, webhooksPrefix, outboxPrefix, revocationsPrefix],
-      ...[userErasuresPrefix, receiptsPrefix, usagePrefix],
+    ...eraseStatements(bucket),
+    objectStatement(bucket, 'KeepUnfinishedAndEdits', keep, [unfinishedPrefix, editsPrefix]),
+    objectStatement(bucket, 'MarkErasures', ['s3:GetObject', 's3:PutObject'], [erasuresPrefix]),
+    objectStatement(bucket, 'KeepTenants', keep, [
+      apiKeysPrefix,
+      webhooksPrefix,
+      userErasuresPrefix,
+      usagePrefix,
     ]),
+    // All versions of a user go at once, because they name a person.
+    objectStatement(
+      bucket,
+      'KeepUsers',
+      ['s3:GetObject', 's3:PutObject', 's3:DeleteObjectVersion'],
+      [usersPrefix],
+    ),
+    // Receipts stay.
+    objectStatement(bucket, 'KeepReceipts', ['s3:GetObject', 's3:PutObject'], [receiptsPrefix]),
+    // Revocations are found by listing. Workers take events from the outbox.
+    objectStatement(bucket, 'RevokeAndTell', ['s3:PutObject'], [revocationsPrefix, outboxPrefix]),
     {
       Sid: 'WithdrawVariants',
       Effect: 'Allow',
@@ -165,34 +174,17 @@ export function grantToWorkers(deps: RoleDeps) {
       Action: ['s3:GetObject'],
       Resource: objectsUnder(bucket, unfinishedPrefix),
     },
-    {
-      Sid: 'WriteResults',
-      Effect: 'Allow',
-      Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
-      Resource: [objectsUnder(bucket, variantsPrefix), objectsUnder(bucket, manifestsPrefix)],
-    },
-    {
-      Sid: 'ReadErasuresAndEdits',
-      Effect: 'Allow',
-      Action: ['s3:GetObject'],
-      Resource: [objectsUnder(bucket, erasuresPrefix), objectsUnder(bucket, editsPrefix)],
-    },
-    {
-      Sid: 'KeepSweepState',
-      Effect: 'Allow',
-      Action: ['s3:GetObject', 's3:PutObject'],
-      Resource: objectsUnder(bucket, sweepPrefix),
-    },
-    {
-      Sid: 'WithdrawVariants',
-      Effect: 'Allow',
-      Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
-      Resource: objectsUnder(bucket, withdrawnPrefix),
-    },
-    ...(cdn ? [invalidateStatement(cdn)] : []),
-    eraseStatement(bucket),
+    objectStatement(bucket, 'WriteVariants', ['s3:PutObject'], [variantsPrefix]),
+    objectStatement(bucket, 'WriteManifests', ['s3:GetObject', 's3:PutObject'], [manifestsPrefix]),
+    objectStatement(bucket, 'ReadErasuresAndEdits', ['s3:GetObject'], [erasuresPrefix, editsPrefix]),
+    objectStatement(bucket, 'KeepSweepState', ['s3:GetObject', 's3:PutObject'], [sweepPrefix]),
+    ...eraseStatements(bucket),
     // Not keys/: workers identify nobody.
-    keepStatement(bucket, 'DeliverEvents', [usersPrefix, webhooksPrefix, outboxPrefix]),
+    objectStatement(bucket, 'ReadUsers', ['s3:GetObject'], [usersPrefix]),
+    objectStatement(bucket, 'DisableWebhooks', ['s3:GetObject', 's3:PutObject'], [webhooksPrefix]),
+    objectStatement(bucket, 'DeliverEvents', keep, [outboxPrefix]),
+    objectStatement(bucket, 'WithdrawVariants', keep, [withdrawnPrefix]),
+    ...(cdn ? [invalidateStatement(cdn)] : []),
     {
       Sid: 'ReceiveEvents',
       Effect: 'Allow',
@@ -205,9 +197,10 @@ export function grantToWorkers(deps: RoleDeps) {
       Resource: queue.queue.arn,
     },
     {
+      // The API has no termination hook.
       Sid: 'ProtectInstancesDuringLongWork',
       Effect: 'Allow',
-      Action: ['autoscaling:SetInstanceProtection'],
+      Action: ['autoscaling:SetInstanceProtection', 'autoscaling:RecordLifecycleActionHeartbeat'],
       Resource: groupArn(deps),
     },
     {
@@ -248,6 +241,19 @@ function redriveStatements({ queue, deadLetters }: EventsQueue): Statement[] {
   ]
 }
 
+/** To read, write and delete objects. In the versioned bucket, deleted ones can be restored until they expire. */
+const keep = ['s3:GetObject', 's3:PutObject', 's3:DeleteObject']
+
+/** Allows actions on all objects under some prefixes. */
+function objectStatement(bucket: Bucket, sid: string, actions: string[], prefixes: string[]): Statement {
+  return {
+    Sid: sid,
+    Effect: 'Allow',
+    Action: actions,
+    Resource: prefixes.map((prefix) => objectsUnder(bucket, prefix)),
+  }
+}
+
 /** Workers invalidate the copies of withdrawn variants, the API does not. */
 function invalidateStatement({ arn }: Cdn): Statement {
   return {
@@ -258,29 +264,20 @@ function invalidateStatement({ arn }: Cdn): Statement {
   }
 }
 
-/** Both tiers erase: the API on request, workers rejected and late uploads. */
-function eraseStatement(bucket: Bucket): Statement {
-  return {
-    Sid: 'Erase',
-    Effect: 'Allow',
-    Action: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
-    Resource: [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix, editsPrefix].map(
-      (prefix) => objectsUnder(bucket, prefix),
-    ),
-  }
-}
-
 /**
- * Allows to write, read and delete what is kept of tenants. Deleted versions of users name a person, so they may be deleted
- * for good.
+ * Both tiers erase: the API on request, workers rejected and late uploads. Erasing deletes versions. Only rejected bytes and
+ * edits of lost uploads are deleted without naming one.
  */
-function keepStatement(bucket: Bucket, sid: string, prefixes: string[]): Statement {
-  return {
-    Sid: sid,
-    Effect: 'Allow',
-    Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:DeleteObjectVersion'],
-    Resource: prefixes.map((prefix) => objectsUnder(bucket, prefix)),
-  }
+function eraseStatements(bucket: Bucket): Statement[] {
+  return [
+    objectStatement(
+      bucket,
+      'Erase',
+      ['s3:DeleteObjectVersion'],
+      [originalsPrefix, unfinishedPrefix, variantsPrefix, manifestsPrefix, editsPrefix],
+    ),
+    objectStatement(bucket, 'Discard', ['s3:DeleteObject'], [originalsPrefix, editsPrefix]),
+  ]
 }
 
 /**
@@ -330,7 +327,7 @@ function grant(tier: Tier, deps: RoleDeps, statements: Statement[]) {
     {
       Sid: 'CompleteLifecycleActions',
       Effect: 'Allow',
-      Action: ['autoscaling:CompleteLifecycleAction', 'autoscaling:RecordLifecycleActionHeartbeat'],
+      Action: ['autoscaling:CompleteLifecycleAction'],
       Resource: groupArn(deps),
     },
   ]

@@ -93,7 +93,6 @@ test('each tier may write under the prefixes that it needs, and under no others'
     'originals',
     'outbox',
     'sweep',
-    'users',
     'variants',
     'webhooks',
     'withdrawn',
@@ -114,17 +113,18 @@ test('only workers may invalidate copies of CloudFront, of the distribution of t
   for (const policy of ['ApiPolicy', 'WorkerPolicy']) assert.equal(invalidating(policy, production), [])
 })
 
-test('both tiers may read and delete what they keep of tenants, and workers no API keys', () => {
+test('users are erased with all versions by the API only, and workers read no API keys', () => {
   const kept = (policy: string, action: string) =>
     allowedBy(production, policy)
       .filter(({ actions }) => actions.includes(action))
       .flatMap(({ resources }) => resources.map((resource) => resource.split('/').at(-2) ?? ''))
-      .filter((prefix) => ['keys', 'users', 'webhooks', 'outbox'].includes(prefix))
+      .filter((prefix) => ['keys', 'users', 'webhooks', 'outbox', 'receipts'].includes(prefix))
       .toSorted()
-  for (const action of ['s3:GetObject', 's3:DeleteObject', 's3:DeleteObjectVersion']) {
-    assert.equal(kept('ApiPolicy', action), ['keys', 'outbox', 'users', 'webhooks'], action)
-    assert.equal(kept('WorkerPolicy', action), ['outbox', 'users', 'webhooks'], action)
-  }
+  assert.equal(kept('ApiPolicy', 's3:DeleteObjectVersion'), ['users'])
+  assert.equal(kept('ApiPolicy', 's3:DeleteObject'), ['keys', 'webhooks'])
+  assert.equal(kept('WorkerPolicy', 's3:GetObject'), ['outbox', 'users', 'webhooks'])
+  assert.equal(kept('WorkerPolicy', 's3:DeleteObject'), ['outbox'])
+  assert.equal(kept('WorkerPolicy', 's3:DeleteObjectVersion'), [])
 })
 
 test('both tiers may look up an announcement and its multipart upload, and erase it', () => {

@@ -1,29 +1,13 @@
-import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { readConfig as readApiConfig } from '@millrace/api/config.ts'
 import { readConfig as readWorkerConfig } from '@millrace/worker/config.ts'
 import * as assert from 'uvu/assert'
 import type { Json } from '../support/mock-aws.ts'
 import { buildCloud } from '../support/mock-cloud.ts'
-import { root } from '../support/sst-platform.ts'
 import { suite } from '../support/suite.ts'
-import { cloudPage } from './cloud-diagram.ts'
 import { all, dev, production, sstDev, staging, twoRegions } from './clouds.ts'
 import { at, list, ofType, one, texts } from './find.ts'
 
 const test = suite('stages')
-
-// Takes some seconds of another core, so it starts before its test.
-const types = promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['-p', 'stacks'], { cwd: root }).then(
-  () => '',
-  (error: { stdout?: string }) => error.stdout ?? String(error),
-)
-
-test('sst.config.ts and stacks/ pass the type check against SST and its providers', async () => {
-  assert.is(await types, '')
-})
 
 test('`sst dev` creates a real bucket and queue, and no network, instances or Redis', () => {
   const kinds = new Set(sstDev.resources.map(({ type }) => type.split('/')[0]))
@@ -70,10 +54,6 @@ test('production is protected, and other stages can be removed', () => {
 test('the home region is the first one in MILLRACE_REGIONS', () => {
   assert.is(at(twoRegions.app, 'providers', 'aws', 'region'), 'us-east-1')
   assert.is(at(dev.app, 'providers', 'aws', 'region'), 'us-east-1')
-})
-
-test('docs/cloud.md shows the current configuration, as `npm run diagram` writes it', () => {
-  assert.is(readFileSync(join(root, 'docs/cloud.md'), 'utf8'), cloudPage({ production, twoRegions }))
 })
 
 test('a deploy prints the URL, the bucket and the dashboard of the stage', () => {

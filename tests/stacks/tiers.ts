@@ -11,6 +11,7 @@ import type { Cloud } from '../support/mock-cloud.ts'
 import { suite } from '../support/suite.ts'
 import { deployed, dev, production, staging, twoRegions } from './clouds.ts'
 import { at, behind, list, ofType, one, texts, userDataOf } from './find.ts'
+import { environmentOf, secretsOf } from './instance-settings.ts'
 
 const MiB = 1024 ** 2
 const groupType = 'aws:autoscaling/group:Group'
@@ -312,27 +313,7 @@ function assertScaling(
   assert.equal(seen, [...out, into])
 }
 
-/** Returns the environment variables of a template's user data. */
-function environmentOf(cloud: Cloud, template: string): Record<string, string> {
-  const [, lines = ''] = /^environment='([^']*)'$/m.exec(userDataOf(one(cloud, templateType, template))) ?? []
-  return Object.fromEntries(
-    lines.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-  )
-}
-
 /** Returns the memory limit of a template's container, in MiB. */
 function containerMemoryMiB(cloud: Cloud, template: string): number {
   return Number(/^memory_mib='(\d+)'$/m.exec(userDataOf(one(cloud, templateType, template)))?.[1])
-}
-
-/** Returns the parameters that an instance of the home region reads from SSM. */
-function secretsOf(cloud: Cloud, tier: string): Record<string, string> {
-  const parameters = ofType(cloud, 'aws:ssm/parameter:Parameter').filter(
-    ({ name }) => !name.endsWith('EuWest1'),
-  )
-  return Object.fromEntries(
-    parameters
-      .filter(({ inputs }) => String(inputs['name']).startsWith(`/millrace/${cloud.stage}/${tier}/`))
-      .map(({ inputs }) => [String(inputs['name']).split('/').at(-1) ?? '', String(inputs['value'])]),
-  )
 }

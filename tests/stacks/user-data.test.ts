@@ -216,7 +216,7 @@ test('the reason why the service ended is logged, at most once a minute', async 
     'docker: failed to initialize logging driver',
   ])
   const unit = instance.withoutSandbox(await instance.read('etc/systemd/system/millrace.service'))
-  assert.match(unit, /^ExecStopPost=-\/usr\/local\/sbin\/millrace-instance report_end$/m)
+  assert.match(String(unit), /^ExecStopPost=-\/usr\/local\/sbin\/millrace-instance report_end$/m)
   await instance.close()
 })
 

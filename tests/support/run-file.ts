@@ -18,7 +18,7 @@ export type FileResult = {
 
 const reportDescriptor = 3
 
-type RunOptions = { environment: NodeJS.ProcessEnv; limitMs: number; signal: AbortSignal }
+type RunOptions = { environment: NodeJS.ProcessEnv; limitMs: number; signal: AbortSignal; cwd?: string }
 
 /** Runs one test file in a process of its own. See runTestFiles. */
 export async function runTestFile(path: string, options: RunOptions): Promise<FileResult> {
@@ -34,6 +34,7 @@ export async function runTestFile(path: string, options: RunOptions): Promise<Fi
  * @param paths at least one
  * @param options.limitMs time after which the group is killed, for each file, in milliseconds
  * @param options.signal kills the group, too
+ * @param options.cwd the working directory; default: this process's own
  * @returns what each file reported, in the order of `paths`. A file in which the process ended is the last one: the files
  * after it did not run. A file that does not report its end, or ends the process with another code than 0, has an
  * additional failure.
@@ -43,6 +44,7 @@ export async function runTestFiles(paths: string[], options: RunOptions): Promis
     detached: true,
     // Standard output, standard error, and the pipe for reports.
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
     env: { ...options.environment, [reportDescriptorVariable]: String(reportDescriptor) },
   })
   const killGroup = () => {

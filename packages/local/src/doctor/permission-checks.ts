@@ -40,7 +40,7 @@ const triedName = 'doctor'
 type Need = { prefix: string; actions: readonly ObjectAction[] }
 type ObjectAction = keyof ReturnType<typeof createTrials>
 
-const keep: readonly ObjectAction[] = ['GetObject', 'PutObject', 'DeleteObject', 'DeleteObjectVersion']
+const keep: readonly ObjectAction[] = ['GetObject', 'PutObject', 'DeleteObject']
 const send: readonly ObjectAction[] = [
   'GetObject',
   'GetObjectVersion',
@@ -50,37 +50,38 @@ const send: readonly ObjectAction[] = [
   'DeleteObject',
   'DeleteObjectVersion',
 ]
-const keptOfTenants = [usersPrefix, webhooksPrefix, outboxPrefix]
 
 /** What each process needs of the bucket's objects. A test compares it with the roles that the deploy creates. */
 export const objectNeeds: Record<'api' | 'worker', readonly Need[]> = {
   api: [
     { prefix: originalsPrefix, actions: send },
-    { prefix: unfinishedPrefix, actions: send },
-    { prefix: variantsPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
-    { prefix: manifestsPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
+    { prefix: unfinishedPrefix, actions: [...keep, 'DeleteObjectVersion'] },
+    { prefix: variantsPrefix, actions: ['GetObject', 'DeleteObjectVersion'] },
+    { prefix: manifestsPrefix, actions: ['GetObject', 'DeleteObjectVersion'] },
     { prefix: erasuresPrefix, actions: ['GetObject', 'PutObject'] },
-    { prefix: editsPrefix, actions: keep },
-    ...[
-      ...keptOfTenants,
-      apiKeysPrefix,
-      revocationsPrefix,
-      userErasuresPrefix,
-      receiptsPrefix,
-      usagePrefix,
-    ].map((prefix) => ({ prefix, actions: keep })),
+    { prefix: editsPrefix, actions: [...keep, 'DeleteObjectVersion'] },
+    ...[apiKeysPrefix, webhooksPrefix, userErasuresPrefix, usagePrefix].map((prefix) => ({
+      prefix,
+      actions: keep,
+    })),
+    { prefix: usersPrefix, actions: ['GetObject', 'PutObject', 'DeleteObjectVersion'] },
+    { prefix: receiptsPrefix, actions: ['GetObject', 'PutObject'] },
+    { prefix: revocationsPrefix, actions: ['PutObject'] },
+    { prefix: outboxPrefix, actions: ['PutObject'] },
     { prefix: withdrawnPrefix, actions: ['PutObject'] },
   ],
   worker: [
     { prefix: originalsPrefix, actions: send },
-    { prefix: unfinishedPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
-    { prefix: variantsPrefix, actions: [...keep, 'AbortMultipartUpload'] },
-    { prefix: manifestsPrefix, actions: [...keep, 'AbortMultipartUpload'] },
+    { prefix: unfinishedPrefix, actions: ['GetObject', 'DeleteObjectVersion'] },
+    { prefix: variantsPrefix, actions: ['PutObject', 'DeleteObjectVersion'] },
+    { prefix: manifestsPrefix, actions: ['GetObject', 'PutObject', 'DeleteObjectVersion'] },
     { prefix: erasuresPrefix, actions: ['GetObject'] },
     { prefix: editsPrefix, actions: ['GetObject', 'DeleteObject', 'DeleteObjectVersion'] },
     { prefix: sweepPrefix, actions: ['GetObject', 'PutObject'] },
-    { prefix: withdrawnPrefix, actions: ['GetObject', 'PutObject', 'DeleteObject'] },
-    ...keptOfTenants.map((prefix) => ({ prefix, actions: keep })),
+    { prefix: withdrawnPrefix, actions: keep },
+    { prefix: usersPrefix, actions: ['GetObject'] },
+    { prefix: webhooksPrefix, actions: ['GetObject', 'PutObject'] },
+    { prefix: outboxPrefix, actions: keep },
   ],
 }
 

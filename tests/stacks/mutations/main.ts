@@ -1,0 +1,121 @@
+// Tests the infrastructure tests: plants mistakes into copies of the tree, and demands that a test notices each.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runTestFile } from '../../support/run-file.ts'
+import { provideSstPlatform } from '../../support/sst-platform.ts'
+import { cloudsFileVariable } from '../cloud-cache.ts'
+import { type CloudName, cloudOptions } from '../cloud-options.ts'
+import { createCloudBuilder } from './cloud-builder.ts'
+import type { Mutation } from './mutation.ts'
+import { mutations } from './mutation-list.ts'
+import { runMutations, selectMutations, type Verdict } from './run-mutations.ts'
+import { createTreeCopy, type TreeCopy } from './tree-copy.ts'
+
+/** The cores of the smallest machine. */
+const lanesAtOnce = 2
+const limitMs = 240_000
+/** Build clouds of their own, check types or compare a drawn page. They run only for mutations that name them. */
+const slowFiles = ['stages.ts', 'checked-in-files.ts']
+
+/**
+ * @param texts select mutations, see `selectMutations`
+ * @returns the exit code: 1 if a mutation was not noticed, or could not be planted
+ */
+export async function mutate(texts: readonly string[]): Promise<number> {
+  const print = (line: string) => process.stdout.write(`${line}\n`)
+  const selected = selectMutations(mutations, texts)
+  if (selected.length === 0) {
+    print(`✘ No mutation's name or file contains ${texts.join(', ')}.`)
+    return 1
+  }
+  await provideSstPlatform(print)
+  const stopping = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
+  const directory = await mkdtemp(join(tmpdir(), 'millrace-mutations-'))
+  const unchangedFile = join(directory, 'unchanged.json')
+  const lanes: ReturnType<typeof createLane>[] = []
+  try {
+    for (let index = 0; index < lanesAtOnce; index++) {
+      lanes.push(createLane(await createTreeCopy(join(directory, String(index))), stopping.signal))
+    }
+    const [first] = lanes
+    if (!first) throw new Error('There is no lane.')
+    // Without a mutation everything must pass. Clouds in which a mutation does not show are taken from this build.
+    const problem = await first.build(Object.keys(cloudOptions) as CloudName[], unchangedFile)
+    if (problem) throw new Error(problem)
+    const unchanged = await first.run(first.cloudTests, unchangedFile)
+    if (unchanged.failures.length > 0) {
+      print(`${unchanged.output}\n✘ Without a mutation, these fail: ${unchanged.failures.join('; ')}`)
+      return 1
+    }
+    const failures = await runMutations({
+      mutations: selected,
+      signal: stopping.signal,
+      lanes: lanes.map((lane) => (mutation) => lane.test(mutation, unchangedFile)),
+      print,
+    })
+    return failures > 0 ? 1 : 0
+  } finally {
+    for (const lane of lanes) lane.stop()
+    await rm(directory, { recursive: true })
+  }
+}
+
+/** Tests one mutation at a time, in one copy of the tree. */
+function createLane(copy: TreeCopy, signal: AbortSignal) {
+  const { directory } = copy
+  const environment = { ...process.env, NODE_COMPILE_CACHE: join(directory, '.compile-cache') }
+  const builder = createCloudBuilder(directory, environment)
+  const mutatedFile = join(directory, 'mutated.json')
+  const cloudTests = cloudTestsOf(directory)
+
+  async function run(files: readonly string[], cloudsFile?: string) {
+    return runTestFile(await copy.writeEntry(files), {
+      environment: { ...environment, ...(cloudsFile && { [cloudsFileVariable]: cloudsFile }) },
+      limitMs,
+      signal,
+      cwd: directory,
+    })
+  }
+
+  async function runPlanted({ tests, clouds = ['production'] }: Mutation, unchangedFile: string) {
+    // Files that a mutation names build what they need.
+    if (tests) return run(tests)
+    const problem = await builder.build(clouds, mutatedFile)
+    if (problem) return { problem: `the configuration does not build: ${problem}` }
+    const read = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
+    writeFileSync(mutatedFile, JSON.stringify({ ...read(unchangedFile), ...read(mutatedFile) }))
+    return run(cloudTests, mutatedFile)
+  }
+
+  return {
+    cloudTests,
+    run,
+    build: builder.build,
+    stop: builder.stop,
+
+    async test(mutation: Mutation, unchangedFile: string): Promise<Verdict> {
+      try {
+        const remove = await copy.plant(mutation)
+        const result = await runPlanted(mutation, unchangedFile).finally(remove)
+        if ('problem' in result) return result
+        // Tests that do not even start would hide whether one of them notices the mistake.
+        if (result.passed + result.failures.length < 2) {
+          return { problem: `the tests could not run:\n${result.output.trimEnd().slice(-2_000)}` }
+        }
+        return { failedTests: result.failures }
+      } catch (error) {
+        return { problem: error instanceof Error ? error.message : String(error) }
+      }
+    },
+  }
+}
+
+/** Returns the files that cloud.test.ts of a copy imports, without the slow ones. */
+function cloudTestsOf(directory: string): string[] {
+  const text = readFileSync(join(directory, 'tests/stacks/cloud.test.ts'), 'utf8')
+  const files = Array.from(text.matchAll(/^import '\.\/(.+)'$/gm), ([, file = '']) => file)
+  return files.filter((file) => !slowFiles.includes(file))
+}
