@@ -27,7 +27,8 @@ export async function copyRepository() {
   const secret = `planted-${randomUUID()}`
   for (const path of plantedSecrets) {
     await mkdir(dirname(join(directory, path)), { recursive: true })
-    await writeFile(join(directory, path), secret)
+    // Compose reads `.env`, so it must be in its syntax.
+    await writeFile(join(directory, path), `SECRET=${secret}\n`)
   }
   return { directory, paths, secret }
 }
