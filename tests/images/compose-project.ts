@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { docker } from './container-engine.ts'
+import { docker, readLogLines } from './container-engine.ts'
 
 /** The services that are built of this repository. */
 export const builtServices = ['stateless-app', 'worker', 'local-cloud'] as const
@@ -41,9 +41,7 @@ export async function writeOverrides(
     '    environment:',
     `      PUBLIC_ORIGIN: http://127.0.0.1:${apiPort}`,
     `      S3_PUBLIC_ENDPOINT: http://127.0.0.1:${s3Port}`,
-    '  worker:',
-    ...build,
-    '    environment: { LOG_LEVEL: info }',
+    ...(nodeImage ? ['  worker:', ...build] : []),
     '  local-cloud:',
     ...build,
     `    ports: !override ["127.0.0.1:${s3Port}:9000"]`,
@@ -59,6 +57,7 @@ export function openComposeProject(directory: string) {
   const files = [join(directory, 'compose.yaml'), join(directory, overrides)]
   const parameters = ['compose', '--project-name', projectName, ...files.flatMap((file) => ['--file', file])]
   const compose = (...more: string[]) => docker([...parameters, ...more])
+  const container = (service: string) => compose('ps', '--all', '--quiet', service)
 
   return {
     /** Builds the images. The builder's progress goes to this terminal. */
@@ -73,9 +72,10 @@ export function openComposeProject(directory: string) {
       compose(...profiles.flatMap((profile) => ['--profile', profile]), 'config', '--quiet'),
     image: (service: BuiltService) => `${projectName}-${service}`,
     /** Returns the id of a service's only container. */
-    container: (service: string) => compose('ps', '--all', '--quiet', service),
+    container,
     /** Returns the last lines of all services. */
-    logs: () => compose('logs', '--no-color', '--tail', '50'),
+    lastLogs: () => compose('logs', '--no-color', '--tail', '50'),
+    logLines: async (service: string) => readLogLines(await container(service)),
     /** Runs a program in a service's container, and returns what it printed. */
     exec: (service: string, ...command: string[]) => compose('exec', '--no-TTY', service, ...command),
     /** Removes containers, networks, volumes and built images. The builder keeps its cache. */

@@ -37,3 +37,9 @@ export async function docker(parameters: string[]): Promise<string> {
   const { stdout } = await run('docker', parameters, { maxBuffer: 64 * 1024 ** 2 })
   return stdout.trimEnd()
 }
+
+/** Returns all lines that a container wrote to its output and to its errors. */
+export async function readLogLines(container: string): Promise<string[]> {
+  const { stdout, stderr } = await run('docker', ['logs', container], { maxBuffer: 64 * 1024 ** 2 })
+  return [...stdout.split('\n'), ...stderr.split('\n')].filter(Boolean)
+}

@@ -8,7 +8,6 @@ import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
 import { bodyOf, createHttpClient } from '../support/http-client.ts'
-import { readUpload } from '../support/send-upload.ts'
 import { suite } from '../support/suite.ts'
 import { mediaFile } from '../worker/support/media-files.ts'
 import { builtServices, openComposeProject } from './compose-project.ts'
@@ -188,14 +187,24 @@ test('a worker that gets SIGTERM during a job ends with 0, and the upload become
   const photo = sharp({ create: { width: 6000, height: 5000, channels: 3, background: '#000', noise } })
   const { id } = await send('large.png', 'image/png', await photo.png({ compressionLevel: 1 }).toBuffer())
   await followUpload(origin, client, id, 'processing')
-  // Paused, the worker cannot finish the job before the signal arrives. The engine resumes it for the signal.
-  await docker(['pause', worker])
-  assert.is((await readUpload(client, id)).state, 'processing', 'the job takes longer than the pause')
   await docker(['kill', '--signal', 'SIGTERM', worker])
   assert.is(await docker(['wait', worker]), '0')
-  await docker(['start', worker])
+  const lines = await project.logLines('worker')
+  const closingAt = lines.findIndex((line) => line.includes('"event":"closing"'))
+  const finishedAt = lines.findIndex((line) => line.includes(id))
+  assert.ok(closingAt > 0 && (finishedAt === -1 || finishedAt > closingAt), 'the job ended after the signal')
+  await project.up('worker')
   const upload = await followUpload(origin, client, id, 'ready', 'rejected', 'failed')
   assert.is(upload.state, 'ready')
+})
+
+test('the services write JSON lines only, and no warnings', async () => {
+  for (const service of ['stateless-app', 'worker']) {
+    const lines = await project.logLines(service)
+    assert.ok(lines.length > 2, service)
+    const others = lines.filter((line) => !/^\{"level":[123]0,/.test(line))
+    assert.equal(others, [], service)
+  }
 })
 
 test('all containers end with 0 on SIGTERM', async () => {

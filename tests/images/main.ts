@@ -54,7 +54,7 @@ async function testImages(): Promise<number> {
     })
     print(result.output.trimEnd())
     for (const failure of result.failures) print(`✘ ${failure}`)
-    if (result.failures.length > 0) print(await project.logs())
+    if (result.failures.length > 0) print(await project.lastLogs())
     print(`${result.passed} passed, ${result.failures.length} failed`)
     return result.failures.length
   } finally {

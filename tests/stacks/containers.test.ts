@@ -280,6 +280,11 @@ test('the services of Compose use the same Redis, bucket and queue', async () =>
   assert.is(api.anonymousUploads, true)
   const worker = readWorkerConfig(environmentOf('worker'))
   for (const name of ['redisUrl', 'bucket', 'eventsQueueUrl'] as const) assert.is(api[name], worker[name])
+  for (const service of ['stateless-app', 'worker']) {
+    const { AWS_ENDPOINT_URL_SQS, EVENTS_QUEUE_URL = '', DEAD_LETTER_QUEUE_URL = '' } = environmentOf(service)
+    for (const url of [EVENTS_QUEUE_URL, DEAD_LETTER_QUEUE_URL])
+      assert.is(new URL(url).origin, AWS_ENDPOINT_URL_SQS, 'the SDK warns of each call otherwise')
+  }
 
   const data = await mkdtemp(join(tmpdir(), 'millrace-cloud-'))
   const command = services['local-cloud']?.command ?? []
