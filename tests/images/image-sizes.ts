@@ -10,9 +10,9 @@ const MB = 1e6
  * service.
  */
 export const addedSizeLimits: Record<BuiltService, number> = {
-  'stateless-app': 100 * MB,
-  worker: 150 * MB,
-  'local-cloud': 100 * MB,
+  'stateless-app': 95 * MB,
+  worker: 110 * MB,
+  'local-cloud': 75 * MB,
 }
 
 /** Returns the size of an image and what its layers above the base have, in bytes. */
