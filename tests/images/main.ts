@@ -58,8 +58,8 @@ async function testImages(): Promise<number> {
     print(`${result.passed} passed, ${result.failures.length} failed`)
     return result.failures.length
   } finally {
-    await project.remove()
-    await rm(directory, { recursive: true })
+    // The directory is removed even if the engine fails here.
+    await project.remove().finally(() => rm(directory, { recursive: true }))
   }
 }
 
