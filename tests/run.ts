@@ -48,8 +48,9 @@ function usesBrowser(path: string): boolean {
   return relative(root, path).startsWith('browser/')
 }
 
+/** The images are tested by `npm run test:images`, which builds them before. */
 function findFiles() {
-  return globSync('**/*.test.ts', { cwd: root, exclude: ['**/node_modules', '**/fixtures'] })
+  return globSync('**/*.test.ts', { cwd: root, exclude: ['**/node_modules', '**/fixtures', 'images'] })
     .map((path) => join(root, path))
     .filter((path) => filters.length === 0 || filters.some((filter) => path.includes(filter)))
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))

@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { BlockList } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -17,6 +18,7 @@ import Type from 'typebox'
 import { Compile } from 'typebox/compile'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
+import { plantedSecrets } from '../images/planted-secrets.ts'
 import { suite } from '../support/suite.ts'
 
 const test = suite('containers')
@@ -51,6 +53,8 @@ const last = (stage: string, keyword: string) =>
 
 const Service = Type.Object({
   build: Type.Optional(Type.Object({ target: Type.String() })),
+  image: Type.Optional(Type.String()),
+  networks: Type.Optional(Type.Object({ default: Type.Object({ ipv4_address: Type.String() }) })),
   command: Type.Optional(Type.Array(Type.String())),
   ports: Type.Optional(Type.Array(Type.String())),
   profiles: Type.Optional(Type.Array(Type.String())),
@@ -60,9 +64,19 @@ const Service = Type.Object({
   depends_on: Type.Optional(Type.Record(Type.String(), Type.Object({ condition: Type.String() }))),
 })
 const composeFile: unknown = parse(read('compose.yaml'), { merge: true })
-const { services } = Compile(Type.Object({ services: Type.Record(Type.String(), Service) })).Parse(
-  composeFile,
-)
+const Network = Type.Object({
+  ipam: Type.Object({
+    config: Type.Array(
+      Type.Object({ subnet: Type.String(), ip_range: Type.String(), gateway: Type.String() }),
+    ),
+  }),
+})
+const { services, networks } = Compile(
+  Type.Object({
+    services: Type.Record(Type.String(), Service),
+    networks: Type.Object({ default: Network }),
+  }),
+).Parse(composeFile)
 /** Returns the environment of a service as Compose sets it if no variable of a `${NAME:-default}` is set. */
 const environmentOf = (service: string) =>
   Object.fromEntries(
@@ -92,7 +106,9 @@ test('images of both tiers run without root, with jemalloc and a health check', 
 })
 
 test('the build context holds only what the Dockerfile copies', () => {
-  const ignored = read('.dockerignore').trimEnd().split('\n')
+  const ignored = read('.dockerignore')
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'))
   assert.is(ignored[0], '*')
   const included = ignored.flatMap((line) => (line.startsWith('!') ? [line.slice(1)] : []))
   const copied = [...stages.values()]
@@ -101,8 +117,50 @@ test('the build context holds only what the Dockerfile copies', () => {
     .flatMap(({ text }) => text.split(' ').slice(0, -1))
   for (const source of copied) assert.ok(existsSync(join(root, source)), source)
   assert.equal([...new Set(copied.map((source) => source.split('/')[0]))].sort(), included.sort())
-  for (const pattern of ['**/node_modules', '**/dist', '**/.env'])
-    assert.ok(ignored.includes(pattern), pattern)
+  // The last rule that matches a path or a folder above it decides, as in Docker.
+  const isInContext = (path: string) => {
+    const folders = path.split('/').map((_, index, parts) => parts.slice(0, index + 1).join('/'))
+    const rule = ignored.findLast((line) => folders.some((folder) => dockerPattern(line).test(folder)))
+    return rule?.startsWith('!') ?? true
+  }
+  for (const path of plantedSecrets) assert.not(isInContext(path), path)
+  const sources = copied.flatMap((source) =>
+    globSync([source, `${source}/**/*.{ts,tsx,json,xml}`], { cwd: root }),
+  )
+  const built = sources.filter((path) => !/(^|\/)(node_modules|dist)\//.test(path))
+  assert.ok(built.length > 500)
+  for (const path of built) assert.ok(isInContext(path), path)
+})
+
+test('all images have an exact version', () => {
+  const base = /^ARG NODE=(\S+)$/m.exec(dockerfile)?.[1]
+  const others = Object.values(services).flatMap(({ image }) => image ?? [])
+  assert.is(others.length, 5)
+  for (const image of [base, ...others])
+    assert.match(image ?? '', /^[\w./-]+:v?\d+\.\d+\.\d+(-[\w.-]+)?(@sha256:[0-9a-f]{64})?$/)
+})
+
+test('Compose gives a fixed address to no other container', () => {
+  const { default: network } = networks
+  const [range] = network.ipam.config
+  if (!range) throw new Error('The network has no range.')
+  const isIn = (cidr: string, address: string) => {
+    const [start = '', bits] = cidr.split('/')
+    const block = new BlockList()
+    block.addSubnet(start, Number(bits))
+    return block.check(address)
+  }
+  const fixed = Object.values(services).flatMap(({ networks }) => networks?.default.ipv4_address ?? [])
+  assert.equal(fixed, [new URL(environmentOf('worker')['AWS_ENDPOINT_URL_S3'] ?? '').hostname])
+  for (const address of fixed) {
+    assert.ok(isIn(range.subnet, address))
+    assert.not(isIn(range.ip_range, address))
+    assert.is.not(address, range.gateway)
+  }
+  const [first = '', bits] = range.ip_range.split('/')
+  assert.ok(isIn(range.subnet, first) && isIn(range.subnet, range.gateway))
+  // Room for all services, and for more workers.
+  assert.ok(2 ** (32 - Number(bits)) >= 64)
 })
 
 test('each package imports only its dependencies, and what runs in containers only those of production', () => {
@@ -222,6 +280,11 @@ test('the services of Compose use the same Redis, bucket and queue', async () =>
   assert.is(api.anonymousUploads, true)
   const worker = readWorkerConfig(environmentOf('worker'))
   for (const name of ['redisUrl', 'bucket', 'eventsQueueUrl'] as const) assert.is(api[name], worker[name])
+  for (const service of ['stateless-app', 'worker']) {
+    const { AWS_ENDPOINT_URL_SQS, EVENTS_QUEUE_URL = '', DEAD_LETTER_QUEUE_URL = '' } = environmentOf(service)
+    for (const url of [EVENTS_QUEUE_URL, DEAD_LETTER_QUEUE_URL])
+      assert.is(new URL(url).origin, AWS_ENDPOINT_URL_SQS, 'the SDK warns of each call otherwise')
+  }
 
   const data = await mkdtemp(join(tmpdir(), 'millrace-cloud-'))
   const command = services['local-cloud']?.command ?? []
@@ -285,6 +348,13 @@ else {
 }
 
 test.run()
+
+/** Returns the expression of a line of .dockerignore. Unlike in shells, `*` matches names that start with a dot. */
+function dockerPattern(line: string): RegExp {
+  const parts = line.replace(/^!/, '').split('**/')
+  const expressions = parts.map((part) => part.replaceAll('.', '\\.').replaceAll('*', '[^/]*'))
+  return new RegExp(`^${expressions.join('(.*/)?')}$`)
+}
 
 /** Returns what a file imports for other than types. */
 function importsOf(file: string): string[] {

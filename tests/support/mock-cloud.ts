@@ -191,7 +191,6 @@ type Request = {
   getIgnorechangesList?(): string[]
   getProtect?(): boolean
   getRetainondelete?(): boolean
-  getIgnorechangesList?(): string[]
   getDependenciesList(): string[]
   getPropertydependenciesMap?(): {
     forEach(visit: (urns: { getUrnsList(): string[] }, input: string) => void): void
