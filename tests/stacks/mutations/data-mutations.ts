@@ -7,8 +7,8 @@ export const dataMutations: readonly Mutation[] = [
   {
     name: 'redis-engine-of-another-family',
     file: 'stacks/redis.ts',
-    before: "engineVersion: '8.0'",
-    after: "engineVersion: '7.2'",
+    before: "engineVersion = '8.0'",
+    after: "engineVersion = '7.2'",
     effect: 'ElastiCache refuses the parameter group, so the deploy stops after ten minutes.',
   },
   {

@@ -344,11 +344,11 @@ export const tierMutations: readonly Mutation[] = [
   },
   // sst dev
   {
-    name: 'dev-redis-evicts',
+    name: 'dev-waits-to-be-started',
     file: 'stacks/dev.ts',
-    before: '--maxmemory-policy noeviction',
-    after: '--maxmemory-policy allkeys-lru',
-    effect: 'Redis of `sst dev` deletes sessions and jobs when it is full.',
+    before: 'autostart: true',
+    after: 'autostart: false',
+    effect: '`sst dev` starts nothing by itself.',
     clouds: ['sstDev'],
     tests: ['stages.ts'],
   },
