@@ -113,7 +113,7 @@ test('every operation of the aws command on the pages exists', async () => {
   }
   // Commands of the tool itself, and actions that IAM calls otherwise or does not check.
   const others = [
-    ...['configure sso', 'cloudformation deploy', 'logs tail', 's3 sync', 's3 cp'],
+    ...['configure sso', 'sso login', 'cloudformation deploy', 'logs tail', 's3 sync', 's3 cp'],
     ...[
       's3api delete-bucket-replication',
       's3api list-buckets',

@@ -4,9 +4,9 @@ import { platform, root } from '../../support/sst-platform.ts'
 import { applyMutation, type Mutation } from './mutation.ts'
 
 /** Parts of the tree that no infrastructure test reads. */
-const skipped = new Set(['.git', '.millrace', '.sst', 'bench', 'examples', 'node_modules'])
-/** Folders of tests/ that infrastructure tests import. */
-const testFolders = ['stacks', 'support']
+const skipped = new Set(['.git', '.millrace', '.sst', 'bench', 'node_modules'])
+/** Folders of tests/ that infrastructure tests read. */
+const testFolders = ['stacks', 'support', 'fixtures/scaling-events']
 
 /**
  * Copies the part of the repository that the infrastructure tests need. Installed packages are links; the links to our own
