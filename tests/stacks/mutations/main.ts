@@ -34,7 +34,6 @@ export async function mutate(texts: readonly string[]): Promise<number> {
   const stopping = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
   const directory = await mkdtemp(join(tmpdir(), 'millrace-mutations-'))
-  const unchangedFile = join(directory, 'unchanged.json')
   const lanes: ReturnType<typeof createLane>[] = []
   try {
     for (let index = 0; index < lanesAtOnce; index++) {
@@ -43,17 +42,22 @@ export async function mutate(texts: readonly string[]): Promise<number> {
     const [first] = lanes
     if (!first) throw new Error('There is no lane.')
     // Without a mutation everything must pass. Clouds in which a mutation does not show are taken from this build.
-    const problem = await first.build(Object.keys(cloudOptions) as CloudName[], unchangedFile)
+    const problem = await first.build(Object.keys(cloudOptions) as CloudName[], first.unchangedFile)
     if (problem) throw new Error(problem)
-    const unchanged = await first.run(first.cloudTests, unchangedFile)
-    if (unchanged.failures.length > 0) {
-      print(`${unchanged.output}\n✘ Without a mutation, these fail: ${unchanged.failures.join('; ')}`)
-      return 1
+    const clouds = readFileSync(first.unchangedFile, 'utf8')
+    for (const lane of lanes) {
+      // The clouds name the directory in which they were built.
+      writeFileSync(lane.unchangedFile, clouds.replaceAll(first.directory, lane.directory))
+      const unchanged = await lane.run(lane.cloudTests, lane.unchangedFile)
+      if (unchanged.failures.length > 0) {
+        print(`${unchanged.output}\n✘ Without a mutation, these fail: ${unchanged.failures.join('; ')}`)
+        return 1
+      }
     }
     const failures = await runMutations({
       mutations: selected,
       signal: stopping.signal,
-      lanes: lanes.map((lane) => (mutation) => lane.test(mutation, unchangedFile)),
+      lanes: lanes.map((lane) => lane.test),
       print,
     })
     return failures > 0 ? 1 : 0
@@ -68,6 +72,7 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
   const { directory } = copy
   const environment = { ...process.env, NODE_COMPILE_CACHE: join(directory, '.compile-cache') }
   const builder = createCloudBuilder(directory, environment)
+  const unchangedFile = join(directory, 'unchanged.json')
   const mutatedFile = join(directory, 'mutated.json')
   const cloudTests = cloudTestsOf(directory)
 
@@ -80,7 +85,7 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
     })
   }
 
-  async function runPlanted({ tests, clouds = ['production'] }: Mutation, unchangedFile: string) {
+  async function runPlanted({ tests, clouds = ['production'] }: Mutation) {
     // Files that a mutation names build what they need.
     if (tests) return run(tests)
     const problem = await builder.build(clouds, mutatedFile)
@@ -91,15 +96,18 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
   }
 
   return {
+    directory,
+    /** The clouds without a mutation. */
+    unchangedFile,
     cloudTests,
     run,
     build: builder.build,
     stop: builder.stop,
 
-    async test(mutation: Mutation, unchangedFile: string): Promise<Verdict> {
+    async test(mutation: Mutation): Promise<Verdict> {
       try {
         const remove = await copy.plant(mutation)
-        const result = await runPlanted(mutation, unchangedFile).finally(remove)
+        const result = await runPlanted(mutation).finally(remove)
         if ('problem' in result) return result
         // Tests that do not even start would hide whether one of them notices the mistake.
         if (result.passed + result.failures.length < 2) {
