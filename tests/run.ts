@@ -180,6 +180,12 @@ if (filters.length === 0 && counted < minimum) {
   failRun(`Only ${counted} tests were counted; at least ${minimum} are required.`)
 }
 const failed = failures + runFailures
+const slowest = results.toSorted((a, b) => b.durationMs - a.durationMs).slice(0, 10)
+if (results.length > slowest.length) {
+  print(
+    `\nThe slowest: ${slowest.map(({ path, durationMs }) => `${relative(root, path)} ${Math.round(durationMs / 1000)} s`).join(', ')}`,
+  )
+}
 print(`\n${results.length} files in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
 print(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 process.exitCode = failed > 0 ? 1 : 0
