@@ -67,6 +67,7 @@ test('worker config requires addresses and the bucket only', () => {
     importMinBytesPerSecond: 10_240,
     tracing: undefined,
     scan: { clamd: undefined, inspector: undefined },
+    cdnDistributionId: undefined,
   })
 })
 
