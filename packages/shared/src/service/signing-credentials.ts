@@ -71,7 +71,13 @@ export function createSigningCredentials(deps: {
           renewal = undefined
         })
     }
-    if (renewal) await Promise.race([renewal, delay(maxWaitMs, undefined, { ref: false })])
+    if (!renewal) return
+    const waited = new AbortController()
+    await Promise.race([
+      renewal,
+      delay(maxWaitMs, undefined, { signal: waited.signal }).catch(() => undefined),
+    ])
+    waited.abort()
   }
 
   /**
