@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
+import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Sweep } from './sweep.ts'
@@ -43,34 +43,19 @@ export function createSweepSchedule(deps: {
   log: Logger
 }) {
   const { redis, prefix, intervalMs, stateStore, sweep, log } = deps
-  const stopping = new AbortController()
-  let loop: Promise<void> = Promise.resolve()
 
-  return {
-    start(): void {
-      loop = repeat()
+  /** A stop ends a run at its next page. Another worker continues it. */
+  return createRepeatedWork({
+    pauseMs: Math.min(intervalMs, longestPollMs),
+    async run(signal) {
+      await runIfDue(signal)
+      return undefined
     },
-    /** Ends a run at its next page. Another worker continues it. */
-    async stop(): Promise<void> {
-      stopping.abort()
-      await loop
-    },
-  }
+    onFailed: (error) =>
+      log.warn({ err: error, event: 'sweep-failed' }, 'the sweep failed, a worker continues it later'),
+  })
 
-  async function repeat(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      try {
-        await runIfDue()
-      } catch (error) {
-        if (!stopping.signal.aborted)
-          log.warn({ err: error, event: 'sweep-failed' }, 'the sweep failed, a worker continues it later')
-      }
-      const pollMs = Math.min(intervalMs, longestPollMs)
-      await delay(pollMs, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-  }
-
-  async function runIfDue(): Promise<void> {
+  async function runIfDue(signal: AbortSignal): Promise<void> {
     if (!isDue(await stateStore.read())) return
     const lease = sweepLease({ redis, prefix })
     if (!(await lease.hold())) return
@@ -82,7 +67,6 @@ export function createSweepSchedule(deps: {
       const state = isInterrupted ? last : newSweepState(last, Date.now())
       if (!isInterrupted) await stateStore.write(state)
       log.info({ event: 'sweep-started', isContinued: isInterrupted }, 'sweep started')
-      const { signal } = stopping
       const { findings } = await sweep({ state, save: stateStore.write, keepLease: lease.keep, signal })
       const ms = Date.now() - Date.parse(state.startedAt)
       log.info({ event: 'swept', ...findings.counts(), ms }, 'sweep completed')

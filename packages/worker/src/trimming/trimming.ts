@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { isOutOfMemory } from '@millrace/shared/service/outage.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
 import { createRedisMemory } from '@millrace/shared/service/redis-memory.ts'
+import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import { memoryBudget } from '@millrace/shared/uploads/memory-budget.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
@@ -32,35 +32,16 @@ export function createTrimming(deps: { redis: Redis; prefix: string; log: Logger
   const { redis, prefix, log } = deps
   const memory = createRedisMemory({ redis, maxAgeMs: 0 })
   const trimRecords = createTrimRecords({ redis, prefix, memory })
-  const stopping = new AbortController()
-  let loop: Promise<void> = Promise.resolve()
 
-  return {
-    start(): void {
-      loop = repeat()
-    },
-    /** Ends a run at its next batch. */
-    async stop(): Promise<void> {
-      stopping.abort()
-      await loop
-    },
-  }
-
-  async function repeat(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      let waitMs = checkIntervalMs
-      try {
-        if (!(await trimIfNeeded())) waitMs = pauseMs
-      } catch (error) {
-        if (!stopping.signal.aborted)
-          log.warn({ err: error, event: 'trimming-failed' }, 'trimming failed, it is retried')
-      }
-      await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-  }
+  /** A stop ends a run at its next batch. */
+  return createRepeatedWork({
+    pauseMs: checkIntervalMs,
+    run: async (signal) => ((await trimIfNeeded(signal)) ? undefined : pauseMs),
+    onFailed: (error) => log.warn({ err: error, event: 'trimming-failed' }, 'trimming failed, it is retried'),
+  })
 
   /** @returns false after a run that could not free enough */
-  async function trimIfNeeded(): Promise<boolean> {
+  async function trimIfNeeded(signal: AbortSignal): Promise<boolean> {
     if ((await memory.usedShare()) <= memoryBudget.trimAbove) return true
     const lease = createRedisLease({
       redis,
@@ -73,7 +54,7 @@ export function createTrimming(deps: { redis: Redis; prefix: string; log: Logger
     try {
       const startedAtMs = performance.now()
       const { deleted, usedShare } = await trimRecords(async () => {
-        stopping.signal.throwIfAborted()
+        signal.throwIfAborted()
         if (!(await holdIfPossible(lease.hold))) throw new Error('Another worker has taken the lease.')
       })
       isEnough = usedShare <= memoryBudget.trimAbove

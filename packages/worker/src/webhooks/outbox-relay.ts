@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { outboxTenantEnd, parseOutboxKey } from '@millrace/shared/ledger/object-keys.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
+import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import type { DeliveryQueue } from '@millrace/shared/webhooks/delivery-queue.ts'
 import type { Outbox } from '@millrace/shared/webhooks/outbox.ts'
 import type { Redis } from 'ioredis'
@@ -39,39 +39,32 @@ export function createOutboxRelay(deps: {
     holder: randomUUID(),
     ttlMs: leaseMs,
   })
-  const stopping = new AbortController()
-  let loop: Promise<void> = Promise.resolve()
   /** Where the next pass begins; undefined: at the start. */
   let position: string | undefined
 
-  return {
-    start(): void {
-      loop = repeat()
+  const work = createRepeatedWork({
+    pauseMs: intervalMs,
+    async run(signal) {
+      await relay(signal)
+      return undefined
     },
+    onFailed: (error) =>
+      log.warn({ err: error, event: 'relay-failed' }, 'the outbox was not relayed, it is tried again'),
+  })
+
+  return {
+    start: work.start,
     /** Ends a pass at its next page. */
     async stop(): Promise<void> {
-      stopping.abort()
-      await loop
+      await work.stop()
+      // If Redis does not respond, the lease expires.
+      await lease.release().catch(() => undefined)
     },
   }
 
-  async function repeat(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      try {
-        await relay()
-      } catch (error) {
-        if (!stopping.signal.aborted)
-          log.warn({ err: error, event: 'relay-failed' }, 'the outbox was not relayed, it is tried again')
-      }
-      await delay(intervalMs, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-    // If Redis does not respond, the lease expires.
-    await lease.release().catch(() => undefined)
-  }
-
-  async function relay(): Promise<void> {
+  async function relay(signal: AbortSignal): Promise<void> {
     let relayed = 0
-    for (let pages = 0; pages < maxPages && !stopping.signal.aborted; pages++) {
+    for (let pages = 0; pages < maxPages && !signal.aborted; pages++) {
       if (!(await lease.hold())) return
       const { entries, next } = await outbox.list({ after: position })
       const events = entries.flatMap(({ key }) => parseOutboxKey(key) ?? [])

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Lifecycle } from '@millrace/shared/lifecycle/lifecycle.ts'
 import { createRedisLease } from '@millrace/shared/service/redis-lease.ts'
+import { createRepeatedWork } from '@millrace/shared/service/repeated-work.ts'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { InvalidateCdn } from './invalidate-cdn.ts'
@@ -36,8 +36,6 @@ export function createWithdrawal(deps: {
     holder: randomUUID(),
     ttlMs: leaseMs,
   })
-  const stopping = new AbortController()
-  let loop: Promise<void> = Promise.resolve()
   let cdn: InvalidateCdn | undefined
 
   const withdrawVariants = createWithdrawVariants({
@@ -45,14 +43,23 @@ export function createWithdrawal(deps: {
     loadCdn: cdnDistributionId === undefined ? undefined : () => loadCdn(cdnDistributionId),
   })
 
-  return {
-    start(): void {
-      loop = repeat()
+  const work = createRepeatedWork({
+    pauseMs: intervalMs,
+    async run(signal) {
+      if (await lease.hold()) await withdraw(signal)
+      return undefined
     },
+    onFailed: (error) =>
+      log.warn({ err: error, event: 'withdrawal-failed' }, 'variants were not withdrawn, it is tried again'),
+  })
+
+  return {
+    start: work.start,
     /** Ends a pass at its next batch. */
     async stop(): Promise<void> {
-      stopping.abort()
-      await loop
+      await work.stop()
+      // If Redis does not respond, the lease expires.
+      await lease.release().catch(() => undefined)
       cdn?.close()
     },
   }
@@ -65,26 +72,9 @@ export function createWithdrawal(deps: {
     return cdn
   }
 
-  async function repeat(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      try {
-        if (await lease.hold()) await withdraw()
-      } catch (error) {
-        if (!stopping.signal.aborted)
-          log.warn(
-            { err: error, event: 'withdrawal-failed' },
-            'variants were not withdrawn, it is tried again',
-          )
-      }
-      await delay(intervalMs, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-    // If Redis does not respond, the lease expires.
-    await lease.release().catch(() => undefined)
-  }
-
-  async function withdraw(): Promise<void> {
+  async function withdraw(signal: AbortSignal): Promise<void> {
     const counts = await withdrawVariants(async () => {
-      stopping.signal.throwIfAborted()
+      signal.throwIfAborted()
       if (!(await lease.hold())) throw new Error('Another worker has taken the lease.')
     })
     if (counts.finished > 0) log.info({ event: 'variants-withdrawn', ...counts }, 'variants were withdrawn')
