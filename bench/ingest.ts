@@ -5,6 +5,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
 import { type Comparison, measure } from './measure.ts'
 import { printTable } from './print-table.ts'
 import { requestSessions } from './request-sessions.ts'
@@ -47,7 +48,10 @@ export async function run(options: { quick: boolean }): Promise<void> {
   }
 
   try {
-    const redis = await startRedisServer({ directory })
+    const redis = await startRedisServer({
+      directory,
+      program: await provideProgram(redisProgram, console.log),
+    })
     running.push(redis)
     const s3 = await start('./null-s3.ts', {}, false)
     const environment = {

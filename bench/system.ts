@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { S3Client } from '@aws-sdk/client-s3'
 import { startLocalCloud } from '@millrace/local/cloud/local-cloud.ts'
 import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
+import { provideProgram, redisProgram } from '@millrace/local/setup/system-programs.ts'
 import { Redis } from 'ioredis'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 
@@ -26,7 +27,10 @@ export async function startSystem(checkout: string, environment: Record<string, 
     for (const closePart of closers.splice(0).reverse()) await closePart()
   }
   try {
-    const redisServer = await startRedisServer({ directory: join(directory, 'redis') })
+    const redisServer = await startRedisServer({
+      directory: join(directory, 'redis'),
+      program: await provideProgram(redisProgram, console.log),
+    })
     closers.push(redisServer.close)
     const redis = new Redis(redisServer.url)
     closers.push(() => redis.disconnect())

@@ -1,19 +1,12 @@
 import { globSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startRedisServer } from '@millrace/local/cloud/redis-server.ts'
 import { StartError } from '@millrace/local/setup/start-error.ts'
-import {
-  chromiumProgram,
-  clamdProgram,
-  provideProgram,
-  redisProgram,
-} from '@millrace/local/setup/system-programs.ts'
+import { chromiumProgram, clamdProgram, provideProgram } from '@millrace/local/setup/system-programs.ts'
 import { type FileResult, runTestFiles } from './support/run-file.ts'
 import { groupByProcess } from './support/shared-process.ts'
 import { provideSstPlatform } from './support/sst-platform.ts'
+import { openTestRedis } from './support/test-redis.ts'
 
 /** A run without filters fails if it counts fewer tests. Raise it as tests are added. */
 const minimumTests = 3550
@@ -94,19 +87,6 @@ async function providePlatform(files: string[]) {
   if (files.some((path) => relative(root, path) === 'stacks/cloud.test.ts')) await provideSstPlatform(print)
 }
 
-/** Returns the Redis of the run: the server in REDIS_URL, or a new one with a temporary directory. */
-async function openRedis() {
-  if (process.env['REDIS_URL']) return { url: process.env['REDIS_URL'], close: async () => {} }
-  const program = await provideProgram(redisProgram, print)
-  const directory = await mkdtemp(join(tmpdir(), 'millrace-tests-'))
-  const server = await startRedisServer({ directory, program })
-  const close = async () => {
-    await server.close()
-    await rm(directory, { recursive: true })
-  }
-  return { url: server.url, close }
-}
-
 async function runAll(files: string[], environment: NodeJS.ProcessEnv) {
   const results: FileResult[] = []
   const limitMs = Number(values['limit-seconds']) * 1000
@@ -152,7 +132,7 @@ async function runWithServices(files: string[]) {
     await provideChromium(files)
     await provideClamd(files)
     await providePlatform(files)
-    const redis = await openRedis()
+    const redis = await openTestRedis(print)
     try {
       return await runAll(files, { ...process.env, REDIS_URL: redis.url, NODE_COMPILE_CACHE: compileCache })
     } finally {

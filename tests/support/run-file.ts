@@ -18,7 +18,13 @@ export type FileResult = {
 
 const reportDescriptor = 3
 
-type RunOptions = { environment: NodeJS.ProcessEnv; limitMs: number; signal: AbortSignal; cwd?: string }
+type RunOptions = {
+  environment: NodeJS.ProcessEnv
+  limitMs: number
+  signal: AbortSignal
+  cwd?: string
+  untilFailure?: boolean
+}
 
 /** Runs one test file in a process of its own. See runTestFiles. */
 export async function runTestFile(path: string, options: RunOptions): Promise<FileResult> {
@@ -35,6 +41,7 @@ export async function runTestFile(path: string, options: RunOptions): Promise<Fi
  * @param options.limitMs time after which the group is killed, for each file, in milliseconds
  * @param options.signal kills the group, too
  * @param options.cwd the working directory; default: this process's own
+ * @param options.untilFailure whether the group is killed at the first failure; default: false
  * @returns what each file reported, in the order of `paths`. A file in which the process ended is the last one: the files
  * after it did not run. A file that does not report its end, or ends the process with another code than 0, has an
  * additional failure.
@@ -100,6 +107,8 @@ export async function runTestFiles(paths: string[], options: RunOptions): Promis
     const report: TestReport = JSON.parse(line)
     if (report.kind !== 'next') {
       reports.push(report)
+      const isFailure = report.kind === 'failure' || (report.kind === 'test' && report.outcome === 'failed')
+      if (options.untilFailure && isFailure) killGroup()
       return
     }
     clearTimeout(timer)
@@ -119,6 +128,7 @@ export async function runTestFiles(paths: string[], options: RunOptions): Promis
   endFile(code, (counts) => {
     const { failures, inTest } = counts
     const hasFailed = failures.length > 0 || results.some((earlier) => earlier.failures.length > 0)
+    if (options.untilFailure && hasFailed) return
     if (killReason) failures.push(`the file ${killReason}${inTest}`)
     else if (signal) failures.push(`the file was ended by ${signal}${inTest}`)
     else if (!isFinished)

@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 
 /** Mistakes in rights and secrets, and in what parts are given. */
-export const accessMutations: readonly Mutation[] = [
+export const accessMutations: readonly CloudMutation[] = [
   // Roles
   {
     name: 'api-cannot-list-parts',

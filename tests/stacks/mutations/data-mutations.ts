@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 
 /** Mistakes in what stores data: Redis, bucket, queues, key, replication. */
-export const dataMutations: readonly Mutation[] = [
+export const dataMutations: readonly CloudMutation[] = [
   // Redis
   {
     name: 'redis-engine-of-another-family',

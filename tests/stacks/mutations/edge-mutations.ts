@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 
 /** Mistakes in front of the API: load balancer, firewall, domain, CloudFront. */
-export const edgeMutations: readonly Mutation[] = [
+export const edgeMutations: readonly CloudMutation[] = [
   // Load balancer
   {
     name: 'unhealthy-after-ten-checks',

@@ -1,17 +1,17 @@
 // Tests the infrastructure tests: plants mistakes into copies of the tree, and demands that a test notices each.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runMutations, selectMutations, type Verdict } from '../../mutations/run-mutations.ts'
+import { createTreeCopy, type TreeCopy } from '../../mutations/tree-copy.ts'
 import { runTestFile } from '../../support/run-file.ts'
 import { provideSstPlatform } from '../../support/sst-platform.ts'
 import { cloudsFileVariable } from '../cloud-cache.ts'
 import { type CloudName, cloudOptions } from '../cloud-options.ts'
 import { createCloudBuilder } from './cloud-builder.ts'
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 import { mutations } from './mutation-list.ts'
-import { runMutations, selectMutations, type Verdict } from './run-mutations.ts'
-import { createTreeCopy, type TreeCopy } from './tree-copy.ts'
 
 /** The cores of the smallest machine. */
 const lanesAtOnce = 2
@@ -54,13 +54,14 @@ export async function mutate(texts: readonly string[]): Promise<number> {
         return 1
       }
     }
-    const failures = await runMutations({
+    const { killed, planned } = await runMutations({
       mutations: selected,
       signal: stopping.signal,
       lanes: lanes.map((lane) => lane.test),
       print,
     })
-    return failures > 0 ? 1 : 0
+    print(`\nkilled ${killed} of ${planned}`)
+    return killed < planned ? 1 : 0
   } finally {
     for (const lane of lanes) lane.stop()
     await rm(directory, { recursive: true })
@@ -77,7 +78,7 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
   const cloudTests = cloudTestsOf(directory)
 
   async function run(files: readonly string[], cloudsFile?: string) {
-    return runTestFile(await copy.writeEntry(files), {
+    return runTestFile(await writeEntry(directory, files), {
       environment: { ...environment, ...(cloudsFile && { [cloudsFileVariable]: cloudsFile }) },
       limitMs,
       signal,
@@ -85,7 +86,7 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
     })
   }
 
-  async function runPlanted({ tests, clouds = ['production'] }: Mutation) {
+  async function runPlanted({ tests, clouds = ['production'] }: CloudMutation) {
     // Files that a mutation names build what they need.
     if (tests) return run(tests)
     const problem = await builder.build(clouds, mutatedFile)
@@ -104,7 +105,7 @@ function createLane(copy: TreeCopy, signal: AbortSignal) {
     build: builder.build,
     stop: builder.stop,
 
-    async test(mutation: Mutation): Promise<Verdict> {
+    async test(mutation: CloudMutation): Promise<Verdict> {
       try {
         const remove = await copy.plant(mutation)
         const result = await runPlanted(mutation).finally(remove)
@@ -126,4 +127,14 @@ function cloudTestsOf(directory: string): string[] {
   const text = readFileSync(join(directory, 'tests/stacks/cloud.test.ts'), 'utf8')
   const files = Array.from(text.matchAll(/^import '\.\/(.+)'$/gm), ([, file = '']) => file)
   return files.filter((file) => !slowFiles.includes(file))
+}
+
+/**
+ * Writes a test file that runs some files of tests/stacks in one process.
+ * @returns its path
+ */
+async function writeEntry(directory: string, files: readonly string[]): Promise<string> {
+  const path = join(directory, 'tests/stacks/mutated.test.ts')
+  await writeFile(path, files.map((file) => `import './${file}'\n`).join(''))
+  return path
 }

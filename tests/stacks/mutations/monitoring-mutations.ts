@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 
 /** Mistakes in alarms, dashboard and budget. */
-export const monitoringMutations: readonly Mutation[] = [
+export const monitoringMutations: readonly CloudMutation[] = [
   // Alarms, dashboard, budget
   {
     name: 'alarm-of-a-million',

@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 
 /** Mistakes in the network and its security groups. */
-export const networkMutations: readonly Mutation[] = [
+export const networkMutations: readonly CloudMutation[] = [
   // Network and security groups
   {
     name: 'one-zone',

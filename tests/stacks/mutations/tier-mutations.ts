@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are texts of files, which contain template strings
-import type { Mutation } from './mutation.ts'
+import type { CloudMutation } from './cloud-mutation.ts'
 
 /** Mistakes in instances: groups, scaling, images, boot script, settings. */
-export const tierMutations: readonly Mutation[] = [
+export const tierMutations: readonly CloudMutation[] = [
   // Tiers
   {
     name: 'grace-of-zero',

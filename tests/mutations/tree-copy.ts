@@ -1,31 +1,25 @@
+import { existsSync } from 'node:fs'
 import { cp, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { platform, root } from '../../support/sst-platform.ts'
+import { platform, root } from '../support/sst-platform.ts'
 import { applyMutation, type Mutation } from './mutation.ts'
 
-/** Parts of the tree that no infrastructure test reads. */
-const skipped = new Set(['.git', '.millrace', '.sst', 'bench', 'node_modules'])
-/** Folders of tests/ that infrastructure tests read. */
-const testFolders = ['stacks', 'support', 'fixtures/scaling-events']
+/** Folders of the root that no test reads. */
+const skipped = new Set(['.git', '.millrace', '.sst', 'node_modules'])
 
 /**
- * Copies the part of the repository that the infrastructure tests need. Installed packages are links; the links to our own
- * packages lead into the copy.
+ * Copies the repository. Installed packages are links; the links to our own packages lead into the copy.
  *
  * @param directory a new directory for the copy
  */
 export async function createTreeCopy(directory: string) {
   await mkdir(directory, { recursive: true })
   for (const name of await readdir(root)) {
-    if (skipped.has(name) || name === 'tests') continue
+    if (skipped.has(name)) continue
     await cp(join(root, name), join(directory, name), { recursive: true, filter: isSource })
   }
-  for (const folder of testFolders) {
-    await cp(join(root, 'tests', folder), join(directory, 'tests', folder), { recursive: true })
-  }
-  await cp(join(root, 'tests/package.json'), join(directory, 'tests/package.json'))
   await linkPackages(directory)
-  await linkPlatform(directory)
+  if (existsSync(platform)) await linkPlatform(directory)
 
   return {
     directory,
@@ -40,16 +34,6 @@ export async function createTreeCopy(directory: string) {
       const original = await readFile(path, 'utf8')
       await writeFile(path, applyMutation(original, mutation))
       return () => writeFile(path, original)
-    },
-
-    /**
-     * Writes a test file that runs some files of tests/stacks in one process.
-     * @returns its path
-     */
-    async writeEntry(files: readonly string[]): Promise<string> {
-      const path = join(directory, 'tests/stacks/mutated.test.ts')
-      await writeFile(path, files.map((file) => `import './${file}'\n`).join(''))
-      return path
     },
   }
 }
@@ -69,11 +53,10 @@ async function linkPackages(directory: string) {
     const target = await readlink(join(root, 'node_modules', scope, name))
     await symlink(target, join(directory, 'node_modules', scope, name))
   }
-  for (const name of await readdir(join(root, 'packages'))) {
-    const own = (await readdir(join(root, 'packages', name))).includes('node_modules')
-    if (own) {
-      const installed = join('packages', name, 'node_modules')
-      await symlink(join(root, installed), join(directory, installed))
+  for (const folder of ['packages', 'examples']) {
+    for (const name of await readdir(join(root, folder))) {
+      const installed = join(folder, name, 'node_modules')
+      if (existsSync(join(root, installed))) await symlink(join(root, installed), join(directory, installed))
     }
   }
 }

@@ -1,8 +1,6 @@
-import type { CloudName } from '../cloud-options.ts'
-
-/** A mistake that an engineer could make, and that a test must notice. */
+/** A mistake that an engineer could make. */
 export type Mutation = {
-  /** Unique; `npm run test:infra -- --mutate <text>` selects by a part of it, or of `file`. */
+  /** Unique; `npm run mutate -- <text>` selects by a part of it, or of `file`. */
   name: string
   /** Relative to the repository's root. */
   file: string
@@ -12,10 +10,12 @@ export type Mutation = {
   after: string
   /** What a user would notice, as a sentence. */
   effect: string
-  /** The clouds in which the mutation shows. The others are taken from an unchanged build. Default: production only. */
-  clouds?: CloudName[]
-  /** Files of tests/stacks that run. Default: those of cloud.test.ts that read the built clouds. */
-  tests?: string[]
+}
+
+/** A mutation that tests must notice. */
+export type KeptMutation = Mutation & {
+  /** Test files that must notice it, relative to tests/; the first that notices ends its run. */
+  tests: readonly [string, ...string[]]
 }
 
 /** @throws Error if the file's text has the mutation's text not at all, or more than once */

@@ -1,0 +1,3 @@
+import type { KeptMutation } from '../mutation.ts'
+
+export const arrivalsMutations: readonly KeptMutation[] = []

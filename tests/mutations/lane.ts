@@ -1,0 +1,61 @@
+import { join } from 'node:path'
+import { runTestFiles } from '../support/run-file.ts'
+import { groupByProcess } from '../support/shared-process.ts'
+import type { Mutation } from './mutation.ts'
+import type { Verdict } from './run-mutations.ts'
+import { createTreeCopy } from './tree-copy.ts'
+
+/** Time limit of one test file, in milliseconds. A mutation that makes a test wait for ever is noticed by it. */
+const limitMs = 120_000
+
+/**
+ * Tests one mutation at a time, in a copy of the tree of its own.
+ *
+ * @param options.directory a new directory for the copy
+ * @param options.environment variables of the tests, with the Redis of the run
+ */
+export async function createLane(options: {
+  directory: string
+  environment: NodeJS.ProcessEnv
+  signal: AbortSignal
+}) {
+  const { directory, signal } = options
+  const copy = await createTreeCopy(directory)
+  const testRoot = join(directory, 'tests')
+  const environment = { ...options.environment, NODE_COMPILE_CACHE: join(directory, '.compile-cache') }
+
+  /** @returns the failures of the first group of files that has one, or none */
+  async function run(tests: readonly string[]): Promise<string[]> {
+    const paths = tests.map((test) => join(testRoot, test))
+    for (const group of groupByProcess(testRoot, paths)) {
+      // A file that ends its process leaves the files after it without a result.
+      for (let rest = group; rest.length > 0; ) {
+        const ended = await runTestFiles(rest, {
+          environment,
+          limitMs,
+          signal,
+          cwd: directory,
+          untilFailure: true,
+        })
+        const failures = ended.flatMap((result) => result.failures)
+        if (failures.length > 0) return failures
+        rest = rest.slice(ended.length)
+      }
+    }
+    return []
+  }
+
+  return {
+    directory,
+    run,
+
+    async test(mutation: Mutation & { tests: readonly string[] }): Promise<Verdict> {
+      try {
+        const remove = await copy.plant(mutation)
+        return { failedTests: await run(mutation.tests).finally(remove) }
+      } catch (error) {
+        return { problem: error instanceof Error ? error.message : String(error) }
+      }
+    },
+  }
+}
