@@ -8,6 +8,9 @@ import { createTreeCopy } from './tree-copy.ts'
 /** Time limit of one test file, in milliseconds. A mutation that makes a test wait for ever is noticed by it. */
 const limitMs = 120_000
 
+/** A mutation, and the test files that may notice it, relative to tests/. They run in this order. */
+export type TestedMutation = Mutation & { tests: readonly string[] }
+
 /**
  * Tests one mutation at a time, in a copy of the tree of its own.
  *
@@ -24,19 +27,22 @@ export async function createLane(options: {
   const testRoot = join(directory, 'tests')
   const environment = { ...options.environment, NODE_COMPILE_CACHE: join(directory, '.compile-cache') }
 
-  /** @returns the failures of the first group of files that has one, or none */
+  const runInOneProcess = (paths: string[], variables: NodeJS.ProcessEnv = {}) =>
+    runTestFiles(paths, {
+      environment: { ...environment, ...variables },
+      limitMs,
+      signal,
+      cwd: directory,
+      untilFailure: true,
+    })
+
+  /** Runs the files until one fails. Returns its failures, or none. */
   async function run(tests: readonly string[]): Promise<string[]> {
     const paths = tests.map((test) => join(testRoot, test))
     for (const group of groupByProcess(testRoot, paths)) {
       // A file that ends its process leaves the files after it without a result.
       for (let rest = group; rest.length > 0; ) {
-        const ended = await runTestFiles(rest, {
-          environment,
-          limitMs,
-          signal,
-          cwd: directory,
-          untilFailure: true,
-        })
+        const ended = await runInOneProcess(rest)
         const failures = ended.flatMap((result) => result.failures)
         if (failures.length > 0) return failures
         rest = rest.slice(ended.length)
@@ -47,9 +53,20 @@ export async function createLane(options: {
 
   return {
     directory,
-    run,
 
-    async test(mutation: Mutation & { tests: readonly string[] }): Promise<Verdict> {
+    /**
+     * Runs a test file without a mutation.
+     * @param reports the directory in which each process reports what ran, see `readCoverage`
+     */
+    async runUnchanged(test: string, reports?: string) {
+      const [result] = await runInOneProcess(
+        [join(testRoot, test)],
+        reports === undefined ? {} : { NODE_V8_COVERAGE: reports },
+      )
+      return { failures: result?.failures ?? ['the file did not run'], durationMs: result?.durationMs ?? 0 }
+    },
+
+    async test(mutation: TestedMutation): Promise<Verdict> {
       try {
         const remove = await copy.plant(mutation)
         return { failedTests: await run(mutation.tests).finally(remove) }
@@ -59,3 +76,5 @@ export async function createLane(options: {
     },
   }
 }
+
+export type Lane = Awaited<ReturnType<typeof createLane>>

@@ -1,56 +1,153 @@
 // Tests the tests: plants mistakes into copies of the tree, and demands that a test notices each.
+import { globSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { StartError } from '@millrace/local/setup/start-error.ts'
+import { createRandom } from '../chaos/random.ts'
+import { mutateClouds } from '../stacks/mutations/mutate-clouds.ts'
+import { mutations as cloudMutations } from '../stacks/mutations/mutation-list.ts'
+import { root } from '../support/sst-platform.ts'
 import { openTestRedis } from '../support/test-redis.ts'
+import { assignTests } from './assign-tests.ts'
+import { readChangedLines } from './changed-lines.ts'
+import { criticalRooms } from './critical-rooms.ts'
+import { generateMutations } from './generate-mutations.ts'
 import { keptMutations } from './kept/kept-mutations.ts'
-import { createLane } from './lane.ts'
-import type { KeptMutation } from './mutation.ts'
-import { runMutations, selectMutations } from './run-mutations.ts'
+import { createLane, type Lane } from './lane.ts'
+import type { Mutation } from './mutation.ts'
+import { type MutationCounts, runMutations, selectMutations } from './run-mutations.ts'
+import { runUnchanged } from './unchanged-run.ts'
 
 const { positionals: texts, values } = parseArgs({
   allowPositionals: true,
-  options: { lanes: { type: 'string', default: '2' } },
+  options: {
+    // Generated mutations of the critical rooms, in place of the kept ones.
+    generated: { type: 'boolean', default: false },
+    // Only what changed since this commit: kept mutations of changed files and tests, generated ones of changed lines.
+    changed: { type: 'string' },
+    // Tests so many, drawn by the seed.
+    sample: { type: 'string' },
+    seed: { type: 'string', default: String(1 + (Date.now() % 1_000_000)) },
+    // Ends after this time. What was not tested by then does not count.
+    minutes: { type: 'string' },
+    // Mutations that are tested at the same time.
+    lanes: { type: 'string', default: '2' },
+  },
 })
+
+/** The part of the generated mutations that must be killed. Some of them change nothing that anybody could notice. */
+const generatedShare = 0.8
+/** With fewer, one that changes nothing would decide. */
+const leastForShare = 20
+
 const print = (line: string) => process.stdout.write(`${line}\n`)
-const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
+const interrupted = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
+const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
+const signal =
+  minutes === undefined
+    ? interrupted.signal
+    : AbortSignal.any([interrupted.signal, AbortSignal.timeout(minutes * 60_000)])
 
-/** Returns the tests that fail without a mutation, which would otherwise seem to notice every mutation. */
-async function findFailing(
-  lane: { run(tests: readonly string[]): Promise<string[]> },
-  mutations: KeptMutation[],
-) {
-  return lane.run([...new Set(mutations.flatMap(({ tests }) => tests))])
-}
-
-const selected = selectMutations(keptMutations, texts)
+const changed = values.changed === undefined ? undefined : await readChangedLines(values.changed)
+const sets = await select()
+const total = { killed: 0, tested: 0 }
 const directory = await mkdtemp(join(tmpdir(), 'millrace-mutations-'))
 const redis = await openTestRedis(print)
 try {
   const environment = { ...process.env, REDIS_URL: redis.url }
   const lanes = await Promise.all(
     Array.from({ length: Number(values.lanes) }, (_, index) =>
-      createLane({ directory: join(directory, String(index)), environment, signal: stopping.signal }),
+      createLane({ directory: join(directory, String(index)), environment, signal }),
     ),
   )
-  const [first] = lanes
-  const failing = first ? await findFailing(first, selected) : []
-  if (failing.length > 0) {
-    print(`✘ Without a mutation, these fail: ${failing.join('; ')}`)
-    process.exitCode = 1
-  } else {
-    const counts = await runMutations({
-      mutations: selected,
-      lanes: lanes.map((lane) => lane.test),
-      print,
-      signal: stopping.signal,
-    })
-    if (counts.killed < counts.planned) process.exitCode = 1
-    print(`\nkilled ${counts.killed} of ${counts.planned}`)
-  }
+  if (sets.kept.length > 0) await runKept(lanes)
+  if (sets.generated.length > 0 && !signal.aborted) await runGenerated(lanes)
+  if (sets.clouds.length > 0 && !signal.aborted) count(await mutateClouds(sets.clouds, { print, signal }), 1)
+} catch (error) {
+  if (!(error instanceof StartError)) throw error
+  print(`✘ ${error.message}`)
+  process.exitCode = 1
 } finally {
   await redis.close()
   await rm(directory, { recursive: true, force: true })
+}
+if (interrupted.signal.aborted) process.exitCode = 1
+if (total.tested === 0 && changed === undefined) process.exitCode = 1
+print(`\nkilled ${total.killed} of ${total.tested}`)
+
+/** Returns the mutations that the arguments ask for. */
+async function select() {
+  const isChanged = (file: string) => changed === undefined || changed.has(file)
+  const draw = <T>(all: T[]) => {
+    if (values.sample === undefined) return all
+    return createRandom(Number(values.seed)).shuffled(all).slice(0, Number(values.sample))
+  }
+  const isKeptWanted = !values.generated
+  const kept = selectMutations(keptMutations, texts).filter(
+    ({ file, tests }) => isChanged(file) || tests.some((test) => isChanged(`tests/${test}`)),
+  )
+  const clouds = selectMutations(cloudMutations, texts).filter(({ file }) => isChanged(file))
+  const isGeneratedWanted = values.generated || changed !== undefined
+  const generated = isGeneratedWanted ? selectMutations(await generate(), texts) : []
+  const sets = {
+    kept: isKeptWanted ? draw(kept) : [],
+    clouds: isKeptWanted ? draw(clouds) : [],
+    // In a limited time any of them may be tested.
+    generated:
+      minutes === undefined ? draw(generated) : createRandom(Number(values.seed)).shuffled(draw(generated)),
+  }
+  print(
+    `${sets.kept.length} kept, ${sets.clouds.length} of stacks/, ${sets.generated.length} generated mutations (seed ${values.seed})`,
+  )
+  return sets
+}
+
+async function generate(): Promise<Mutation[]> {
+  const files = criticalRooms.flatMap(({ sources }) => globSync(`${sources}**/*.ts`, { cwd: root }))
+  const wanted = files.filter((file) => changed === undefined || changed.has(file))
+  const isWanted = (file: string) => (line: number) => changed?.get(file)?.has(line) ?? true
+  const generated = await Promise.all(
+    wanted.map((file) => generateMutations({ file, isWanted: isWanted(file) })),
+  )
+  return generated.flat()
+}
+
+async function runKept(lanes: Lane[]) {
+  const tests = new Set(sets.kept.flatMap(({ tests }) => tests))
+  print(`Running ${tests.size} test files without a mutation…`)
+  const { failures } = await runUnchanged(lanes, [...tests], false)
+  if (failures.length > 0 && !signal.aborted) return failUnchanged(failures)
+  count(await runMutations({ mutations: sets.kept, lanes: lanes.map((lane) => lane.test), print, signal }), 1)
+}
+
+async function runGenerated(lanes: Lane[]) {
+  const { tested, failures } = await assignTests({ mutations: sets.generated, lanes, print })
+  if (signal.aborted) return
+  if (failures.length > 0) return failUnchanged(failures)
+  const counts = await runMutations({
+    mutations: tested,
+    lanes: lanes.map((lane) => lane.test),
+    print,
+    signal,
+  })
+  count(counts, generatedShare)
+}
+
+/** A test that fails anyway would seem to notice every mutation. */
+function failUnchanged(failures: string[]) {
+  print(`✘ Without a mutation, these fail:\n${failures.join('\n')}`)
+  process.exitCode = 1
+}
+
+/** @param share the part of the tested mutations that must be killed */
+function count({ planned, killed, survived, problems }: MutationCounts, share: number) {
+  const tested = killed + survived + problems
+  total.killed += killed
+  total.tested += tested
+  if (tested < planned) print(`${planned - tested} of ${planned} were not tested.`)
+  if (problems > 0) process.exitCode = 1
+  if (killed < tested * share && (share === 1 || tested >= leastForShare)) process.exitCode = 1
 }

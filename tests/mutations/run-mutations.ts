@@ -43,7 +43,9 @@ export async function runMutations<M extends Mutation>(options: {
     }),
   )
   for (const { name, file, before, after, effect } of survivors) {
-    print(`\n✘ No test notices "${name}": ${effect}\n  ${file}\n  - ${before}\n  + ${after}`)
+    print(
+      `\n✘ No test notices "${name}"${effect ? `: ${effect}` : '.'}\n  ${file}\n  - ${before}\n  + ${after}`,
+    )
   }
   return counts
 }

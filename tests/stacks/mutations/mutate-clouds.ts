@@ -1,9 +1,8 @@
-// Tests the infrastructure tests: plants mistakes into copies of the tree, and demands that a test notices each.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { runMutations, selectMutations, type Verdict } from '../../mutations/run-mutations.ts'
+import { type MutationCounts, runMutations, type Verdict } from '../../mutations/run-mutations.ts'
 import { createTreeCopy, type TreeCopy } from '../../mutations/tree-copy.ts'
 import { runTestFile } from '../../support/run-file.ts'
 import { provideSstPlatform } from '../../support/sst-platform.ts'
@@ -11,7 +10,6 @@ import { cloudsFileVariable } from '../cloud-cache.ts'
 import { type CloudName, cloudOptions } from '../cloud-options.ts'
 import { createCloudBuilder } from './cloud-builder.ts'
 import type { CloudMutation } from './cloud-mutation.ts'
-import { mutations } from './mutation-list.ts'
 
 /** The cores of the smallest machine. */
 const lanesAtOnce = 2
@@ -20,24 +18,21 @@ const limitMs = 240_000
 const slowFiles = ['stages.ts', 'checked-in-files.ts']
 
 /**
- * @param texts select mutations, see `selectMutations`
- * @returns the exit code: 1 if a mutation was not noticed, or could not be planted
+ * Plants mutations into copies of stacks/, builds the cloud of each, and runs the infrastructure tests on it.
+ *
+ * @param options.signal ends the run; what is being tested then does not count
+ * @throws Error if the configuration does not build, or a test fails, without a mutation
  */
-export async function mutate(texts: readonly string[]): Promise<number> {
-  const print = (line: string) => process.stdout.write(`${line}\n`)
-  const selected = selectMutations(mutations, texts)
-  if (selected.length === 0) {
-    print(`✘ No mutation's name or file contains ${texts.join(', ')}.`)
-    return 1
-  }
+export async function mutateClouds(
+  mutations: readonly CloudMutation[],
+  { print, signal }: { print: (line: string) => void; signal: AbortSignal },
+): Promise<MutationCounts> {
   await provideSstPlatform(print)
-  const stopping = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort())
   const directory = await mkdtemp(join(tmpdir(), 'millrace-mutations-'))
   const lanes: ReturnType<typeof createLane>[] = []
   try {
     for (let index = 0; index < lanesAtOnce; index++) {
-      lanes.push(createLane(await createTreeCopy(join(directory, String(index))), stopping.signal))
+      lanes.push(createLane(await createTreeCopy(join(directory, String(index))), signal))
     }
     const [first] = lanes
     if (!first) throw new Error('There is no lane.')
@@ -50,18 +45,12 @@ export async function mutate(texts: readonly string[]): Promise<number> {
       writeFileSync(lane.unchangedFile, clouds.replaceAll(first.directory, lane.directory))
       const unchanged = await lane.run(lane.cloudTests, lane.unchangedFile)
       if (unchanged.failures.length > 0) {
-        print(`${unchanged.output}\n✘ Without a mutation, these fail: ${unchanged.failures.join('; ')}`)
-        return 1
+        throw new Error(
+          `${unchanged.output}\nWithout a mutation, these fail: ${unchanged.failures.join('; ')}`,
+        )
       }
     }
-    const { killed, planned } = await runMutations({
-      mutations: selected,
-      signal: stopping.signal,
-      lanes: lanes.map((lane) => lane.test),
-      print,
-    })
-    print(`\nkilled ${killed} of ${planned}`)
-    return killed < planned ? 1 : 0
+    return await runMutations({ mutations, signal, lanes: lanes.map((lane) => lane.test), print })
   } finally {
     for (const lane of lanes) lane.stop()
     await rm(directory, { recursive: true })
